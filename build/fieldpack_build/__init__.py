@@ -1,0 +1,1 @@
+"""The build server's half: a recipe in, a sealed bundle out."""

@@ -1,0 +1,224 @@
+"""Cuts documents into chunks for the index: sections kept together, long ones split where a reader would pause.
+
+Knows nothing of formats, and of the embedding model only how it counts. A chunk's cost is that of
+`f"{chunk.context}\\n{chunk.text}"`, which is what gets embedded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from fieldpack.passages import Chunk, join_context
+from fieldpack_build.documents.pages import Block, Document, Page
+from fieldpack_build.documents.splitting import Pieces, Span, row_spans, sentence_starts
+
+_SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
+Counter = Callable[[str], int]
+
+
+def chunk_document(document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0) -> list[Chunk]:
+    """Chunks in the order of the text, none above `max_tokens` with its context line.
+
+    `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one before, in the same
+    section. A chunk that begins inside a table has the table's columns as last element of its `heading`.
+    Raises ValueError for max_tokens below 16 or an overlap of half of it or more.
+    """
+    if max_tokens < _SMALLEST:
+        raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
+    if not 0 <= overlap < max_tokens // 2:
+        raise ValueError(f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, {max_tokens}")
+    cutter = _Cutter(document, count_tokens, max_tokens, overlap)
+    return [chunk for page in document.pages for chunk in cutter.page(page)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """Neighbouring blocks under one heading; `start` is before the words of that heading if sections were merged."""
+
+    heading: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    start: int
+    merged: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.blocks[-1].end
+
+
+class _Cutter:
+    def __init__(self, document: Document, count_tokens: Counter, max_tokens: int, overlap: int) -> None:
+        self._document = document
+        self._count = count_tokens
+        self._max = max_tokens
+        self._overlap = overlap
+        self._title = _shortened(document.title, count_tokens, max_tokens // 2)
+
+    def page(self, page: Page) -> Iterator[Chunk]:
+        for section in self._sections(page):
+            yield from self._section(page, section)
+
+    def _sections(self, page: Page) -> Iterator[_Section]:
+        """Short sections beside or right below each other come as one, if they fill less than half a chunk."""
+        before: _Section | None = None
+        size = 0
+        for section in _by_heading(page.blocks):
+            gap = before.end if before else 0
+            tokens = self._count(page.text[gap : section.end])
+            heading = _shared_heading(before, section) if before else None
+            if before and heading is not None and size + tokens <= self._max // 2:
+                before = _Section(heading, before.blocks + section.blocks, before.start, merged=True)
+                size += tokens
+                continue
+            if before:
+                yield _settled(page, before)
+            before, size = _Section(section.heading, section.blocks, gap), tokens
+        if before:
+            yield _settled(page, before)
+
+    def _section(self, page: Page, section: _Section) -> Iterator[Chunk]:
+        heading = self._fitting(section.heading)
+        run: list[Span] = []
+        for start, end, block in _tiles(section):
+            pieces = self._pieces(page.text, heading)
+            whole = pieces.size(start, end)
+            if block.kind == "text" or whole <= pieces.budget:
+                run += pieces.text(start, end, whole)
+                continue
+            # The rows after a table's first piece stand under another heading, its columns.
+            first, *rows = row_spans(page.text, start, end)
+            yield from self._pack(page, heading, [*run, *pieces.text(*first)])
+            run = []
+            columns = self._fitting((*heading, _columns(page.text[block.start : block.end])))
+            under = self._pieces(page.text, columns)
+            yield from self._pack(page, columns, [span for row in rows for span in under.text(*row)], overlap=0)
+        yield from self._pack(page, heading, run)
+
+    def _pieces(self, text: str, heading: tuple[str, ...]) -> Pieces:
+        context = join_context(self._title, heading)
+        return Pieces(text, self._count, self._max - self._count(f"{context}\n"))
+
+    def _pack(
+        self, page: Page, heading: tuple[str, ...], spans: Sequence[Span], overlap: int | None = None
+    ) -> Iterator[Chunk]:
+        """Fills chunks with as many spans as go into each, and counts each chunk once more as a whole."""
+        overlap = self._overlap if overlap is None else overlap
+        pieces = self._pieces(page.text, heading)
+        waiting = deque(spans)
+        tail: Span | None = None
+        while waiting:
+            taken = _take(waiting, pieces.budget, tail)
+            chunk = self._chunk(page, heading, (tail or taken[0]).start if taken else 0, taken[-1].end)
+            while not self._fits(chunk):
+                if tail:
+                    tail = None
+                elif len(taken) > 1:
+                    waiting.appendleft(taken.pop())
+                elif taken[0].end - taken[0].start > 1:
+                    only = taken.pop()
+                    waiting.extendleft(reversed(pieces.halves(only)))
+                    taken = [waiting.popleft()]
+                else:
+                    break  # one character that costs more than half of max_tokens: there is no smaller chunk
+                chunk = self._chunk(page, heading, (tail or taken[0]).start, taken[-1].end)
+            if chunk.text:
+                yield chunk
+            tail = self._tail(pieces, chunk, taken[-1].end, overlap)
+
+    def _tail(self, pieces: Pieces, chunk: Chunk, end: int, overlap: int) -> Span | None:
+        """The last whole sentences of a chunk, up to `overlap` tokens and never all of it."""
+        best: Span | None = None
+        size = 0
+        until = end
+        for start in reversed(sentence_starts(chunk.text) if overlap else []):
+            start += chunk.start
+            size += pieces.size(start, until)
+            until = start
+            if start <= chunk.start or size > overlap:
+                break
+            best = Span(start, end, size)
+        return best
+
+    def _chunk(self, page: Page, heading: tuple[str, ...], start: int, end: int) -> Chunk:
+        text = page.text[start:end]
+        start += len(text) - len(text.lstrip())
+        text = text.strip()
+        return Chunk(self._document.path, self._title, page.number, heading, start, start + len(text), text)
+
+    def _fits(self, chunk: Chunk) -> bool:
+        return self._count(f"{chunk.context}\n{chunk.text}") <= self._max
+
+    def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:
+        """The innermost headings that leave half of the tokens to the text; the last one shortened if need be."""
+        room = self._max // 2
+        while len(heading) > 1 and self._count(join_context(self._title, heading) + "\n") > room:
+            heading = heading[1:]
+        if self._count(join_context(self._title, heading) + "\n") <= room:
+            return heading
+
+        def cost(last: str) -> int:
+            return self._count(join_context(self._title, (last,)) + "\n")
+
+        last = _shortened(heading[-1], cost, room)
+        return (last,) if last else ()
+
+
+def _take(waiting: deque[Span], budget: int, tail: Span | None) -> list[Span]:
+    """At least one span; `tail` is the overlap that comes before it, and gives way in `_pack` if it does not fit."""
+    taken = [waiting.popleft()]
+    size = taken[0].tokens + (tail.tokens if tail else 0)
+    while waiting and size + waiting[0].tokens <= budget:
+        size += waiting[0].tokens
+        taken.append(waiting.popleft())
+    return taken
+
+
+def _by_heading(blocks: Sequence[Block]) -> Iterator[_Section]:
+    run: list[Block] = []
+    for block in blocks:
+        if run and block.heading != run[-1].heading:
+            yield _Section(run[0].heading, tuple(run), run[0].start)
+            run = []
+        run.append(block)
+    if run:
+        yield _Section(run[0].heading, tuple(run), run[0].start)
+
+
+def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | None:
+    """The heading for both as one: their parent if they are siblings, the upper one if the lower is its child."""
+    upper, lower = before.heading, section.heading
+    if lower[:-1] == upper:
+        return upper
+    siblings = not before.merged and upper[:-1] == lower[:-1]
+    return upper[:-1] if siblings else None
+
+
+def _settled(page: Page, section: _Section) -> _Section:
+    """A single section begins with its first block; merged ones with the words of the first heading."""
+    if section.merged:
+        return section
+    return _Section(section.heading, section.blocks, section.blocks[0].start)
+
+
+def _tiles(section: _Section) -> Iterator[tuple[int, int, Block]]:
+    """Each block with what stands between it and the next, so that the tiles together are the whole section."""
+    starts = [section.start, *(block.start for block in section.blocks[1:]), section.end]
+    for block, start, end in zip(section.blocks, starts, starts[1:], strict=False):
+        yield start, end, block
+
+
+def _columns(table: str) -> str:
+    cells = table.split("\n", 1)[0].strip().strip("|").split("|")
+    return "Columns: " + " | ".join(cell.strip() for cell in cells)
+
+
+def _shortened(text: str, cost: Counter, room: int) -> str:
+    """The longest start of the text, in eighths, that costs no more than `room`."""
+    if cost(text) <= room:
+        return text
+    for eighths in range(7, 0, -1):
+        short = text[: len(text) * eighths // 8].rstrip(" |") + "…"
+        if cost(short) <= room:
+            return short
+    return ""

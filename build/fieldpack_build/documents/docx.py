@@ -1,0 +1,200 @@
+"""Reads Word files: headings by style, paragraphs, lists and tables in the order of the document.
+
+Reads the XML itself where python-docx looks away: content controls and accepted insertions are text, deletions,
+headers, footers and comments are not.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.errors import DocumentError
+
+if TYPE_CHECKING:
+    from docx.document import Document as WordDocument
+
+_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # a second copy of a text box
+_WRAPPERS = frozenset(_W + name for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
+_MARKS = {_W + "tab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-"}
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
+
+
+def read(data: bytes, name: str) -> Content:
+    document = _open(data, name)
+    builder = PageBuilder(HeadingPath())
+    reader = _Reader(document, builder)
+    for element in _unwrapped(document.element.body):
+        reader.element(element)
+    reader.flush_list()
+    title = reader.title or label(document.core_properties.title or "") or reader.first_heading
+    return Content(title, (builder.page(),))
+
+
+def _open(data: bytes, name: str) -> WordDocument:
+    import docx
+    from docx.opc.exceptions import PackageNotFoundError
+    from lxml.etree import XMLSyntaxError
+
+    if data.startswith(_OLE_MAGIC):
+        raise DocumentError(f"{name}: is encrypted, or a .doc of Word 97 to 2003; save it as .docx without a password")
+    try:
+        return docx.Document(BytesIO(data))
+    except (zipfile.BadZipFile, PackageNotFoundError) as error:
+        raise DocumentError(f"{name}: is no Word file: {squeeze(str(error))}") from error
+    # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from the package.
+    except (KeyError, ValueError, XMLSyntaxError, EOFError, zlib.error) as error:
+        raise DocumentError(f"{name}: is a damaged Word file: {squeeze(str(error))}") from error
+
+
+class _Reader:
+    def __init__(self, document: WordDocument, builder: PageBuilder) -> None:
+        self._builder = builder
+        self._styles = _styles(document)
+        self._numbering = _Numbering(document)
+        self._list: list[str] = []
+        self.title = ""
+        self.first_heading = ""
+
+    def element(self, element: Any) -> None:
+        if element.tag == _W + "p":
+            self._paragraph(element)
+        elif element.tag == _W + "tbl":
+            self.flush_list()
+            self._builder.table([[_cell_text(cell) for cell in cells] for cells in _rows(element)])
+
+    def flush_list(self) -> None:
+        self._builder.text("\n".join(self._list))
+        self._list.clear()
+
+    def _paragraph(self, paragraph: Any) -> None:
+        text = _text(paragraph).strip()
+        if not text:
+            return
+        style_name, level = self._style(paragraph)
+        mark = "" if level is not None else self._numbering.mark(paragraph, style_name)
+        if mark:
+            self._list.append(f"{mark} {text}")
+            return
+        self.flush_list()
+        if level is None:
+            self._builder.text(text)
+            return
+        self._builder.heading(level, text)
+        if level == 0:
+            self.title = self.title or label(text)
+        else:
+            self.first_heading = self.first_heading or label(text)
+
+    def _style(self, paragraph: Any) -> tuple[str, int | None]:
+        """The style's name and the heading level, 0 for the document's title, None for body text."""
+        style_id = _value(paragraph, "pPr/pStyle")
+        name, level = self._styles.get(style_id or "", ("", None))
+        own = _value(paragraph, "pPr/outlineLvl")
+        if own is not None and own.isdigit():
+            level = int(own) + 1 if int(own) < 9 else None
+        return name, level
+
+
+def _styles(document: WordDocument) -> dict[str, tuple[str, int | None]]:
+    """For each paragraph style its name and heading level, which a style takes from the one it is based on."""
+    elements = {style.get(_W + "styleId"): style for style in document.styles.element.iter(_W + "style")}
+
+    def level(style: Any, depth: int) -> int | None:
+        name = _value(style, "name") or ""
+        outline = _value(style, "pPr/outlineLvl")
+        if name.lower() == "title":
+            return 0
+        if found := _HEADING_STYLE.fullmatch(name):
+            return int(found[1])
+        if outline is not None and outline.isdigit():
+            return int(outline) + 1 if int(outline) < 9 else None  # level 9 is body text
+        base = elements.get(_value(style, "basedOn"))
+        return level(base, depth - 1) if base is not None and depth else None
+
+    return {key: (_value(style, "name") or "", level(style, 10)) for key, style in elements.items()}
+
+
+class _Numbering:
+    """Marks of list items: "-" for bullets, a running number for numbers, whatever letters Word would show."""
+
+    def __init__(self, document: WordDocument) -> None:
+        self._formats: dict[tuple[str, str], str] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+        for related in document.part.rels.values():
+            if related.reltype.endswith("/numbering") and not related.is_external:
+                self._read(related.target_part.element)
+
+    def _read(self, root: Any) -> None:
+        abstract = {
+            entry.get(_W + "abstractNumId"): {
+                level.get(_W + "ilvl"): _value(level, "numFmt") or "bullet" for level in entry.iter(_W + "lvl")
+            }
+            for entry in root.iter(_W + "abstractNum")
+        }
+        for number in root.iter(_W + "num"):
+            for level, kind in abstract.get(_value(number, "abstractNumId"), {}).items():
+                self._formats[number.get(_W + "numId"), level] = kind
+
+    def mark(self, paragraph: Any, style_name: str) -> str:
+        """The mark with its indent, "" for a paragraph that is no list item."""
+        number = _value(paragraph, "pPr/numPr/numId")
+        if number is None:
+            return "-" if style_name.lower().startswith("list") else ""
+        if number == "0":
+            return ""
+        level = _value(paragraph, "pPr/numPr/ilvl") or "0"
+        kind = self._formats.get((number, level), "bullet")
+        indent = "  " * (int(level) if level.isdigit() else 0)
+        for deeper in [key for key in self._counts if key[0] == number and key[1] > level]:
+            del self._counts[deeper]
+        if kind in ("bullet", "none"):
+            return indent + "-"
+        self._counts[number, level] += 1
+        return f"{indent}{self._counts[number, level]}."
+
+
+def _value(element: Any, path: str) -> str | None:
+    found = element.find("/".join(_W + step for step in path.split("/")))
+    return None if found is None else found.get(_W + "val")
+
+
+def _unwrapped(parent: Any) -> Iterator[Any]:
+    """The children, those of content controls and insertions in the place of these."""
+    for child in parent:
+        if child.tag in _WRAPPERS:
+            yield from _unwrapped(child)
+        else:
+            yield child
+
+
+def _rows(table: Any) -> Iterator[list[Any]]:
+    for row in _unwrapped(table):
+        if row.tag == _W + "tr":
+            yield [cell for cell in _unwrapped(row) if cell.tag == _W + "tc"]
+
+
+def _cell_text(cell: Any) -> str:
+    return " ".join(_text(paragraph) for paragraph in cell.iter(_W + "p"))
+
+
+def _text(element: Any) -> str:
+    return "".join(_pieces(element))
+
+
+def _pieces(element: Any) -> Iterator[str]:
+    for child in element:
+        if child.tag == _W + "t":
+            yield child.text or ""
+        elif child.tag in _MARKS:
+            yield _MARKS[child.tag]
+        elif child.tag not in (_W + "moveFrom", _W + "pPr", _W + "rPr", _FALLBACK):
+            yield from _pieces(child)

@@ -1,0 +1,139 @@
+"""What every reader returns, and the builder that puts a page's text and blocks together.
+
+Knows nothing of formats, files or tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+# What no reader may let through: control characters but tab and newline, the byte order mark, non-characters, halves
+# of surrogate pairs (which sqlite and JSON refuse).
+_UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
+_LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, list or table: `start` and `end` are character offsets into the text of its page.
+
+    `heading` is the path of headings above it, outermost first. A table's first line is its header row.
+    """
+
+    kind: Literal["text", "table"]
+    start: int
+    end: int
+    heading: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`number` counts from 1; None where the format has no pages. Headings stand in `text`, outside of all blocks."""
+
+    number: int | None
+    text: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`path` is the posix path below the library's folder, `sha256` that of the file's bytes."""
+
+    path: str
+    title: str
+    sha256: str
+    pages: tuple[Page, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A document that could not be read, and why, on one line that names it."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a reader makes of a file's bytes. An empty `title` means that the file states none."""
+
+    title: str
+    pages: tuple[Page, ...]
+
+
+def clean(text: str) -> str:
+    """Line ends as `\\n`; no control characters, byte order marks or lone surrogates."""
+    return _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
+
+
+def squeeze(text: str) -> str:
+    """On one line, each run of white space as one space."""
+    return " ".join(text.split())
+
+
+def label(text: str) -> str:
+    """A heading or title on one line, cut to a length that leaves room for the passage itself."""
+    line = squeeze(clean(text))
+    return line if len(line) <= _LABEL_LIMIT else line[: _LABEL_LIMIT - 1].rstrip() + "…"
+
+
+class HeadingPath:
+    """The headings that are open at a point of a document; a new one closes those of its level and below."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[int, str]] = []
+
+    def enter(self, level: int, text: str) -> None:
+        self._open = [entry for entry in self._open if entry[0] < level]
+        self._open.append((level, label(text)))
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return tuple(text for _, text in self._open if text)
+
+
+class PageBuilder:
+    """Collects headings, paragraphs and tables in reading order; a blank line stands between any two."""
+
+    def __init__(self, path: HeadingPath) -> None:
+        self._path = path
+        self._parts: list[str] = []
+        self._length = 0
+        self._blocks: list[Block] = []
+
+    def heading(self, level: int, text: str) -> None:
+        self._path.enter(level, text)
+        self._append(clean(text).strip())
+
+    def text(self, text: str) -> None:
+        self._block("text", clean(text).strip("\n").rstrip())
+
+    def table(self, rows: Sequence[Sequence[str]]) -> None:
+        """Rows of cells as lines "a | b | c"; a table of one row or one column is text."""
+        kept = [[squeeze(clean(cell)) for cell in row] for row in rows]
+        lines = [" | ".join(row).strip() for row in kept if any(row)]
+        is_table = len(lines) > 1 and any(len(row) > 1 for row in kept)
+        self._block("table" if is_table else "text", "\n".join(lines))
+
+    def page(self, number: int | None = None) -> Page:
+        return Page(number, "".join(self._parts), tuple(self._blocks))
+
+    def _block(self, kind: Literal["text", "table"], text: str) -> None:
+        if not text.strip():
+            return
+        start = self._append(text)
+        self._blocks.append(Block(kind, start, self._length, self._path.path))
+
+    def _append(self, text: str) -> int:
+        if text and self._parts:
+            self._parts.append("\n\n")
+            self._length += 2
+        start = self._length
+        if text:
+            self._parts.append(text)
+            self._length += len(text)
+        return start

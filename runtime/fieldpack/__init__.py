@@ -1,0 +1,45 @@
+"""Fieldpack's runtime: opens a bundle and answers from it, offline, with sources.
+
+    import fieldpack
+
+    with fieldpack.open("dist/finance-1.0.0") as expert:
+        answer = expert.ask("What does the A class of the Global Equity Fund cost a year?")
+        print(answer.text, answer.citations)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+# onnxruntime 1.29 and later looks up a Microsoft host and writes under ~/.cache when it is imported, unless this is
+# set *before*; the API to switch it off comes too late (measured).
+if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+    warnings.warn("onnxruntime was imported before fieldpack: its telemetry may be on", stacklevel=2)
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+from .bundle import Expert
+from .bundle import open_bundle as open
+from .errors import (
+    BundleCorrupt,
+    BundleError,
+    BundleNotFound,
+    BundleUnsupported,
+    Cancelled,
+    EmptyQuestion,
+    FieldpackError,
+    InputError,
+    QuestionError,
+    QuestionTooLong,
+)
+from .manifest import Manifest, read_manifest
+from .passages import Citation, Passage
+from .rag import Answer, CitationsFound, Done, Event, PassagesFound, TextPiece, Timings
+
+__version__ = "0.1.0"
+__all__ = [
+    "Answer", "BundleCorrupt", "BundleError", "BundleNotFound", "BundleUnsupported", "Cancelled", "Citation",
+    "CitationsFound", "Done", "EmptyQuestion", "Event", "Expert", "FieldpackError", "InputError", "Manifest",
+    "Passage", "PassagesFound", "QuestionError", "QuestionTooLong", "TextPiece", "Timings", "open", "read_manifest",
+]  # fmt: skip

@@ -1,0 +1,57 @@
+"""Every error the runtime raises, as one tree. An error says what, where, and the next step.
+
+    FieldpackError                 exit code 1
+    ├── BundleError                exit code 3   the bundle on disk
+    │   ├── BundleNotFound             no folder, or a folder without manifest.json
+    │   ├── BundleCorrupt              a file is changed, missing, truncated, or extra
+    │   └── BundleUnsupported          written for another schema, or wants what this device lacks
+    ├── QuestionError              exit code 4   what was asked
+    │   ├── EmptyQuestion
+    │   └── QuestionTooLong
+    ├── Cancelled                  exit code 130 the caller stopped the answer
+    └── InputError                 exit code 4   a batch file, or another input of a command
+"""
+
+from __future__ import annotations
+
+
+class FieldpackError(Exception):
+    """Base of all errors with a sentence for the user; `exit_code` is what a command ends with."""
+
+    exit_code = 1
+
+
+class BundleError(FieldpackError):
+    exit_code = 3
+
+
+class BundleNotFound(BundleError):
+    pass
+
+
+class BundleCorrupt(BundleError):
+    pass
+
+
+class BundleUnsupported(BundleError):
+    pass
+
+
+class QuestionError(FieldpackError):
+    exit_code = 4
+
+
+class EmptyQuestion(QuestionError):
+    pass
+
+
+class QuestionTooLong(QuestionError):
+    pass
+
+
+class InputError(FieldpackError):
+    exit_code = 4
+
+
+class Cancelled(FieldpackError):
+    exit_code = 130

@@ -1,0 +1,161 @@
+"""The bundle's format: `manifest.json` names every file with role, size and SHA-256. Written by the build, read
+and verified here. Knows nothing of models, indexes or questions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from .errors import BundleCorrupt, BundleNotFound, BundleUnsupported
+
+FILENAME = "manifest.json"
+KIND = "fieldpack-bundle"
+# Major: a reader of another major refuses. Minor: a reader ignores what it does not know.
+SCHEMA = (1, 0)
+ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "report": "report"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    path: str
+    role: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`limits`: what the bundle was built for (context and answer lengths in tokens, question in characters).
+    `compat`: what the device must have (execution provider, runtime versions it was proved with).
+    `provenance`: recipe, tool versions, source hashes, licences; for people and audits, read by no code."""
+
+    name: str
+    version: str
+    description: str = ""
+    files: tuple[FileEntry, ...] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    compat: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    schema: tuple[int, int] = SCHEMA
+
+    def has(self, role: str) -> bool:
+        return any(entry.role == role for entry in self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, the manifest left out."""
+        return sum(entry.size for entry in self.files)
+
+
+def sha256_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_files(folder: Path) -> list[str]:
+    """Relative POSIX paths of all files under a bundle, the manifest left out, sorted. Links are refused."""
+    found = []
+    for root, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            if (Path(root) / name).is_symlink():
+                raise BundleCorrupt(f"{Path(root) / name}: a link; a bundle holds plain files only")
+        found += [(Path(root) / name).relative_to(folder).as_posix() for name in names]
+    return sorted(path for path in found if path != FILENAME)
+
+
+def describe_files(folder: Path) -> tuple[FileEntry, ...]:
+    """Hash every file under `folder`; the first folder of a path is its role ("settings" at the top)."""
+    paths = list_files(folder)
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(lambda path: sha256_file(folder / path), paths))
+    return tuple(
+        FileEntry(path, ROLES.get(path.split("/")[0], "settings"), (folder / path).stat().st_size, digest)
+        for path, digest in zip(paths, digests, strict=True)
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    data = {"kind": KIND, **asdict(manifest), "schema": f"{manifest.schema[0]}.{manifest.schema[1]}"}
+    text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    (folder / FILENAME).write_text(text, encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises BundleNotFound, BundleCorrupt (not our JSON, or a path that leaves the bundle), BundleUnsupported."""
+    path = folder / FILENAME
+    if not path.is_file():
+        raise BundleNotFound(f"{folder}: no bundle here ({FILENAME} is missing); name the folder that `build recipe` wrote")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleCorrupt(f"{path}: not readable as JSON ({error}); copy the bundle again") from None
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise BundleCorrupt(f"{path}: not a Fieldpack manifest; copy the bundle again")
+    schema = _parse_schema(data.get("schema"), path)
+    try:
+        files = tuple(
+            FileEntry(str(e["path"]), str(e["role"]), int(e["size"]), str(e["sha256"])) for e in data["files"]
+        )
+        manifest = Manifest(
+            name=str(data["name"]), version=str(data["version"]), description=str(data.get("description", "")),
+            files=files, limits={str(k): int(v) for k, v in data["limits"].items()}, compat=dict(data["compat"]),
+            provenance=dict(data["provenance"]), schema=schema,
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleCorrupt(f"{path}: a field is missing or mistyped ({error}); copy the bundle again") from None
+    for entry in manifest.files:
+        _refuse_escape(entry.path, path)
+    return manifest
+
+
+def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> None:
+    """Every file is there, none more, each of its size and (with `contents`) its SHA-256; else BundleCorrupt,
+    which names the first few files that differ."""
+    problems = _compare_names(list_files(folder), [entry.path for entry in manifest.files])
+    present = [entry for entry in manifest.files if (folder / entry.path).is_file()]
+    with ThreadPoolExecutor() as pool:
+        problems += [p for p in pool.map(lambda e: _check_file(folder, e, contents), present) if p]
+    if problems:
+        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        raise BundleCorrupt(f"{folder}: " + "; ".join(problems[:3]) + more + "; copy the bundle again")
+
+
+def _check_file(folder: Path, entry: FileEntry, contents: bool) -> str | None:
+    size = (folder / entry.path).stat().st_size
+    if size != entry.size:
+        return f"{entry.path}: {size} bytes, the manifest says {entry.size}"
+    if contents and sha256_file(folder / entry.path) != entry.sha256:
+        return f"{entry.path}: sha256 differs from the manifest"
+    return None
+
+
+def _compare_names(found: Iterable[str], named: Iterable[str]) -> list[str]:
+    found, named = set(found), set(named)
+    missing = [f"{path}: missing" for path in sorted(named - found)]
+    extra = [f"{path}: not in the manifest" for path in sorted(found - named)]
+    return missing + extra
+
+
+def _parse_schema(value: object, path: Path) -> tuple[int, int]:
+    try:
+        major, minor = (int(part) for part in str(value).split("."))
+    except ValueError:
+        raise BundleCorrupt(f"{path}: schema {value!r} is no version; copy the bundle again") from None
+    if major != SCHEMA[0]:
+        raise BundleUnsupported(
+            f"{path}: bundle schema {major}.{minor}, this runtime reads {SCHEMA[0]}.x; "
+            + ("update fieldpack on this device" if major > SCHEMA[0] else "build the bundle again")
+        )
+    return major, minor
+
+
+def _refuse_escape(name: str, path: Path) -> None:
+    pure = PurePosixPath(name)
+    if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or "\0" in name:
+        raise BundleCorrupt(f"{path}: the file name {name!r} leaves the bundle; do not use this bundle")

@@ -1,0 +1,63 @@
+"""The records that travel between the index, the prompt and the reader. Knows nothing of files or models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def join_context(title: str, heading: tuple[str, ...]) -> str:
+    """Title and heading path on one line, repeated parts once: "Fees 2025 > Discounts"."""
+    return " > ".join(dict.fromkeys(part for part in (title, *heading) if part))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What the index stores: one piece of a document, its text exactly as the reader gave it.
+
+    `start` and `end` are character offsets into the text of its page (of the whole document where
+    the format has no pages, `page` is None there; pages count from 1).
+    `heading` is the path of headings above it, outermost first.
+    """
+
+    document: str
+    title: str
+    page: int | None
+    heading: tuple[str, ...]
+    start: int
+    end: int
+    text: str
+
+    @property
+    def context(self) -> str:
+        """The title and heading path, on one line: embedded and searched with the text, not stored in it."""
+        return join_context(self.title, self.heading)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What retrieval returns: a chunk, its rank's `score` (fused, 0 to 1) and its `similarity`
+    (cosine between question and chunk, -1 to 1; the figure that a refusal threshold is compared with)."""
+
+    chunk_id: int
+    document: str
+    title: str
+    page: int | None
+    heading: tuple[str, ...]
+    text: str
+    score: float
+    similarity: float
+
+    @property
+    def context(self) -> str:
+        return join_context(self.title, self.heading)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that an answer points to. `quote` is a substring of the passage's stored text, byte for byte;
+    `passage` is its 1-based number in the answer's passages, the number in the answer's `[n]`."""
+
+    document: str
+    page: int | None
+    quote: str
+    passage: int

@@ -1,0 +1,132 @@
+"""Turns a question and its passages into the exact text the model reads. Training, evaluation and the device all
+build their prompts here. Knows nothing of retrieval, tokenizer files or generation.
+
+The model's chat template is rendered once, at build time, into the pieces of `ChatFormat`; the device joins strings
+and runs no template language.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .errors import BundleCorrupt
+
+FILENAME = "prompt.json"
+CODE_VERSION = 1  # part of every stage's key that saw a prompt: raise it when the layout below changes
+_LEAST_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
+
+
+class PassageText(Protocol):
+    """What a prompt needs of a passage: its context line and its text."""
+
+    @property
+    def context(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """A chat template as strings: start + system + to_user + user + to_answer + answer + end.
+
+    `special_tokens` never reach the model from a document or a question: there they are broken into plain text.
+    `skip_tokens`: tokens the device's tokenizer adds in front of any text, which the template already holds.
+    """
+
+    start: str
+    to_user: str
+    to_answer: str
+    end: str
+    special_tokens: tuple[str, ...] = ()
+    skip_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters."""
+
+    system: str
+    refusal: str
+    passages: int
+    max_context: int
+    max_answer_tokens: int
+    refuse_below: float
+    max_question_chars: int
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """`text` to be tokenized as it stands; `used`: how many of the passages, from the first, are in it."""
+
+    text: str
+    used: int
+
+
+class PromptBuilder:
+    def __init__(self, chat: ChatFormat, settings: PromptSettings, count_tokens: Callable[[str], int]) -> None:
+        self.chat = chat
+        self.settings = settings
+        self._count = count_tokens
+
+    def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
+        """Fits the context whatever the lengths: passages go first (the last one cut, then left out), then the end
+        of the question."""
+        budget = self.settings.max_context - self.settings.max_answer_tokens - self._count(self._frame("")) - 8
+        asked = "Question: " + self._cut(self._plain(question), budget // 2 if passages else budget)
+        budget -= self._count(asked)
+        parts: list[str] = []
+        for number, passage in enumerate(passages, 1):
+            text = self._plain(f"[{number}] {passage.context}\n{passage.text}") + "\n\n"
+            cost = self._count(text)
+            if cost > budget:
+                text = self._cut(text, budget - 2).rstrip() + "\n\n" if budget > _LEAST_PASSAGE_TOKENS else ""
+                cost = budget
+            if not text:
+                break
+            parts.append(text)
+            budget -= cost
+        return Prompt(self._frame("".join(parts) + asked), len(parts))
+
+    def _frame(self, user: str) -> str:
+        return self.chat.start + self.settings.system + self.chat.to_user + user + self.chat.to_answer
+
+    def _plain(self, text: str) -> str:
+        """Special tokens in a text lose their power: "<|im_end|>" becomes "< |im_end|>"."""
+        text = text.replace("\0", "")
+        for token in self.chat.special_tokens:
+            if len(token) > 1:
+                text = text.replace(token, token[0] + " " + token[1:])
+        return text
+
+    def _cut(self, text: str, tokens: int) -> str:
+        """The longest beginning of `text`, by whole words where it has any, of at most `tokens` tokens."""
+        if self._count(text) <= tokens:
+            return text
+        low, high = 0, len(text)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._count(text[:middle]) <= tokens:
+                low = middle
+            else:
+                high = middle - 1
+        head = text[:low]
+        return head.rsplit(None, 1)[0] if len(head.split()) > 1 else head
+
+
+def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> None:
+    data = {"chat": asdict(chat), "settings": asdict(settings), "version": CODE_VERSION}
+    (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+
+
+def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
+    try:
+        data = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
+        chat = ChatFormat(**{**data["chat"], "special_tokens": tuple(data["chat"]["special_tokens"])})
+        return chat, PromptSettings(**data["settings"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BundleCorrupt(f"{folder / FILENAME}: {error}; copy the bundle again") from None

@@ -1,0 +1,178 @@
+"""Question in, sourced answer or refusal out: retrieve, prompt, generate, cite. Knows nothing of files on disk,
+terminals or HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from .citations import cite, strip_marks
+from .errors import EmptyQuestion, QuestionTooLong
+from .passages import Citation, Passage
+from .prompt import PromptBuilder
+
+if TYPE_CHECKING:
+    from .embedder import Embedder
+    from .generator import TextGenerator
+    from .index import KnowledgeIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval before them."""
+
+    retrieval_ms: float
+    first_token_ms: float
+    total_ms: float
+    tokens: int
+    tokens_per_s: float
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`passages` are those the model read, in the order of their numbers. A refusal cites nothing."""
+
+    question: str
+    text: str
+    refused: bool
+    citations: tuple[Citation, ...]
+    passages: tuple[Passage, ...]
+    timings: Timings
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `fieldpack ask --json`."""
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "refused": self.refused,
+            "citations": [asdict(c) for c in self.citations],
+            "passages": [asdict(p) for p in self.passages],
+            "timings": {k: round(v, 2) for k, v in asdict(self.timings).items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PassagesFound:
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CitationsFound:
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    answer: Answer
+
+
+Event = PassagesFound | TextPiece | CitationsFound | Done
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Which halves answer; evaluation switches them, a device leaves both on."""
+
+    retrieval: bool = True
+    threshold: bool = True
+
+
+class Retriever:
+    """A question's passages: embeds it, searches vectors and words together."""
+
+    def __init__(self, embedder: Embedder, index: KnowledgeIndex) -> None:
+        self.embedder = embedder
+        self.index = index
+
+    def search(self, question: str, k: int) -> list[Passage]:
+        return self.index.search(question, self.embedder.embed_query(question), k)
+
+
+def clean_question(question: str, max_chars: int) -> str:
+    """Trimmed, without control characters (NUL among them). Raises EmptyQuestion, QuestionTooLong."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in question).split())
+    if not text:
+        raise EmptyQuestion("the question is empty; ask something in words")
+    if len(text) > max_chars:
+        raise QuestionTooLong(f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it")
+    return text
+
+
+class Rag:
+    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge."""
+
+    def __init__(self, builder: PromptBuilder, generator: TextGenerator, retriever: Retriever | None) -> None:
+        self.builder = builder
+        self.generator = generator
+        self.retriever = retriever
+
+    def stream(self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None) -> Iterator[Event]:
+        """Events in order: PassagesFound, TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
+        from .generator import GenerationStats
+
+        arm = arm or Arm()
+        settings = self.builder.settings
+        started = time.perf_counter()
+        question = clean_question(question, settings.max_question_chars)
+        retriever = self.retriever if arm.retrieval else None
+        found = tuple(retriever.search(question, settings.passages)) if retriever else ()
+        retrieval_ms = (time.perf_counter() - started) * 1000
+        prompt = self.builder.build(question, found)
+        passages = found[: prompt.used]
+        yield PassagesFound(passages)
+
+        stats = GenerationStats()
+        text = ""
+        if retriever and arm.threshold and self._unfounded(found):
+            text = settings.refusal
+            yield TextPiece(text)
+        else:
+            pieces = self.generator.stream(
+                prompt.text, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
+                repetition_penalty=settings.repetition_penalty, cancel=cancel, stats=stats,
+            )  # fmt: skip
+            for piece in pieces:
+                text += piece
+                yield TextPiece(piece)
+        total_ms = (time.perf_counter() - started) * 1000
+        timings = Timings(
+            retrieval_ms, retrieval_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
+            stats.prompt_tokens,
+        )  # fmt: skip
+        answer = finish(question, text, passages, settings.refusal, timings)
+        yield CitationsFound(answer.citations)
+        yield Done(answer)
+
+    def ask(self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None) -> Answer:
+        for event in self.stream(question, cancel=cancel, arm=arm):
+            if isinstance(event, Done):
+                return event.answer
+        raise AssertionError("a stream ends with Done")
+
+    def _unfounded(self, passages: tuple[Passage, ...]) -> bool:
+        best = max((p.similarity for p in passages), default=-1.0)
+        return best < self.builder.settings.refuse_below
+
+
+def finish(question: str, text: str, passages: tuple[Passage, ...], refusal: str, timings: Timings) -> Answer:
+    """The model's words -> an Answer: a refusal is recognised by its words, marks become citations."""
+    text = text.strip()
+    if is_refusal(text, refusal):
+        return Answer(question, refusal, True, (), passages, timings)
+    text, citations = cite(text, passages)
+    return Answer(question, text, False, citations, passages, timings)
+
+
+def is_refusal(text: str, refusal: str) -> bool:
+    """The answer is the bundle's refusal, its marks, case and final punctuation aside, or begins with it."""
+    plain = strip_marks(text).casefold().rstrip(". ")
+    return not plain or plain.startswith(refusal.casefold().rstrip(". "))
