@@ -42,9 +42,11 @@ def fingerprint(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a finished stage was made of, and what it took. `seen`: stages it read that are not part of its key."""
+    """What a finished stage was made of, and what it took. `recipe`: the name of the one that made it. `seen`: stages it
+    read that are not part of its key."""
 
     stage: str
+    recipe: str
     key: str
     parts: Mapping[str, Any]
     seen: Mapping[str, str]
@@ -145,12 +147,8 @@ def files_of(folder: Path) -> dict[str, int]:
     return {name: found[name] for name in sorted(found) if name not in (RECEIPT, "log.txt")}
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """`target` gets the files of `source` as hard links (copies on another disk): for folders nobody edits."""
-    shutil.copytree(source, target, copy_function=_link, dirs_exist_ok=True)
-
-
-def _link(source: str, target: str) -> None:
+def place_link(source: str, target: str) -> None:
+    """A hard link, or a copy on another disk: for folders that nobody edits."""
     try:
         os.link(Path(source).resolve(), target)
     except OSError:

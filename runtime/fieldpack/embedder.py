@@ -38,7 +38,7 @@ class EmbedderSettings:
     def read(cls, folder: Path) -> EmbedderSettings:
         try:
             return cls(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BundleCorrupt(f"{folder / SETTINGS}: {error}; copy the bundle again") from None
 
 

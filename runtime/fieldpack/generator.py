@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,15 @@ class TextGenerator:
         import onnxruntime_genai as og
 
         device = device or Device()
-        config = og.Config(str(folder))
-        config.clear_providers()
         if device.provider != "cpu":
             require_provider(device.provider)
-            config.append_provider(device.provider)
-        config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": device.threads}}}}))
+        threads = {"model": {"decoder": {"session_options": {"intra_op_num_threads": device.threads}}}}
         try:
+            config = og.Config(str(folder))
+            config.clear_providers()
+            if device.provider != "cpu":
+                config.append_provider(device.provider)
+            config.overlay(json.dumps(threads))
             model = og.Model(config)
             return cls(model, og.Tokenizer(model), skip_tokens=skip_tokens)
         except RuntimeError as error:
@@ -84,7 +87,7 @@ class TextGenerator:
         started = time.perf_counter()
         ids = self.encode(prompt)
         stats.prompt_tokens = len(ids)
-        with self._turn:
+        with self._my_turn(cancel):
             params = og.GeneratorParams(self._model)
             length = min(len(ids) + max_new_tokens, max_context)
             params.set_search_options(max_length=length, do_sample=False, repetition_penalty=repetition_penalty)
@@ -104,18 +107,36 @@ class TextGenerator:
                 if piece:
                     yield piece
 
+    @contextmanager
+    def _my_turn(self, cancel: threading.Event | None) -> Iterator[None]:
+        """Wait for the generation before this one; a cancel is heard while waiting."""
+        while not self._turn.acquire(timeout=0.1):
+            _check(cancel)
+        try:
+            yield
+        finally:
+            self._turn.release()
+
 
 def check_config(path: Path) -> None:
     """Refuse a genai_config.json that would load a library or run on another provider than the CPU's by itself."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
     for options in _session_options(config):
         unknown = sorted(options.keys() - _HARMLESS_OPTIONS)
-        if unknown or any(options.get("provider_options") or []):
+        if unknown or options.get("provider_options") not in (None, [], [{}]):
             what = ", ".join(unknown) or "provider_options"
             raise BundleUnsupported(f"{path}: session option {what} is not allowed in a bundle; build it again")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key named twice: json keeps the last, genai obeys both (it loaded a library from the first; measured)."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
 
 
 def _session_options(node: object) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,6 @@ def write_index(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float
     The same input gives the same bytes: rows in the order given, one thread (usearch's graph depends on it).
     """
     import numpy as np
-    from usearch.index import Index
 
     database = sqlite3.connect(folder / CHUNKS)
     with database:
@@ -55,9 +55,18 @@ def write_index(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float
         database.execute("INSERT INTO words(words) VALUES ('optimize')")
     database.execute("VACUUM")
     database.close()
-    index = Index(ndim=vectors.shape[1], metric="ip", dtype="f16")
+    index = _usearch_index()(ndim=vectors.shape[1], metric="ip", dtype="f16")
     index.add(np.arange(len(chunks), dtype=np.uint64), vectors, threads=1)
     index.save(str(folder / VECTORS))
+
+
+def _usearch_index() -> Any:
+    """usearch's Index. onnxruntime comes first: imported after usearch 2.26 (its numkong), onnxruntime 1.31 ends the
+    process with SIGSEGV, each time; the other way round both work."""
+    import onnxruntime  # noqa: F401
+    from usearch.index import Index
+
+    return Index
 
 
 def _rows(chunks: Iterable[Chunk]) -> Iterable[tuple[Any, ...]]:
@@ -72,11 +81,9 @@ class KnowledgeIndex:
     Verify the bundle first: a damaged vector file can crash the process (usearch checks nothing)."""
 
     def __init__(self, folder: Path) -> None:
-        from usearch.index import Index
-
         self._path = folder / CHUNKS
         self._local = threading.local()
-        self._vectors = Index.restore(str(folder / VECTORS), view=True)
+        self._vectors = _usearch_index().restore(str(folder / VECTORS), view=True)
         if self._vectors is None or not self._path.is_file():
             raise BundleCorrupt(f"{folder}: {CHUNKS} or {VECTORS} is missing; copy the bundle again")
         self.size = int(self._database.execute("SELECT count(*) FROM chunks").fetchone()[0])
@@ -138,9 +145,22 @@ class KnowledgeIndex:
         return Passage(chunk_id, row[0], row[1], row[2], tuple(json.loads(row[3])), row[4], score, similarity)
 
 
-def fuse(similarity: dict[int, float], words: dict[int, float], *, weight: float = 0.6) -> dict[int, float]:
+def library_size(folder: Path) -> tuple[int, int]:
+    """Documents and chunks of a written index, without opening its vectors."""
+    try:
+        database = sqlite3.connect(f"{(folder / CHUNKS).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        with closing(database):
+            row = database.execute("SELECT count(DISTINCT document), count(*) FROM chunks").fetchone()
+    except sqlite3.Error as error:
+        raise BundleCorrupt(f"{folder / CHUNKS}: {error}; copy the bundle again") from None
+    return int(row[0]), int(row[1])
+
+
+def fuse(similarity: dict[int, float], words: dict[int, float], *, weight: float = 0.5) -> dict[int, float]:
     """Convex combination of both scores, each scaled to 0..1 over its own list (Bruch et al. 2023, "An Analysis of
     Fusion Functions for Hybrid Retrieval"); `weight` is the vectors' share. A chunk that one list lacks gets 0 there.
+
+    0.5: right passage first for 70% of the finance recipe's questions, against 62% for reciprocal rank fusion.
     """
     vectors, terms = _scaled(similarity), _scaled(words)
     if not terms:

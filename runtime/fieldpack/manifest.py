@@ -59,12 +59,13 @@ def sha256_file(path: Path) -> str:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files under a bundle, the manifest left out, sorted. Links are refused."""
+    """Relative POSIX paths of all files of a bundle, the manifest left out, sorted. Refuses links and devices."""
     found = []
     for root, folders, names in os.walk(folder):
         for name in (*folders, *names):
-            if (Path(root) / name).is_symlink():
-                raise BundleCorrupt(f"{Path(root) / name}: a link; a bundle holds plain files only")
+            path = Path(root) / name
+            if path.is_symlink() or not (path.is_dir() or path.is_file()):  # a pipe would block its reader
+                raise BundleCorrupt(f"{path}: a link or a device; a bundle holds plain files only")
         found += [(Path(root) / name).relative_to(folder).as_posix() for name in names]
     return sorted(path for path in found if path != FILENAME)
 
@@ -90,10 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
     """Raises BundleNotFound, BundleCorrupt (not our JSON, or a path that leaves the bundle), BundleUnsupported."""
     path = folder / FILENAME
     if not path.is_file():
-        raise BundleNotFound(f"{folder}: no bundle here ({FILENAME} is missing); name the folder that `build recipe` wrote")
+        raise BundleNotFound(f"{folder}: no bundle here ({FILENAME} is missing); name what `build recipe` wrote")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, a number of 5,000 digits
         raise BundleCorrupt(f"{path}: not readable as JSON ({error}); copy the bundle again") from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise BundleCorrupt(f"{path}: not a Fieldpack manifest; copy the bundle again")
@@ -107,7 +108,7 @@ def read_manifest(folder: Path) -> Manifest:
             files=files, limits={str(k): int(v) for k, v in data["limits"].items()}, compat=dict(data["compat"]),
             provenance=dict(data["provenance"]), schema=schema,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # a size of Infinity overflows
         raise BundleCorrupt(f"{path}: a field is missing or mistyped ({error}); copy the bundle again") from None
     for entry in manifest.files:
         _refuse_escape(entry.path, path)
@@ -117,8 +118,9 @@ def read_manifest(folder: Path) -> Manifest:
 def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> None:
     """Every file is there, none more, each of its size and (with `contents`) its SHA-256; else BundleCorrupt,
     which names the first few files that differ."""
-    problems = _compare_names(list_files(folder), [entry.path for entry in manifest.files])
-    present = [entry for entry in manifest.files if (folder / entry.path).is_file()]
+    found = set(list_files(folder))
+    problems = _compare_names(found, [entry.path for entry in manifest.files])
+    present = [entry for entry in manifest.files if entry.path in found]
     with ThreadPoolExecutor() as pool:
         problems += [p for p in pool.map(lambda e: _check_file(folder, e, contents), present) if p]
     if problems:

@@ -82,7 +82,7 @@ class PromptBuilder:
         parts: list[str] = []
         for number, passage in enumerate(passages, 1):
             text = self._plain(f"[{number}] {passage.context}\n{passage.text}") + "\n\n"
-            cost = self._count(text)
+            cost = self._count(text) + 1  # the blank line is one token alone and two before the next "["
             if cost > budget:
                 text = self._cut(text, budget - 2).rstrip() + "\n\n" if budget > _LEAST_PASSAGE_TOKENS else ""
                 cost = budget
@@ -90,6 +90,9 @@ class PromptBuilder:
                 break
             parts.append(text)
             budget -= cost
+        limit = self.settings.max_context - self.settings.max_answer_tokens
+        while parts and self._count(self._frame("".join(parts) + asked)) > limit:  # joined text may count more tokens
+            parts.pop()
         return Prompt(self._frame("".join(parts) + asked), len(parts))
 
     def _frame(self, user: str) -> str:
@@ -128,5 +131,5 @@ def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
         data = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
         chat = ChatFormat(**{**data["chat"], "special_tokens": tuple(data["chat"]["special_tokens"])})
         return chat, PromptSettings(**data["settings"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{folder / FILENAME}: {error}; copy the bundle again") from None

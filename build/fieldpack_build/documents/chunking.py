@@ -53,7 +53,7 @@ class _Cutter:
         self._count = count_tokens
         self._max = max_tokens
         self._overlap = overlap
-        self._title = _shortened(document.title, count_tokens, max_tokens // 2)
+        self._title = _shortened(document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2)
 
     def page(self, page: Page) -> Iterator[Chunk]:
         for section in self._sections(page):
@@ -109,7 +109,7 @@ class _Cutter:
         tail: Span | None = None
         while waiting:
             taken = _take(waiting, pieces.budget, tail)
-            chunk = self._chunk(page, heading, (tail or taken[0]).start if taken else 0, taken[-1].end)
+            chunk = self._chunk(page, heading, (tail or taken[0]).start, taken[-1].end)
             while not self._fits(chunk):
                 if tail:
                     tail = None
@@ -154,7 +154,7 @@ class _Cutter:
         room = self._max // 2
         while len(heading) > 1 and self._count(join_context(self._title, heading) + "\n") > room:
             heading = heading[1:]
-        if self._count(join_context(self._title, heading) + "\n") <= room:
+        if not heading or self._count(join_context(self._title, heading) + "\n") <= room:
             return heading
 
         def cost(last: str) -> int:

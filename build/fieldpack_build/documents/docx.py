@@ -12,13 +12,10 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.errors import DocumentError
-
-if TYPE_CHECKING:
-    from docx.document import Document as WordDocument
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # a second copy of a text box
@@ -28,38 +25,58 @@ _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
 
 
+class _Parts(NamedTuple):
+    """What we take from python-docx: the roots of three XML parts, and the title of the properties."""
+
+    body: Any
+    styles: Any
+    numbering: Any | None
+    title: str
+
+
 def read(data: bytes, name: str) -> Content:
-    document = _open(data, name)
+    parts = _open(data, name)
     builder = PageBuilder(HeadingPath())
-    reader = _Reader(document, builder)
-    for element in _unwrapped(document.element.body):
+    reader = _Reader(parts, builder)
+    for element in _unwrapped(parts.body):
         reader.element(element)
     reader.flush_list()
-    title = reader.title or label(document.core_properties.title or "") or reader.first_heading
-    return Content(title, (builder.page(),))
+    return Content(reader.title or label(parts.title) or reader.first_heading, (builder.page(),))
 
 
-def _open(data: bytes, name: str) -> WordDocument:
-    import docx
+def _open(data: bytes, name: str) -> _Parts:
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import XMLSyntaxError
 
     if data.startswith(_OLE_MAGIC):
         raise DocumentError(f"{name}: is encrypted, or a .doc of Word 97 to 2003; save it as .docx without a password")
     try:
-        return docx.Document(BytesIO(data))
-    except (zipfile.BadZipFile, PackageNotFoundError) as error:
+        return _parts(data)
+    # RuntimeError: zipfile's word for a member with a password or a compression that it does not know.
+    except (zipfile.BadZipFile, PackageNotFoundError, RuntimeError) as error:
         raise DocumentError(f"{name}: is no Word file: {squeeze(str(error))}") from error
     # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from the package.
     except (KeyError, ValueError, XMLSyntaxError, EOFError, zlib.error) as error:
         raise DocumentError(f"{name}: is a damaged Word file: {squeeze(str(error))}") from error
+    # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in these.
+    except (AttributeError, TypeError) as error:
+        raise DocumentError(f"{name}: is a damaged Word file: a part is of the wrong kind") from error
+
+
+def _parts(data: bytes) -> _Parts:
+    import docx
+
+    document = docx.Document(BytesIO(data))
+    related = [entry for entry in document.part.rels.values() if entry.reltype.endswith("/numbering")]
+    numbering = related[0].target_part.element if related and not related[0].is_external else None
+    return _Parts(document.element.body, document.styles.element, numbering, document.core_properties.title or "")
 
 
 class _Reader:
-    def __init__(self, document: WordDocument, builder: PageBuilder) -> None:
+    def __init__(self, parts: _Parts, builder: PageBuilder) -> None:
         self._builder = builder
-        self._styles = _styles(document)
-        self._numbering = _Numbering(document)
+        self._styles = _styles(parts.styles)
+        self._numbering = _Numbering(parts.numbering)
         self._list: list[str] = []
         self.title = ""
         self.first_heading = ""
@@ -104,9 +121,9 @@ class _Reader:
         return name, level
 
 
-def _styles(document: WordDocument) -> dict[str, tuple[str, int | None]]:
+def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
     """For each paragraph style its name and heading level, which a style takes from the one it is based on."""
-    elements = {style.get(_W + "styleId"): style for style in document.styles.element.iter(_W + "style")}
+    elements = {style.get(_W + "styleId"): style for style in root.iter(_W + "style")}
 
     def level(style: Any, depth: int) -> int | None:
         name = _value(style, "name") or ""
@@ -126,12 +143,11 @@ def _styles(document: WordDocument) -> dict[str, tuple[str, int | None]]:
 class _Numbering:
     """Marks of list items: "-" for bullets, a running number for numbers, whatever letters Word would show."""
 
-    def __init__(self, document: WordDocument) -> None:
+    def __init__(self, root: Any | None) -> None:
         self._formats: dict[tuple[str, str], str] = {}
         self._counts: Counter[tuple[str, str]] = Counter()
-        for related in document.part.rels.values():
-            if related.reltype.endswith("/numbering") and not related.is_external:
-                self._read(related.target_part.element)
+        if root is not None:
+            self._read(root)
 
     def _read(self, root: Any) -> None:
         abstract = {

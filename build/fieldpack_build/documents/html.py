@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.encoding import decode_markup
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -29,19 +30,20 @@ def read(data: bytes, name: str) -> Content:
     from bs4 import BeautifulSoup
 
     soup = BeautifulSoup(decode_markup(data), "lxml")
-    title = _title(soup)
-    root = _main_content(soup)
     builder = PageBuilder(HeadingPath())
-    _Walk(builder).block(root)
+    try:
+        title = _title(soup)
+        _Walk(builder).block(_main_content(soup))
+    except RecursionError as error:
+        raise DocumentError(f"{name}: its elements are nested too deeply") from error
     return Content(title, (builder.page(),))
 
 
 def _title(soup: BeautifulSoup) -> str:
     """The only h1, else the title element, which often carries the name of the site too."""
     tops = soup.find_all("h1")
-    if len(tops) == 1 and tops[0].get_text(strip=True):
-        return label(tops[0].get_text(" "))
-    return label(soup.title.get_text(" ")) if soup.title else ""
+    only_top = _text(tops[0]) if len(tops) == 1 else ""
+    return label(only_top or (_text(soup.title) if soup.title else ""))
 
 
 def _main_content(soup: BeautifulSoup) -> Tag:
@@ -100,7 +102,7 @@ class _Walk:
         self._inline.clear()
 
     def _heading(self, tag: Tag) -> None:
-        text = squeeze(tag.get_text(" " if tag.find("br") else ""))
+        text = _text(tag)
         if text:
             self._builder.heading(int(tag.name[1]), text)
 
@@ -115,7 +117,7 @@ class _Walk:
             if item.name == "dt" and last == "dd":
                 self._builder.text("\n".join(lines))
                 lines = []
-            lines.append(squeeze(item.get_text(" " if item.find(_BLOCKS) else "")))
+            lines.append(_text(item))
             last = item.name
         self._builder.text("\n".join(lines))
 
@@ -126,7 +128,7 @@ class _Walk:
             self._flush()
             return
         if tag.caption:
-            self._builder.text(squeeze(tag.caption.get_text()))
+            self._builder.text(_text(tag.caption))
         self._builder.table(list(_rows(tag)))
 
 
@@ -137,7 +139,7 @@ def _rows(table: Tag) -> Iterator[list[str]]:
         cells: list[str] = []
         for cell in row.find_all(("td", "th")):
             _fill_from_above(cells, above)
-            text = _item_text(cell)[0]
+            text = _text(cell)
             if (rows := _span(cell, "rowspan")) > 1:
                 above[len(cells)] = (rows - 1, text)
             cells += [text] + [""] * (_span(cell, "colspan") - 1)
@@ -168,26 +170,30 @@ def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
             yield from _list_lines(inner, indent + "  ")
 
 
-def _item_text(item: PageElement) -> tuple[str, list[Tag]]:
+def _item_text(item: Tag) -> tuple[str, list[Tag]]:
     """The words of an item without those of the lists inside it, and these lists."""
-    words: list[str] = []
     nested: list[Tag] = []
+    return squeeze("".join(_strings(item, nested))), nested
 
-    def gather(element: PageElement) -> None:
-        tag = _as_tag(element)
-        if tag is None:
-            words.append(_words(element))
-        elif tag.name in _LISTS:
-            nested.append(tag)
+
+def _text(tag: Tag) -> str:
+    """All words of an element on one line, with a space where a block begins or ends."""
+    return squeeze("".join(_strings(tag, None)))
+
+
+def _strings(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
+    """The strings in an element; the lists in it are set aside in `lists`, if there is one."""
+    for child in tag.children:
+        inner = _as_tag(child)
+        if inner is None:
+            yield _words(child)
+        elif lists is not None and inner.name in _LISTS:
+            lists.append(inner)
         else:
-            space = " " if tag.name in _BLOCKS or tag.name == "br" else ""
-            words.append(space)
-            for child in tag.children:
-                gather(child)
-            words.append(space)
-
-    gather(item)
-    return squeeze("".join(words)), nested
+            space = " " if inner.name in _BLOCKS or inner.name == "br" else ""
+            yield space
+            yield from _strings(inner, lists)
+            yield space
 
 
 def _as_tag(element: PageElement) -> Tag | None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pypdfium2
 
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
-_NO_TITLE = re.compile(r"untitled|microsoft word - .*|.*\.(docx?|html?|pdf|indd|qxd|tmp)", re.IGNORECASE)
+# What programs leave in the metadata: file names, with or without a suffix, and numbers.
+_NO_TITLE = re.compile(r"untitled.*|microsoft word - .*|.*\.(docx?|html?|pdf|indd|qxd|tmp)|\S*[-_\d]\S*", re.IGNORECASE)
 _SOFT_HYPHEN = re.compile("(\\w+)\ufffe(\\w+)")
 # A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings made by wkhtmltopdf
 # step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.
@@ -49,7 +50,7 @@ def _content(document: pypdfium2.PdfDocument, name: str) -> Content:
         raise DocumentError(f"{name}: has no text (image only?); run it through OCR first")
     _join_hyphens(pages)
     title = _title(document.get_metadata_value("Title"), pages)
-    headings = find_headings(pages, title)
+    headings = find_headings(pages)
     path = HeadingPath()
     return Content(title, tuple(_page(lines, number, headings, path) for number, lines in enumerate(pages, start=1)))
 
@@ -82,14 +83,14 @@ def _join_hyphens(pages: list[list[Line]]) -> None:
 def _title(stated: str, pages: list[list[Line]]) -> str:
     """The metadata's title, unless a program left it there; else the largest line of the first page with text."""
     stated = label(stated)
-    if len(stated) > 2 and not _NO_TITLE.fullmatch(stated):
+    if re.search(r"[^\W\d_]{2}", stated) and not _NO_TITLE.fullmatch(stated):
         return stated
     first = next(lines for lines in pages if lines)
     return label(max(first, key=lambda line: line.size if re.search(r"[^\W\d_]{2}", line.text) else 0).text)
 
 
 def _page(lines: list[Line], number: int, headings: dict[int, tuple[int, int]], path: HeadingPath) -> Page:
-    """`headings`: id of a heading's first line -> its level, 0 for none of its own, and its number of lines."""
+    """`headings`: id of a heading's first line -> its level and its number of lines."""
     builder = PageBuilder(path)
     paragraph: list[str] = []
     starts_paragraph = _paragraph_test(lines)
@@ -109,13 +110,13 @@ def _page(lines: list[Line], number: int, headings: dict[int, tuple[int, int]], 
 
 
 def _paragraph_test(lines: list[Line]) -> Callable[[int], bool]:
-    steps = [round(above.y - below.y, 1) for above, below in pairwise(lines) if above.y > below.y]
+    steps = [round(above.last_y - below.y, 1) for above, below in pairwise(lines) if above.last_y > below.y]
     usual = Counter(steps).most_common(1)[0][0] if steps else 0.0
 
     def starts(i: int) -> bool:
         if i == 0 or not usual:
             return False
-        step = lines[i - 1].y - lines[i].y
+        step = lines[i - 1].last_y - lines[i].y
         return step > _PARAGRAPH_STEP * usual or step < -usual  # up the page: the next column
 
     return starts

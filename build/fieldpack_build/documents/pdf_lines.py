@@ -18,6 +18,7 @@ _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _LARGER = 1.15  # times the body's size; 10 pt against 11 pt is a quirk of a table, 11 against 13 a heading
 _HEADING_LINES = 3
+_SPACE = ord(" ")
 _COLUMN_GAP = 1.2  # times the size, between two characters of a line: wider than any justified space
 _LONG_DOCUMENT = 10  # pages; a shorter one has no cover
 _REPEATED = 4  # times the same words as first or last line of a page: a running header
@@ -25,13 +26,17 @@ _REPEATED = 4  # times the same words as first or last line of a page: a running
 
 @dataclass(slots=True)
 class Line:
-    """`size` in points, 0 where the type changes within the line; `y` is the baseline, upwards."""
+    """`size` in points, 0 where the type changes within the line.
+
+    `y` and `last_y` are the baselines, upwards, of its first and last character: pdfium joins two lines at a hyphen.
+    """
 
     text: str
     size: float
     bold: bool
     columns: bool
     y: float
+    last_y: float
 
 
 def read_lines(textpage: Any) -> list[Line]:
@@ -55,12 +60,12 @@ def _line(textpage: Any, found: re.Match[str], words: str) -> Line:
     last = found.start() + len(found[0].rstrip()) - 1
     start, end = _char(textpage, first), _char(textpage, last)
     if start < 0 or end < 0:
-        return Line(words, 0.0, False, False, 0.0)
+        return Line(words, 0.0, False, False, 0.0, 0.0)
     size, bold = _type(textpage, start)
     if _type(textpage, end) != (size, bold):
         size, bold = 0.0, False
     columns = bold and len(words) <= 150 and _has_columns(textpage, start, end, size)
-    return Line(words, size, bold, columns, _baseline(textpage, start))
+    return Line(words, size, bold, columns, _baseline(textpage, start), _baseline(textpage, end))
 
 
 def _char(textpage: Any, index: int) -> int:
@@ -91,25 +96,26 @@ def _baseline(textpage: Any, char: int) -> float:
 
 def _has_columns(textpage: Any, start: int, end: int, size: float) -> bool:
     """Whether a gap in the line is wider than a space: the head of a table."""
+    from pypdfium2 import raw
+
     before: float | None = None
     for char in range(start, end + 1):
-        left, right, _, _ = textpage.get_charbox(char)
-        if right <= left:  # a space that pdfium put in
-            continue
+        if raw.FPDFText_GetUnicode(textpage, char) == _SPACE:
+            continue  # its box may be as wide as the gap
+        left, _, right, _ = textpage.get_charbox(char)
         if before is not None and left - before > _COLUMN_GAP * size:
             return True
         before = right
     return False
 
 
-def find_headings(pages: list[list[Line]], title: str) -> dict[int, tuple[int, int]]:
+def find_headings(pages: list[list[Line]]) -> dict[int, tuple[int, int]]:
     """id of a heading's first line -> (level, 1 for the largest type; number of lines)."""
     body = _body_size(pages)
     found: list[tuple[int, list[Line]]] = []
     for number, lines in enumerate(pages):
         found += [(number, heading) for heading in _candidates(lines, body)]
     found = _without_running_headers(_without_cover(found, len(pages)), pages)
-    found = [(number, heading) for number, heading in found if _words(heading) != title]
     sizes = sorted({heading[0].size for _, heading in found}, reverse=True)
     return {id(heading[0]): (sizes.index(heading[0].size) + 1, len(heading)) for _, heading in found}
 
@@ -159,7 +165,10 @@ def _is_prose(text: str) -> bool:
 def _is_label(heading: list[Line]) -> bool:
     words = _words(heading)
     ends_well = not words.endswith((".", ",", ";")) and not words.endswith("…")
-    return ends_well and words[0].isalnum() and not words[0].islower() and _LETTERS.search(words) is not None
+    # The total of a table is bold and alone too.
+    few_figures = sum(char.isdigit() for char in words) * 4 <= len(words)
+    begins_well = words[0].isalnum() and not words[0].islower() and _LETTERS.search(words) is not None
+    return ends_well and few_figures and begins_well
 
 
 def _words(heading: list[Line]) -> str:

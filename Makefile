@@ -1,0 +1,53 @@
+# Two commands: `make quickstart` (recipe -> bundle -> answer) and `make test`. Each sets up .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BUNDLE := dist/finance-1.0.0
+
+.PHONY: help quickstart test lint types setup wheel clean
+
+help:
+	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (about 12 minutes on two cores)"
+	@echo "make test         tests, ruff and mypy, as CI runs them"
+	@echo "make setup        only the environment in $(VENV)"
+	@echo "make wheel        the wheel in dist-wheel/"
+
+setup: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Fieldpack needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,dev]"
+	@touch $@
+
+quickstart: $(STAMP)
+	$(BIN)/build recipe recipes/finance.yaml
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the annual management charge of the A class of the Global Equity Fund in the 2025 schedule?"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "What is the annual management charge of the A class of the Global Equity Fund in the 2025 schedule?"
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"
+	@echo
+	@echo "Next:"
+	@echo "  $(BIN)/fieldpack chat $(BUNDLE)                     ask your own questions"
+	@echo "  $(BUNDLE)/report/report.html          what was measured: base, tuned, with and without retrieval"
+	@echo "  $(BIN)/build init clinic                            a recipe for your own documents"
+	@echo "  README.md                                       the rest"
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist-wheel .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

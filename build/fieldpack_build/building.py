@@ -1,0 +1,137 @@
+"""A whole build: recipe -> plan -> stages -> bundle where the user wants it. What `build recipe` and tests call."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .console import duration, make_console, say, summary
+from .delivery import check_target, deliver, is_delivered
+from .errors import RecipeError
+from .estimate import check_machine
+from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, run_plan
+from .recipe import Recipe, find_recipe, load_recipe
+from .rehearsal import rehearse as rehearsal_of
+from .store import RECEIPT, Store, default_cache
+
+
+def build(
+    name: str, *, output: Path | None = None, overrides: Sequence[str] = (), first: str | None = None,
+    only: str | None = None, force: bool = False, rehearse: bool = False, cache: Path | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Build a recipe; gives what was made and what ran. Raises the tree of errors.py."""
+    started = time.perf_counter()
+    store = Store(cache or default_cache())
+    recipe = load_recipe(find_recipe(name), overrides)
+    if rehearse:
+        recipe = rehearsal_of(recipe)
+        output = output or store.root / "rehearsals" / f"{recipe.name}-{recipe.version}"
+    target = output or Path("dist") / f"{recipe.name}-{recipe.version}"
+    check_target(target, recipe.name)
+    with store.lock():
+        plan = make_plan(recipe, store, redo=_redo(first, only, force))
+        outcome: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
+        ran = _run(plan, listener, only)
+        bundle = _bundle(plan)
+        if bundle is not None and (only is None or only == "package"):
+            moved = not is_delivered(bundle, target)
+            if moved:
+                deliver(bundle, target)
+            outcome["bundle"] = str(target)
+            _report_end(plan, target, ran, moved, time.perf_counter() - started)
+    keys = {step.name: step.key for step in plan.steps}
+    return {**outcome, "ran": ran, "keys": keys, "seconds": round(time.perf_counter() - started, 2)}
+
+
+def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
+    for name in (first, only):
+        if name is not None and name not in NAMES:
+            raise RecipeError(f"no stage {name!r}; one of {', '.join(NAMES)}")
+    if force:
+        return NAMES
+    if only:
+        return [only]
+    return NAMES[NAMES.index(first) :] if first else ()
+
+
+def _run(plan: Plan, listener: Listener | None, only: str | None) -> list[str]:
+    if only and plan.step(only) is None:
+        raise RecipeError(f"stage {only} has nothing to do in this recipe")
+    todo = [step.name for step in plan.steps if step.receipt is None and only in (None, step.name)]
+    if not todo:
+        return []
+    check_machine(plan)
+    kind = "rehearsal of " if plan.recipe.rehearsal else ""
+    say(f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages to run; "
+        f"cache {plan.store.root}")  # fmt: skip
+    return run_plan(plan, listener or make_console(), only=[only] if only else None)
+
+
+def _bundle(plan: Plan) -> Path | None:
+    step = plan.step("package")
+    if step is None or plan.store.find("package", step.key) is None:
+        return None
+    return plan.store.folder("package", step.key) / "bundle"
+
+
+def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, seconds: float) -> None:
+    if not ran and not moved:
+        say(f"{plan.recipe.name} {plan.recipe.version}: nothing to do, {target} is up to date ({seconds:.2f} s)")
+        return
+    what = f"{len(ran)} stages in {duration(seconds)}" if ran else "all stages were done before"
+    say(f"{target}: sealed; {what}")
+    if (step := plan.step("evaluate")) and (receipt := plan.store.find("evaluate", step.key)):
+        say(f"measured ({receipt.result['shipped']}): {summary(receipt)}")
+        say(f"report: {target / 'report' / 'report.html'}")
+    if plan.recipe.rehearsal:
+        say("the rehearsal went through; its weights are random, so its answers mean nothing")
+    else:
+        say(f'ask it: fieldpack ask {target} "..."')
+
+
+def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Path | None) -> list[str]:
+    """Remove half-done work; with a recipe also what it made and no longer uses; with `everything` the whole cache."""
+    store = Store(cache or default_cache())
+    recipe: Recipe | None = load_recipe(find_recipe(name)) if name else None
+    if not store.root.is_dir():
+        return [f"{store.root}: nothing there"]
+    with store.lock():
+        doomed = _doomed(store, recipe, everything)
+        freed = 0
+        lines = []
+        for path in doomed:
+            size = sum(p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            freed += size
+            lines.append(f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} ({size / 1e6:,.1f} MB)")
+            if not dry_run:
+                shutil.rmtree(path)
+    return [*lines, f"{freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'} in {store.root}"]
+
+
+def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]:
+    if everything:
+        return [path for path in (store.root / "stages", store.models, store.toolchains) if path.is_dir()]
+    keep = set()
+    if recipe is not None:
+        for version in (recipe, rehearsal_of(recipe)):
+            keep |= {store.folder(step.name, step.key) for step in make_plan(version, store).steps}
+    found = []
+    for stage in STAGES:
+        for path in sorted((store.root / "stages" / stage.name).glob("*")):
+            if path.name.endswith(".partial") or (recipe is not None and path not in keep and _maker(path) == recipe.name):
+                found.append(path)
+    return found
+
+
+def _maker(path: Path) -> str | None:
+    """The name of the recipe that made a finished stage."""
+    try:
+        name: str = json.loads((path / RECEIPT).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return name

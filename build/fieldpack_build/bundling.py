@@ -1,0 +1,49 @@
+"""Lays finished stages out as a bundle and writes its manifest. Used for the staged bundle that is evaluated and for
+the one that is sealed, so what was measured is what ships."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fieldpack.manifest import Manifest, describe_files, write_manifest
+from fieldpack.prompt import write_prompt
+
+from .recipe import Recipe
+from .shipped import prompt_settings
+from .stages.base import read_chat
+from .stages.export import MODEL, read_facts
+from .stages.knowledge import LIBRARY
+from .store import RECEIPT
+
+_NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, "log.txt", LIBRARY)
+
+
+def assemble(
+    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str = "export", provenance: Mapping[str, Any],
+    place: Callable[[str, str], object] = shutil.copy2,
+) -> Manifest:  # fmt: skip
+    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file."""
+    folder.mkdir()
+    shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
+    if recipe.knowledge is not None:
+        for name in ("embedder", "knowledge"):
+            shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
+    if "evaluate" in inputs:
+        shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
+    chat = read_chat(inputs["base"], skip_tokens=int(read_facts(inputs[model])["skip_tokens"]))
+    settings = prompt_settings(recipe)
+    write_prompt(folder, chat, settings)
+    manifest = Manifest(
+        name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
+        limits={"max_context": settings.max_context, "max_answer_tokens": settings.max_answer_tokens,
+                "max_question_chars": settings.max_question_chars},
+        compat={"provider": "cpu", "precision": recipe.export.precision,
+                "proved_with": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")}},
+        provenance=provenance,
+    )  # fmt: skip
+    write_manifest(folder, manifest)
+    return manifest

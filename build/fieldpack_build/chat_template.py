@@ -1,0 +1,54 @@
+"""Renders a tokenizer's chat template once into the strings of `ChatFormat`. Knows nothing of models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fieldpack.prompt import ChatFormat
+
+from .errors import SourceError
+
+_SYSTEM, _USER, _ANSWER = "fieldpack-system-7f3a", "fieldpack-user-7f3a", "fieldpack-answer-7f3a"
+
+
+def chat_format(tokenizer: Any, name: str) -> ChatFormat:
+    """Raises SourceError where there is no template or it does not keep what it is given."""
+    from jinja2.exceptions import TemplateError
+
+    if not tokenizer.chat_template:
+        raise SourceError(f"{name}: the model has no chat template; use an instruct model, or add chat_template.jinja")
+    try:
+        text = _render(tokenizer, [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}])
+    except (TemplateError, ValueError):
+        # Gemma's templates refuse the role `system`; its guides put the instructions before the first question.
+        text = _render(tokenizer, [{"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}])
+    if _SYSTEM not in text:  # some templates drop the role in silence
+        text = _render(tokenizer, [{"role": "user", "content": f"{_SYSTEM}\n\n{_USER}"}])
+    if text.count(_SYSTEM) != 1 or text.count(_USER) != 1:
+        raise SourceError(f"{name}: its chat template repeats or drops what it is given; replace chat_template.jinja")
+    start, rest = text.split(_SYSTEM)
+    to_user, to_answer = rest.split(_USER)
+    return ChatFormat(start, to_user, to_answer, _end(tokenizer, to_answer), tuple(special_tokens(tokenizer)))
+
+
+def special_tokens(tokenizer: Any) -> list[str]:
+    """All tokens with a meaning of their own, longest first, so that no part of one is broken before the whole."""
+    added = {str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    found = {str(t) for t in tokenizer.all_special_tokens} | added
+    return sorted((t for t in found if len(t) > 1), key=lambda t: (-len(t), t))
+
+
+def _render(tokenizer: Any, messages: list[dict[str, str]], *, answer: bool = True) -> str:
+    # enable_thinking: Qwen3's templates open a reasoning block without it; others ignore it.
+    text: str = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=answer, enable_thinking=False
+    )
+    return text
+
+
+def _end(tokenizer: Any, to_answer: str) -> str:
+    """What closes an answer: the template's own text after it, up to and with its first special token."""
+    messages = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}]
+    tail = _render(tokenizer, messages, answer=False).rpartition(_ANSWER)[2]
+    found = [tail[: tail.index(t) + len(t)] for t in special_tokens(tokenizer) if t in tail]
+    return min(found, key=len) if found else str(tokenizer.eos_token)

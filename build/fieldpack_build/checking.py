@@ -1,0 +1,40 @@
+"""`build check`: everything that can be found wrong without running a stage, all at once. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from . import sources
+from .data import read_examples, read_questions
+from .documents import find_documents
+from .errors import DataError, RecipeError
+from .recipe import Recipe
+
+
+def check_recipe(recipe: Recipe, name: str) -> list[str]:
+    """Warnings; raises RecipeError or DataError with every problem found in files the recipe names."""
+    problems = sources.check_local(recipe.base, recipe, "base")
+    warnings: list[str] = []
+    if recipe.knowledge:
+        problems += sources.check_local(recipe.knowledge.embedder, recipe, "knowledge.embedder")
+        folder = recipe.path(recipe.knowledge.documents)
+        if not folder.is_dir():
+            problems.append(f"knowledge.documents: {folder}: no such folder")
+        elif not find_documents(folder):
+            problems.append(f"knowledge.documents: {folder}: no documents of a known format in it")
+    if problems:
+        raise RecipeError([f"{name}: {problem}" for problem in problems])
+    bad: list[str] = []
+    examples, questions = [], []
+    try:
+        examples = read_examples(recipe.path(recipe.train.data)) if recipe.train.data else []
+    except DataError as error:
+        bad += str(error).splitlines()
+    try:
+        questions = read_questions(recipe.path(recipe.evaluate.questions)) if recipe.evaluate else []
+    except DataError as error:
+        bad += str(error).splitlines()
+    if bad:
+        raise DataError("\n".join(bad))
+    leaked = sorted({q.question for q in questions} & {e.question for e in examples})
+    if leaked:
+        warnings.append(f"{len(leaked)} test questions stand among the training rows too, first: {leaked[0][:80]!r}")
+    return warnings

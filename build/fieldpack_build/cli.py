@@ -1,0 +1,194 @@
+"""The command `build`: a thin cover over the pipeline. Imports nothing heavy: `build --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .pipeline import Plan
+    from .recipe import Recipe
+
+_EPILOG = """\b
+Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
+8 a stage failed, 9 gate missed, 10 this machine (no GPU, no disk, cache in use), 11 output exists,
+130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
+"""
+
+_cache = click.option("--cache", type=click.Path(path_type=Path), help="Where stages are kept ($FIELDPACK_CACHE).")
+_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. train.epochs=2.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(package_name="fieldpack", prog_name="build")
+def cli() -> None:
+    """Turn a recipe (YAML) into a sealed bundle that answers offline.
+
+    \b
+    build init clinic             write a new, commented recipe with a folder to fill
+    build check clinic.yaml       find what is wrong, see what it will take
+    build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
+    fieldpack ask dist/clinic-1.0.0 "..."
+    """
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="RECIPE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Bundle folder [default: dist/NAME-VERSION].")
+@_set
+@click.option("--from", "first", metavar="STAGE", help="Run this stage and all after it again.")
+@click.option("--only", metavar="STAGE", help="Run this stage alone (its inputs must be there).")
+@click.option("--force", is_flag=True, help="Run every stage again.")
+@click.option("--rehearse", is_flag=True, help="All stages on slices and a tiny random model: finds mistakes in minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON on stdout.")
+@_cache
+def recipe(
+    name: str, output: Path | None, overrides: tuple[str, ...], first: str | None, only: str | None, force: bool,
+    rehearse: bool, as_json: bool, cache: Path | None,
+) -> None:  # fmt: skip
+    """Build RECIPE (a path, or a name in recipes/). Stages that are done are not run again.
+
+    \b
+    build recipe finance.yaml
+    build recipe finance.yaml --set train.epochs=2 -o /tmp/two-epochs
+    build recipe finance-gpu.yaml --rehearse
+    """
+    from .building import build
+
+    outcome = build(
+        name, output=output, overrides=overrides, first=first, only=only, force=force, rehearse=rehearse, cache=cache
+    )
+    if as_json:
+        click.echo(json.dumps(outcome, indent=1))
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="RECIPE")
+@_set
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@_cache
+def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
+    """Validate RECIPE and its files without running anything; say what each stage would do and take."""
+    from .checking import check_recipe
+
+    recipe, plan = _plan(name, overrides, cache)
+    warnings = check_recipe(recipe, name)
+    if as_json:
+        click.echo(json.dumps(_plan_json(plan, warnings), indent=1))
+        return
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    _print_plan(plan, "run")
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="RECIPE")
+@_set
+@click.option("--json", "as_json", is_flag=True)
+@_cache
+def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
+    """Which stages of RECIPE are done, which a build would run, and why."""
+    _, plan = _plan(name, overrides, cache)
+    if as_json:
+        click.echo(json.dumps(_plan_json(plan, []), indent=1))
+    else:
+        _print_plan(plan, "to do")
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="NAME")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True)
+def init(name: str, folder: Path) -> None:
+    """Write a new commented recipe FOLDER/NAME.yaml, and a folder FOLDER/NAME/ to put documents and examples in."""
+    from .scaffold import write_scaffold
+
+    path = write_scaffold(name, folder)
+    click.echo(f"wrote {path}\nput documents into {folder / name / 'documents'}, then: build check {path}")
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="[RECIPE]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also models, toolchains and stages that are in use.")
+@click.option("--dry-run", is_flag=True, help="Say what would go.")
+@_cache
+def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None) -> None:
+    """Free the cache: half-done work and, with RECIPE, what it made before and no longer uses."""
+    from .building import clean_cache
+
+    for line in clean_cache(name, everything=everything, dry_run=dry_run, cache=cache):
+        click.echo(line)
+
+
+def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> tuple[Recipe, Plan]:
+    from .pipeline import make_plan
+    from .recipe import find_recipe, load_recipe
+    from .store import Store, default_cache
+
+    recipe = load_recipe(find_recipe(name), overrides)
+    return recipe, make_plan(recipe, Store(cache or default_cache()))
+
+
+def _plan_json(plan: Plan, warnings: list[str]) -> dict[str, Any]:
+    from .estimate import forecast
+
+    ahead = forecast(plan)
+    by_name = {estimate.stage: estimate for estimate in ahead.stages}
+    stages = [
+        {"stage": step.name, "key": step.key, "done": step.receipt is not None, "does": step.stage.does,
+         "seconds": round(by_name[step.name].seconds, 1), "memory_mb": round(by_name[step.name].memory_mb)}
+        for step in plan.steps
+    ]  # fmt: skip
+    return {"name": plan.recipe.name, "version": plan.recipe.version, "stages": stages, "warnings": warnings,
+            "parameters": ahead.parameters, "bundle_mb": ahead.bundle_mb, "disk_mb": ahead.disk_mb}  # fmt: skip
+
+
+def _print_plan(plan: Plan, word: str) -> None:
+    from .console import duration
+    from .estimate import forecast
+
+    ahead = forecast(plan)
+    click.echo(f"{plan.recipe.name} {plan.recipe.version}: base of about {ahead.parameters / 1e6:,.0f}M parameters")
+    left = 0.0
+    for step, estimate in zip(plan.steps, ahead.stages, strict=True):
+        took = "took" if estimate.known else "about"
+        state = "done" if step.receipt is not None else word
+        left += 0 if step.receipt is not None else estimate.seconds
+        line = f"  {step.name:<10} {state:<6} {took:>5} {duration(estimate.seconds):>12}, {estimate.memory_mb:>7,.0f} MB"
+        click.echo(f"{line}  {step.stage.does}")
+    click.echo(f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} MB; "
+               + (f"about {duration(left)} to go" if left else "nothing to do"))  # fmt: skip
+
+
+def main() -> None:
+    """Entry point: errors of ours become one line each on stderr and their exit code."""
+    from fieldpack.errors import FieldpackError
+
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("build: interrupted; run the same command to go on", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("build: interrupted; run the same command to go on", err=True)
+        sys.exit(130)
+    except FieldpackError as error:
+        for line in str(error).splitlines():
+            click.echo(f"build: {line}", err=True)
+        sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("fieldpack_build", "fieldpack"):
+            raise
+        click.echo(f"build: {error.name} is not installed; the build server needs `pip install fieldpack[build]`", err=True)
+        sys.exit(10)
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What a person sees of a build: a line a stage, a bar with the time left, plain lines where there is no terminal.
+Knows nothing of how stages work."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from .pipeline import Listener, Step
+from .store import Receipt
+
+_EVERY = 15.0  # seconds between plain progress lines
+
+
+def duration(seconds: float) -> str:
+    """"8.2 s", "3 min 20 s", "2 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class PlainConsole(Listener):
+    """For logs and pipes: stage begun, where it is every 15 seconds, stage done."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._begun = 0.0
+
+    def skipped(self, step: Step) -> None:
+        if step.receipt is not None:
+            say(f"  {step.name:<10} done before ({step.key[:12]})")
+
+    def started(self, step: Step, number: int, total: int) -> None:
+        self._begun = self._last = time.monotonic()
+        say(f"  {step.name:<10} [{number}/{total}] {step.stage.does}")
+
+    def event(self, step: Step, event: dict[str, Any]) -> None:
+        if event["event"] == "warning":
+            say(f"  {step.name:<10} warning: {event['text']}")
+        elif event["event"] == "progress" and time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
+            say(f"  {step.name:<10} {event['done']:.0f}/{event['total']:.0f} {event['note']}, {self._left(event)}")
+
+    def finished(self, step: Step, receipt: Receipt) -> None:
+        say(f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} MB; {summary(receipt)}")
+
+    def _left(self, event: dict[str, Any]) -> str:
+        spent = time.monotonic() - self._begun
+        return f"about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
+
+
+class BarConsole(PlainConsole):
+    """The same on a terminal, with a live bar for the stage at work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(bar_width=28),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._bar: Any = None
+
+    def started(self, step: Step, number: int, total: int) -> None:
+        super().started(step, number, total)
+        self._progress.start()
+        self._bar = self._progress.add_task(step.name, total=1, note=step.stage.does)
+
+    def event(self, step: Step, event: dict[str, Any]) -> None:
+        if event["event"] == "progress":
+            self._progress.update(self._bar, completed=event["done"], total=event["total"], note=event["note"])
+        elif event["event"] == "note":
+            self._progress.reset(self._bar, total=1, note=event["text"])
+        else:
+            super().event(step, event)
+
+    def finished(self, step: Step, receipt: Receipt) -> None:
+        self._close()
+        super().finished(step, receipt)
+
+    def failed(self, step: Step) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._progress.remove_task(self._bar)
+            self._bar = None
+        self._progress.stop()
+
+
+def make_console() -> Listener:
+    return BarConsole() if sys.stderr.isatty() else PlainConsole()
+
+
+_SHOWN = {
+    "base": ("architecture", "vocabulary"),
+    "embedder": ("dim", "pooling", "cosine_to_torch"),
+    "knowledge": ("documents", "skipped", "pages", "chunks"),
+    "train": ("examples", "steps", "tokens_per_s", "first_loss", "last_loss"),
+    "merge": ("matrices_moved", "logit_shift", "merge_gap"),
+    "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),
+    "baseline": ("size_mb", "perplexity_torch", "perplexity_onnx"),
+    "package": ("files", "size_mb"),
+}
+
+
+def summary(receipt: Receipt) -> str:
+    """One line of what a stage says of itself."""
+    if receipt.stage == "evaluate":
+        arm = receipt.result["arms"][receipt.result["shipped"]]
+        shown = {"F1": arm["f1"], "right value": arm["value_match"], "refused right": arm["refused_right"],
+                 "refused wrong": arm["refused_wrong"], "citations valid": arm["citations_valid"]}  # fmt: skip
+    else:
+        shown = {key.replace("_", " "): receipt.result.get(key) for key in _SHOWN.get(receipt.stage, ())}
+    return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)

@@ -1,0 +1,55 @@
+"""Brings a sealed bundle from the cache to where the user wants it: beside, then one rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from fieldpack.errors import BundleError
+from fieldpack.manifest import FILENAME, Manifest, read_manifest, verify
+
+from .errors import MachineError, OutputExists
+
+
+def is_delivered(bundle: Path, target: Path) -> bool:
+    """`target` holds this very bundle, by manifest and file sizes."""
+    try:
+        if (bundle / FILENAME).read_bytes() != (target / FILENAME).read_bytes():
+            return False
+        verify(target, read_manifest(target), contents=False)
+    except (OSError, BundleError):
+        return False
+    return True
+
+
+def check_target(target: Path, name: str) -> None:
+    """Raises OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this name."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    try:
+        earlier: Manifest | None = read_manifest(target)
+    except BundleError:
+        earlier = None
+    if earlier is None or earlier.name != name:
+        what = f"the bundle {earlier.name} {earlier.version}" if earlier else "something that is no bundle"
+        raise OutputExists(f"{target}: holds {what}; remove it or name another folder with -o")
+
+
+def deliver(bundle: Path, target: Path) -> None:
+    """Copy beside the target, then swap: whoever looks sees the old bundle or the new one, never half of one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (target.with_name(f".{target.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    try:
+        shutil.copytree(bundle, fresh)
+        verify(fresh, read_manifest(fresh))
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except OSError as error:
+        raise MachineError(f"{target}: {error.strerror}; the bundle is safe in {bundle}") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)

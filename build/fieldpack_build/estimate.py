@@ -1,0 +1,160 @@
+"""What a build will take, before it is run: time, memory, disk, size of the bundle. Rough by nature; earlier builds'
+receipts correct it. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldpack.devices import available_cores
+
+from .errors import MachineError
+from .pipeline import Plan
+from .recipe import Recipe
+
+# Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.
+_TRAIN_TOKENS_PER_S = 400.0 * 135e6 / 2
+_GPU_FACTOR = 60.0
+_EMBED_CHUNKS_PER_S = 40.0 / 2
+_PREFILL_TOKENS_PER_S = 1000.0 * 135e6 / 2
+_DECODE_TOKENS_PER_S = 110.0 * 135e6 / 2
+_CHARS_PER_TOKEN = 4.2
+_BITS = {"int4": 5.6, "int8": 8.5, "fp32": 32.0}
+_FIXED_SECONDS = {"base": 25.0, "embedder": 45.0, "merge": 15.0, "package": 5.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """`seconds` and `memory_mb` of one stage; `known`: taken from an earlier run of the same stage."""
+
+    stage: str
+    seconds: float
+    memory_mb: float
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    stages: tuple[Estimate, ...]
+    parameters: float
+    bundle_mb: float
+    disk_mb: float
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver answers here; torch has the last word, in the train stage."""
+    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
+
+
+def forecast(plan: Plan) -> Forecast:
+    recipe, earlier = plan.recipe, _earlier(plan)
+    parameters = 0.2e6 * 50 if recipe.rehearsal else guess_parameters(recipe)
+    characters = _document_characters(plan)
+    stages = []
+    for step in plan.steps:
+        if step.name in earlier:
+            stages.append(Estimate(step.name, *earlier[step.name], known=True))
+        else:
+            seconds, memory = _guess(step.name, recipe, parameters, characters)
+            stages.append(Estimate(step.name, seconds, memory, known=False))
+    model_mb = parameters * _BITS[recipe.export.precision] / 8 / 1e6
+    knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
+    bundle = model_mb + knowledge_mb + 5
+    return Forecast(tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle))
+
+
+def guess_parameters(recipe: Recipe) -> float:
+    """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where nothing tells."""
+    path = recipe.path(recipe.base.model)
+    if ":" not in recipe.base.model and path.exists():
+        files = [path] if path.is_file() else list(path.glob("*.safetensors"))
+        size = sum(p.stat().st_size for p in files)
+        return size * (1.6 if path.is_file() else 0.5)
+    named = f"{recipe.base.model} {recipe.base.file or ''}"
+    match = re.search(r"(\d+(?:\.\d+)?)\s*([MB])(?![a-z])", named, re.IGNORECASE)
+    if match:
+        return float(match[1]) * (1e6 if match[2].upper() == "M" else 1e9)
+    # All that is known of a remote model before it is fetched is its name.
+    known = {"phi-4-mini": 3.8e9, "phi-3.5-mini": 3.8e9, "phi-3-mini": 3.8e9, "smollm2": 135e6}
+    return next((count for word, count in known.items() if word in named.lower()), 1e9)
+
+
+def check_machine(plan: Plan) -> None:
+    """Before a build: what would stop it hours later. Raises MachineError."""
+    recipe = plan.recipe
+    todo = {step.name for step in plan.steps if step.receipt is None}
+    if "train" in todo and recipe.train.device == "cuda" and not recipe.train.allow_cpu and not has_gpu():
+        hours = next(e.seconds for e in forecast(plan).stages if e.stage == "train") / 3600
+        raise MachineError(
+            f"train.device is cuda and this machine has no NVIDIA GPU; on its {available_cores()} CPU cores training would "
+            f"take about {hours:,.1f} hours: build on a GPU server, or set train.allow_cpu: true"
+        )
+    if todo:
+        plan.store.root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(plan.store.root).free / 1e6
+        needed = forecast(plan).disk_mb
+        if free < needed:
+            raise MachineError(
+                f"{plan.store.root}: {free:,.0f} MB free, this build needs about {needed:,.0f}; "
+                "`build clean` frees space, --cache names another disk"
+            )
+
+
+def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> tuple[float, float]:
+    """(seconds, MB of memory) of a stage nobody has run."""
+    cores, weights_mb = available_cores(), parameters * 4 / 1e6
+    if stage == "knowledge":
+        chunk = recipe.knowledge.chunk.tokens if recipe.knowledge else 160
+        return 5 + characters / _CHARS_PER_TOKEN / chunk / (_EMBED_CHUNKS_PER_S * cores), 400
+    if stage == "train":
+        speed = _TRAIN_TOKENS_PER_S * cores / parameters
+        speed *= _GPU_FACTOR if has_gpu() and recipe.train.device != "cpu" else 1
+        quarter = 0.25 if recipe.train.method == "qlora" else 0.5
+        return 20 + _training_tokens(recipe) / speed, 1500 + weights_mb * quarter * 2
+    if stage in ("export", "baseline"):
+        return 20 + parameters / 8e6, 1200 + weights_mb * 3
+    if stage == "evaluate" and recipe.evaluate:
+        return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
+    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * 2
+
+
+def _training_tokens(recipe: Recipe) -> float:
+    per_row = 80 + recipe.train_passages * (recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0)
+    rows = 12 if recipe.rehearsal else _lines(recipe.path(recipe.train.data)) if recipe.train.data else 0
+    steps = recipe.train.max_steps
+    if steps:
+        return steps * recipe.train.batch_size * recipe.train.gradient_accumulation * per_row
+    return rows * recipe.train.epochs * per_row
+
+
+def _evaluation_seconds(recipe: Recipe, parameters: float, cores: int) -> float:
+    assert recipe.evaluate
+    count = 4 if recipe.rehearsal else min(recipe.evaluate.sample or 10**9, _lines(recipe.path(recipe.evaluate.questions)))
+    prompt = 60 + recipe.answer.passages * (recipe.knowledge.chunk.tokens if recipe.knowledge else 0)
+    one = prompt * parameters / (_PREFILL_TOKENS_PER_S * cores) + 30 * parameters / (_DECODE_TOKENS_PER_S * cores)
+    return count * len(recipe.evaluate.arms) * one
+
+
+def _document_characters(plan: Plan) -> float:
+    """Bytes of the documents, as a bound of their characters; a PDF or DOCX holds about a tenth in text."""
+    step = plan.step("knowledge")
+    if step is None:
+        return 0.0
+    total = 0.0
+    for file in step.stage.files(plan.recipe):
+        total += file.stat().st_size * (0.1 if file.suffix.lower() in (".pdf", ".docx") else 0.9)
+    return total
+
+
+def _lines(path: Path) -> int:
+    try:
+        return path.read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _earlier(plan: Plan) -> dict[str, tuple[float, float]]:
+    """Seconds and memory of the stages that this very plan has done already."""
+    return {s.name: (s.receipt.seconds, s.receipt.peak_rss_mb) for s in plan.steps if s.receipt is not None}

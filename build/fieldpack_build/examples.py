@@ -1,0 +1,119 @@
+"""From question and answer to the tokens a model is tuned on: the runtime's own prompt, with passages drawn from the
+recipe's own index, and the answer with its mark. Knows nothing of torch or training."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fieldpack.citations import support
+from fieldpack.passages import Chunk, Passage
+from fieldpack.prompt import ChatFormat, PromptBuilder, PromptSettings
+
+from .data import Example
+from .errors import DataError
+
+_SAME = 0.95  # a passage that holds as much of the answer as this is as good as the right one
+IGNORED = -100  # the label torch's cross entropy leaves out
+
+
+class Search(Protocol):
+    def __call__(self, question: str, k: int) -> Sequence[Passage]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A row as text: `prompt` is what the model reads, `answer` what it shall say (with its closing token)."""
+
+    prompt: str
+    answer: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenized:
+    """`ids` and `labels` of one length; labels are IGNORED up to the answer's first token."""
+
+    ids: list[int]
+    labels: list[int]
+
+    @property
+    def supervised(self) -> int:
+        return sum(label != IGNORED for label in self.labels)
+
+
+class ExampleBuilder:
+    """`search` and `chunks_of` (a document's chunks) are None where the recipe has no documents."""
+
+    def __init__(
+        self, chat: ChatFormat, settings: PromptSettings, encode: Callable[[str], list[int]], *, passages: int,
+        search: Search | None = None, chunks_of: Callable[[str], Sequence[tuple[int, Chunk]]] | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
+        self._prompts = PromptBuilder(chat, settings, lambda text: len(encode(text)))
+        self._chat, self._settings, self._encode = chat, settings, encode
+        self._passages, self._search, self._chunks_of = passages, search, chunks_of
+        self._random = random.Random(seed)
+
+    def render(self, example: Example) -> Rendered:
+        passages, right = self._draw(example)
+        prompt = self._prompts.build(example.question, passages)
+        if example.answer is None:
+            answer = self._settings.refusal
+        else:
+            answer = example.answer + (f" [{right + 1}]" if right is not None and right < prompt.used else "")
+        return Rendered(prompt.text, answer + self._chat.end, example.line)
+
+    def tokenize(self, row: Rendered, max_tokens: int, path: str) -> Tokenized:
+        """Prompt and answer tokenized apart, as the device does it: there the prompt ends before the answer is known.
+
+        Raises DataError for a row that is longer than `max_tokens` or has nothing to learn from."""
+        prompt, answer = self._encode(row.prompt), self._encode(row.answer)
+        if not answer:
+            raise DataError(f"{path}:{row.line}: fewer supervised tokens than one: the answer is empty")
+        if len(prompt) + len(answer) > max_tokens:
+            raise DataError(
+                f"{path}:{row.line}: {len(prompt) + len(answer)} tokens with its passages, train.max_tokens is {max_tokens}; "
+                "raise it, or lower train.passages or knowledge.chunk.tokens"
+            )
+        return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer)
+
+    def _draw(self, example: Example) -> tuple[list[Passage], int | None]:
+        """The passages of the prompt and the place of the right one: as the device retrieves them; where retrieval
+        missed it, the best one of the example's document takes a random place."""
+        if not self._search or not self._passages:
+            return [], None
+        found = list(self._search(example.question, self._passages))
+        if example.answer is None:
+            return found, None
+        right = self._find_right(example, found)
+        if right is None and example.document and self._chunks_of:
+            best = self._best_of(example.document, example.answer)
+            if best is not None:
+                right = self._random.randrange(len(found)) if found else 0
+                found[right : right + 1] = [best]
+        return found, right
+
+    def _find_right(self, example: Example, found: Sequence[Passage]) -> int | None:
+        assert example.answer is not None
+        scores = [support(example.answer, p.context + "\n" + p.text) for p in found]
+        mine = [s if example.document in (None, p.document) else -1.0 for s, p in zip(scores, found, strict=True)]
+        best = max(range(len(found)), key=lambda i: (mine[i], -i), default=None)
+        if best is None or mine[best] < 0:
+            return None
+        reachable = self._best_support(example) if example.document else mine[best]
+        return best if mine[best] >= _SAME * reachable else None
+
+    def _best_support(self, example: Example) -> float:
+        assert example.document and example.answer and self._chunks_of
+        chunks = self._chunks_of(example.document)
+        return max((support(example.answer, c.context + "\n" + c.text) for _, c in chunks), default=0.0)
+
+    def _best_of(self, document: str, answer: str) -> Passage | None:
+        assert self._chunks_of
+        scored = [(support(answer, c.context + "\n" + c.text), -i, c) for i, c in self._chunks_of(document)]
+        if not scored:
+            return None
+        _, minus, chunk = max(scored, key=lambda s: s[:2])
+        return Passage(-minus, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 1.0)

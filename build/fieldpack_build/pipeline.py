@@ -1,0 +1,281 @@
+"""The table of stages, and the loop that runs them: in order, each only if its key has no finished folder.
+Knows what each stage depends on; knows nothing of how it does its work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fieldpack import prompt as runtime_prompt
+
+from . import sources, toolchains
+from .errors import BuildError, RecipeError
+from .recipe import Recipe
+from .store import Receipt, Store, files_of, fingerprint
+from .worker import run_stage
+
+_MODEL_TOOLS = ("torch", "transformers")
+
+
+def _always(recipe: Recipe) -> bool:
+    return True
+
+
+def _with_knowledge(recipe: Recipe) -> bool:
+    return recipe.knowledge is not None
+
+
+def _tuned(recipe: Recipe) -> bool:
+    return recipe.tuned
+
+
+def _with_baseline(recipe: Recipe) -> bool:
+    """The untuned model is exported too when the report shall compare with it."""
+    return recipe.tuned and recipe.evaluate is not None and bool({"base", "rag"} & set(recipe.evaluate.arms))
+
+
+def _with_questions(recipe: Recipe) -> bool:
+    return recipe.evaluate is not None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`code`: raise it when the stage's work changes; it is part of the key (a hash of the source would make every
+    comment retrain a model). `needs`: stages whose keys are part of this one's; one that is not active is left out.
+    `sees`: stages it may read that do not make it run again. `settings`: what of the recipe shapes the result."""
+
+    name: str
+    code: int
+    does: str
+    settings: Callable[[Recipe], object]
+    needs: tuple[str, ...] = ()
+    sees: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
+    files: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
+    tools: tuple[str, ...] = ()
+    active: Callable[[Recipe], bool] = _always
+    resumes: bool = False
+    locks: tuple[str, ...] = ()
+
+    @property
+    def function(self) -> str:
+        return f"fieldpack_build.stages.{self.name}:run"
+
+
+def _section(*names: str) -> Callable[[Recipe], object]:
+    return lambda recipe: {name: _dump(getattr(recipe, name)) for name in names}
+
+
+def _dump(value: Any) -> Any:
+    return value.model_dump() if hasattr(value, "model_dump") else value
+
+
+def _prompt_settings(recipe: Recipe) -> dict[str, object]:
+    """What a training prompt is made of: a change of one of these changes what the model learned."""
+    answer = recipe.answer
+    return {"system": answer.system, "refusal": answer.refusal, "version": runtime_prompt.CODE_VERSION}
+
+
+def _train_settings(recipe: Recipe) -> object:
+    # Where to run is not what to learn; checkpoints are a matter of when. Neither makes a new model.
+    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents"}
+    return {
+        "train": recipe.train.model_dump(exclude=aside), "prompt": _prompt_settings(recipe),
+        "passages": recipe.train_passages, "rehearsal": recipe.rehearsal,
+    }  # fmt: skip
+
+
+def _document_files(recipe: Recipe) -> Sequence[Path]:
+    from .documents import find_documents
+
+    assert recipe.knowledge
+    folder = recipe.path(recipe.knowledge.documents)
+    return find_documents(folder) if folder.is_dir() else []
+
+
+def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
+    return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "base", 1, "resolve the base model, convert it to full precision, read its chat template",
+        settings=lambda r: {"source": sources.identify(r.base, r), "rehearsal": r.rehearsal},
+        files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
+    ),
+    Stage(
+        "embedder", 1, "export the embedding model to ONNX and compare it with torch",
+        settings=lambda r: sources.identify(r.knowledge.embedder, r) if r.knowledge else None,
+        files=lambda r: sources.local_files(r.knowledge.embedder, r) if r.knowledge else (),
+        tools=("torch", "onnx", "onnxruntime"), active=_with_knowledge, locks=("optimum",),
+    ),
+    Stage(
+        "knowledge", 1, "read, chunk, embed and index the documents",
+        settings=lambda r: {"chunk": _dump(r.knowledge.chunk), "on_error": r.knowledge.on_error,
+                            "rehearsal": r.rehearsal} if r.knowledge else None,
+        needs=("embedder",), files=_document_files, active=_with_knowledge,
+        tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "beautifulsoup4", "markdown-it-py"),
+    ),
+    Stage(
+        "train", 1, "tune an adapter on the recipe's examples",
+        settings=_train_settings, needs=("base",),
+        sees=lambda r: ("embedder", "knowledge") if r.train_passages else (),
+        files=lambda r: [r.path(r.train.data)] if r.train.data else [],
+        tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True,
+    ),
+    Stage(
+        "merge", 1, "merge the adapter into the full-precision base",
+        settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
+    ),
+    Stage(
+        "export", 1, "export to quantized ONNX, open it, compare it with torch",
+        settings=_section("export"), needs=("base", "merge"), active=_always,
+        sees=lambda r: (), tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
+    ),
+    Stage(
+        "baseline", 1, "export the untuned base the same way, to compare with",
+        settings=_section("export"), needs=("base",), active=_with_baseline,
+        tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
+    ),
+    Stage(
+        "evaluate", 1, "ask the test questions on the staged bundle, check the gates",
+        settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
+                            "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
+        needs=("base", "embedder", "knowledge", "train", "export", "baseline"),
+        files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
+        tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
+    ),
+    Stage(
+        "package", 1, "seal everything into a bundle",
+        settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
+                            "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
+        needs=("base", "embedder", "knowledge", "train", "merge", "export", "evaluate"),
+    ),
+)  # fmt: skip
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one build: its key, what went into the key, and the receipt if it is done already."""
+
+    stage: Stage
+    key: str
+    parts: Mapping[str, Any]
+    receipt: Receipt | None
+    sees: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    recipe: Recipe
+    store: Store
+    steps: tuple[Step, ...] = field(default_factory=tuple)
+
+    def step(self, name: str) -> Step | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+    def folder(self, name: str) -> Path | None:
+        step = self.step(name)
+        return self.store.folder(name, step.key) if step else None
+
+
+def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan:
+    """Keys of all active stages, from the recipe and the sources alone: nothing is run, nothing heavy imported."""
+    redo = set(redo)
+    steps: dict[str, Step] = {}
+    for stage in STAGES:
+        if not stage.active(recipe):
+            continue
+        needs = _needs_of_train(recipe) if stage.name == "train" else stage.needs
+        parts = {
+            "code": stage.code,
+            "settings": stage.settings(recipe),
+            "inputs": {name: steps[name].key for name in needs if name in steps},
+            "sources": _relative(store.hash_files(stage.files(recipe)), recipe),
+            "tools": {tool: importlib.metadata.version(tool) for tool in stage.tools},
+            "locks": {name: toolchains.lock_hash(name) for name in stage.locks},
+        }
+        key = fingerprint({"stage": stage.name, **parts})
+        receipt = None if stage.name in redo else store.find(stage.name, key)
+        sees = tuple(name for name in stage.sees(recipe) if name in steps)
+        steps[stage.name] = Step(stage, key, parts, receipt, sees)
+    return Plan(recipe, store, tuple(steps.values()))
+
+
+def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """Paths relative to the recipe, so that a checkout elsewhere has the same keys."""
+    found = {}
+    for name, digest in hashes.items():
+        path = Path(name)
+        found[path.relative_to(recipe.folder).as_posix() if path.is_relative_to(recipe.folder) else name] = digest
+    return found
+
+
+class Listener:
+    """What the pipeline says while it works; the console and tests override what they want to hear."""
+
+    def skipped(self, step: Step) -> None: ...
+    def started(self, step: Step, number: int, total: int) -> None: ...
+    def event(self, step: Step, event: dict[str, Any]) -> None: ...
+    def finished(self, step: Step, receipt: Receipt) -> None: ...
+    def failed(self, step: Step) -> None: ...
+
+
+def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = None) -> list[str]:
+    """Run what is not done; gives the names of the stages that ran. Only success is kept."""
+    wanted = set(only) if only is not None else set(NAMES)
+    ran = []
+    todo = [step for step in plan.steps if step.receipt is None and step.name in wanted]
+    for step in plan.steps:
+        if step.receipt is not None or step.name not in wanted:
+            listener.skipped(step)
+            continue
+        _require_inputs(plan, step)
+        listener.started(step, len(ran) + 1, len(todo))
+        try:
+            receipt = _run_step(plan, step, lambda event, step=step: listener.event(step, event))
+        except BaseException as error:
+            listener.failed(step)
+            if isinstance(error, BuildError) and error.exit_code == 8:
+                raise type(error)(f"stage {step.name}: {error}") from error
+            raise
+        listener.finished(step, receipt)
+        ran.append(step.name)
+    return ran
+
+
+def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) -> Receipt:
+    inputs = {name: plan.store.folder(name, plan.step(name).key) for name in _read_by(plan, step)}  # type: ignore[union-attr]
+    keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
+    partial = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
+    started = time.perf_counter()
+    done = run_stage(step.stage.function, plan.recipe, inputs, keys, partial, plan.store, listen)
+    receipt = Receipt(
+        stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
+        seen={name: keys[name] for name in step.sees if name in keys},
+        files=files_of(partial), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
+        result=done["result"], warnings=tuple(done["warnings"]),
+    )  # fmt: skip
+    plan.store.commit(partial, receipt)
+    return receipt
+
+
+def _read_by(plan: Plan, step: Step) -> list[str]:
+    named = {*step.parts["inputs"], *step.sees}
+    return [other.name for other in plan.steps if other.name in named]
+
+
+def _require_inputs(plan: Plan, step: Step) -> None:
+    """With `--only` a stage may be asked for whose inputs were never made."""
+    for name in _read_by(plan, step):
+        other = plan.step(name)
+        if other and plan.store.find(name, other.key) is None:
+            raise RecipeError(f"--only {step.name}: it needs `{name}`, which is not built yet; leave --only away")

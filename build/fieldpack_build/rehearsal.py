@@ -1,0 +1,16 @@
+"""A recipe's rehearsal: every stage on slices and a tiny random model of the same architecture, so that a mistake is
+found in two minutes and not after hours on a GPU."""
+
+from __future__ import annotations
+
+from .recipe import Recipe
+
+
+def rehearse(recipe: Recipe) -> Recipe:
+    """The same recipe, marked; stages take slices. Quality is not looked at: the weights are random."""
+    train = recipe.train.model_copy(update={"epochs": 1.0, "max_steps": None, "batch_size": min(2, recipe.train.batch_size),
+                                            "gradient_accumulation": 1, "allow_cpu": True})  # fmt: skip
+    answer = recipe.answer.model_copy(update={"max_answer_tokens": min(16, recipe.answer.max_answer_tokens)})
+    export = recipe.export.model_copy(update={"max_perplexity_ratio": max(3.0, recipe.export.max_perplexity_ratio)})
+    changed = {"train": train, "answer": answer, "export": export, "rehearsal": True}
+    return recipe.model_copy(update=changed)

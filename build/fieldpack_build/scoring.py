@@ -1,0 +1,131 @@
+"""What an answer is worth, in the field's usual figures. Knows nothing of models, bundles or files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from fieldpack.citations import strip_marks, words_of
+from fieldpack.passages import Citation, Passage
+from fieldpack.rag import Answer
+
+from .data import TestQuestion
+
+_ARTICLES = frozenset(("a", "an", "the"))
+KS = (1, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One question in one arm. `value_match` and the citation figures are None where they have no meaning."""
+
+    answerable: bool
+    refused: bool
+    f1: float
+    value_match: bool | None
+    citations: int
+    citations_valid: int
+    cites_right: bool | None
+    total_ms: float
+    first_token_ms: float
+    tokens_per_s: float
+
+
+def score(answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int | None], str]) -> Score:
+    """`stored`: the whole stored text by (document, page), to look quotes up in."""
+    answerable = question.answer is not None
+    said = "" if answer.refused else strip_marks(answer.text)
+    value = question.value if question.value is not None else question.answer
+    cites_right = None
+    if answerable and question.document and not answer.refused:
+        cites_right = any(c.document == question.document for c in answer.citations)
+    return Score(
+        answerable=answerable, refused=answer.refused, f1=token_f1(said, question.answer or "") if answerable else 0.0,
+        value_match=contains(said, value) if answerable and value else None, citations=len(answer.citations),
+        citations_valid=sum(is_valid(c, stored) for c in answer.citations), cites_right=cites_right,
+        total_ms=answer.timings.total_ms, first_token_ms=answer.timings.first_token_ms,
+        tokens_per_s=answer.timings.tokens_per_s,
+    )  # fmt: skip
+
+
+def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
+    """An arm's figures. Shares are 0 to 1; None where no question gives one. A refused answerable question counts as
+    F1 0 and as no match: declining everything must not pay."""
+    asked = [s for s in scores if s.answerable]
+    unanswerable = [s for s in scores if not s.answerable]
+    cited = [s for s in scores if s.citations]
+    return {
+        "questions": len(scores),
+        "f1": _mean(s.f1 for s in asked),
+        "value_match": _mean(s.value_match for s in asked if s.value_match is not None),
+        "refused_right": _mean(s.refused for s in unanswerable),
+        "refused_wrong": _mean(s.refused for s in asked),
+        "citations_valid": _ratio(sum(s.citations_valid for s in cited), sum(s.citations for s in cited)),
+        "citations_right": _mean(s.cites_right for s in asked if s.cites_right is not None),
+        "total_ms": _median(s.total_ms for s in scores),
+        "first_token_ms": _median(s.first_token_ms for s in scores if s.tokens_per_s),
+        "tokens_per_s": _median(s.tokens_per_s for s in scores if s.tokens_per_s),
+    }
+
+
+def token_f1(said: str, expected: str) -> float:
+    """Harmonic mean of precision and recall over words, articles left out (SQuAD, Rajpurkar et al. 2016); a figure
+    with its separators is one word."""
+    got, wanted = _content(said), _content(expected)
+    common = sum((Counter(got) & Counter(wanted)).values())
+    if not common:
+        return float(got == wanted)
+    return 2 * common / (len(got) + len(wanted))
+
+
+def contains(said: str, value: str) -> bool:
+    """The value's words stand in a row in what was said; figures are compared as numbers ("1,250.00" is "1250")."""
+    words, wanted = [_plain(w) for w in words_of(said)], [_plain(w) for w in words_of(value)]
+    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
+
+
+def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:
+    return bool(citation.quote) and citation.quote in stored.get((citation.document, citation.page), "")
+
+
+def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: bool) -> int | None:
+    """1-based place of the first passage of the right document (with `with_value`, one that holds the value too)."""
+    for place, passage in enumerate(passages, 1):
+        holds = not with_value or not question.value or contains(passage.context + "\n" + passage.text, question.value)
+        if passage.document == question.document and holds:
+            return place
+    return None
+
+
+def retrieval_figures(ranks: Sequence[int | None]) -> dict[str, float | None]:
+    """recall@k, and the mean of 1/rank (0 for a miss)."""
+    found: dict[str, float | None] = {f"recall_at_{k}": _mean(r is not None and r <= k for r in ranks) for k in KS}
+    return {**found, "mrr": _mean(1 / r if r else 0.0 for r in ranks)}
+
+
+def _content(text: str) -> list[str]:
+    return [_plain(word) for word in words_of(text) if word not in _ARTICLES]
+
+
+def _plain(word: str) -> str:
+    if not re.fullmatch(r"\d[\d.,]*", word):
+        return word
+    number = word.replace(",", "")
+    return number.rstrip("0").rstrip(".") if number.count(".") == 1 else number
+
+
+def _mean(values: Iterable[float | bool | None]) -> float | None:
+    found = [float(v) for v in values if v is not None]
+    return round(sum(found) / len(found), 4) if found else None
+
+
+def _median(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return round(median(found), 1) if found else None
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

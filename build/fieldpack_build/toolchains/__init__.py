@@ -1,0 +1,51 @@
+"""Pinned, isolated package folders for tools whose pins fight ours. Made once in the cache, run as a subprocess with
+files in and files out; never imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from ..errors import MachineError, StageError
+
+_HERE = Path(__file__).parent
+
+
+def lock_hash(name: str) -> str:
+    """SHA-256 of the toolchain's pins: part of the key of every stage that runs it."""
+    return sha256((_HERE / f"{name}.txt").read_bytes()).hexdigest()
+
+
+def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
+    """The toolchain's folder, installed if it is not there. A half-made one is never seen."""
+    final = toolchains / f"{name}-{lock_hash(name)[:16]}-py{sys.version_info.major}{sys.version_info.minor}"
+    if final.is_dir():
+        return final
+    log(f"installing toolchain {name}")
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
+    done = subprocess.run([*command, "-r", str(_HERE / f"{name}.txt")], capture_output=True, text=True)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        raise MachineError(f"toolchain {name}: pip could not install it: {' '.join(errors)[:400]}")
+    partial.rename(final)
+    return final
+
+
+def run(folder: Path, arguments: list[str]) -> str:
+    """`python ARGUMENTS` with the toolchain first on its path, offline; its output, or StageError with its last lines."""
+    environment = {
+        **os.environ, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+        "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false",
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        last = " | ".join(line for line in done.stderr.strip().splitlines()[-3:])
+        raise StageError(f"{' '.join(arguments[:3])}: exit {done.returncode}: {last[:600]}")
+    return done.stdout

@@ -1,0 +1,158 @@
+"""Runs one stage in a child process: its memory is freed when it ends, its crash is a sentence in the parent.
+
+Parent's side: `run_stage`. Child's side: `python -m fieldpack_build.worker`, the task as one JSON line on stdin,
+events as JSON lines on stdout, everything libraries print into the stage's log. The child ends with its parent:
+it reads stdin to its end, which comes when the parent dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fieldpack.errors import FieldpackError
+
+from . import errors
+from .errors import BuildError, MachineError, StageError
+from .recipe import Recipe
+from .store import Store
+from .task import Task
+
+LOG = "log.txt"
+
+
+def run_stage(
+    function: str, recipe: Recipe, inputs: Mapping[str, Path], keys: Mapping[str, str], out: Path, store: Store,
+    listen: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the stage's own error,
+    or StageError when the process died."""
+    task = {
+        "function": function, "recipe": recipe.model_dump(), "inputs": {k: str(v) for k, v in inputs.items()},
+        "keys": dict(keys), "out": str(out), "cache": str(store.root),
+    }  # fmt: skip
+    environment = {
+        **os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }  # fmt: skip
+    with (out / LOG).open("ab") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "fieldpack_build.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            env=environment, start_new_session=True, text=True,
+        )  # fmt: skip
+    assert child.stdin and child.stdout
+    try:
+        child.stdin.write(json.dumps(task) + "\n")
+        child.stdin.flush()
+        last: dict[str, Any] = {}
+        for line in child.stdout:
+            last = json.loads(line)
+            if last["event"] not in ("done", "error"):
+                listen(last)
+        code = child.wait()
+    except BaseException:
+        _end(child)
+        raise
+    finally:
+        child.stdout.close()
+        child.stdin.close()
+    if last.get("event") == "done" and code == 0:
+        return last
+    if last.get("event") == "error":
+        raise _rebuild(last)
+    raise StageError(_obituary(code, out / LOG))
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Stop the child and all it started, then wait for it."""
+    try:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(timeout=5)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        child.kill()
+    child.wait()
+
+
+def _rebuild(event: dict[str, Any]) -> BuildError:
+    kind = getattr(errors, event["kind"], StageError)
+    error = kind(event["message"])
+    assert isinstance(error, BuildError)
+    return error
+
+
+def _obituary(code: int, log: Path) -> str:
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    last = lines[-1][:300] if lines else "nothing in its log"
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{why}; run the same command to go on; log: {log}"
+    return f"its process ended with {code}: {last}; log: {log}"
+
+
+def main() -> None:
+    """The child. What a library prints goes to the log (stderr); the real stdout carries events only."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    faulthandler.enable()  # a crash in native code leaves the Python stack in the log
+    spec = json.loads(sys.stdin.readline())
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    lock = threading.Lock()
+
+    def send(event: dict[str, Any]) -> None:
+        with lock:
+            channel.write(json.dumps(event) + "\n")
+            channel.flush()
+
+    store = Store(Path(spec["cache"]))
+    inputs = {name: Path(path) for name, path in spec["inputs"].items()}
+    task = Task(Recipe.model_validate(spec["recipe"]), inputs, Path(spec["out"]), store, spec["keys"], send)
+    try:
+        result = _function(spec["function"])(task)
+    except BuildError as error:
+        send({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        sys.exit(1)
+    except FieldpackError as error:
+        send({"event": "error", "kind": "StageError", "message": f"the runtime says: {error}"})
+        sys.exit(1)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        send({"event": "error", "kind": MachineError.__name__, "message": f"{task.out}: no space left on the disk"})
+        sys.exit(1)
+    send({"event": "done", "result": result, "warnings": task.warnings, "peak_rss_mb": _peak_rss_mb()})
+    channel.flush()
+    os._exit(0)  # torch's and genai's threads need seconds to end by themselves
+
+
+def _function(name: str) -> Callable[[Task], dict[str, Any]]:
+    module, _, attribute = name.partition(":")
+    function: Callable[[Task], dict[str, Any]] = getattr(importlib.import_module(module), attribute)
+    return function
+
+
+def _follow_parent() -> None:
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)
+
+
+def _peak_rss_mb() -> float:
+    """The most memory this process, or the largest it started, has held."""
+    import resource
+
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return round(max(own, started) / 1024, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The field app: the `fieldpack` command. Everything it knows of bundles goes through `fieldpack`'s public door."""

@@ -1,0 +1,225 @@
+"""The `fieldpack` command: a thin cover over the runtime. Knows nothing of models, indexes or prompts.
+
+Imports nothing of weight: `fieldpack --help` loads neither numpy nor onnxruntime.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import fieldpack
+from fieldpack.devices import PROVIDERS
+
+from . import render
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _fail(message: str, code: int) -> click.exceptions.Exit:
+    """One line on stderr, `fieldpack: <what, where, next step>`, and the exit to raise."""
+    click.echo("fieldpack: " + " ".join(render.printable(message).split()), err=True)
+    return click.exceptions.Exit(code)
+
+
+class _Group(click.Group):
+    """Turns the runtime's errors into one line and an exit code, Ctrl-C into 130; click keeps a broken pipe quiet."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except fieldpack.FieldpackError as error:
+            raise _fail(str(error), error.exit_code) from None
+        except KeyboardInterrupt:
+            click.echo(err=True)
+            raise click.exceptions.Exit(130) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(fieldpack.__version__, prog_name="fieldpack")
+def cli() -> None:
+    """Answer questions from a bundle, offline, with sources.
+
+    A bundle is the folder that `build recipe` wrote, copied to this machine. Nothing here speaks to the network.
+
+    \b
+    Example:
+      fieldpack ask finance-1.0.0 "What does the A class of the Global Equity Fund cost a year?"
+
+    \b
+    Exit codes:
+      0    answered or refused (a refusal is an answer)
+      1    unexpected
+      2    usage: an unknown option, a missing argument
+      3    the bundle: not there, damaged, or not for this machine
+      4    the question or an input file
+      130  stopped with Ctrl-C
+    """
+
+
+_bundle = click.argument("bundle", type=click.Path(path_type=Path))
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _device_options(command: _Command) -> _Command:
+    options = (
+        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."),
+        click.option("--provider", type=click.Choice(sorted(PROVIDERS)), default="cpu", show_default=True,
+                     help="What the language model runs on."),
+        click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.command(short_help="Answer one question, or a file of them.")
+@_bundle
+@click.argument("question", required=False)
+@_json
+@click.option("--batch", metavar="FILE.jsonl", help='A question a line: {"question": ...} or a string; - is stdin.')
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="With --batch: write there, not to stdout.")
+@_device_options
+def ask(
+    bundle: Path, question: str | None, as_json: bool, batch: str | None, output: Path | None,
+    threads: int | None, provider: str, quick: bool,
+) -> None:  # fmt: skip
+    """Answer QUESTION from BUNDLE and name the sources. With `-` the question is read from stdin.
+
+    \b
+    Examples:
+      fieldpack ask finance-1.0.0 "What does the A class cost a year?"
+      fieldpack ask finance-1.0.0 "What does the A class cost a year?" --json | jq .citations
+      fieldpack ask finance-1.0.0 --batch questions.jsonl -o answers.jsonl
+
+    --json prints {question, answer, refused, citations: [{document, page, quote, passage}], passages, timings};
+    `passage` is the number in the answer's [n]. --batch prints one such object a line, with the row's `id` if it has
+    one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
+    """
+    if (question is None) == (batch is None):
+        raise click.UsageError("give a QUESTION or --batch FILE.jsonl, one of the two")
+    if output and not batch:
+        raise click.UsageError("-o goes with --batch")
+    if question == "-":
+        question = sys.stdin.buffer.read().decode("utf-8", "replace")
+    with _open(bundle, threads, provider, quick) as expert:
+        if batch is not None:
+            from .batch import answer_all
+
+            answer_all(expert, batch, output)
+        elif as_json:
+            click.echo(render.dumps(expert.ask(question or "").to_dict(), indent=2))
+        else:
+            render.answer(expert.stream(question or ""))
+
+
+@cli.command(short_help="Ask line by line.")
+@_bundle
+@_device_options
+def chat(bundle: Path, threads: int | None, provider: str, quick: bool) -> None:
+    """Ask BUNDLE line by line. Each question stands alone: nothing is remembered from the one before.
+
+    /sources shows where the last answer comes from, /quit or Ctrl-D ends, Ctrl-C stops the answer.
+
+    \b
+    Examples:
+      fieldpack chat finance-1.0.0
+      fieldpack chat finance-1.0.0 < questions.txt
+    """
+    from .chat import talk
+
+    with _open(bundle, threads, provider, quick) as expert:
+        talk(expert)
+
+
+@cli.command(short_help="Show the passages that fit a question.")
+@_bundle
+@click.argument("question")
+@click.option("-k", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many passages.")
+@_json
+@_device_options
+def search(
+    bundle: Path, question: str, count: int, as_json: bool, threads: int | None, provider: str, quick: bool
+) -> None:
+    """Show the passages of BUNDLE that fit QUESTION best. No language model runs: this takes milliseconds.
+
+    \b
+    Example:
+      fieldpack search finance-1.0.0 "entry charge A class" -k 3
+
+    --json prints a list of {document, page, text, score, similarity, heading, title}, best first.
+    """
+    with _open(bundle, threads, provider, quick) as expert:
+        found = expert.search(question, count)
+    if as_json:
+        click.echo(render.dumps([render.passage_dict(p) for p in found], indent=2))
+    else:
+        click.echo(render.passages(found, question))
+
+
+@cli.command(short_help="Show what a bundle is and how good it was measured to be.")
+@_bundle
+@_json
+def info(bundle: Path, as_json: bool) -> None:
+    """Show name, size, files, limits, documents, origin and measured figures of BUNDLE. Hashes nothing.
+
+    \b
+    Example:
+      fieldpack info finance-1.0.0
+    """
+    from .info import describe
+
+    facts = describe(bundle)
+    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(facts))
+
+
+@cli.command(short_help="Check every file of a bundle.")
+@_bundle
+@_json
+def verify(bundle: Path, as_json: bool) -> None:
+    """Hash every file of BUNDLE and compare with its manifest: 0 and "ok: ...", or 3 and the files that differ.
+
+    \b
+    Example:
+      fieldpack verify /media/usb/finance-1.0.0 && cp -r /media/usb/finance-1.0.0 /opt/bundles/
+    """
+    from fieldpack.manifest import read_manifest
+    from fieldpack.manifest import verify as check
+
+    try:
+        manifest = read_manifest(bundle)
+        check(bundle, manifest)
+    except fieldpack.BundleError as error:
+        if as_json:
+            click.echo(render.dumps({"ok": False, "error": str(error)}, indent=2))
+        raise
+    if as_json:
+        sizes = {"files": len(manifest.files), "bytes": manifest.size}
+        click.echo(render.dumps({"ok": True, "name": manifest.name, "version": manifest.version, **sizes}, indent=2))
+    else:
+        click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
+
+
+def _open(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
+    return fieldpack.open(bundle, provider=provider, threads=threads, verify_contents=not quick)
+
+
+def main() -> None:
+    """The entry point of the `fieldpack` script."""
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):  # no text of a document or a shell ends in a UnicodeError
+            stream.reconfigure(errors=errors)
+    cli(prog_name="fieldpack")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""One tiny model, exported once a session; a sealed bundle around it; a copy of that for each test that asks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fakes
+import fieldpack
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # ORT_DISABLE_TELEMETRY is fieldpack's own to set: a test looks
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer llama in Hugging Face's format."""
+    return fakes.write_tiny_model(tmp_path_factory.mktemp("llama") / "hf", "llama")
+
+
+@pytest.fixture(scope="session")
+def exported_llama(tiny_llama: Path) -> Path:
+    """The same, exported to int4 by genai's builder. Do not write to it."""
+    return fakes.export_tiny_model(tiny_llama, tiny_llama.parent / "onnx")
+
+
+@pytest.fixture(scope="session")
+def sealed(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete bundle. Do not write to it: take `bundle` for that."""
+    report = {"recipe": "tiny", "scores": {"recall@5": 0.75, "refused": 3}}
+    return fakes.write_bundle(tmp_path_factory.mktemp("sealed") / "tiny-1.0.0", model=exported_llama, report=report)
+
+
+@pytest.fixture
+def bundle(sealed: Path, tmp_path: Path) -> Path:
+    """A copy of the sealed bundle, to damage at will."""
+    return Path(shutil.copytree(sealed, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def expert(sealed: Path) -> Iterator[fieldpack.Expert]:
+    with fieldpack.open(sealed, threads=1) as opened:
+        yield opened

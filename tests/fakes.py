@@ -1,0 +1,260 @@
+"""Real engines on toy models: an embedder that counts letters, language models of two random layers, a whole bundle.
+Nothing is patched; the expected passage is exact because a text's vector is its letter counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fieldpack.embedder import Embedder, EmbedderSettings
+from fieldpack.index import write_index
+from fieldpack.manifest import Manifest, describe_files, write_manifest
+from fieldpack.passages import Chunk
+from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+DIGITS = "0123456789"
+_OTHER = 1 + len(LETTERS) + len(DIGITS)  # id of every other character; 0 is padding
+DIM = len(LETTERS) + len(DIGITS)
+
+# --- the letter embedder -------------------------------------------------------------------------------------------
+
+
+def write_letter_embedder(
+    folder: Path, *, max_tokens: int = 512, query_prefix: str = "", passage_prefix: str = ""
+) -> Path:
+    """model.onnx, tokenizer.json, embedder.json: a text's vector is the unit vector of its letter and digit counts,
+    a to z, then 0 to 9. Text in another script has the zero vector."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_letter_model(folder / "model.onnx")
+    _write_letter_tokenizer(folder / "tokenizer.json")
+    EmbedderSettings(
+        dim=DIM, max_tokens=max_tokens, query_prefix=query_prefix, passage_prefix=passage_prefix
+    ).write(folder)
+    return folder
+
+
+def _write_letter_model(path: Path) -> None:
+    """token_embeddings [b, t, DIM] = table[input_ids]; the table is one-hot, zero for padding and other characters."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    table = np.zeros((_OTHER + 1, DIM), dtype=np.float32)
+    table[np.arange(DIM) + 1, np.arange(DIM)] = 1.0
+    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["b", "t"]) for n in ("input_ids", "attention_mask")]
+    output = helper.make_tensor_value_info("token_embeddings", TensorProto.FLOAT, ["b", "t", DIM])
+    gather = helper.make_node("Gather", ["table", "input_ids"], ["token_embeddings"])
+    graph = helper.make_graph([gather], "letters", inputs, [output], [numpy_helper.from_array(table, "table")])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), str(path))
+
+
+def _write_letter_tokenizer(path: Path) -> None:
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    vocabulary = {"[PAD]": 0, **{c: i for i, c in enumerate(LETTERS + DIGITS, 1)}, "[UNK]": _OTHER}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    tokenizer.save(str(path))
+
+
+# --- tiny language models ------------------------------------------------------------------------------------------
+
+# The blank lines matter: "\n\n" becomes one token, as in the real vocabularies.
+_TRAINING_TEXT = """The A class of the Global Equity Fund costs 0.85% a year. Question: What does it cost?
+
+Answer: It costs
+0.85% a year [1]. The pump is serviced every 400 hours [2]. I cannot answer that from these documents.
+
+According to the manual,
+
+ the filter is changed once a month; the pressure must stay under 6.5 bar. Who may open the valve? Only a trained
+operator may open it, and only when the machine is cold.
+
+You answer questions from the passages below and cite them."""
+
+_CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+_LLAMA3 = (
+    "<|begin_of_text|>{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
+    "{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+_PHI3 = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+_GEMMA = (
+    "<bos>{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+    "{{ m['content'] | trim }}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+
+# (config class, model class, chat template, end-of-turn token, BOS token or None, further special tokens, own settings)
+_Family = tuple[str, str, str, str, str | None, tuple[str, ...], Mapping[str, Any]]
+FAMILIES: dict[str, _Family] = {
+    "llama": ("LlamaConfig", "LlamaForCausalLM", _CHATML, "<|im_end|>", None, ("<|im_start|>", "<|endoftext|>"), {}),
+    "llama3": (
+        "LlamaConfig", "LlamaForCausalLM", _LLAMA3, "<|eot_id|>", "<|begin_of_text|>",
+        ("<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>"), {},
+    ),
+    "mistral": ("MistralConfig", "MistralForCausalLM", _CHATML, "<|im_end|>", None, ("<|im_start|>",), {}),
+    "qwen2": ("Qwen2Config", "Qwen2ForCausalLM", _CHATML, "<|im_end|>", None, ("<|im_start|>", "<|endoftext|>"), {}),
+    "qwen3": (
+        "Qwen3Config", "Qwen3ForCausalLM", _CHATML, "<|im_end|>", None, ("<|im_start|>", "<|endoftext|>"),
+        {"head_dim": 32},
+    ),
+    "phi3": (
+        "Phi3Config", "Phi3ForCausalLM", _PHI3, "<|end|>", None,
+        ("<|system|>", "<|user|>", "<|assistant|>", "<|endoftext|>"), {"original_max_position_embeddings": 1024},
+    ),
+    "gemma": (
+        "GemmaConfig", "GemmaForCausalLM", _GEMMA, "<end_of_turn>", "<bos>", ("<start_of_turn>", "<eos>"),
+        {"head_dim": 32, "hidden_activation": "gelu_pytorch_tanh"},
+    ),
+    "gemma2": (
+        "Gemma2Config", "Gemma2ForCausalLM", _GEMMA, "<end_of_turn>", "<bos>", ("<start_of_turn>", "<eos>"),
+        # genai refuses a KV cache shorter than the window: a real Gemma 2 (4,096) needs max_length of 4,096 and more.
+        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 32},
+    ),
+    # Not exportable: genai 0.18's builder reads rope_parameters["rope_type"]; transformers 5 nests it by layer type.
+    "gemma3": (
+        "Gemma3TextConfig", "Gemma3ForCausalLM", _GEMMA, "<end_of_turn>", "<bos>", ("<start_of_turn>", "<eos>"),
+        {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 512},
+    ),
+}  # fmt: skip
+
+
+def write_tiny_model(folder: Path, architecture: str = "llama", *, seed: int = 0) -> Path:
+    """A Hugging Face folder: two random layers in float32, a byte-level BPE tokenizer, the family's chat template.
+
+    All widths are multiples of 32, the block of the int4 export."""
+    import torch
+    import transformers
+
+    config_class, model_class, _, end, _, _, own = FAMILIES[architecture]
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _write_tokenizer(folder, architecture)
+    torch.manual_seed(seed)
+    config = getattr(transformers, config_class)(
+        vocab_size=-(-len(tokenizer) // 32) * 32, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=1024, tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.convert_tokens_to_ids(end),
+        pad_token_id=tokenizer.pad_token_id, initializer_range=0.2, dtype="float32", **own,
+    )  # fmt: skip
+    getattr(transformers, model_class)(config).to(torch.float32).save_pretrained(folder)
+    return folder
+
+
+def _write_tokenizer(folder: Path, architecture: str) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    _, _, template, end, bos, others, _ = FAMILIES[architecture]
+    special = [end, *others, *([bos] if bos else [])]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    backend.train_from_iterator([_TRAINING_TEXT], trainer)
+    if bos:  # as the real ones do: a plain encode() begins with it
+        bos_id = backend.token_to_id(bos)
+        backend.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, bos_id)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=end, pad_token=end, bos_token=bos, additional_special_tokens=special,
+        clean_up_tokenization_spaces=False, model_max_length=1024,
+    )  # fmt: skip
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def export_tiny_model(source: Path, out: Path, *, cache: Path | None = None) -> Path:
+    """What the export stage does, plainly: genai's builder, int4, CPU, in a process of its own (about 8 s)."""
+    out.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(out), "-p", "int4",
+        "-e", "cpu", "-c", str(cache or out.parent / "builder-cache"), "--extra_options", "hf_token=false",
+    ]  # fmt: skip
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode or not (out / "model.onnx").is_file():
+        raise RuntimeError(f"the builder failed on {source}:\n{done.stdout[-1000:]}\n{done.stderr[-3000:]}")
+    return out
+
+
+# --- a bundle ------------------------------------------------------------------------------------------------------
+
+CHAT = ChatFormat(
+    start="<|im_start|>system\n", to_user="<|im_end|>\n<|im_start|>user\n",
+    to_answer="<|im_end|>\n<|im_start|>assistant\n", end="<|im_end|>\n",
+    special_tokens=("<|im_start|>", "<|im_end|>", "<|endoftext|>"),
+)  # fmt: skip
+SETTINGS = PromptSettings(
+    system="You answer questions from the passages below and cite them.",
+    refusal="I cannot answer that from these documents.",
+    passages=3, max_context=512, max_answer_tokens=24, refuse_below=0.2, max_question_chars=500,
+)  # fmt: skip
+
+CHUNKS = (
+    Chunk(
+        "fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 0, 56,
+        "The A class costs 0.85% a year.\nThe I class costs 0.40%.",
+    ),
+    Chunk("fees.pdf", "Fees 2025", 2, ("Bond Fund",), 0, 36, "Zero fees are charged in zone zz zz."),
+    Chunk("pump.md", "Pump manual", None, ("Service", "Filter"), 0, 41, "Change the filter after 400 hours of use."),
+    Chunk(
+        "pump.md", "Pump manual", None, ("Service", "Valve"), 50, 97, "Only a trained operator may open valve QX-7781."
+    ),
+    Chunk("rules.txt", "House rules", None, (), 0, 40, "Quiet hours begin at ten in the evening."),
+    Chunk("rules.txt", "House rules", None, (), 41, 70, "Надо закрыть дверь на ключ."),
+)  # fmt: skip
+
+
+def write_bundle(
+    folder: Path, *, model: Path, chunks: Sequence[Chunk] = CHUNKS, settings: PromptSettings = SETTINGS,
+    chat: ChatFormat = CHAT, knowledge: bool = True, report: Mapping[str, Any] | None = None,
+) -> Path:  # fmt: skip
+    """A complete bundle around an exported model."""
+    shutil.copytree(model, folder / "model")
+    if knowledge:
+        write_letter_embedder(folder / "embedder")
+        write_knowledge(folder / "knowledge", Embedder.open(folder / "embedder"), chunks)
+    if report is not None:
+        (folder / "report").mkdir()
+        (folder / "report" / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    write_prompt(folder, chat, settings)
+    reseal(folder)
+    return folder
+
+
+def write_knowledge(folder: Path, embedder: Embedder, chunks: Sequence[Chunk]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_index(folder, chunks, embedder.embed_passages([f"{chunk.context}\n{chunk.text}" for chunk in chunks]))
+
+
+def reseal(folder: Path) -> None:
+    """Write the manifest for what the folder holds now."""
+    provenance = {
+        "model": {"source": "random two-layer llama", "licence": "none"},
+        "embedder": {"source": "letter counts"},
+    }
+    limits = {"max_context": SETTINGS.max_context, "max_question_chars": SETTINGS.max_question_chars}
+    write_manifest(folder, Manifest(
+        "tiny", "1.0.0", "A toy for tests", describe_files(folder), limits, {"provider": "cpu"}, provenance,
+    ))  # fmt: skip

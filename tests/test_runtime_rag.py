@@ -1,0 +1,129 @@
+"""Question in, events out, in their order; refusals; the JSON that other programs read."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import fakes
+import fieldpack
+from fieldpack.passages import Passage
+from fieldpack.rag import Arm, Timings, clean_question, finish, is_refusal
+
+QUESTION = "What does the A class of the Global Equity Fund cost a year?"
+
+
+def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
+    events = list(expert.stream(QUESTION))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is fieldpack.PassagesFound and kinds[-2:] == [fieldpack.CitationsFound, fieldpack.Done]
+    assert set(kinds[1:-2]) == {fieldpack.TextPiece}
+    done = events[-1]
+    assert isinstance(done, fieldpack.Done)
+    assert isinstance(events[0], fieldpack.PassagesFound) and events[0].passages == done.answer.passages
+    assert isinstance(events[-2], fieldpack.CitationsFound) and events[-2].citations == done.answer.citations
+    assert done.answer.passages[0].text == fakes.CHUNKS[0].text
+    again = expert.ask(QUESTION)
+    assert replace(again, timings=done.answer.timings) == done.answer
+
+
+def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
+    data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
+    assert set(data) == {"question", "answer", "refused", "citations", "passages", "timings"}
+    assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
+    timings = data["timings"]
+    assert set(timings) == {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens"}
+    assert 0 < timings["retrieval_ms"] < timings["first_token_ms"] <= timings["total_ms"]
+    assert 1 <= timings["tokens"] <= fakes.SETTINGS.max_answer_tokens
+
+
+def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
+    answer = expert.ask("東京")
+    assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
+    assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
+    assert expert.ask("東京", arm=Arm(threshold=False)).timings.tokens > 0
+
+
+def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
+    answer = expert.ask(QUESTION, arm=Arm(retrieval=False))
+    assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
+
+
+def test_a_bundle_without_knowledge_answers(exported_llama: Path, tmp_path: Path) -> None:
+    folder = fakes.write_bundle(tmp_path / "b", model=exported_llama, knowledge=False)
+    with fieldpack.open(folder, threads=1) as expert:
+        assert expert.search("anything") == []
+        assert expert.ask("anything").timings.tokens > 0
+
+
+@pytest.mark.parametrize("question", ["", "  \n\t", "\0\x1b", "\ud800"])
+def test_an_empty_question(expert: fieldpack.Expert, question: str) -> None:
+    for call in (expert.ask, expert.search, lambda q: list(expert.stream(q))):
+        with pytest.raises(fieldpack.EmptyQuestion):
+            call(question)
+
+
+def test_a_question_too_long(expert: fieldpack.Expert) -> None:
+    with pytest.raises(fieldpack.QuestionTooLong, match="501 characters, this bundle takes 500"):
+        expert.ask("x" * 501)
+
+
+def test_control_characters_become_spaces() -> None:
+    assert clean_question(" a\0b\x1b[31m\nc  d ", 99) == "a b [31m c d"
+
+
+def test_k_must_be_positive(expert: fieldpack.Expert) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        expert.search("x", 0)
+
+
+def test_stopping_an_answer_leaves_the_expert_usable(expert: fieldpack.Expert) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(fieldpack.Cancelled):
+        expert.ask(QUESTION, cancel=cancel)
+    events = expert.stream(QUESTION)
+    next(events), next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert expert.ask(QUESTION).text
+
+
+def test_threads_share_an_expert(sealed: Path) -> None:
+    questions = [QUESTION, "Who may open the valve?", "When do quiet hours begin?"] * 2
+    with fieldpack.open(sealed, threads=1) as fresh, ThreadPoolExecutor(3) as pool:
+        texts = [answer.text for answer in pool.map(fresh.ask, questions)]
+        assert texts == [fresh.ask(question).text for question in questions]
+        found = list(pool.map(lambda q: fresh.search(q, 3), questions))
+        assert found == [fresh.search(q, 3) for q in questions]
+
+
+def test_a_refusal_is_known_by_its_words() -> None:
+    refusal = fakes.SETTINGS.refusal
+    assert is_refusal("i cannot answer that from these documents [1]", refusal)
+    assert is_refusal(refusal + " Ask the office.", refusal)
+    assert is_refusal(" [2] ", refusal)  # nothing said
+    assert not is_refusal("The filter: I cannot answer that from these documents.", refusal)
+
+
+def test_finish_cites_and_cleans() -> None:
+    passages = tuple(
+        Passage(i, c.document, c.title, c.page, c.heading, c.text, 1.0, 1.0) for i, c in enumerate(fakes.CHUNKS[:3])
+    )
+    text = " Change it after 400 hours [3] [8]. "
+    answer = finish("q", text, passages, fakes.SETTINGS.refusal, Timings(1, 2, 3, 4, 5, 6))
+    assert answer.text == "Change it after 400 hours [3]."
+    assert [(c.document, c.page, c.quote) for c in answer.citations] == [("pump.md", None, fakes.CHUNKS[2].text)]
+
+
+def test_a_tighter_context_uses_fewer_passages_and_says_so(exported_llama: Path, tmp_path: Path) -> None:
+    tight = replace(fakes.SETTINGS, max_context=120, max_answer_tokens=8)
+    folder = fakes.write_bundle(tmp_path / "b", model=exported_llama, settings=tight)
+    with fieldpack.open(folder, threads=1) as expert:
+        answer = expert.ask(QUESTION)
+    assert len(answer.passages) < 3
+    assert all(c.passage <= len(answer.passages) for c in answer.citations)
