@@ -194,6 +194,8 @@ class Recipe(Section):
             raise ValueError("train.passages: there is no `knowledge` section to draw passages from")
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
             raise ValueError("answer.max_answer_tokens: leaves no room for a question in export.max_context")
+        if len(self.answer.system) / 4 > self.export.max_context - self.answer.max_answer_tokens - 64:
+            raise ValueError("answer.system: leaves no room for a question in export.max_context (about 4 characters a token)")
         return self
 
     def path(self, name: str) -> Path:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from .citations import cite, strip_marks
 from .errors import EmptyQuestion, QuestionTooLong
@@ -86,6 +87,9 @@ class Arm:
     threshold: bool = True
 
 
+_UNSPEAKABLE = frozenset(("Cc", "Cs", "Cn", "Co"))  # control, lone surrogate, unassigned, private use
+
+
 class Retriever:
     """A question's passages: embeds it, searches vectors and words together."""
 
@@ -98,8 +102,9 @@ class Retriever:
 
 
 def clean_question(question: str, max_chars: int) -> str:
-    """Trimmed, without control characters (NUL among them). Raises EmptyQuestion, QuestionTooLong."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in question).split())
+    """Trimmed, without control characters (NUL among them); joiners that scripts need stay. Raises EmptyQuestion,
+    QuestionTooLong."""
+    text = " ".join("".join(c if category(c) not in _UNSPEAKABLE else " " for c in question).split())
     if not text:
         raise EmptyQuestion("the question is empty; ask something in words")
     if len(text) > max_chars:
@@ -115,7 +120,9 @@ class Rag:
         self.generator = generator
         self.retriever = retriever
 
-    def stream(self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None) -> Iterator[Event]:
+    def stream(
+        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None
+    ) -> Iterator[Event]:
         """Events in order: PassagesFound, TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
         from .generator import GenerationStats
 
