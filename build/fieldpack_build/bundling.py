@@ -14,8 +14,8 @@ from fieldpack.prompt import write_prompt
 
 from .recipe import Recipe
 from .shipped import prompt_settings
-from .stages.base import read_chat
-from .stages.export import MODEL, read_facts
+from .stages.base import MODEL, read_chat
+from .stages.export import read_facts
 from .stages.knowledge import LIBRARY
 from .store import RECEIPT
 

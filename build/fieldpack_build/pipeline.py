@@ -7,6 +7,7 @@ import importlib.metadata
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,7 @@ class Listener:
 def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = None) -> list[str]:
     """Run what is not done; gives the names of the stages that ran. Only success is kept."""
     wanted = set(only) if only is not None else set(NAMES)
-    ran = []
+    ran: list[str] = []
     todo = [step for step in plan.steps if step.receipt is None and step.name in wanted]
     for step in plan.steps:
         if step.receipt is not None or step.name not in wanted:
@@ -241,7 +242,7 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
         _require_inputs(plan, step)
         listener.started(step, len(ran) + 1, len(todo))
         try:
-            receipt = _run_step(plan, step, lambda event, step=step: listener.event(step, event))
+            receipt = _run_step(plan, step, partial(listener.event, step))
         except BaseException as error:
             listener.failed(step)
             if isinstance(error, BuildError) and error.exit_code == 8:
@@ -255,16 +256,16 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
 def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) -> Receipt:
     inputs = {name: plan.store.folder(name, plan.step(name).key) for name in _read_by(plan, step)}  # type: ignore[union-attr]
     keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
-    partial = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
+    work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
-    done = run_stage(step.stage.function, plan.recipe, inputs, keys, partial, plan.store, listen)
+    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen)
     receipt = Receipt(
         stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
         seen={name: keys[name] for name in step.sees if name in keys},
-        files=files_of(partial), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
+        files=files_of(work), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
         result=done["result"], warnings=tuple(done["warnings"]),
     )  # fmt: skip
-    plan.store.commit(partial, receipt)
+    plan.store.commit(work, receipt)
     return receipt
 
 

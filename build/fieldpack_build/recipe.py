@@ -139,7 +139,7 @@ class Gate(BaseModel):
 class Evaluate(Section):
     questions: str
     sample: Positive | None = None
-    arms: list[Literal["base", "rag", "tuned", "tuned+rag"]] = list(ARMS)  # type: ignore[assignment]
+    arms: list[Literal["base", "rag", "tuned", "tuned+rag"]] = ["base", "rag", "tuned", "tuned+rag"]
     gates: list[str] = []
 
     @field_validator("gates")
@@ -308,12 +308,13 @@ class _Lines:
         return f"{where}: {name}: {message}" if name else f"{where}: {message}"
 
     def _line(self, location: Sequence[str | int]) -> int:
-        node, line = self._root, 0
+        node: Any = self._root
+        line = 0
         for part in location:
             if not isinstance(node, (Mapping, list)) or (isinstance(node, Mapping) and part not in node):
                 break
             position = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
-            line, node = position[0] + 1, node[part]  # type: ignore[index]
+            line, node = position[0] + 1, node[part]
         return line
 
     def _siblings(self, location: Sequence[str | int]) -> list[str]:

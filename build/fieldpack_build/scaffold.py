@@ -64,11 +64,11 @@ evaluate:
 '''
 
 _QUESTIONS = """\
-{"question": "A question that your documents answer?", "answer": "The answer, in a sentence, with 42 in it.", "value": "42", "document": "file-that-answers.md"}
+{"question": "What do your documents answer?", "answer": "A sentence with 42 in it.", "value": "42", "document": "a.md"}
 {"question": "A question that they do not answer?", "answer": null}
 """
 _TRAIN = """\
-{"question": "A question as your staff would ask it?", "answer": "The answer as you would like to read it.", "document": "file-that-answers.md"}
+{"question": "As your staff would ask it?", "answer": "The answer as you would like to read it.", "document": "a.md"}
 {"question": "A question that the documents do not answer?", "answer": null}
 """
 

@@ -66,7 +66,7 @@ def read_settings(source: Path, *, dim: int, max_tokens: int) -> EmbedderSetting
     if unknown:
         raise SourceError(f"{source}: modules {', '.join(sorted(unknown))} are not supported on the device yet")
     pooling = json.loads((kinds["Pooling"] / "config.json").read_text(encoding="utf-8")) if "Pooling" in kinds else {}
-    mode = pooling.get("pooling_mode") or next((v for k, v in _POOLINGS.items() if pooling.get(k)), None)
+    mode: Any = pooling.get("pooling_mode") or next((v for k, v in _POOLINGS.items() if pooling.get(k)), None)
     mode = {"lasttoken": "last"}.get(str(mode), mode)
     if mode not in ("mean", "cls", "last"):
         raise SourceError(f"{source}: pooling {mode or pooling} is not supported on the device yet")
