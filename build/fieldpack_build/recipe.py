@@ -311,9 +311,10 @@ class _Lines:
         node: Any = self._root
         line = 0
         for part in location:
-            if not isinstance(node, (Mapping, list)) or (isinstance(node, Mapping) and part not in node):
+            known = part in node if isinstance(node, Mapping) else isinstance(node, list)
+            if not known:
                 break
-            position = node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(part)
+            position = node.lc.key(part) if hasattr(node, "keys") else node.lc.item(part)
             line, node = position[0] + 1, node[part]
         return line
 
