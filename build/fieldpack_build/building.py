@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .checking import check_recipe
 from .console import duration, make_console, say, summary
 from .delivery import check_target, deliver, is_delivered
 from .errors import RecipeError
@@ -36,7 +37,7 @@ def build(
     with store.lock():
         plan = make_plan(recipe, store, redo=_redo(first, only, force))
         outcome: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
-        ran = _run(plan, listener, only)
+        ran = _run(plan, name, listener, only)
         bundle = _bundle(plan)
         if bundle is not None and (only is None or only == "package"):
             moved = not is_delivered(bundle, target)
@@ -59,12 +60,14 @@ def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
     return NAMES[NAMES.index(first) :] if first else ()
 
 
-def _run(plan: Plan, listener: Listener | None, only: str | None) -> list[str]:
+def _run(plan: Plan, name: str, listener: Listener | None, only: str | None) -> list[str]:
     if only and plan.step(only) is None:
         raise RecipeError(f"stage {only} has nothing to do in this recipe")
     todo = [step.name for step in plan.steps if step.receipt is None and only in (None, step.name)]
     if not todo:
         return []
+    for warning in check_recipe(plan.recipe, name):  # a bad test question shows now, not after hours of training
+        say(f"warning: {warning}")
     check_machine(plan)
     kind = "rehearsal of " if plan.recipe.rehearsal else ""
     say(f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages to run; "

@@ -11,7 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from .pipeline import Plan
-    from .recipe import Recipe
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
@@ -74,9 +73,10 @@ def recipe(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
     from .checking import check_recipe
+    from .recipe import find_recipe, load_recipe
 
-    recipe, plan = _plan(name, overrides, cache)
-    warnings = check_recipe(recipe, name)
+    warnings = check_recipe(load_recipe(find_recipe(name), overrides), name)
+    plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, warnings), indent=1))
         return
@@ -92,7 +92,7 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
 @_cache
 def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Which stages of RECIPE are done, which a build would run, and why."""
-    _, plan = _plan(name, overrides, cache)
+    plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, []), indent=1))
     else:
@@ -123,13 +123,12 @@ def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None)
         click.echo(line)
 
 
-def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> tuple[Recipe, Plan]:
+def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> Plan:
     from .pipeline import make_plan
     from .recipe import find_recipe, load_recipe
     from .store import Store, default_cache
 
-    recipe = load_recipe(find_recipe(name), overrides)
-    return recipe, make_plan(recipe, Store(cache or default_cache()))
+    return make_plan(load_recipe(find_recipe(name), overrides), Store(cache or default_cache()))
 
 
 def _plan_json(plan: Plan, warnings: list[str]) -> dict[str, Any]:

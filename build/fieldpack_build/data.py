@@ -11,6 +11,7 @@ from typing import Any
 from .errors import DataError
 
 _SHOWN = 10
+_NULL = " (null means: the documents do not say)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def read_questions(path: Path) -> list[TestQuestion]:
 
 def _read(path: Path, *, needed: tuple[str, ...], known: set[str]) -> list[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        # Not splitlines(): U+2028 and U+0085 may stand inside a JSON string, and end no line of JSON Lines.
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -78,18 +80,21 @@ def _parse(line: str, needed: tuple[str, ...], known: set[str]) -> tuple[dict[st
         row = json.loads(line)
     except json.JSONDecodeError as error:
         return {}, f"not JSON: {error.msg} (column {error.colno})"
+    except (ValueError, RecursionError):  # a number of 5,000 digits, a thousand brackets
+        return {}, "not JSON that can be read: a number is too long or lists are too deep"
     if not isinstance(row, dict):
         return {}, "not a JSON object"
     missing = [key for key in needed if key not in row]
     if missing:
-        return {}, f"no {' and no '.join(missing)} (null means: the documents do not say)"
+        return {}, f"no {' and no '.join(missing)}" + (_NULL if "answer" in missing else "")
     unknown = sorted(row.keys() - known)
     if unknown:
         return {}, f"unknown key {unknown[0]}; known: {', '.join(sorted(known))}"
     for key in ("question", "answer", "value", "document"):
         value = row.get(key)
         if value is not None and not (isinstance(value, str) and value.strip()):
-            return {}, f"{key} must be text" + (", not empty (null means: the documents do not say)" if value == "" else "")
+            empty = ", not empty" + (_NULL if key == "answer" else "")
+            return {}, f"{key} must be text" + (empty if isinstance(value, str) else "")
     if row["question"] is None:
         return {}, "question must be text"
     return row, None

@@ -68,7 +68,7 @@ def forecast(plan: Plan) -> Forecast:
 def guess_parameters(recipe: Recipe) -> float:
     """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where nothing tells."""
     path = recipe.path(recipe.base.model)
-    if ":" not in recipe.base.model and path.exists():
+    if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
         files = [path] if path.is_file() else list(path.glob("*.safetensors"))
         size = sum(p.stat().st_size for p in files)
         return size * (1.6 if path.is_file() else 0.5)
@@ -117,7 +117,11 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         return 20 + parameters / 8e6, 1200 + weights_mb * 3
     if stage == "evaluate" and recipe.evaluate:
         return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
-    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * 2
+    if stage == "embedder":
+        return _FIXED_SECONDS[stage], 900
+    if stage == "package":
+        return _FIXED_SECONDS[stage] + parameters / 1e9, 200
+    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (2.5 if stage == "merge" else 1)
 
 
 def _training_tokens(recipe: Recipe) -> float:

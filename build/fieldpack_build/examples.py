@@ -100,8 +100,8 @@ class ExampleBuilder:
         scores = [support(example.answer, p.context + "\n" + p.text) for p in found]
         mine = [s if example.document in (None, p.document) else -1.0 for s, p in zip(scores, found, strict=True)]
         best = max(range(len(found)), key=lambda i: (mine[i], -i), default=None)
-        if best is None or mine[best] < 0:
-            return None
+        if best is None or mine[best] < 0 or (mine[best] == 0 and not example.document):
+            return None  # a mark on a passage without a word of the answer would teach to cite at random
         reachable = self._best_support(example) if example.document else mine[best]
         return best if mine[best] >= _SAME * reachable else None
 

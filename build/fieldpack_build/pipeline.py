@@ -14,7 +14,7 @@ from typing import Any
 from fieldpack import prompt as runtime_prompt
 
 from . import sources, toolchains
-from .errors import BuildError, RecipeError
+from .errors import BuildError, DataError, RecipeError
 from .recipe import Recipe
 from .store import Receipt, Store, files_of, fingerprint
 from .worker import run_stage
@@ -152,6 +152,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "package", 1, "seal everything into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
+                            "licences": [r.base.license, r.knowledge.embedder.license if r.knowledge else None],
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
         needs=("base", "embedder", "knowledge", "train", "merge", "export", "evaluate"),
     ),
@@ -200,7 +201,7 @@ def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan
             "code": stage.code,
             "settings": stage.settings(recipe),
             "inputs": {name: steps[name].key for name in needs if name in steps},
-            "sources": _relative(store.hash_files(stage.files(recipe)), recipe),
+            "sources": _hash_sources(stage, recipe, store),
             "tools": {tool: importlib.metadata.version(tool) for tool in stage.tools},
             "locks": {name: toolchains.lock_hash(name) for name in stage.locks},
         }
@@ -209,6 +210,14 @@ def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan
         sees = tuple(name for name in stage.sees(recipe) if name in steps)
         steps[stage.name] = Step(stage, key, parts, receipt, sees)
     return Plan(recipe, store, tuple(steps.values()))
+
+
+def _hash_sources(stage: Stage, recipe: Recipe, store: Store) -> dict[str, str]:
+    try:
+        return _relative(store.hash_files(stage.files(recipe)), recipe)
+    except OSError as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(f"{error.filename}: {what}; stage {stage.name} reads it") from None
 
 
 def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:

@@ -19,6 +19,7 @@ from .errors import RecipeError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 METRICS = (
     "f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "total_ms",
@@ -28,7 +29,7 @@ _GATE = re.compile(r"^\s*(?:(?P<arm>[a-z+]+)\.)?(?P<metric>\w+)\s*(?P<op>>=|<=)\
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -221,16 +222,15 @@ def find_recipe(name: str) -> Path:
         if path.is_file():
             return path
     known = sorted(p.name for p in Path("recipes").glob("*.yaml")) if Path("recipes").is_dir() else []
-    hint = _suggest(name, known) or (f"; in recipes/: {', '.join(known)}" if known else "; `build init NAME` writes one")
+    hint = _suggest(Path(name).stem, [Path(file).stem for file in known]) or (f"; in recipes/: {', '.join(known)}" if known else "; `build init NAME` writes one")
     raise RecipeError(f"{name}: no such recipe{hint}")
 
 
 def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`."""
+    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a value that came
+    with an override has `--set` in the place of file and line."""
     data = _read_yaml(path)
-    lines = _Lines(path)
-    for override in overrides:
-        _override(data, override)
+    lines = _Lines(path, [_override(data, override) for override in overrides])
     data["folder"] = str(path.resolve().parent)
     try:
         return Recipe.model_validate(data)
@@ -255,24 +255,28 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}:{line}: not YAML: {error.problem}") from None
     except (YAMLError, ValueError) as error:
         raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise RecipeError(f"{path}: not YAML: nested too deeply") from None
     if data is None:
         raise RecipeError(f"{path}: empty; `build init NAME` writes a commented recipe")
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise RecipeError(f"{path}: a recipe is a mapping of sections (name, version, base, ...)")
-    for key in ("folder", "rehearsal"):
+    for key in _NOT_IN_FILE:
         if key in data:
             raise RecipeError(f"{path}: {key}: unknown key")
     return data
 
 
-def _override(data: dict[str, Any], text: str) -> None:
-    """`train.epochs=2`: the value is read as YAML."""
+def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
+    """`train.epochs=2`: the value is read as YAML. Gives the key's parts."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     key, equals, value = text.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise RecipeError(f"--set {text}: write section.key=value")
+    if key in _NOT_IN_FILE:
+        raise RecipeError(f"--set: {key}: unknown key")
     node = data
     *parents, last = key.split(".")
     for parent in parents:
@@ -282,39 +286,50 @@ def _override(data: dict[str, Any], text: str) -> None:
         node = child
     try:
         node[last] = YAML(typ="safe", pure=True).load(value)
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise RecipeError(f"--set {text}: the value is not YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise RecipeError(f"--set {key}: the value is not YAML: nested too deeply") from None
+    return (*parents, last)
 
 
 class _Lines:
     """Says a pydantic error as one line of ours, with the line of the YAML it is about."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overridden: Sequence[tuple[str, ...]]) -> None:
         from ruamel.yaml import YAML
 
         self._path = path
+        self._overridden = overridden
         self._root = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
 
     def say(self, problem: ErrorDetails) -> str:
         location = tuple(part for part in problem["loc"] if part != "function-after")
-        message = _MESSAGES.get(problem["type"], problem["msg"]).format(**problem.get("ctx", {}))
-        message = message.removeprefix("Value error, ")
+        known = _MESSAGES.get(problem["type"])
+        message = known.format(**problem.get("ctx", {})) if known else problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "value_error" and (named := re.match(r"([a-z0-9_.]+): ", message)):
+            location, message = (*location, *named[1].split(".")), message[named.end() :]
         name = ".".join(str(part) for part in location)
         if problem["type"] == "extra_forbidden":
             message += _suggest(str(location[-1]), self._siblings(location))
         elif problem["type"] not in ("missing", "value_error"):
             message += f", not {problem['input']!r}"
-        where = f"{self._path}:{self._line(location)}" if self._line(location) else str(self._path)
+        line = self._line(location)
+        where = f"{self._path}:{line}" if line else str(self._path)
+        if any(location[: len(key)] == key for key in self._overridden):
+            where = "--set"
+        elif not line and location and any(key[: len(location)] == location for key in self._overridden):
+            where = "--set"  # a section that only an override made
         return f"{where}: {name}: {message}" if name else f"{where}: {message}"
 
     def _line(self, location: Sequence[str | int]) -> int:
         node: Any = self._root
         line = 0
         for part in location:
-            known = part in node if isinstance(node, Mapping) else isinstance(node, list)
-            if not known:
+            # Positions by key or index; a key that came through a merge (`<<: *base`) has none.
+            position = (node.lc.data or {}).get(part) if isinstance(node, (Mapping, list)) else None
+            if position is None:
                 break
-            position = node.lc.key(part) if hasattr(node, "keys") else node.lc.item(part)
             line, node = position[0] + 1, node[part]
         return line
 
@@ -326,7 +341,7 @@ class _Lines:
             model = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
             if model is None:
                 return []
-        return [name for name in model.model_fields if name not in ("folder", "rehearsal")]
+        return [name for name in model.model_fields if name not in _NOT_IN_FILE]
 
 
 _MESSAGES = {
@@ -346,6 +361,7 @@ _MESSAGES = {
     "less_than": "must be less than {lt}",
     "string_pattern_mismatch": "must match {pattern}",
     "string_too_short": "must not be empty",
+    "finite_number": "must be a finite number",
 }
 
 

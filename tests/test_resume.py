@@ -1,0 +1,114 @@
+"""A build that is killed goes on where it was, and ends in the same bytes as one that was left in peace."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fieldpack_build.pipeline import NAMES
+from toys import Project, make_cache, run
+
+pytest_plugins = ["toys"]
+
+# What shows that a stage is in the middle of its work; where there is no such file, that its process has begun.
+SIGNS = {
+    "embedder": "work", "train": "checkpoints/checkpoint-1/trainer_state.json", "merge": "log.txt",
+    "export": "model", "baseline": "model", "evaluate": "log.txt",
+}  # fmt: skip
+
+
+def test_killed_in_every_stage_it_ends_in_the_same_bytes(
+    toy: Project, built: dict[str, Any], machine: Path, tmp_path: Path
+) -> None:
+    mine = Project(toy.folder, make_cache(tmp_path / "cache", machine), tmp_path / "dist")
+    for number, stage in enumerate(NAMES):
+        with _interrupted(mine, stage) as build:
+            workers = psutil.Process(build.pid).children(recursive=True)
+            assert workers, f"{stage}: no worker"
+            if stage == "export":
+                _refuses_a_second_build(mine)
+            if stage == "merge":
+                build.send_signal(signal.SIGINT)
+                assert build.wait(timeout=30) == 130
+            else:
+                build.kill()  # the build alone: its worker must end by itself
+                build.wait(timeout=10)
+        _, alive = psutil.wait_procs(workers, timeout=5)
+        assert not alive, f"{stage}: {alive} outlived the build"
+        finished = {path.parent.name for path in (mine.cache / "stages").glob("*/*") if path.suffix != ".partial"}
+        assert finished == set(NAMES[:number]), f"{stage}: half-done work is seen"
+        assert not mine.dist.exists() or not list(mine.dist.iterdir())
+    done = run([*mine.command(), "--json"])
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["ran"] == ["package"] and outcome["keys"] == built["keys"]
+    assert mine.receipt("train", outcome).result["resumed"] is True
+    assert toy.receipt("train", built).result["resumed"] is False
+    assert not list((mine.cache / "stages").glob("*/*.partial"))
+    assert _contents(mine.dist / "toy") == _contents(Path(built["bundle"]))
+
+
+def _contents(bundle: Path) -> dict[str, Any]:
+    """All a bundle holds but the report, which has times in it."""
+    found: dict[str, Any] = {
+        path.relative_to(bundle).as_posix(): path.read_bytes() for path in sorted(bundle.rglob("*")) if path.is_file()
+    }
+    manifest = json.loads(found.pop("manifest.json"))
+    manifest["files"] = [entry for entry in manifest["files"] if entry["role"] != "report"]
+    return {name: data for name, data in found.items() if not name.startswith("report/")} | {"manifest.json": manifest}
+
+
+class _interrupted:
+    """A build as its own process, at the point where `stage` is at work; gone at the end in any case."""
+
+    def __init__(self, project: Project, stage: str) -> None:
+        self._project, self._stage = project, stage
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        # A shell's background job ignores Ctrl-C, and so would all it starts: what is tested here is the build's own.
+        self._build = subprocess.Popen(
+            self._project.command(), stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+        stages = self._project.cache / "stages" / self._stage
+        deadline = time.monotonic() + 180
+        while not list(stages.glob(f"*.partial/{SIGNS.get(self._stage, 'log.txt')}")):
+            assert self._build.poll() is None, f"ended before {self._stage}: {self._build.communicate()[1]}"
+            assert time.monotonic() < deadline, f"{self._stage} never began"
+            time.sleep(0.005)
+        while not psutil.Process(self._build.pid).children():
+            time.sleep(0.005)
+        return self._build
+
+    def __exit__(self, *_: object) -> None:
+        if self._build.poll() is None:
+            self._build.kill()
+        self._build.communicate()
+
+
+def _refuses_a_second_build(project: Project) -> None:
+    done = run(project.command(output="second"))
+    assert done.returncode == 10
+    assert "another build is using this cache" in done.stderr
+
+
+@pytest.mark.parametrize("broken", ["truncated", "missing"])
+def test_a_damaged_stage_is_made_again(toy: Project, built: dict[str, Any], tmp_path: Path, broken: str) -> None:
+    """A stage whose files are not those of its receipt is not done."""
+    assert toy.to_do() == []
+    file = toy.store.folder("knowledge", built["keys"]["knowledge"]) / "chunks.sqlite"
+    aside = file.rename(tmp_path / "aside")
+    try:
+        if broken == "truncated":
+            file.write_bytes(aside.read_bytes()[:-1])
+        assert toy.to_do() == ["knowledge"]
+    finally:
+        aside.replace(file)
+    assert toy.to_do() == []

@@ -1,0 +1,276 @@
+"""The real stages on a toy project: what each says of itself, what the bundle holds, what a change makes run again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fakes
+import fieldpack
+from fieldpack.manifest import read_manifest, verify
+from fieldpack_build.errors import DocumentError, SourceError, StageError
+from fieldpack_build.pipeline import NAMES
+from fieldpack_build.recipe import load_recipe
+from fieldpack_build.stages import base
+from fieldpack_build.task import Task
+from toys import DOCUMENTS, REFUSAL, Project, build_here, run, write_document
+
+pytest_plugins = ["toys"]
+
+SHIPPED_ARM = 'evaluate.arms=["tuned+rag"]'
+Built = dict[str, Any]
+
+
+# --- one whole build -----------------------------------------------------------------------------------------------
+
+
+def test_all_stages_run_and_prove_their_work(toy: Project, built: Built) -> None:
+    assert built["ran"] == list(NAMES)
+    results = {name: toy.receipt(name, built).result for name in NAMES}
+    assert results["base"]["architecture"] == "LlamaForCausalLM"
+    assert results["embedder"]["cosine_to_torch"] >= 0.999
+    assert (results["embedder"]["dim"], results["embedder"]["pooling"]) == (64, "mean")
+    assert (results["knowledge"]["documents"], results["knowledge"]["skipped"]) == (len(DOCUMENTS), 0)
+    assert (results["train"]["steps"], results["train"]["examples"]) == (3, 12)
+    assert results["train"]["last_loss"] < results["train"]["first_loss"]
+    assert results["train"]["supervised_tokens"] < results["train"]["tokens"]
+    assert results["train"]["drew_from"] == built["keys"]["knowledge"]
+    assert results["merge"]["matrices_moved"] == 14  # two layers of seven linear matrices
+    assert results["merge"]["logit_shift"] > 0.01 > results["merge"]["merge_gap"]
+    assert results["export"]["perplexity_ratio"] < 1.5
+    assert (results["export"]["skip_tokens"], results["export"]["texts_compared"]) == (0, 18)
+    assert results["export"]["perplexity_onnx"] != results["baseline"]["perplexity_onnx"]
+
+
+def test_a_receipt_says_what_was_read_and_what_it_cost(toy: Project, built: Built) -> None:
+    receipt = toy.receipt("train", built)
+    assert set(receipt.parts["sources"]) == {"train.jsonl"}
+    assert receipt.seen == {name: built["keys"][name] for name in ("embedder", "knowledge")}
+    assert receipt.seconds > 0 and receipt.peak_rss_mb > 100
+    assert "adapter/adapter_model.safetensors" in receipt.files
+    assert not [name for name in receipt.files if "checkpoint" in name]
+
+
+def test_the_bundle_is_whole_and_names_its_origins(toy: Project, built: Built) -> None:
+    bundle = Path(built["bundle"])
+    manifest = read_manifest(bundle)
+    verify(bundle, manifest)
+    assert (manifest.name, manifest.version) == ("toy", "1.0.0")
+    assert {entry.role for entry in manifest.files} == {"model", "embedder", "knowledge", "report", "settings"}
+    assert manifest.limits == {"max_context": 768, "max_answer_tokens": 8, "max_question_chars": 4000}
+    provenance = manifest.provenance
+    assert provenance["licences"] == {"base": "CC0-1.0", "bundle": "CC-BY-4.0", "embedder": "MIT"}
+    assert {f"documents/{name}" for name in DOCUMENTS} == set(provenance["stages"]["knowledge"]["sources"])
+    assert "models/llama/model.safetensors" in provenance["stages"]["base"]["sources"]
+    assert {name: stage["key"] for name, stage in provenance["stages"].items()} == {
+        name: key for name, key in built["keys"].items() if name not in ("package", "baseline")
+    }
+    assert str(toy.folder) not in json.dumps(provenance), "paths of the build server do not belong into a bundle"
+
+
+def test_the_bundle_finds_and_answers(built: Built) -> None:
+    with fieldpack.open(built["bundle"]) as expert:
+        assert expert.search("the diaphone in fog", 1)[0].document == "fog.md"
+        assert expert.search("vinegar", 1)[0].document == "lens.md"
+        answer = expert.ask("How many litres of diesel does the generator burn a day?")
+    assert isinstance(answer, fieldpack.Answer)
+    assert answer.passages[0].document == "generator.md"
+    assert 0 < answer.timings.tokens <= 8
+
+
+def test_the_report_has_four_arms(built: Built) -> None:
+    report = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))
+    assert list(report["arms"]) == ["base", "rag", "tuned", "tuned+rag"]
+    assert report["shipped"] == "tuned+rag"
+    assert report["retrieval"]["document"]["recall_at_5"] == 1.0
+    assert [gate["passed"] for gate in report["gates"]] == [True, True]
+    assert {len(row["arms"]) for row in report["questions"]} == {4}
+    assert {row["arms"]["tuned"]["answer"] for row in report["questions"]} != {
+        row["arms"]["base"]["answer"] for row in report["questions"]
+    }
+    assert "<html" in (Path(built["bundle"]) / "report" / "report.html").read_text(encoding="utf-8")
+
+
+# --- what runs again -----------------------------------------------------------------------------------------------
+
+
+def test_a_second_build_runs_nothing_and_leaves_the_bundle_alone(toy: Project, built: Built) -> None:
+    stat = (Path(built["bundle"]) / "manifest.json").stat()
+    again = toy.build()
+    assert again["ran"] == [] and again["keys"] == built["keys"]
+    assert (Path(built["bundle"]) / "manifest.json").stat() == stat
+
+
+TAIL = ["evaluate", "package"]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ('evaluate.gates=["f1 >= 0"]', TAIL),
+        ("answer.passages=3", TAIL),
+        ("answer.system=Answer.", ["train", "merge", "export", *TAIL]),
+        ("train.learning_rate=0.02", ["train", "merge", "export", *TAIL]),
+        ("train.follow_documents=true", ["train", "merge", "export", *TAIL]),
+        ("train.checkpoint_steps=7", []),
+        ("train.device=cpu", []),
+        ("train=none", ["export", *TAIL]),
+        ("export.block_size=64", ["export", "baseline", *TAIL]),
+        ("knowledge.chunk.tokens=48", ["knowledge", *TAIL]),
+        ("bundle.description=Another", ["package"]),
+        ("version=1.0.1", ["package"]),
+    ],
+)
+def test_a_change_runs_what_depends_on_it(toy: Project, built: Built, override: str, expected: list[str]) -> None:
+    assert toy.to_do(override) == expected
+
+
+def test_a_changed_gate_evaluates_and_packs_and_no_more(toy: Project, built: Built) -> None:
+    changed = toy.build('evaluate.gates=["mrr >= 0.5"]', output="other-gate")
+    assert changed["ran"] == TAIL
+    assert [path.name for path in sorted(toy.dist.iterdir()) if path.name.startswith(".")] == []
+
+
+def test_a_new_document_trains_nothing_and_is_found(toy: Project, built: Built, tmp_path: Path) -> None:
+    mine = toy.copy(tmp_path)
+    assert mine.to_do() == [], "the same files elsewhere are the same build"
+    write_document(mine.folder / "documents" / "bell.md", "The bell", "The bronze bell of 1871 hangs in the porch.")
+    outcome = mine.build()
+    assert outcome["ran"] == ["knowledge", *TAIL]
+    with fieldpack.open(outcome["bundle"]) as expert:
+        assert expert.search("the bronze bell", 1)[0].document == "bell.md"
+
+
+def test_a_missed_gate_leaves_the_earlier_bundle_and_a_report(toy: Project, built: Built, tmp_path: Path) -> None:
+    mine = Project(toy.folder, toy.cache, tmp_path)
+    shutil.copytree(built["bundle"], mine.dist / "toy")
+    before = {path: path.read_bytes() for path in (mine.dist / "toy").rglob("*") if path.is_file()}
+    done = run(mine.command('evaluate.gates=["f1 >= 0.99", "recall_at_5 >= 0.5"]'))
+    assert done.returncode == 9, done.stderr
+    assert "`f1 >= 0.99` (measured 0" in done.stderr and "recall_at_5" not in done.stderr.splitlines()[-1]
+    assert {path: path.read_bytes() for path in mine.dist.rglob("*") if path.is_file()} == before
+    kept = toy.cache / "missed" / "toy-1.0.0"
+    assert str(kept / "report.html") in done.stderr and (kept / "report.html").is_file()
+    gates = json.loads((kept / "report.json").read_text(encoding="utf-8"))["gates"]
+    assert [gate["passed"] for gate in gates] == [False, True]
+    verify(mine.dist / "toy", read_manifest(mine.dist / "toy"))
+
+
+# --- broken documents ----------------------------------------------------------------------------------------------
+
+
+def test_broken_documents_are_named_and_skipped_or_stop_the_build(toy: Project, built: Built, tmp_path: Path) -> None:
+    mine = toy.copy(tmp_path)
+    (mine.folder / "documents" / "empty.pdf").write_bytes(b"")
+    (mine.folder / "documents" / "boats" / "cut.docx").write_bytes(b"PK\x03\x04 cut off")
+    outcome = mine.build(only="knowledge")
+    receipt = mine.receipt("knowledge", outcome)
+    assert (receipt.result["documents"], receipt.result["skipped"]) == (len(DOCUMENTS), 2)
+    assert ["boats/cut.docx" in receipt.warnings[0], "empty.pdf" in receipt.warnings[1]] == [True, True]
+    with pytest.raises(DocumentError, match=r"boats/cut\.docx") as caught:
+        mine.build("knowledge.on_error=fail", only="knowledge")
+    assert caught.value.exit_code == 6
+
+
+# --- architectures and halves --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "matrices"), [("phi3", 8), ("qwen2", 14), ("qwen3", 14), ("gemma", 14)]
+)  # Phi-3 has one matrix for query, key and value, and one for gate and up
+def test_every_architecture_becomes_a_bundle(toy: Project, built: Built, architecture: str, matrices: int) -> None:
+    bundle = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM)
+    facts = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))["model"]
+    assert facts["merge"]["matrices_moved"] == matrices
+    assert facts["merge"]["merge_gap"] < 0.01 < facts["merge"]["logit_shift"]
+    assert facts["export"]["perplexity_ratio"] < 1.5
+    with fieldpack.open(bundle) as expert:
+        assert expert.search("the diaphone in fog", 1)[0].document == "fog.md"
+        assert expert.ask("How far is the lamp seen?").timings.tokens > 0
+
+
+def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> None:
+    bundle = build_here(toy, "train=none")
+    report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert (list(report["arms"]), report["shipped"]) == (["base", "rag"], "rag")
+    assert set(read_manifest(bundle).provenance["stages"]) == {"base", "embedder", "knowledge", "export", "evaluate"}
+
+
+def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built) -> None:
+    gates = 'evaluate.gates=["f1 >= 0"]'
+    bundle = build_here(toy, "knowledge=null", "train.passages=0", "train.method=lora", gates, 'evaluate.arms=["tuned"]')
+    assert not (bundle / "knowledge").exists() and not (bundle / "embedder").exists()
+    with fieldpack.open(bundle) as expert:
+        assert expert.search("fog") == []
+        answer = expert.ask("How far is the lamp seen?")
+    assert answer.passages == () and answer.text != REFUSAL
+
+
+def test_what_the_builder_cannot_export_is_a_sentence(toy: Project, built: Built, tmp_path: Path) -> None:
+    """Gemma 3: genai 0.18's builder looks for rope_type where transformers 5 no longer keeps it."""
+    fakes.write_tiny_model(tmp_path / "gemma3", "gemma3")
+    with pytest.raises(StageError, match=r"builder ended with 1; its words are in the stage's log\.txt"):
+        build_here(toy, f"base.model={tmp_path / 'gemma3'}", "train=none")
+
+
+# --- rehearsals ----------------------------------------------------------------------------------------------------
+
+
+def test_a_rehearsal_goes_through_and_stays_out_of_dist(toy: Project, built: Built) -> None:
+    outcome = toy.build(SHIPPED_ARM, "train.max_steps=500", output="rehearsed", rehearse=True)
+    assert outcome["ran"] == ["base", "knowledge", "train", "merge", "export", *TAIL]
+    assert toy.receipt("train", outcome).result["steps"] == 3
+    assert toy.receipt("knowledge", outcome).result["documents"] == 6
+    assert toy.to_do() == [], "a rehearsal's stages never stand for the real ones"
+
+
+@pytest.mark.parametrize("architecture", ["phi3", "gemma"])
+def test_every_architecture_rehearses(toy: Project, built: Built, architecture: str) -> None:
+    bundle = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM, rehearsed=True)
+    report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["model"]["base"]["architecture"].casefold().startswith(architecture)
+    assert report["gates"] == [] and report["sample"]["asked"] == 4
+
+
+# --- base models that are not ones ---------------------------------------------------------------------------------
+
+
+def _without_tokenizer(folder: Path) -> None:
+    for path in folder.glob("*token*"):
+        path.unlink()
+
+
+def _without_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _without_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_without_tokenizer, "no tokenizer in the model's folder"),
+        (_without_template, "no chat template; use an instruct model"),
+        (_pickled, r"no \*\.safetensors weights .*they can run code"),
+        (_without_config, "neither config.json nor a GGUF file"),
+    ],
+)
+def test_an_unfit_base_is_refused(toy: Project, tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+    folder = Path(shutil.copytree(toy.folder / "models" / "llama", tmp_path / "model"))
+    damage(folder)
+    recipe = load_recipe(toy.recipe, [f"base.model={folder}"])
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SourceError, match=message) as caught:
+        base.run(Task(recipe, {}, tmp_path / "out", toy.store))
+    assert caught.value.exit_code == 7
