@@ -158,6 +158,13 @@ def _vectors(model: Any, ids: Any, batch: int) -> Any:
         return torch.nn.functional.normalize(torch.cat(parts).float(), dim=1)
 
 
+def _require_device(device: str) -> None:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("torch sees no CUDA GPU here; try --device cpu --shape tiny")
+
+
 def _set_checkpointing(model: Any, on: bool) -> None:
     if on:  # as _with_adapter does it
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -214,4 +221,6 @@ _PARTS: dict[str, Callable[[Spec], None]] = {"make": make, "matrix": matrix, "pi
 
 if __name__ == "__main__":
     part, path = sys.argv[1:]
-    _PARTS[part](json.loads(Path(path).read_text(encoding="utf-8")))
+    wanted = json.loads(Path(path).read_text(encoding="utf-8"))
+    _require_device(wanted["device"])
+    _PARTS[part](wanted)

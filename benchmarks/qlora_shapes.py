@@ -8,8 +8,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-CHAT = {"start": "<|system|>\n", "to_user": "<|end|>\n<|user|>\n", "to_answer": "<|end|>\n<|assistant|>\n",
-        "end": "<|end|>\n", "special_tokens": ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]}  # fmt: skip
+CHAT: dict[str, Any] = {
+    "start": "<|system|>\n", "to_user": "<|end|>\n<|user|>\n", "to_answer": "<|end|>\n<|assistant|>\n",
+    "end": "<|end|>\n", "special_tokens": ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"],
+}  # fmt: skip
 # Phi3Config of microsoft/Phi-3-mini-4k-instruct's config.json: 3.82 billion parameters, 7.6 GB in bfloat16.
 SHAPES: dict[str, dict[str, int]] = {
     "phi-3-mini": {"hidden_size": 3072, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
@@ -85,13 +87,17 @@ def write_rows(path: Path, *, rows: int, tokens: int, answer: int, seed: int = 0
     for special in CHAT["special_tokens"]:
         frame = frame.replace(special, "-")
 
+    room = tokens - answer - len(frame)
+    if room < 1:
+        raise SystemExit(f"{tokens} tokens do not hold a frame of {len(frame)} and an answer of {answer}; raise --length")
+
     def words(length: int) -> str:
         text = ""
         while len(text) < length:
             text += chance.choice(_WORDS) + " "
-        return text[: max(length, 8)].strip()
+        return text[:length].strip()
 
-    lines = [json.dumps({"question": words(tokens - answer - len(frame)), "answer": words(answer)}) for _ in range(rows)]
+    lines = [json.dumps({"question": words(room), "answer": words(answer)}) for _ in range(rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

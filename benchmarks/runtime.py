@@ -95,10 +95,13 @@ def _run(side: str, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     middle = {name: {key: median(run.get(key) for run in of_name) for key in _keys(name)} for name, of_name in runs.items()}
     bare, ours = middle["bare"], middle["ours"]
-    middle["ratio"] = {key: ours[key] / bare[key] for key in _COMPARED.values() if bare[key] and ours[key]}
-    if bare["cold_s"]:
-        middle["ratio"]["cold_s_unverified"] = middle["ours, unverified"]["cold_s"] / bare["cold_s"]
+    ratio = {key: _ratio(ours[key], bare[key]) for key in _COMPARED.values()}
+    middle["ratio"] = {**ratio, "cold_s_unverified": _ratio(middle["ours, unverified"]["cold_s"], bare["cold_s"])}
     return {"medians": middle}
+
+
+def _ratio(ours: float | None, bare: float | None) -> float | None:
+    return ours / bare if ours is not None and bare else None
 
 
 def _keys(name: str) -> list[str]:

@@ -2,6 +2,8 @@
 models of random weights. Nothing is patched: the real stages run on it, the real toolchain exports its embedder.
 
 The toolchain (about 350 MB of wheels) is installed once a machine, in pytest's own cache folder.
+
+A plugin that tests import from, too: PYTEST_DONT_REWRITE, or pytest warns that it came late.
 """
 
 from __future__ import annotations

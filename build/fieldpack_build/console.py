@@ -15,7 +15,7 @@ _EVERY = 15.0  # seconds between plain progress lines
 
 def duration(seconds: float) -> str:
     """"8.2 s", "3 min 20 s", "2 h 05 min"."""
-    if seconds < 60:
+    if seconds < 59.95:  # what rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
@@ -45,14 +45,14 @@ class PlainConsole(Listener):
             say(f"  {step.name:<10} warning: {event['text']}")
         elif event["event"] == "progress" and time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
-            say(f"  {step.name:<10} {event['done']:.0f}/{event['total']:.0f} {event['note']}, {self._left(event)}")
+            say(f"  {step.name:<10} {event['done']:.0f}/{event['total']:.0f} {event['note']}{self._left(event)}")
 
     def finished(self, step: Step, receipt: Receipt) -> None:
         say(f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} MB; {summary(receipt)}")
 
     def _left(self, event: dict[str, Any]) -> str:
         spent = time.monotonic() - self._begun
-        return f"about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
+        return f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
 
 
 class BarConsole(PlainConsole):

@@ -44,7 +44,7 @@ def load_model(path: Path, **options: Any) -> Any:
     try:
         if path.is_file():
             return _load_gguf(path, torch.float32)
-        return AutoModelForCausalLM.from_pretrained(path, dtype="auto", **options)
+        return AutoModelForCausalLM.from_pretrained(path, **{"dtype": "auto", **options})
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{path}: the model does not load: {str(error).splitlines()[0]}") from error
 

@@ -221,8 +221,9 @@ def find_recipe(name: str) -> Path:
     for path in tried:
         if path.is_file():
             return path
-    known = sorted(p.name for p in Path("recipes").glob("*.yaml")) if Path("recipes").is_dir() else []
-    hint = _suggest(Path(name).stem, [Path(file).stem for file in known]) or (f"; in recipes/: {', '.join(known)}" if known else "; `build init NAME` writes one")
+    known = sorted(Path("recipes").glob("*.yaml"))
+    listed = f"; in recipes/: {', '.join(p.name for p in known)}" if known else "; `build init NAME` writes one"
+    hint = _suggest(Path(name).stem, [p.stem for p in known]) or listed
     raise RecipeError(f"{name}: no such recipe{hint}")
 
 

@@ -1,0 +1,241 @@
+"""The command `build` as a shell sees it: exit codes, what it says, and what it leaves alone. Real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fieldpack_build.estimate import has_gpu
+from fieldpack_build.store import Store
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """\
+name: tiny
+version: 1.0.0
+base: {model: model}
+knowledge:
+  documents: documents
+  embedder: {model: embedder}
+train: {method: lora, data: train.jsonl}
+answer: {system: Answer from the passages.}
+evaluate: {questions: questions.jsonl}
+"""
+GOOD = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
+OTHER = '{"question": "Who pays?", "answer": "The buyer pays."}\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder to work in: recipes/tiny.yaml and all it names; the models are dummies, so a stage would fail."""
+    recipes = tmp_path / "recipes"
+    for name in ("documents", "model", "embedder"):
+        (recipes / name).mkdir(parents=True)
+        (recipes / name / "config.json").write_text("{}")
+    (recipes / "documents" / "fees.md").write_text("# Fees\n\nIt costs 4.\n")
+    (recipes / "tiny.yaml").write_text(RECIPE)
+    (recipes / "train.jsonl").write_text(GOOD)
+    (recipes / "questions.jsonl").write_text(OTHER)
+    return tmp_path
+
+
+def build(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "FIELDPACK_CACHE": str(home / "cache")}
+    command = [sys.executable, "-m", "fieldpack_build.cli", *arguments]
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def fails(home: Path, code: int, *arguments: str) -> list[str]:
+    """The lines on stderr of a command that must end with `code`, without a traceback and with nothing on stdout."""
+    done = build(home, *arguments)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    return done.stderr.splitlines()
+
+
+# --- help ----------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_code(tmp_path: Path) -> None:
+    done = build(tmp_path, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    for word in ("init", "check", "recipe", "status", "clean", "Exit codes:", "9 gate missed", "130 interrupted"):
+        assert word in done.stdout
+    assert build(tmp_path, "recipe", "-h").stdout.count("--rehearse") >= 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["recipe", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    script = (
+        "import sys; sys.argv = ['build', *sys.argv[1:]]; from fieldpack_build.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    heavy = {"torch", "transformers", "pydantic", "numpy", "onnxruntime", "ruamel", "rich", "huggingface_hub", "jinja2"}
+    assert not heavy & set(done.stderr.split())
+
+
+def test_a_wrong_command_line(tmp_path: Path) -> None:
+    assert fails(tmp_path, 2, "recpie", "x")[-1].startswith("Error: No such command 'recpie'")
+    assert "Missing argument 'RECIPE'" in fails(tmp_path, 2, "recipe")[-1]
+
+
+# --- what is wrong, before anything runs ---------------------------------------------------------------------------
+
+
+def test_an_unknown_recipe(home: Path) -> None:
+    for verb in ("recipe", "check", "status"):
+        assert fails(home, 5, verb, "tinny") == ["build: tinny: no such recipe (did you mean tiny?)"]
+
+
+def test_unknown_keys_come_all_at_once(home: Path) -> None:
+    (home / "recipes" / "tiny.yaml").write_text(RECIPE + "exprot: {}\nbundel: {}\n")
+    expected = [
+        "build: recipes/tiny.yaml:10: exprot: unknown key (did you mean export?)",
+        "build: recipes/tiny.yaml:11: bundel: unknown key (did you mean bundle?)",
+    ]
+    for verb in ("recipe", "check", "status"):
+        assert fails(home, 5, verb, "tiny") == expected
+    assert not (home / "cache").exists() and not (home / "dist").exists()
+
+
+@pytest.mark.parametrize("verb", ["check", "recipe"])
+def test_bad_rows_of_both_files_come_at_once(home: Path, verb: str) -> None:
+    (home / "recipes" / "train.jsonl").write_text(GOOD + "{\n" + GOOD + '{"question": "Q?"}\n')
+    (home / "recipes" / "questions.jsonl").write_text("[]\n")
+    assert fails(home, 6, verb, "tiny") == [
+        f"build: {home}/recipes/train.jsonl:2: not JSON: Expecting property name enclosed in double quotes (column 2)",
+        f"build: {home}/recipes/train.jsonl:4: no answer (null means: the documents do not say)",
+        f"build: {home}/recipes/questions.jsonl:1: not a JSON object",
+    ]
+    assert not list((home / "cache" / "stages").glob("*"))
+
+
+@pytest.mark.parametrize("verb", ["check", "recipe", "status"])
+def test_a_missing_file_of_rows(home: Path, verb: str) -> None:
+    (home / "recipes" / "questions.jsonl").unlink()
+    said = fails(home, 6, verb, "tiny")
+    assert len(said) == 1 and said[0].startswith(f"build: {home}/recipes/questions.jsonl: no such file")
+
+
+def test_missing_models_and_documents_come_at_once(home: Path) -> None:
+    wrong = ["--set", "base.model=gone", "--set", "knowledge.embedder.model=gone.gguf", "--set", "knowledge.documents=model"]
+    expected = [
+        f"build: tiny: base.model: {home}/recipes/gone: no such folder or file",
+        f"build: tiny: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
+        f"build: tiny: knowledge.documents: {home}/recipes/model: no documents of a known format in it",
+    ]
+    for verb in ("check", "recipe"):
+        assert fails(home, 5, verb, "tiny", *wrong) == expected
+
+
+def test_an_unknown_stage(home: Path) -> None:
+    stages = "base, embedder, knowledge, train, merge, export, baseline, evaluate, package"
+    for option in ("--from", "--only"):
+        assert fails(home, 5, "recipe", "tiny", option, "trian") == [f"build: no stage 'trian'; one of {stages}"]
+    assert fails(home, 5, "recipe", "tiny", "--only", "train", "--set", "train=none") == [
+        "build: stage train has nothing to do in this recipe"
+    ]
+
+
+def test_a_stage_alone_needs_its_inputs(home: Path) -> None:
+    assert fails(home, 5, "recipe", "tiny", "--only", "merge")[-1] == (
+        "build: --only merge: it needs `base`, which is not built yet; leave --only away"
+    )
+
+
+def test_what_lies_in_the_output_folder_is_not_touched(home: Path) -> None:
+    (home / "dist" / "tiny-1.0.0").mkdir(parents=True)
+    (home / "dist" / "tiny-1.0.0" / "thesis.txt").write_text("years of work")
+    expected = ["build: dist/tiny-1.0.0: holds something that is no bundle; remove it or name another folder with -o"]
+    assert fails(home, 11, "recipe", "tiny") == expected
+    assert not (home / "cache").exists()  # before anything ran
+
+
+@pytest.mark.skipif(has_gpu(), reason="this machine has a GPU")
+def test_a_gpu_recipe_on_a_machine_without_one(home: Path) -> None:
+    said = fails(home, 10, "recipe", str(ROOT / "recipes" / "finance-gpu.yaml"))
+    assert len(said) == 2 and said[0].startswith("finance-gpu 1.0.0") is False or len(said) == 1
+    assert said[-1].startswith("build: train.device is cuda and this machine has no NVIDIA GPU; on its ")
+    assert said[-1].endswith(" hours: build on a GPU server, or set train.allow_cpu: true")
+
+
+def test_a_cache_in_use(home: Path) -> None:
+    with Store(home / "cache").lock():
+        said = fails(home, 10, "recipe", "tiny")
+    assert said == [f"build: {home}/cache: another build is using this cache; wait for it or name --cache"]
+
+
+# --- check, status, init, clean ------------------------------------------------------------------------------------
+
+
+def test_check_says_what_each_stage_would_do(home: Path) -> None:
+    done = build(home, "check", "tiny")
+    assert done.returncode == 0 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-1].endswith(" to go")
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        [name, "run"] for name in ("base", "embedder", "knowledge", "train", "merge", "export", "baseline", "evaluate", "package")
+    ]  # fmt: skip
+
+
+def test_check_warns_of_questions_that_were_trained_on(home: Path) -> None:
+    (home / "recipes" / "questions.jsonl").write_text(GOOD)
+    warning = "1 test questions stand among the training rows too, first: 'What does it cost?'"
+    done = build(home, "check", "tiny")
+    assert done.returncode == 0 and done.stderr == f"warning: {warning}\n"
+    assert json.loads(build(home, "check", "tiny", "--json").stdout)["warnings"] == [warning]
+
+
+@pytest.mark.parametrize("verb", ["check", "status"])
+def test_the_plan_as_json(home: Path, verb: str) -> None:
+    done = build(home, verb, "tiny", "--json", "--set", "train=none")
+    plan = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == ""
+    assert plan.keys() == {"name", "version", "stages", "warnings", "parameters", "bundle_mb", "disk_mb"}
+    assert [stage["stage"] for stage in plan["stages"]] == ["base", "embedder", "knowledge", "export", "evaluate", "package"]
+    for stage in plan["stages"]:
+        assert not stage["done"] and len(stage["key"]) == 64 and stage["seconds"] > 0 and stage["memory_mb"] > 0
+
+
+def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> None:
+    done = build(home, "init", "clinic")
+    assert done.returncode == 0 and done.stdout == (
+        "wrote recipes/clinic.yaml\nput documents into recipes/clinic/documents, then: build check recipes/clinic.yaml\n"
+    )
+    assert fails(home, 5, "check", "clinic") == [
+        f"build: clinic: knowledge.documents: {home}/recipes/clinic/documents: no documents of a known format in it"
+    ]
+    (home / "recipes" / "clinic" / "documents" / "a.md").write_text("# A\n\nText.\n")
+    assert build(home, "check", "clinic").returncode == 0
+    assert fails(home, 11, "init", "clinic") == ["build: recipes/clinic.yaml: exists already; choose another name"]
+    (home / "recipes" / "clinic.yaml").unlink()
+    assert fails(home, 11, "init", "clinic") == ["build: recipes/clinic: exists already; choose another name"]
+    assert (home / "recipes" / "clinic" / "documents" / "a.md").exists()
+    assert fails(home, 5, "init", "My Clinic") == [
+        "build: 'My Clinic': a recipe's name is lower-case letters, digits, dots, dashes, underscores"
+    ]
+
+
+def test_clean_takes_half_done_work_and_leaves_the_rest(home: Path) -> None:
+    assert build(home, "clean").stdout == f"{home}/cache: nothing there\n"
+    store = Store(home / "cache")
+    (store.begin("train", "ab" * 32, keep=False) / "checkpoint").write_bytes(b"0" * 200_000)
+    partial, kept = store.partial("train", "ab" * 32), store.folder("train", "cd" * 32)
+    kept.mkdir(parents=True)
+    (store.models / "phi").mkdir(parents=True)
+    name = f"stages/train/{'ab' * 10}.partial"
+    assert build(home, "clean", "--dry-run").stdout.splitlines() == [
+        f"would remove {name} (0.2 MB)", f"0.2 MB to free in {home}/cache"
+    ]  # fmt: skip
+    assert partial.exists()
+    assert build(home, "clean").stdout.splitlines() == [f"removed {name} (0.2 MB)", f"0.2 MB freed in {home}/cache"]
+    assert not partial.exists() and kept.exists() and (store.models / "phi").exists()
+    assert build(home, "clean", "--all").returncode == 0
+    assert not kept.exists() and not store.models.exists()

@@ -1,0 +1,103 @@
+"""What a log shows of a build, line by line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
+from fieldpack_build.pipeline import Listener, Step, make_plan
+from fieldpack_build.recipe import load_recipe
+from fieldpack_build.store import Receipt, Store
+
+RECIPE = """\
+name: tiny
+version: 1.0.0
+base: {model: ./model}
+train: {method: lora, data: train.jsonl}
+answer: {system: Answer.}
+"""
+
+
+@pytest.fixture
+def steps(tmp_path: Path) -> dict[str, Step]:
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "train.jsonl").write_text("{}")
+    plan = make_plan(load_recipe(tmp_path / "r.yaml"), Store(tmp_path / "cache"))
+    return {step.name: step for step in plan.steps}
+
+
+def receipt(step: Step, seconds: float = 80.0, **result: Any) -> Receipt:
+    return Receipt(step.name, "tiny", step.key, step.parts, {}, {}, seconds, 1234.5, result)
+
+
+def play(console: Listener, steps: dict[str, Step]) -> None:
+    """A build of three stages, the first done before."""
+    done = Step(steps["base"].stage, "abcdef123456789", {}, receipt(steps["base"]), ())
+    console.skipped(done)
+    console.started(steps["train"], 1, 2)
+    console.event(steps["train"], {"event": "note", "text": "loading"})
+    console.event(steps["train"], {"event": "progress", "done": 1, "total": 75, "note": "steps"})
+    console.event(steps["train"], {"event": "warning", "text": "no CUDA GPU here"})
+    console.finished(steps["train"], receipt(steps["train"], examples=12, steps=3, tokens_per_s=None, first_loss=2.5))
+    console.skipped(steps["merge"])  # left out by --only
+    console.started(steps["export"], 2, 2)
+    console.failed(steps["export"])
+
+
+def test_plain_lines(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
+    play(PlainConsole(), steps)
+    out, err = capsys.readouterr()
+    assert out == ""  # stdout is for --json
+    assert err.splitlines() == [
+        "  base       done before (abcdef123456)",
+        "  train      [1/2] tune an adapter on the recipe's examples",
+        "  train      warning: no CUDA GPU here",
+        "  train      done in 1 min 20 s, 1,234 MB; examples 12, steps 3, first loss 2.5",
+        "  export     [2/2] export to quantized ONNX, open it, compare it with torch",
+    ]
+
+
+def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
+    console = PlainConsole()
+    console.started(steps["train"], 1, 1)
+    for done in (0, 25, 26):
+        console._begun = time.monotonic() - 50.0  # as if fifty seconds had gone by, and for 0 and 25 a quarter minute
+        console._last = time.monotonic() - (20.0 if done != 26 else 5.0)
+        console.event(steps["train"], {"event": "progress", "done": done, "total": 75, "note": "steps, loss 0.5"})
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  train      0/75 steps, loss 0.5",
+        "  train      25/75 steps, loss 0.5, about 1 min 40 s left",
+    ]
+
+
+def test_the_bar_says_no_less(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
+    play(BarConsole(), steps)
+    err = capsys.readouterr().err
+    for line in ("[1/2] tune an adapter", "warning: no CUDA GPU here", "done in 1 min 20 s", "[2/2] export to"):
+        assert line in err
+
+
+def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert type(make_console()) is PlainConsole
+
+
+def test_an_evaluation_in_a_line(steps: dict[str, Step]) -> None:
+    arm = {"f1": 0.4321, "value_match": 0.5, "refused_right": None, "refused_wrong": 0.0, "citations_valid": 1.0}
+    made = Receipt("evaluate", "tiny", "k", {}, {}, {}, 1.0, 1.0, {"shipped": "tuned", "arms": {"tuned": arm}})
+    assert summary(made) == "F1 0.4321, right value 0.5, refused wrong 0.0, citations valid 1.0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0.0, "0.0 s"), (8.21, "8.2 s"), (59.9, "59.9 s"), (59.97, "1 min 00 s"), (60.0, "1 min 00 s"),
+        (200.4, "3 min 20 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 00 min"), (7500.0, "2 h 05 min"),
+        (360_000.0, "100 h 00 min"),
+    ],
+)  # fmt: skip
+def test_durations(seconds: float, expected: str) -> None:
+    assert duration(seconds) == expected

@@ -1,0 +1,93 @@
+"""A bundle comes whole to where it is wanted, and nothing of somebody else's goes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fieldpack.errors import BundleCorrupt
+from fieldpack.manifest import Manifest, describe_files, read_manifest, verify, write_manifest
+from fieldpack_build.delivery import check_target, deliver, is_delivered
+from fieldpack_build.errors import OutputExists
+
+
+def seal(folder: Path, *, name: str = "tiny", version: str = "1.0.0", text: str = "one") -> Path:
+    """A bundle as far as delivery knows it: files and their manifest."""
+    (folder / "model").mkdir(parents=True)
+    (folder / "model" / "model.onnx").write_text(text)
+    (folder / "prompt.json").write_text("{}")
+    write_manifest(folder, Manifest(name, version, files=describe_files(folder)))
+    return folder
+
+
+def test_a_fresh_target(tmp_path: Path) -> None:
+    bundle, target = seal(tmp_path / "bundle"), tmp_path / "dist" / "deep" / "tiny-1.0.0"
+    check_target(target, "tiny")
+    assert not is_delivered(bundle, target)
+    deliver(bundle, target)
+    verify(target, read_manifest(target))
+    assert is_delivered(bundle, target)
+    assert list(target.parent.iterdir()) == [target]  # nothing left beside
+
+
+def test_an_earlier_one_of_the_name_is_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "dist"
+    deliver(seal(tmp_path / "old", text="a longer one"), target)
+    fresh = seal(tmp_path / "new", version="1.1.0")
+    assert not is_delivered(fresh, target)
+    check_target(target, "tiny")
+    deliver(fresh, target)
+    assert read_manifest(target).version == "1.1.0" and (target / "model" / "model.onnx").read_text() == "one"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dist", "new", "old"]
+
+
+def test_an_empty_folder_is_free(tmp_path: Path) -> None:
+    (tmp_path / "dist").mkdir()
+    check_target(tmp_path / "dist", "tiny")
+    deliver(seal(tmp_path / "bundle"), tmp_path / "dist")
+    assert is_delivered(tmp_path / "bundle", tmp_path / "dist")
+
+
+def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter.txt").write_text("years of work")
+    file = thesis / "chapter.txt"
+    other = seal(tmp_path / "other", name="clinic", version="2.0.0")
+    for target, what in ((thesis, "something that is no bundle"), (file, "something that is no bundle"),
+                         (other, "the bundle clinic 2.0.0")):  # fmt: skip
+        with pytest.raises(OutputExists) as caught:
+            check_target(target, "tiny")
+        assert str(caught.value) == f"{target}: holds {what}; remove it or name another folder with -o"
+    assert caught.value.exit_code == 11
+
+
+def test_a_damaged_delivery_is_seen_and_made_again(tmp_path: Path) -> None:
+    bundle, target = seal(tmp_path / "bundle"), tmp_path / "dist"
+    for damage in ("truncate", "extra", "missing", "manifest"):
+        deliver(bundle, target)
+        assert is_delivered(bundle, target)
+        match damage:
+            case "truncate":
+                (target / "model" / "model.onnx").write_text("")
+            case "extra":
+                (target / "model" / "note.txt").write_text("")
+            case "missing":
+                (target / "prompt.json").unlink()
+            case "manifest":
+                (target / "manifest.json").write_text("{}")
+        assert not is_delivered(bundle, target), damage
+        shutil.rmtree(target)
+
+
+def test_a_copy_that_does_not_verify_changes_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "dist"
+    deliver(seal(tmp_path / "old"), target)
+    bad = seal(tmp_path / "bad", version="1.1.0")
+    (bad / "model" / "model.onnx").write_text("two")  # the disk lied: the same size, other bytes
+    with pytest.raises(BundleCorrupt, match=r"model/model\.onnx: sha256 differs"):
+        deliver(bad, target)
+    assert is_delivered(tmp_path / "old", target)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "dist", "old"]

@@ -1,0 +1,172 @@
+"""What the model is tuned on is what it will read on the device: the runtime's prompt, the passages that retrieval
+finds, and the right one marked. A token here is a word with the space before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+import fakes
+from fieldpack.passages import Chunk, Passage
+from fieldpack.prompt import PromptSettings
+from fieldpack_build.data import Example
+from fieldpack_build.errors import DataError
+from fieldpack_build.examples import IGNORED, ExampleBuilder, Tokenized
+
+SETTINGS = PromptSettings(
+    system="Answer from the passages.", refusal="The documents do not say.", passages=3, max_context=400,
+    max_answer_tokens=40, refuse_below=0.2, max_question_chars=500,
+)  # fmt: skip
+LIBRARY = {
+    "fees.pdf": (
+        Chunk("fees.pdf", "Fees", 1, ("Equity",), 0, 40, "The A class costs 0.85% a year."),
+        Chunk("fees.pdf", "Fees", 2, ("Bonds",), 0, 40, "The bond fund is free of charge."),
+    ),
+    "pump.md": (
+        Chunk("pump.md", "Pump", None, ("Filter",), 0, 40, "Change the filter after 400 hours."),
+        Chunk("pump.md", "Pump", None, ("Valve",), 41, 80, "Only an operator may open the valve."),
+    ),
+}
+A_CLASS = Example("What does the A class cost?", "The A class costs 0.85% a year.", "fees.pdf", 7)
+
+
+class Words:
+    """A reversible encoder: every word, with the space before it, has its id."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+
+    def __call__(self, text: str) -> list[int]:
+        found = []
+        for word in re.findall(r"\s*\S+|\s+$", text):
+            if word not in self.known:
+                self.known.append(word)
+            found.append(self.known.index(word))
+        return found
+
+    def text(self, ids: Sequence[int]) -> str:
+        return "".join(self.known[i] for i in ids)
+
+
+def passage(document: str, number: int) -> Passage:
+    chunk = LIBRARY[document][number]
+    return Passage(number, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 0.8)
+
+
+def builder(
+    *found: Passage, words: Words | None = None, settings: PromptSettings = SETTINGS, passages: int = 3, seed: int = 0
+) -> ExampleBuilder:
+    return ExampleBuilder(
+        fakes.CHAT, settings, words or Words(), passages=passages, search=lambda question, k: found[:k],
+        chunks_of=lambda document: list(enumerate(LIBRARY.get(document, ()))), seed=seed,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_the_right_passage_is_marked_where_it_was_found(place: int) -> None:
+    found = [passage("fees.pdf", 1), passage("pump.md", 0)]
+    found.insert(place - 1, passage("fees.pdf", 0))
+    row = builder(*found).render(A_CLASS)
+    assert row.answer == f"The A class costs 0.85% a year. [{place}]<|im_end|>\n"
+    assert f"[{place}] Fees > Equity\nThe A class costs 0.85% a year." in row.prompt
+    assert row.line == 7
+
+
+def test_the_prompt_is_the_devices() -> None:
+    prompt = builder(passage("fees.pdf", 0)).render(A_CLASS).prompt
+    assert prompt == (
+        "<|im_start|>system\nAnswer from the passages.<|im_end|>\n<|im_start|>user\n"
+        "[1] Fees > Equity\nThe A class costs 0.85% a year.\n\n"
+        "Question: What does the A class cost?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_a_missed_passage_takes_a_place_among_those_found() -> None:
+    places = set()
+    for seed in range(12):
+        row = builder(passage("pump.md", 0), passage("pump.md", 1), passage("fees.pdf", 1), seed=seed).render(A_CLASS)
+        mark = int(row.answer[row.answer.index("[") + 1])
+        assert f"[{mark}] Fees > Equity\nThe A class costs 0.85% a year." in row.prompt
+        assert row.prompt.count("0.85%") == 1 and "[4]" not in row.prompt
+        places.add(mark)
+    assert places == {1, 2, 3}  # not always the first: the model shall read, not count
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    found = (passage("pump.md", 0), passage("pump.md", 1))
+    first, second = (builder(*found, seed=5) for _ in range(2))
+    assert [first.render(A_CLASS) for _ in range(6)] == [second.render(A_CLASS) for _ in range(6)]
+
+
+def test_nothing_found_is_filled_with_the_right_one() -> None:
+    row = builder().render(A_CLASS)
+    assert "[1] Fees > Equity\n" in row.prompt and row.answer.endswith("[1]<|im_end|>\n")
+
+
+def test_a_refusal_reads_what_was_found_and_says_the_refusal() -> None:
+    row = builder(passage("pump.md", 0)).render(Example("Who won the cup?", None, None, 3))
+    assert row.answer == "The documents do not say.<|im_end|>\n"
+    assert "[1] Pump > Filter\n" in row.prompt
+
+
+def test_a_row_without_a_document_is_marked_where_its_words_are() -> None:
+    found = (passage("pump.md", 1), passage("fees.pdf", 0))
+    row = builder(*found).render(Example("What does it cost?", "The A class costs 0.85% a year.", None, 1))
+    assert row.answer.endswith(" [2]<|im_end|>\n")
+
+
+def test_a_row_that_no_passage_supports_is_not_marked() -> None:
+    row = builder(passage("pump.md", 0)).render(Example("Is it so?", "Certainly.", None, 1))
+    assert row.answer == "Certainly.<|im_end|>\n"
+
+
+def test_a_document_that_is_not_in_the_index_marks_nothing() -> None:
+    row = builder(passage("pump.md", 0)).render(Example("Is it so?", "Certainly.", "gone.md", 1))
+    assert row.answer == "Certainly.<|im_end|>\n"
+
+
+def test_without_documents_there_is_the_question_alone() -> None:
+    row = ExampleBuilder(fakes.CHAT, SETTINGS, Words(), passages=0).render(A_CLASS)
+    assert row.answer == "The A class costs 0.85% a year.<|im_end|>\n"
+    assert "<|im_start|>user\nQuestion: What does the A class cost?<|im_end|>" in row.prompt
+
+
+def test_a_passage_that_did_not_fit_is_not_marked() -> None:
+    """Context for one passage: the right one, found second, is not in the prompt, so no mark points to it."""
+    tight = PromptSettings("Answer.", "No.", 3, 72, 20, 0.2, 500)
+    other = Passage(9, "long.md", "Long", None, (), "word " * 60, 1.0, 0.9)
+    row = builder(other, passage("fees.pdf", 0), settings=tight).render(A_CLASS)
+    assert "[2]" not in row.prompt and row.answer == "The A class costs 0.85% a year.<|im_end|>\n"
+
+
+def test_special_tokens_in_a_row_are_text() -> None:
+    row = builder(passage("fees.pdf", 0)).render(Example("Ignore this <|im_end|>", "The A class costs 0.85% a year.", None, 1))
+    assert "Ignore this < |im_end|>" in row.prompt
+
+
+def test_labels_cover_exactly_the_answer() -> None:
+    words = Words()
+    made = builder(passage("fees.pdf", 0), passage("pump.md", 0), words=words)
+    row = made.render(A_CLASS)
+    tokens = made.tokenize(row, 400, "train.jsonl")
+    assert len(tokens.ids) == len(tokens.labels)
+    learned = [i for i, label in enumerate(tokens.labels) if label != IGNORED]
+    assert learned == list(range(len(tokens.ids) - len(learned), len(tokens.ids)))  # one piece, at the end
+    assert tokens.labels[learned[0] :] == tokens.ids[learned[0] :] and tokens.supervised == len(learned)
+    assert words.text(tokens.ids[learned[0] :]).strip() == row.answer.strip()
+    assert words.text(tokens.ids[: learned[0]]).strip() == row.prompt.strip()
+
+
+def test_a_row_that_is_too_long_is_named() -> None:
+    made = builder(passage("fees.pdf", 0))
+    row = made.render(A_CLASS)
+    length = len(made.tokenize(row, 400, "train.jsonl").ids)
+    assert isinstance(made.tokenize(row, length, "train.jsonl"), Tokenized)
+    with pytest.raises(DataError) as caught:
+        made.tokenize(row, length - 1, "data/train.jsonl")
+    assert str(caught.value) == (
+        f"data/train.jsonl:7: {length} tokens with its passages, train.max_tokens is {length - 1}; "
+        "raise it, or lower train.passages or knowledge.chunk.tokens"
+    )
