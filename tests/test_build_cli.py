@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.estimate import has_gpu
+from fieldpack_build.pipeline import NAMES
 from fieldpack_build.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -136,7 +137,7 @@ def test_missing_models_and_documents_come_at_once(home: Path) -> None:
 
 
 def test_an_unknown_stage(home: Path) -> None:
-    stages = "base, embedder, knowledge, train, merge, export, baseline, evaluate, package"
+    stages = ", ".join(NAMES)
     for option in ("--from", "--only"):
         assert fails(home, 5, "recipe", "tiny", option, "trian") == [f"build: no stage 'trian'; one of {stages}"]
     assert fails(home, 5, "recipe", "tiny", "--only", "train", "--set", "train=none") == [
@@ -161,7 +162,6 @@ def test_what_lies_in_the_output_folder_is_not_touched(home: Path) -> None:
 @pytest.mark.skipif(has_gpu(), reason="this machine has a GPU")
 def test_a_gpu_recipe_on_a_machine_without_one(home: Path) -> None:
     said = fails(home, 10, "recipe", str(ROOT / "recipes" / "finance-gpu.yaml"))
-    assert len(said) == 2 and said[0].startswith("finance-gpu 1.0.0") is False or len(said) == 1
     assert said[-1].startswith("build: train.device is cuda and this machine has no NVIDIA GPU; on its ")
     assert said[-1].endswith(" hours: build on a GPU server, or set train.allow_cpu: true")
 
@@ -180,9 +180,7 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-1].endswith(" to go")
-    assert [line.split()[:2] for line in lines[1:-1]] == [
-        [name, "run"] for name in ("base", "embedder", "knowledge", "train", "merge", "export", "baseline", "evaluate", "package")
-    ]  # fmt: skip
+    assert [line.split()[:2] for line in lines[1:-1]] == [[name, "run"] for name in NAMES]
 
 
 def test_check_warns_of_questions_that_were_trained_on(home: Path) -> None:

@@ -203,6 +203,7 @@ BAD = {
     "a control character": (
         SMALL + "\x01", ["r.yaml: not YAML: unacceptable character #x0001: special characters are not allowed"],
     ),
+    "a tag on nothing": ("x: !!int\n", ["r.yaml: not YAML: a tag that does not fit its value"]),
     "no such day": (SMALL + "x: 2024-13-45\n", ["r.yaml: not YAML: month must be in 1..12"]),
     "too deep": ("[" * 3000, ["r.yaml: not YAML: nested too deeply"]),
     "empty": ("# nothing\n", ["r.yaml: empty; `build init NAME` writes a commented recipe"]),
@@ -254,7 +255,8 @@ def test_overrides_change_add_and_replace(tmp_path: Path) -> None:
         ("train.epochs", "--set train.epochs: write section.key=value"),
         ("=2", "--set =2: write section.key=value"),
         ("train..rank=2", "--set train..rank=2: write section.key=value"),
-        ("answer.passages=[1", "--set answer.passages=[1: the value is not YAML: while parsing a flow sequence"),
+        ("answer.passages=[1", "--set answer.passages=[1: the value is not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("answer.passages=!!int", "--set answer.passages=!!int: the value is not YAML: a tag that does not fit its value"),
         ("answer.passages=many", "--set: answer.passages: must be a whole number, not 'many'"),
         ("answer.pasages=2", "--set: answer.pasages: unknown key (did you mean passages?)"),
         ("anwser.passages=2", "--set: anwser: unknown key (did you mean answer?)"),
@@ -327,10 +329,15 @@ def test_any_tree_loads_or_is_a_recipe_error(tmp_path: Path, tree: dict[str, Any
     loads_or_says(path)
 
 
+TAGS = [f"!!{tag} " for tag in ("int", "float", "bool", "binary", "timestamp", "omap", "set", "pairs", "map", "null")]
+MARKS = ["train:\n", "  - ", "&a ", "*a\n", "<<: ", "{", "}", "[", "]", ": ", "? ", "!x ", "|\n", "%YAML 1.1\n", "---\n",
+         "'", "\t", "\0", "\ud7ff"]  # fmt: skip
+TEXTS = st.lists(st.sampled_from([*SMALL.splitlines(keepends=True), *TAGS, *MARKS]) | st.text(max_size=4), max_size=16)
+
+
+@pytest.mark.filterwarnings("ignore::ruamel.yaml.error.ReusedAnchorWarning")
 @QUIET
-@given(st.lists(st.sampled_from([*SMALL.splitlines(keepends=True), "train:\n", "  - ", "&a ", "*a\n", "<<: ", "{", "}", "[",
-                                 "]", ": ", "? ", "!x ", "!!int ", "|\n", "%YAML 1.1\n", "---\n", "'", "\t", "\0", "\ud7ff"])
-                | st.text(max_size=4), max_size=16).map("".join))  # fmt: skip
+@given(TEXTS.map("".join))
 def test_any_text_loads_or_is_a_recipe_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(text.encode("utf-8", "replace"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import psutil
 import pytest
 
 from fieldpack_build.pipeline import NAMES
+from fieldpack_build.recipe import load_recipe
+from fieldpack_build.stages import train
+from fieldpack_build.task import Task
 from toys import Project, make_cache, run
 
 pytest_plugins = ["toys"]
@@ -97,6 +102,40 @@ def _refuses_a_second_build(project: Project) -> None:
     done = run(project.command(output="second"))
     assert done.returncode == 10
     assert "another build is using this cache" in done.stderr
+
+
+def test_killed_after_the_last_step_it_trains_no_further(toy: Project, built: dict[str, Any], tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    events: list[dict[str, Any]] = []
+
+    def send(event: dict[str, Any]) -> None:
+        events.append(event)
+        if sum(e["event"] == "progress" and e["note"].startswith("steps") and e["done"] == 3 for e in events) == 2:
+            raise Killed  # the trainer's summary: the last step is done, the adapter is not written
+
+    names = ("base", "embedder", "knowledge")
+    keys = {name: built["keys"][name] for name in names}
+    inputs = {name: toy.store.folder(name, key) for name, key in keys.items()}
+    task = Task(load_recipe(toy.recipe), inputs, tmp_path, toy.store, keys, send)
+    with pytest.raises(Killed):
+        train.run(task)
+    result = train.run(replace(task, send=lambda event: None))
+    assert result["resumed"] and result["steps"] == 3
+    adapter = "adapter/adapter_model.safetensors"
+    uninterrupted = toy.store.folder("train", built["keys"]["train"])
+    assert (tmp_path / adapter).read_bytes() == (uninterrupted / adapter).read_bytes()
+
+
+def test_a_delivery_sweeps_up_after_a_killed_one(toy: Project, built: dict[str, Any], tmp_path: Path) -> None:
+    mine = Project(toy.folder, toy.cache, tmp_path / "dist")
+    gone, alive, other = (mine.dist / name for name in (".toy.new-999999999", f".toy.new-{os.getppid()}", ".toy.new-x"))
+    for folder in (gone, alive, other):
+        folder.mkdir(parents=True)
+    assert mine.build()["ran"] == []
+    assert not gone.exists() and alive.exists() and other.exists()
+    assert _contents(mine.dist / "toy") == _contents(Path(built["bundle"]))
 
 
 @pytest.mark.parametrize("broken", ["truncated", "missing"])

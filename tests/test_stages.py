@@ -184,18 +184,18 @@ def test_broken_documents_are_named_and_skipped_or_stop_the_build(toy: Project, 
     ("architecture", "matrices"), [("phi3", 8), ("qwen2", 14), ("qwen3", 14), ("gemma", 14)]
 )  # Phi-3 has one matrix for query, key and value, and one for gate and up
 def test_every_architecture_becomes_a_bundle(toy: Project, built: Built, architecture: str, matrices: int) -> None:
-    bundle = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM)
-    facts = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))["model"]
-    assert facts["merge"]["matrices_moved"] == matrices
-    assert facts["merge"]["merge_gap"] < 0.01 < facts["merge"]["logit_shift"]
-    assert facts["export"]["perplexity_ratio"] < 1.5
-    with fieldpack.open(bundle) as expert:
+    made = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM)
+    merge, export = made.results["merge"], made.results["export"]
+    assert merge["matrices_moved"] == matrices
+    assert merge["merge_gap"] < 0.01 < merge["logit_shift"]
+    assert export["perplexity_ratio"] < 1.5 and export["skip_tokens"] == 0
+    with fieldpack.open(made.bundle) as expert:
         assert expert.search("the diaphone in fog", 1)[0].document == "fog.md"
         assert expert.ask("How far is the lamp seen?").timings.tokens > 0
 
 
 def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> None:
-    bundle = build_here(toy, "train=none")
+    bundle = build_here(toy, "train=none").bundle
     report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert (list(report["arms"]), report["shipped"]) == (["base", "rag"], "rag")
     assert set(read_manifest(bundle).provenance["stages"]) == {"base", "embedder", "knowledge", "export", "evaluate"}
@@ -203,7 +203,8 @@ def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> N
 
 def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built) -> None:
     gates = 'evaluate.gates=["f1 >= 0"]'
-    bundle = build_here(toy, "knowledge=null", "train.passages=0", "train.method=lora", gates, 'evaluate.arms=["tuned"]')
+    halves = ("knowledge=null", "train.passages=0", "train.method=lora", 'evaluate.arms=["tuned"]')
+    bundle = build_here(toy, *halves, gates).bundle
     assert not (bundle / "knowledge").exists() and not (bundle / "embedder").exists()
     with fieldpack.open(bundle) as expert:
         assert expert.search("fog") == []
@@ -231,8 +232,8 @@ def test_a_rehearsal_goes_through_and_stays_out_of_dist(toy: Project, built: Bui
 
 @pytest.mark.parametrize("architecture", ["phi3", "gemma"])
 def test_every_architecture_rehearses(toy: Project, built: Built, architecture: str) -> None:
-    bundle = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM, rehearsed=True)
-    report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    made = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM, rehearsed=True)
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert report["model"]["base"]["architecture"].casefold().startswith(architecture)
     assert report["gates"] == [] and report["sample"]["asked"] == 4
 

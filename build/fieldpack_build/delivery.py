@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -39,6 +41,7 @@ def check_target(target: Path, name: str) -> None:
 def deliver(bundle: Path, target: Path) -> None:
     """Copy beside the target, then swap: whoever looks sees the old bundle or the new one, never half of one."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
     fresh, old = (target.with_name(f".{target.name}.{word}-{os.getpid()}") for word in ("new", "old"))
     try:
         shutil.copytree(bundle, fresh)
@@ -53,3 +56,11 @@ def deliver(bundle: Path, target: Path) -> None:
         if old.exists() and not target.exists():
             old.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(target: Path) -> None:
+    """Remove what a delivery left beside the target when it was killed."""
+    for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.*-*")):
+        left = re.fullmatch(re.escape(f".{target.name}.") + r"(?:new|old)-(\d+)", path.name)
+        if left and not Path("/proc", left[1]).exists():
+            shutil.rmtree(path, ignore_errors=True)

@@ -69,9 +69,10 @@ def guess_parameters(recipe: Recipe) -> float:
     """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where nothing tells."""
     path = recipe.path(recipe.base.model)
     if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
-        files = [path] if path.is_file() else list(path.glob("*.safetensors"))
+        files = [path] if path.is_file() else sorted(path.rglob("*.safetensors")) or sorted(path.rglob("*.gguf"))
         size = sum(p.stat().st_size for p in files)
-        return size * (1.6 if path.is_file() else 0.5)
+        if size:  # bytes a parameter: 2 in bfloat16, about 0.6 in a four-bit GGUF
+            return size * (0.5 if files[0].suffix == ".safetensors" else 1.6)
     named = f"{recipe.base.model} {recipe.base.file or ''}"
     match = re.search(r"(\d+(?:\.\d+)?)\s*([MB])(?![a-z])", named, re.IGNORECASE)
     if match:

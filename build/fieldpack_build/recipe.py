@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -239,10 +239,31 @@ def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
         raise RecipeError([lines.say(problem) for problem in error.errors()]) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+class _NotYaml(Exception):
+    """`line` counts from 1; 0 where the parser names none."""
+
+    def __init__(self, what: str, line: int = 0) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def _parse(text: str, typ: str = "safe") -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    try:
+        return YAML(typ=typ, pure=True).load(text)
+    except MarkedYAMLError as error:
+        raise _NotYaml(str(error.problem or error.context), error.problem_mark.line + 1 if error.problem_mark else 0) from None
+    except (YAMLError, ValueError) as error:  # ValueError: no such day, a number of 5,000 digits
+        raise _NotYaml((str(error).splitlines() or ["?"])[0]) from None
+    except (LookupError, AttributeError, TypeError):  # ruamel's constructors, at `!!int` without a number
+        raise _NotYaml("a tag that does not fit its value") from None
+    except RecursionError:
+        raise _NotYaml("nested too deeply") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
@@ -250,14 +271,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: {error.strerror}") from None
     try:
-        data = YAML(typ="safe", pure=True).load(text)
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise RecipeError(f"{path}:{line}: not YAML: {error.problem}") from None
-    except (YAMLError, ValueError) as error:
-        raise RecipeError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise RecipeError(f"{path}: not YAML: nested too deeply") from None
+        data = _parse(text)
+    except _NotYaml as error:
+        raise RecipeError(f"{path}:{error.line}: not YAML: {error}" if error.line else f"{path}: not YAML: {error}") from None
     if data is None:
         raise RecipeError(f"{path}: empty; `build init NAME` writes a commented recipe")
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
@@ -270,9 +286,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
     """`train.epochs=2`: the value is read as YAML. Gives the key's parts."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(f"--set {text}: write section.key=value")
@@ -286,11 +299,9 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
             child = node[parent] = {}
         node = child
     try:
-        node[last] = YAML(typ="safe", pure=True).load(value)
-    except (YAMLError, ValueError) as error:
-        raise RecipeError(f"--set {text}: the value is not YAML: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise RecipeError(f"--set {key}: the value is not YAML: nested too deeply") from None
+        node[last] = _parse(value)
+    except _NotYaml as error:
+        raise RecipeError(f"--set {text}: the value is not YAML: {error}") from None
     return (*parents, last)
 
 
@@ -298,11 +309,9 @@ class _Lines:
     """Says a pydantic error as one line of ours, with the line of the YAML it is about."""
 
     def __init__(self, path: Path, overridden: Sequence[tuple[str, ...]]) -> None:
-        from ruamel.yaml import YAML
-
         self._path = path
         self._overridden = overridden
-        self._root = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+        self._root = _parse(path.read_text(encoding="utf-8"), "rt")
 
     def say(self, problem: ErrorDetails) -> str:
         location = tuple(part for part in problem["loc"] if part != "function-after")
@@ -328,7 +337,7 @@ class _Lines:
         line = 0
         for part in location:
             # Positions by key or index; a key that came through a merge (`<<: *base`) has none.
-            position = (node.lc.data or {}).get(part) if isinstance(node, (Mapping, list)) else None
+            position = (node.lc.data or {}).get(part) if hasattr(node, "lc") else None
             if position is None:
                 break
             line, node = position[0] + 1, node[part]

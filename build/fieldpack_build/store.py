@@ -14,8 +14,8 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -116,14 +116,23 @@ class Store:
 
     def hash_files(self, paths: Iterable[Path]) -> dict[str, str]:
         """SHA-256 of each file, read again only when its size or modification time changed."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(self.root / "hashes.sqlite") as database:
+        wanted = list(paths)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                return self._hash_files(wanted)
+            except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
+                (self.root / "hashes.sqlite").unlink(missing_ok=True)
+                return self._hash_files(wanted)
+        except PermissionError as error:
+            raise MachineError(f"{error.filename or self.root}: {error.strerror}; name another --cache") from None
+
+    def _hash_files(self, paths: Sequence[Path]) -> dict[str, str]:
+        with closing(sqlite3.connect(self.root / "hashes.sqlite")) as database, database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, sha256 TEXT)"
             )
-            found = {str(path): self._hash_file(database, path) for path in paths}
-        database.close()
-        return found
+            return {str(path): self._hash_file(database, path) for path in paths}
 
     def _hash_file(self, database: sqlite3.Connection, path: Path) -> str:
         stat = path.stat()

@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,10 @@ def prepare(task: Task, tokenizer: Any) -> list[Tokenized]:
         index = KnowledgeIndex(task.inputs["knowledge"])
         retriever = Retriever(Embedder.open(task.inputs["embedder"]), index)
         _check_documents(examples, set(index.documents()), task)
+    # Never cut here: a cut could take the right passage away. A row that is too long is an error that names its line.
+    settings = replace(prompt_settings(recipe), max_context=2**20)
     builder = ExampleBuilder(
-        read_chat(task.inputs["base"]), prompt_settings(recipe), lambda text: encode(tokenizer, text),
+        read_chat(task.inputs["base"]), settings, lambda text: encode(tokenizer, text),
         passages=recipe.train_passages, search=retriever.search if retriever else None,
         chunks_of=retriever.index.chunks if retriever else None, seed=recipe.train.seed,
     )  # fmt: skip
@@ -157,6 +160,10 @@ def _trainer(task: Task, model: Any, rows: Sequence[Tokenized], *, pad: int, dev
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
             self.loss = (logs or {}).get("loss", self.loss)
             task.progress(state.global_step, state.max_steps, f"steps, loss {self.loss:.3f}")
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step >= state.max_steps:
+                control.should_save = False  # from a checkpoint of the last step the trainer would go one step too far
 
     class AnswerTrainer(Trainer):  # type: ignore[misc]
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
