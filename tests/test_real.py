@@ -4,6 +4,7 @@ bundle, answer. What is fetched stays in pytest's cache folder."""
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_the_finance_recipe_becomes_an_expert_with_sources(machine: Path, tmp_pa
         _answers_with_a_source(expert)
         assert expert.ask("What is the wifi password of the Singapore office?").refused
     _prints_the_documented_json(target)
+    shutil.rmtree(cache)  # 2 GB that pytest would keep for three sessions; after a failure they stay, to be looked at
 
 
 def _has_passed_its_gates(bundle: Path) -> None:
@@ -51,7 +53,7 @@ def _has_passed_its_gates(bundle: Path) -> None:
     assert report["sample"]["asked"] == 6
     facts = report["model"]
     assert facts["train"]["last_loss"] < facts["train"]["first_loss"]
-    assert 1 <= facts["export"]["perplexity_ratio"] < 1.5  # SmolLM2-135M at int4: 40.8 against 36.4 is 1.12
+    assert 0.9 < facts["export"]["perplexity_ratio"] < 1.2  # measured 1.00 over questions and answers of the domain
     assert facts["export"]["size_mb"] < 150, "embeddings in float32?"
     assert facts["embedder"]["cosine_to_torch"] > 0.999
 

@@ -130,11 +130,13 @@ def test_killed_after_the_last_step_it_trains_no_further(toy: Project, built: di
 
 def test_a_delivery_sweeps_up_after_a_killed_one(toy: Project, built: dict[str, Any], tmp_path: Path) -> None:
     mine = Project(toy.folder, toy.cache, tmp_path / "dist")
-    gone, alive, other = (mine.dist / name for name in (".toy.new-999999999", f".toy.new-{os.getppid()}", ".toy.new-x"))
-    for folder in (gone, alive, other):
+    gone = [mine.dist / f".toy.{word}" for word in ("new-999999999", f"new-{os.getpid()}", "old-999999999")]
+    kept = [mine.dist / f".toy.{word}" for word in (f"new-{os.getppid()}", "new-x")]
+    for folder in (*gone, *kept):
         folder.mkdir(parents=True)
+        (folder / "manifest.json").touch()
     assert mine.build()["ran"] == []
-    assert not gone.exists() and alive.exists() and other.exists()
+    assert [path for path in (*gone, *kept) if path.exists()] == kept
     assert _contents(mine.dist / "toy") == _contents(Path(built["bundle"]))
 
 

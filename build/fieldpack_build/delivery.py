@@ -62,5 +62,6 @@ def _sweep(target: Path) -> None:
     """Remove what a delivery left beside the target when it was killed."""
     for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.*-*")):
         left = re.fullmatch(re.escape(f".{target.name}.") + r"(?:new|old)-(\d+)", path.name)
-        if left and not Path("/proc", left[1]).exists():
+        # Our own number too: in a container every build may have the same one.
+        if left and (int(left[1]) == os.getpid() or not Path("/proc", left[1]).exists()):
             shutil.rmtree(path, ignore_errors=True)

@@ -119,13 +119,13 @@ class Store:
         wanted = list(paths)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            try:
-                return self._hash_files(wanted)
-            except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
-                (self.root / "hashes.sqlite").unlink(missing_ok=True)
-                return self._hash_files(wanted)
-        except PermissionError as error:
-            raise MachineError(f"{error.filename or self.root}: {error.strerror}; name another --cache") from None
+        except OSError as error:
+            raise MachineError(f"{self.root}: {error.strerror}; name another folder with --cache") from None
+        try:
+            return self._hash_files(wanted)
+        except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
+            (self.root / "hashes.sqlite").unlink(missing_ok=True)
+            return self._hash_files(wanted)
 
     def _hash_files(self, paths: Sequence[Path]) -> dict[str, str]:
         with closing(sqlite3.connect(self.root / "hashes.sqlite")) as database, database:

@@ -170,16 +170,16 @@ def search(
 @_bundle
 @_json
 def info(bundle: Path, as_json: bool) -> None:
-    """Show name, size, files, limits, documents, origin and measured figures of BUNDLE. Hashes nothing.
+    """Show size, documents, origin and measured figures of BUNDLE; all it says of itself with --json. Hashes nothing.
 
     \b
     Example:
       fieldpack info finance-1.0.0
     """
-    from .info import describe
+    from .info import describe, summarize
 
     facts = describe(bundle)
-    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(facts))
+    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(summarize(facts)))
 
 
 @cli.command(short_help="Check every file of a bundle.")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -126,8 +126,8 @@ def bold(text: str) -> str:
 
 
 def facts(data: Mapping[str, Any]) -> str:
-    """`info`'s facts, aligned; nested ones as dotted names."""
-    rows = [(name, _figure(name, value)) for name, value in _flat(data) if value not in ("", None)]
+    """`info`'s facts, aligned, a line each."""
+    rows = [(name.removesuffix(" bytes"), _figure(name, value)) for name, value in data.items() if value not in ("", None)]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{printable(name):<{width}}  {printable(value)}" for name, value in rows)
 
@@ -135,18 +135,6 @@ def facts(data: Mapping[str, Any]) -> str:
 def _figure(name: str, value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return " ".join(str(value).split())
-    if name.split(".")[-1] == "bytes":
+    if name.split()[-1] == "bytes":
         return megabytes(int(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, object]]:
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            # Lists of records (the questions of a report) are for --json; a list of words fits a line.
-            if value and not any(isinstance(item, Mapping | list) for item in value):
-                yield prefix + key, ", ".join(map(str, value))
-        else:
-            yield prefix + key, value
