@@ -24,8 +24,8 @@ $(STAMP): constraints.txt pyproject.toml
 
 quickstart: $(STAMP)
 	$(BIN)/build recipe recipes/finance.yaml
-	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the annual management charge of the A class of the Global Equity Fund in the 2025 schedule?"'
-	@$(BIN)/fieldpack ask $(BUNDLE) "What is the annual management charge of the A class of the Global Equity Fund in the 2025 schedule?"
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "A portfolio manager resigns. How long is the garden leave?"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "A portfolio manager resigns. How long is the garden leave?"
 	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"'
 	@$(BIN)/fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"
 	@echo
