@@ -21,7 +21,7 @@ from measuring import machine, machine_line, median, table, write_json
 
 from fieldpack_build.errors import BuildError
 from fieldpack_build.pipeline import Plan, make_plan
-from fieldpack_build.recipe import find_recipe, load_recipe
+from fieldpack_build.recipe_file import find_recipe, load_recipe
 from fieldpack_build.rehearsal import rehearse as rehearsal_of
 from fieldpack_build.store import Store, default_cache
 

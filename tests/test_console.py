@@ -10,7 +10,7 @@ import pytest
 
 from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
 from fieldpack_build.pipeline import Listener, Step, make_plan
-from fieldpack_build.recipe import load_recipe
+from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.store import Receipt, Store
 
 RECIPE = """\

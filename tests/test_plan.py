@@ -14,7 +14,7 @@ import pytest
 
 from fieldpack_build.errors import DataError
 from fieldpack_build.pipeline import NAMES, make_plan
-from fieldpack_build.recipe import load_recipe
+from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.store import Receipt, Store, files_of
 
@@ -209,7 +209,7 @@ def test_planning_imports_nothing_heavy(project: Path) -> None:
     """In a fresh process: the plan of a real recipe shape, without torch and its family."""
     script = (
         "import sys; from pathlib import Path; from fieldpack_build.pipeline import make_plan\n"
-        "from fieldpack_build.recipe import load_recipe; from fieldpack_build.store import Store\n"
+        "from fieldpack_build.recipe_file import load_recipe; from fieldpack_build.store import Store\n"
         "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 9\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

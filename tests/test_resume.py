@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from fieldpack_build.pipeline import NAMES
-from fieldpack_build.recipe import load_recipe
+from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import train
 from fieldpack_build.task import Task
 from toys import Project, make_cache, run

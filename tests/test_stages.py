@@ -15,7 +15,7 @@ import fieldpack
 from fieldpack.manifest import read_manifest, verify
 from fieldpack_build.errors import DocumentError, SourceError, StageError
 from fieldpack_build.pipeline import NAMES
-from fieldpack_build.recipe import load_recipe
+from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import base
 from fieldpack_build.task import Task
 from toys import DOCUMENTS, REFUSAL, Project, build_here, run, write_document

@@ -23,7 +23,7 @@ import pytest
 import fakes
 from fieldpack_build.building import build
 from fieldpack_build.pipeline import Listener, make_plan
-from fieldpack_build.recipe import load_recipe
+from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.store import Receipt, Store, files_of
 from fieldpack_build.task import Task

@@ -15,7 +15,8 @@ from .delivery import check_target, deliver, is_delivered
 from .errors import RecipeError
 from .estimate import check_machine
 from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, run_plan
-from .recipe import Recipe, find_recipe, load_recipe
+from .recipe import Recipe
+from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
 from .store import RECEIPT, Store, default_cache
 

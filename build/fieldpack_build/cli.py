@@ -73,7 +73,7 @@ def recipe(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
     from .checking import check_recipe
-    from .recipe import find_recipe, load_recipe
+    from .recipe_file import find_recipe, load_recipe
 
     warnings = check_recipe(load_recipe(find_recipe(name), overrides), name)
     plan = _plan(name, overrides, cache)
@@ -125,7 +125,7 @@ def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None)
 
 def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> Plan:
     from .pipeline import make_plan
-    from .recipe import find_recipe, load_recipe
+    from .recipe_file import find_recipe, load_recipe
     from .store import Store, default_cache
 
     return make_plan(load_recipe(find_recipe(name), overrides), Store(cache or default_cache()))

@@ -1,25 +1,21 @@
-"""YAML -> a frozen, typed recipe. Unknown keys are refused; every error comes at once, with line and YAML path.
-Knows nothing of stages, models or caches.
-
-YAML is read as 1.2: `1e-4` is a number, `no` is a word.
+"""The recipe as frozen types: its sections, defaults, bounds and cross-checks; unknown keys are refused.
+Knows nothing of YAML (`recipe_file`), stages, models or caches.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from .errors import RecipeError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    pass
 
-_NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
+NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 METRICS = (
     "f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "total_ms",
@@ -159,7 +155,7 @@ def parse_gate(text: str) -> Gate:
     if match["arm"] and match["arm"] not in ARMS:
         raise ValueError(f"{text!r}: unknown arm {match['arm']}; one of {', '.join(ARMS)}")
     if match["metric"] not in METRICS:
-        raise ValueError(f"{text!r}: unknown metric {match['metric']}{_suggest(match['metric'], METRICS)}")
+        raise ValueError(f"{text!r}: unknown metric {match['metric']}{suggest(match['metric'], METRICS)}")
     return Gate(text=text, arm=match["arm"], metric=match["metric"], op=match["op"], value=float(match["value"]))
 
 
@@ -215,166 +211,6 @@ class Recipe(Section):
         return self.answer.passages if self.train.passages is None else self.train.passages
 
 
-def find_recipe(name: str) -> Path:
-    """A path, or the name of a file in recipes/ with or without its ending."""
-    tried = [Path(name), Path("recipes") / name, Path("recipes") / f"{name}.yaml"]
-    for path in tried:
-        if path.is_file():
-            return path
-    known = sorted(Path("recipes").glob("*.yaml"))
-    listed = f"; in recipes/: {', '.join(p.name for p in known)}" if known else "; `build init NAME` writes one"
-    hint = _suggest(Path(name).stem, [p.stem for p in known]) or listed
-    raise RecipeError(f"{name}: no such recipe{hint}")
-
-
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a value that came
-    with an override has `--set` in the place of file and line."""
-    data = _read_yaml(path)
-    lines = _Lines(path, [_override(data, override) for override in overrides])
-    data["folder"] = str(path.resolve().parent)
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        raise RecipeError([lines.say(problem) for problem in error.errors()]) from None
-
-
-class _NotYaml(Exception):
-    """`line` counts from 1; 0 where the parser names none."""
-
-    def __init__(self, what: str, line: int = 0) -> None:
-        super().__init__(what)
-        self.line = line
-
-
-def _parse(text: str, typ: str = "safe") -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        return YAML(typ=typ, pure=True).load(text)
-    except MarkedYAMLError as error:
-        raise _NotYaml(str(error.problem or error.context), error.problem_mark.line + 1 if error.problem_mark else 0) from None
-    except (YAMLError, ValueError) as error:  # ValueError: no such day, a number of 5,000 digits
-        raise _NotYaml((str(error).splitlines() or ["?"])[0]) from None
-    except (LookupError, AttributeError, TypeError):  # ruamel's constructors, at `!!int` without a number
-        raise _NotYaml("a tag that does not fit its value") from None
-    except RecursionError:
-        raise _NotYaml("nested too deeply") from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}") from None
-    try:
-        data = _parse(text)
-    except _NotYaml as error:
-        raise RecipeError(f"{path}:{error.line}: not YAML: {error}" if error.line else f"{path}: not YAML: {error}") from None
-    if data is None:
-        raise RecipeError(f"{path}: empty; `build init NAME` writes a commented recipe")
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections (name, version, base, ...)")
-    for key in _NOT_IN_FILE:
-        if key in data:
-            raise RecipeError(f"{path}: {key}: unknown key")
-    return data
-
-
-def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
-    """`train.epochs=2`: the value is read as YAML. Gives the key's parts."""
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
-        raise RecipeError(f"--set {text}: write section.key=value")
-    if key in _NOT_IN_FILE:
-        raise RecipeError(f"--set: {key}: unknown key")
-    node = data
-    *parents, last = key.split(".")
-    for parent in parents:
-        child = node.setdefault(parent, {})
-        if not isinstance(child, dict):
-            child = node[parent] = {}
-        node = child
-    try:
-        node[last] = _parse(value)
-    except _NotYaml as error:
-        raise RecipeError(f"--set {text}: the value is not YAML: {error}") from None
-    return (*parents, last)
-
-
-class _Lines:
-    """Says a pydantic error as one line of ours, with the line of the YAML it is about."""
-
-    def __init__(self, path: Path, overridden: Sequence[tuple[str, ...]]) -> None:
-        self._path = path
-        self._overridden = overridden
-        self._root = _parse(path.read_text(encoding="utf-8"), "rt")
-
-    def say(self, problem: ErrorDetails) -> str:
-        location = tuple(part for part in problem["loc"] if part != "function-after")
-        known = _MESSAGES.get(problem["type"])
-        message = known.format(**problem.get("ctx", {})) if known else problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "value_error" and (named := re.match(r"([a-z0-9_.]+): ", message)):
-            location, message = (*location, *named[1].split(".")), message[named.end() :]
-        name = ".".join(str(part) for part in location)
-        if problem["type"] == "extra_forbidden":
-            message += _suggest(str(location[-1]), self._siblings(location))
-        elif problem["type"] not in ("missing", "value_error"):
-            message += f", not {problem['input']!r}"
-        line = self._line(location)
-        where = f"{self._path}:{line}" if line else str(self._path)
-        if any(location[: len(key)] == key for key in self._overridden):
-            where = "--set"
-        elif not line and location and any(key[: len(location)] == location for key in self._overridden):
-            where = "--set"  # a section that only an override made
-        return f"{where}: {name}: {message}" if name else f"{where}: {message}"
-
-    def _line(self, location: Sequence[str | int]) -> int:
-        node: Any = self._root
-        line = 0
-        for part in location:
-            # Positions by key or index; a key that came through a merge (`<<: *base`) has none.
-            position = (node.lc.data or {}).get(part) if hasattr(node, "lc") else None
-            if position is None:
-                break
-            line, node = position[0] + 1, node[part]
-        return line
-
-    def _siblings(self, location: Sequence[str | int]) -> list[str]:
-        model: Any = Recipe
-        for part in location[:-1]:
-            annotation = model.model_fields[part].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
-            if model is None:
-                return []
-        return [name for name in model.model_fields if name not in _NOT_IN_FILE]
-
-
-_MESSAGES = {
-    "extra_forbidden": "unknown key",
-    "missing": "missing",
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "model_type": "must be a mapping of keys",
-    "model_attributes_type": "must be a mapping of keys",
-    "literal_error": "must be {expected}",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be at most {le}",
-    "less_than": "must be less than {lt}",
-    "string_pattern_mismatch": "must match {pattern}",
-    "string_too_short": "must not be empty",
-    "finite_number": "must be a finite number",
-}
-
-
-def _suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
