@@ -8,12 +8,9 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-if TYPE_CHECKING:
-    pass
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 ARMS = ("base", "rag", "tuned", "tuned+rag")
