@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,16 @@ def test_fusion_scales_each_list_and_keeps_what_one_lacks() -> None:
     fused = fuse({1: 0.9, 2: 0.5}, {2: 8.0, 3: 2.0}, weight=0.6)
     assert fused == pytest.approx({1: 0.6, 2: 0.4, 3: 0.0})
     assert fuse({1: 0.3}, {}) == {1: 1.0}
+
+
+def test_an_index_opened_before_the_embedder_does_not_crash(sealed: Path) -> None:
+    """onnxruntime imported after usearch ends the process (SIGSEGV): a fresh one, index first."""
+    code = (
+        "import sys; from pathlib import Path; from fieldpack.index import KnowledgeIndex\n"
+        "index = KnowledgeIndex(Path(sys.argv[1]) / 'knowledge')\n"
+        "from fieldpack.embedder import Embedder\n"
+        "vector = Embedder.open(Path(sys.argv[1]) / 'embedder').embed_query('zz')\n"
+        "print(len(index.search('zz', vector, 1)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sealed)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr
