@@ -87,33 +87,29 @@ class ExampleBuilder:
         found = list(self._search(example.question, self._passages))
         if example.answer is None:
             return found, None
-        right = self._find_right(example, found)
-        if right is None and example.document and self._chunks_of:
-            best = self._best_of(example.document, example.answer)
-            if best is not None:
-                right = self._random.randrange(len(found)) if found else 0
-                found[right : right + 1] = [best]
+        reachable, best = self._best_of(example)
+        right = self._find_right(example, found, reachable)
+        if right is None and best is not None:
+            right = self._random.randrange(len(found)) if found else 0
+            found[right : right + 1] = [best]
         return found, right
 
-    def _find_right(self, example: Example, found: Sequence[Passage]) -> int | None:
+    def _find_right(self, example: Example, found: Sequence[Passage], reachable: float) -> int | None:
+        """The retrieved passage that holds (nearly) as much of the answer as any of its document does."""
         assert example.answer is not None
-        scores = [support(example.answer, p.context + "\n" + p.text) for p in found]
+        scores = [support(example.answer, p.in_context) for p in found]
         mine = [s if example.document in (None, p.document) else -1.0 for s, p in zip(scores, found, strict=True)]
         best = max(range(len(found)), key=lambda i: (mine[i], -i), default=None)
         if best is None or mine[best] < 0 or (mine[best] == 0 and not example.document):
             return None  # a mark on a passage without a word of the answer would teach to cite at random
-        reachable = self._best_support(example) if example.document else mine[best]
         return best if mine[best] >= _SAME * reachable else None
 
-    def _best_support(self, example: Example) -> float:
-        assert example.document and example.answer and self._chunks_of
-        chunks = self._chunks_of(example.document)
-        return max((support(example.answer, c.context + "\n" + c.text) for _, c in chunks), default=0.0)
-
-    def _best_of(self, document: str, answer: str) -> Passage | None:
-        assert self._chunks_of
-        scored = [(support(answer, c.context + "\n" + c.text), -i, c) for i, c in self._chunks_of(document)]
+    def _best_of(self, example: Example) -> tuple[float, Passage | None]:
+        """The chunk of the example's document that holds most of the answer, and how much that is."""
+        if not (example.document and example.answer and self._chunks_of):
+            return 0.0, None
+        scored = [(support(example.answer, c.in_context), -i, c) for i, c in self._chunks_of(example.document)]
         if not scored:
-            return None
-        _, minus, chunk = max(scored, key=lambda s: s[:2])
-        return Passage(-minus, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 1.0)
+            return 0.0, None
+        share, minus, chunk = max(scored, key=lambda s: s[:2])
+        return share, Passage(-minus, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 1.0)

@@ -104,12 +104,12 @@ def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
 STAGES: tuple[Stage, ...] = (
     Stage(
         "base", 1, "resolve the base model, convert it to full precision, read its chat template",
-        settings=lambda r: {"source": sources.identify(r.base, r), "rehearsal": r.rehearsal},
+        settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
         files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
     ),
     Stage(
         "embedder", 1, "export the embedding model to ONNX and compare it with torch",
-        settings=lambda r: sources.identify(r.knowledge.embedder, r) if r.knowledge else None,
+        settings=lambda r: sources.identify(r.knowledge.embedder) if r.knowledge else None,
         files=lambda r: sources.local_files(r.knowledge.embedder, r) if r.knowledge else (),
         tools=("torch", "onnx", "onnxruntime"), active=_with_knowledge, locks=("optimum",),
     ),

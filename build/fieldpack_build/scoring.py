@@ -94,7 +94,7 @@ def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -
 def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: bool) -> int | None:
     """1-based place of the first passage of the right document (with `with_value`, one that holds the value too)."""
     for place, passage in enumerate(passages, 1):
-        holds = not with_value or not question.value or contains(passage.context + "\n" + passage.text, question.value)
+        holds = not with_value or not question.value or contains(passage.in_context, question.value)
         if passage.document == question.document and holds:
             return place
     return None

@@ -25,7 +25,7 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.gguf"
 _HUB_SETTINGS = ["*.json", "*.model", "*.txt", "*.jinja"]
 
 
-def identify(source: ModelSource, recipe: Recipe) -> dict[str, str | None]:
+def identify(source: ModelSource) -> dict[str, str | None]:
     """What names a model's content without fetching it; a local one adds its files' hashes (`local_files`)."""
     return {"model": source.model, "revision": source.revision, "sha256": source.sha256, "file": source.file}
 

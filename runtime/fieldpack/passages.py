@@ -32,6 +32,11 @@ class Chunk:
         """The title and heading path, on one line: embedded and searched with the text, not stored in it."""
         return join_context(self.title, self.heading)
 
+    @property
+    def in_context(self) -> str:
+        """What is embedded, and what a chunk's length is counted on: context, then text."""
+        return f"{self.context}\n{self.text}"
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -50,6 +55,10 @@ class Passage:
     @property
     def context(self) -> str:
         return join_context(self.title, self.heading)
+
+    @property
+    def in_context(self) -> str:
+        return f"{self.context}\n{self.text}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class _Cutter:
         return Chunk(self._document.path, self._title, page.number, heading, start, start + len(text), text)
 
     def _fits(self, chunk: Chunk) -> bool:
-        return self._count(f"{chunk.context}\n{chunk.text}") <= self._max
+        return self._count(chunk.in_context) <= self._max
 
     def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:
         """The innermost headings that leave half of the tokens to the text; the last one shortened if need be."""

@@ -42,7 +42,7 @@ def run(task: Task) -> dict[str, Any]:
     names = arms_of(task, evaluate)
     for model, mine in _by_model(names).items():
         folder = task.out / f"staged-{model}"
-        assemble(folder, task.recipe, _without_report(task), model=model, provenance={}, place=place_link)
+        assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
         with fieldpack.open(folder, verify_contents=False) as expert:
             for arm in mine:
                 scores = _ask_all(task, expert, arm, questions, rows, stored, done=len(arms), total=len(names))
@@ -101,10 +101,6 @@ def _by_model(arms: Sequence[str]) -> dict[str, list[str]]:
         return {"export": list(arms)}
     plain = [arm for arm in arms if arm not in tuned]
     return {"export": tuned, **({"baseline": plain} if plain else {})}
-
-
-def _without_report(task: Task) -> dict[str, Path]:
-    return {name: folder for name, folder in task.inputs.items() if name != "evaluate"}
 
 
 def _stored_text(task: Task) -> dict[tuple[str, int | None], str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -49,12 +50,13 @@ def export_model(task: Task, source: Path) -> dict[str, Any]:
     folder = task.out / MODEL
     task.note("building the ONNX model")
     _build(source, folder, task.recipe.export, task.out / "builder")
-    _adjust_config(folder / CONFIG, source, chat, task.recipe.export)
+    tokenizer = models.load_tokenizer(source)
+    _adjust_config(folder / CONFIG, tokenizer, chat, task.recipe.export)
     task.note("opening it and comparing tokens")
     generator = TextGenerator.open(folder)
-    tokenizer = models.load_tokenizer(source)
     texts = domain_texts(task.recipe)
-    skip = compare_tokens(generator, tokenizer, [t for pair in texts for t in pair if t] + [_frame(chat, task.recipe)])
+    frame = _sample(chat, task.recipe, "?", task.recipe.answer.refusal.strip())
+    skip = compare_tokens(generator, tokenizer, [*(text for pair in texts for text in pair if text), frame])
     task.note("comparing perplexity with torch")
     facts = _compare(folder, source, tokenizer, [_sample(chat, task.recipe, *pair) for pair in _spread(texts)])
     limit = task.recipe.export.max_perplexity_ratio
@@ -89,13 +91,10 @@ def _build(source: Path, folder: Path, export: Export, work: Path) -> None:
     )
     if done.returncode:
         raise StageError(f"onnxruntime-genai's builder ended with {done.returncode}; its words are in the stage's log.txt")
-    for path in sorted(work.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    if work.exists():
-        work.rmdir()
+    shutil.rmtree(work, ignore_errors=True)
 
 
-def _adjust_config(path: Path, source: Path, chat: ChatFormat, export: Export) -> None:
+def _adjust_config(path: Path, tokenizer: Any, chat: ChatFormat, export: Export) -> None:
     """The recipe's context instead of the model's whole one (genai reserves memory for it), and the chat template's
     closing token among those that end an answer."""
     config = json.loads(path.read_text(encoding="utf-8"))
@@ -103,7 +102,7 @@ def _adjust_config(path: Path, source: Path, chat: ChatFormat, export: Export) -
     config["search"]["max_length"] = limit
     ends = config["model"]["eos_token_id"]
     ends = ends if isinstance(ends, list) else [ends]
-    closing = encode(models.load_tokenizer(source), chat.end.strip())
+    closing = encode(tokenizer, chat.end.strip())
     if len(closing) == 1 and closing[0] not in ends:
         ends = [*ends, closing[0]]
     config["model"]["eos_token_id"] = ends if len(ends) > 1 else ends[0]
@@ -131,11 +130,6 @@ def compare_tokens(generator: TextGenerator, tokenizer: Any, texts: Sequence[str
         if skip not in (0, 1) or skip != added or device[skip:] != model:
             raise CheckFailed(f"the device's tokenizer differs from the model's on {text[:80]!r}")
     return added or 0
-
-
-def _frame(chat: ChatFormat, recipe: Recipe) -> str:
-    settings = prompt_settings(recipe)
-    return chat.start + settings.system + chat.to_user + "?" + chat.to_answer + settings.refusal + chat.end
 
 
 def _sample(chat: ChatFormat, recipe: Recipe, question: str, answer: str) -> str:

@@ -33,18 +33,13 @@ def run(task: Task) -> dict[str, Any]:
     def progress(done: int, total: int) -> None:
         task.progress(done, total, "chunks embedded")
 
-    texts = [embedding_text(chunk) for chunk in chunks]
+    texts = [chunk.in_context for chunk in chunks]
     vectors = embedder.embed_passages(texts, progress=progress)
     write_index(task.out, chunks, vectors)
     (task.out / LIBRARY).write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     skipped = sum("skipped" in row for row in rows)
     return {"documents": len(rows) - skipped, "skipped": skipped, "chunks": len(chunks),
             "pages": sum(row.get("pages", 0) for row in rows)}  # fmt: skip
-
-
-def embedding_text(chunk: Chunk) -> str:
-    """What is embedded of a chunk: its title and headings, then its text."""
-    return f"{chunk.context}\n{chunk.text}"
 
 
 def _read(task: Task, embedder: Embedder) -> tuple[list[Chunk], list[dict[str, Any]]]:

@@ -10,6 +10,7 @@ An interrupted run goes on from its last checkpoint.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def run(task: Task) -> dict[str, Any]:
     losses = [{"step": e["step"], "loss": round(e["loss"], 4)} for e in trainer.state.log_history if "loss" in e]
     (task.out / LOG).write_text(json.dumps(losses) + "\n", encoding="utf-8")
     shutil.rmtree(task.out / CHECKPOINTS, ignore_errors=True)
-    if not outcome.training_loss == outcome.training_loss:
+    if math.isnan(outcome.training_loss):
         raise CheckFailed("the training loss is not a number; lower train.learning_rate")
     tokens = sum(len(row.ids) for row in rows)
     return {
