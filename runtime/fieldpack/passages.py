@@ -39,6 +39,35 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """What the index knows of a document: `path` below the library's folder, `sha256` of its bytes, `date` as
+    YYYY-MM-DD where the file states one."""
+
+    path: str
+    title: str
+    sha256: str
+    pages: int
+    date: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents may answer; an empty one lets all. `documents`: paths or globs, any of them; `folders`: any of
+    them, with all below; `after` and `before`: YYYY-MM-DD, inclusive, a document without a date is left out; `tags`: all
+    of them."""
+
+    documents: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    after: str | None = None
+    before: str | None = None
+    tags: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.documents or self.folders or self.after or self.before or self.tags)
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """What retrieval returns: a chunk, its rank's `score` (fused, 0 to 1) and its `similarity`
     (cosine between question and chunk, -1 to 1; the figure that a refusal threshold is compared with)."""
