@@ -40,8 +40,22 @@ def test_questions_have_a_value_and_may_have_more(tmp_path: Path) -> None:
     row = {"question": "Q?", "answer": "A 4.", "value": "4", "document": "a.md", "pages": [1], "type": "x", "scale": None}
     path = write(tmp_path, json.dumps(row), '{"question": "Q?", "answer": null}')
     assert data.read_questions(path) == [
-        data.TestQuestion("Q?", "A 4.", "4", "a.md", 1), data.TestQuestion("Q?", None, None, None, 2),
+        data.TestQuestion("Q?", "A 4.", "4", "a.md", 1, pages=(1,)), data.TestQuestion("Q?", None, None, None, 2),
     ]  # fmt: skip
+
+
+def test_where_only_passages_are_looked_for_no_answer_is_needed(tmp_path: Path) -> None:
+    path = write(tmp_path, '{"question": "Q?", "document": "a.pdf", "pages": [3, 4]}')
+    assert data.read_questions(path, needed=("question",))[0].pages == (3, 4)
+    with pytest.raises(DataError, match="no answer"):
+        data.read_questions(path)
+
+
+@pytest.mark.parametrize("pages", ["3", [0], ["3"], [True], {"3": 4}])
+def test_pages_are_numbers_from_one(tmp_path: Path, pages: object) -> None:
+    path = write(tmp_path, json.dumps({"question": "Q?", "answer": "A.", "pages": pages}))
+    with pytest.raises(DataError, match=":1: pages must be a list of page numbers, from 1"):
+        data.read_questions(path)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])

@@ -26,13 +26,15 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known."""
+    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known.
+    `pages`: those of `document` that hold the answer, from 1; none where they are not known."""
 
     question: str
     answer: str | None
     value: str | None
     document: str | None
     line: int
+    pages: tuple[int, ...] = ()
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -41,11 +43,15 @@ def read_examples(path: Path) -> list[Example]:
     return [Example(r["question"], r["answer"], r.get("document"), line) for line, r in rows]
 
 
-def read_questions(path: Path) -> list[TestQuestion]:
-    """Rows {"question", "answer", "value"?, "document"?}. Raises DataError."""
+def read_questions(path: Path, *, needed: tuple[str, ...] = ("question", "answer")) -> list[TestQuestion]:
+    """Rows {"question", "answer", "value"?, "document"?, "pages"?}; where only passages are looked for, `needed` leaves
+    the answer away. Raises DataError."""
     known = {"question", "answer", "value", "document", "id", "pages", "type", "scale"}
-    rows = _read(path, needed=("question", "answer"), known=known)
-    return [TestQuestion(r["question"], r["answer"], r.get("value"), r.get("document"), line) for line, r in rows]
+    rows = _read(path, needed=needed, known=known)
+    return [
+        TestQuestion(r["question"], r.get("answer"), r.get("value"), r.get("document"), line, tuple(r.get("pages") or ()))
+        for line, r in rows
+    ]
 
 
 def _read(path: Path, *, needed: tuple[str, ...], known: set[str]) -> list[tuple[int, dict[str, Any]]]:
@@ -97,4 +103,10 @@ def _parse(line: str, needed: tuple[str, ...], known: set[str]) -> tuple[dict[st
             return {}, f"{key} must be text" + (empty if isinstance(value, str) else "")
     if row["question"] is None:
         return {}, "question must be text"
+    if not _are_pages(row.get("pages")):
+        return {}, "pages must be a list of page numbers, from 1"
     return row, None
+
+
+def _are_pages(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(type(page) is int and page >= 1 for page in value))
