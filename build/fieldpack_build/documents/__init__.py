@@ -1,109 +1,124 @@
 """Reads a folder of documents into pages of text with their headings and tables.
 
-`read_library` is the whole of it. Knows nothing of tokens, indexes or models; `chunking` cuts what comes out.
+`survey` says what there is, `read_document` reads one file, `read_library` is both in one loop. Knows nothing of
+tokens, indexes or models; `chunking` cuts what comes out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from fieldpack_build.documents import docx, html, markdown, pdf, plain
-from fieldpack_build.documents.pages import Block, Content, Document, Page, Skipped, label
+from fieldpack_build.documents import find, readers
+from fieldpack_build.documents.find import EVERYTHING, Survey
+from fieldpack_build.documents.pages import Block, Document, Page, Skipped, label
+from fieldpack_build.documents.readers import IMAGE_SUFFIXES, SUFFIXES
+from fieldpack_build.documents.titles import says_something, words_of
 from fieldpack_build.errors import DocumentError
 
 __all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_FILE_MB",
     "SUFFIXES",
     "Block",
     "Document",
     "Page",
     "Skipped",
+    "Survey",
     "find_documents",
     "read_document",
     "read_library",
+    "survey",
 ]
 
-_READERS: dict[str, Callable[[bytes, str], Content]] = {
-    ".docx": docx.read,
-    ".htm": html.read,
-    ".html": html.read,
-    ".markdown": markdown.read,
-    ".md": markdown.read,
-    ".pdf": pdf.read,
-    ".txt": plain.read,
-}
-SUFFIXES = tuple(sorted(_READERS))
-_EVERYTHING = ("**/*",)
+MAX_FILE_MB = 512  # a reader holds the file and what it makes of it in memory, several times its size for Office files
 
 
 def read_library(
-    folder: Path, *, on_error: Literal["warn", "fail"], include: Sequence[str] = _EVERYTHING
+    folder: Path,
+    *,
+    on_error: Literal["warn", "fail"],
+    include: Sequence[str] = EVERYTHING,
+    ocr: bool = False,
+    max_file_mb: int = MAX_FILE_MB,
 ) -> Iterator[Document | Skipped]:
-    """The documents of `folder` in the order of their paths; under "warn" a `Skipped` for each broken one.
+    """What `survey` passed over, then the documents of `folder`, each in the order of their paths.
 
-    Raises DocumentError for a folder without documents and, under "fail", for the first broken document.
+    Under "warn" a broken document is a `Skipped`. Raises DocumentError for a folder without documents and, under
+    "fail", for the first that cannot be read.
     """
-    paths = find_documents(folder, include)
-    if not paths:
+    found = survey(folder, include, max_file_mb, ocr=ocr)
+    if not found.paths and not found.skipped:
         raise DocumentError(_nothing_found(folder, include))
-    for path in paths:
+    for entry in found.skipped:
+        if on_error == "fail":
+            raise DocumentError(entry.reason)
+        yield entry
+    for path in found.paths:
         relative = path.relative_to(folder).as_posix()
         try:
-            yield read_document(path, relative)
+            yield read_document(path, relative, ocr=ocr, max_file_mb=max_file_mb)
         except DocumentError as error:
             if on_error == "fail":
                 raise
             yield Skipped(relative, str(error))
 
 
-def find_documents(folder: Path, include: Sequence[str] = _EVERYTHING) -> list[Path]:
-    """Files of the formats we read that a pattern of `include` matches, sorted by path.
-
-    Patterns are relative to `folder`: `*` and `?` within a name, `**/` for any number of folders. Left out: hidden
-    files and folders, linked folders (one inside is met on its own path), and links to files outside of `folder`.
-    """
-    patterns = [_pattern(glob) for glob in include]
-    root = folder.resolve()
-    found: dict[str, Path] = {}
-    for top, folders, files in os.walk(folder):  # does not follow links to folders
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for path in (Path(top, name) for name in files if not name.startswith(".")):
-            relative = path.relative_to(folder).as_posix()
-            wanted = path.suffix.lower() in _READERS and any(pattern.fullmatch(relative) for pattern in patterns)
-            if wanted and path.is_file() and path.resolve().is_relative_to(root):
-                found[relative] = path
-    return [found[relative] for relative in sorted(found)]
+def survey(
+    folder: Path, include: Sequence[str] = EVERYTHING, max_file_mb: int = MAX_FILE_MB, *, ocr: bool = False
+) -> Survey:
+    """What is below `folder`: documents that we read, and what is skipped and why. With `ocr` images are documents."""
+    suffixes = (*SUFFIXES, *IMAGE_SUFFIXES) if ocr else SUFFIXES
+    if not folder.is_dir():
+        return Survey([], [])
+    return find.survey(folder, suffixes=suffixes, include=include, max_file_mb=max_file_mb)
 
 
-def read_document(path: Path, relative: str) -> Document:
+def find_documents(folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bool = False) -> list[Path]:
+    """Files of the formats we read that a pattern of `include` matches, sorted by path. See `find.survey`."""
+    return survey(folder, include, ocr=ocr).paths
+
+
+def read_document(path: Path, relative: str, *, ocr: bool = False, max_file_mb: int = MAX_FILE_MB) -> Document:
     """Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise DocumentError(f"{relative}: no reader for this format; we read {', '.join(SUFFIXES)}")
+    data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DocumentError(f"{relative}: cannot be read: {error.strerror}") from error
-    if not data:
-        raise DocumentError(f"{relative}: is empty")
-    content = reader(data, relative)
+        content = readers.read(data, relative, ocr=ocr)
+    except RecursionError as error:
+        raise DocumentError(f"{relative}: its elements are nested too deeply") from error
+    except MemoryError as error:
+        raise DocumentError(f"{relative}: needs more memory than there is; split it") from error
     if not any(page.blocks for page in content.pages):
         raise DocumentError(f"{relative}: has no text")
-    title = label(content.title) or path.stem.replace("_", " ")
-    return Document(relative, title, hashlib.sha256(data).hexdigest(), content.pages)
+    title = label(content.title)
+    if not says_something(title):
+        title = label(words_of(relative))
+    digest = hashlib.sha256(data).hexdigest()
+    return Document(relative, title, digest, content.pages, content.date, content.tags, content.warnings)
+
+
+def _bytes_of(path: Path, relative: str, limit: int) -> bytes:
+    try:
+        # O_NONBLOCK: opening a pipe that has no writer would wait for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise DocumentError(f"{relative}: is no file but a folder, pipe, socket or device")
+            data = file.read(limit + 1)  # and not what it has grown to since the survey
+    except OSError as error:
+        raise DocumentError(f"{relative}: cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise DocumentError(f"{relative}: has more than the {limit >> 20} MB of knowledge.max_file_mb")
+    if not data:
+        raise DocumentError(f"{relative}: is empty")
+    return data
 
 
 def _nothing_found(folder: Path, include: Sequence[str]) -> str:
     if not folder.is_dir():
         return f"{folder}: no such folder of documents"
-    among = "" if tuple(include) == _EVERYTHING else f" that match {', '.join(include)}"
+    among = "" if tuple(include) == EVERYTHING else f" that match {', '.join(include)}"
     return f"{folder}: no documents{among}; looked for {', '.join(SUFFIXES)}"
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", glob)))

@@ -41,12 +41,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`path` is the posix path below the library's folder, `sha256` that of the file's bytes."""
+    """`path` is the posix path below the library's folder, `sha256` that of the file's bytes.
+
+    `date` is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was not read.
+    """
 
     path: str
     title: str
     sha256: str
     pages: tuple[Page, ...]
+    date: str | None = None
+    tags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +65,16 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a reader makes of a file's bytes. An empty `title` means that the file states none."""
+    """What a reader makes of a file's bytes. An empty `title` means that the file states none.
+
+    `date` as YYYY-MM-DD, from the file's own words and never from the file system, which knows when it was copied.
+    """
 
     title: str
     pages: tuple[Page, ...]
+    date: str | None = None
+    tags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def clean(text: str) -> str:

@@ -1,0 +1,44 @@
+"""The table of formats: which reader takes which suffix. Knows nothing of folders."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from fieldpack_build.documents import docx, html, markdown, pdf, plain
+from fieldpack_build.documents.pages import Content
+from fieldpack_build.errors import DocumentError
+
+
+class Reader(Protocol):
+    def __call__(self, data: bytes, name: str) -> Content: ...
+
+
+class SeeingReader(Protocol):
+    """A reader of a format that may hold images of text, which it reads when `ocr` says so."""
+
+    def __call__(self, data: bytes, name: str, *, ocr: bool = False) -> Content: ...
+
+
+_READERS: dict[str, Reader] = {
+    ".docx": docx.read,
+    ".htm": html.read,
+    ".html": html.read,
+    ".markdown": markdown.read,
+    ".md": markdown.read,
+    ".pdf": pdf.read,
+    ".txt": plain.read,
+}
+_SEEING: dict[str, SeeingReader] = {}
+IMAGE_SUFFIXES: tuple[str, ...] = ()
+SUFFIXES = tuple(sorted({*_READERS, *_SEEING} - set(IMAGE_SUFFIXES)))
+
+
+def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+    """Raises DocumentError, on one line that begins with `name`, for what its reader cannot read."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if seeing := _SEEING.get(suffix):
+        return seeing(data, name, ocr=ocr)
+    if reader := _READERS.get(suffix):
+        return reader(data, name)
+    raise DocumentError(f"{name}: no reader for this format; we read {', '.join(SUFFIXES)}")
