@@ -16,7 +16,8 @@ class Chunk:
 
     `start` and `end` are character offsets into the text of its page (of the whole document where
     the format has no pages, `page` is None there; pages count from 1).
-    `heading` is the path of headings above it, outermost first.
+    `heading` is the path of headings above it, outermost first. `gap` is the source's text between the chunk before it
+    on its page and itself (blank lines, a heading), so that neighbours can be joined into an exact slice of the page.
     """
 
     document: str
@@ -26,6 +27,7 @@ class Chunk:
     start: int
     end: int
     text: str
+    gap: str = ""
 
     @property
     def context(self) -> str:

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from fieldpack.passages import Chunk, join_context
 from fieldpack_build.documents.pages import Block, Document, Page
-from fieldpack_build.documents.splitting import Pieces, Span, row_spans, sentence_starts
+from fieldpack_build.documents.splitting import Measure, Pieces, Span, row_spans, sentence_starts
 
 _SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
 Counter = Callable[[str], int]
+Starts = Callable[[str], Sequence[int]]
 
 
-def chunk_document(document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0) -> list[Chunk]:
+def chunk_document(
+    document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0, token_starts: Starts | None = None
+) -> list[Chunk]:
     """Chunks in the order of the text, none above `max_tokens` with its context line.
 
+    `token_starts` gives the offset at which each token of a text begins: then a page is tokenized once instead of about
+    five times, and a chunk's length is a difference of places in it (exact for WordPiece, whose tokens do not cross white
+    space; within a token or two for others).
     `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one before, in the same
     section. A chunk that begins inside a table has the table's columns as last element of its `heading`.
     Raises ValueError for max_tokens below 16 or an overlap of half of it or more.
@@ -29,7 +36,7 @@ def chunk_document(document: Document, *, count_tokens: Counter, max_tokens: int
         raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
     if not 0 <= overlap < max_tokens // 2:
         raise ValueError(f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, {max_tokens}")
-    cutter = _Cutter(document, count_tokens, max_tokens, overlap)
+    cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)
     return [chunk for page in document.pages for chunk in cutter.page(page)]
 
 
@@ -48,16 +55,25 @@ class _Section:
 
 
 class _Cutter:
-    def __init__(self, document: Document, count_tokens: Counter, max_tokens: int, overlap: int) -> None:
+    def __init__(
+        self, document: Document, count_tokens: Counter, max_tokens: int, overlap: int, token_starts: Starts | None
+    ) -> None:
         self._document = document
-        self._count = count_tokens
+        self._count = lru_cache(maxsize=256)(count_tokens)  # mostly contexts, each asked for many times
+        self._starts = token_starts
         self._max = max_tokens
         self._overlap = overlap
         self._title = _shortened(document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2)
 
     def page(self, page: Page) -> Iterator[Chunk]:
+        """The chunks of a page, each with the gap between the one before and itself."""
+        starts = self._starts(page.text) if self._starts else None
+        self._measure = Measure(page.text, self._count, starts)
+        end = 0
         for section in self._sections(page):
-            yield from self._section(page, section)
+            for chunk in self._section(page, section):
+                yield replace(chunk, gap=page.text[end : chunk.start] if end else "")
+                end = chunk.end
 
     def _sections(self, page: Page) -> Iterator[_Section]:
         """Short sections beside or right below each other come as one, if they fill less than half a chunk."""
@@ -65,7 +81,7 @@ class _Cutter:
         size = 0
         for section in _by_heading(page.blocks):
             gap = before.end if before else 0
-            tokens = self._count(page.text[gap : section.end])
+            tokens = self._measure.size(gap, section.end)
             heading = _shared_heading(before, section) if before else None
             if before and heading is not None and size + tokens <= self._max // 2:
                 before = _Section(heading, before.blocks + section.blocks, before.start, merged=True)
@@ -81,7 +97,7 @@ class _Cutter:
         heading = self._fitting(section.heading)
         run: list[Span] = []
         for start, end, block in _tiles(section):
-            pieces = self._pieces(page.text, heading)
+            pieces = self._pieces(heading)
             whole = pieces.size(start, end)
             if block.kind == "text" or whole <= pieces.budget:
                 run += pieces.text(start, end, whole)
@@ -91,20 +107,19 @@ class _Cutter:
             yield from self._pack(page, heading, [*run, *pieces.text(*first)])
             run = []
             columns = self._fitting((*heading, _columns(page.text[block.start : block.end])))
-            under = self._pieces(page.text, columns)
+            under = self._pieces(columns)
             yield from self._pack(page, columns, [span for row in rows for span in under.text(*row)], overlap=0)
         yield from self._pack(page, heading, run)
 
-    def _pieces(self, text: str, heading: tuple[str, ...]) -> Pieces:
-        context = join_context(self._title, heading)
-        return Pieces(text, self._count, self._max - self._count(f"{context}\n"))
+    def _pieces(self, heading: tuple[str, ...]) -> Pieces:
+        return Pieces(self._measure, self._max - self._count(f"{join_context(self._title, heading)}\n"))
 
     def _pack(
         self, page: Page, heading: tuple[str, ...], spans: Sequence[Span], overlap: int | None = None
     ) -> Iterator[Chunk]:
         """Fills chunks with as many spans as go into each, and counts each chunk once more as a whole."""
         overlap = self._overlap if overlap is None else overlap
-        pieces = self._pieces(page.text, heading)
+        pieces = self._pieces(heading)
         waiting = deque(spans)
         tail: Span | None = None
         while waiting:
@@ -147,7 +162,9 @@ class _Cutter:
         return Chunk(self._document.path, self._title, page.number, heading, start, start + len(text), text)
 
     def _fits(self, chunk: Chunk) -> bool:
-        return self._count(chunk.in_context) <= self._max
+        if self._starts is None:
+            return self._count(chunk.in_context) <= self._max
+        return self._count(f"{chunk.context}\n") + self._measure.size(chunk.start, chunk.end) <= self._max
 
     def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:
         """The innermost headings that leave half of the tokens to the text; the last one shortened if need be."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 # Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g. bonds").
@@ -31,17 +32,28 @@ class Span(NamedTuple):
     tokens: int
 
 
+class Measure:
+    """Tokens of slices of one text: by counting each, or as places in `starts`, the offsets of all its tokens."""
+
+    def __init__(self, text: str, count_tokens: Callable[[str], int], starts: Sequence[int] | None = None) -> None:
+        self.text = text
+        self._count = count_tokens
+        self._fixed = count_tokens("")  # marks that a tokenizer puts around every text
+        self._starts = starts
+
+    def size(self, start: int, end: int) -> int:
+        if self._starts is None:
+            return self._count(self.text[start:end]) - self._fixed
+        return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+
+
 class Pieces:
     """Spans of one text that tile what they are made from, none above `budget` tokens but single characters."""
 
-    def __init__(self, text: str, count_tokens: Callable[[str], int], budget: int) -> None:
-        self._text = text
-        self._count = count_tokens
-        self._fixed = count_tokens("")  # marks that a tokenizer puts around every text
+    def __init__(self, measure: Measure, budget: int) -> None:
+        self._text = measure.text
+        self.size = measure.size
         self.budget = max(budget, 1)
-
-    def size(self, start: int, end: int) -> int:
-        return self._count(self._text[start:end]) - self._fixed
 
     def text(self, start: int, end: int, tokens: int | None = None) -> list[Span]:
         span = Span(start, end, self.size(start, end) if tokens is None else tokens)
