@@ -7,56 +7,55 @@ headers, footers and comments are not.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
+from fieldpack_build.documents.office import PACKAGE_ERRORS, check_package
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # a second copy of a text box
 _WRAPPERS = frozenset(_W + name for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
 _MARKS = {_W + "tab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-"}
-_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
 
 
 class _Parts(NamedTuple):
-    """What we take from python-docx: the roots of three XML parts, and the title of the properties."""
+    """What we take from python-docx: the roots of three XML parts."""
 
     body: Any
     styles: Any
     numbering: Any | None
-    title: str
 
 
 def read(data: bytes, name: str) -> Content:
+    properties = check_package(data, name, "Word file", ".doc of Word 97 to 2003")
     parts = _open(data, name)
     builder = PageBuilder(HeadingPath())
     reader = _Reader(parts, builder)
     for element in _unwrapped(parts.body):
         reader.element(element)
     reader.flush_list()
-    return Content(reader.title or label(parts.title) or reader.first_heading, (builder.page(),))
+    # The title on the page, then that of the properties, which a template may have left there, then a heading.
+    stated = properties.title if says_something(properties.title) else ""
+    title = reader.title or stated or reader.first_heading
+    return Content(title, (builder.page(),), properties.date, properties.tags)
 
 
 def _open(data: bytes, name: str) -> _Parts:
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import XMLSyntaxError
 
-    if data.startswith(_OLE_MAGIC):
-        raise DocumentError(f"{name}: is encrypted, or a .doc of Word 97 to 2003; save it as .docx without a password")
     try:
         return _parts(data)
-    # RuntimeError: zipfile's word for a member with a password or a compression that it does not know.
-    except (zipfile.BadZipFile, PackageNotFoundError, RuntimeError) as error:
+    except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
         raise DocumentError(f"{name}: is no Word file: {squeeze(str(error))}") from error
     # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from the package.
-    except (KeyError, ValueError, XMLSyntaxError, EOFError, zlib.error) as error:
+    except (KeyError, ValueError, XMLSyntaxError) as error:
         raise DocumentError(f"{name}: is a damaged Word file: {squeeze(str(error))}") from error
     # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in these.
     except (AttributeError, TypeError) as error:
@@ -69,7 +68,7 @@ def _parts(data: bytes) -> _Parts:
     document = docx.Document(BytesIO(data))
     related = [entry for entry in document.part.rels.values() if entry.reltype.endswith("/numbering")]
     numbering = related[0].target_part.element if related and not related[0].is_external else None
-    return _Parts(document.element.body, document.styles.element, numbering, document.core_properties.title or "")
+    return _Parts(document.element.body, document.styles.element, numbering)
 
 
 class _Reader:

@@ -6,6 +6,7 @@ import codecs
 import re
 
 from fieldpack_build.documents.pages import clean
+from fieldpack_build.errors import DocumentError
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -16,29 +17,114 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _DECLARED = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""")
+# Files that begin like this are no text, whatever their suffix says.
+_BINARY = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a zip, perhaps an Office file",
+    b"\xd0\xcf\x11\xe0": "an Office 97 to 2003 or encrypted Office file",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x1f\x8b": "a gzip file",
+    b"\x7fELF": "a program",
+    b"SQLite format 3": "a database",
+}
+_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32), 127])  # all but \t \n \v \f \r and escape
+_MOST_CONTROLS = 0.3  # of valid UTF-8; a log padded with NULs has more, a text with a few lost ones less
+_MOST_CONTROLS_ELSE = 0.02  # of other bytes; compressed data has 0.1, text in any old encoding none
+_SAMPLE = 1 << 15
+# The old encodings still met, one for each that shares most of its letters: cp1252 is latin-1 and more. Left to all of
+# its 90, charset-normalizer 3.5 took Polish in iso8859_2 for iso8859_3.
+_OLD = (
+    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "iso8859_2", "koi8_r", "cp866",
+    "cp932", "euc_jp", "gb18030", "big5", "cp949",
+)  # fmt: skip
+_OLD_FROM = 20  # bytes beyond ASCII: fewer are too few to tell by
+_OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1252
 
 
 def decode(data: bytes) -> str:
-    """By byte order mark, else UTF-8, else cp1252; cleaned. Never fails: bytes with no meaning become U+FFFD."""
-    return _decode(data, "cp1252")
+    """By byte order mark, else UTF-16 or UTF-8 if it can be, else the likeliest old encoding; cleaned.
+
+    Never fails: bytes with no meaning become U+FFFD.
+    """
+    return _decode(data, None)
 
 
 def decode_markup(data: bytes) -> str:
-    """As `decode`, but the encoding that an HTML or XML head declares comes before cp1252.
+    """As `decode`, but the encoding that an HTML or XML head declares comes before a guess.
 
     UTF-8 comes before the declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its head says.
     """
-    return _decode(data, _declared(data) or "cp1252")
+    return _decode(data, _declared(data))
 
 
-def _decode(data: bytes, fallback: str) -> str:
+def refuse_binary(data: bytes, name: str) -> None:
+    """Raises DocumentError for data that is no text in any encoding."""
+    for magic, kind in _BINARY.items():
+        if data.startswith(magic):
+            raise DocumentError(f"{name}: is no text but {kind}; give it its own suffix")
+    if any(data.startswith(mark) for mark, _ in _MARKS) or _wide(data):
+        return
+    share = (len(data) - len(data.translate(None, _CONTROLS))) / len(data)
+    if share > (_MOST_CONTROLS if _is_utf8(data) else _MOST_CONTROLS_ELSE):
+        raise DocumentError(f"{name}: is no text: {share:.0%} of its bytes are control characters")
+
+
+def decode_text(data: bytes, name: str) -> str:
+    """As `decode`. Raises DocumentError for data that is no text."""
+    refuse_binary(data, name)
+    return decode(data)
+
+
+def _decode(data: bytes, declared: str | None) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return clean(data[len(mark) :].decode(encoding, "replace"))
+    if wide := _wide(data):
+        return clean(data.decode(wide, "replace"))
     try:
         return clean(data.decode("utf-8"))
     except UnicodeDecodeError:
-        return clean(data.decode(fallback, "replace"))
+        return clean(data.decode(declared or _guessed(data), "replace"))
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _wide(data: bytes) -> str | None:
+    """UTF-16 or UTF-32 without a mark: in Latin text every other byte, or three of four, is NUL."""
+    sample = data[: _SAMPLE & ~3]
+    if len(sample) < 8 or len(data) % 2:
+        return None
+    nuls = [sample[place::4].count(0) / len(sample[place::4]) for place in range(4)]
+    full, empty = 0.6, 0.1
+    shapes = {"utf-32-le": "x000", "utf-32-be": "000x", "utf-16-le": "x0x0", "utf-16-be": "0x0x"}
+    for encoding, shape in shapes.items():
+        if all(share > full if place == "0" else share < empty for share, place in zip(nuls, shape, strict=True)):
+            return encoding
+    return None
+
+
+def _guessed(data: bytes) -> str:
+    """UTF-8 with a few broken bytes, else one of the old encodings."""
+    sample = data[:_SAMPLE]
+    high = len(sample) - len(sample.translate(None, bytes(range(128, 256))))
+    broken = sample.decode("utf-8", "replace").count("\ufffd")
+    if broken * 10 < high:
+        return "utf-8"
+    letters = len(re.findall(rb"[A-Za-z]", sample))
+    if high < _OLD_FROM or high < _OLD_SHARE * (high + letters):
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(sample, cp_isolation=list(_OLD)).best()
+    return best.encoding if best else "cp1252"
 
 
 def _declared(data: bytes) -> str | None:

@@ -44,7 +44,7 @@ def survey(folder: Path, *, suffixes: Collection[str], include: Sequence[str], m
     folders are passed over without a word. A link to a file inside is a document of its own; one to a folder inside is
     not followed, as what is in it is met on its own path.
     """
-    search = _Search(folder, frozenset(suffixes), _matcher(include), max_file_mb)
+    search = _Search(folder, frozenset(suffixes), matcher(include), max_file_mb)
     search.run()
     paths = [search.found[relative] for relative in sorted(search.found)]
     skipped = [Skipped(relative, f"{relative}: {search.skipped[relative]}") for relative in sorted(search.skipped)]
@@ -134,7 +134,7 @@ class _Search:
         self.skipped[relative.encode("utf-8", "backslashreplace").decode()] = reason
 
 
-def _matcher(include: Sequence[str]) -> re.Pattern[str]:
+def matcher(include: Sequence[str]) -> re.Pattern[str]:
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     patterns = (
         "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", glob)) for glob in include

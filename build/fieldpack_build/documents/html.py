@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from fieldpack_build.documents.encoding import decode_markup
+from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.encoding import decode_markup, refuse_binary
+from fieldpack_build.documents.office import split_tags
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.errors import DocumentError
 
@@ -23,20 +25,27 @@ _BLOCKS = (
     *("dl", "dt", "dd", "pre", "blockquote", "figure", "figcaption", "details", "summary", "address", "hr", "form"),
     *("fieldset", "legend", "hgroup", "center", "li", "tr", "td", "th", "thead", "tbody", "tfoot"),
 )
+_DATES = (
+    "article:modified_time", "datemodified", "last-modified", "dcterms.modified", "article:published_time", "datepublished",
+    "date", "dc.date", "dcterms.date", "dcterms.created", "dc.date.issued", "pubdate",
+)  # fmt: skip
+_KEYWORDS = ("keywords", "article:tag", "dc.subject", "dcterms.subject")
 _SPAN_LIMIT = 50  # columns or rows; a larger span is a mistake or an attack
 
 
 def read(data: bytes, name: str) -> Content:
     from bs4 import BeautifulSoup
 
+    refuse_binary(data, name)
     soup = BeautifulSoup(decode_markup(data), "lxml")
     builder = PageBuilder(HeadingPath())
     try:
         title = _title(soup)
+        date, tags = _meta(soup)
         _Walk(builder).block(_main_content(soup))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
-    return Content(title, (builder.page(),))
+    return Content(title, (builder.page(),), date, tags)
 
 
 def _title(soup: BeautifulSoup) -> str:
@@ -44,6 +53,17 @@ def _title(soup: BeautifulSoup) -> str:
     tops = soup.find_all("h1")
     only_top = _text(tops[0]) if len(tops) == 1 else ""
     return label(only_top or (_text(soup.title) if soup.title else ""))
+
+
+def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
+    """The date of the last change, else of publication, and the keywords that the head states."""
+    stated: dict[str, list[str]] = {}
+    for tag in soup.find_all("meta"):
+        key = str(tag.get("property") or tag.get("name") or tag.get("itemprop") or "").lower()
+        stated.setdefault(key, []).append(str(tag.get("content") or ""))
+    dates = (iso_date(value) for key in _DATES for value in stated.get(key, ()))
+    words = (tag for key in _KEYWORDS for value in stated.get(key, ()) for tag in split_tags(value))
+    return next((date for date in dates if date), None), tuple(dict.fromkeys(words))
 
 
 def _main_content(soup: BeautifulSoup) -> Tag:

@@ -1,39 +1,59 @@
-"""Reads Markdown: the page's text is the source itself, so that a quote is what the author typed."""
+"""Reads Markdown: the page's text is the source itself, so that a quote is what the author typed.
+
+Of the front matter it takes title, date and tags, in YAML's plain forms, and leaves the rest."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from fieldpack_build.documents.encoding import decode
+from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.encoding import decode_text
 from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, label
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_FIELD = re.compile(r"^(\w[\w-]*):[ \t]*(.*(?:\n(?:[ \t]+|- ?).*)*)", re.MULTILINE)
+_DATE_KEYS = ("updated", "last_updated", "lastmod", "date", "published", "created")
+_TAG_KEYS = ("tags", "keywords", "categories")
 _COMMENT = re.compile(r"\s*<!--.*-->\s*", re.DOTALL)
 
 
 def read(data: bytes, name: str) -> Content:
     from markdown_it import MarkdownIt
 
-    text, stated = _without_front_matter(decode(data))
+    text, stated = _without_front_matter(decode_text(data, name))
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     titles = [_heading_text(tokens[i + 1]) for i, token in enumerate(tokens) if _is_heading(token, "h1")]
     page = Page(None, text, tuple(_blocks(text, tokens)))
-    return Content(stated or (titles[0] if titles else ""), (page,))
+    title = label(_plain(stated.get("title", ""))) or (titles[0] if titles else "")
+    dates = (iso_date(_plain(stated.get(key, ""))) for key in _DATE_KEYS)
+    tags = dict.fromkeys(tag for key in _TAG_KEYS for tag in _list(stated.get(key, "")))
+    return Content(title, (page,), next((date for date in dates if date), None), tuple(tags))
 
 
-def _without_front_matter(text: str) -> tuple[str, str]:
-    """The text from its first line of Markdown on, and the title that the front matter states, or ""."""
+def _without_front_matter(text: str) -> tuple[str, dict[str, str]]:
+    """The text from its first line of Markdown on, and what stands behind each key of the front matter."""
     found = _FRONT_MATTER.match(text)
     # Without a "key:" it is no front matter but text between two rules.
-    if found is None or not re.search(r"^[\w-]+:", found[1], re.MULTILINE):
-        return text, ""
-    title = _FRONT_TITLE.search(found[1])
-    return text[found.end() :].lstrip("\n"), label(title[1].strip("\"'")) if title else ""
+    fields = {key.lower(): value for key, value in _FIELD.findall(found[1])} if found else {}
+    if found is None or not fields:
+        return text, {}
+    return text[found.end() :].lstrip("\n"), fields
+
+
+def _plain(value: str) -> str:
+    """A value without quotation marks, and without the comment behind it."""
+    value = re.sub(r"(?:^|\s)#.*", "", value) if value[:1] not in ("'", '"') else value
+    return value.strip().strip("\"'")
+
+
+def _list(value: str) -> list[str]:
+    """ "[a, b]", "a, b" or lines of "- a"."""
+    parts = re.split(r"\n[ \t]*-[ \t]+" if "\n" in value else ",", value.strip().removeprefix("[").removesuffix("]"))
+    return [tag for part in parts if (tag := label(_plain(part)))]
 
 
 def _blocks(text: str, tokens: list[Token]) -> list[Block]:

@@ -100,8 +100,12 @@ class HeadingPath:
         self._open: list[tuple[int, str]] = []
 
     def enter(self, level: int, text: str) -> None:
-        self._open = [entry for entry in self._open if entry[0] < level]
+        self.close(level)
         self._open.append((level, label(text)))
+
+    def close(self, level: int) -> None:
+        """Ends the headings of `level` and below without a new one."""
+        self._open = [entry for entry in self._open if entry[0] < level]
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -121,8 +125,16 @@ class PageBuilder:
         self._path.enter(level, text)
         self._append(clean(text).strip())
 
+    def close(self, level: int) -> None:
+        """What comes next stands no longer under the headings of `level` and below."""
+        self._path.close(level)
+
     def text(self, text: str) -> None:
         self._block("text", clean(text).strip("\n").rstrip())
+
+    def aside(self, text: str) -> None:
+        """What is on the page and in no block: running headers, page numbers."""
+        self._append(clean(text).strip())
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
         """Rows of cells as lines "a | b | c"; a table of one row or one column is text."""

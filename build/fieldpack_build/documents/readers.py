@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from fieldpack_build.documents import docx, html, markdown, pdf, plain
+from fieldpack_build.documents import csv_file, docx, eml, html, image, jsonl, markdown, pdf, plain, pptx, xlsx
 from fieldpack_build.documents.pages import Content
 from fieldpack_build.errors import DocumentError
 
@@ -21,16 +21,27 @@ class SeeingReader(Protocol):
 
 
 _READERS: dict[str, Reader] = {
+    ".csv": csv_file.read,
     ".docx": docx.read,
     ".htm": html.read,
     ".html": html.read,
+    ".jsonl": jsonl.read,
     ".markdown": markdown.read,
     ".md": markdown.read,
+    ".ndjson": jsonl.read,
     ".pdf": pdf.read,
+    ".pptm": pptx.read,
+    ".pptx": pptx.read,
+    ".tab": csv_file.read,
+    ".text": plain.read,
+    ".tsv": csv_file.read,
     ".txt": plain.read,
+    ".xhtml": html.read,
+    ".xlsm": xlsx.read,
+    ".xlsx": xlsx.read,
 }
-_SEEING: dict[str, SeeingReader] = {}
-IMAGE_SUFFIXES: tuple[str, ...] = ()
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
+_SEEING: dict[str, SeeingReader] = {".eml": eml.read, **dict.fromkeys(IMAGE_SUFFIXES, image.read)}
 SUFFIXES = tuple(sorted({*_READERS, *_SEEING} - set(IMAGE_SUFFIXES)))
 
 

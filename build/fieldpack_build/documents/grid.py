@@ -1,0 +1,99 @@
+"""Turns the cells of a sheet into titles, paragraphs and tables with their header rows.
+
+Knows nothing of files: a grid is rows of strings, "" where a cell is empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from fieldpack_build.documents.pages import PageBuilder
+
+Row = Sequence[str]
+Span = tuple[int, int]  # first and last column of cells merged side by side
+
+_NUMBER = re.compile(r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?")
+_DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?")
+_YEAR = re.compile(r"(?:19|20|21)\d\d")
+_TITLE_LIMIT = 160  # characters; a longer line above a table is a note, not its title
+
+
+def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequence[Span]] | None = None) -> None:
+    """Empty rows part a sheet into areas. Lines of one cell above an area's columns are its title, at heading level 2.
+
+    An area that begins with data and not with a row of names goes on with the table above it, as sums and groups do.
+    `spans`: for a row, its cells merged side by side; such a row above a row of names is part of each name.
+    """
+    table: list[Row] = []
+    for start, end in _areas(rows):
+        area = list(rows[start:end])
+        lines = 0
+        while lines < len(area) and _filled(area[lines]) < 2:
+            lines += 1
+        if lines == len(area):
+            _flush(builder, table)
+            builder.text("\n".join("".join(row) for row in area))
+            continue
+        names = _names(area[lines:], (spans or {}).get(start + lines, ()))
+        if table and not _is_header(names[0]):
+            table += area
+            continue
+        _flush(builder, table)
+        _add_title(builder, ["".join(row) for row in area[:lines]])
+        table += names
+    _flush(builder, table)
+
+
+def _areas(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    full = [i for i, row in enumerate(rows) if any(row)]
+    starts = [i for before, i in zip([-2, *full], full, strict=False) if i != before + 1]
+    ends = [i + 1 for i, after in zip(full, [*full[1:], -2], strict=True) if after != i + 1]
+    return list(zip(starts, ends, strict=True))
+
+
+def _flush(builder: PageBuilder, table: list[Row]) -> None:
+    """A column without any cell is a gap of the layout; it goes."""
+    width = max((len(row) for row in table), default=0)
+    kept = [i for i in range(width) if any(i < len(row) and row[i] for row in table)]
+    builder.table([[row[i] if i < len(row) else "" for i in kept] for row in table])
+    table.clear()
+
+
+def _add_title(builder: PageBuilder, lines: list[str]) -> None:
+    builder.close(2)
+    if lines and len(lines[0]) <= _TITLE_LIMIT:
+        builder.heading(2, lines[0])
+        lines = lines[1:]
+    builder.text("\n".join(lines))
+
+
+def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
+    """The area with a header of two rows, groups above names, made one: "2024" over "Q1" and "Q2" is "2024 Q1"."""
+    if not spans or len(area) < 3 or not _is_header(area[1]):
+        return area
+    upper = list(area[0])
+    for first, last in spans:
+        for column in range(first, min(last + 1, len(upper))):
+            upper[column] = area[0][first]
+    width = max(len(upper), len(area[1]))
+    pairs = zip(_padded(upper, width), _padded(area[1], width), strict=True)
+    return [[above if above == below else f"{above} {below}".strip() for above, below in pairs], *area[2:]]
+
+
+def _padded(row: Row, width: int) -> list[str]:
+    return [*row, *[""] * (width - len(row))]
+
+
+def _filled(row: Row) -> int:
+    return sum(1 for cell in row if cell)
+
+
+def _is_header(row: Row) -> bool:
+    """Names and years, no figures and no dates."""
+    cells = [cell for cell in row if cell]
+    return len(cells) > 1 and all(_YEAR.fullmatch(cell) or not _is_figure(cell) for cell in cells)
+
+
+def _is_figure(cell: str) -> bool:
+    return _NUMBER.fullmatch(cell) is not None or _DATE.fullmatch(cell) is not None

@@ -1,0 +1,68 @@
+"""Reads JSONL: each record a paragraph of "key: value" lines, under its title and before its text if it names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from fieldpack_build.documents.encoding import decode_text
+from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
+from fieldpack_build.errors import DocumentError
+
+_TITLE = "title"
+_TEXT = "text"
+
+
+def read(data: bytes, name: str) -> Content:
+    builder = PageBuilder(HeadingPath())
+    records = 0
+    bad: list[str] = []
+    for number, line in enumerate(decode_text(data, name).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:  # JSONDecodeError, and a whole number of more than 4,300 digits
+            bad.append(f"line {number}: {error}")
+            continue
+        except RecursionError:
+            bad.append(f"line {number}: nested too deeply")
+            continue
+        _add(builder, record)
+        records += 1
+    if not records and bad:
+        raise DocumentError(f"{name}: is no JSONL: {bad[0]}; it needs one JSON record a line")
+    warnings = (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
+    return Content("", (builder.page(),), warnings=warnings)
+
+
+def _add(builder: PageBuilder, record: Any) -> None:
+    if not isinstance(record, dict):
+        builder.text("\n".join(_lines("", record)))
+        return
+    keys = {key.lower(): key for key in record}
+    title, text = (record.get(keys.get(key, "")) for key in (_TITLE, _TEXT))
+    named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if isinstance(value, str)}
+    builder.close(1)
+    if isinstance(title, str) and title.strip():
+        builder.heading(1, label(title))
+    lines = list(_lines("", {key: value for key, value in record.items() if key not in named}))
+    builder.text("\n".join([*lines, text] if isinstance(text, str) else lines))
+
+
+def _lines(path: str, value: Any) -> Iterator[str]:
+    """ "address.city: Graz", and a list of plain values on one line."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _lines(f"{path}.{key}" if path else str(key), inner)
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for inner in value:
+            yield from _lines(path, inner)
+    elif value not in (None, "", []):
+        words = ", ".join(_word(inner) for inner in value) if isinstance(value, list) else _word(value)
+        yield f"{path}: {words}" if path else words
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,108 @@
+"""Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as their last result.
+
+Knows nothing of charts, comments and hidden rows: openpyxl's read-only mode, which keeps memory flat, has none of them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any, NamedTuple
+
+from fieldpack_build.documents.grid import Span, add_grid
+from fieldpack_build.documents.number_format import shown
+from fieldpack_build.documents.office import PACKAGE_ERRORS, check_package
+from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
+from fieldpack_build.errors import DocumentError
+
+_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+# A formula whose result is not stored: written by a program that does not calculate.
+_NEVER_CALCULATED = re.compile(rb"(?:</f>|<f[^>]*/>)\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
+
+
+class _Merge(NamedTuple):
+    first_row: int
+    last_row: int
+    first_column: int
+    last_column: int
+
+
+def read(data: bytes, name: str) -> Content:
+    properties = check_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
+    uncalculated: list[int] = []
+    hidden: list[str] = []
+    try:
+        pages = tuple(_pages(data, uncalculated, hidden))
+    # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with damaged files).
+    except (*PACKAGE_ERRORS, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:
+        raise DocumentError(f"{name}: is a damaged Excel file: {squeeze(str(error))}") from error
+    warnings = []
+    if sum(uncalculated):
+        warnings.append(f"{sum(uncalculated)} formulas have no result in the file: open it in Excel and save it")
+    if hidden:
+        warnings.append(f"hidden sheets not read: {', '.join(hidden)}")
+    return Content(properties.title, pages, properties.date, properties.tags, tuple(warnings))
+
+
+def _pages(data: bytes, uncalculated: list[int], hidden: list[str]) -> Iterator[Page]:
+    import openpyxl
+
+    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    with zipfile.ZipFile(BytesIO(data)) as package:
+        for number, sheet in enumerate(book.worksheets, start=1):
+            if sheet.sheet_state != "visible":
+                hidden.append(sheet.title)
+                continue
+            xml = package.read(posixpath.normpath(sheet._worksheet_path))
+            uncalculated.append(len(_NEVER_CALCULATED.findall(xml)))
+            yield _page(sheet, number, _merges(xml))
+    book.close()
+
+
+def _page(sheet: Any, number: int, merges: list[_Merge]) -> Page:
+    sheet.reset_dimensions()  # what the file says of its size is often wrong
+    rows = [_row(cells) for cells in sheet.iter_rows()]
+    for merge in merges:
+        _repeat_down(rows, merge)
+    spans: dict[int, list[Span]] = {}
+    for merge in merges:
+        if merge.last_column > merge.first_column:
+            spans.setdefault(merge.first_row, []).append((merge.first_column, merge.last_column))
+    builder = PageBuilder(HeadingPath())
+    builder.heading(1, sheet.title)
+    add_grid(builder, rows, spans)
+    return builder.page(number)
+
+
+def _row(cells: Any) -> list[str]:
+    found = [squeeze(shown(cell.value, cell.number_format)) if cell.value is not None else "" for cell in cells]
+    while found and not found[-1]:
+        found.pop()
+    return found
+
+
+def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:
+    """A cell over several rows speaks for each of them. One over a whole area is a note, and stays once."""
+    if merge.first_row >= len(rows) or merge.first_column >= len(rows[merge.first_row]):
+        return
+    value = rows[merge.first_row][merge.first_column]
+    for row in rows[merge.first_row + 1 : merge.last_row + 1]:
+        if len(row) > merge.last_column:  # the row has cells of its own to the right
+            row[merge.first_column] = row[merge.first_column] or value
+
+
+def _merges(xml: bytes) -> list[_Merge]:
+    found = []
+    for left, top, right, bottom in _MERGED.findall(xml, max(xml.rfind(b"</sheetData>"), 0)):
+        found.append(_Merge(int(top) - 1, int(bottom) - 1, _column(left), _column(right)))
+    return found
+
+
+def _column(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number - 1
