@@ -47,7 +47,9 @@ def _with_questions(recipe: Recipe) -> bool:
 class Stage:
     """`code`: raise it when the stage's work changes; it is part of the key (a hash of the source would make every
     comment retrain a model). `needs`: stages whose keys are part of this one's; one that is not active is left out.
-    `sees`: stages it may read that do not make it run again. `settings`: what of the recipe shapes the result."""
+    `sees`: stages it may read that do not make it run again. `settings`: what of the recipe shapes the result.
+    `updates`: what of a key's parts an earlier folder of this stage must share to be brought up to date; None where a stage
+    always begins with nothing."""
 
     name: str
     code: int
@@ -59,6 +61,7 @@ class Stage:
     tools: tuple[str, ...] = ()
     active: Callable[[Recipe], bool] = _always
     resumes: bool = False
+    updates: Callable[[Mapping[str, Any]], object] | None = None
     locks: tuple[str, ...] = ()
 
     @property
@@ -90,11 +93,25 @@ def _train_settings(recipe: Recipe) -> object:
 
 
 def _document_files(recipe: Recipe) -> Sequence[Path]:
-    from .documents import find_documents
+    from .library.files import survey_of
 
     assert recipe.knowledge
-    folder = recipe.path(recipe.knowledge.documents)
-    return find_documents(folder) if folder.is_dir() else []
+    return survey_of(recipe, recipe.knowledge).paths
+
+
+def _knowledge_settings(recipe: Recipe) -> object:
+    knowledge = recipe.knowledge
+    if knowledge is None:
+        return None
+    # Where and by how many a text is embedded makes no other vectors; how they are searched, the runtime decides.
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "vectors")
+    return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, "rehearsal": recipe.rehearsal}
+
+
+def _same_library(parts: Mapping[str, Any]) -> object:
+    """A library of other documents, made the same way: tags and what a broken document means may differ."""
+    settings = {name: value for name, value in parts["settings"].items() if name not in ("tags", "on_error")}
+    return {**parts, "settings": settings, "sources": None}
 
 
 def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
@@ -114,11 +131,11 @@ STAGES: tuple[Stage, ...] = (
         tools=("torch", "onnx", "onnxruntime"), active=_with_knowledge, locks=("optimum",),
     ),
     Stage(
-        "knowledge", 1, "read, chunk, embed and index the documents",
-        settings=lambda r: {"chunk": _dump(r.knowledge.chunk), "on_error": r.knowledge.on_error,
-                            "rehearsal": r.rehearsal} if r.knowledge else None,
-        needs=("embedder",), files=_document_files, active=_with_knowledge,
-        tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "beautifulsoup4", "markdown-it-py"),
+        "knowledge", 2, "read, chunk, embed and index the documents",
+        settings=_knowledge_settings, needs=("embedder",), files=_document_files, active=_with_knowledge, resumes=True,
+        updates=_same_library,
+        tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "python-pptx", "openpyxl",
+               "beautifulsoup4", "markdown-it-py", "charset-normalizer"),
     ),
     Stage(
         "train", 1, "tune an adapter on the recipe's examples",
@@ -267,7 +284,7 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
     work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
-    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen)
+    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, _earlier(plan, step))
     receipt = Receipt(
         stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
         seen={name: keys[name] for name in step.sees if name in keys},
@@ -276,6 +293,16 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     )  # fmt: skip
     plan.store.commit(work, receipt)
     return receipt
+
+
+def _earlier(plan: Plan, step: Step) -> Path | None:
+    """The newest finished folder of this stage and recipe that differs in what may differ. None when the very stage is
+    there already: it is asked for again, all of it."""
+    updates = step.stage.updates
+    if updates is None or plan.store.find(step.name, step.key):
+        return None
+    alike = updates(step.parts)
+    return plan.store.newest(step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike)
 
 
 def _read_by(plan: Plan, step: Step) -> list[str]:
