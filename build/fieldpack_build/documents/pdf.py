@@ -1,122 +1,148 @@
-"""Reads PDF: the text of each page, with headings where the type is larger than the body's, or bold and alone.
+"""Reads PDF: the text of each page with its headings and tables, its title and date; images of pages through OCR.
 
-Knows nothing of images: a scanned page has no text. Tables stay lines of text, as pdfium gives no cells.
+Knows nothing of how lines become headings (`pdf_lines`) or tables (`pdf_tables`).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
-from fieldpack_build.documents.pdf_lines import Line, find_headings, read_lines
+from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.pages import Content, clean, label, squeeze
+from fieldpack_build.documents.pdf_layout import Sheet, lay_out
+from fieldpack_build.documents.pdf_tables import find_tables
+from fieldpack_build.documents.pdf_text import Line, read_page
+from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
     import pypdfium2
 
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
-# What programs leave in the metadata: file names, with or without a suffix, and numbers.
-_NO_TITLE = re.compile(r"untitled.*|microsoft word - .*|.*\.(docx?|html?|pdf|indd|qxd|tmp)|\S*[-_\d]\S*", re.IGNORECASE)
-_SOFT_HYPHEN = re.compile("(\\w+)\ufffe(\\w+)")
-# A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings made by wkhtmltopdf
-# step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.
-_PARAGRAPH_STEP = 1.35
+_HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
+_MOST_PAGES = 100_000  # a damaged page count says billions
+# What programs leave in the metadata besides the usual: numbers, codes, names of files.
+_NO_TITLE = re.compile(r"\S*[-_\d]\S*")
+_WORDS = re.compile(r"[^\W\d_]{2}")
+_FEW = 20  # letters and digits: a stamp or a page number on an image of a page
+_COVERED = 0.5  # of the page: an image of it, not one in it
+_OCR_DOTS = 200 / 72  # dots a point
 
 
-def read(data: bytes, name: str) -> Content:
+@dataclass(slots=True)
+class _Found:
+    sheets: list[Sheet] = field(default_factory=list)
+    images: int = 0  # pages that are one, unread
+    damaged: int = 0
+
+
+def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+    """Raises DocumentError for a file that is encrypted, damaged as a whole or without any text."""
     import pypdfium2
 
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
-        if error.err_code == _PASSWORD:
+        if error.err_code in (_PASSWORD, _HANDLER):
             raise DocumentError(f"{name}: is encrypted; save it without a password") from error
         raise DocumentError(f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}") from error
     try:
-        return _content(document, name)
+        return _content(document, name, ocr=ocr)
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
         document.close()
 
 
-def _content(document: pypdfium2.PdfDocument, name: str) -> Content:
-    pages = [_page_lines(document, i) for i in range(len(document))]
-    if not any(pages):
-        raise DocumentError(f"{name}: has no text (image only?); run it through OCR first")
-    _join_hyphens(pages)
-    title = _title(document.get_metadata_value("Title"), pages)
-    headings = find_headings(pages)
-    path = HeadingPath()
-    return Content(title, tuple(_page(lines, number, headings, path) for number, lines in enumerate(pages, start=1)))
+def _content(document: pypdfium2.PdfDocument, name: str, *, ocr: bool) -> Content:
+    count = len(document)
+    if not 0 < count <= _MOST_PAGES:
+        raise DocumentError(f"{name}: has {count} pages; save it again with a PDF program, or split it")
+    found = _read_pages(document, ocr=ocr)
+    if found.damaged == count:
+        raise DocumentError(f"{name}: is a damaged PDF: none of its {count} pages opens; save it again")
+    if not any(sheet.lines for sheet in found.sheets):
+        raise DocumentError(f"{name}: has no text (image only?); {_next_step(ocr=ocr)}")
+    title = _title(document.get_metadata_value("Title"), found.sheets)
+    dates = (iso_date(document.get_metadata_value(key)) for key in ("CreationDate", "ModDate"))
+    pages = lay_out(found.sheets)
+    return Content(title, pages, date=next(filter(None, dates), None), warnings=tuple(_warnings(found, count)))
 
 
-def _page_lines(document: Any, index: int) -> list[Line]:
+def _next_step(*, ocr: bool) -> str:
+    return "OCR found none either" if ocr else "set knowledge.ocr: true to have it read"
+
+
+def _warnings(found: _Found, count: int) -> Iterator[str]:
+    if found.images:
+        of_pages = f"{found.images} of {count} pages are images" if found.images > 1 else f"1 of {count} pages is an image"
+        yield f"{of_pages}: set knowledge.ocr: true to read {'them' if found.images > 1 else 'it'}"
+    if found.damaged:
+        yield f"{found.damaged} of {count} pages {'are' if found.damaged > 1 else 'is'} damaged and left out"
+
+
+def _read_pages(document: pypdfium2.PdfDocument, *, ocr: bool) -> _Found:
+    from pypdfium2 import PdfiumError
+
+    found = _Found()
+    for i in range(len(document)):
+        try:
+            found.sheets.append(_sheet(document, i, found, ocr=ocr))
+        except PdfiumError:
+            found.damaged += 1
+            found.sheets.append(Sheet(i + 1, [], []))
+    return found
+
+
+def _sheet(document: pypdfium2.PdfDocument, index: int, found: _Found, *, ocr: bool) -> Sheet:
     page = document[index]
     textpage = page.get_textpage()
     try:
-        return read_lines(textpage)
+        text = read_page(textpage)
+        if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
+            if ocr:
+                return Sheet(index + 1, _seen_lines(page), [])
+            found.images += 1
+        return Sheet(index + 1, text.lines, find_tables(text))
     finally:
         textpage.close()
         page.close()
 
 
-def _join_hyphens(pages: list[list[Line]]) -> None:
-    """pdfium marks a hyphen at a line's end with U+FFFE. It goes where the document has the word in one piece."""
-    lines = [line for page in pages for line in page]
-    if not any("\ufffe" in line.text for line in lines):
-        return
-    words = {word for line in lines for word in re.findall(r"\w+", line.text)}
+def _is_image(page: pypdfium2.PdfPage) -> bool:
+    from pypdfium2 import raw
 
-    def joined(found: re.Match[str]) -> str:
-        word = found[1] + found[2]
-        return word if word in words else f"{found[1]}-{found[2]}"
-
-    for line in lines:
-        line.text = _SOFT_HYPHEN.sub(joined, line.text).replace("\ufffe", "-")
+    width, height = page.get_size()
+    covered = 0.0
+    for image in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
+        left, bottom, right, top = image.get_bounds()
+        covered += max(right - left, 0) * max(top - bottom, 0)
+    return bool(covered >= _COVERED * width * height > 0)
 
 
-def _title(stated: str, pages: list[list[Line]]) -> str:
-    """The metadata's title, unless a program left it there; else the largest line of the first page with text."""
+def _seen_lines(page: Any) -> list[Line]:
+    """What OCR reads in the image of the page, as lines of unknown type and place."""
+    import numpy as np
+
+    from fieldpack_build.documents.ocr import page_text
+
+    grey = page.render(scale=_OCR_DOTS, grayscale=True).to_numpy()
+    image = np.repeat(grey.reshape(*grey.shape[:2], 1), 3, axis=2)
+    lines = (clean(line).strip() for line in page_text(image).split("\n"))
+    return [Line(line, 0.0, False, False, 0.0, 0.0) for line in lines if line]
+
+
+def _title(stated: str, sheets: Sequence[Sheet]) -> str:
+    """The metadata's title, unless a program left it there; else the largest line of the first page with text.
+
+    Empty, so that the file's name stands in, where that line is one that stands on thousands of documents.
+    """
     stated = label(stated)
-    if re.search(r"[^\W\d_]{2}", stated) and not _NO_TITLE.fullmatch(stated):
+    if says_something(stated) and not _NO_TITLE.fullmatch(stated):
         return stated
-    first = next(lines for lines in pages if lines)
-    return label(max(first, key=lambda line: line.size if re.search(r"[^\W\d_]{2}", line.text) else 0).text)
-
-
-def _page(lines: list[Line], number: int, headings: dict[int, tuple[int, int]], path: HeadingPath) -> Page:
-    """`headings`: id of a heading's first line -> its level and its number of lines."""
-    builder = PageBuilder(path)
-    paragraph: list[str] = []
-    starts_paragraph = _paragraph_test(lines)
-    i = 0
-    while i < len(lines):
-        level, count = headings.get(id(lines[i]), (None, 1))
-        if level is not None or starts_paragraph(i):
-            builder.text("\n".join(paragraph))
-            paragraph = []
-        if level is None:
-            paragraph.append(lines[i].text)
-        else:
-            builder.heading(level, "\n".join(line.text for line in lines[i : i + count]))
-        i += count
-    builder.text("\n".join(paragraph))
-    return builder.page(number)
-
-
-def _paragraph_test(lines: list[Line]) -> Callable[[int], bool]:
-    steps = [round(above.last_y - below.y, 1) for above, below in pairwise(lines) if above.last_y > below.y]
-    usual = Counter(steps).most_common(1)[0][0] if steps else 0.0
-
-    def starts(i: int) -> bool:
-        if i == 0 or not usual:
-            return False
-        step = lines[i - 1].last_y - lines[i].y
-        return step > _PARAGRAPH_STEP * usual or step < -usual  # up the page: the next column
-
-    return starts
+    first = next(sheet.lines for sheet in sheets if sheet.lines)
+    largest = label(max(first, key=lambda line: line.size if _WORDS.search(line.text) else 0).text)
+    return largest if says_something(largest) else ""

@@ -1,4 +1,4 @@
-"""The lines of a PDF page with their type, and the guess which of them are headings.
+"""Guesses which lines of a PDF are headings, and at which level.
 
 The guess is conservative: a heading that is missed leaves text under the one before; a table's row taken for a
 heading would mislead every passage after it.
@@ -6,118 +6,63 @@ heading would mislead every passage after it.
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from fieldpack_build.documents.pages import clean, label
+from fieldpack_build.documents.pages import label
+from fieldpack_build.documents.pdf_text import Line
 
-_BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _LARGER = 1.15  # times the body's size; 10 pt against 11 pt is a quirk of a table, 11 against 13 a heading
 _HEADING_LINES = 3
-_SPACE = ord(" ")
-_COLUMN_GAP = 1.2  # times the size, between two characters of a line: wider than any justified space
 _LONG_DOCUMENT = 10  # pages; a shorter one has no cover
 _REPEATED = 4  # times the same words as first or last line of a page: a running header
+_EDGE_PAGE = 8  # lines; a page with fewer is looked at as a whole
+_EDGE_LINES = 2  # at the top and at the bottom of a page
+_EDGE_WORDS = 100  # characters
+_FIGURES = re.compile(r"\d+")
 
 
-@dataclass(slots=True)
-class Line:
-    """`size` in points, 0 where the type changes within the line.
+def find_headings(pages: list[list[Line]], titles: Sequence[Line] = ()) -> dict[int, tuple[int, int]]:
+    """id of a heading's first line -> (level, 1 for the largest type; number of lines).
 
-    `y` and `last_y` are the baselines, upwards, of its first and last character: pdfium joins two lines at a hyphen.
+    `titles` are lines known to be headings, those of tables: they are levelled with the others by their size.
     """
-
-    text: str
-    size: float
-    bold: bool
-    columns: bool
-    y: float
-    last_y: float
-
-
-def read_lines(textpage: Any) -> list[Line]:
-    """`textpage` is a pypdfium2.PdfTextPage."""
-    text: str = textpage.get_text_range()
-    lines: list[Line] = []
-    for found in re.finditer(r"[^\r\n]+", text):
-        words = _clean_but_hyphens(found[0]).strip()
-        if words:
-            lines.append(_line(textpage, found, words))
-    return lines
-
-
-def _clean_but_hyphens(text: str) -> str:
-    """U+FFFE is pdfium's mark for a hyphen at the end of a line, which `pdf` resolves."""
-    return "\ufffe".join(clean(part) for part in text.split("\ufffe"))
-
-
-def _line(textpage: Any, found: re.Match[str], words: str) -> Line:
-    first = found.start() + len(found[0]) - len(found[0].lstrip())
-    last = found.start() + len(found[0].rstrip()) - 1
-    start, end = _char(textpage, first), _char(textpage, last)
-    if start < 0 or end < 0:
-        return Line(words, 0.0, False, False, 0.0, 0.0)
-    size, bold = _type(textpage, start)
-    if _type(textpage, end) != (size, bold):
-        size, bold = 0.0, False
-    columns = bold and len(words) <= 150 and _has_columns(textpage, start, end, size)
-    return Line(words, size, bold, columns, _baseline(textpage, start), _baseline(textpage, end))
-
-
-def _char(textpage: Any, index: int) -> int:
-    """pdfium's own list of characters counts some that its text leaves out."""
-    from pypdfium2 import raw
-
-    return int(raw.FPDFText_GetCharIndexFromTextIndex(textpage, index))
-
-
-def _type(textpage: Any, char: int) -> tuple[float, bool]:
-    from pypdfium2 import raw
-
-    matrix = raw.FS_MATRIX()
-    raw.FPDFText_GetMatrix(textpage, char, ctypes.byref(matrix))
-    size = raw.FPDFText_GetFontSize(textpage, char) * abs(matrix.d)
-    font = ctypes.create_string_buffer(128)
-    raw.FPDFText_GetFontInfo(textpage, char, font, len(font), ctypes.byref(ctypes.c_int()))
-    return round(size * 2) / 2, _BOLD.search(font.value) is not None
-
-
-def _baseline(textpage: Any, char: int) -> float:
-    from pypdfium2 import raw
-
-    x, y = ctypes.c_double(), ctypes.c_double()
-    raw.FPDFText_GetCharOrigin(textpage, char, ctypes.byref(x), ctypes.byref(y))
-    return y.value
-
-
-def _has_columns(textpage: Any, start: int, end: int, size: float) -> bool:
-    """Whether a gap in the line is wider than a space: the head of a table."""
-    from pypdfium2 import raw
-
-    before: float | None = None
-    for char in range(start, end + 1):
-        if raw.FPDFText_GetUnicode(textpage, char) == _SPACE:
-            continue  # its box may be as wide as the gap
-        left, _, right, _ = textpage.get_charbox(char)
-        if before is not None and left - before > _COLUMN_GAP * size:
-            return True
-        before = right
-    return False
-
-
-def find_headings(pages: list[list[Line]]) -> dict[int, tuple[int, int]]:
-    """id of a heading's first line -> (level, 1 for the largest type; number of lines)."""
     body = _body_size(pages)
     found: list[tuple[int, list[Line]]] = []
     for number, lines in enumerate(pages):
         found += [(number, heading) for heading in _candidates(lines, body)]
     found = _without_running_headers(_without_cover(found, len(pages)), pages)
     sizes = sorted({heading[0].size for _, heading in found}, reverse=True)
-    return {id(heading[0]): (sizes.index(heading[0].size) + 1, len(heading)) for _, heading in found}
+    headings = {id(heading[0]): (_level(heading[0].size, sizes), len(heading)) for _, heading in found}
+    for line in titles:
+        headings.setdefault(id(line), (_level(line.size or body, sizes), 1))
+    return headings
+
+
+def _level(size: float, sizes: Sequence[float]) -> int:
+    """1 for the largest of `sizes`; a size that is none of them has a level of its own between those."""
+    larger = sum(other > size for other in sizes)
+    return larger + 1
+
+
+def find_running_lines(pages: list[list[Line]]) -> set[int]:
+    """ids of lines that stand at the edges of many pages with the same words but for figures: headers, page numbers."""
+    at_edge = [_edge_lines(lines) for lines in pages]
+    seen = Counter(words for edges in at_edge for words in {_without_figures(line) for line in edges})
+    least = max(_REPEATED, len(pages) // 10)
+    return {id(line) for edges in at_edge for line in edges if seen[_without_figures(line)] >= least}
+
+
+def _edge_lines(lines: list[Line]) -> list[Line]:
+    if len(lines) < _EDGE_PAGE:
+        return []
+    return [line for line in [*lines[:_EDGE_LINES], *lines[-_EDGE_LINES:]] if len(line.text) <= _EDGE_WORDS]
+
+
+def _without_figures(line: Line) -> str:
+    return _FIGURES.sub("0", line.text)
 
 
 def _body_size(pages: list[list[Line]]) -> float:
@@ -183,9 +128,7 @@ def _without_cover(found: list[tuple[int, list[Line]]], pages: int) -> list[tupl
     return [(number, heading) for number, heading in found if number > 0 or heading[0].size in inside]
 
 
-def _without_running_headers(
-    found: list[tuple[int, list[Line]]], pages: list[list[Line]]
-) -> list[tuple[int, list[Line]]]:
+def _without_running_headers(found: list[tuple[int, list[Line]]], pages: list[list[Line]]) -> list[tuple[int, list[Line]]]:
     at_edge = Counter(_words(heading) for number, heading in found if _is_edge(heading, pages[number]))
     return [(number, heading) for number, heading in found if at_edge[_words(heading)] < _REPEATED]
 

@@ -1,0 +1,124 @@
+"""The columns of a table: where they stand, which cell belongs to which, and what their heads say.
+
+Knows nothing of pages and lines.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fieldpack_build.documents.pdf_rows import Cell, Row
+
+_SLACK = 4.0  # points that a head may stand out of its column
+_NEAR = 20.0  # points from a column to a head that stands beside it
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Left and right edges; the first `labels` columns hold words, the others figures."""
+
+    edges: tuple[tuple[float, float], ...]
+    labels: int
+
+    @property
+    def figures(self) -> range:
+        return range(self.labels, len(self.edges))
+
+    def is_over(self, cell: Cell) -> bool:
+        """Whether the cell stands over a column of figures."""
+        return any(cell.right > a - _SLACK and cell.left < b + _SLACK for a, b in self.edges[self.labels :])
+
+    def is_head(self, cell: Cell) -> bool:
+        """A single cell over the figures, in the middle of some or all of them and not of the whole table."""
+        first, last = self.edges[self.labels][0], self.edges[-1][1]
+        if not self.is_over(cell) or cell.left < first - 3 * _NEAR:
+            return False
+        return abs(cell.centre - (first + last) / 2) < abs(cell.centre - (self.edges[0][0] + last) / 2) or cell.left > first
+
+    def cells(self, row: Row) -> list[str]:
+        texts: list[list[str]] = [[] for _ in self.edges]
+        for cell in row.cells:
+            texts[self._place(cell)].append(cell.text)
+        return _without_empty_end([" ".join(text) for text in texts])
+
+    def head(self, rows: Sequence[Row]) -> list[str]:
+        """One line: for each column what stands over it, from top to bottom; what stands over all goes to the left."""
+        texts: list[list[str]] = [[] for _ in self.edges]
+        for row in rows:
+            for cell, places in self._spread(row.cells):
+                for place in places:
+                    texts[place].append(cell.text)
+        return [" ".join(text) for text in texts]
+
+    def _place(self, cell: Cell) -> int:
+        shared = [min(cell.right, b) - max(cell.left, a) for a, b in self.edges]
+        best = max(range(len(shared)), key=shared.__getitem__)
+        if cell.is_figure:
+            return best
+        # A long label may reach into the first figures' column.
+        starts = [i for i in range(self.labels) if cell.left < self.edges[i][1]]
+        inside = shared[best] > 0 and cell.left > self.edges[best][0] - _NEAR
+        return best if inside or not starts else starts[0]
+
+    def _spread(self, cells: Sequence[Cell]) -> Iterable[tuple[Cell, Iterable[int]]]:
+        figures = self.figures
+        over = [cell for cell in cells if self.is_over(cell)]
+        groups = len(figures) // len(over) if over else 0
+        for cell in cells:
+            if cell not in over:
+                yield cell, (0,)
+            elif len(over) == 1 and len(figures) > 1 and (len(self._over(cell)) != 1 or self._is_central(cell)):
+                # Over all columns: said once, at the left, and not again for each.
+                yield cell, (0,) if self.labels else figures
+            elif len(over) > 1 and groups > 1 and len(figures) == groups * len(over):
+                at = over.index(cell) * groups
+                yield cell, figures[at : at + groups]
+            else:
+                yield cell, self._over(cell) or (self._nearest(cell),)
+
+    def _is_central(self, cell: Cell) -> bool:
+        """In the middle of three columns or more, as what stands over all of them is."""
+        first, last = self.edges[self.labels][0], self.edges[-1][1]
+        return len(self.figures) > 2 and abs(cell.centre - (first + last) / 2) < _NEAR
+
+    def _over(self, cell: Cell) -> list[int]:
+        return [i for i in self.figures if cell.right > self.edges[i][0] and cell.left < self.edges[i][1]]
+
+    def _nearest(self, cell: Cell) -> int:
+        return min(self.figures, key=lambda i: abs(sum(self.edges[i]) / 2 - cell.centre))
+
+
+def columns_of(rows: Sequence[Row]) -> Columns:
+    """Where the figures of all rows stand, laid over each other; the labels are what stands left of them."""
+    figures = _merged((cell.left, cell.right) for row in rows for cell in row.figures)
+    first = figures[0][0]
+    words = [cell for row in rows for cell in row.cells if not cell.is_figure and cell.left < first]
+    labels = _merged((cell.left, min(cell.right, first)) for cell in words)
+    between = _merged(
+        (cell.left, cell.right) for row in rows for cell in row.cells
+        if not cell.is_figure and cell.left >= first and _is_free(cell, figures)
+    )  # fmt: skip
+    return Columns((*labels, *sorted([*figures, *between])), len(labels))
+
+
+def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    merged: list[tuple[float, float]] = []
+    for left, right in sorted(spans):
+        if merged and left < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], right))
+        else:
+            merged.append((left, right))
+    return merged
+
+
+def _is_free(cell: Cell, spans: Sequence[tuple[float, float]]) -> bool:
+    i = bisect_left(spans, (cell.left, cell.left))
+    return all(cell.right <= a or cell.left >= b for a, b in spans[max(i - 1, 0) : i + 1])
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells

@@ -1,0 +1,164 @@
+"""The rows of a PDF page: segments beside each other as cells, figures with their signs.
+
+Knows nothing of tables and of pdfium.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fieldpack_build.documents.pdf_text import PageText, Segment
+
+_MONEY = "$€£¥"
+_FIGURE = re.compile(
+    rf"[-–—−+(]*(?:[A-Z]{{1,2}})?[{_MONEY}]?[-–—−+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*"
+    rf"(?:\s?\((?:[a-z]|\d)\))*|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
+)
+_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
+_LEADERS = re.compile(r"(?:\s?\.){4,}\s*")
+_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−-]+")
+_OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
+_CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
+_AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
+_SIGN_GAP = 80  # points between "$" and its figure: both stand at the edges of a column
+_CLOSE_GAP = 8  # points between a figure and its ")", "%" or "(a)"
+_WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other
+
+
+@dataclass(slots=True)
+class Cell:
+    text: str
+    left: float
+    right: float
+    is_figure: bool = False
+
+    def overlaps(self, other: Cell) -> bool:
+        return self.left < other.right and other.left < self.right
+
+    @property
+    def centre(self) -> float:
+        return (self.left + self.right) / 2
+
+
+@dataclass(slots=True)
+class Row:
+    """Cells from left to right. `lines` are the numbers of the page's lines that they come from."""
+
+    cells: list[Cell]
+    bottom: float
+    top: float
+    lines: list[int]
+
+    @property
+    def height(self) -> float:
+        return max(self.top - self.bottom, 1.0)
+
+    @property
+    def figures(self) -> list[Cell]:
+        return [cell for cell in self.cells if cell.is_figure]
+
+    @property
+    def label(self) -> str:
+        return "" if self.cells[0].is_figure else self.cells[0].text
+
+    @property
+    def is_data(self) -> bool:
+        """Figures at the end, a label or more figures before them; years alone are the heads of columns."""
+        figures = self.figures
+        if not figures or len(self.cells) < 2 or not self.cells[-1].is_figure:
+            return False
+        words = sum(not cell.is_figure for cell in self.cells)
+        return words <= len(figures) + 1 and not all(_YEAR.fullmatch(cell.text) for cell in figures)
+
+    def joined(self, below: Row) -> Row:
+        """This row with the label of the one below, which has figures only if this one has none."""
+        first, other = self.cells[0], below.cells[0]
+        label = Cell(f"{first.text} {other.text}", min(first.left, other.left), max(first.right, other.right))
+        return Row([label, *(self.cells[1:] or below.cells[1:])], below.bottom, self.top, self.lines + below.lines)
+
+
+def read_rows(page: PageText) -> list[Row]:
+    """Rows in the order of the text; the row of a line's first segment comes first."""
+    rows: list[_Parts] = []
+    for number, line in enumerate(page.lines):
+        for segment in line.segments:
+            row = _row_of(rows, segment)
+            if row is None:
+                row = _Parts(segment.bottom, segment.top, [], [])
+                rows.append(row)
+            row.segments.append(segment)
+            row.lines.append(number)
+    made = (Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows)
+    return [row for row in made if row.cells]
+
+
+@dataclass(slots=True)
+class _Parts:
+    bottom: float
+    top: float
+    segments: list[Segment]
+    lines: list[int]
+
+
+def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
+    """The latest row at the height of the segment with nothing in its place."""
+    for row in reversed(rows[-_WINDOW:]):
+        shared = min(row.top, segment.top) - max(row.bottom, segment.bottom)
+        if shared > 0.6 * min(row.top - row.bottom, segment.top - segment.bottom):
+            free = all(segment.left >= other.right or segment.right <= other.left for other in row.segments)
+            return row if free else None
+    return None
+
+
+def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
+    segments.sort(key=lambda segment: segment.left)
+    cells: list[Cell] = []
+    for piece in (piece for segment in segments for piece in _pieces(page, segment)):
+        if cells and _belongs(cells[-1], piece):
+            before = cells[-1]
+            space = " " if piece.text[0] == "(" else ""
+            cells[-1] = Cell(_tidy(before.text + space + piece.text), before.left, piece.right)
+        else:
+            cells.append(piece)
+    for cell in cells:
+        cell.is_figure = len(cell.text) <= 24 and _FIGURE.fullmatch(cell.text) is not None
+    return cells
+
+
+def _belongs(before: Cell, cell: Cell) -> bool:
+    """A figure to the sign before it; a bracket, percent sign or mark of a note to the figure before it."""
+    gap = cell.left - before.right
+    if _OPENING.fullmatch(before.text):
+        return gap < _SIGN_GAP and (cell.text[0].isdigit() or cell.text[0] in "(—–-.−")
+    closing = gap < _CLOSE_GAP and _CLOSING.fullmatch(cell.text) is not None
+    return closing and before.text[-1] in "0123456789)%—"
+
+
+def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
+    """A segment, parted at a row of dots and, if it is figures alone, between them."""
+    text = segment.text
+    dots = _LEADERS.search(text) if ".." in text or ". ." in text else None
+    if dots:
+        width = (segment.right - segment.left) / max(len(text), 1)
+        if dots.start():
+            yield Cell(text[: dots.start()].strip(), segment.left, segment.left + width * dots.start())
+        if dots.end() < len(text):
+            yield from _figures(page, text[dots.end() :], segment.start + dots.end(), segment.right)
+    elif text.strip("."):
+        yield from _figures(page, text, segment.start, segment.right)
+
+
+def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
+    words = list(re.finditer(r"\S+", text))
+    if len(words) == 1 or not _ONLY_FIGURES.fullmatch(text):
+        yield Cell(_tidy(text), float(page.boxes[start, 0]), right)
+        return
+    for word in words:
+        a, b = start + word.start(), start + word.end() - 1
+        yield Cell(word[0], float(page.boxes[a, 0]), float(page.boxes[b, 1]))
+
+
+def _tidy(text: str) -> str:
+    return _AFTER_SIGN.sub("", " ".join(text.split()))
