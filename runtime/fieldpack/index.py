@@ -3,31 +3,28 @@ The build writes it here, the device reads it here. Knows nothing of embedders, 
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .errors import BundleCorrupt
-from .passages import Chunk, Passage
+from .filters import allowed_ranges
+from .index_tables import CHUNK_COLUMNS, CHUNKS, CHUNKS_WITH_DOCUMENTS, open_for_reading, read_meta, to_chunk
+from .index_writer import write_index
+from .passages import Chunk, Filter, Passage
+from .vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CHUNKS = "chunks.sqlite"
-VECTORS = "vectors.usearch"
-EXACT_BELOW = 50_000  # vectors; under it a full scan is exact and takes under 10 ms at 384 dimensions
+__all__ = ["KnowledgeIndex", "StoredChunk", "fuse", "library_size", "write_index"]
 
-_SCHEMA = """
-CREATE TABLE chunks (id INTEGER PRIMARY KEY, document TEXT NOT NULL, title TEXT NOT NULL, page INTEGER,
-                     heading TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, text TEXT NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='porter unicode61 remove_diacritics 2');
-"""
 # Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
 _QUESTION_WORDS = frozenset(
     "a an and any are as at be been but by can could do does did for from had has have how i if in into is it its "
@@ -37,42 +34,15 @@ _QUESTION_WORDS = frozenset(
 _MOST_WORDS = 64
 
 
-def write_index(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> None:
-    """n chunks and their unit vectors [n, dim] -> chunks.sqlite and vectors.usearch.
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """`duplicate_of`: id of the first chunk, in another document, that says the same; `ordinal` in its document."""
 
-    The same input gives the same bytes: rows in the order given, one thread (usearch's graph depends on it).
-    """
-    import numpy as np
-
-    database = sqlite3.connect(folder / CHUNKS)
-    with database:
-        database.executescript(_SCHEMA)
-        database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?)", _rows(chunks))
-        database.executemany(
-            "INSERT INTO words(rowid, context, text) VALUES (?,?,?)",
-            ((i, chunk.context, chunk.text) for i, chunk in enumerate(chunks)),
-        )
-        database.execute("INSERT INTO words(words) VALUES ('optimize')")
-    database.execute("VACUUM")
-    database.close()
-    index = _usearch_index()(ndim=vectors.shape[1], metric="ip", dtype="f16")
-    index.add(np.arange(len(chunks), dtype=np.uint64), vectors, threads=1)
-    index.save(str(folder / VECTORS))
-
-
-def _usearch_index() -> Any:
-    """usearch's Index. onnxruntime comes first: imported after usearch 2.26 (its numkong), onnxruntime 1.31 ends the
-    process with SIGSEGV, each time; the other way round both work."""
-    import onnxruntime  # noqa: F401
-    from usearch.index import Index
-
-    return Index
-
-
-def _rows(chunks: Iterable[Chunk]) -> Iterable[tuple[Any, ...]]:
-    for i, c in enumerate(chunks):
-        heading = json.dumps(c.heading, ensure_ascii=False)
-        yield (i, c.document, c.title, c.page, heading, c.start, c.end, c.text)
+    id: int
+    chunk: Chunk
+    duplicate_of: int | None
+    document_id: int
+    ordinal: int
 
 
 class KnowledgeIndex:
@@ -83,77 +53,93 @@ class KnowledgeIndex:
     def __init__(self, folder: Path) -> None:
         self._path = folder / CHUNKS
         self._local = threading.local()
-        self._vectors = _usearch_index().restore(str(folder / VECTORS), view=True)
-        if self._vectors is None or not self._path.is_file():
-            raise BundleCorrupt(f"{folder}: {CHUNKS} or {VECTORS} is missing; copy the bundle again")
-        self.size = int(self._database.execute("SELECT count(*) FROM chunks").fetchone()[0])
-        if self.size != len(self._vectors):
-            raise BundleCorrupt(f"{folder}: {self.size} chunks but {len(self._vectors)} vectors; build it again")
+        if not self._path.is_file():
+            raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
+        meta = read_meta(self._database, self._path)
+        self.size = int(meta["chunks"])
+        self._vectors = Vectors(folder, meta["dim"], meta["dtype"])
+        if self.size != self._vectors.size:
+            raise BundleCorrupt(f"{folder}: {self.size} chunks but {self._vectors.size} vectors; build it again")
 
     @property
     def _database(self) -> sqlite3.Connection:
-        """One connection a thread: SQLite's may not be shared. `immutable` writes no journal beside the bundle."""
+        """One connection a thread: SQLite's may not be shared."""
         if not hasattr(self._local, "database"):
-            uri = f"{self._path.resolve().as_uri()}?mode=ro&immutable=1"
-            self._local.database = sqlite3.connect(uri, uri=True)
+            self._local.database = open_for_reading(self._path)
         database: sqlite3.Connection = self._local.database
         return database
 
     def documents(self) -> list[str]:
-        return [row[0] for row in self._database.execute("SELECT DISTINCT document FROM chunks ORDER BY document")]
+        return [row[0] for row in self._database.execute("SELECT path FROM documents WHERE chunks > 0 ORDER BY path")]
 
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """All chunks, or one document's, with their ids, in reading order."""
-        where = "" if document is None else "WHERE document = ?"
+        where = "" if document is None else "WHERE d.path = ?"
         rows = self._database.execute(
-            f"SELECT id, document, title, page, heading, start, end, text FROM chunks {where} ORDER BY id",
+            f"SELECT c.id, {CHUNK_COLUMNS} FROM documents d JOIN chunks c ON c.id >= d.first AND c.id < d.first + d.chunks "
+            f"{where} ORDER BY d.path, c.id",
             () if document is None else (document,),
         )
-        return [(row[0], Chunk(row[1], row[2], row[3], tuple(json.loads(row[4])), *row[5:])) for row in rows]
+        return [(row[0], to_chunk(row[1:])) for row in rows]
 
-    def search(self, question: str, vector: NDArray[np.float32], k: int) -> list[Passage]:
+    def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
+        """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
+        query = (
+            f"SELECT c.id, c.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "
+            "WHERE c.id = ?"
+        )
+        found = (self._database.execute(query, (int(i),)).fetchone() for i in ids)
+        return [StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in found if row]
+
+    def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
+        """Cosine of a unit vector and stored chunks'."""
+        return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
+
+    def search(self, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None) -> list[Passage]:
         """The k best chunks for a question and its unit vector [dim], best first."""
         depth = max(4 * k, 20)
-        similarity = self._by_vector(vector, depth)
-        words = self._by_words(question, depth)
-        scores = fuse(similarity, words)
+        similarity = self.closest(vector, depth, where)
+        scores = fuse(similarity, self.matching(question, depth, where))
         best = sorted(scores, key=lambda i: (-scores[i], i))[:k]
-        unknown = [i for i in best if i not in similarity]
-        similarity |= {i: float(vector @ self._vectors.get(i).astype(vector.dtype)) for i in unknown}
-        return [self._passage(i, scores[i], similarity[i]) for i in best]
+        similarity |= self.similarity(vector, [i for i in best if i not in similarity])
+        return [_passage(row, scores[row.id], similarity[row.id]) for row in self.rows(best)]
 
-    def _by_vector(self, vector: NDArray[np.float32], count: int) -> dict[int, float]:
-        found = self._vectors.search(vector, min(count, self.size), exact=self.size < EXACT_BELOW)
-        return {int(key): 1.0 - float(d) for key, d in zip(found.keys, found.distances, strict=True)}
+    def closest(self, vector: NDArray[np.float32], count: int, where: Filter | None = None) -> dict[int, float]:
+        """Cosine of the `count` chunks nearest to a unit vector [dim]."""
+        if not where:
+            return self._vectors.closest(vector, count)
+        return self._vectors.closest_among(vector, count, allowed_ranges(self._database, where))
 
-    def _by_words(self, question: str, count: int) -> dict[int, float]:
+    def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """bm25 of the question's words, higher is better; headings count as much as text."""
         words = [w for w in re.findall(r"\w+", question.lower()) if w not in _QUESTION_WORDS]
         if not words:
             return {}
         query = " OR ".join(f'"{word}"' for word in list(dict.fromkeys(words))[:_MOST_WORDS])
-        rows = self._database.execute(
-            "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? ORDER BY bm25(words), rowid LIMIT ?",
-            (query, count),
-        )
-        return {int(row[0]): float(row[1]) for row in rows}
+        found: dict[int, float] = {}
+        for first, end in allowed_ranges(self._database, where) if where else [(0, 1 << 62)]:
+            rows = self._database.execute(
+                "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ? "
+                "ORDER BY bm25(words), rowid LIMIT ?",
+                (query, first, end, count),
+            )
+            found |= {int(row[0]): float(row[1]) for row in rows}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count])
 
-    def _passage(self, chunk_id: int, score: float, similarity: float) -> Passage:
-        row = self._database.execute(
-            "SELECT document, title, page, heading, text FROM chunks WHERE id = ?", (chunk_id,)
-        ).fetchone()
-        return Passage(chunk_id, row[0], row[1], row[2], tuple(json.loads(row[3])), row[4], score, similarity)
+
+def _passage(row: StoredChunk, score: float, similarity: float) -> Passage:
+    c = row.chunk
+    return Passage(row.id, c.document, c.title, c.page, c.heading, c.text, score, similarity)
 
 
 def library_size(folder: Path) -> tuple[int, int]:
     """Documents and chunks of a written index, without opening its vectors."""
     try:
-        database = sqlite3.connect(f"{(folder / CHUNKS).resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        with closing(database):
-            row = database.execute("SELECT count(DISTINCT document), count(*) FROM chunks").fetchone()
+        with closing(open_for_reading(folder / CHUNKS)) as database:
+            meta = read_meta(database, folder / CHUNKS)
     except sqlite3.Error as error:
         raise BundleCorrupt(f"{folder / CHUNKS}: {error}; copy the bundle again") from None
-    return int(row[0]), int(row[1])
+    return int(meta["documents"]), int(meta["chunks"])
 
 
 def fuse(similarity: dict[int, float], words: dict[int, float], *, weight: float = 0.5) -> dict[int, float]:
@@ -166,9 +152,7 @@ def fuse(similarity: dict[int, float], words: dict[int, float], *, weight: float
     vectors, terms = _scaled(similarity), _scaled(words)
     if not terms:
         return vectors
-    return {
-        i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()
-    }
+    return {i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()}
 
 
 def _scaled(scores: dict[int, float]) -> dict[int, float]:

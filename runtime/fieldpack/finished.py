@@ -1,0 +1,70 @@
+"""A finished index as the writer sees it: what is in it, and the vectors that need not be made again. Knows nothing of
+questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import BundleError
+from .index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
+from .passages import DocumentRecord
+from .vectors import VECTORS, DType, Vectors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Finished:
+    def __init__(self, folder: Path, dim: int, dtype: DType) -> None:
+        """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
+        self.database = open_for_reading(folder / CHUNKS)
+        self._folder, self._dim, self._dtype = folder, dim, dtype
+        meta = read_meta(self.database, folder / CHUNKS)
+        self.generation, self.chunks = int(meta["generation"]), int(meta["chunks"])
+        self.removed, self.next_id = int(meta["removed"]), int(meta["next_id"])
+        self.usable = (meta["dim"], meta["dtype"]) == (dim, dtype) and (folder / VECTORS).is_file()
+
+    @classmethod
+    def open(cls, folder: Path, dim: int, dtype: DType) -> Finished | None:
+        """None where there is nothing that can be built on."""
+        if not (folder / CHUNKS).is_file():
+            return None
+        try:
+            found = cls(folder, dim, dtype)
+        except BundleError:
+            return None
+        if found.usable:
+            return found
+        found.close()
+        return None
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        return Vectors(self._folder, self._dim, self._dtype)
+
+    def documents(self) -> Iterator[tuple[int, int, DocumentRecord]]:
+        """First id, number of chunks and record of each, by path."""
+        for row in self.database.execute(f"SELECT first, chunks, {RECORD_COLUMNS} FROM documents ORDER BY path"):
+            yield row[0], row[1], to_record(row[2:])
+
+    def count(self, path: str) -> int | None:
+        """Chunks of a document; None if it is not there."""
+        row = self.database.execute("SELECT chunks FROM documents WHERE path = ?", (path,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        ids = {}
+        for key in keys:
+            row = self.database.execute("SELECT id FROM chunks WHERE key = ? LIMIT 1", (key,)).fetchone()
+            if row is not None:
+                ids[key] = int(row[0])
+        return dict(zip(ids, self.vectors.get(list(ids.values())), strict=True)) if ids else {}
+
+    def close(self) -> None:
+        self.database.close()
+        if "vectors" in self.__dict__:
+            self.vectors.close()

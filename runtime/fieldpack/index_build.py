@@ -1,0 +1,178 @@
+"""The finished files made from what is finished and what is pending: anew, or in place. Both write beside the files they
+replace. Knows nothing of questions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .finished import Finished
+from .graph import change_graph, write_graph
+from .index_tables import (
+    CHUNKS,
+    INDEXES,
+    SCHEMA_VERSION,
+    TABLES,
+    chunk_key,
+    document_chunks,
+    from_record,
+    to_json,
+    write_meta,
+)
+from .passages import Chunk, DocumentRecord
+from .pending import Pending
+from .vectors import VECTORS, DType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NEW = ".new"  # complete, and in its place once chunks.sqlite is
+PART = ".part"  # being written
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be made: `base` is the finished index, if there is one; `gone` are paths in it that go."""
+
+    folder: Path
+    dim: int
+    dtype: DType
+    base: Finished | None
+    pending: Pending
+    gone: frozenset[str]
+    generation: int
+
+    @property
+    def size(self) -> int:
+        """Chunks there will be."""
+        kept = self.base.chunks - self.removed if self.base else 0
+        return kept + self.pending.size
+
+    @property
+    def removed(self) -> int:
+        return sum(self.base.count(path) or 0 for path in self.gone) if self.base else 0
+
+
+_Document = tuple[DocumentRecord, list[Chunk], list[bytes], "NDArray[Any]"]
+
+
+def build_anew(plan: Plan, progress: Progress) -> None:
+    """vectors.usearch.new, then chunks.sqlite in its place: documents by path, ids from 0, the file without gaps."""
+    path, raw = plan.folder / f"{CHUNKS}{PART}", plan.folder / f"vectors{PART}"
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path, isolation_level=None)
+    database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000; {TABLES} BEGIN;")
+    total, done = 2 * plan.size, 0
+    with raw.open("wb") as file:
+        for number, (record, chunks, keys, data) in enumerate(_documents(plan)):
+            insert_document(database, number, done, record, chunks, keys)
+            file.write(data.tobytes())
+            done += len(chunks)
+            progress(done, total)
+    database.execute("INSERT INTO words(words) VALUES ('optimize')")
+    write_meta(database, schema=SCHEMA_VERSION, dim=plan.dim, dtype=plan.dtype, generation=plan.generation,
+               chunks=done, documents=_count(database, "documents"), next_id=done, removed=0, duplicates=0)  # fmt: skip
+    database.execute("COMMIT")
+    database.executescript(f"{INDEXES} VACUUM;")
+    database.close()
+    write_graph(plan.folder / f"{VECTORS}{NEW}", raw, plan.dim, plan.dtype, lambda n: progress(done + n, total))
+    path.replace(plan.folder / CHUNKS)
+
+
+def _count(database: sqlite3.Connection, table: str) -> int:
+    return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def _documents(plan: Plan) -> Iterator[_Document]:
+    """All that will be there, by path, one document in memory at a time."""
+    return (load() for _, load in merge(_finished(plan), _pending(plan), key=lambda item: item[0]))
+
+
+def _finished(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
+    base = plan.base
+    if base is None:
+        return
+    for first, count, record in base.documents():
+        if record.path not in plan.gone:
+
+            def load(first: int = first, count: int = count, record: DocumentRecord = record) -> _Document:
+                rows = list(document_chunks(base.database, first, count))
+                chunks = [chunk for _, _, chunk in rows]
+                data = base.vectors.get_stored([i for i, _, _ in rows])
+                return record, chunks, [chunk_key(chunk) for chunk in chunks], data
+
+            yield record.path, load
+
+
+def _pending(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
+    for number, record in plan.pending.documents():
+
+        def load(number: int = number, record: DocumentRecord = record) -> _Document:
+            return record, *plan.pending.chunks(number, record.path)
+
+        yield record.path, load
+
+
+def insert_document(
+    database: sqlite3.Connection, number: int, first: int, record: DocumentRecord, chunks: Sequence[Chunk],
+    keys: Sequence[bytes],
+) -> None:  # fmt: skip
+    database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?)", (number, *from_record(record), first, len(chunks)))
+    database.executemany(
+        "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            (first + i, number, i, None if c.title == record.title else c.title, c.page, to_json(c.heading), c.start,
+             c.end, key, None, c.text)
+            for i, (c, key) in enumerate(zip(chunks, keys, strict=True))
+        ),
+    )  # fmt: skip
+    database.executemany(
+        "INSERT INTO words(rowid, context, text) VALUES (?,?,?)",
+        ((first + i, c.context, c.text) for i, c in enumerate(chunks)),
+    )
+
+
+def update_in_place(plan: Plan, progress: Progress) -> bool:
+    """The finished files changed: rows and words in one transaction of chunks.sqlite, the graph beside as
+    vectors.usearch.new. False, and nothing done, where the index cannot be changed so: a chunk's context is made
+    otherwise now, and its words could not be taken out."""
+    base = plan.base
+    assert base
+    documents = [(first, count, r) for first, count, r in base.documents() if r.path in plan.gone]
+    removed = []
+    for first, count, _ in documents:
+        rows = list(document_chunks(base.database, first, count))
+        if any(chunk_key(chunk) != key for _, key, chunk in rows):
+            return False
+        removed += [i for i, _, _ in rows]
+    change_graph(plan.folder / VECTORS, plan.folder / f"{VECTORS}{NEW}", plan.dim, plan.dtype, removed=removed,
+                 first=base.next_id, added=(load()[3] for _, load in _pending(plan)))  # fmt: skip
+    progress(1, 2)
+    database = sqlite3.connect(plan.folder / CHUNKS)
+    with database:
+        for first, count, record in documents:
+            delete_document(database, first, count, record.path)
+        number, first = int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0]), base.next_id
+        for record, chunks, keys, _ in (load() for _, load in _pending(plan)):
+            insert_document(database, number, first, record, chunks, keys)
+            number, first = number + 1, first + len(chunks)
+        write_meta(database, generation=plan.generation, chunks=plan.size, documents=_count(database, "documents"),
+                   next_id=first, removed=base.removed + len(removed), duplicates=0)  # fmt: skip
+    database.close()
+    progress(2, 2)
+    return True
+
+
+def delete_document(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
+    rows = list(document_chunks(database, first, count))
+    database.executemany(
+        "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)",
+        ((i, chunk.context, chunk.text) for i, _, chunk in rows),
+    )
+    database.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (first, first + count))
+    database.execute("DELETE FROM documents WHERE path = ?", (path,))
