@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from fieldpack_build.documents.office import PACKAGE_ERRORS, check_package
-from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, without_address
+from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
@@ -33,7 +33,7 @@ class _Parts(NamedTuple):
 
 
 def read(data: bytes, name: str) -> Content:
-    properties = check_package(data, name, "Word file", ".doc of Word 97 to 2003")
+    data, properties = open_package(data, name, "Word file", ".doc of Word 97 to 2003")
     parts = _open(data, name)
     builder = PageBuilder(HeadingPath())
     reader = _Reader(parts, builder)
@@ -53,10 +53,10 @@ def _open(data: bytes, name: str) -> _Parts:
     try:
         return _parts(data)
     except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
-        raise DocumentError(f"{name}: is no Word file: {squeeze(str(error))}") from error
+        raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
     # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from the package.
     except (KeyError, ValueError, XMLSyntaxError) as error:
-        raise DocumentError(f"{name}: is a damaged Word file: {squeeze(str(error))}") from error
+        raise DocumentError(f"{name}: is a damaged Word file: {without_address(error)}") from error
     # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in these.
     except (AttributeError, TypeError) as error:
         raise DocumentError(f"{name}: is a damaged Word file: a part is of the wrong kind") from error

@@ -74,8 +74,8 @@ class _Mail:
         from fieldpack_build.documents import readers  # here, as the table of readers has this one in it
 
         data = part.get_payload(decode=True)
-        if not isinstance(data, bytes) or not data:
-            return
+        if not isinstance(data, bytes) or not data or not readers.reads(name, ocr=self.ocr):
+            return  # it is listed by name
         try:
             content = readers.read(data, name, ocr=self.ocr)
         except DocumentError as error:
@@ -171,8 +171,10 @@ def _file_name(part: EmailMessage, number: int) -> str:
     name = label(_raw_name(part)).replace("/", "_")[-_NAME_LIMIT:]
     if name:
         return name
-    kind = part.get_content_type()
-    return f"{number}.eml" if kind == "message/rfc822" else f"{number}.{kind.partition('/')[2] or 'part'}"
+    inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+    if isinstance(inner, EmailMessage):
+        return label(_header(inner, "Subject")) or f"e-mail {number}"
+    return f"{number}.{part.get_content_type().partition('/')[2] or 'part'}"
 
 
 def _add_paragraphs(builder: PageBuilder, text: str) -> None:

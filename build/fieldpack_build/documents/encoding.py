@@ -66,7 +66,7 @@ def refuse_binary(data: bytes, name: str) -> None:
             raise DocumentError(f"{name}: is no text but {kind}; give it its own suffix")
     if any(data.startswith(mark) for mark, _ in _MARKS) or _wide(data):
         return
-    share = (len(data) - len(data.translate(None, _CONTROLS))) / len(data)
+    share = (len(data) - len(data.translate(None, _CONTROLS))) / max(len(data), 1)
     if share > (_MOST_CONTROLS if _is_utf8(data) else _MOST_CONTROLS_ELSE):
         raise DocumentError(f"{name}: is no text: {share:.0%} of its bytes are control characters")
 

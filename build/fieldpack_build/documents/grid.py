@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from fieldpack_build.documents.pages import PageBuilder
 
@@ -46,10 +47,10 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
 
 
 def _areas(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    full = [i for i, row in enumerate(rows) if any(row)]
-    starts = [i for before, i in zip([-2, *full], full, strict=False) if i != before + 1]
-    ends = [i + 1 for i, after in zip(full, [*full[1:], -2], strict=True) if after != i + 1]
-    return list(zip(starts, ends, strict=True))
+    """First row and the row after the last one, of each run of rows that are not empty."""
+    edges = [False, *(any(row) for row in rows), False]
+    turns = [i for i, (before, after) in enumerate(pairwise(edges)) if before != after]
+    return list(zip(turns[::2], turns[1::2], strict=True))
 
 
 def _flush(builder: PageBuilder, table: list[Row]) -> None:
@@ -72,12 +73,12 @@ def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
     """The area with a header of two rows, groups above names, made one: "2024" over "Q1" and "Q2" is "2024 Q1"."""
     if not spans or len(area) < 3 or not _is_header(area[1]):
         return area
-    upper = list(area[0])
+    width = max(len(area[0]), len(area[1]))
+    upper = _padded(area[0], width)
     for first, last in spans:
-        for column in range(first, min(last + 1, len(upper))):
-            upper[column] = area[0][first]
-    width = max(len(upper), len(area[1]))
-    pairs = zip(_padded(upper, width), _padded(area[1], width), strict=True)
+        for column in range(first, min(last + 1, width)):
+            upper[column] = upper[first]
+    pairs = zip(upper, _padded(area[1], width), strict=True)
     return [[above if above == below else f"{above} {below}".strip() for above, below in pairs], *area[2:]]
 
 

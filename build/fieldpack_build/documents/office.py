@@ -26,6 +26,7 @@ _RATIO_FROM = 32 << 20
 _MAX_MEMBERS = 50_000
 _HEAD = 4096  # bytes of a part in which a document type would stand
 _DOCTYPE = re.compile(rb"<\0?!\0?(?:D\0?O\0?C\0?T\0?Y\0?P\0?E|E\0?N\0?T\0?I\0?T\0?Y)", re.IGNORECASE)
+_STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 # Dates of the templates that python-docx and python-pptx start from: no date of any document.
 _TEMPLATE_DATES = ("2013-12-23", "2013-01-27")
 
@@ -39,8 +40,8 @@ class Properties(NamedTuple):
     tags: tuple[str, ...] = ()
 
 
-def check_package(data: bytes, name: str, kind: str, old: str) -> Properties:
-    """The file's properties. `kind`: "Word file"; `old`: ".doc of Word 97 to 2003".
+def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Properties]:
+    """The file as the libraries know it, and its properties. `kind`: "Word file"; `old`: ".doc of Word 97 to 2003".
 
     Raises DocumentError for a file with a password, one of the old formats, no zip, a zip bomb, or XML that defines
     entities, which Office never writes.
@@ -53,7 +54,8 @@ def check_package(data: bytes, name: str, kind: str, old: str) -> Properties:
         with zipfile.ZipFile(BytesIO(data)) as package:
             _check_sizes(package.infolist(), name)
             _check_types(package, name)
-            return _properties(package)
+            properties = _properties(package)
+            return (_transitional(package) if _is_strict(package) else data), properties
     # ValueError: an offset before the file's start.
     except (*PACKAGE_ERRORS, ValueError) as error:
         raise DocumentError(f"{name}: is no {kind}, or a damaged one: {squeeze(str(error))}") from error
@@ -78,6 +80,27 @@ def _check_types(package: zipfile.ZipFile, name: str) -> None:
             with package.open(member) as part:
                 if _DOCTYPE.search(part.read(_HEAD)):
                     raise DocumentError(f"{name}: {member.filename} defines XML entities, which no Office program writes")
+
+
+def _is_strict(package: zipfile.ZipFile) -> bool:
+    return b"http://purl.oclc.org/ooxml/" in package.read("_rels/.rels") if "_rels/.rels" in package.namelist() else False
+
+
+def _transitional(package: zipfile.ZipFile) -> bytes:
+    """The same in the names that Office writes by default: "Strict Open XML" has its own, which no library knows."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as copy:
+        for member in package.infolist():
+            part = package.read(member)
+            if _is_xml(member):
+                part = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", part)
+            copy.writestr(member.filename, part)
+    return buffer.getvalue()
+
+
+def without_address(error: BaseException) -> str:
+    """The libraries' words without the "file '<_io.BytesIO object at 0x7f...>'" that they begin with."""
+    return squeeze(re.sub(r"(?:file )?'?<_io\.BytesIO object at \w+>'?", "it", str(error)))
 
 
 def _is_xml(member: zipfile.ZipInfo) -> bool:

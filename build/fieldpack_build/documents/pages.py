@@ -144,7 +144,10 @@ class PageBuilder:
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
-        return Page(number, "".join(self._parts), tuple(self._blocks))
+        """A page with nothing but headings, such as the slide before a chapter, has them as its text."""
+        text = "".join(self._parts)
+        blocks = tuple(self._blocks) or ((Block("text", 0, len(text), ()),) if text else ())
+        return Page(number, text, blocks)
 
     def _block(self, kind: Literal["text", "table"], text: str) -> None:
         if not text.strip():

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from fieldpack_build.documents.office import PACKAGE_ERRORS, check_package, parse_xml
+from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml, without_address
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
+from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _DIAGRAM = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_NOTES = "Speaker notes"
 _DEEPEST_GROUP = 20
 
 
@@ -23,16 +26,24 @@ def read(data: bytes, name: str) -> Content:
     from lxml.etree import XMLSyntaxError
     from pptx.exc import PythonPptxError
 
-    properties = check_package(data, name, "PowerPoint file", ".ppt of PowerPoint 97 to 2003")
+    data, properties = open_package(data, name, "PowerPoint file", ".ppt of PowerPoint 97 to 2003")
     try:
         pages = _pages(data)
     except (*PACKAGE_ERRORS, PythonPptxError, XMLSyntaxError, KeyError, ValueError) as error:
-        raise DocumentError(f"{name}: is a damaged PowerPoint file: {squeeze(str(error))}") from error
+        raise DocumentError(f"{name}: is a damaged PowerPoint file: {without_address(error)}") from error
     # python-pptx 1.0 checks no part: one of the wrong kind, or an element left out, ends in these.
     except (AttributeError, TypeError, IndexError, AssertionError) as error:
         raise DocumentError(f"{name}: is a damaged PowerPoint file: a part is of the wrong kind") from error
-    first = next((page.text.split("\n", 1)[0] for page in pages if page.text), "")
-    return Content(properties.title or label(first), pages, properties.date, properties.tags)
+    title = properties.title if says_something(properties.title) else _first_words(pages[:1])
+    return Content(title, pages, properties.date, properties.tags)
+
+
+def _first_words(pages: tuple[Page, ...]) -> str:
+    """The title of the first slide, or else its first line."""
+    blocks = [block for page in pages for block in page.blocks if block.kind == "text" and _NOTES not in block.heading]
+    if not blocks:
+        return ""
+    return blocks[0].heading[0] if blocks[0].heading else label(pages[0].text[blocks[0].start :].split("\n", 1)[0])
 
 
 def _pages(data: bytes) -> tuple[Page, ...]:
@@ -45,7 +56,7 @@ def _pages(data: bytes) -> tuple[Page, ...]:
 def _page(slide: Any, number: int) -> Page:
     builder = PageBuilder(HeadingPath())
     title = slide.shapes.title
-    words = squeeze(title.text_frame.text) if title is not None else ""
+    words = squeeze(title.text_frame.text) if title is not None and title.has_text_frame else ""
     if words:
         builder.heading(1, words)
     for shape in _shapes(slide.shapes, 0):
@@ -53,7 +64,7 @@ def _page(slide: Any, number: int) -> Page:
             _add_shape(builder, slide, shape)
     notes = slide.notes_slide.notes_text_frame if slide.has_notes_slide else None
     if notes is not None and notes.text.strip():
-        builder.heading(2, "Speaker notes")
+        builder.heading(2, _NOTES)
         builder.text(_lines(notes))
     return builder.page(number)
 
@@ -108,18 +119,30 @@ def _rows(table: Any) -> Iterator[list[str]]:
 
 
 def _add_chart(builder: PageBuilder, chart: Any) -> None:
+    """Its title, and its series beside each other: read from the XML, as python-pptx knows no chart in 3-D."""
     if chart.has_title and chart.chart_title.has_text_frame:
         builder.text(squeeze(chart.chart_title.text_frame.text))
-    for plot in chart.plots:
-        series = list(plot.series)
-        categories = [str(category) for category in plot.categories]
-        values = [[*entry.values, *[None] * len(categories)] for entry in series]
-        rows = [[category, *(_figure(value[i]) for value in values)] for i, category in enumerate(categories)]
-        builder.table([["", *(entry.name for entry in series)], *rows])
+    series = list(chart._chartSpace.iter(f"{_C}ser"))
+    values = [_points(entry, "val", "yVal") for entry in series]
+    names = {place: name for entry in series for place, name in _points(entry, "cat", "xVal").items()}
+    places = sorted({place for points in values for place in points})
+    head = [" ".join(_points(entry, "tx").values()) for entry in series]
+    rows = [[names.get(place, ""), *(_figure(points.get(place, "")) for points in values)] for place in places]
+    builder.table([["", *head], *rows])
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.10g}"
+def _points(series: Any, *names: str) -> dict[int, str]:
+    """The texts of a series' points under one of these elements, by their place."""
+    found = (series.find(f"{_C}{name}") for name in names)
+    points = [point for element in found if element is not None for point in element.iter(f"{_C}pt")]
+    return {int(point.get("idx")): squeeze(point.findtext(f"{_C}v") or "") for point in points}
+
+
+def _figure(text: str) -> str:
+    try:
+        return f"{float(text):.10g}"
+    except ValueError:
+        return text
 
 
 def _diagram(slide: Any, shape: Any) -> Iterator[str]:

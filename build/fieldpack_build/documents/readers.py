@@ -45,6 +45,11 @@ _SEEING: dict[str, SeeingReader] = {".eml": eml.read, **dict.fromkeys(IMAGE_SUFF
 SUFFIXES = tuple(sorted({*_READERS, *_SEEING} - set(IMAGE_SUFFIXES)))
 
 
+def reads(name: str, *, ocr: bool = False) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in SUFFIXES or (ocr and suffix in IMAGE_SUFFIXES)
+
+
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
     """Raises DocumentError, on one line that begins with `name`, for what its reader cannot read."""
     suffix = PurePosixPath(name).suffix.lower()
@@ -52,4 +57,4 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
         return seeing(data, name, ocr=ocr)
     if reader := _READERS.get(suffix):
         return reader(data, name)
-    raise DocumentError(f"{name}: no reader for this format; we read {', '.join(SUFFIXES)}")
+    raise DocumentError(f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}")

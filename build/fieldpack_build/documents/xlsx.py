@@ -8,13 +8,13 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from fieldpack_build.documents.grid import Span, add_grid
 from fieldpack_build.documents.number_format import shown
-from fieldpack_build.documents.office import PACKAGE_ERRORS, check_package
+from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
 from fieldpack_build.errors import DocumentError
 
@@ -30,51 +30,66 @@ class _Merge(NamedTuple):
     last_column: int
 
 
+@dataclass
+class _Sheet:
+    number: int
+    title: str
+    rows: list[list[str]] = field(default_factory=list)
+    merges: list[_Merge] = field(default_factory=list)
+    uncalculated: int = 0
+    visible: bool = True
+
+
 def read(data: bytes, name: str) -> Content:
-    properties = check_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
-    uncalculated: list[int] = []
-    hidden: list[str] = []
+    data, properties = open_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
     try:
-        pages = tuple(_pages(data, uncalculated, hidden))
+        sheets = _sheets(data)
     # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with damaged files).
     except (*PACKAGE_ERRORS, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:
         raise DocumentError(f"{name}: is a damaged Excel file: {squeeze(str(error))}") from error
+    shown_sheets = [sheet for sheet in sheets if sheet.visible]
+    hidden = [sheet.title for sheet in sheets if not sheet.visible]
+    uncalculated = sum(sheet.uncalculated for sheet in shown_sheets)
     warnings = []
-    if sum(uncalculated):
-        warnings.append(f"{sum(uncalculated)} formulas have no result in the file: open it in Excel and save it")
+    if uncalculated:
+        warnings.append(f"{uncalculated} formulas have no result in the file: open it in Excel and save it")
     if hidden:
         warnings.append(f"hidden sheets not read: {', '.join(hidden)}")
+    pages = tuple(_page(sheet) for sheet in shown_sheets)
     return Content(properties.title, pages, properties.date, properties.tags, tuple(warnings))
 
 
-def _pages(data: bytes, uncalculated: list[int], hidden: list[str]) -> Iterator[Page]:
+def _sheets(data: bytes) -> list[_Sheet]:
     import openpyxl
 
     book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
-    with zipfile.ZipFile(BytesIO(data)) as package:
-        for number, sheet in enumerate(book.worksheets, start=1):
-            if sheet.sheet_state != "visible":
-                hidden.append(sheet.title)
-                continue
-            xml = package.read(posixpath.normpath(sheet._worksheet_path))
-            uncalculated.append(len(_NEVER_CALCULATED.findall(xml)))
-            yield _page(sheet, number, _merges(xml))
-    book.close()
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as package:
+            return [_sheet(sheet, number, package) for number, sheet in enumerate(book.worksheets, start=1)]
+    finally:
+        book.close()
 
 
-def _page(sheet: Any, number: int, merges: list[_Merge]) -> Page:
+def _sheet(sheet: Any, number: int, package: zipfile.ZipFile) -> _Sheet:
+    if sheet.sheet_state != "visible":
+        return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     rows = [_row(cells) for cells in sheet.iter_rows()]
-    for merge in merges:
-        _repeat_down(rows, merge)
+    xml = package.read(posixpath.normpath(sheet._worksheet_path))
+    return _Sheet(number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)))
+
+
+def _page(sheet: _Sheet) -> Page:
     spans: dict[int, list[Span]] = {}
-    for merge in merges:
+    for merge in sheet.merges:
+        _repeat_down(sheet.rows, merge)
         if merge.last_column > merge.first_column:
             spans.setdefault(merge.first_row, []).append((merge.first_column, merge.last_column))
     builder = PageBuilder(HeadingPath())
-    builder.heading(1, sheet.title)
-    add_grid(builder, rows, spans)
-    return builder.page(number)
+    if any(any(row) for row in sheet.rows):
+        builder.heading(1, sheet.title)
+    add_grid(builder, sheet.rows, spans)
+    return builder.page(sheet.number)
 
 
 def _row(cells: Any) -> list[str]:
@@ -85,13 +100,15 @@ def _row(cells: Any) -> list[str]:
 
 
 def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:
-    """A cell over several rows speaks for each of them. One over a whole area is a note, and stays once."""
+    """A cell over several rows speaks for each of them. One over columns too is a note, and stays once."""
     if merge.first_row >= len(rows) or merge.first_column >= len(rows[merge.first_row]):
         return
     value = rows[merge.first_row][merge.first_column]
+    column = merge.first_column
     for row in rows[merge.first_row + 1 : merge.last_row + 1]:
-        if len(row) > merge.last_column:  # the row has cells of its own to the right
-            row[merge.first_column] = row[merge.first_column] or value
+        if row and merge.last_column == column:
+            row += [""] * (column + 1 - len(row))
+            row[column] = row[column] or value
 
 
 def _merges(xml: bytes) -> list[_Merge]:
