@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .duplicates import SKETCH
 from .errors import BundleError
 from .index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
 from .passages import DocumentRecord
@@ -55,6 +56,14 @@ class Finished:
         """Chunks of a document; None if it is not there."""
         row = self.database.execute("SELECT chunks FROM documents WHERE path = ?", (path,)).fetchone()
         return None if row is None else int(row[0])
+
+    def sketches(self, path: str) -> NDArray[np.uint32]:
+        """Of a document's chunks, for `duplicates`."""
+        import numpy as np
+
+        query = "SELECT s.data FROM sketches s JOIN documents d ON d.id = s.document_id WHERE d.path = ?"
+        data = self.database.execute(query, (path,)).fetchone()[0]
+        return np.frombuffer(data, dtype=np.uint32).reshape(-1, SKETCH)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         ids = {}

@@ -14,16 +14,27 @@ from typing import TYPE_CHECKING
 
 from .errors import BundleCorrupt
 from .filters import allowed_ranges
-from .index_tables import CHUNK_COLUMNS, CHUNKS, CHUNKS_WITH_DOCUMENTS, open_for_reading, read_meta, to_chunk
+from .index_tables import (
+    CHUNK_COLUMNS,
+    CHUNKS,
+    CHUNKS_WITH_DOCUMENTS,
+    RECORD_COLUMNS,
+    open_for_reading,
+    read_meta,
+    to_chunk,
+    to_record,
+)
 from .index_writer import write_index
-from .passages import Chunk, Filter, Passage
+from .passages import Chunk, DocumentRecord, Filter, Passage
 from .vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KnowledgeIndex", "StoredChunk", "fuse", "library_size", "write_index"]
+__all__ = [
+    "CHUNKS", "KnowledgeIndex", "StoredChunk", "fuse", "library_documents", "library_size", "question_words", "write_index",
+]  # fmt: skip
 
 # Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
 _QUESTION_WORDS = frozenset(
@@ -32,6 +43,7 @@ _QUESTION_WORDS = frozenset(
     "what when where which who whom whose why will with would you your".split()
 )
 _MOST_WORDS = 64
+_TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,14 @@ class KnowledgeIndex:
     def documents(self) -> list[str]:
         return [row[0] for row in self._database.execute("SELECT path FROM documents WHERE chunks > 0 ORDER BY path")]
 
+    def records(self, where: Filter | None = None) -> list[DocumentRecord]:
+        """All documents by path, or those that a filter lets through and that hold text."""
+        rows = self._database.execute(f"SELECT first, {RECORD_COLUMNS} FROM documents ORDER BY path")
+        if not where:
+            return [to_record(row[1:]) for row in rows]
+        ranges = allowed_ranges(self._database, where)
+        return [to_record(row[1:]) for row in rows if any(first <= row[0] < end for first, end in ranges)]
+
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """All chunks, or one document's, with their ids, in reading order."""
         where = "" if document is None else "WHERE d.path = ?"
@@ -85,11 +105,23 @@ class KnowledgeIndex:
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
         query = (
-            f"SELECT c.id, c.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "
-            "WHERE c.id = ?"
+            f"SELECT c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "
+            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id = ?"
         )
         found = (self._database.execute(query, (int(i),)).fetchone() for i in ids)
         return [StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in found if row]
+
+    def sample_vectors(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n, dim]."""
+        import numpy as np
+
+        rows = self._database.execute("SELECT first, chunks FROM documents WHERE chunks > 0 ORDER BY first").fetchall()
+        firsts, chunks = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+        before = np.cumsum(chunks) - chunks
+        places = np.linspace(0, max(self.size - 1, 0), min(count, self.size)).astype(np.int64)
+        document = np.searchsorted(before, places, side="right") - 1
+        ids = firsts[document] + places - before[document]
+        return ids, self._vectors.get(ids)
 
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector and stored chunks'."""
@@ -100,36 +132,60 @@ class KnowledgeIndex:
         depth = max(4 * k, 20)
         similarity = self.closest(vector, depth, where)
         scores = fuse(similarity, self.matching(question, depth, where))
-        best = sorted(scores, key=lambda i: (-scores[i], i))[:k]
+        best = self._best(scores, k)
         similarity |= self.similarity(vector, [i for i in best if i not in similarity])
         return [_passage(row, scores[row.id], similarity[row.id]) for row in self.rows(best)]
 
     def closest(self, vector: NDArray[np.float32], count: int, where: Filter | None = None) -> dict[int, float]:
         """Cosine of the `count` chunks nearest to a unit vector [dim]."""
-        if not where:
-            return self._vectors.closest(vector, count)
-        return self._vectors.closest_among(vector, count, allowed_ranges(self._database, where))
+        ranges = allowed_ranges(self._database, where) if where else None
+        found = self._vectors.closest(vector, count + _TIES, ranges)
+        return {i: found[i] for i in self._best(found, count)}
 
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """bm25 of the question's words, higher is better; headings count as much as text."""
-        words = [w for w in re.findall(r"\w+", question.lower()) if w not in _QUESTION_WORDS]
+        words = question_words(question)
         if not words:
             return {}
-        query = " OR ".join(f'"{word}"' for word in list(dict.fromkeys(words))[:_MOST_WORDS])
+        query = " OR ".join(f'"{word}"' for word in words[:_MOST_WORDS])
         found: dict[int, float] = {}
         for first, end in allowed_ranges(self._database, where) if where else [(0, 1 << 62)]:
             rows = self._database.execute(
                 "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ? "
                 "ORDER BY bm25(words), rowid LIMIT ?",
-                (query, first, end, count),
+                (query, first, end, count + _TIES),
             )
             found |= {int(row[0]): float(row[1]) for row in rows}
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))[:count])
+        return {i: found[i] for i in self._best(found, count)}
+
+    def _best(self, scores: dict[int, float], count: int) -> list[int]:
+        """The ids of the `count` best. Equal scores go by document and place in it, not by id: an index that was changed
+        in place has other ids than a fresh one, and must answer alike."""
+        best = sorted(scores, key=lambda i: (-scores[i], i))
+        values = [scores[i] for i in best]
+        tied = [i for n, i in enumerate(best) if values[n] in (values[n - 1 : n] + values[n + 1 : n + 2])]
+        if not tied:
+            return best[:count]
+        place = {row.id: (row.chunk.document, row.ordinal) for row in self.rows(tied)}
+        return sorted(best, key=lambda i: (-scores[i], place.get(i, ("", 0))))[:count]
 
 
 def _passage(row: StoredChunk, score: float, similarity: float) -> Passage:
     c = row.chunk
     return Passage(row.id, c.document, c.title, c.page, c.heading, c.text, score, similarity)
+
+
+def question_words(question: str) -> list[str]:
+    """The words of a question that documents are searched for, each once."""
+    words = (word for word in re.findall(r"\w+", question.lower()) if word not in _QUESTION_WORDS)
+    return list(dict.fromkeys(words))
+
+
+def library_documents(folder: Path) -> list[DocumentRecord]:
+    """The documents of a written index by path, without opening its vectors."""
+    with closing(open_for_reading(folder / CHUNKS)) as database:
+        rows = database.execute(f"SELECT {RECORD_COLUMNS} FROM documents ORDER BY path")
+        return [to_record(row) for row in rows]
 
 
 def library_size(folder: Path) -> tuple[int, int]:

@@ -4,12 +4,13 @@ replace. Knows nothing of questions."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .duplicates import SKETCH, find_duplicates, sketch
 from .finished import Finished
 from .graph import change_graph, write_graph
 from .index_tables import (
@@ -23,11 +24,13 @@ from .index_tables import (
     to_json,
     write_meta,
 )
+from .naming import write_names
 from .passages import Chunk, DocumentRecord
 from .pending import Pending
 from .vectors import VECTORS, DType
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 NEW = ".new"  # complete, and in its place once chunks.sqlite is
@@ -58,7 +61,15 @@ class Plan:
         return sum(self.base.count(path) or 0 for path in self.gone) if self.base else 0
 
 
-_Document = tuple[DocumentRecord, list[Chunk], list[bytes], "NDArray[Any]"]
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """`vectors` as stored; `sketches` as `duplicates.sketch` makes them."""
+
+    record: DocumentRecord
+    chunks: list[Chunk]
+    keys: list[bytes]
+    vectors: NDArray[Any]
+    sketches: NDArray[np.uint32]
 
 
 def build_anew(plan: Plan, progress: Progress) -> None:
@@ -69,14 +80,16 @@ def build_anew(plan: Plan, progress: Progress) -> None:
     database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000; {TABLES} BEGIN;")
     total, done = 2 * plan.size, 0
     with raw.open("wb") as file:
-        for number, (record, chunks, keys, data) in enumerate(_documents(plan)):
-            insert_document(database, number, done, record, chunks, keys)
-            file.write(data.tobytes())
-            done += len(chunks)
+        for number, document in enumerate(_documents(plan)):
+            _insert(database, number, done, document)
+            file.write(document.vectors.tobytes())
+            done += len(document.chunks)
             progress(done, total)
     database.execute("INSERT INTO words(words) VALUES ('optimize')")
-    write_meta(database, schema=SCHEMA_VERSION, dim=plan.dim, dtype=plan.dtype, generation=plan.generation,
-               chunks=done, documents=_count(database, "documents"), next_id=done, removed=0, duplicates=0)  # fmt: skip
+    write_names(database)
+    facts = {"dim": plan.dim, "dtype": plan.dtype, "generation": plan.generation, "chunks": done, "next_id": done}
+    write_meta(database, schema=SCHEMA_VERSION, documents=_count(database, "documents"), removed=0,
+               duplicates=mark_duplicates(database), **facts)  # fmt: skip
     database.execute("COMMIT")
     database.executescript(f"{INDEXES} VACUUM;")
     database.close()
@@ -103,8 +116,9 @@ def _finished(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
             def load(first: int = first, count: int = count, record: DocumentRecord = record) -> _Document:
                 rows = list(document_chunks(base.database, first, count))
                 chunks = [chunk for _, _, chunk in rows]
-                data = base.vectors.get_stored([i for i, _, _ in rows])
-                return record, chunks, [chunk_key(chunk) for chunk in chunks], data
+                vectors = base.vectors.get_stored([i for i, _, _ in rows])
+                keys = [chunk_key(chunk) for chunk in chunks]
+                return _Document(record, chunks, keys, vectors, base.sketches(record.path))
 
             yield record.path, load
 
@@ -113,28 +127,48 @@ def _pending(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
     for number, record in plan.pending.documents():
 
         def load(number: int = number, record: DocumentRecord = record) -> _Document:
-            return record, *plan.pending.chunks(number, record.path)
+            chunks, keys, vectors = plan.pending.chunks(number, record.path)
+            return _Document(record, chunks, keys, vectors, sketch([chunk.text for chunk in chunks]))
 
         yield record.path, load
 
 
-def insert_document(
-    database: sqlite3.Connection, number: int, first: int, record: DocumentRecord, chunks: Sequence[Chunk],
-    keys: Sequence[bytes],
-) -> None:  # fmt: skip
-    database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?)", (number, *from_record(record), first, len(chunks)))
-    database.executemany(
-        "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-        (
-            (first + i, number, i, None if c.title == record.title else c.title, c.page, to_json(c.heading), c.start,
-             c.end, key, None, c.text)
-            for i, (c, key) in enumerate(zip(chunks, keys, strict=True))
-        ),
+def _insert(database: sqlite3.Connection, number: int, first: int, document: _Document) -> None:
+    record, chunks = document.record, document.chunks
+    row = (number, *from_record(record), first, len(chunks))
+    database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?)", row)
+    database.execute("INSERT INTO sketches VALUES (?,?)", (number, document.sketches.tobytes()))
+    rows = (
+        (first + i, number, i, None if c.title == record.title else c.title, c.page, to_json(c.heading), c.start, c.end,
+         key, c.text, c.gap)
+        for i, (c, key) in enumerate(zip(chunks, document.keys, strict=True))
     )  # fmt: skip
-    database.executemany(
-        "INSERT INTO words(rowid, context, text) VALUES (?,?,?)",
-        ((first + i, c.context, c.text) for i, c in enumerate(chunks)),
-    )
+    database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+    words = ((first + i, c.context, c.text) for i, c in enumerate(chunks))
+    database.executemany("INSERT INTO words(rowid, context, text) VALUES (?,?,?)", words)
+
+
+def mark_duplicates(database: sqlite3.Connection) -> int:
+    """Over the whole library each time, so that the marks are those of a fresh build: 20 bytes a chunk in memory, the
+    texts of likely pairs only. How many there are."""
+    import numpy as np
+
+    rows = database.execute(
+        "SELECT d.first, d.chunks, s.data FROM documents d JOIN sketches s ON s.document_id = d.id ORDER BY d.path"
+    ).fetchall()
+    sketches = np.frombuffer(b"".join(data for _, _, data in rows), dtype=np.uint32).reshape(-1, SKETCH)
+    counts = np.array([count for _, count, _ in rows], dtype=np.int64)
+    ids = np.concatenate([np.arange(0), *(np.arange(first, first + count) for first, count, _ in rows)])
+    documents = np.repeat(np.arange(len(rows)), counts)
+
+    def text_of(place: int) -> str:
+        return str(database.execute("SELECT text FROM chunks WHERE id = ?", (int(ids[place]),)).fetchone()[0])
+
+    found = find_duplicates(sketches, documents, text_of)
+    database.execute("DELETE FROM duplicates")
+    pairs = ((int(ids[later]), int(ids[first])) for later, first in sorted(found.items()))
+    database.executemany("INSERT INTO duplicates VALUES (?, ?)", pairs)
+    return len(found)
 
 
 def update_in_place(plan: Plan, progress: Progress) -> bool:
@@ -151,28 +185,35 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
             return False
         removed += [i for i, _, _ in rows]
     change_graph(plan.folder / VECTORS, plan.folder / f"{VECTORS}{NEW}", plan.dim, plan.dtype, removed=removed,
-                 first=base.next_id, added=(load()[3] for _, load in _pending(plan)))  # fmt: skip
+                 first=base.next_id, added=(load().vectors for _, load in _pending(plan)))  # fmt: skip
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:
         for first, count, record in documents:
-            delete_document(database, first, count, record.path)
-        number, first = int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0]), base.next_id
-        for record, chunks, keys, _ in (load() for _, load in _pending(plan)):
-            insert_document(database, number, first, record, chunks, keys)
-            number, first = number + 1, first + len(chunks)
+            _delete(database, first, count, record.path)
+        number, first = _first_free(database), base.next_id
+        for _, load in _pending(plan):
+            document = load()
+            _insert(database, number, first, document)
+            number, first = number + 1, first + len(document.chunks)
+        write_names(database)
         write_meta(database, generation=plan.generation, chunks=plan.size, documents=_count(database, "documents"),
-                   next_id=first, removed=base.removed + len(removed), duplicates=0)  # fmt: skip
+                   next_id=first, removed=base.removed + len(removed), duplicates=mark_duplicates(database))  # fmt: skip
     database.close()
     progress(2, 2)
     return True
 
 
-def delete_document(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
+def _first_free(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0])
+
+
+def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
     rows = list(document_chunks(database, first, count))
     database.executemany(
         "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)",
         ((i, chunk.context, chunk.text) for i, _, chunk in rows),
     )
     database.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (first, first + count))
+    database.execute("DELETE FROM sketches WHERE document_id = (SELECT id FROM documents WHERE path = ?)", (path,))
     database.execute("DELETE FROM documents WHERE path = ?", (path,))

@@ -16,6 +16,7 @@ from .passages import Chunk, DocumentRecord
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 2
+TOKENIZER = "porter unicode61 remove_diacritics 2"  # words by their stems, accents aside
 
 # A document's chunks have consecutive ids from `first` on; a chunk's title is NULL where it is the document's.
 # words has no content of its own: the text is in chunks already. SQLite before 3.43 has no contentless_delete (Debian 12
@@ -27,14 +28,15 @@ CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, title
                         chunks INTEGER NOT NULL);
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, title TEXT,
                      page INTEGER, heading TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-                     key BLOB NOT NULL, duplicate_of INTEGER, text TEXT NOT NULL);
+                     key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL);
 CREATE TABLE sketches (document_id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='porter unicode61 remove_diacritics 2');
-"""
+CREATE TABLE duplicates (id INTEGER PRIMARY KEY, duplicate_of INTEGER NOT NULL);
+CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKENIZER@');
+""".replace("@TOKENIZER@", TOKENIZER)
 # After the rows: building it once is faster than keeping it up to date.
 INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 
-CHUNK_COLUMNS = "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text"
+CHUNK_COLUMNS = "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text, c.gap"
 CHUNKS_WITH_DOCUMENTS = "chunks c JOIN documents d ON d.id = c.document_id"
 RECORD_COLUMNS = "path, title, sha256, pages, date, tags"
 
@@ -46,8 +48,8 @@ def chunk_key(chunk: Chunk) -> bytes:
 
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
     """A row of CHUNK_COLUMNS."""
-    path, title, page, heading, start, end, text = row
-    return Chunk(path, title, page, tuple(json.loads(heading)), start, end, text)
+    path, title, page, heading, start, end, text, gap = row
+    return Chunk(path, title, page, tuple(json.loads(heading)), start, end, text, gap)
 
 
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:

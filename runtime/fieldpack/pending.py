@@ -27,7 +27,8 @@ CREATE TABLE IF NOT EXISTS documents (id INTEGER PRIMARY KEY, path TEXT NOT NULL
                                       chunks INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (document_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, title TEXT NOT NULL,
                                    page INTEGER, heading TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-                                   key BLOB NOT NULL, text TEXT NOT NULL, vector BLOB NOT NULL);
+                                   key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL,
+                                   vector BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS chunks_by_document ON chunks (document_id, ordinal);
 CREATE INDEX IF NOT EXISTS chunks_by_key ON chunks (key);
 """
@@ -80,7 +81,7 @@ class Pending:
                 (*from_record(record), len(chunks)),
             )
             self._database.executemany(
-                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?)", _chunk_rows(row.lastrowid, chunks, data)
+                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", _chunk_rows(row.lastrowid, chunks, data)
             )
 
     def remove(self, path: str, *, finished: bool) -> int:
@@ -106,10 +107,11 @@ class Pending:
     def chunks(self, document_id: int, path: str) -> tuple[list[Chunk], list[bytes], NDArray[Any]]:
         """A document's chunks, keys and vectors as stored, in reading order."""
         rows = self._database.execute(
-            "SELECT key, vector, title, page, heading, start, end, text FROM chunks WHERE document_id = ? ORDER BY ordinal",
+            "SELECT key, vector, title, page, heading, start, end, text, gap FROM chunks "
+            "WHERE document_id = ? ORDER BY ordinal",
             (document_id,),
         ).fetchall()
-        chunks = [Chunk(path, r[2], r[3], tuple(json.loads(r[4])), r[5], r[6], r[7]) for r in rows]
+        chunks = [Chunk(path, r[2], r[3], tuple(json.loads(r[4])), *r[5:]) for r in rows]
         return chunks, [r[0] for r in rows], stored(b"".join(r[1] for r in rows), self._dim, self._dtype)
 
     def close(self) -> None:
@@ -137,4 +139,4 @@ def discard_pending(folder: Path) -> None:
 def _chunk_rows(document_id: int | None, chunks: Sequence[Chunk], data: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
     for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True)):
         yield (document_id, ordinal, c.title, c.page, to_json(c.heading), c.start, c.end, chunk_key(c), c.text,
-               vector.tobytes())  # fmt: skip
+               c.gap, vector.tobytes())  # fmt: skip

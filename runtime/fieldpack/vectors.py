@@ -74,21 +74,24 @@ class Vectors:
         self._index.view(self._mapping)
         self.size = len(self._index)
 
-    def closest(self, vector: NDArray[np.float32], count: int) -> dict[int, float]:
-        """Cosine of the nearest `count`."""
+    def closest(
+        self, vector: NDArray[np.float32], count: int, ranges: Sequence[tuple[int, int]] | None = None
+    ) -> dict[int, float]:
+        """Cosine of the nearest `count`; of those in `ranges`, each [first, end), where there are some."""
         if not self.size or count < 1:
             return {}
+        if ranges is not None:
+            return self._closest_among(vector, count, ranges)
         query = encode(vector.reshape(1, -1), self._dtype)[0]
         found = self._index.search(query, min(count, self.size), exact=self.size < EXACT_BELOW)
         if not query.any():
-            return {int(key): 0.0 for key in found.keys}
+            return dict.fromkeys(map(int, found.keys), 0.0)
         return {int(key): 1.0 - float(d) for key, d in zip(found.keys, found.distances, strict=True)}
 
-    def closest_among(self, vector: NDArray[np.float32], count: int, ranges: Sequence[tuple[int, int]]) -> dict[int, float]:
-        """Cosine of the nearest `count` among the ids of `ranges`, each [first, end)."""
+    def _closest_among(self, vector: NDArray[np.float32], count: int, ranges: Sequence[tuple[int, int]]) -> dict[int, float]:
         import numpy as np
 
-        if not ranges or count < 1:
+        if not ranges:
             return {}
         ids = np.concatenate([np.arange(first, end) for first, end in ranges])
         similarity = self.get(ids) @ vector
