@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .checking import check_recipe
+from .checking import check_knowledge, check_recipe
 from .console import duration, make_console, say, summary
+from .data import TestQuestion, read_questions
 from .delivery import check_target, deliver, is_delivered
 from .errors import RecipeError
 from .estimate import check_machine
-from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, run_plan
+from .library import asking
+from .library.journal import read_library_file
+from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_plan
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
+from .retrieval_report import RetrievalReport, measure
 from .store import RECEIPT, Store, default_cache
+
+# Sections that a recipe for retrieval alone may leave away: nothing of them is read.
+_NO_MODEL = {"base": {"model": "none"}, "answer": {"system": "Answer from the passages."}}
 
 
 def build(
@@ -50,6 +57,45 @@ def build(
     return {**outcome, "ran": ran, "keys": keys, "seconds": round(time.perf_counter() - started, 2)}
 
 
+def build_knowledge(
+    name: str, *, overrides: Sequence[str] = (), force: bool = False, cache: Path | None = None,
+    questions: Path | None = None, listener: Listener | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The knowledge half of a recipe alone: what `build knowledge` prints. `report` is the RetrievalReport of `questions`,
+    None without them. A later `build recipe` finds these stages done."""
+    started = time.perf_counter()
+    store = Store(cache or default_cache())
+    recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
+    if recipe.knowledge is None:
+        raise RecipeError(f"{name}: knowledge: missing; there is nothing to build here")
+    asked = read_questions(questions, needed=("question",)) if questions else []
+    with store.lock():
+        half = needed_for("knowledge", "reranker")
+        plan = make_plan(recipe, store, redo=half if force else (), among=half)
+        ran = _run(plan, name, listener, None, check=check_knowledge)
+    folders = {step.name: store.folder(step.name, step.key) for step in plan.steps}
+    keys = {step.name: step.key for step in plan.steps}
+    receipt = store.find("knowledge", keys["knowledge"])
+    assert receipt
+    library = read_library_file(folders["knowledge"])
+    return {
+        "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
+        "keys": keys, "receipt": receipt, "library": library,
+        "report": _ask(asked, folders, library, questions) if questions else None,
+        "seconds": round(time.perf_counter() - started, 2),
+    }  # fmt: skip
+
+
+def _ask(
+    questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], path: Path
+) -> RetrievalReport:
+    fitted, warnings = asking.fit(questions, library, str(path))
+    for warning in warnings:
+        say(f"warning: {warning}")
+    with asking.opened(folders["embedder"], folders["knowledge"]) as search:
+        return measure(search, fitted)
+
+
 def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
     for name in (first, only):
         if name is not None and name not in NAMES:
@@ -61,13 +107,16 @@ def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
     return NAMES[NAMES.index(first) :] if first else ()
 
 
-def _run(plan: Plan, name: str, listener: Listener | None, only: str | None) -> list[str]:
+def _run(
+    plan: Plan, name: str, listener: Listener | None, only: str | None,
+    *, check: Callable[[Recipe, str], list[str]] = check_recipe,
+) -> list[str]:  # fmt: skip
     if only and plan.step(only) is None:
         raise RecipeError(f"stage {only} has nothing to do in this recipe")
     todo = [step.name for step in plan.steps if step.receipt is None and only in (None, step.name)]
     if not todo:
         return []
-    for warning in check_recipe(plan.recipe, name):  # a bad test question shows now, not after hours of training
+    for warning in check(plan.recipe, name):  # a bad test question shows now, not after hours of training
         say(f"warning: {warning}")
     check_machine(plan)
     kind = "rehearsal of " if plan.recipe.rehearsal else ""

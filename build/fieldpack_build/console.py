@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
+from .library import table
 from .pipeline import Listener, Step
 from .store import Receipt
 
@@ -31,6 +33,7 @@ class PlainConsole(Listener):
     def __init__(self) -> None:
         self._last = 0.0
         self._begun = 0.0
+        self._done = 0.0
 
     def skipped(self, step: Step) -> None:
         if step.receipt is not None:
@@ -38,21 +41,38 @@ class PlainConsole(Listener):
 
     def started(self, step: Step, number: int, total: int) -> None:
         self._begun = self._last = time.monotonic()
+        self._done = 0.0
         say(f"  {step.name:<10} [{number}/{total}] {step.stage.does}")
 
     def event(self, step: Step, event: dict[str, Any]) -> None:
         if event["event"] == "warning":
             say(f"  {step.name:<10} warning: {event['text']}")
-        elif event["event"] == "progress" and time.monotonic() - self._last >= _EVERY:
+        elif event["event"] == "say":
+            say(f"  {step.name:<10} {event['text']}")
+        elif event["event"] == "progress":
+            self._progressed(step, event)
+
+    def _progressed(self, step: Step, event: dict[str, Any]) -> None:
+        if event["done"] < self._done:  # another thing is counted now, and the time left is that thing's
+            self._begun = time.monotonic()
+        self._done = event["done"]
+        if time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
-            say(f"  {step.name:<10} {event['done']:.0f}/{event['total']:.0f} {event['note']}{self._left(event)}")
+            say(f"  {step.name:<10} {_count(event)} {event['note']}{self._left(event)}")
 
     def finished(self, step: Step, receipt: Receipt) -> None:
         say(f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} MB; {summary(receipt)}")
+        if step.name == "knowledge":
+            show_library(receipt.result, indent=13)
 
     def _left(self, event: dict[str, Any]) -> str:
         spent = time.monotonic() - self._begun
         return f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
+
+
+def _count(event: dict[str, Any]) -> str:
+    """"1,234/17,344", with "~" before a total that is a guess."""
+    return f"{event['done']:,.0f}/{'~' if event.get('guess') else ''}{event['total']:,.0f}"
 
 
 class BarConsole(PlainConsole):
@@ -65,7 +85,7 @@ class BarConsole(PlainConsole):
 
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(bar_width=28),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"), TimeElapsedColumn(),
+            TextColumn("{task.fields[count]} {task.fields[note]}"), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
         )  # fmt: skip
         self._bar: Any = None
@@ -73,13 +93,17 @@ class BarConsole(PlainConsole):
     def started(self, step: Step, number: int, total: int) -> None:
         super().started(step, number, total)
         self._progress.start()
-        self._bar = self._progress.add_task(step.name, total=1, note=step.stage.does)
+        self._bar = self._progress.add_task(step.name, total=1, count="", note=step.stage.does)
 
     def event(self, step: Step, event: dict[str, Any]) -> None:
         if event["event"] == "progress":
-            self._progress.update(self._bar, completed=event["done"], total=event["total"], note=event["note"])
+            shown = {"count": _count(event), "note": event["note"]}
+            if event["done"] < self._done:
+                self._progress.reset(self._bar, total=event["total"], **shown)
+            self._done = event["done"]
+            self._progress.update(self._bar, completed=event["done"], total=event["total"], **shown)
         elif event["event"] == "note":
-            self._progress.reset(self._bar, total=1, note=event["text"])
+            self._progress.reset(self._bar, total=1, count="", note=event["text"])
         else:
             super().event(step, event)
 
@@ -97,6 +121,15 @@ class BarConsole(PlainConsole):
         self._progress.stop()
 
 
+def show_library(result: Mapping[str, Any], *, indent: int = 0) -> None:
+    """The table of what was read and what was not, on stderr."""
+    if sys.stderr.isatty():
+        table.print_rich(result)
+        return
+    for line in table.lines(result):
+        say(" " * indent + line)
+
+
 def make_console() -> Listener:
     return BarConsole() if sys.stderr.isatty() else PlainConsole()
 
@@ -104,7 +137,7 @@ def make_console() -> Listener:
 _SHOWN = {
     "base": ("architecture", "vocabulary"),
     "embedder": ("dim", "pooling", "cosine_to_torch"),
-    "knowledge": ("documents", "skipped", "pages", "chunks"),
+    "knowledge": ("documents", "chunks", "embedded"),
     "train": ("examples", "steps", "tokens_per_s", "first_loss", "last_loss"),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),
     "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),

@@ -21,6 +21,7 @@ _EMBED_CHUNKS_PER_S = 40.0 / 2
 _PREFILL_TOKENS_PER_S = 1000.0 * 135e6 / 2
 _DECODE_TOKENS_PER_S = 110.0 * 135e6 / 2
 _CHARS_PER_TOKEN = 4.2
+_PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
 _BITS = {"int4": 5.6, "int8": 8.5, "fp32": 32.0}
 _FIXED_SECONDS = {"base": 25.0, "embedder": 45.0, "merge": 15.0, "package": 5.0}
 
@@ -50,7 +51,7 @@ def has_gpu() -> bool:
 
 def forecast(plan: Plan) -> Forecast:
     recipe, earlier = plan.recipe, _earlier(plan)
-    parameters = 0.2e6 * 50 if recipe.rehearsal else guess_parameters(recipe)
+    parameters = _parameters(plan)
     characters = _document_characters(plan)
     stages = []
     for step in plan.steps:
@@ -63,6 +64,12 @@ def forecast(plan: Plan) -> Forecast:
     knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
     bundle = model_mb + knowledge_mb + 5
     return Forecast(tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle))
+
+
+def _parameters(plan: Plan) -> float:
+    if plan.step("base") is None:  # the knowledge alone
+        return 0.0
+    return 0.2e6 * 50 if plan.recipe.rehearsal else guess_parameters(plan.recipe)
 
 
 def guess_parameters(recipe: Recipe) -> float:
@@ -143,13 +150,13 @@ def _evaluation_seconds(recipe: Recipe, parameters: float, cores: int) -> float:
 
 
 def _document_characters(plan: Plan) -> float:
-    """Bytes of the documents, as a bound of their characters; a PDF or DOCX holds about a tenth in text."""
+    """Bytes of the documents, as a bound of their characters."""
     step = plan.step("knowledge")
     if step is None:
         return 0.0
     total = 0.0
     for file in step.stage.files(plan.recipe):
-        total += file.stat().st_size * (0.1 if file.suffix.lower() in (".pdf", ".docx") else 0.9)
+        total += file.stat().st_size * (0.1 if file.suffix.lower() in _PACKED else 0.9)
     return total
 
 

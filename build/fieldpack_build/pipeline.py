@@ -206,12 +206,22 @@ class Plan:
         return self.store.folder(name, step.key) if step else None
 
 
-def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan:
-    """Keys of all active stages, from the recipe and the sources alone: nothing is run, nothing heavy imported."""
-    redo = set(redo)
+def needed_for(*names: str) -> tuple[str, ...]:
+    """These stages, as far as there are such, and all that they build on, in order."""
+    wanted = set(names)
+    for stage in reversed(STAGES):
+        if stage.name in wanted:
+            wanted |= set(stage.needs)
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES) -> Plan:
+    """Keys of all active stages of `among`, from the recipe and the sources alone: nothing is run, nothing heavy
+    imported. What a stage of `among` needs must be in it too (`needed_for`)."""
+    redo, among = set(redo), set(among)
     steps: dict[str, Step] = {}
     for stage in STAGES:
-        if not stage.active(recipe):
+        if stage.name not in among or not stage.active(recipe):
             continue
         needs = _needs_of_train(recipe) if stage.name == "train" else stage.needs
         parts = {

@@ -7,7 +7,7 @@ YAML is read as 1.2: `1e-4` is a number, `no` is a word.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +32,11 @@ def find_recipe(name: str) -> Path:
     raise RecipeError(f"{name}: no such recipe{hint}")
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None) -> Recipe:
     """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a value that came
-    with an override has `--set` in the place of file and line."""
-    data = _read_yaml(path)
+    with an override has `--set` in the place of file and line. `lacking`: sections for a file that has none of that name,
+    where a half of the recipe is enough."""
+    data = {**(lacking or {}), **_read_yaml(path)}
     lines = _Lines(path, [_override(data, override) for override in overrides])
     data["folder"] = str(path.resolve().parent)
     try:

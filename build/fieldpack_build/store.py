@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
@@ -72,14 +72,17 @@ class Store:
 
     def find(self, stage: str, key: str) -> Receipt | None:
         """The receipt of a finished stage whose files are all there with their sizes; None otherwise."""
-        folder = self.folder(stage, key)
-        try:
-            data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
-            receipt = Receipt(**{**data, "warnings": tuple(data["warnings"])})
-            whole = all((folder / name).stat().st_size == size for name, size in receipt.files.items())
-        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
-            return None
-        return receipt if whole and receipt.key == key else None
+        receipt = _read_receipt(self.folder(stage, key))
+        return receipt if receipt and receipt.key == key else None
+
+    def newest(self, stage: str, wanted: Callable[[Receipt], bool]) -> Path | None:
+        """The folder of the newest finished run of `stage` whose receipt is wanted."""
+        folders = [path.parent for path in (self.root / "stages" / stage).glob(f"*/{RECEIPT}")]
+        for folder in sorted(folders, key=lambda path: (path / RECEIPT).stat().st_mtime_ns, reverse=True):
+            receipt = _read_receipt(folder) if folder.suffix != ".partial" else None
+            if receipt and wanted(receipt):
+                return folder
+        return None
 
     def begin(self, stage: str, key: str, *, keep: bool) -> Path:
         """The partial folder to work in; with `keep`, what an interrupted run left there stays (checkpoints)."""
@@ -172,6 +175,17 @@ class _Resolver:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder)
         return os.path.join(self._folders[folder], name)  # noqa: PTH118
+
+
+def _read_receipt(folder: Path) -> Receipt | None:
+    """None where there is none, or files are missing or have other sizes than it says."""
+    try:
+        data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+        receipt = Receipt(**{**data, "warnings": tuple(data["warnings"])})
+        whole = all((folder / name).stat().st_size == size for name, size in receipt.files.items())
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return receipt if whole else None
 
 
 def files_of(folder: Path) -> dict[str, int]:

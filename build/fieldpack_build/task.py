@@ -20,7 +20,8 @@ def _silent(event: dict[str, Any]) -> None:
 @dataclass(frozen=True)
 class Task:
     """`inputs`: the finished folders of the stages it needs, by name. `out`: the folder to fill (the stage's partial
-    one). `keys`: the inputs' keys, for what a stage wants to write down."""
+    one). `keys`: the inputs' keys, for what a stage wants to write down. `earlier`: a finished folder of this stage from
+    other files, for one that can be brought up to date; not to be changed."""
 
     recipe: Recipe
     inputs: Mapping[str, Path]
@@ -29,13 +30,19 @@ class Task:
     keys: Mapping[str, str] = field(default_factory=dict)
     send: Send = _silent
     warnings: list[str] = field(default_factory=list)
+    earlier: Path | None = None
 
-    def progress(self, done: float, total: float, note: str = "") -> None:
-        self.send({"event": "progress", "done": done, "total": total, "note": note})
+    def progress(self, done: float, total: float, note: str = "", guess: bool = False) -> None:
+        """`guess`: the total is one, and will change."""
+        self.send({"event": "progress", "done": done, "total": total, "note": note, "guess": guess})
 
     def note(self, text: str) -> None:
         """What the stage is at now, where there is no total to count to."""
         self.send({"event": "note", "text": text})
+
+    def say(self, text: str) -> None:
+        """A line that stays on the screen and in the log, and is no warning."""
+        self.send({"event": "say", "text": text})
 
     def warn(self, text: str) -> None:
         """Shown now, kept in the receipt."""

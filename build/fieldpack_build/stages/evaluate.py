@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import fieldpack
+from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
+from fieldpack.passages import Passage
 from fieldpack.rag import Arm
 
 from .. import scoring
@@ -23,11 +25,13 @@ from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
 from ..recipe import Evaluate, parse_gate
 from ..report import render
+from ..report.library import picture
+from ..retrieval_report import measure
 from ..store import RECEIPT, place_link
 from ..task import Task
 
 REPORT = "report"
-_SEARCHED, _REHEARSED = 10, 4
+_REHEARSED = 4
 
 
 def run(task: Task) -> dict[str, Any]:
@@ -49,10 +53,15 @@ def run(task: Task) -> dict[str, Any]:
                 arms[arm] = scoring.summarize(scores)
             if model == "export" and task.recipe.knowledge:
                 retrieval = _retrieval(expert, every)
+                library = picture(
+                    task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=expert.search,
+                    refuse_below=expert.settings.refuse_below,
+                )  # fmt: skip
         shutil.rmtree(folder)
     report = {
         "name": task.recipe.name, "version": task.recipe.version, "schema": 1, "shipped": _shipped(task),
         "arms": {name: arms[name] for name in names}, "retrieval": retrieval if task.recipe.knowledge else None,
+        "library": library if task.recipe.knowledge else None,
         "sample": {"asked": len(questions), "of": len(every)}, "questions": rows, "model": _facts(task),
         "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
     }  # fmt: skip
@@ -134,15 +143,21 @@ def _ask_all(
 
 def _retrieval(expert: fieldpack.Expert, questions: Sequence[TestQuestion]) -> dict[str, Any]:
     """Over all questions with a document: searching is cheap, so no sample."""
+    found: dict[str, list[Passage]] = {}
+
+    def search(question: str, k: int) -> list[Passage]:
+        found[question] = expert.search(question, k)
+        return found[question]
+
+    report = measure(search, questions)
     asked = [q for q in questions if q.document]
-    found = [expert.search(q.question, _SEARCHED) for q in asked]
-    by_document = [scoring.rank_of(q, p, with_value=False) for q, p in zip(asked, found, strict=True)]
-    by_passage = [scoring.rank_of(q, p, with_value=True) for q, p in zip(asked, found, strict=True)]
+    by_passage = [scoring.rank_of(q, found[q.question], with_value=True) for q in asked]
     best = {"answerable": [], "unanswerable": []}  # type: dict[str, list[float]]
     for question in questions:
         top = max((p.similarity for p in expert.search(question.question, expert.settings.passages)), default=0.0)
         best["answerable" if question.answer is not None else "unanswerable"].append(round(top, 4))
-    return {"questions": len(asked), "document": scoring.retrieval_figures(by_document),
+    figures = {"document": report.document, "page": report.page, "distinct_page": report.distinct_page}
+    return {"questions": len(asked), **{name: value.to_dict() if value else None for name, value in figures.items()},
             "passage": scoring.retrieval_figures(by_passage), "best_similarity": best,
             "refuse_below": expert.settings.refuse_below}  # fmt: skip
 

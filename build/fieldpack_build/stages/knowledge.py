@@ -1,68 +1,158 @@
 """Read, chunk, embed and index the documents.
 
 chunks.sqlite, vectors.usearch (as shipped); library.json (what was read, what was skipped and why)
+
+Goes on where it was interrupted. Begins with a copy of the newest library of the same recipe, settings and embedder, where
+there is one, and reads only what has changed. A document that could not be read for what is in it is tried again when its
+bytes change; one that the disk, the memory or a crash stood in the way of is tried again in every build.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from fieldpack.embedder import Embedder
-from fieldpack.index import write_index
-from fieldpack.passages import Chunk
+from fieldpack.devices import available_cores
+from fieldpack.embedder import EmbedderSettings
+from fieldpack.index_writer import IndexWriter
+from fieldpack.passages import DocumentRecord
 
-from ..documents import Skipped, find_documents, read_library
-from ..documents.chunking import chunk_document
+from .. import sources
+from ..embedding.engines import WINDOW, Engine, OnnxEngine, choose, open_engine
 from ..errors import DocumentError
+from ..library.files import File, Files, find_files
+from ..library.indexing import Indexer
+from ..library.journal import LIBRARY, Journal
+from ..library.meter import Meter
+from ..library.pool import ReadingPool
+from ..library.reading import ReadDocument, Reading, tags_of
+from ..library.summary import library_of, listed
 from ..task import Task
 
-LIBRARY = "library.json"
-_REHEARSED = 6  # documents in a rehearsal
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..recipe import Knowledge
+
+__all__ = ["LIBRARY", "run"]
 
 
 def run(task: Task) -> dict[str, Any]:
     knowledge = task.recipe.knowledge
     assert knowledge
-    embedder = Embedder.open(task.inputs["embedder"])
-    chunks, rows = _read(task, embedder)
-    if not chunks:
-        raise DocumentError(f"{task.recipe.path(knowledge.documents)}: no text in any of {len(rows)} documents")
+    files = find_files(task.recipe, knowledge, task.store)
+    journal = Journal.begin(task.out, task.earlier)
+    dim = EmbedderSettings.read(task.inputs["embedder"]).dim
+    writer = IndexWriter(task.out, dim=dim, dtype=knowledge.vectors)
+    try:
+        stored = writer.documents()
+        due = _due(files, journal, stored, knowledge)
+        _say_where(task, journal, files, due, gone=len(stored.keys() - files.distinct.keys()))
+        embedded = _index(task, knowledge, writer, journal, due, dim)
+        read = {path for path in files.distinct if "skipped" not in journal.rows[path]}
+        if not read:
+            raise DocumentError(f"{task.recipe.path(knowledge.documents)}: no text in any of {len(files.distinct)} documents")
+        writer.remove(sorted(writer.documents().keys() - read))
+        task.note("indexing words and vectors")
+        writer.finish(lambda done, total: task.progress(done, total, "vectors indexed"))
+    finally:
+        journal.close()
+        writer.close()
+    library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
+    journal.finish(library)
+    short = listed(library)
+    task.warnings.extend(f"skipped {document}: {reason}" for document, reason in short["skipped"])
+    return {**library["totals"], "embedded": embedded, "read_now": len(due), "resumed": journal.resumed, "listed": short}
 
-    def progress(done: int, total: int) -> None:
-        task.progress(done, total, "chunks embedded")
 
-    texts = [chunk.in_context for chunk in chunks]
-    vectors = embedder.embed_passages(texts, progress=progress)
-    write_index(task.out, chunks, vectors)
-    (task.out / LIBRARY).write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    skipped = sum("skipped" in row for row in rows)
-    return {"documents": len(rows) - skipped, "skipped": skipped, "chunks": len(chunks),
-            "pages": sum(row.get("pages", 0) for row in rows)}  # fmt: skip
+def _due(files: Files, journal: Journal, stored: dict[str, DocumentRecord], knowledge: Knowledge) -> list[File]:
+    """Files to read: those that are not in the index with these bytes and tags, nor known to be broken."""
+
+    def done(path: str, file: File) -> bool:
+        row, record = journal.rows.get(path), stored.get(path)
+        if row is None or row["sha256"] != file.sha256:
+            return False
+        if "skipped" in row:
+            return bool(row["lasting"]) and knowledge.on_error == "warn"
+        tags = tags_of(path, row["own_tags"], knowledge.tags)
+        return record is not None and (record.sha256, record.tags) == (file.sha256, tags)
+
+    return [file for path, file in files.distinct.items() if not done(path, file)]
 
 
-def _read(task: Task, embedder: Embedder) -> tuple[list[Chunk], list[dict[str, Any]]]:
-    knowledge = task.recipe.knowledge
-    assert knowledge
-    folder = task.recipe.path(knowledge.documents)
-    total = len(find_documents(folder)) if folder.is_dir() else 0
-    chunks: list[Chunk] = []
-    rows: list[dict[str, Any]] = []
-    for number, document in enumerate(read_library(folder, on_error=knowledge.on_error), 1):
-        if isinstance(document, Skipped):
-            task.warn(f"skipped {document.reason}")
-            rows.append({"document": document.path, "skipped": document.reason})
-            continue
-        found: Sequence[Chunk] = chunk_document(
-            document, count_tokens=embedder.count_tokens, max_tokens=knowledge.chunk.tokens,
-            overlap=knowledge.chunk.overlap,
-        )  # fmt: skip
-        chunks += found
-        rows.append({"document": document.path, "title": document.title, "sha256": document.sha256,
-                     "pages": len(document.pages), "chunks": len(found),
-                     "characters": sum(len(page.text) for page in document.pages)})  # fmt: skip
-        task.progress(number, total, "documents read")
-        if task.recipe.rehearsal and number >= _REHEARSED:
-            break
-    return chunks, rows
+def _say_where(task: Task, journal: Journal, files: Files, due: list[File], *, gone: int) -> None:
+    there = len(files.distinct) - len(due)
+    if journal.resumed:
+        task.say(f"goes on where it stopped: {there:,} of {len(files.distinct):,} documents were done")
+    elif journal.copied:
+        task.say(f"begins with the library of before: {there:,} documents as they were, {len(due):,} to read, {gone:,} gone")
+
+
+def _index(
+    task: Task, knowledge: Knowledge, writer: IndexWriter, journal: Journal, due: list[File], dim: int
+) -> int:
+    """Reads what is due and puts it into the index; gives how many chunks were embedded."""
+    meter = Meter(len(due), sum(file.order.size for file in due), task.progress)
+    reading = Reading.of(knowledge, task.inputs["embedder"])
+    pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
+    hashes = {file.order.relative: file.sha256 for file in due}
+
+    def written(read: ReadDocument) -> None:
+        journal.note(read, hashes[read.record.path])
+
+    with _Embedding(task, knowledge) as embedding, pool, Indexer(
+        writer, embedding.embed, meter, dim=dim, window=embedding.window, step=embedding.step, written=written
+    ) as indexer:
+        for file, outcome in zip(due, pool.results([file.order for file in due]), strict=True):
+            if isinstance(outcome, ReadDocument):
+                indexer.take(outcome, file.order.size)
+            elif knowledge.on_error == "fail":
+                raise DocumentError(outcome.reason)
+            else:
+                journal.note(outcome, file.sha256)
+                meter.skipped(file.order.size)
+        indexer.finish()
+    return meter.embedded
+
+
+class _Embedding:
+    """The recipe's engine, opened when there is something to embed: a window of chunks is gathered, and given to it a step
+    at a time. On this machine a step is what is sorted by length together, so that the bar moves; a cluster wants all."""
+
+    def __init__(self, task: Task, knowledge: Knowledge) -> None:
+        self._task, self._knowledge = task, knowledge
+        self._kind = choose(knowledge)
+        self._engine: Engine | None = None
+        self.window = OnnxEngine.block if self._kind == "onnx" else self._open().block
+        self.step = WINDOW if self._kind == "onnx" else self.window
+
+    def __enter__(self) -> _Embedding:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._engine:
+            self._engine.close()
+
+    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+        return self._open().embed(texts)
+
+    def _open(self) -> Engine:
+        if self._engine is None:
+            source = None
+            if self._kind == "cuda":
+                source = sources.fetch(self._knowledge.embedder, self._task.recipe, self._task.store.models)
+            self._engine = open_engine(self._knowledge, self._task.inputs["embedder"], source, self._task.note)
+        return self._engine
+
+
+def _rows(files: Files, journal: Journal) -> Iterator[dict[str, Any]]:
+    """Of every file of the folder: what was read, skipped, or is the same as another."""
+    for skipped in files.passed.skipped:
+        yield {"document": skipped.path, "skipped": skipped.reason}
+    for path in files.distinct:
+        yield journal.rows[path]
+    for path, other in files.same.items():
+        row = journal.rows[other]
+        reason = f"{path}: the same as {other}, which was skipped"
+        yield {"document": path, **({"skipped": reason} if "skipped" in row else {"same_as": other})}

@@ -1,0 +1,136 @@
+"""What a knowledge stage at work has done so far, in its partial folder: where it began, and a row for each document.
+An interrupted stage finds both again; a finished one leaves library.json, from which the next begins.
+
+A row: {"document", "title", "date", "tags", "own_tags", "pages", "chunks", "characters", "sha256", "warnings"?} of one that
+was read ("own_tags": what the file itself states), {"document", "skipped", "sha256", "lasting"} of one that was not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..store import RECEIPT
+from ..worker import LOG
+from .reading import ReadDocument, Unread
+
+LIBRARY = "library.json"
+BEGUN = "begun.json"
+_JOURNAL = "journal.jsonl"
+_NOT_COPIED = (RECEIPT, LOG, LIBRARY)
+_FICLONE = 0x40049409  # linux/fs.h: a copy that shares its blocks until one of them changes (XFS, btrfs)
+Row = dict[str, Any]
+
+
+class Journal:
+    """`resumed`: an interrupted stage goes on. `copied`: it began with a copy of an earlier library."""
+
+    def __init__(self, out: Path, *, resumed: bool, copied: bool) -> None:
+        self.resumed, self.copied = resumed, copied
+        self._out = out
+        self.rows = _read_rows(out / _JOURNAL)
+        self._file = (out / _JOURNAL).open("a", encoding="utf-8")
+
+    @classmethod
+    def begin(cls, out: Path, earlier: Path | None) -> Journal:
+        """Goes on with what is in `out`, or begins with a copy of `earlier`, or with nothing."""
+        begun = out / BEGUN
+        resumed = begun.exists()
+        if not resumed:
+            _clear(out)
+            if earlier is not None:
+                _copy(earlier, out)
+            _write(begun, {"copied": earlier is not None})  # last: without it, whatever is there is half a copy
+        data = json.loads(begun.read_text(encoding="utf-8"))
+        return cls(out, resumed=resumed, copied=data["copied"])
+
+    def note(self, outcome: ReadDocument | Unread, sha256: str) -> None:
+        """Written at once, before the document is in the index: a row without its document is not believed."""
+        row = _row_of(outcome, sha256)
+        self.rows[row["document"]] = row
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def finish(self, library: Mapping[str, Any]) -> None:
+        """library.json, and nothing else of what was here for a resumption."""
+        self._file.close()
+        _write(self._out / LIBRARY, library)
+        for name in (_JOURNAL, BEGUN):
+            (self._out / name).unlink()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_library_file(folder: Path) -> dict[str, Any]:
+    """library.json of a finished knowledge stage."""
+    data: dict[str, Any] = json.loads((folder / LIBRARY).read_text(encoding="utf-8"))
+    return data
+
+
+def _row_of(outcome: ReadDocument | Unread, sha256: str) -> Row:
+    if isinstance(outcome, Unread):
+        return {"document": outcome.path, "skipped": outcome.reason, "sha256": sha256, "lasting": outcome.lasting}
+    record = outcome.record
+    row: Row = {
+        "document": record.path, "title": record.title, "date": record.date, "tags": list(record.tags),
+        "own_tags": list(outcome.own_tags), "pages": record.pages,
+        "chunks": len(outcome.chunks), "characters": outcome.characters, "sha256": record.sha256,
+    }  # fmt: skip
+    return row | ({"warnings": list(outcome.warnings)} if outcome.warnings else {})
+
+
+def _read_rows(path: Path) -> dict[str, Row]:
+    """The last row of each document; half a line at the end is what a killed build was writing."""
+    rows: dict[str, Row] = {}
+    if not path.exists():
+        return rows
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        path.write_bytes(whole)
+    for line in whole.decode("utf-8").split("\n")[:-1]:
+        row = json.loads(line)
+        rows[row["document"]] = row
+    return rows
+
+
+def _clear(out: Path) -> None:
+    for path in out.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOG:
+            path.unlink()
+
+
+def _copy(earlier: Path, out: Path) -> None:
+    """A finished stage's index and rows, as files of their own: they are edited in place."""
+    for path in sorted(earlier.iterdir()):
+        if path.is_file() and path.name not in _NOT_COPIED:
+            copy_file(path, out / path.name)
+    rows = [row for row in read_library_file(earlier)["documents"] if "sha256" in row]
+    _write_lines(out / _JOURNAL, rows)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Shares the blocks where the file system can, copies them elsewhere."""
+    with source.open("rb") as old, target.open("wb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError:
+            shutil.copyfileobj(old, new, 1 << 24)
+
+
+def _write(path: Path, value: object) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    new.replace(path)
+
+
+def _write_lines(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,107 @@
+"""One document: file -> chunks with all the index wants to know. Runs in a worker process. Knows nothing of processes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from fieldpack.passages import Chunk, DocumentRecord
+
+from ..documents.find import matcher
+from ..errors import DocumentError
+from ..recipe import Knowledge
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A file to read; `relative` is its name in the library, `size` in bytes."""
+
+    path: Path
+    relative: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How documents are read and cut; `tokenizer` is the embedder's tokenizer.json, `tags` glob -> tags."""
+
+    tokenizer: Path
+    max_tokens: int
+    overlap: int
+    ocr: bool
+    max_file_mb: int
+    tags: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
+        return cls(
+            embedder / "tokenizer.json", knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
+            knowledge.max_file_mb, knowledge.tags,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDocument:
+    """`own_tags`: those that the file itself states; the record has the recipe's too. `characters`: of its text;
+    `warnings`: what of it was not read."""
+
+    record: DocumentRecord
+    own_tags: tuple[str, ...]
+    chunks: tuple[Chunk, ...]
+    characters: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A document that could not be read, and why, on one line that names it. `lasting`: its bytes are at fault, so it is
+    not tried again before they change; otherwise the disk, the memory or a crash is, and the next build tries again."""
+
+    path: str
+    reason: str
+    lasting: bool
+
+
+Outcome = ReadDocument | Unread
+
+
+def read_and_chunk(order: Order, reading: Reading, count_tokens: Callable[[str], int]) -> Outcome:
+    """Reads, cuts and counts."""
+    from ..documents import read_document
+    from ..documents.chunking import chunk_document
+
+    try:
+        document = read_document(order.path, order.relative, ocr=reading.ocr, max_file_mb=reading.max_file_mb)
+    except DocumentError as error:
+        return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
+    chunks = chunk_document(
+        document, count_tokens=count_tokens, max_tokens=reading.max_tokens, overlap=reading.overlap
+    )
+    tags = tags_of(order.relative, document.tags, reading.tags)
+    record = DocumentRecord(order.relative, document.title, document.sha256, len(document.pages), document.date, tags)
+    characters = sum(len(page.text) for page in document.pages)
+    return ReadDocument(record, document.tags, tuple(chunks), characters, document.warnings)
+
+
+def tags_of(relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The document's own, then those of every glob of the recipe that matches its path; each once."""
+    given = (tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names)
+    return tuple(dict.fromkeys((*own, *given)))
+
+
+def token_counter(tokenizer: Path) -> Callable[[str], int]:
+    """The same count as the embedder's, without opening its model."""
+    from tokenizers import Tokenizer
+
+    counter = Tokenizer.from_file(str(tokenizer))
+    counter.no_padding()
+    counter.no_truncation()
+    return lambda text: len(counter.encode(text, add_special_tokens=False).ids)
+
+
+@lru_cache(maxsize=256)
+def _pattern(glob: str) -> re.Pattern[str]:
+    return matcher((glob,))

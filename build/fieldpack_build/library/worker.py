@@ -1,0 +1,42 @@
+"""A process that reads documents, one order after the other, until the pipe ends. What it cannot survive it reports
+before it dies; what kills it without a word the pool sees."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from .reading import Order, Reading, Unread, read_and_chunk, token_counter
+
+
+def serve(connection: Connection, reading: Reading) -> None:
+    """Sends (None, True) when it is ready, then (outcome, whether it goes on) for each order."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    with suppress(OSError):
+        # Where memory runs out, this process goes and not the one that has embedded for hours.
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    count_tokens = token_counter(reading.tokenizer)
+    connection.send((None, True))
+    while True:
+        try:
+            order: Order = connection.recv()
+        except EOFError:
+            return
+        try:
+            outcome = read_and_chunk(order, reading, count_tokens)
+        except Exception as error:
+            unread = Unread(order.relative, f"{order.relative}: {_words(error)}", lasting=False)
+            connection.send((unread, False))
+            raise  # its traceback is for the log, and a process in an unknown state is not used again
+        connection.send((outcome, True))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is; split it"
+    said = " ".join(str(error).split())[:200]
+    return f"its reader failed: {type(error).__name__}: {said}; the traceback is in the stage's log"

@@ -1,0 +1,250 @@
+"""The knowledge stage: what it reads again and what not, that a changed library answers as a new one does, and that it
+goes on where it was killed. The real stage, its real processes, an embedder that counts letters."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fieldpack_build.errors import DocumentError
+from shelf import Shelf, rows
+
+pytest_plugins = ["shelf"]
+
+WORDS = "anchor barge cable dory ebb ferry gale hull inlet jetty keel lamp mast north oar pier quay reef sail tide".split()
+
+
+def prose(rng: random.Random, paragraphs: int = 3) -> str:
+    body = "\n\n".join(" ".join(rng.choice(WORDS) for _ in range(24)) + "." for _ in range(paragraphs))
+    return f"# {' '.join(rng.sample(WORDS, 2)).title()}\n\n{body}\n"
+
+
+def stock(shelf: Shelf, count: int, seed: int = 0, paragraphs: int = 3) -> None:
+    rng = random.Random(seed)
+    for i in range(count):
+        shelf.write(f"{WORDS[i % 5]}/{i:04}.md", prose(rng, paragraphs))
+
+
+# --- a changed library -----------------------------------------------------------------------------------------------
+
+
+def test_whatever_changes_a_search_gives_what_a_fresh_build_gives(shelf: Shelf, tmp_path: Path) -> None:
+    rng = random.Random(7)
+    stock(shelf, 30)
+    before = tmp_path / "0"
+    shelf.make(before)
+    for step in range(1, 4):
+        _edit(shelf, rng, [path for path in sorted(shelf.documents.rglob("*.md"))])
+        fresh, updated = tmp_path / f"fresh-{step}", tmp_path / f"{step}"
+        shelf.make(fresh)
+        result = shelf.make(updated, earlier=before)
+        assert result["read_now"] < 16 and result["embedded"] < result["chunks"] / 2
+        questions = [" ".join(rng.sample(WORDS, 3)) for _ in range(12)]
+        assert shelf.found(updated, questions) == shelf.found(fresh, questions)
+        assert rows(updated) == rows(fresh)
+        before = updated
+
+
+def _edit(shelf: Shelf, rng: random.Random, paths: list[Path]) -> None:
+    """Two documents more, two gone, two changed, one under another name, one twice."""
+    chosen = rng.sample(paths, 6)
+    for number in range(2):
+        shelf.write(f"new/{rng.random()}-{number}.md", prose(rng))
+        chosen[number].unlink()
+        chosen[2 + number].write_text(chosen[2 + number].read_text() + f"\n\n{' '.join(rng.sample(WORDS, 12))}.\n")
+    chosen[4].rename(chosen[4].with_name(f"renamed-{rng.random()}.md"))
+    shelf.write(f"copy/{rng.random()}.md", chosen[5].read_bytes())
+
+
+def test_only_what_changed_is_read_and_only_what_is_new_is_embedded(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 12)
+    first = shelf.make(tmp_path / "1")
+    assert (first["read_now"], first["embedded"], first["resumed"]) == (12, first["chunks"], False)
+    path = shelf.documents / "anchor" / "0000.md"
+    path.write_text(path.read_text() + "\n\nZephyr " + "quartz " * 20)
+    (shelf.documents / "barge" / "0001.md").rename(shelf.documents / "barge" / "zzzz.md")
+    (shelf.documents / "cable" / "0002.md").unlink()
+    second = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
+    assert second["read_now"] == 2 and 0 < second["embedded"] <= 2  # the renamed one's chunks are as they were
+    said = [event["text"] for event in shelf.events if event["event"] == "say"]
+    assert said == ["begins with the library of before: 9 documents as they were, 2 to read, 2 gone"]
+    assert set(rows(tmp_path / "1")) - set(rows(tmp_path / "2")) == {"barge/0001.md", "cable/0002.md"}
+    assert not list((tmp_path / "2").glob("*.jsonl")) and not (tmp_path / "2" / "begun.json").exists()
+
+
+def test_the_library_of_before_is_left_as_it_is(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 5)
+    shelf.make(tmp_path / "1")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()}
+    stock(shelf, 4, seed=1)
+    shelf.make(tmp_path / "2", earlier=tmp_path / "1")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "1").iterdir()} == before
+
+
+def test_other_tags_embed_nothing(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 8)
+    shelf.write("barge/own.md", "---\ntags: [own]\n---\n# Own\n\nText.\n")
+    shelf.make(tmp_path / "1")
+    result = shelf.make(tmp_path / "2", "knowledge.tags={'barge/*': [flat]}", earlier=tmp_path / "1")
+    assert (result["read_now"], result["embedded"]) == (3, 0)
+    assert rows(tmp_path / "2")["barge/own.md"]["tags"] == ["own", "flat"]
+    assert rows(tmp_path / "2")["anchor/0000.md"]["tags"] == []
+
+
+# --- broken and equal documents --------------------------------------------------------------------------------------
+
+
+def break_some(shelf: Shelf) -> None:
+    stock(shelf, 3)
+    shelf.write("broken/empty.pdf", b"")
+    shelf.write("broken/cut.docx", b"PK\x03\x04 cut off")
+    shelf.write("broken/noise.pdf", random.Random(3).randbytes(4_000))
+    shelf.write("broken/old.doc", b"\xd0\xcf\x11\xe0")
+    shelf.write("broken/picture.png", b"\x89PNG")
+
+
+def test_broken_documents_are_skipped_and_the_good_ones_found(shelf: Shelf, tmp_path: Path) -> None:
+    break_some(shelf)
+    shelf.write("zebra.md", "# Zebra\n\nA zzzz quizzed zebra.\n")
+    result = shelf.make(tmp_path / "1")
+    assert (result["documents"], result["skipped"]) == (4, 4)
+    names = [name for name, _ in result["listed"]["skipped"]]
+    assert names == [f"broken/{name}" for name in ("cut.docx", "empty.pdf", "noise.pdf", "old.doc")]
+    assert result["listed"]["other_formats"] == {".png": 1}
+    assert shelf.found(tmp_path / "1", ["zzzz quizzed zebra"], 1)[0][0][0] == "zebra.md"
+
+
+def test_with_on_error_fail_the_first_ends_it(shelf: Shelf, tmp_path: Path) -> None:
+    break_some(shelf)
+    (shelf.documents / "broken" / "old.doc").unlink()
+    with pytest.raises(DocumentError, match=r"^broken/cut\.docx: ") as caught:
+        shelf.make(tmp_path / "1", "knowledge.on_error=fail")
+    assert caught.value.exit_code == 6
+
+
+def test_what_is_broken_is_read_again_when_it_changes(shelf: Shelf, tmp_path: Path) -> None:
+    break_some(shelf)
+    shelf.make(tmp_path / "1")
+    shelf.write("new.md", "# New\n\nText.\n")
+    assert shelf.make(tmp_path / "2", earlier=tmp_path / "1")["read_now"] == 1
+    assert {name for name, row in rows(tmp_path / "2").items() if "skipped" in row} == {
+        name for name, row in rows(tmp_path / "1").items() if "skipped" in row
+    }
+    shelf.write("broken/cut.docx", b"PK\x03\x04 cut off elsewhere")
+    assert shelf.make(tmp_path / "3", earlier=tmp_path / "2")["read_now"] == 1
+    strict = ("knowledge.on_error=fail", "knowledge.include=['**/*.md', '**/*.docx']")
+    with pytest.raises(DocumentError, match=r"^broken/cut\.docx: "):  # and when it must not be
+        shelf.make(tmp_path / "4", *strict, earlier=tmp_path / "3")
+
+
+def test_a_good_document_that_breaks_is_found_no_more(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 4)
+    shelf.make(tmp_path / "1")
+    shelf.write("anchor/0000.md", b"")
+    result = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
+    assert (result["documents"], result["skipped"]) == (3, 1)
+    found = shelf.found(tmp_path / "2", WORDS)
+    assert found and not [p for passages in found for p in passages if p[0] == "anchor/0000.md"]
+
+
+def test_equal_files_are_read_once(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 2)
+    text = (shelf.documents / "anchor" / "0000.md").read_bytes()
+    shelf.write("copies/a.md", text)
+    shelf.write("copies/a.txt", text)  # by another reader, so another document
+    shelf.write("broken/a.docx", b"PK")
+    shelf.write("broken/b.docx", b"PK")
+    result = shelf.make(tmp_path / "1")
+    assert (result["documents"], result["same"], result["skipped"], result["read_now"]) == (3, 1, 2, 4)
+    found = rows(tmp_path / "1")
+    assert found["copies/a.md"] == {"document": "copies/a.md", "same_as": "anchor/0000.md"}
+    assert found["broken/b.docx"]["skipped"] == "broken/b.docx: the same as broken/a.docx, which was skipped"
+
+
+def test_a_folder_without_text_is_an_error(shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="no documents of a known format in it"):
+        shelf.make(tmp_path / "1")
+    shelf.write("a.md", b"")
+    with pytest.raises(DocumentError, match="no text in any of 1 documents"):
+        shelf.make(tmp_path / "2")
+
+
+# --- interrupted -----------------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fieldpack_build.library import meter
+from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.stages import knowledge
+from fieldpack_build.store import Store
+from fieldpack_build.task import Task
+
+meter._EVERY = 0  # every step is reported: letters are counted faster than five times a second
+
+def send(event):
+    if event["event"] == "progress" and event["note"].startswith("chunks embedded") and event["done"] >= 1536:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+recipe, embedder, out, cache, *earlier = sys.argv[1:]
+if __name__ == "__main__":
+    earlier = Path(earlier[0]) if earlier else None
+    knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
+                       earlier=earlier))
+"""
+
+
+def killed(shelf: Shelf, out: Path, *earlier: Path) -> None:
+    """The stage in a process of its own, which kills itself in its second window."""
+    out.mkdir()
+    script = shelf.folder / "killed.py"
+    script.write_text(KILLED)
+    arguments = [shelf.folder / "shelf.yaml", shelf.embedder(), out, shelf.cache, *earlier]
+    done = subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_killed_while_it_embeds_it_goes_on_and_ends_in_the_same_bytes(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 80, paragraphs=18)
+    whole = shelf.make(tmp_path / "whole")
+    assert whole["chunks"] > 1_600
+    killed(shelf, tmp_path / "killed")
+    result = shelf.make(tmp_path / "killed")
+    said = [event["text"] for event in shelf.events if event["event"] == "say"]
+    done = 80 - result["read_now"]
+    assert said == [f"goes on where it stopped: {done} of 80 documents were done"] and 30 < done < 70
+    assert result["resumed"] and result["embedded"] < whole["embedded"] * 0.6
+    for name in sorted(path.name for path in (tmp_path / "whole").iterdir()):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def test_an_update_that_is_killed_goes_on_too(shelf: Shelf, tmp_path: Path) -> None:
+    stock(shelf, 20)
+    shelf.make(tmp_path / "1")
+    stock(shelf, 75, seed=5, paragraphs=18)
+    killed(shelf, tmp_path / "2", tmp_path / "1")
+    assert json.loads((tmp_path / "2" / "begun.json").read_text()) == {"copied": True}
+    result = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
+    assert result["resumed"] and 10 < result["read_now"] < 50
+    shelf.make(tmp_path / "fresh")
+    assert rows(tmp_path / "2") == rows(tmp_path / "fresh")
+    questions = [" ".join(words) for words in zip(WORDS, WORDS[3:], WORDS[7:], strict=False)]
+    assert shelf.found(tmp_path / "2", questions) == shelf.found(tmp_path / "fresh", questions)
+
+
+def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
+    """Killed while it copied the library of before: what is there of it is not believed."""
+    stock(shelf, 6)
+    shelf.make(tmp_path / "1")
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "chunks.sqlite").write_bytes((tmp_path / "1" / "chunks.sqlite").read_bytes()[:5000])
+    stock(shelf, 7)
+    result = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
+    assert (result["read_now"], result["resumed"], result["documents"]) == (1, False, 7)
