@@ -1,0 +1,43 @@
+"""Texts that every engine embeds before it may embed a library, and how near its vectors must be to the device's.
+Knows nothing of engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import CheckFailed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LEAST_COSINE = 0.999
+
+
+def texts() -> list[str]:
+    """The embedder stage's own: short, past the model's limit, figures, a table's row, another script, nearly nothing."""
+    from ..stages.embedder import CANARIES
+
+    return list(CANARIES)
+
+
+def least_cosine(vectors: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """The least cosine of a pair of rows of unit length (equal rows, so two of zeros as well, have 1); NaN where a vector
+    has one, -1 for another shape."""
+    import numpy as np
+
+    if vectors.shape != reference.shape:
+        return -1.0
+    equal = (vectors == reference).all(axis=1)
+    return float(np.where(equal, np.float32(1), (vectors * reference).sum(axis=1)).min())
+
+
+def require_agreement(who: str, vectors: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
+    """The least cosine to the ONNX embedder that the device will run; CheckFailed under 0.999."""
+    cosine = least_cosine(vectors, reference)
+    if not cosine >= LEAST_COSINE:  # written so that NaN fails
+        raise CheckFailed(
+            f"{who} differs from the ONNX embedder on the canary texts: cosine {cosine:.4f}, at least {LEAST_COSINE} wanted; "
+            "the device would not find what it embeds: use knowledge.engine: onnx"
+        )
+    return cosine

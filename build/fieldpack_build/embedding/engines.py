@@ -1,0 +1,126 @@
+"""What embeds a library: onnxruntime on this machine, sentence-transformers on its GPU, or a Ray cluster. One interface,
+chosen by the recipe. Knows nothing of documents or indexes.
+
+Texts are embedded in windows: inside one they are sorted by length and padded together, so equal windows give equal
+vectors, to the byte, whichever machine of the same kind embeds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from fieldpack.embedder import Embedder
+
+from ..errors import CheckFailed, MachineError
+from ..recipe import Knowledge
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WINDOW = 512  # texts: sorting within 512 leaves as little padding as sorting all; one is 5 to 15 s of work for a core
+
+
+class Engine(Protocol):
+    """`block`: how many texts to give `embed` at once, a multiple of WINDOW; fewer leave cores idle."""
+
+    block: int
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """n passages -> [n, dim], unit length, in order; the passage prefix is put before each."""
+
+    def describe(self) -> dict[str, Any]:
+        """What embedded, for the receipt: never part of a key."""
+
+    def close(self) -> None: ...
+
+
+class OnnxEngine:
+    """The runtime's own embedder, all cores of this machine."""
+
+    block = 2 * WINDOW
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    @classmethod
+    def open(cls, folder: Path) -> OnnxEngine:
+        return cls(Embedder.open(folder))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        found = [self._embedder.embed_passages(window) for window in windows(texts)]
+        return np.concatenate(found) if found else np.zeros((0, self._embedder.settings.dim), dtype=np.float32)
+
+    def describe(self) -> dict[str, Any]:
+        from fieldpack.devices import available_cores
+
+        return {"engine": "onnx", "threads": available_cores()}
+
+    def close(self) -> None: ...
+
+
+def windows(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for at in range(0, len(texts), WINDOW):
+        yield texts[at : at + WINDOW]
+
+
+def choose(knowledge: Knowledge) -> Literal["onnx", "cuda", "ray"]:
+    """`auto` is cuda where there is a GPU. Torch, which has the last word, is imported only where a driver answers:
+    it would cost a machine without one two seconds and 200 MB."""
+    if knowledge.engine != "auto":
+        return knowledge.engine
+    from ..estimate import has_gpu
+
+    return "cuda" if has_gpu() and _cuda_is_there() else "onnx"
+
+
+def open_engine(
+    knowledge: Knowledge, embedder_folder: Path, source_folder: Path | None, note: Callable[[str], None]
+) -> Engine:
+    """`embedder_folder`: the finished ONNX embedder. `source_folder`: the sentence-transformers model it was exported
+    from, wanted where `choose` says cuda. Raises MachineError (no GPU, no cluster), CheckFailed (canaries disagree;
+    under `auto` that is a note, and onnx embeds)."""
+    kind = choose(knowledge)
+    if kind == "ray":
+        from .ray_engine import RayEngine
+
+        return RayEngine.open(embedder_folder, knowledge.ray_address, note)
+    if kind == "cuda" and (source_folder or knowledge.engine == "cuda"):
+        try:
+            return _open_cuda(embedder_folder, source_folder, note)
+        except CheckFailed as error:
+            if knowledge.engine == "cuda":
+                raise
+            note(f"{error}; onnx embeds instead")
+    return OnnxEngine.open(embedder_folder)
+
+
+def _open_cuda(embedder_folder: Path, source_folder: Path | None, note: Callable[[str], None]) -> Engine:
+    from .cuda_engine import CudaEngine
+
+    if not _cuda_is_there():
+        raise MachineError("knowledge.engine is cuda and torch sees no CUDA GPU here; say auto or onnx, or use a GPU server")
+    if source_folder is None:
+        raise ValueError("the cuda engine needs the sentence-transformers model, not its export alone")
+    return CudaEngine.open(source_folder, embedder_folder, note)
+
+
+def _cuda_is_there() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def problems(knowledge: Knowledge) -> list[str]:
+    """What `build check` can see without importing anything heavy."""
+    from importlib.util import find_spec
+
+    if knowledge.engine == "ray" and find_spec("ray") is None:
+        return ['knowledge.engine: ray is not installed here; pip install "fieldpack[ray]"']
+    if knowledge.ray_address and knowledge.engine != "ray":
+        return [f"knowledge.ray_address: only knowledge.engine: ray reads it, and that is {knowledge.engine}"]
+    return []

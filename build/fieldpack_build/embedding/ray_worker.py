@@ -1,0 +1,45 @@
+"""What runs on a Ray worker: the runtime's embedder on windows of texts. Imports nothing of the build, so that a worker
+needs no more than the device does: onnxruntime, tokenizers, numpy."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from fieldpack.devices import Device
+from fieldpack.embedder import Embedder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SHAPING = ("onnxruntime", "tokenizers", "numpy")  # packages whose versions shape a vector
+
+
+class EmbeddingWorker:
+    """An embedder from files' bytes: the hosts of a cluster share no disk. `threads`: cores it may use."""
+
+    def __init__(self, threads: int, names: Sequence[str], *contents: NDArray[np.uint8]) -> None:
+        with TemporaryDirectory(prefix="fieldpack-embedder-") as name:
+            folder = Path(name)
+            for path, content in zip(names, contents, strict=True):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                content.tofile(folder / path)
+            self._embedder = Embedder.open(folder, device=Device(threads=threads))
+
+    def introduce(self, texts: Sequence[str]) -> tuple[dict[str, Any], NDArray[np.float32]]:
+        """Who this is, with the vectors of canary texts."""
+        who = {"host": platform.node(), "pid": os.getpid(), "versions": versions()}
+        return who, self.embed(texts)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._embedder.embed_passages(texts)
+
+
+def versions() -> dict[str, str]:
+    return {name: version(name) for name in SHAPING}
