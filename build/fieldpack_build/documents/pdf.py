@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
 from fieldpack_build.documents.pdf_layout import Sheet, lay_out
+from fieldpack_build.documents.pdf_reading import in_reading_order
 from fieldpack_build.documents.pdf_tables import find_tables
 from fieldpack_build.documents.pdf_text import Line, read_page
 from fieldpack_build.documents.titles import says_something
@@ -101,7 +102,7 @@ def _sheet(document: pypdfium2.PdfDocument, index: int, found: _Found, *, ocr: b
     page = document[index]
     textpage = page.get_textpage()
     try:
-        text = read_page(textpage)
+        text = in_reading_order(read_page(textpage))
         if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
             if ocr:
                 return Sheet(index + 1, _seen_lines(page), [])

@@ -5,6 +5,7 @@ Knows nothing of pages and lines.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from fieldpack_build.documents.pdf_rows import Cell, Row
 
 _SLACK = 4.0  # points that a head may stand out of its column
+_UNIT = re.compile(r"\b(?:millions|thousands|billions|unaudited|except)\b", re.IGNORECASE)  # of the whole table
+_LINE_END = 3  # characters between two lines
 _NEAR = 20.0  # points from a column to a head that stands beside it
 
 
@@ -27,8 +30,10 @@ class Columns:
         return range(self.labels, len(self.edges))
 
     def is_over(self, cell: Cell) -> bool:
-        """Whether the cell stands over a column of figures."""
-        return any(cell.right > a - _SLACK and cell.left < b + _SLACK for a, b in self.edges[self.labels :])
+        """Whether the cell stands over the columns of figures, and not over the labels."""
+        first = self.edges[self.labels][0]
+        label_end = max((right for _, right in self.edges[: self.labels]), default=first)
+        return cell.right > first - _SLACK or cell.left >= min(label_end, first - 2 * _NEAR)
 
     def is_head(self, cell: Cell) -> bool:
         """A single cell over the figures, in the middle of some or all of them and not of the whole table."""
@@ -46,10 +51,13 @@ class Columns:
     def head(self, rows: Sequence[Row]) -> list[str]:
         """One line: for each column what stands over it, from top to bottom; what stands over all goes to the left."""
         texts: list[list[str]] = [[] for _ in self.edges]
-        for row in rows:
-            for cell, places in self._spread(row.cells):
+        below: list[tuple[Cell, Sequence[int]]] = []
+        for row in reversed(rows):
+            placed = [(cell, _of_same_head(cell, below) or places) for cell, places in self._spread(row.cells)]
+            for cell, places in placed:
                 for place in places:
-                    texts[place].append(cell.text)
+                    texts[place].insert(0, cell.text)
+            below += placed
         return [" ".join(text) for text in texts]
 
     def _place(self, cell: Cell) -> int:
@@ -62,14 +70,16 @@ class Columns:
         inside = shared[best] > 0 and cell.left > self.edges[best][0] - _NEAR
         return best if inside or not starts else starts[0]
 
-    def _spread(self, cells: Sequence[Cell]) -> Iterable[tuple[Cell, Iterable[int]]]:
+    def _spread(self, cells: Sequence[Cell]) -> Iterable[tuple[Cell, Sequence[int]]]:
         figures = self.figures
-        over = [cell for cell in cells if self.is_over(cell)]
+        over = [cell for cell in cells if self.is_over(cell) and not _UNIT.search(cell.text)]
         groups = len(figures) // len(over) if over else 0
         for cell in cells:
             if cell not in over:
                 yield cell, (0,)
-            elif len(over) == 1 and len(figures) > 1 and (len(self._over(cell)) != 1 or self._is_central(cell)):
+            elif len(over) == len(figures):
+                yield cell, (figures[over.index(cell)],)
+            elif len(over) == 1 and len(figures) > 1 and (len(self._over(cell)) > 1 or self._is_central(cell)):
                 # Over all columns: said once, at the left, and not again for each.
                 yield cell, (0,) if self.labels else figures
             elif len(over) > 1 and groups > 1 and len(figures) == groups * len(over):
@@ -88,6 +98,11 @@ class Columns:
 
     def _nearest(self, cell: Cell) -> int:
         return min(self.figures, key=lambda i: abs(sum(self.edges[i]) / 2 - cell.centre))
+
+
+def _of_same_head(cell: Cell, below: Iterable[tuple[Cell, Sequence[int]]]) -> Sequence[int] | None:
+    """Where the rest of a head of several lines stands: it was written right after, and stands under it."""
+    return next((to for other, to in below if 0 < other.start - cell.end <= _LINE_END and cell.overlaps(other)), None)
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:

@@ -22,16 +22,22 @@ _ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−-]+")
 _OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
 _AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
-_SIGN_GAP = 80  # points between "$" and its figure: both stand at the edges of a column
-_CLOSE_GAP = 8  # points between a figure and its ")", "%" or "(a)"
+_SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of a column
+_CLOSE_GAP = 8  # points between a figure and its "(a)"
+_PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
+_NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
 _WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other
 
 
 @dataclass(slots=True)
 class Cell:
+    """`start` and `end` are characters of the page."""
+
     text: str
     left: float
     right: float
+    start: int
+    end: int
     is_figure: bool = False
 
     def overlaps(self, other: Cell) -> bool:
@@ -75,7 +81,9 @@ class Row:
     def joined(self, below: Row) -> Row:
         """This row with the label of the one below, which has figures only if this one has none."""
         first, other = self.cells[0], below.cells[0]
-        label = Cell(f"{first.text} {other.text}", min(first.left, other.left), max(first.right, other.right))
+        label = Cell(
+            f"{first.text} {other.text}", min(first.left, other.left), max(first.right, other.right), first.start, other.end
+        )
         return Row([label, *(self.cells[1:] or below.cells[1:])], below.bottom, self.top, self.lines + below.lines)
 
 
@@ -87,7 +95,7 @@ def read_rows(page: PageText) -> list[Row]:
             row = _row_of(rows, segment)
             if row is None:
                 row = _Parts(segment.bottom, segment.top, [], [])
-                rows.append(row)
+                rows.insert(_place_of(rows, segment), row)
             row.segments.append(segment)
             row.lines.append(number)
     made = (Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows)
@@ -112,14 +120,26 @@ def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
     return None
 
 
+def _place_of(rows: Sequence[_Parts], segment: Segment) -> int:
+    """After the last row above it: a cell of one line may come after a neighbour of two. A new column stays the last."""
+    i = len(rows)
+    while i > 0 and rows[i - 1].bottom + rows[i - 1].top < segment.bottom + segment.top:
+        i -= 1
+    is_near = i < len(rows) and segment.bottom - rows[-1].top < _NEAR * (segment.top - segment.bottom)
+    return i if is_near else len(rows)
+
+
 def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
     segments.sort(key=lambda segment: segment.left)
     cells: list[Cell] = []
     for piece in (piece for segment in segments for piece in _pieces(page, segment)):
         if cells and _belongs(cells[-1], piece):
             before = cells[-1]
-            space = " " if piece.text[0] == "(" else ""
-            cells[-1] = Cell(_tidy(before.text + space + piece.text), before.left, piece.right)
+            is_sign = _OPENING.fullmatch(before.text) is not None
+            space = " " if piece.text[0] == "(" and not is_sign else ""
+            # The column is where its figures are; its "$" may stand under the figures of the one before.
+            left = piece.left if is_sign else before.left
+            cells[-1] = Cell(_tidy(before.text + space + piece.text), left, piece.right, before.start, piece.end)
         else:
             cells.append(piece)
     for cell in cells:
@@ -132,8 +152,8 @@ def _belongs(before: Cell, cell: Cell) -> bool:
     gap = cell.left - before.right
     if _OPENING.fullmatch(before.text):
         return gap < _SIGN_GAP and (cell.text[0].isdigit() or cell.text[0] in "(—–-.−")
-    closing = gap < _CLOSE_GAP and _CLOSING.fullmatch(cell.text) is not None
-    return closing and before.text[-1] in "0123456789)%—"
+    most = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
+    return gap < most and _CLOSING.fullmatch(cell.text) is not None and before.text[-1] in "0123456789)%—"
 
 
 def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
@@ -143,7 +163,8 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
     if dots:
         width = (segment.right - segment.left) / max(len(text), 1)
         if dots.start():
-            yield Cell(text[: dots.start()].strip(), segment.left, segment.left + width * dots.start())
+            right = segment.left + width * dots.start()
+            yield Cell(text[: dots.start()].strip(), segment.left, right, segment.start, segment.start + dots.start())
         if dots.end() < len(text):
             yield from _figures(page, text[dots.end() :], segment.start + dots.end(), segment.right)
     elif text.strip("."):
@@ -153,11 +174,11 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
 def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
     words = list(re.finditer(r"\S+", text))
     if len(words) == 1 or not _ONLY_FIGURES.fullmatch(text):
-        yield Cell(_tidy(text), float(page.boxes[start, 0]), right)
+        yield Cell(_tidy(text), float(page.boxes[start, 0]), right, start, start + len(text))
         return
     for word in words:
         a, b = start + word.start(), start + word.end() - 1
-        yield Cell(word[0], float(page.boxes[a, 0]), float(page.boxes[b, 1]))
+        yield Cell(word[0], float(page.boxes[a, 0]), float(page.boxes[b, 1]), a, b + 1)
 
 
 def _tidy(text: str) -> str:

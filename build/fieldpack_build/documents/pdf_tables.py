@@ -20,7 +20,7 @@ _UNIT = re.compile(
     r"\(?.{0,40}\b(?:millions?|thousands?|billions?|unaudited|percent|except)\b.*|"
     r"(?:for\s|at\s|as of\s|in\s)?(?:the\s)?(?:fiscal |three |six |nine |twelve |four )?"
     r"(?:years?|months?|quarters?|weeks?|december|january|february|march|april|may|june|july|august|september|october|"
-    r"november)\b.{0,60}",
+    r"november)\b.{0,80}",
     re.IGNORECASE,
 )
 _STATEMENT = re.compile(
@@ -35,6 +35,7 @@ _TITLE_WORDS = 100  # characters
 _BETWEEN = 4  # rows without a figure between two with: "Current assets:", a label in three lines
 _ROW_GAP = 4.0  # times the height of a row; a wider gap ends the table
 _HEAD_GAP = 2.5
+_LONE_FIGURES = 3  # in a table of one row
 _INDENT = 3.0  # points
 
 
@@ -101,12 +102,14 @@ def _follows(above: Row, row: Row) -> bool:
 
 
 def _may_stand_between(rows: Sequence[Row], run: _Run, row: Row) -> bool:
-    """A label that stops before the figures, or a head over them."""
+    """A label that stops before the figures, or one with a word where its figure would be."""
     first_figure = min(cell.left for i in run.data for cell in rows[i].figures)
     if len(row.cells) == 1:
         cell = row.cells[0]
-        return cell.right <= first_figure or (len(cell.text) <= _HEAD_CELL and not cell.text.endswith("."))
-    return all(len(cell.text) <= _HEAD_CELL for cell in row.cells) and row.cells[-1].right > first_figure
+        short = len(cell.text) <= _HEAD_CELL and not cell.text.endswith(".")
+        return (cell.right <= first_figure or short) and not _STATEMENT.search(cell.text)
+    over = sum(cell.right > first_figure for cell in row.cells)
+    return over == 1 and all(len(cell.text) <= _HEAD_CELL for cell in row.cells)  # of two or more: another table's head
 
 
 def _closed(rows: Sequence[Row], run: _Run, pending: list[int]) -> _Run:
@@ -117,8 +120,12 @@ def _closed(rows: Sequence[Row], run: _Run, pending: list[int]) -> _Run:
 
 
 def _is_table(rows: Sequence[Row], run: _Run) -> bool:
-    """Two rows of two figures below each other, or three rows of a label and one figure."""
+    """Two rows of two figures below each other, three rows of a label and one figure, or one row below many heads."""
     data = [rows[i] for i in run.data]
+    if len(data) == 1:
+        above = rows[run.first - 1] if run.first else None
+        many = len(data[0].figures) >= _LONE_FIGURES
+        return many and above is not None and _follows(above, data[0]) and len(above.cells) >= len(data[0].figures)
     wide = [row for row in data if len(row.figures) > 1]
     if len(wide) >= 2:
         return any(_share_columns(a, b) for a, b in pairwise(wide))
@@ -159,6 +166,8 @@ def _head(rows: Sequence[Row], run: _Run, columns: Columns, floor: int) -> list[
 
 
 def _is_head(row: Row, columns: Columns) -> bool:
+    if any(_STATEMENT.search(cell.text) for cell in row.cells):
+        return False
     if any(len(cell.text) > _HEAD_CELL and not _UNIT.fullmatch(cell.text) for cell in row.cells):
         return False
     if len(row.cells) > 1:
@@ -181,7 +190,7 @@ def _title(lines: Sequence[Line], rows: Sequence[Row], first: int, floor: int) -
     for i in range(first - 1, max(first - 1 - _TITLE_ROWS, floor - 1), -1):
         row, below = rows[i], rows[i + 1]
         gap = row.bottom - below.top
-        if gap > _ROW_GAP * row.height or gap < -row.height or len(row.cells) != 1 or not _may_be_title(row.cells[0].text):
+        if gap > _ROW_GAP * row.height or gap < -row.height or len(row.cells) > 2 or not _may_be_title(row.cells[0].text):
             break
         candidates.append(row.lines[0])
     named = [i for i in candidates if _STATEMENT.search(lines[i].text)]
@@ -212,5 +221,7 @@ def _goes_on(above: Row, row: Row) -> bool:
     words, more = above.label.rstrip(), row.label
     if above.bottom - row.top > 0.8 * row.height or words.endswith(":"):
         return False
-    small = more[0].islower() or words.endswith((",", "—", "–", "-", " and", " of", " to", " the", " for", " in", " from"))
+    small = more[0].islower() or words.endswith(
+        (",", "—", "–", "-", " and", " of", " to", " the", " for", " in", " at", " or", " by", " on", " with", " from")
+    )
     return small and (above.figures == [] or more[0].islower()) and row.cells[0].left >= above.cells[0].left - _INDENT
