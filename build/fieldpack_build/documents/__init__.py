@@ -105,13 +105,16 @@ def _bytes_of(path: Path, relative: str, limit: int) -> bytes:
     try:
         # O_NONBLOCK: opening a pipe that has no writer would wait for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise DocumentError(f"{relative}: is no file but a folder, pipe, socket or device")
-            data = file.read(limit + 1)  # and not what it has grown to since the survey
+            if status.st_size > limit:  # it has grown since the survey
+                raise DocumentError(f"{relative}: has more than the {limit >> 20} MB of knowledge.max_file_mb")
+            data = file.read(status.st_size + 1)
     except OSError as error:
         raise DocumentError(f"{relative}: cannot be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise DocumentError(f"{relative}: has more than the {limit >> 20} MB of knowledge.max_file_mb")
+    if len(data) > status.st_size:
+        raise DocumentError(f"{relative}: grows while it is read; build again when it is finished")
     if not data:
         raise DocumentError(f"{relative}: is empty")
     return data

@@ -47,5 +47,5 @@ def _valid(year: int, month: int, day: int) -> str | None:
         return None
     try:
         return date(year, month, day).isoformat()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

@@ -115,8 +115,8 @@ class _Reader:
         style_id = _value(paragraph, "pPr/pStyle")
         name, level = self._styles.get(style_id or "", ("", None))
         own = _value(paragraph, "pPr/outlineLvl")
-        if own is not None and own.isdigit():
-            level = int(own) + 1 if int(own) < 9 else None
+        if (number := _digit(own)) is not None:
+            level = number + 1 if number < 9 else None
         return name, level
 
 
@@ -131,8 +131,8 @@ def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
             return 0
         if found := _HEADING_STYLE.fullmatch(name):
             return int(found[1])
-        if outline is not None and outline.isdigit():
-            return int(outline) + 1 if int(outline) < 9 else None  # level 9 is body text
+        if (number := _digit(outline)) is not None:
+            return number + 1 if number < 9 else None  # level 9 is body text
         base = elements.get(_value(style, "basedOn"))
         return level(base, depth - 1) if base is not None and depth else None
 
@@ -168,13 +168,18 @@ class _Numbering:
             return ""
         level = _value(paragraph, "pPr/numPr/ilvl") or "0"
         kind = self._formats.get((number, level), "bullet")
-        indent = "  " * (int(level) if level.isdigit() else 0)
+        indent = "  " * (_digit(level) or 0)
         for deeper in [key for key in self._counts if key[0] == number and key[1] > level]:
             del self._counts[deeper]
         if kind in ("bullet", "none"):
             return indent + "-"
         self._counts[number, level] += 1
         return f"{indent}{self._counts[number, level]}."
+
+
+def _digit(value: str | None) -> int | None:
+    """Levels have one digit; a file may state anything."""
+    return int(value) if value is not None and re.fullmatch("[0-9]", value) else None
 
 
 def _value(element: Any, path: str) -> str | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import email
-import email.policy
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
-from email.message import EmailMessage
+from email.header import decode_header, make_header
+from email.message import Message
 
 from fieldpack_build.documents import html
 from fieldpack_build.documents.dates import iso_date
@@ -18,14 +18,13 @@ from fieldpack_build.errors import DocumentError
 _SHOWN = ("From", "To", "Cc", "Date")
 _DEEPEST = 3  # e-mails in e-mails
 _NAME_LIMIT = 120
-# What the standard library's parser of headers ends in on some that no program should write (found with damaged
-# files): the header is then taken as it stands.
-_HEADER_ERRORS = (HeaderParseError, IndexError, ValueError, TypeError, AttributeError, LookupError)
+# What decoding "=?x?b?...?=" ends in: no base64, an unknown character set, bytes that are not of it.
+_WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
-    message = email.message_from_bytes(data, policy=email.policy.default)
-    assert isinstance(message, EmailMessage)
+    # The old policy: the new one parses each header when it is touched, and ends in errors of many kinds on bad ones.
+    message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
         raise DocumentError(f"{name}: is no e-mail: it has no From, Subject or Date")
     found = _Mail(name, ocr)
@@ -45,7 +44,7 @@ class _Mail:
     pages: list[Page] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def read(self, message: EmailMessage, depth: int, above: tuple[str, ...] = ()) -> None:
+    def read(self, message: Message, depth: int, above: tuple[str, ...] = ()) -> None:
         attachments = list(_attachments(message))
         builder = PageBuilder(HeadingPath())
         builder.heading(1, _header(message, "Subject"))
@@ -64,10 +63,10 @@ class _Mail:
         for name, part in attachments:
             self._attachment(name, part, depth, above)
 
-    def _attachment(self, name: str, part: EmailMessage, depth: int, above: tuple[str, ...]) -> None:
+    def _attachment(self, name: str, part: Message, depth: int, above: tuple[str, ...]) -> None:
         path = (*above, f"Attachment: {name}")
         inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
-        if isinstance(inner, EmailMessage):
+        if isinstance(inner, Message):
             if depth < _DEEPEST:
                 self.read(inner, depth + 1, path)
             return
@@ -101,15 +100,20 @@ class _Mail:
         self.pages.append(Page(before.number, text, (*before.blocks, *moved)))
 
 
-def _header(message: EmailMessage, key: str) -> str:
+def _header(message: Message, key: str) -> str:
+    raw = next((str(value) for name, value in message.raw_items() if name.lower() == key.lower()), "")
+    return _words(raw)
+
+
+def _words(raw: str) -> str:
+    text = decode(raw.encode("utf-8", "surrogateescape"))
     try:
-        value = str(message.get(key, ""))
-    except _HEADER_ERRORS:
-        value = next((str(raw) for name, raw in message.raw_items() if name.lower() == key.lower()), "")
-    return squeeze(value)
+        return squeeze(str(make_header(decode_header(text))))
+    except _WORD_ERRORS:
+        return squeeze(text)
 
 
-def _bodies(message: EmailMessage) -> tuple[str, bytes | None]:
+def _bodies(message: Message) -> tuple[str, bytes | None]:
     """The plain text of all parts that are no attachment, and the first part in HTML."""
     plain: list[str] = []
     rich: bytes | None = None
@@ -126,15 +130,15 @@ def _bodies(message: EmailMessage) -> tuple[str, bytes | None]:
     return "\n\n".join(plain), rich
 
 
-def _decoded(part: EmailMessage, data: bytes) -> str:
+def _decoded(part: Message, data: bytes) -> str:
     try:
         charset = part.get_content_charset()
         return data.decode(charset) if charset else decode(data)
-    except _HEADER_ERRORS:  # an unknown character set, or bytes that are not of the one stated
+    except (LookupError, ValueError):  # an unknown character set, or bytes that are not of the one stated
         return decode(data)
 
 
-def _attachments(message: EmailMessage) -> Iterator[tuple[str, EmailMessage]]:
+def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
     number = 0
     for part in _leaves(message):
         if _is_attachment(part):
@@ -142,37 +146,34 @@ def _attachments(message: EmailMessage) -> Iterator[tuple[str, EmailMessage]]:
             yield _file_name(part, number), part
 
 
-def _leaves(message: EmailMessage) -> Iterator[EmailMessage]:
+def _leaves(message: Message) -> Iterator[Message]:
     """The parts that are not made of parts; an e-mail in it is one."""
     waiting = [message]
     while waiting:
         part = waiting.pop(0)
         inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
         if isinstance(inner, list):
-            waiting = [entry for entry in inner if isinstance(entry, EmailMessage)] + waiting
+            waiting = [entry for entry in inner if isinstance(entry, Message)] + waiting
         else:
             yield part
 
 
-def _is_attachment(part: EmailMessage) -> bool:
+def _is_attachment(part: Message) -> bool:
     if part.get_content_type() == "message/rfc822":
         return True
     return _raw_name(part) != "" or (part.get_content_maintype() != "text" and part.get_content_type() != "multipart/mixed")
 
 
-def _raw_name(part: EmailMessage) -> str:
-    try:
-        return squeeze(part.get_filename() or "")
-    except _HEADER_ERRORS:
-        return ""
+def _raw_name(part: Message) -> str:
+    return _words(part.get_filename() or "")
 
 
-def _file_name(part: EmailMessage, number: int) -> str:
+def _file_name(part: Message, number: int) -> str:
     name = label(_raw_name(part)).replace("/", "_")[-_NAME_LIMIT:]
     if name:
         return name
     inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
-    if isinstance(inner, EmailMessage):
+    if isinstance(inner, Message):
         return label(_header(inner, "Subject")) or f"e-mail {number}"
     return f"{number}.{part.get_content_type().partition('/')[2] or 'part'}"
 

@@ -42,7 +42,7 @@ def _add(builder: PageBuilder, record: Any) -> None:
         builder.text("\n".join(_lines("", record)))
         return
     keys = {key.lower(): key for key in record}
-    title, text = (record.get(keys.get(key, "")) for key in (_TITLE, _TEXT))
+    title, text = (record[keys[key]] if key in keys else None for key in (_TITLE, _TEXT))
     named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if isinstance(value, str)}
     builder.close(1)
     if isinstance(title, str) and title.strip():

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 Value = str | bool | int | float | datetime | date | time | timedelta | None
 
+_LONGEST = 255  # characters of a format, which is Excel's own limit; a million zeros would be shown
 _ERRORS = ("#N/A", "#DIV/0!", "#REF!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!")
 _TOKEN = re.compile(
     r"""
@@ -98,6 +99,8 @@ def _number(value: int | float, number_format: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _parse(number_format: str) -> tuple[_Section, ...]:
+    if len(number_format) > _LONGEST:
+        number_format = "General"
     found = [match[1] for match in _SECTIONS.finditer(number_format) if match[0]] or ["General"]
     return tuple(_section(text) for text in found)
 

@@ -20,6 +20,7 @@ _DIAGRAM = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
 _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _NOTES = "Speaker notes"
 _DEEPEST_GROUP = 20
+_DEEPEST_ITEM = 8
 
 
 def read(data: bytes, name: str) -> Content:
@@ -97,8 +98,13 @@ def _add_shape(builder: PageBuilder, slide: Any, shape: Any) -> None:
 
 def _lines(frame: Any) -> str:
     """Paragraphs as lines; those below the first level are items of a list."""
-    lines = [(paragraph.level, paragraph.text.replace("\v", "\n").strip()) for paragraph in frame.paragraphs]
-    return "\n".join(f"{'  ' * (level - 1)}- {text}" if level else text for level, text in lines if text)
+    lines = []
+    for paragraph in frame.paragraphs:
+        text = paragraph.text.replace("\v", "\n").strip()
+        level = min(paragraph.level, _DEEPEST_ITEM)
+        if text:
+            lines.append(f"{'  ' * (level - 1)}- {text}" if level else text)
+    return "\n".join(lines)
 
 
 def _rows(table: Any) -> Iterator[list[str]]:

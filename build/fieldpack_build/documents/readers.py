@@ -29,7 +29,6 @@ _READERS: dict[str, Reader] = {
     ".markdown": markdown.read,
     ".md": markdown.read,
     ".ndjson": jsonl.read,
-    ".pdf": pdf.read,
     ".pptm": pptx.read,
     ".pptx": pptx.read,
     ".tab": csv_file.read,
@@ -41,7 +40,7 @@ _READERS: dict[str, Reader] = {
     ".xlsx": xlsx.read,
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-_SEEING: dict[str, SeeingReader] = {".eml": eml.read, **dict.fromkeys(IMAGE_SUFFIXES, image.read)}
+_SEEING: dict[str, SeeingReader] = {".eml": eml.read, ".pdf": pdf.read, **dict.fromkeys(IMAGE_SUFFIXES, image.read)}
 SUFFIXES = tuple(sorted({*_READERS, *_SEEING} - set(IMAGE_SUFFIXES)))
 
 

@@ -18,6 +18,8 @@ from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
 from fieldpack_build.errors import DocumentError
 
+_MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be waited for through all those before it
+_MAX_CELLS = 50_000_000  # empty ones to the left of a full one included
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
 # A formula whose result is not stored: written by a program that does not calculate.
 _NEVER_CALCULATED = re.compile(rb"(?:</f>|<f[^>]*/>)\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
@@ -64,6 +66,9 @@ def _sheets(data: bytes) -> list[_Sheet]:
 
     book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
     try:
+        # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4 macros.
+        if not book.worksheets:
+            raise ValueError("none of its sheets is there")
         with zipfile.ZipFile(BytesIO(data)) as package:
             return [_sheet(sheet, number, package) for number, sheet in enumerate(book.worksheets, start=1)]
     finally:
@@ -74,7 +79,13 @@ def _sheet(sheet: Any, number: int, package: zipfile.ZipFile) -> _Sheet:
     if sheet.sheet_state != "visible":
         return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
-    rows = [_row(cells) for cells in sheet.iter_rows()]
+    rows: list[list[str]] = []
+    cells_seen = 0
+    for cells in sheet.iter_rows():
+        cells_seen += len(cells)
+        if len(rows) >= _MAX_ROWS or cells_seen > _MAX_CELLS:
+            raise ValueError(f"sheet {sheet.title} has more than {len(rows):,} rows or {_MAX_CELLS:,} cells; split it")
+        rows.append(_row(cells))
     xml = package.read(posixpath.normpath(sheet._worksheet_path))
     return _Sheet(number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)))
 
