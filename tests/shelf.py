@@ -7,10 +7,9 @@ A plugin that tests import from, too: PYTEST_DONT_REWRITE, or pytest warns that 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,14 +76,11 @@ class Shelf:
         inputs = {"embedder": self.embedder(*overrides)}
         return knowledge.run(Task(self.recipe(*overrides), inputs, out, self.store, {}, self.events.append, earlier=earlier))
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *arguments: str, recipe: str = "shelf.yaml") -> subprocess.CompletedProcess[str]:
         """`build knowledge shelf.yaml ...` as a shell runs it."""
         self.embedder()
-        return subprocess.run(self.line(*arguments), capture_output=True, text=True, timeout=120, cwd=self.folder)
-
-    def line(self, *arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", "shelf.yaml", "--cache", str(self.cache)]
-        return [*command, *arguments]
+        line = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", recipe, "--cache", str(self.cache), *arguments]
+        return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=self.folder)
 
     def found(self, out: Path, questions: Sequence[str], k: int = 10) -> list[list[tuple[Any, ...]]]:
         """For each question what a search of that folder gives, ids left out: they depend on history."""
@@ -102,12 +98,15 @@ def rows(out: Path) -> dict[str, dict[str, Any]]:
     return {row["document"]: row for row in library["documents"]}
 
 
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    folder = tmp_path / "shelf"
+def make_shelf(home: Path) -> Shelf:
+    folder = home / "shelf"
     (folder / "documents").mkdir(parents=True)
     (folder / "embedder").mkdir()
     (folder / "embedder" / "modules.json").write_text("[]")
     (folder / "shelf.yaml").write_text(json.dumps(RECIPE))
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    yield Shelf(folder, tmp_path / "cache")
+    return Shelf(folder, home / "cache")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return make_shelf(tmp_path)

@@ -71,7 +71,7 @@ def build_knowledge(
     asked = read_questions(questions, needed=("question",)) if questions else []
     with store.lock():
         half = needed_for("knowledge", "reranker")
-        plan = make_plan(recipe, store, redo=half if force else (), among=half)
+        plan = make_plan(recipe, store, redo=("knowledge",) if force else (), among=half)
         ran = _run(plan, name, listener, None, check=check_knowledge)
     folders = {step.name: store.folder(step.name, step.key) for step in plan.steps}
     keys = {step.name: step.key for step in plan.steps}

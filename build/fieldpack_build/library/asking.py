@@ -51,7 +51,7 @@ def lines(report: RetrievalReport, *, worst: int) -> list[str]:
     found = [f"{len(report.rows):,} questions{left_out}", *_table(report)]
     misses = report.misses(worst)
     if misses:
-        found.append("worst misses:" if worst > 1 else "worst miss:")
+        found.append("worst misses:" if len(misses) > 1 else "worst miss:")
     for row in misses:
         found += _miss(row, max(report.document.recall))
     return found

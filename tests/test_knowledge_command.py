@@ -1,0 +1,191 @@
+"""`build knowledge` as a shell sees it: the table, the figures, the misses, JSON, exit codes. Real processes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fieldpack_build.library import asking, table
+from fieldpack_build.library.meter import Meter
+from fieldpack_build.library.summary import library_of, listed, totals
+from fieldpack_build.retrieval_report import measure
+from shelf import Shelf, make_shelf
+
+pytest_plugins = ["shelf"]
+
+QUESTIONS = (
+    {"question": "zz zz quizzed zebra", "document": "zebra.md"},
+    {"question": "xxxx xylem wax", "document": "copy.md"},
+    {"question": "zz quiz", "answer": "No.", "document": "wax.md"},
+    {"question": "Who is the king?", "answer": None},
+)
+PLAIN = re.compile(r"done in [^;]+; ")
+
+
+def fill(shelf: Shelf) -> None:
+    shelf.write("zebra.md", "# Zebra\n\nA zzzz quizzed zebra.\n\nIt is here.\n")
+    for name in ("wax.md", "copy.md"):
+        shelf.write(name, "# Wax\n\nXylem wax, xxxx.\n")
+    shelf.write("cut.docx", b"PK\x03\x04 cut off")
+    shelf.write("old.doc", b"\xd0\xcf\x11\xe0")
+    shelf.write("logo.png", b"\x89PNG")
+    (shelf.folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shelf, subprocess.CompletedProcess[str]]:
+    """A library that is not changed, and what its first build said."""
+    shelf = make_shelf(tmp_path_factory.mktemp("built"))
+    fill(shelf)
+    return shelf, shelf.command("--questions", "q.jsonl")
+
+
+def test_the_table_and_the_figures(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+    shelf, done = built
+    assert done.returncode == 0, done.stderr
+    head, *rest = done.stderr.splitlines()
+    assert head == f"shelf 1.0.0: 1 of 2 stages to run; cache {shelf.cache}"
+    assert [PLAIN.sub("", line) for line in rest[1:]] == [
+        "  knowledge  [1/1] read, chunk, embed and index the documents",
+        "  knowledge  documents 2, chunks 2, embedded 2",
+        "                                  documents  pages  chunks",
+        "             read                         2      2       2",
+        "             the same as another          1",
+        "             skipped                      2",
+        "             skipped:",
+        "               cut.docx  is no Word file, or a damaged one: File is not a zip file",
+        "               old.doc  no reader for .doc; save it as .docx",
+        "             the same as another:",
+        "               wax.md  same as copy.md",
+        "             no documents: 1 .png",
+    ]
+    assert done.stdout.splitlines() == [
+        "3 questions; 1 more name no document",
+        "                             @1     @5    @10    @20     MRR",
+        "right document              67%   100%   100%   100%   0.833",
+        "worst miss:",
+        "  line 3: zz quiz",
+        "    wanted  copy.md: came 2.",
+        "    found   zebra.md: A zzzz quizzed zebra.",
+    ]
+
+
+def test_a_second_run_shows_the_same_and_reads_nothing(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+    shelf, first = built
+    done = shelf.command("--questions", "q.jsonl", "--json")
+    again = json.loads(done.stdout)
+    assert again["ran"] == []
+    assert done.stderr.splitlines() == [line.removeprefix(" " * 13) for line in first.stderr.splitlines()[4:]]
+    assert [row["document"] for row in again["library"]["documents"]] == [
+        "copy.md", "cut.docx", "old.doc", "wax.md", "zebra.md"
+    ]  # fmt: skip
+    assert again["library"]["totals"] == {
+        "documents": 2, "same": 1, "skipped": 2, "warned": 0, "pages": 2, "chunks": 2, "characters": 68
+    }  # fmt: skip
+    assert again["retrieval"]["document"]["recall_at_1"] == 0.6667 and again["retrieval"]["page"] is None
+    assert Path(again["folder"], "chunks.sqlite").is_file()
+
+
+def test_a_document_that_is_not_there_is_a_warning(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+    shelf, _ = built
+    (shelf.folder / "other.jsonl").write_text('{"question": "Quiz?", "document": "zebra.mdx", "pages": [2]}\n')
+    done = shelf.command("--questions", "other.jsonl", "-k", "1")
+    assert "warning: other.jsonl:1: document zebra.mdx is not in the library (did you mean zebra.md?)" in done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        "    wanted  zebra.mdx, page 2: not among 20", "    found   zebra.md: A zzzz quizzed zebra."
+    ]  # fmt: skip
+
+
+def test_on_error_fail_ends_with_six(shelf: Shelf) -> None:
+    fill(shelf)
+    (shelf.documents / "old.doc").unlink()
+    done = shelf.command("--set", "knowledge.on_error=fail")
+    assert done.returncode == 6 and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("build: cut.docx: is no Word file")
+
+
+def test_what_is_wrong_shows_before_anything_is_read(shelf: Shelf) -> None:
+    fill(shelf)
+    (shelf.folder / "q.jsonl").write_text('{"document": "zebra.md"}\n')
+    done = shelf.command("--questions", "q.jsonl")
+    assert (done.returncode, done.stderr) == (6, "build: q.jsonl:1: no question\n")
+    done = shelf.command("--set", "knowledge.documents=nowhere")
+    folder = shelf.folder / "nowhere"
+    assert (done.returncode, done.stderr) == (5, f"build: shelf.yaml: knowledge.documents: {folder}: no such folder\n")
+    done = shelf.command("--set", "knowledge=null", "--set", "train.method=lora", "--set", "train.data=x.jsonl")
+    assert (done.returncode, done.stderr) == (5, "build: shelf.yaml: knowledge: missing; there is nothing to build here\n")
+
+
+def test_a_recipe_for_retrieval_alone_needs_no_model(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+    """And a recipe with the rest finds these stages done."""
+    shelf, _ = built
+    data = json.loads((shelf.folder / "shelf.yaml").read_text())
+    (shelf.folder / "alone.yaml").write_text(json.dumps({k: data[k] for k in ("name", "version", "knowledge")}))
+    done = shelf.command("--json", recipe="alone.yaml")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ran"] == []
+
+
+def test_only_a_library_that_was_made_alike_is_brought_up_to_date(shelf: Shelf) -> None:
+    fill(shelf)
+    shelf.command()
+    shelf.write("more.md", "# More\n\nText.\n")
+    words = "begins with the library of before"
+    assert words not in shelf.command("--set", "knowledge.chunk.tokens=100").stderr
+    assert f"{words}: 3 documents as they were, 1 to read, 0 gone" in shelf.command().stderr
+    again = shelf.command("--force")
+    assert again.returncode == 0 and words not in again.stderr and "chunks 3, embedded 3" in again.stderr
+
+
+# --- without a process -----------------------------------------------------------------------------------------------
+
+
+def test_a_long_list_is_cut() -> None:
+    rows = [{"document": f"{i:03}.md", "skipped": f"{i:03}.md: is empty"} for i in range(77)]
+    library = library_of(rows, other_formats={})
+    result = {**totals(library["documents"]), "listed": listed(library)}
+    lines = table.lines(result)
+    assert lines[:2] == ["         documents  pages  chunks", "read             0      0       0"]
+    assert lines[2:4] == ["skipped         77", "skipped:"]
+    assert lines[4] == "  000.md  is empty" and len(lines) == 4 + 40 + 1
+    assert lines[-1] == "  ... and 37 more, all in library.json"
+
+
+def test_what_was_read_in_part_is_listed() -> None:
+    row = {"document": "a.pdf", "chunks": 3, "pages": 2, "characters": 9, "warnings": ["a.pdf: 1 page is an image", "odd"]}
+    library = library_of([row], other_formats={".zip": 1200})
+    lines = table.lines({**totals(library["documents"]), "listed": listed(library)})
+    assert lines[2:] == ["read in part:", "  a.pdf  1 page is an image; odd", "no documents: 1,200 .zip"]
+
+
+def test_the_meter_guesses_what_is_to_come() -> None:
+    now, said = [0.0], []
+    meter = Meter(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
+    for size, chunks in ((1_000, 30), (500, 0)):
+        now[0] += 1
+        meter.read(size, chunks)
+    meter.embedding()
+    now[0] += 2
+    meter.embed(20)
+    meter.embed(10)  # too soon after the last report
+    now[0] += 1
+    meter.skipped(500)
+    meter.read(2_000, 34)
+    meter.end()
+    assert said == [
+        (0, 120, "chunks embedded; 1/4 documents", True),
+        (0, 80, "chunks embedded; 2/4 documents", True),
+        (20, 80, "chunks embedded, 10/s; 2/4 documents", True),
+        (30, 60, "chunks embedded, 10/s; 3/4 documents, 1 skipped", True),
+        (30, 64, "chunks embedded, 10/s; 4/4 documents, 1 skipped", False),
+    ]
+
+
+def test_nothing_to_measure_is_said() -> None:
+    assert asking.lines(measure(lambda question, k: [], []), worst=3) == [
+        "no question names its document; nothing to measure"
+    ]  # fmt: skip
