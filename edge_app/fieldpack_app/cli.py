@@ -17,6 +17,8 @@ import fieldpack
 from fieldpack.devices import PROVIDERS
 
 from . import render
+from .filters import filter_options, make_filter, why_none
+from .found import to_dicts
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -145,25 +147,36 @@ def chat(bundle: Path, threads: int | None, provider: str, quick: bool) -> None:
 @_bundle
 @click.argument("question")
 @click.option("-k", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many passages.")
+@filter_options
 @_json
 @_device_options
 def search(
-    bundle: Path, question: str, count: int, as_json: bool, threads: int | None, provider: str, quick: bool
-) -> None:
+    bundle: Path, question: str, count: int, documents: tuple[str, ...], folders: tuple[str, ...], after: str | None,
+    before: str | None, tags: tuple[str, ...], as_json: bool, threads: int | None, provider: str, quick: bool,
+) -> None:  # fmt: skip
     """Show the passages of BUNDLE that fit QUESTION best. No language model runs: this takes milliseconds.
 
-    \b
-    Example:
-      fieldpack search finance-1.0.0 "entry charge A class" -k 3
+    A long passage is shown around the question's words. The options say which documents may answer; a document has the
+    date and tags that it states or that its recipe gives it, and one without a date is neither before nor after.
 
-    --json prints a list of {document, page, text, score, similarity, heading, title}, best first.
+    \b
+    Examples:
+      fieldpack search finance-1.0.0 "entry charge A class" -k 3
+      fieldpack search finance-1.0.0 "entry charge" --folder fees --after 2025-01-01
+      fieldpack search finance-1.0.0 "entry charge" --document "*.pdf" --tag retail --json | jq '.[0].text'
+
+    --json prints a list of {document, title, date, tags, page, heading, text, start, end, score, similarity,
+    highlights}, best first; start and end count characters of the page, highlights are [start, end] of words in text.
     """
+    where = make_filter(documents, folders, after, before, tags)
     with _open(bundle, threads, provider, quick) as expert:
-        found = expert.search(question, count)
-    if as_json:
-        click.echo(render.dumps([render.passage_dict(p) for p in found], indent=2))
-    else:
-        click.echo(render.passages(found, question))
+        found = expert.search(question, count, where=where)
+        if as_json:
+            click.echo(render.dumps(to_dicts(found, question, expert.documents()), indent=2))
+        elif found:
+            click.echo(render.passages(found, question))
+        else:
+            click.echo(render.printable(why_none(where, expert.documents)))
 
 
 @cli.command(short_help="Show what a bundle is and how good it was measured to be.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldpack import BundleCorrupt, Manifest, read_manifest
-from fieldpack.index import library_size
+from fieldpack import BundleCorrupt, DocumentRecord, Manifest, read_manifest
+from fieldpack.index import library_documents, library_size
 
+_MOST = 8  # folders and tags on a screen
 REPORT = "report/report.json"
 _SHOWN = ("f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "first_token_ms",
           "total_ms", "tokens_per_s")  # fmt: skip
@@ -25,7 +27,7 @@ def describe(bundle: Path) -> dict[str, Any]:
     }  # fmt: skip
     if manifest.has("knowledge"):
         documents, chunks = library_size(bundle / "knowledge")
-        facts["knowledge"] = {"documents": documents, "chunks": chunks}
+        facts["knowledge"] = {"documents": documents, "chunks": chunks, **_library(library_documents(bundle / "knowledge"))}
     facts["provenance"] = dict(manifest.provenance)
     facts["report"] = _report(bundle, manifest)
     return facts
@@ -39,7 +41,7 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{key: facts[key] for key in ("name", "version", "description", "bytes")},
         **{f"{role} bytes": sizes["bytes"] for role, sizes in facts["files"].items()},
-        **facts.get("knowledge", {}),
+        **_library_in_words(facts.get("knowledge", {})),
         "model": _at(recipe, "base").get("model"), "tuned by": _at(recipe, "train").get("method"),
         "embedder": _at(recipe, "knowledge", "embedder").get("model"),
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
@@ -48,6 +50,32 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
         **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},
         "measured on, questions": arm.get("questions"),
     }  # fmt: skip
+
+
+def _library(records: Sequence[DocumentRecord]) -> dict[str, Any]:
+    """Documents by folder of the first level ("" for those in none) and by tag; the first date and the last."""
+    folders = Counter(record.path.split("/")[0] if "/" in record.path else "" for record in records)
+    dates = sorted(record.date for record in records if record.date)
+    return {"folders": dict(sorted(folders.items())), "dated": len(dates), "dates": [dates[0], dates[-1]] if dates else [],
+            "tags": dict(sorted(Counter(tag for record in records for tag in record.tags).items()))}  # fmt: skip
+
+
+def _library_in_words(knowledge: Mapping[str, Any]) -> dict[str, Any]:
+    if not knowledge:
+        return {}
+    dates = " to ".join(knowledge["dates"])
+    return {
+        "documents": knowledge["documents"], "chunks": knowledge["chunks"],
+        "folders": _counts(knowledge["folders"]) if set(knowledge["folders"]) != {""} else "",
+        "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "", "tags": _counts(knowledge["tags"]),
+    }  # fmt: skip
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    """The largest first: "fees 12, letters 6, (none) 1"."""
+    largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(largest) - _MOST:,} more" if len(largest) > _MOST else ""
+    return ", ".join(f"{name or '(none)'} {count:,}" for name, count in largest[:_MOST]) + more
 
 
 def _at(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:

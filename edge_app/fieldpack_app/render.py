@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from shutil import get_terminal_size
 from typing import Any
 
 import click
 
 from fieldpack import Answer, Citation, Done, Event, Passage, TextPiece
+from fieldpack.citations import place as plain_place
 
-_WORD = re.compile(r"\w+")
-_LINES = 4  # of a passage in `search`
-_WIDTH = 200  # characters of a quote or a line on a terminal
+from .excerpt import Line, excerpt
+from .highlight import Span, question_spans
+
+_WIDTH = 200  # characters of a quote on a terminal
+_INDENT = "   "
+_WIDEST = 120  # columns; longer lines are hard to read
+_COLUMNS = "Columns: "  # begins the heading of a table's later pieces: its header, which their text does not hold
 
 
 def on_terminal() -> bool:
@@ -39,12 +43,6 @@ def dumps(value: object, *, indent: int | None = None) -> str:
 
 def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
-
-
-def passage_dict(passage: Passage) -> dict[str, Any]:
-    keys = ("document", "page", "text", "score", "similarity", "heading", "title")
-    data = asdict(passage)
-    return {key: data[key] for key in keys}
 
 
 # --- answers -------------------------------------------------------------------------------------------------------
@@ -82,12 +80,12 @@ def sources(finished: Answer) -> str:
 
 def _source(citation: Citation) -> str:
     quote = " ".join(printable(citation.quote).split())
-    return f'[{citation.passage}] {_place(citation.document, citation.page)} — "{_shorten(quote)}"'
+    return f'[{citation.passage}] {place(citation.document, citation.page)} — "{_shorten(quote)}"'
 
 
-def _place(document: str, page: int | None) -> str:
-    name = " ".join(printable(document).split())
-    return f"{name}, page {page}" if page is not None else name
+def place(document: str, page: int | None) -> str:
+    """One line, safe for a terminal."""
+    return plain_place(" ".join(printable(document).split()), page)
 
 
 def _shorten(text: str) -> str:
@@ -98,24 +96,29 @@ def _shorten(text: str) -> str:
 
 
 def passages(found: Sequence[Passage], question: str) -> str:
-    if not found:
-        return "no passages: this bundle holds no documents"
-    return "\n\n".join(_ranked(rank, passage, question) for rank, passage in enumerate(found, 1))
+    """Ranked, the question's words in bold; on a terminal fitted to its width, elsewhere lines as they are."""
+    width = min(get_terminal_size().columns, _WIDEST) - len(_INDENT) if on_terminal() else None
+    lit = question_spans([passage.text for passage in found], question)
+    return "\n\n".join(_ranked(rank, *pair, width) for rank, pair in enumerate(zip(found, lit, strict=True), 1))
 
 
-def _ranked(rank: int, passage: Passage, question: str) -> str:
-    head = f"{rank}. {_place(passage.document, passage.page)}  (similarity {passage.similarity:.2f})"
-    heading = " > ".join(printable(part) for part in passage.heading)
-    lines = [line for line in printable(passage.text).splitlines() if line.strip()]
-    body = [f"   {highlight(_shorten(line), question)}" for line in lines[:_LINES]]
-    more = ["   …"] if len(lines) > _LINES else []
-    return "\n".join([bold(head), *([f"   {heading}"] if heading else []), *body, *more])
+def _ranked(rank: int, passage: Passage, spans: Sequence[Span], width: int | None) -> str:
+    head = f"{rank}. {place(passage.document, passage.page)}  (similarity {passage.similarity:.2f})"
+    heading, header = [" ".join(printable(part).split()) for part in passage.heading], ""
+    if heading and heading[-1].startswith(_COLUMNS) and width is not None:
+        header = heading.pop().removeprefix(_COLUMNS)
+    path = [" > ".join(heading)] if heading else []
+    body = [emphasized(line) for line in excerpt(printable(passage.text), spans, width=width, header=header)]
+    return "\n".join([bold(head), *(f"{_INDENT}{row}" for row in (*path, *body))])
 
 
-def highlight(text: str, question: str) -> str:
-    """The question's words of three letters and more in bold, on a terminal."""
-    wanted = {word for word in _WORD.findall(question.casefold()) if len(word) > 2}
-    return _WORD.sub(lambda m: bold(m.group()) if m.group().casefold() in wanted else m.group(), text)
+def emphasized(line: Line) -> str:
+    """The line with what lights up in it in bold, where there are colours."""
+    pieces, at = [], 0
+    for start, end in line.spans:
+        pieces += [line.text[at:start], bold(line.text[start:end])]
+        at = end
+    return "".join([*pieces, line.text[at:]])
 
 
 def bold(text: str) -> str:

@@ -34,12 +34,12 @@ from .errors import (
     QuestionTooLong,
 )
 from .manifest import Manifest, read_manifest
-from .passages import Citation, Passage
+from .passages import Citation, DocumentRecord, Filter, Passage
 from .rag import Answer, CitationsFound, Done, Event, PassagesFound, TextPiece, Timings
 
 __version__ = "0.1.0"
 __all__ = [
     "Answer", "BundleCorrupt", "BundleError", "BundleNotFound", "BundleUnsupported", "Cancelled", "Citation",
-    "CitationsFound", "Done", "EmptyQuestion", "Event", "Expert", "FieldpackError", "InputError", "Manifest",
-    "Passage", "PassagesFound", "QuestionError", "QuestionTooLong", "TextPiece", "Timings", "open", "read_manifest",
+    "CitationsFound", "DocumentRecord", "Done", "EmptyQuestion", "Event", "Expert", "FieldpackError", "Filter", "InputError",
+    "Manifest", "Passage", "PassagesFound", "QuestionError", "QuestionTooLong", "TextPiece", "Timings", "open", "read_manifest",
 ]  # fmt: skip

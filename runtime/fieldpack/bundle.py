@@ -13,7 +13,7 @@ from .errors import BundleCorrupt
 from .generator import TextGenerator
 from .index import KnowledgeIndex
 from .manifest import Manifest, read_manifest, verify
-from .passages import Passage
+from .passages import DocumentRecord, Filter, Passage
 from .prompt import PromptBuilder, read_prompt
 from .rag import Answer, Arm, Event, Rag, Retriever, clean_question
 
@@ -33,15 +33,21 @@ class Expert:
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
 
-    def search(self, question: str, k: int = 5) -> list[Passage]:
-        """The k best passages, best first; an empty list in a bundle without knowledge.
+    def search(self, question: str, k: int = 5, *, where: Filter | None = None) -> list[Passage]:
+        """The k best passages of the documents that `where` lets through, best first; an empty list in a bundle without
+        knowledge.
 
         Raises EmptyQuestion, QuestionTooLong, ValueError (k < 1)."""
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         question = clean_question(question, self.settings.max_question_chars)
         retriever = self._open_retriever()
-        return retriever.search(question, k) if retriever else []
+        return retriever.search(question, k, where) if retriever else []
+
+    def documents(self, where: Filter | None = None) -> list[DocumentRecord]:
+        """The library's documents by path, or those that `where` lets through; empty in a bundle without knowledge."""
+        retriever = self._open_retriever()
+        return retriever.index.records(where) if retriever else []
 
     def ask(self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None) -> Answer:
         """The whole answer. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set meanwhile)."""

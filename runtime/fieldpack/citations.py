@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from .passages import Citation, Passage
 
 _MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _SENTENCE = re.compile(r"[^\n.!?]*(?:[.!?](?!\s|$)[^\n.!?]*)*(?:[.!?]+|\n|$)")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
+_PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
 _SUPPORT = 0.5  # share of the answer's words that a passage must hold to be cited without a mark
 
 
 def words_of(text: str) -> list[str]:
     """Lower-case words; a figure with its separators ("1,250.50") is one word."""
     return _WORD.findall(text.lower())
+
+
+def place(document: str, page: int | None) -> str:
+    """Where a passage stands, as people name it: "fees.pdf, page 3", "plan.pptx, slide 3", "costs.xlsx, sheet 3"."""
+    return document if page is None else f"{document}, {_PAGES.get(PurePath(document).suffix.lower(), 'page')} {page}"
 
 
 def strip_marks(text: str) -> str:

@@ -12,7 +12,7 @@ from unicodedata import category
 
 from .citations import cite, strip_marks
 from .errors import EmptyQuestion, QuestionTooLong
-from .passages import Citation, Passage
+from .passages import Citation, Filter, Passage
 from .prompt import PromptBuilder
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Retriever:
         self.embedder = embedder
         self.index = index
 
-    def search(self, question: str, k: int) -> list[Passage]:
-        return self.index.search(question, self.embedder.embed_query(question), k)
+    def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
+        return self.index.search(question, self.embedder.embed_query(question), k, where)
 
 
 def clean_question(question: str, max_chars: int) -> str:
