@@ -29,15 +29,25 @@ class Columns:
     def figures(self) -> range:
         return range(self.labels, len(self.edges))
 
+    @property
+    def first_figure(self) -> float:
+        return self.edges[self.labels][0]
+
+    def agree_with(self, other: Columns) -> bool:
+        """Whether both have the same columns of figures, one below the other."""
+        mine, theirs = self.edges[self.labels :], other.edges[other.labels :]
+        same = len(mine) == len(theirs) and self.labels == other.labels
+        return same and all(a[0] < b[1] and b[0] < a[1] for a, b in zip(mine, theirs, strict=True))
+
     def is_over(self, cell: Cell) -> bool:
         """Whether the cell stands over the columns of figures, and not over the labels."""
-        first = self.edges[self.labels][0]
+        first = self.first_figure
         label_end = max((right for _, right in self.edges[: self.labels]), default=first)
         return cell.right > first - _SLACK or cell.left >= min(label_end, first - 2 * _NEAR)
 
     def is_head(self, cell: Cell) -> bool:
         """A single cell over the figures, in the middle of some or all of them and not of the whole table."""
-        first, last = self.edges[self.labels][0], self.edges[-1][1]
+        first, last = self.first_figure, self.edges[-1][1]
         if not self.is_over(cell) or cell.left < first - 3 * _NEAR:
             return False
         return abs(cell.centre - (first + last) / 2) < abs(cell.centre - (self.edges[0][0] + last) / 2) or cell.left > first
@@ -90,7 +100,7 @@ class Columns:
 
     def _is_central(self, cell: Cell) -> bool:
         """In the middle of three columns or more, as what stands over all of them is."""
-        first, last = self.edges[self.labels][0], self.edges[-1][1]
+        first, last = self.first_figure, self.edges[-1][1]
         return len(self.figures) > 2 and abs(cell.centre - (first + last) / 2) < _NEAR
 
     def _over(self, cell: Cell) -> list[int]:

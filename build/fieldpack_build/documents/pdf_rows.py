@@ -23,7 +23,7 @@ _OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
 _AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
 _SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of a column
-_CLOSE_GAP = 8  # points between a figure and its "(a)"
+_CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
 _WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other

@@ -32,11 +32,15 @@ _HEAD_ROWS = 6
 _HEAD_CELL = 60  # characters; a longer one is prose
 _TITLE_ROWS = 4
 _TITLE_WORDS = 100  # characters
+_FIRST_LABELS = 6  # rows of labels between the heads and the first figures
 _BETWEEN = 4  # rows without a figure between two with: "Current assets:", a label in three lines
 _ROW_GAP = 4.0  # times the height of a row; a wider gap ends the table
 _HEAD_GAP = 2.5
 _LONE_FIGURES = 3  # in a table of one row
-_INDENT = 3.0  # points
+_INDENT = 3.0  # points that the second line of a label may begin before the first
+_LABEL_GAP = 0.8  # times the height, between two lines of a label
+_WORDS = ("and", "or", "of", "to", "the", "for", "in", "at", "by", "on", "with", "from")
+_UNFINISHED = (",", "—", "–", "-", *(f" {word}" for word in _WORDS))
 
 
 @dataclass(slots=True)
@@ -63,10 +67,16 @@ def find_tables(page: PageText) -> list[Table]:
         return []
     rows = read_rows(page)
     tables: list[Table] = []
+    before: tuple[Columns, list[str]] | None = None
     floor = 0
     for run in _runs(rows):
         if _is_table(rows, run):
-            tables.append(_table(page.lines, rows, run, floor))
+            table, columns, head = _table(page.lines, rows, run, floor)
+            if not head and before and before[0].agree_with(columns):
+                head = before[1]  # a heading cut the table in two: the columns are still those named above it
+            table.rows = [head, *table.rows] if head else table.rows
+            tables.append(table)
+            before = columns, head
             floor = run.rows[-1] + 1
     return tables
 
@@ -80,7 +90,7 @@ def _runs(rows: Sequence[Row]) -> Iterator[_Run]:
     run: _Run | None = None
     pending: list[int] = []
     for i, row in enumerate(rows):
-        if run and not _follows(rows[i - 1], row):
+        if run and not (_follows(rows[i - 1], row) and _fits(rows, run, row)):
             yield _closed(rows, run, pending)
             run, pending = None, []
         if row.is_data:
@@ -99,6 +109,16 @@ def _runs(rows: Sequence[Row]) -> Iterator[_Run]:
 
 def _follows(above: Row, row: Row) -> bool:
     return above.bottom + 0.5 * row.height > row.top - row.height * 0.5 and above.bottom - row.top < _ROW_GAP * row.height
+
+
+def _fits(rows: Sequence[Row], run: _Run, row: Row) -> bool:
+    """No figure stands below two of the last row of figures, or two below one: else other columns begin here."""
+    if not row.is_data:
+        return True
+    above, figures = rows[run.data[-1]].figures, row.figures
+    return all(sum(a.overlaps(b) for b in figures) < 2 for a in above) and all(
+        sum(a.overlaps(b) for a in above) < 2 for b in figures
+    )
 
 
 def _may_stand_between(rows: Sequence[Row], run: _Run, row: Row) -> bool:
@@ -139,30 +159,52 @@ def _share_columns(a: Row, b: Row) -> bool:
     )
 
 
-def _table(lines: Sequence[Line], rows: Sequence[Row], run: _Run, floor: int) -> Table:
+def _table(lines: Sequence[Line], rows: Sequence[Row], run: _Run, floor: int) -> tuple[Table, Columns, list[str]]:
+    """The table without its head, its columns, and the head: empty if there is none."""
     columns = columns_of([rows[i] for i in run.data])
     head_rows = _head(rows, run, columns, floor)
     head = columns.head([rows[i] for i in head_rows])
     body = [columns.cells(row) for row in _joined_labels([rows[i] for i in run.rows])]
     members = frozenset(line for i in [*head_rows, *run.rows] for line in rows[i].lines)
     title = _title(lines, rows, head_rows[0] if head_rows else run.rows[0], floor)
-    return Table(([head] if any(head) else []) + body, members, title)
+    return Table(body, members, title), columns, head if any(head) else []
 
 
 def _head(rows: Sequence[Row], run: _Run, columns: Columns, floor: int) -> list[int]:
-    """The rows above the first figures that are heads of their columns, or say the unit or the period."""
+    """The rows above the first figures that are heads of their columns, or say the unit or the period.
+
+    Labels over the first figures, "ASSETS", "Current assets:", go to the rows of `run` if such heads are above them.
+    """
+    labels: list[int] = []
+    i = run.rows[0] - 1
+    while i >= floor and len(labels) < _FIRST_LABELS and _is_close(rows, i) and _is_label(rows[i], columns):
+        labels.insert(0, i)
+        i -= 1
     head: list[int] = []
-    for i in range(run.rows[0] - 1, max(run.rows[0] - 1 - _HEAD_ROWS, floor - 1), -1):
-        row, below = rows[i], rows[i + 1]
-        gap = row.bottom - below.top
-        if gap > _HEAD_GAP * max(below.height, row.height) or gap < -below.height or not _is_head(row, columns):
-            # The label over the first figures: "Revenues:", "ASSETS", below the heads.
-            if gap > _HEAD_GAP * below.height or head or not _is_first_label(row, columns, rows, i, run):
-                break
-            run.rows.insert(0, i)
-            continue
+    while i >= floor and len(head) < _HEAD_ROWS and _is_close(rows, i) and _is_head(rows[i], columns):
         head.insert(0, i)
+        i -= 1
+    if labels and not any(len(rows[h].cells) > 1 or columns.is_head(rows[h].cells[0]) for h in head):
+        labels = labels[-1:] if _goes_on(rows[labels[-1]], rows[run.rows[0]]) else []
+        head = []
+    run.rows[:0] = labels
     return head
+
+
+def _is_close(rows: Sequence[Row], i: int) -> bool:
+    """Whether row i stands right above the next."""
+    gap = rows[i].bottom - rows[i + 1].top
+    return -rows[i + 1].height <= gap <= _HEAD_GAP * max(rows[i].height, rows[i + 1].height)
+
+
+def _is_label(row: Row, columns: Columns) -> bool:
+    cell = row.cells[0]
+    return (
+        len(row.cells) == 1
+        and cell.right < columns.first_figure
+        and not _is_head(row, columns)
+        and not _STATEMENT.search(cell.text)
+    )
 
 
 def _is_head(row: Row, columns: Columns) -> bool:
@@ -174,14 +216,6 @@ def _is_head(row: Row, columns: Columns) -> bool:
         return any(columns.is_over(cell) for cell in row.cells[-1:])
     cell = row.cells[0]
     return _UNIT.fullmatch(cell.text) is not None or columns.is_head(cell)
-
-
-def _is_first_label(row: Row, columns: Columns, rows: Sequence[Row], i: int, run: _Run) -> bool:
-    """One short label, and the heads of the columns above it."""
-    cell = row.cells[0]
-    short = len(row.cells) == 1 and len(cell.text) <= _HEAD_CELL and run.rows[0] - i == 1
-    above = rows[max(i - 2, 0) : i]
-    return short and any(len(r.cells) > 1 and _is_head(r, columns) for r in above)
 
 
 def _title(lines: Sequence[Line], rows: Sequence[Row], first: int, floor: int) -> int | None:
@@ -214,14 +248,13 @@ def _joined_labels(rows: Sequence[Row]) -> list[Row]:
 
 def _goes_on(above: Row, row: Row) -> bool:
     """Whether the label of `row` goes on with the one of `above`, and only one of the two has figures."""
-    if not above.label or not row.label or (above.figures and row.figures) or len(row.cells) > 1 > len(row.figures):
+    if not above.label or (above.figures and row.figures) or (not above.figures and len(above.cells) > 1):
         return False
-    if not above.figures and len(above.cells) > 1:
+    if above.bottom - row.top > _LABEL_GAP * row.height or above.label.endswith(":"):
         return False
-    words, more = above.label.rstrip(), row.label
-    if above.bottom - row.top > 0.8 * row.height or words.endswith(":"):
-        return False
-    small = more[0].islower() or words.endswith(
-        (",", "—", "–", "-", " and", " of", " to", " the", " for", " in", " at", " or", " by", " on", " with", " from")
-    )
-    return small and (above.figures == [] or more[0].islower()) and row.cells[0].left >= above.cells[0].left - _INDENT
+    if not row.label:
+        return True
+    small = row.label[0].islower() or (row.label[0] == "(" and not above.figures)
+    if row.figures or not above.figures:
+        return (small or above.label.endswith(_UNFINISHED)) and row.cells[0].left >= above.cells[0].left - _INDENT
+    return small and len(row.cells) == 1 and row.cells[0].left >= above.cells[0].left - _INDENT
