@@ -26,6 +26,7 @@ class Finished:
         self._folder, self._dim, self._dtype = folder, dim, dtype
         meta = read_meta(self.database, folder / CHUNKS)
         self.generation, self.chunks = int(meta["generation"]), int(meta["chunks"])
+        self.tokens = int(meta["tokens"])
         self.removed, self.next_id = int(meta["removed"]), int(meta["next_id"])
         self.usable = (meta["dim"], meta["dtype"]) == (dim, dtype) and (folder / VECTORS).is_file()
 

@@ -25,8 +25,12 @@ from .index_tables import (
     to_record,
 )
 from .index_writer import write_index
+from .naming import named_documents
 from .passages import Chunk, DocumentRecord, Filter, Passage
+from .ranking import RetrievalSettings, fuse
+from .search import find_passages
 from .vectors import Vectors
+from .words import Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +73,9 @@ class KnowledgeIndex:
             raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
         meta = read_meta(self._database, self._path)
         self.size = int(meta["chunks"])
+        self._documents = int(meta["documents"])
         self._vectors = Vectors(folder, meta["dim"], meta["dtype"])
+        self._words = Words(self.size, int(meta["tokens"]))
         if self.size != self._vectors.size:
             raise BundleCorrupt(f"{folder}: {self.size} chunks but {self._vectors.size} vectors; build it again")
 
@@ -127,14 +133,22 @@ class KnowledgeIndex:
         """Cosine of a unit vector and stored chunks'."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
 
-    def search(self, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None) -> list[Passage]:
-        """The k best chunks for a question and its unit vector [dim], best first."""
-        depth = max(4 * k, 20)
-        similarity = self.closest(vector, depth, where)
-        scores = fuse(similarity, self.matching(question, depth, where))
-        best = self._best(scores, k)
-        similarity |= self.similarity(vector, [i for i in best if i not in similarity])
-        return [_passage(row, scores[row.id], similarity[row.id]) for row in self.rows(best)]
+    def search(
+        self, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None,
+        settings: RetrievalSettings | None = None,
+    ) -> list[Passage]:  # fmt: skip
+        """The k best passages for a question and its unit vector [dim], best first."""
+        return find_passages(self, question, vector, k, where, settings or RetrievalSettings())
+
+    def named(self, question: str) -> dict[int, float]:
+        """Document id -> how clearly the question names it, see `naming`."""
+        return named_documents(self._database, question, self._documents)
+
+    def paths(self, documents: Iterable[int], where: Filter | None = None) -> list[str]:
+        """Paths of documents by id, in their order; those that a filter keeps out are left away."""
+        rows = [self._database.execute("SELECT path, first FROM documents WHERE id = ?", (i,)).fetchone() for i in documents]
+        ranges = allowed_ranges(self._database, where) if where else [(0, 1 << 62)]
+        return [path for path, first in rows if any(low <= first < high for low, high in ranges)]
 
     def closest(self, vector: NDArray[np.float32], count: int, where: Filter | None = None) -> dict[int, float]:
         """Cosine of the `count` chunks nearest to a unit vector [dim]."""
@@ -147,15 +161,8 @@ class KnowledgeIndex:
         words = question_words(question)
         if not words:
             return {}
-        query = " OR ".join(f'"{word}"' for word in words[:_MOST_WORDS])
-        found: dict[int, float] = {}
-        for first, end in allowed_ranges(self._database, where) if where else [(0, 1 << 62)]:
-            rows = self._database.execute(
-                "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ? "
-                "ORDER BY bm25(words), rowid LIMIT ?",
-                (query, first, end, count + _TIES),
-            )
-            found |= {int(row[0]): float(row[1]) for row in rows}
+        ranges = allowed_ranges(self._database, where) if where else None
+        found = self._words.best(self._database, words[:_MOST_WORDS], count + _TIES, ranges)
         return {i: found[i] for i in self._best(found, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
@@ -168,11 +175,6 @@ class KnowledgeIndex:
             return best[:count]
         place = {row.id: (row.chunk.document, row.ordinal) for row in self.rows(tied)}
         return sorted(best, key=lambda i: (-scores[i], place.get(i, ("", 0))))[:count]
-
-
-def _passage(row: StoredChunk, score: float, similarity: float) -> Passage:
-    c = row.chunk
-    return Passage(row.id, c.document, c.title, c.page, c.heading, c.text, score, similarity)
 
 
 def question_words(question: str) -> list[str]:
@@ -196,24 +198,3 @@ def library_size(folder: Path) -> tuple[int, int]:
     except sqlite3.Error as error:
         raise BundleCorrupt(f"{folder / CHUNKS}: {error}; copy the bundle again") from None
     return int(meta["documents"]), int(meta["chunks"])
-
-
-def fuse(similarity: dict[int, float], words: dict[int, float], *, weight: float = 0.5) -> dict[int, float]:
-    """Convex combination of both scores, each scaled to 0..1 over its own list (Bruch et al. 2023, "An Analysis of
-    Fusion Functions for Hybrid Retrieval"); `weight` is the vectors' share. A chunk that one list lacks gets 0 there.
-
-    0.5: right passage first for 70% of the finance recipe's questions, against 62% for reciprocal rank fusion. Chosen
-    on those questions themselves, out of eight weights: they are no proof of it.
-    """
-    vectors, terms = _scaled(similarity), _scaled(words)
-    if not terms:
-        return vectors
-    return {i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()}
-
-
-def _scaled(scores: dict[int, float]) -> dict[int, float]:
-    if not scores:
-        return {}
-    low, high = min(scores.values()), max(scores.values())
-    span = high - low
-    return {i: (s - low) / span if span > 0 else 1.0 for i, s in scores.items()}

@@ -27,6 +27,7 @@ from .index_tables import (
 from .naming import write_names
 from .passages import Chunk, DocumentRecord
 from .pending import Pending
+from .postings import PostingsUpdate, write_postings
 from .vectors import VECTORS, DType
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ def build_anew(plan: Plan, progress: Progress) -> None:
             progress(done, total)
     database.execute("INSERT INTO words(words) VALUES ('optimize')")
     write_names(database)
+    tokens = write_postings(database)
     facts = {"dim": plan.dim, "dtype": plan.dtype, "generation": plan.generation, "chunks": done, "next_id": done}
-    write_meta(database, schema=SCHEMA_VERSION, documents=_count(database, "documents"), removed=0,
+    write_meta(database, schema=SCHEMA_VERSION, documents=_count(database, "documents"), removed=0, tokens=tokens,
                duplicates=mark_duplicates(database), **facts)  # fmt: skip
     database.execute("COMMIT")
     database.executescript(f"{INDEXES} VACUUM;")
@@ -189,16 +191,19 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:
+        postings = PostingsUpdate(database)
         for first, count, record in documents:
-            _delete(database, first, count, record.path)
+            postings.remove(_delete(database, first, count, record.path))
         number, first = _first_free(database), base.next_id
         for _, load in _pending(plan):
             document = load()
             _insert(database, number, first, document)
+            postings.add((first + i, c.context, c.text) for i, c in enumerate(document.chunks))
             number, first = number + 1, first + len(document.chunks)
         write_names(database)
-        write_meta(database, generation=plan.generation, chunks=plan.size, documents=_count(database, "documents"),
-                   next_id=first, removed=base.removed + len(removed), duplicates=mark_duplicates(database))  # fmt: skip
+        facts = {"generation": plan.generation, "chunks": plan.size, "next_id": first}
+        write_meta(database, documents=_count(database, "documents"), removed=base.removed + len(removed),
+                   tokens=base.tokens + postings.finish(), duplicates=mark_duplicates(database), **facts)  # fmt: skip
     database.close()
     progress(2, 2)
     return True
@@ -208,12 +213,11 @@ def _first_free(database: sqlite3.Connection) -> int:
     return int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0])
 
 
-def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
-    rows = list(document_chunks(database, first, count))
-    database.executemany(
-        "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)",
-        ((i, chunk.context, chunk.text) for i, _, chunk in rows),
-    )
+def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> list[tuple[int, str, str]]:
+    """The rows that left `words`."""
+    rows = [(i, c.context, c.text) for i, _, c in document_chunks(database, first, count)]
+    database.executemany("INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)", rows)
     database.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (first, first + count))
     database.execute("DELETE FROM sketches WHERE document_id = (SELECT id FROM documents WHERE path = ?)", (path,))
     database.execute("DELETE FROM documents WHERE path = ?", (path,))
+    return rows

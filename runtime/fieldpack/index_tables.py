@@ -31,6 +31,9 @@ CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL, ordin
                      key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL);
 CREATE TABLE sketches (document_id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE duplicates (id INTEGER PRIMARY KEY, duplicate_of INTEGER NOT NULL);
+CREATE TABLE common (term TEXT PRIMARY KEY, number INTEGER NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE postings (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE lengths (block INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKENIZER@');
 """.replace("@TOKENIZER@", TOKENIZER)
 # After the rows: building it once is faster than keeping it up to date.
@@ -71,6 +74,9 @@ def open_for_reading(path: Path, *, cache_kb: int = 2000) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
     database = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
     database.execute(f"PRAGMA cache_size = -{cache_kb}")
+    database.execute("PRAGMA temp_store = MEMORY")
+    with suppress(sqlite3.DatabaseError):  # `read_meta` says what is wrong
+        database.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)")
     return database
 
 
