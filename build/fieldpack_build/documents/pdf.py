@@ -27,6 +27,8 @@ _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not k
 _MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
 _NO_TITLE = re.compile(r"\S*[-_\d]\S*")
+# Largest lines of first pages that stand on thousands of documents.
+_GENERIC = re.compile(r"(?:for immediate|news|press|earnings) release.*|exhibit .{1,8}|current report.*|part i+", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]{2}")
 _FEW = 20  # letters and digits: a stamp or a page number on an image of a page
 _COVERED = 0.5  # of the page: an image of it, not one in it
@@ -146,4 +148,4 @@ def _title(stated: str, sheets: Sequence[Sheet]) -> str:
         return stated
     first = next(sheet.lines for sheet in sheets if sheet.lines)
     largest = label(max(first, key=lambda line: line.size if _WORDS.search(line.text) else 0).text)
-    return largest if says_something(largest) else ""
+    return largest if says_something(largest) and not _GENERIC.fullmatch(largest) else ""
