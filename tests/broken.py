@@ -176,9 +176,7 @@ def pdf(*pages: list[tuple[str, int, str]], title: str = "", trailer: str = "") 
             if text
         )
         resources = "<</Font<</F1 3 0 R/F2 4 0 R>>>>"
-        objects.append(
-            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources{resources}/Contents {7 + 2 * i} 0 R>>"
-        )
+        objects.append(f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources{resources}/Contents {7 + 2 * i} 0 R>>")
         objects.append(f"<</Length {len(content)}>>stream\n{content}endstream")
     data, offsets = "%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):

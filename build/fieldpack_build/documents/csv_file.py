@@ -31,14 +31,14 @@ def read(data: bytes, name: str) -> Content:
 
 
 def _delimiter(sample: str) -> str:
-    """The one that parts most lines into the same number of cells; a comma where none does."""
-    best, most = ",", 0
+    """The one that parts most lines into the same number of cells, and into more of them; a comma where none does."""
+    best, most = ",", (0, 0)
     for delimiter in _DELIMITERS:
         try:
             widths = Counter(len(row) for row in csv.reader(StringIO(sample, newline=""), delimiter=delimiter) if row)
         except csv.Error:
             continue
-        lines = max((count for width, count in widths.items() if width > 1), default=0)
+        lines = max(((count, width) for width, count in widths.items() if width > 1), default=(0, 0))
         if lines > most:
             best, most = delimiter, lines
     return best

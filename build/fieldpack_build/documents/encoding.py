@@ -39,7 +39,7 @@ _OLD = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "iso8859_2", "koi8_r", "cp866",
     "cp932", "euc_jp", "gb18030", "big5", "cp949",
 )  # fmt: skip
-_OLD_FROM = 20  # bytes beyond ASCII: fewer are too few to tell by
+_OLD_FROM = 12  # bytes beyond ASCII: fewer are too few to tell by
 _OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1252
 
 

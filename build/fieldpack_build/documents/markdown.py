@@ -52,7 +52,7 @@ def _plain(value: str) -> str:
 
 def _list(value: str) -> list[str]:
     """ "[a, b]", "a, b" or lines of "- a"."""
-    parts = re.split(r"\n[ \t]*-[ \t]+" if "\n" in value else ",", value.strip().removeprefix("[").removesuffix("]"))
+    parts = re.split(r"(?:^|\n)[ \t]*-[ \t]+" if "\n" in value else ",", value.strip().removeprefix("[").removesuffix("]"))
     return [tag for part in parts if (tag := label(_plain(part)))]
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 _WORTHLESS = re.compile(
     r"""
     untitled.* | unknown | no[ ]title | \(?no[ ]subject\)? | title | titel | \[?document[ ]title\]? | default
-    | (?:microsoft[ ])?(?:word|excel|powerpoint)(?:[ ]-[ ].*|[ -]\w+)?
+    | (?:microsoft[ ])?(?:word|excel|powerpoint)(?:[ ]-[ ].*|[ ](?:document|workbook|dokument))? | powerpoint[ -]\S+
     | (?:new[ ]|neues[ ])?(?:document|dokument|doc|book|workbook|sheet|slide|page|presentation|mappe|tabelle)[ _-]?\d*
     | (?:scan|print|image|picture)[ _-]?\d*
     | (?:table[ ]of[ ])?contents | index | cover(?:[ ]page)? | home | welcome | draft | confidential | internal | attachment

@@ -1,0 +1,182 @@
+"""Excel and PowerPoint files made here with their own libraries, and what Office files say of themselves."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import datetime, time, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from broken import PROSE, saved, slides, with_part, word, workbook
+from fieldpack_build.documents.number_format import shown
+from test_documents import blocks, read, refusal
+
+# Excel
+
+
+def test_xlsx(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Budget"
+    for cell, value, form in [
+        ("A1", "Operating budget", ""), ("A2", "in thousands", ""),
+        ("B3", "2023", ""), ("D3", "2024", ""),
+        ("A4", "Region", ""), ("B4", "Plan", ""), ("C4", "Actual", ""), ("D4", "Plan", ""), ("E4", "Actual", ""),
+        ("A5", "North", ""), ("B5", 1200.5, "#,##0.00"), ("C5", -100, "#,##0_);(#,##0)"), ("D5", 0.125, "0.0%"),
+        ("A7", "Total", ""), ("B7", 1200.5, "#,##0.00"),
+        ("A9", "Staff", ""), ("A10", "Name", ""), ("B10", "Since", ""), ("C10", "Office", ""),
+        ("A11", "Ann", ""), ("B11", datetime(2024, 1, 31), "dd/mm/yyyy"), ("C11", "Graz", ""),
+        ("A12", "Bob", ""), ("B12", datetime(2023, 5, 1), "mmm-yy"),
+    ]:  # fmt: skip
+        sheet[cell] = value
+        if form:
+            sheet[cell].number_format = form
+    for merged in ("A1:E1", "B3:C3", "D3:E3", "C11:C12"):
+        sheet.merge_cells(merged)
+    book.create_sheet("Nothing")
+    document = read(tmp_path, "budget_2024.xlsx", saved(book))
+    assert document.title == "budget 2024"
+    assert [page.number for page in document.pages] == [1, 2]
+    assert blocks(document) == [
+        ("text", ("Budget", "Operating budget"), "in thousands"),
+        (
+            "table",
+            ("Budget", "Operating budget"),
+            "\n".join(
+                [
+                    "Region | 2023 Plan | 2023 Actual | 2024 Plan | 2024 Actual",
+                    "North | 1,200.50 | (100) | 12.5% |",
+                    "Total | 1,200.50 |  |  |",
+                ]
+            ),
+        ),
+        ("table", ("Budget", "Staff"), "Name | Since | Office\nAnn | 2024-01-31 | Graz\nBob | May 2023 | Graz"),
+    ]
+
+
+def test_xlsx_says_what_it_leaves_away(tmp_path: Path) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["a", "b"])
+    book.active.append([1, "=A2*2"])
+    book.create_sheet("Lists").sheet_state = "hidden"
+    document = read(tmp_path, "a.xlsx", saved(book))
+    assert document.warnings == (
+        "1 formulas have no result in the file: open it in Excel and save it",
+        "hidden sheets not read: Lists",
+    )
+
+
+def test_xlsx_in_the_names_of_strict_open_xml(tmp_path: Path) -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(BytesIO(workbook([["a", "b"], ["c", "d"]]))) as source, zipfile.ZipFile(buffer, "w") as copy:
+        for name in source.namelist():
+            part = source.read(name)
+            for kind in ("spreadsheetml", "officeDocument"):
+                usual = f"http://schemas.openxmlformats.org/{kind}/2006/"
+                part = part.replace(usual.encode(), f"http://purl.oclc.org/ooxml/{kind}/".encode())
+            copy.writestr(name, part)
+    assert blocks(read(tmp_path, "a.xlsx", buffer.getvalue()))[0][2] == "a | b\nc | d"
+
+
+def test_xlsx_with_a_row_of_a_number_that_no_sheet_has(tmp_path: Path) -> None:
+    with zipfile.ZipFile(BytesIO(workbook([["a"], ["b"]]))) as package:
+        part = package.read("xl/worksheets/sheet1.xml").replace(b'r="2"', b'r="2000000"')
+    data = with_part(workbook([["a"], ["b"]]), "xl/worksheets/sheet1.xml", part)
+    assert "more than 1,048,576 rows" in refusal(tmp_path, "a.xlsx", data)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "expected"),
+    [
+        (0.125, "0.0%", "12.5%"), (1234.5, "#,##0.00", "1,234.50"), (-1234.5, "#,##0.00_);(#,##0.00)", "(1,234.50)"),
+        (1234567, '"$"#,##0,,"M"', "$1M"), (5, "[$€-407] #,##0.00", "€ 5.00"), (0, '#,##0;-#,##0;"-"', "-"),
+        (0, '_(* #,##0_);_(* \\(#,##0\\);_(* "-"??_);_(@_)', "-"), (1.255, "0.00", "1.26"), (123, "00000", "00123"),
+        (1, "0.##", "1"), (3.0, "General", "3"), (0.1 + 0.2, "General", "0.3"), (1234, "0.00E+00", "1234"),
+        (-1.5, "$#,##0.00;[Red]-$#,##0.00", "-$1.50"), (-3, "0;;", ""), (5, "0" * 300, "5"), (float("inf"), "0", "inf"),
+        (True, "General", "TRUE"), ("#N/A", "General", ""), (None, "General", ""), (time(9, 30), "h:mm", "09:30"),
+        (timedelta(hours=30, minutes=5), "[h]:mm", "30:05:00"), (datetime(2024, 1, 31, 14, 5), "", "2024-01-31 14:05"),
+    ],
+)  # fmt: skip
+def test_numbers_as_excel_shows_them(value: float, form: str, expected: str) -> None:
+    assert shown(value, form) == expected
+
+
+# PowerPoint
+
+
+def test_pptx(tmp_path: Path) -> None:
+    import pptx
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+
+    show = pptx.Presentation()
+    first = show.slides.add_slide(show.slide_layouts[1])
+    first.shapes.title.text = "Quarterly review"
+    frame = first.placeholders[1].text_frame
+    frame.text = "Revenue is up"
+    below = frame.add_paragraph()
+    below.text, below.level = "Europe 12%", 1
+    first.notes_slide.notes_text_frame.text = "Mention Graz."
+    second = show.slides.add_slide(show.slide_layouts[5])
+    second.shapes.title.text = "Figures"
+    table = second.shapes.add_table(3, 2, 0, 0, 100, 100).table
+    for place, text in {(0, 0): "Region", (0, 1): "Year", (1, 0): "North", (1, 1): "2023", (2, 1): "2024"}.items():
+        table.cell(*place).text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    data = CategoryChartData()
+    data.categories = ["Q1", "Q2"]
+    data.add_series("Sales", (1.5, 2))
+    second.shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, 9, 9, data)
+    group = second.shapes.add_group_shape()
+    group.shapes.add_textbox(0, 0, 9, 9).text_frame.text = "In a group"
+    third = show.slides.add_slide(show.slide_layouts[5])
+    third.shapes.title.text = "Thank you"
+    show.core_properties.title = "PowerPoint Presentation"
+    document = read(tmp_path, "a.pptx", saved(show))
+    assert document.title == "Quarterly review"
+    assert [page.number for page in document.pages] == [1, 2, 3]
+    assert blocks(document) == [
+        ("text", ("Quarterly review",), "Revenue is up\n- Europe 12%"),
+        ("text", ("Quarterly review", "Speaker notes"), "Mention Graz."),
+        ("table", ("Figures",), "Region | Year\nNorth | 2023\nNorth | 2024"),
+        ("table", ("Figures",), "| Sales\nQ1 | 1.5\nQ2 | 2"),
+        ("text", ("Figures",), "In a group"),
+        ("text", (), "Thank you"),
+    ]
+
+
+# All three
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.xlsx", "a.pptx"])
+def test_properties(tmp_path: Path, name: str) -> None:
+    made = {"a.docx": word(PROSE), "a.xlsx": workbook([["a", "b"], ["c", "d"]]), "a.pptx": slides(PROSE)}[name]
+    properties = (
+        '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/">'
+        "<dc:title>Fees of 2024</dc:title><cp:keywords>fees; funds, fees</cp:keywords>"
+        "<dcterms:created>2020-01-01T00:00:00Z</dcterms:created><dcterms:modified>2024-02-29T09:00:00Z</dcterms:modified>"
+        "</cp:coreProperties>"
+    )
+    document = read(tmp_path, name, with_part(made, "docProps/core.xml", properties.encode()))
+    assert (document.title, document.date, document.tags) == ("Fees of 2024", "2024-02-29", ("fees", "funds"))
+    undated = read(tmp_path, name, with_part(made, "docProps/core.xml", b"<coreProperties/>"))
+    assert undated.date is None  # and not today's, which the libraries would put in its place
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.pptx"])
+def test_the_date_of_a_librarys_template_is_none(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, name, {"a.docx": word(PROSE), "a.pptx": slides(PROSE)}[name]).date is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_entities_are_refused_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    part = '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode(encoding)
+    data = with_part(workbook([["a"]]), "xl/sharedStrings.xml", part)
+    assert refusal(tmp_path, "a.xlsx", data).startswith("xl/sharedStrings.xml defines XML entities")

@@ -1,0 +1,181 @@
+"""CSV, JSONL and e-mail; dates, tags and titles as files state them."""
+
+from __future__ import annotations
+
+from datetime import date
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from broken import PNG, workbook
+from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.titles import says_something, words_of
+from test_documents import blocks, read, refusal
+
+# CSV
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_of_any_delimiter(tmp_path: Path, delimiter: str) -> None:
+    rows = [["Fund", "Fee, in %", "Note"], ["CGEF", '"0,75"', '"two\nlines"'], ["CGBF", '"0,40"', ""]]
+    rows[0][1] = '"Fee, in %"'
+    text = "\n".join(delimiter.join(row) for row in rows)
+    assert blocks(read(tmp_path, "fees.csv", text)) == [
+        ("table", (), "Fund | Fee, in % | Note\nCGEF | 0,75 | two lines\nCGBF | 0,40 |"),
+    ]
+
+
+def test_csv_of_a_report(tmp_path: Path) -> None:
+    """A title line, a sum after an empty line, and a second table with names of its own."""
+    text = "Sales by region\nRegion,2023,2024\nNorth,5,6\n\nTotal,5,6\n\nOffice,City\nHead,Graz\n"
+    assert blocks(read(tmp_path, "sales.csv", text)) == [
+        ("table", ("Sales by region",), "Region | 2023 | 2024\nNorth | 5 | 6\nTotal | 5 | 6"),
+        ("table", (), "Office | City\nHead | Graz"),
+    ]
+
+
+def test_csv_with_sep_line_in_utf_16(tmp_path: Path) -> None:
+    data = "sep=;\nName;Ort\nZoë;Köln\n".encode("utf-16-le")
+    assert blocks(read(tmp_path, "a.csv", data)) == [("table", (), "Name | Ort\nZoë | Köln")]
+
+
+def test_tsv_with_commas(tmp_path: Path) -> None:
+    assert blocks(read(tmp_path, "a.tsv", "a,b\tc\n1,2\t3\n"))[0][2] == "a,b | c\n1,2 | 3"
+
+
+def test_csv_with_an_open_quotation_mark(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "a.csv", 'a,b\n"' + "1,2\n" * 50_000).endswith("is a quotation mark left open?")
+
+
+# JSONL
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    lines = """{"Title": "Leave", "text": "Thirty days.\\n\\nUnpaid after.", "author": "Ann", "tags": ["hr", "time"]}
+{"question": "Why?", "answer": {"text": "Because.", "score": 0.5}, "none": null, "seen": true}
+
+"loose"
+{"title": "cut
+"""
+    document = read(tmp_path, "a.jsonl", lines)
+    assert blocks(document) == [
+        ("text", ("Leave",), "author: Ann\ntags: hr, time\nThirty days.\n\nUnpaid after."),
+        ("text", (), "question: Why?\nanswer.text: Because.\nanswer.score: 0.5\nseen: true"),
+        ("text", (), "loose"),
+    ]
+    assert document.warnings[0].startswith("1 of 4 lines are no JSON records; line 5: ")
+    assert "nested too deeply" in refusal(tmp_path, "b.jsonl", "[" * 100_000)
+
+
+# E-mail
+
+
+def email(**parts: object) -> EmailMessage:
+    message = EmailMessage()
+    message["Subject"] = str(parts.get("subject", "Grüße aus Graz"))
+    message["From"] = "Ann Müller <ann@example.org>"
+    message["To"] = "bob@example.org"
+    message["Date"] = "Wed, 31 Jan 2024 10:00:00 +0100"
+    return message
+
+
+def test_eml(tmp_path: Path) -> None:
+    inner = email(subject="Old offer")
+    inner.set_content("Ninety francs.")
+    message = email()
+    message.set_content("Dear Bob,\n\nsee the table.\n")
+    message.add_alternative("<p>Dear Bob in HTML</p>", subtype="html")
+    office = "vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    table = workbook([["Item", "Price"], ["Lamp", 12.5]], "Prices")
+    message.add_attachment(table, "application", office, filename="Preise für 2024.xlsx")
+    message.add_attachment(PNG, "image", "png", filename="logo.png")
+    message.add_attachment(b"PK\x03\x04", "application", "zip", filename="broken.docx")
+    message.add_attachment(inner)
+    document = read(tmp_path, "a.eml", message.as_bytes())
+    top = "Grüße aus Graz"
+    names = "Preise für 2024.xlsx, logo.png, broken.docx, Old offer"
+    headers = "From: Ann Müller <ann@example.org>\nTo: bob@example.org\nDate: Wed, 31 Jan 2024 10:00:00 +0100"
+    assert (document.title, document.date) == (top, "2024-01-31")
+    assert blocks(document) == [
+        ("text", (top,), f"{headers}\nAttachments: {names}"),
+        ("text", (top,), "Dear Bob,"),
+        ("text", (top,), "see the table."),
+        ("table", ("Attachment: Preise für 2024.xlsx", "Prices"), "Item | Price\nLamp | 12.5"),
+        ("text", ("Attachment: Old offer", "Old offer"), headers),
+        ("text", ("Attachment: Old offer", "Old offer"), "Ninety francs."),
+    ]
+    assert [page.number for page in document.pages] == [1, 2, 3]
+    assert [warning.split(":")[0] for warning in document.warnings] == ["attachment broken.docx"]
+
+
+def test_eml_in_html_alone(tmp_path: Path) -> None:
+    message = email(subject="(no subject)")
+    table = "<table><tr><td>Lamp</td><td>12</td></tr><tr><td>Bulb</td><td>3</td></tr></table>"
+    message.set_content(f"<h2>Offer</h2>{table}", "html")
+    document = read(tmp_path, "offer_of_may.eml", message.as_bytes())
+    assert document.title == "offer of may"
+    page = document.pages[0]
+    assert blocks(document)[-1] == ("table", ("(no subject)", "Offer"), "Lamp | 12\nBulb | 3")
+    assert page.number is None and "Offer" in page.text
+
+
+def test_eml_with_headers_that_no_program_should_write(tmp_path: Path) -> None:
+    head = b"Subject: =?nonsense?b?Zm9v?= \xe4 =?utf-8?q?caf=C3=A9?=\nDate: 99 Foo 99999 99:99:99 +999999999999\n"
+    body = b"Content-Type: text/plain; charset=none-such\nContent-Transfer-Encoding: 8bit\n\ncaf\xe9\n"
+    document = read(tmp_path, "a.eml", head + body)
+    assert document.date is None
+    assert blocks(document)[-1][2] == "café"
+
+
+# Dates, tags, titles
+
+
+def test_front_matter(tmp_path: Path) -> None:
+    dates = "date: 2023-05-01 # first\nupdated: 31 January 2024"
+    text = f"---\ntitle: 'Fees'  \n{dates}\ntags:\n  - fees\n  - \"funds, all\"\n---\nText\n"
+    document = read(tmp_path, "a.md", text)
+    assert (document.title, document.date, document.tags) == ("Fees", "2024-01-31", ("fees", "funds, all"))
+    assert read(tmp_path, "b.md", "---\ntags: [a, 'b']\nkeywords: b, c\n---\nText\n").tags == ("a", "b", "c")
+    assert read(tmp_path, "c.md", "---\nauthor: Ann\n---\nText\n").tags == ()
+
+
+def test_html_meta(tmp_path: Path) -> None:
+    head = '<meta name="keywords" content="fees, funds"><meta property="article:published_time" content="2024-01-31T10:00Z">'
+    document = read(tmp_path, "a.html", f"<html><head>{head}</head><body><p>Text</p></body></html>")
+    assert (document.date, document.tags) == ("2024-01-31", ("fees", "funds"))
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("2024-01-31", "2024-01-31"), ("2024-01-31T10:00:00Z", "2024-01-31"), ("D:20240131101010+01'00'", "2024-01-31"),
+        ("20240131", "2024-01-31"), ("2024/01/31", "2024-01-31"), ("Wed, 31 Jan 2024 10:00:00 +0100", "2024-01-31"),
+        ("January 31st, 2024", "2024-01-31"), (date(2024, 1, 31), "2024-01-31"), ("01/02/2024", None),
+        ("2024-13-01", None), ("1601-01-01", None), ("", None), (None, None), ("99 Foo 99999999999 9:99", None),
+    ],
+)  # fmt: skip
+def test_dates(stated: str | date | None, expected: str | None) -> None:
+    assert iso_date(stated) == expected
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["", "UNITED STATES", "Table of Contents", "Microsoft Word - draft3.doc", "PowerPoint-Präsentation", "Slide 1", "Untitled",
+     "UNITED STATES SECURITIES AND EXCHANGE COMMISSION", "10-K", "FORM 10-K", "C:\\files\\letter.docx", "Document1", "- 3 -"],
+)  # fmt: skip
+def test_titles_that_say_nothing(title: str) -> None:
+    assert not says_something(title)
+
+
+@pytest.mark.parametrize(
+    "title", ["Fees of 2024", "Annual Report 2024", "Company 3M", "Word processing", "Index funds explained"]
+)
+def test_titles_that_say_something(title: str) -> None:
+    assert says_something(title)
+
+
+def test_a_file_name_in_words() -> None:
+    assert words_of("a/fund_guide-for-all_2024-01-31.md") == "fund guide for all 2024-01-31"
+    assert words_of("3M_2018_10K.pdf") == "3M 2018 10K"
+    assert words_of("___.md") == "___"
