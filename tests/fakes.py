@@ -11,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fieldpack.embedder import Embedder, EmbedderSettings
 from fieldpack.index import write_index
 from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
+from fieldpack.reranker import RerankerSettings
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
@@ -57,14 +58,55 @@ def _write_letter_model(path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), str(path))
 
 
-def _write_letter_tokenizer(path: Path) -> None:
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+def _write_letter_tokenizer(path: Path, *, pairs: bool = False) -> None:
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     vocabulary = {"[PAD]": 0, **{c: i for i, c in enumerate(LETTERS + DIGITS, 1)}, "[UNK]": _OTHER}
+    if pairs:
+        vocabulary |= {"[CLS]": _OTHER + 1, "[SEP]": _OTHER + 2}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    if pairs:
+        ends = [(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+        )
     tokenizer.save(str(path))
+
+
+def write_letter_reranker(folder: Path, *, max_tokens: int = 512, labels: Literal[1, 2] = 1) -> Path:
+    """model.onnx, tokenizer.json, reranker.json: a passage's logit is the number of times that z stands in it, whatever
+    the question; with two labels the first logit is 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_z_counter(folder / "model.onnx", labels)
+    _write_letter_tokenizer(folder / "tokenizer.json", pairs=True)
+    RerankerSettings(max_tokens, labels, "identity" if labels == 1 else "softmax").write(folder)
+    return folder
+
+
+def _write_z_counter(path: Path, labels: int) -> None:
+    """logits [b, labels] = sum over t of table[input_ids] * token_type_ids: what is not passage has type 0."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    table = np.zeros((_OTHER + 3, labels), dtype=np.float32)
+    table[1 + LETTERS.index("z"), -1] = 1.0
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = [helper.make_tensor_value_info(n, TensorProto.INT64, ["b", "t"]) for n in names]
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["b", labels])
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["values"]),
+        helper.make_node("Cast", ["token_type_ids"], ["types"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["types", "last"], ["weights"]),
+        helper.make_node("Mul", ["values", "weights"], ["weighted"]),
+        helper.make_node("ReduceSum", ["weighted", "middle"], ["logits"], keepdims=0),
+    ]
+    constants = [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.array([2]), "last"),
+                 numpy_helper.from_array(np.array([1]), "middle")]  # fmt: skip
+    graph = helper.make_graph(nodes, "z", inputs, [output], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
 
 
 # --- tiny language models ------------------------------------------------------------------------------------------

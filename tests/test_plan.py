@@ -30,6 +30,8 @@ answer: {system: Answer from the passages.}
 evaluate: {questions: questions.jsonl, gates: [f1 >= 0.4]}
 """
 ROW = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
+EVERY = tuple(name for name in NAMES if name != "reranker")  # no recipe here names one
+RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"
 SHIPPED = {"evaluate", "package"}
 TUNED = {"train", "merge", "export", *SHIPPED}
 EXPORTED = {"export", "baseline", *SHIPPED}
@@ -44,7 +46,7 @@ def project(tmp_path: Path) -> Path:
     (home / "r.yaml").write_text(RECIPE)
     for name in ("train", "questions"):
         (home / f"{name}.jsonl").write_text(ROW)
-    for name in ("base", "embedder"):
+    for name in ("base", "embedder", "reranker"):
         folder = home.parent / "models" / name
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
@@ -65,8 +67,10 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     found = keys(project)
-    assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
+    assert tuple(found) == EVERY and len(set(found.values())) == len(EVERY)
     assert keys(project) == found
+    found = keys(project, RERANKED)
+    assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,10 @@ def test_changed_weights_change_all_that_is_made_of_them(project: Path) -> None:
     assert changed(before, keys(project)) == {"embedder", "knowledge", *SHIPPED}
     before = keys(project)
     (project.parent / "models" / "base" / "model.safetensors").write_bytes(b"more")
-    assert changed(before, keys(project)) == set(NAMES) - {"embedder", "knowledge"}
+    assert changed(before, keys(project)) == set(EVERY) - {"embedder", "knowledge"}
+    before = keys(project, RERANKED)
+    (project.parent / "models" / "reranker" / "model.safetensors").write_bytes(b"third")
+    assert changed(before, keys(project, RERANKED)) == {"reranker", *SHIPPED}
 
 
 def test_a_model_in_a_hidden_folder_is_looked_at_too(project: Path) -> None:
@@ -184,7 +191,7 @@ def test_a_recipe_has_the_stages_of_its_halves(project: Path) -> None:
 def test_a_rehearsal_shares_only_the_embedder(project: Path, tmp_path: Path) -> None:
     recipe, store = load_recipe(project / "r.yaml"), Store(tmp_path / "cache")
     real, fake = ({s.name: s.key for s in make_plan(r, store).steps} for r in (recipe, rehearse(recipe)))
-    assert changed(real, fake) == set(NAMES) - {"embedder"}
+    assert changed(real, fake) == set(EVERY) - {"embedder"}
 
 
 def test_what_is_done_is_found_and_may_be_done_again(project: Path, tmp_path: Path) -> None:

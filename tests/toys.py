@@ -230,6 +230,24 @@ def write_tiny_embedder(folder: Path, *, dim: int = 64, max_tokens: int = 128) -
     return folder
 
 
+def write_tiny_reranker(folder: Path, *, max_tokens: int = 128) -> Path:
+    """Two random BERT layers under a head of one label, wide enough apart that texts differ by more than a rounding."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    folder.mkdir(parents=True)
+    size = _write_word_pieces(folder)
+    torch.manual_seed(1)
+    config = BertConfig(
+        vocab_size=size, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128,
+        max_position_embeddings=max_tokens, num_labels=1, initializer_range=0.2,
+    )  # fmt: skip
+    model = BertForSequenceClassification(config)
+    torch.nn.init.normal_(model.bert.embeddings.word_embeddings.weight, std=1.0)
+    model.save_pretrained(folder)
+    return folder
+
+
 def _write_word_pieces(folder: Path) -> int:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast

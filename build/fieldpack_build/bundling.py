@@ -30,7 +30,7 @@ def assemble(
     folder.mkdir()
     shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
     if recipe.knowledge is not None:
-        for name in ("embedder", "knowledge"):
+        for name in ("embedder", "knowledge", *(("reranker",) if "reranker" in inputs else ())):
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import sources
 from .data import read_examples, read_questions
+from .embedding.engines import problems as engine_problems
 from .errors import DataError, RecipeError
 from .library.files import survey_of
 from .recipe import Recipe
@@ -44,7 +45,9 @@ def _knowledge_problems(recipe: Recipe) -> list[str]:
     knowledge = recipe.knowledge
     if knowledge is None:
         return []
-    problems = sources.check_local(knowledge.embedder, recipe, "knowledge.embedder")
+    problems = sources.check_local(knowledge.embedder, recipe, "knowledge.embedder") + engine_problems(knowledge)
+    if knowledge.retrieval.reranker:
+        problems += sources.check_local(knowledge.retrieval.reranker, recipe, "knowledge.retrieval.reranker")
     folder = recipe.path(knowledge.documents)
     if not folder.is_dir():
         problems.append(f"knowledge.documents: {folder}: no such folder")

@@ -15,7 +15,7 @@ from fieldpack import prompt as runtime_prompt
 
 from . import sources, toolchains
 from .errors import BuildError, DataError, RecipeError
-from .recipe import Recipe
+from .recipe import ModelSource, Recipe
 from .store import Receipt, Store, files_of, fingerprint
 from .worker import run_stage
 
@@ -28,6 +28,19 @@ def _always(recipe: Recipe) -> bool:
 
 def _with_knowledge(recipe: Recipe) -> bool:
     return recipe.knowledge is not None
+
+
+def _reranker(recipe: Recipe) -> ModelSource | None:
+    return recipe.knowledge.retrieval.reranker if recipe.knowledge else None
+
+
+def _with_reranker(recipe: Recipe) -> bool:
+    return _reranker(recipe) is not None
+
+
+def _licences(recipe: Recipe) -> list[str | None]:
+    models = [recipe.base, recipe.knowledge.embedder if recipe.knowledge else None, _reranker(recipe)]
+    return [model.license if model else None for model in models]
 
 
 def _tuned(recipe: Recipe) -> bool:
@@ -114,6 +127,17 @@ def _same_library(parts: Mapping[str, Any]) -> object:
     return {**parts, "settings": settings, "sources": None}
 
 
+def _embedder_settings(recipe: Recipe) -> object:
+    """Under `precision: auto` documents and questions are read and are no part of the key: one that changes overnight
+    must not change the embedder, which would embed the whole library again."""
+    if recipe.knowledge is None:
+        return None
+    wanted = recipe.knowledge.embedder
+    shaped = {"precision": wanted.precision, "query_prefix": wanted.query_prefix, "passage_prefix": wanted.passage_prefix}
+    asked = recipe.evaluate.questions if recipe.evaluate and wanted.precision == "auto" else None
+    return {"source": sources.identify(wanted), **shaped, "questions": asked}
+
+
 def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
     return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
 
@@ -125,10 +149,16 @@ STAGES: tuple[Stage, ...] = (
         files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
     ),
     Stage(
-        "embedder", 1, "export the embedding model to ONNX and compare it with torch",
-        settings=lambda r: sources.identify(r.knowledge.embedder) if r.knowledge else None,
+        "embedder", 2, "export the embedding model to ONNX, compare it with torch, choose its precision",
+        settings=_embedder_settings,
         files=lambda r: sources.local_files(r.knowledge.embedder, r) if r.knowledge else (),
-        tools=("torch", "onnx", "onnxruntime"), active=_with_knowledge, locks=("optimum",),
+        tools=(*_MODEL_TOOLS, "sentence-transformers", "onnx", "onnxscript", "onnxruntime"), active=_with_knowledge,
+    ),
+    Stage(
+        "reranker", 1, "export the cross-encoder to ONNX and compare it with torch",
+        settings=lambda r: sources.identify(found) if (found := _reranker(r)) else None,
+        files=lambda r: sources.local_files(found, r) if (found := _reranker(r)) else (),
+        tools=("torch", "onnx", "onnxruntime"), active=_with_reranker, locks=("optimum",),
     ),
     Stage(
         "knowledge", 2, "read, chunk, embed and index the documents",
@@ -162,16 +192,16 @@ STAGES: tuple[Stage, ...] = (
         "evaluate", 1, "ask the test questions on the staged bundle, check the gates",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
-        needs=("base", "embedder", "knowledge", "train", "export", "baseline"),
+        needs=("base", "embedder", "reranker", "knowledge", "train", "export", "baseline"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),
     Stage(
         "package", 1, "seal everything into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
-                            "licences": [r.base.license, r.knowledge.embedder.license if r.knowledge else None],
+                            "licences": _licences(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
-        needs=("base", "embedder", "knowledge", "train", "merge", "export", "evaluate"),
+        needs=("base", "embedder", "reranker", "knowledge", "train", "merge", "export", "evaluate"),
     ),
 )  # fmt: skip
 NAMES = tuple(stage.name for stage in STAGES)
@@ -294,7 +324,8 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
     work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
-    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, _earlier(plan, step))
+    earlier, kin = _earlier(plan, step)
+    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, earlier, kin)
     receipt = Receipt(
         stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
         seen={name: keys[name] for name in step.sees if name in keys},
@@ -305,14 +336,21 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     return receipt
 
 
-def _earlier(plan: Plan, step: Step) -> Path | None:
-    """The newest finished folder of this stage and recipe that differs in what may differ. None when the very stage is
-    there already: it is asked for again, all of it."""
+def _earlier(plan: Plan, step: Step) -> tuple[Path | None, str]:
+    """The newest folder of this stage and recipe that differs in what may differ, finished or interrupted, and what they
+    share. None when the very stage is there already: it is asked for again, all of it."""
     updates = step.stage.updates
-    if updates is None or plan.store.find(step.name, step.key):
-        return None
+    if updates is None:
+        return None, ""
     alike = updates(step.parts)
-    return plan.store.newest(step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike)
+    kin = fingerprint([plan.recipe.name, alike])
+    if plan.store.find(step.name, step.key):
+        return None, kin
+    from .library.journal import interrupted
+
+    finished = plan.store.newest(step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike)
+    found = [folder for folder in (finished, interrupted(plan.store.root / "stages" / step.name, kin)) if folder]
+    return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()), default=None), kin
 
 
 def _read_by(plan: Plan, step: Step) -> list[str]:

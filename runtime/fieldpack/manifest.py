@@ -18,7 +18,7 @@ FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"
 # Major: a reader of another major refuses. Minor: a reader ignores what it does not know.
 SCHEMA = (1, 0)
-ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "report": "report"}
+ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "reranker": "reranker", "report": "report"}
 
 
 @dataclass(frozen=True, slots=True)

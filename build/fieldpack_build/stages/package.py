@@ -38,4 +38,6 @@ def _provenance(task: Task) -> dict[str, Any]:
     licences = {"base": recipe.base.license, "bundle": recipe.bundle.license}
     if recipe.knowledge:
         licences["embedder"] = recipe.knowledge.embedder.license
+        if recipe.knowledge.retrieval.reranker:
+            licences["reranker"] = recipe.knowledge.retrieval.reranker.license
     return {"recipe": recipe.model_dump(exclude={"folder"}), "stages": stages, "licences": licences}
