@@ -18,7 +18,7 @@ ENCRYPTED_OFFICE = OLE + "EncryptedPackage".encode("utf-16-le") + bytes(900)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 _LOCK_KEY = "28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A"
 _PDF_LOCK = f"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<{_LOCK_KEY}>/U<{_LOCK_KEY}>>>/ID[<00><00>]"
-_BOMB = 80 << 20  # bytes of blanks, which deflate to 80 KB
+_BOMB = 40 << 20  # bytes of blanks, which deflate to 40 KB
 _ENTITIES = b'<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]>'
 
 

@@ -350,7 +350,8 @@ def test_a_library_without_documents(tmp_path: Path) -> None:
 def test_import_loads_no_library() -> None:
     code = (
         "import sys, fieldpack_build.documents, fieldpack_build.documents.chunking\n"
-        "print([name for name in ('pypdfium2', 'docx', 'bs4', 'lxml', 'markdown_it') if name in sys.modules])"
+        "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'bs4', 'lxml', 'markdown_it', 'PIL', 'rapidocr',"
+        " 'charset_normalizer') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

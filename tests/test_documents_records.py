@@ -35,6 +35,15 @@ def test_csv_of_a_report(tmp_path: Path) -> None:
     ]
 
 
+def test_csv_with_a_title_apart_from_its_table(tmp_path: Path) -> None:
+    text = "March 2023\n\nSite,Volume\nChiswick,5\n\nSource: the operator\n\nSite,Volume\nGrove,6\n"
+    assert blocks(read(tmp_path, "sites.csv", text)) == [
+        ("table", ("March 2023",), "Site | Volume\nChiswick | 5"),
+        ("text", ("March 2023",), "Source: the operator"),
+        ("table", (), "Site | Volume\nGrove | 6"),
+    ]
+
+
 def test_csv_with_sep_line_in_utf_16(tmp_path: Path) -> None:
     data = "sep=;\nName;Ort\nZoë;Köln\n".encode("utf-16-le")
     assert blocks(read(tmp_path, "a.csv", data)) == [("table", (), "Name | Ort\nZoë | Köln")]

@@ -27,6 +27,7 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
     `spans`: for a row, its cells merged side by side; such a row above a row of names is part of each name.
     """
     table: list[Row] = []
+    waiting: list[str] = []  # lines of an area without columns, which may be the title of the table below
     for start, end in _areas(rows):
         area = list(rows[start:end])
         lines = 0
@@ -34,16 +35,29 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
             lines += 1
         if lines == len(area):
             _flush(builder, table)
-            builder.text("\n".join("".join(row) for row in area))
+            builder.text("\n".join(waiting))
+            waiting = ["".join(row) for row in area]
             continue
         names = _names(area[lines:], (spans or {}).get(start + lines, ()))
         if table and not _is_header(names[0]):
             table += area
             continue
         _flush(builder, table)
-        _add_title(builder, ["".join(row) for row in area[:lines]])
+        own = ["".join(row) for row in area[:lines]]
+        if not _is_title(waiting):
+            builder.text("\n".join(waiting))
+            waiting = []
+        _add_title(builder, waiting + own)
+        waiting = []
         table += names
     _flush(builder, table)
+    builder.text("\n".join(waiting))
+
+
+def _is_title(lines: Sequence[str]) -> bool:
+    """One or two short lines that are no sentences and no notes to the table above."""
+    notes = ("source", "note", "quelle", "*", "(")
+    return len(lines) < 3 and all(len(line) < 80 and line[-1] != "." and not line.lower().startswith(notes) for line in lines)
 
 
 def _areas(rows: Sequence[Row]) -> list[tuple[int, int]]:

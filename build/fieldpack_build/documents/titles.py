@@ -30,5 +30,6 @@ def says_something(title: str) -> bool:
 def words_of(path: str) -> str:
     """The file's name without its suffix in words: "a/fund_guide-for-all_2024-01-31.md" is "fund guide for all 2024-01-31"."""
     stem = PurePosixPath(path).stem.replace("%20", " ")
-    words = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", re.sub(r"[_+]+", " ", stem))
-    return " ".join(words.split()) or stem
+    # A hyphen in a word with digits is part of a date, of "10-K" or of an identifier.
+    words = (word if re.search(r"\d", word) else word.replace("-", " ") for word in re.sub(r"[_+]+", " ", stem).split())
+    return " ".join(" ".join(words).split()) or stem
