@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import fakes
 import fieldpack
+from fieldpack.devices import Device
 from fieldpack.embedder import Embedder, EmbedderSettings
 
 
@@ -64,6 +65,37 @@ def test_pooling(folder: Path, pooling: Literal["mean", "cls", "last"], first: s
     replace(EmbedderSettings.read(folder), pooling=pooling).write(folder)
     found = Embedder.open(folder).embed_passages(["ba", "zzzzzz"])[0]  # padded to six
     assert found == pytest.approx(vector(**{first: 1}) if first else vector(a=1, b=1))
+
+
+def test_the_same_bytes_on_any_number_of_cores(folder: Path) -> None:
+    texts = ["abc"[: 1 + i % 3] * (1 + i % 5) for i in range(2100)]  # more than two windows
+    found = [Embedder.open(folder, device=Device(threads=n)).embed_passages(texts).tobytes() for n in (1, 2, 5)]
+    assert found[0] == found[1] == found[2]
+
+
+def test_dense_layers_come_after_pooling(folder: Path) -> None:
+    replace(EmbedderSettings.read(folder), dim=2, dense=("identity", "tanh")).write(folder)
+    first = np.eye(3, fakes.DIM, dtype=np.float32)
+    second = np.array([[1, 1, 0], [0, 0, 2]], dtype=np.float32)
+    np.savez(folder / "dense.npz", w0=first, b0=np.array([0, 0, 0.5], np.float32), w1=second, b1=np.zeros(2, np.float32))
+    wanted = np.tanh([1.0, 1.0])  # mean of "ab": a 0.5, b 0.5, c 0 + bias
+    assert Embedder.open(folder).embed_query("ab") == pytest.approx(wanted / np.linalg.norm(wanted))
+    (folder / "dense.npz").write_bytes(b"PK")
+    with pytest.raises(fieldpack.BundleCorrupt, match=r"dense\.npz"):
+        Embedder.open(folder)
+
+
+@pytest.mark.parametrize(("pooling", "expected"), [("max", (1, 1)), ("weightedmean", (5, 1)), ("mean_sqrt_len", (2, 1))])
+def test_rarer_poolings(folder: Path, pooling: Any, expected: tuple[int, int]) -> None:
+    replace(EmbedderSettings.read(folder), pooling=pooling).write(folder)
+    assert Embedder.open(folder).embed_query("baa") == pytest.approx(vector(a=expected[0], b=expected[1]))
+
+
+def test_a_bundle_of_the_first_version_opens(folder: Path) -> None:
+    data = json.loads((folder / "embedder.json").read_text())
+    del data["dense"]
+    (folder / "embedder.json").write_text(json.dumps(data))
+    assert Embedder.open(folder).embed_query("a") == pytest.approx(vector(a=1))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"dim": 3, "max_tokens": 5, "colour": 1}', "[" * 100_000])

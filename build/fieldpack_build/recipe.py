@@ -68,9 +68,11 @@ class Chunking(Section):
 
 class EmbedderSource(ModelSource):
     """A sentence-transformers model. `precision` auto: int8 if recall on the recipe's own questions falls by at most one
-    point against fp32, else fp32 (also where there are no questions)."""
+    point against fp32, else fp32 (also where there are no questions). Prefixes are the model's own unless given here."""
 
     precision: Literal["auto", "fp32", "int8"] = "fp32"
+    query_prefix: str | None = None
+    passage_prefix: str | None = None
 
 
 class Retrieval(Section):

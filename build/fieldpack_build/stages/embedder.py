@@ -1,22 +1,23 @@
-"""Export the embedding model to ONNX in the optimum toolchain, and prove that the runtime's embedder agrees with torch.
+"""Export the embedding model to ONNX, prove that the runtime's embedder agrees with torch, and choose its precision.
 
-model.onnx, tokenizer.json, embedder.json
+model.onnx (and model.onnx.data past 2 GB), tokenizer.json, embedder.json, dense.npz where the model has dense layers
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from fieldpack.embedder import Embedder, EmbedderSettings
 
-from .. import sources, toolchains
-from ..errors import CheckFailed, SourceError
+from .. import models, sources
+from ..embedding import bert_graph, families, precision
+from ..errors import CheckFailed
 from ..task import Task
 
-LEAST_COSINE = 0.999
+LEAST_COSINE = 0.9999
+LEAST_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall
 # Short, long (past most models' limit), figures, a table row, another script, nearly nothing.
 CANARIES = (
     "What does the fund cost a year?",
@@ -26,62 +27,85 @@ CANARIES = (
     "Какова комиссия фонда? 基金的费用是多少?",
     "a",
 )
-_POOLINGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
 
 
 def run(task: Task) -> dict[str, Any]:
     knowledge = task.recipe.knowledge
     assert knowledge
+    wanted = knowledge.embedder
     task.note("fetching the embedding model")
-    source = sources.fetch(knowledge.embedder, task.recipe, task.store.models)
-    if not (source / "modules.json").is_file():
-        raise SourceError(f"{knowledge.embedder.model}: {source} is no sentence-transformers model (no modules.json)")
-    toolchain = toolchains.ensure("optimum", task.store.toolchains, task.note)
+    source = sources.fetch(wanted, task.recipe, task.store.models)
+    models.quiet()
     work = task.out / "work"
     work.mkdir()
-    task.note("exporting to ONNX")
-    export = ["-m", "optimum.exporters.onnx", "--model", str(source), "--task", "feature-extraction"]
-    toolchains.run(toolchain, [*export, "--library", "sentence_transformers", str(work / "onnx")])
-    for name in ("model.onnx", "tokenizer.json"):
-        shutil.move(work / "onnx" / name, task.out / name)
-    task.note("comparing with torch")
-    (work / "texts.json").write_text(json.dumps(CANARIES), encoding="utf-8")
-    encode = [str(Path(toolchains.__file__).with_name("encode.py")), str(source), str(work / "texts.json")]
-    facts = json.loads(toolchains.run(toolchain, [*encode, str(work / "torch.npy")]).splitlines()[-1])
-    settings = read_settings(source, dim=facts["dim"], max_tokens=facts["max_tokens"])
-    settings.write(task.out)
-    cosine = _parity(task.out, work / "torch.npy")
+    settings, cosine = export(
+        source, task.out, name=wanted.model, query_prefix=wanted.query_prefix, passage_prefix=wanted.passage_prefix,
+        note=task.note,
+    )  # fmt: skip
+    chosen = _choose_precision(task, work) if wanted.precision != "fp32" else {"precision": "fp32"}
     shutil.rmtree(work)
     return {
         "dim": settings.dim, "max_tokens": settings.max_tokens, "pooling": settings.pooling,
-        "cosine_to_torch": cosine, "source": knowledge.embedder.model, "license": knowledge.embedder.license,
+        "query_prefix": settings.query_prefix, "passage_prefix": settings.passage_prefix,
+        "cosine_to_torch": cosine, "source": wanted.model, "license": wanted.license, **chosen,
     }  # fmt: skip
 
 
-def read_settings(source: Path, *, dim: int, max_tokens: int) -> EmbedderSettings:
-    """Pooling, normalisation and prefixes from the model's own files (modules.json and what it names)."""
-    modules = json.loads((source / "modules.json").read_text(encoding="utf-8"))
-    kinds = {module["type"].rsplit(".", 1)[-1]: source / module["path"] for module in modules}
-    unknown = kinds.keys() - {"Transformer", "Pooling", "Normalize"}
-    if unknown:
-        raise SourceError(f"{source}: modules {', '.join(sorted(unknown))} are not supported on the device yet")
-    pooling = json.loads((kinds["Pooling"] / "config.json").read_text(encoding="utf-8")) if "Pooling" in kinds else {}
-    mode: Any = pooling.get("pooling_mode") or next((v for k, v in _POOLINGS.items() if pooling.get(k)), None)
-    mode = {"lasttoken": "last"}.get(str(mode), mode)
-    if mode not in ("mean", "cls", "last"):
-        raise SourceError(f"{source}: pooling {mode or pooling} is not supported on the device yet")
-    settings_file = source / "config_sentence_transformers.json"
-    prompts = json.loads(settings_file.read_text(encoding="utf-8")).get("prompts", {}) if settings_file.is_file() else {}
-    passage = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), "")
-    return EmbedderSettings(dim, max_tokens, mode, True, prompts.get("query", ""), passage)
+def export(
+    source: Path, folder: Path, *, name: str = "", query_prefix: str | None = None, passage_prefix: str | None = None,
+    note: Any = lambda text: None,
+) -> tuple[EmbedderSettings, float]:  # fmt: skip
+    """The runtime's fp32 embedder in `folder`, and its least cosine to torch. Raises SourceError for a model that cannot
+    be had, CheckFailed where the vectors differ."""
+    from ..embedding import torch_model
 
-
-def _parity(folder: Path, reference: Path) -> float:
-    """The least cosine between the runtime's vectors and torch's; CheckFailed under 0.999."""
-    import numpy as np
-
+    note("loading in torch")
+    layout = families.read_layout(source)
+    model = torch_model.load(source)
+    settings = families.read_settings(
+        source, dim=model.get_embedding_dimension(), max_tokens=_max_tokens(model), name=name,
+        query_prefix=query_prefix, passage_prefix=passage_prefix,
+    )  # fmt: skip
+    note("exporting to ONNX")
+    torch_model.write_tokenizer(model, folder / "tokenizer.json")
+    families.write_dense(source, folder)
+    if bert_graph.can_write(layout.transformer):
+        bert_graph.write(layout.transformer, folder / "model.onnx")
+    else:
+        torch_model.write_graph(model, folder / "model.onnx")
+    settings.write(folder)
+    note("comparing with torch")
     ours = Embedder.open(folder).embed_passages(CANARIES)
-    least = float((ours * np.load(reference)).sum(axis=1).min())
-    if not least >= LEAST_COSINE:
-        raise CheckFailed(f"the exported embedder differs from torch: cosine {least:.4f}, at least {LEAST_COSINE} wanted")
-    return round(least, 6)
+    theirs = torch_model.vectors(model, CANARIES, prefix=settings.passage_prefix)
+    return settings, _least_cosine(ours, theirs, LEAST_COSINE, "the exported embedder differs from torch")
+
+
+def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
+    knowledge = task.recipe.knowledge
+    assert knowledge
+    task.note("quantising to int8")
+    candidate = precision.write_int8(task.out, work / "int8")
+    fp32, int8 = Embedder.open(task.out), Embedder.open(candidate)
+    wide, narrow = fp32.embed_passages(CANARIES), int8.embed_passages(CANARIES)
+    _least_cosine(wide, narrow, LEAST_INT8_COSINE, "the int8 embedder differs from fp32")
+    if knowledge.embedder.precision == "int8":
+        precision.replace_by(task.out, candidate)
+        return {"precision": "int8"}
+    task.note("measuring int8 on the questions")
+    decision = precision.decide(task.recipe, fp32, int8)
+    if decision.accepted:
+        precision.replace_by(task.out, candidate)
+    return {"precision": "int8" if decision.accepted else "fp32", "decision": decision.facts()}
+
+
+def _max_tokens(model: Any) -> int:
+    """The wrapper's limit; a model without one (ALiBi, rotary positions) has its tokenizer's or the network's."""
+    stated = [model.get_max_seq_length(), getattr(model[0].auto_model.config, "max_position_embeddings", None)]
+    return int(min(value for value in stated if value))
+
+
+def _least_cosine(ours: Any, theirs: Any, least: float, what: str) -> float:
+    found = float((ours * theirs).sum(axis=1).min())
+    if not found >= least:
+        raise CheckFailed(f"{what}: cosine {found:.4f}, at least {least} wanted")
+    return round(found, 6)
