@@ -28,7 +28,7 @@ from qlora_parts import results
 from qlora_shapes import SHAPES
 
 _PARTS = Path(__file__).with_name("qlora_parts.py")
-_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors", "tokenizers")
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "bitsandbytes", "accelerate", "tokenizers")
 _LEAST_SECONDS = 15  # under it a part would only be cut off
 
 
@@ -61,10 +61,9 @@ def _options() -> argparse.Namespace:
     add("--warmup", type=int, default=3, help="steps before them (default: %(default)s)")
     add("--pipeline", action="store_true", help="also run the train stage as shipped")
     add("--rows", type=int, default=64, help="its training rows (default: %(default)s)")
-    add("--embed", action="store_true", help="also measure an embedding model, float32 against float16")
+    add("--embed", action="store_true", help="also measure the engine that embeds a library, in every precision")
     add("--texts", type=int, default=4096, help="its texts (default: %(default)s)")
     add("--text-tokens", type=int, default=128, help="tokens a text (default: %(default)s)")
-    add("--embed-batch", type=int, default=256, help="texts a batch (default: %(default)s)")
     add("--no-matrix", action="store_true", help="leave QLoRA against LoRA out")
     add("--budget", type=int, default=450, help="seconds for everything; what is cut off is named (default: %(default)s)")
     add("--work", type=Path, help="where the model is written, 8 GB for phi-3-mini (default: the temporary folder)")
@@ -134,8 +133,7 @@ def _show(data: dict[str, Any]) -> None:
             print(json.dumps(result))
     if embedded := parts.get("embed", {}).get("results"):
         keys = ("texts_per_s", "peak_mb", "least_cosine_to_fp32")
-        print(f"\nMiniLM shape, {options['texts']} texts of {options['text_tokens']} tokens, "
-              f"batches of {options['embed_batch']}")  # fmt: skip
+        print(f"\nMiniLM shape, {options['texts']} texts of {options['text_tokens']} tokens, the knowledge stage's engine")
         print(table(["dtype", "texts/s", "peak MB", "least cosine"], [[r["dtype"], *map(r.get, keys)] for r in embedded]))
     for name, part in parts.items():
         if part["error"]:

@@ -122,40 +122,30 @@ def pipeline(spec: Spec) -> None:
 
 
 def embed(spec: Spec) -> None:
-    """A BERT in all-MiniLM-L6-v2's shape with random weights: float32 (no TF32) against float16, mean-pooled."""
-    import torch
-    from transformers import BertConfig, BertModel
+    """The knowledge stage's GPU engine as shipped, tokenizing included, on a BERT in all-MiniLM-L6-v2's shape with random
+    weights: every precision it may choose, against float32. Its canaries need an ONNX export and are left out here."""
+    from fieldpack.embedder import EmbedderSettings
+    from fieldpack_build.embedding.cuda_engine import PRECISIONS, CudaEngine, load_model
 
     cuda = spec["device"] == "cuda"
-    torch.manual_seed(0)
-    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
-    model = BertModel(config, add_pooling_layer=False).eval().to(spec["device"])
-    ids = torch.randint(1000, 30000, (spec["texts"], spec["text_tokens"]), device=spec["device"])
+    source = shapes.write_embedder(Path(spec["folder"]) / "embedder")
+    texts = shapes.texts(spec["texts"], tokens=spec["text_tokens"])
+    settings = EmbedderSettings(dim=384, max_tokens=512)
+    model = load_model(source, spec["device"])
     reference = None
-    for dtype in (torch.float32, torch.float16):
-        model = model.to(dtype)
+    for precision in reversed(PRECISIONS) if cuda else ("float32",):
+        engine = CudaEngine(model, settings, device=spec["device"], precision=precision)
         _forget_peak(cuda)
-        _vectors(model, ids[: spec["embed_batch"]], spec["embed_batch"])
+        engine.embed(texts[: max(1, len(texts) // 8)])
         times = []
         for _ in range(3):
-            _wait(cuda)
             started = time.perf_counter()
-            vectors = _vectors(model, ids, spec["embed_batch"])
-            _wait(cuda)
+            vectors = engine.embed(texts)
             times.append(time.perf_counter() - started)
         reference = vectors if reference is None else reference
-        cosine = float((reference.float() * vectors.float()).sum(dim=1).min())
-        say(dtype=str(dtype).removeprefix("torch."), texts=len(ids), tokens=spec["text_tokens"], batch=spec["embed_batch"],
-            texts_per_s=len(ids) / sorted(times)[1], least_cosine_to_fp32=cosine, **_peaks(cuda))  # fmt: skip
-
-
-def _vectors(model: Any, ids: Any, batch: int) -> Any:
-    import torch
-
-    with torch.inference_mode():
-        parts = [model(input_ids=part, attention_mask=torch.ones_like(part)).last_hidden_state.mean(dim=1)
-                 for part in ids.split(batch)]  # fmt: skip
-        return torch.nn.functional.normalize(torch.cat(parts).float(), dim=1)
+        cosine = float((reference * vectors).sum(axis=1).min())
+        say(dtype=precision, texts=len(texts), tokens=spec["text_tokens"], texts_per_s=len(texts) / sorted(times)[1],
+            least_cosine_to_fp32=cosine, **engine.describe(), **_peaks(cuda))  # fmt: skip
 
 
 def _require_device(device: str) -> None:

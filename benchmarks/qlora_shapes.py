@@ -19,6 +19,7 @@ SHAPES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
              "intermediate_size": 256, "vocab_size": 512, "max_position_embeddings": 2048},
 }  # fmt: skip
+_VOCABULARY = 30_000
 _SYSTEM = "Answer the question from what you know, in one sentence."
 _WORDS = ("fund", "charge", "class", "year", "pump", "valve", "filter", "policy", "limit", "notice", "review", "monthly")
 
@@ -113,3 +114,40 @@ def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int
         return {"input_ids": ids, "labels": [IGNORED] * (length - answer) + ids[length - answer :]}
 
     return [Collator(0)([row() for _ in range(batch)]) for _ in range(count)]
+
+
+def write_embedder(folder: Path) -> Path:
+    """A sentence-transformers folder in all-MiniLM-L6-v2's shape, random weights, mean pooling; w0 to w29999 are a token
+    each."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(_VOCABULARY))]
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=512,
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(words), hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+                        intermediate_size=1536)  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 384, "pooling_mode_mean_tokens": True}
+    modules = [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+               for i, (path, kind) in enumerate((("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")))]
+    for path, value in (("1_Pooling/config.json", pooling), ("modules.json", modules)):
+        (folder / path).write_text(json.dumps(value), encoding="utf-8")
+    return folder
+
+
+def texts(count: int, *, tokens: int) -> list[str]:
+    """Of up to `tokens` tokens, the special ones counted, half as many at least: a library's chunks are not alike."""
+    draw = random.Random(0)
+    lengths = (draw.randint(max(1, tokens // 2), tokens) - 2 for _ in range(count))
+    return [" ".join(f"w{draw.randrange(_VOCABULARY)}" for _ in range(max(1, length))) for length in lengths]

@@ -46,7 +46,7 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- here ----------------------------------------------------------------------------------------------------------
 
 
-def test_onnx_embeds_window_by_window(letters: Path) -> None:
+def test_onnx_is_the_runtime_s_embedder_however_texts_are_cut(letters: Path) -> None:
     texts = [f"text {i} " + "xyz" * (i % 11) for i in range(WINDOW + 5)]
     engine = open_engine(knowledge(engine="onnx"), letters, None, silent)
     found = engine.embed(texts)

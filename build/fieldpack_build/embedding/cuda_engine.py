@@ -125,9 +125,10 @@ class CudaEngine:
 
 
 def load_model(source: Path, device: str) -> Any:
-    from sentence_transformers import SentenceTransformer
+    """As the embedder stage loads it to prove its export: float32, safetensors, none of the model's own code run."""
+    from . import torch_model
 
-    return SentenceTransformer(str(source), device=device, local_files_only=True).eval()
+    return torch_model.load(source).to(device).eval()
 
 
 def halving(

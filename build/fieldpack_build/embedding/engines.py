@@ -1,8 +1,8 @@
 """What embeds a library: onnxruntime on this machine, sentence-transformers on its GPU, or a Ray cluster. One interface,
 chosen by the recipe. Knows nothing of documents or indexes.
 
-Texts are embedded in windows: inside one they are sorted by length and padded together, so equal windows give equal
-vectors, to the byte, whichever machine of the same kind embeds them.
+The runtime embeds each text by itself, so onnxruntime's vectors are the same bytes however the texts are cut into
+windows and whichever process embeds them; another kind of CPU, or a GPU, differs in the last digits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WINDOW = 512  # texts: sorting within 512 leaves as little padding as sorting all; one is 5 to 15 s of work for a core
+WINDOW = 512  # texts sent at once: 5 to 15 s of work for a core, so that sending costs nothing and a lost one little
 
 
 class Engine(Protocol):
@@ -50,10 +50,7 @@ class OnnxEngine:
         return cls(Embedder.open(folder))
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        import numpy as np
-
-        found = [self._embedder.embed_passages(window) for window in windows(texts)]
-        return np.concatenate(found) if found else np.zeros((0, self._embedder.settings.dim), dtype=np.float32)
+        return self._embedder.embed_passages(texts)
 
     def describe(self) -> dict[str, Any]:
         from fieldpack.devices import available_cores

@@ -31,6 +31,7 @@ class EmbeddingWorker:
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 content.tofile(folder / path)
             self._embedder = Embedder.open(folder, device=Device(threads=threads))
+            self.embed(["a"])  # the network is read at the first text, while its file is there
 
     def introduce(self, texts: Sequence[str]) -> tuple[dict[str, Any], NDArray[np.float32]]:
         """Who this is, with the vectors of canary texts."""
