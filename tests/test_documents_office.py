@@ -91,6 +91,21 @@ def test_xlsx_with_a_row_of_a_number_that_no_sheet_has(tmp_path: Path) -> None:
     assert "more than 1,048,576 rows" in refusal(tmp_path, "a.xlsx", data)
 
 
+def test_xlsx_that_shows_one_long_text_everywhere(tmp_path: Path) -> None:
+    """Half a megabyte of XML that would fill 5 GB."""
+    import xlsxwriter  # it stores a text once, as Excel does
+
+    buffer = BytesIO()
+    with xlsxwriter.Workbook(buffer) as book:
+        sheet = book.add_worksheet()
+        for row in range(10_000):
+            sheet.write(row, 0, "the text")
+    with zipfile.ZipFile(BytesIO(buffer.getvalue())) as package:
+        part = package.read("xl/sharedStrings.xml").replace(b"<t>the text</t>", b"<t>%s</t>" % (b"a" * 500_000))
+    data = with_part(buffer.getvalue(), "xl/sharedStrings.xml", part)
+    assert "shows more than 100,000,000 cells and characters" in refusal(tmp_path, "a.xlsx", data)
+
+
 @pytest.mark.parametrize(
     ("value", "form", "expected"),
     [

@@ -17,6 +17,9 @@ Span = tuple[int, int]  # first and last column of cells merged side by side
 _NUMBER = re.compile(r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?")
 _DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?")
 _YEAR = re.compile(r"(?:19|20|21)\d\d")
+# Characters of a merged cell that is repeated for each of its rows: a label. One of a megabyte over 100,000 rows of a
+# small file would fill the memory.
+REPEATED_LIMIT = 300
 _TITLE_LIMIT = 160  # characters; a longer line above a table is a note, not its title
 
 
@@ -90,6 +93,8 @@ def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
     width = max(len(area[0]), len(area[1]))
     upper = _padded(area[0], width)
     for first, last in spans:
+        if first >= width or len(upper[first]) > REPEATED_LIMIT:
+            continue
         for column in range(first, min(last + 1, width)):
             upper[column] = upper[first]
     pairs = zip(upper, _padded(area[1], width), strict=True)

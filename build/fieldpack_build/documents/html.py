@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode_markup, refuse_binary
+from fieldpack_build.documents.grid import REPEATED_LIMIT
 from fieldpack_build.documents.office import split_tags
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.errors import DocumentError
@@ -160,7 +161,7 @@ def _rows(table: Tag) -> Iterator[list[str]]:
         for cell in row.find_all(("td", "th")):
             _fill_from_above(cells, above)
             text = _text(cell)
-            if (rows := _span(cell, "rowspan")) > 1:
+            if (rows := _span(cell, "rowspan")) > 1 and len(text) <= REPEATED_LIMIT:
                 above[len(cells)] = (rows - 1, text)
             cells += [text] + [""] * (_span(cell, "colspan") - 1)
         _fill_from_above(cells, above)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
+from fieldpack_build.documents.grid import REPEATED_LIMIT
 from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml, without_address
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.titles import says_something
@@ -119,7 +120,7 @@ def _rows(table: Any) -> Iterator[list[str]]:
                 cells.append(text)
                 continue
             cells.append("" if cell.is_spanned else squeeze(cell.text_frame.text))
-            if cell.is_merge_origin and cell.span_height > 1:
+            if cell.is_merge_origin and cell.span_height > 1 and len(cells[-1]) <= REPEATED_LIMIT:
                 above[column] = (cell.span_height - 1, cells[-1])
         yield cells
 
