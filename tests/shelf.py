@@ -83,11 +83,11 @@ class Shelf:
         return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=self.folder)
 
     def found(self, out: Path, questions: Sequence[str], k: int = 10) -> list[list[tuple[Any, ...]]]:
-        """For each question what a search of that folder gives, ids left out: they depend on history."""
+        """For each question what a search of that folder gives. Ids are left out, they depend on history; so are scores,
+        whose fourth digit depends on which chunks were embedded together."""
         retriever = Retriever(Embedder.open(self.embedder()), KnowledgeIndex(out))
         return [
-            [(p.document, p.title, p.page, p.heading, p.text, round(p.score, 4), round(p.similarity, 4))
-             for p in retriever.search(question, k)]
+            [(p.document, p.title, p.page, p.heading, p.text) for p in retriever.search(question, k)]
             for question in questions
         ]  # fmt: skip
 

@@ -32,13 +32,13 @@ LOG = "log.txt"
 
 def run_stage(
     function: str, recipe: Recipe, inputs: Mapping[str, Path], keys: Mapping[str, str], out: Path, store: Store,
-    listen: Callable[[dict[str, Any]], None], earlier: Path | None = None,
+    listen: Callable[[dict[str, Any]], None], earlier: Path | None = None, kin: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the stage's own error,
     or StageError when the process died."""
     task = {
         "function": function, "recipe": recipe.model_dump(), "inputs": {k: str(v) for k, v in inputs.items()},
-        "keys": dict(keys), "out": str(out), "cache": str(store.root), "earlier": str(earlier) if earlier else None,
+        "keys": dict(keys), "out": str(out), "cache": str(store.root), "earlier": str(earlier) if earlier else None, "kin": kin,
     }  # fmt: skip
     environment = {
         **os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
@@ -119,7 +119,7 @@ def main() -> None:
     inputs = {name: Path(path) for name, path in spec["inputs"].items()}
     earlier = Path(spec["earlier"]) if spec["earlier"] else None
     recipe, out = Recipe.model_validate(spec["recipe"]), Path(spec["out"])
-    task = Task(recipe, inputs, out, store, spec["keys"], send, earlier=earlier)
+    task = Task(recipe, inputs, out, store, spec["keys"], send, earlier=earlier, kin=spec["kin"])
     try:
         result = _function(spec["function"])(task)
     except BuildError as error:

@@ -3,8 +3,8 @@
 chunks.sqlite, vectors.usearch (as shipped); library.json (what was read, what was skipped and why)
 
 Goes on where it was interrupted. Begins with a copy of the newest library of the same recipe, settings and embedder, where
-there is one, and reads only what has changed. A document that could not be read for what is in it is tried again when its
-bytes change; one that the disk, the memory or a crash stood in the way of is tried again in every build.
+there is one, finished or not, and reads only what has changed. A document that could not be read for what is in it is
+tried again when its bytes change; one that the disk, the memory or a crash stood in the way of, in every build.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def run(task: Task) -> dict[str, Any]:
     knowledge = task.recipe.knowledge
     assert knowledge
     files = find_files(task.recipe, knowledge, task.store)
-    journal = Journal.begin(task.out, task.earlier)
+    journal = Journal.begin(task.out, task.earlier, task.kin)
     dim = EmbedderSettings.read(task.inputs["embedder"]).dim
     writer = IndexWriter(task.out, dim=dim, dtype=knowledge.vectors)
     try:
