@@ -12,7 +12,7 @@ from .duplicates import SKETCH
 from .errors import BundleError
 from .index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
 from .passages import DocumentRecord
-from .vectors import VECTORS, DType, Vectors
+from .vectors import DType, Vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class Finished:
-    def __init__(self, folder: Path, dim: int, dtype: DType) -> None:
+    def __init__(self, folder: Path, dim: int, dtype: DType, shard: int) -> None:
         """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
         self.database = open_for_reading(folder / CHUNKS)
-        self._folder, self._dim, self._dtype = folder, dim, dtype
+        self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
         meta = read_meta(self.database, folder / CHUNKS)
         self.generation, self.chunks = int(meta["generation"]), int(meta["chunks"])
         self.tokens = int(meta["tokens"])
         self.removed, self.next_id = int(meta["removed"]), int(meta["next_id"])
-        self.usable = (meta["dim"], meta["dtype"]) == (dim, dtype) and (folder / VECTORS).is_file()
+        self.usable = (meta["dim"], meta["dtype"], meta.get("shard")) == (dim, dtype, shard)
 
     @classmethod
-    def open(cls, folder: Path, dim: int, dtype: DType) -> Finished | None:
+    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> Finished | None:
         """None where there is nothing that can be built on."""
         if not (folder / CHUNKS).is_file():
             return None
         try:
-            found = cls(folder, dim, dtype)
+            found = cls(folder, dim, dtype, shard)
         except BundleError:
             return None
         if found.usable:
@@ -46,7 +46,7 @@ class Finished:
 
     @cached_property
     def vectors(self) -> Vectors:
-        return Vectors(self._folder, self._dim, self._dtype)
+        return Vectors(self._folder, self._dim, self._dtype, size=self.chunks, end=self.next_id, shard=self._shard)
 
     def documents(self) -> Iterator[tuple[int, int, DocumentRecord]]:
         """First id, number of chunks and record of each, by path."""
@@ -76,5 +76,3 @@ class Finished:
 
     def close(self) -> None:
         self.database.close()
-        if "vectors" in self.__dict__:
-            self.vectors.close()

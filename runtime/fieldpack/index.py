@@ -3,7 +3,6 @@ The build writes it here, the device reads it here. Knows nothing of embedders, 
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
@@ -27,8 +26,9 @@ from .index_tables import (
 from .index_writer import write_index
 from .naming import named_documents
 from .passages import Chunk, DocumentRecord, Filter, Passage
+from .question import content_words
 from .ranking import RetrievalSettings, fuse
-from .search import find_passages
+from .search import Topic, find_passages
 from .vectors import Vectors
 from .words import Words
 
@@ -37,16 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CHUNKS", "KnowledgeIndex", "StoredChunk", "fuse", "library_documents", "library_size", "question_words", "write_index",
+    "CHUNKS", "KnowledgeIndex", "StoredChunk", "fuse", "library_documents", "library_size", "write_index",
 ]  # fmt: skip
 
-# Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
-_QUESTION_WORDS = frozenset(
-    "a an and any are as at be been but by can could do does did for from had has have how i if in into is it its "
-    "many may me much must my of on or our shall should so that the their them there these they this to was we were "
-    "what when where which who whom whose why will with would you your".split()
-)
-_MOST_WORDS = 64
 _TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
 
 
@@ -74,10 +67,10 @@ class KnowledgeIndex:
         meta = read_meta(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
-        self._vectors = Vectors(folder, meta["dim"], meta["dtype"])
+        self._vectors = Vectors(
+            folder, meta["dim"], meta["dtype"], size=self.size, end=int(meta["next_id"]), shard=int(meta["shard"])
+        )
         self._words = Words(self.size, int(meta["tokens"]))
-        if self.size != self._vectors.size:
-            raise BundleCorrupt(f"{folder}: {self.size} chunks but {self._vectors.size} vectors; build it again")
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -135,10 +128,11 @@ class KnowledgeIndex:
 
     def search(
         self, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None,
-        settings: RetrievalSettings | None = None,
+        settings: RetrievalSettings | None = None, topic: Topic | None = None,
     ) -> list[Passage]:  # fmt: skip
-        """The k best passages for a question and its unit vector [dim], best first."""
-        return find_passages(self, question, vector, k, where, settings or RetrievalSettings())
+        """The k best passages for a question and its unit vector [dim], best first; `topic` as `topic_of` gives it, with
+        its vector."""
+        return find_passages(self, question, vector, k, where, settings or RetrievalSettings(), topic)
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""
@@ -158,11 +152,11 @@ class KnowledgeIndex:
 
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """bm25 of the question's words, higher is better; headings count as much as text."""
-        words = question_words(question)
+        words = content_words(question)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
-        found = self._words.best(self._database, words[:_MOST_WORDS], count + _TIES, ranges)
+        found = self._words.best(self._database, words, count + _TIES, ranges)
         return {i: found[i] for i in self._best(found, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
@@ -175,12 +169,6 @@ class KnowledgeIndex:
             return best[:count]
         place = {row.id: (row.chunk.document, row.ordinal) for row in self.rows(tied)}
         return sorted(best, key=lambda i: (-scores[i], place.get(i, ("", 0))))[:count]
-
-
-def question_words(question: str) -> list[str]:
-    """The words of a question that documents are searched for, each once."""
-    words = (word for word in re.findall(r"\w+", question.lower()) if word not in _QUESTION_WORDS)
-    return list(dict.fromkeys(words))
 
 
 def library_documents(folder: Path) -> list[DocumentRecord]:

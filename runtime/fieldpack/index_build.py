@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .duplicates import SKETCH, find_duplicates, sketch
 from .finished import Finished
-from .graph import change_graph, write_graph
+from .graph import change_graphs, write_graphs
 from .index_tables import (
     CHUNKS,
     INDEXES,
@@ -28,13 +28,12 @@ from .naming import write_names
 from .passages import Chunk, DocumentRecord
 from .pending import Pending
 from .postings import PostingsUpdate, write_postings
-from .vectors import VECTORS, DType
+from .vectors import EXACT_BELOW, DType
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NEW = ".new"  # complete, and in its place once chunks.sqlite is
 PART = ".part"  # being written
 Progress = Callable[[int, int], None]
 
@@ -50,6 +49,7 @@ class Plan:
     pending: Pending
     gone: frozenset[str]
     generation: int
+    shard: int
 
     @property
     def size(self) -> int:
@@ -89,13 +89,15 @@ def build_anew(plan: Plan, progress: Progress) -> None:
     database.execute("INSERT INTO words(words) VALUES ('optimize')")
     write_names(database)
     tokens = write_postings(database)
-    facts = {"dim": plan.dim, "dtype": plan.dtype, "generation": plan.generation, "chunks": done, "next_id": done}
+    facts = {"dim": plan.dim, "dtype": plan.dtype, "generation": plan.generation, "chunks": done, "next_id": done,
+             "shard": plan.shard}  # fmt: skip
     write_meta(database, schema=SCHEMA_VERSION, documents=_count(database, "documents"), removed=0, tokens=tokens,
                duplicates=mark_duplicates(database), **facts)  # fmt: skip
     database.execute("COMMIT")
     database.executescript(f"{INDEXES} VACUUM;")
     database.close()
-    write_graph(plan.folder / f"{VECTORS}{NEW}", raw, plan.dim, plan.dtype, lambda n: progress(done + n, total))
+    write_graphs(plan.folder, raw, plan.dim, plan.dtype, shard=plan.shard, scanned=done < EXACT_BELOW,
+                 progress=lambda n: progress(done + n, total))  # fmt: skip
     path.replace(plan.folder / CHUNKS)
 
 
@@ -186,8 +188,8 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
         if any(chunk_key(chunk) != key for _, key, chunk in rows):
             return False
         removed += [i for i, _, _ in rows]
-    change_graph(plan.folder / VECTORS, plan.folder / f"{VECTORS}{NEW}", plan.dim, plan.dtype, removed=removed,
-                 first=base.next_id, added=(load().vectors for _, load in _pending(plan)))  # fmt: skip
+    change_graphs(plan.folder, plan.dim, plan.dtype, shard=plan.shard, removed=removed, first=base.next_id,
+                  added=(load().vectors for _, load in _pending(plan)))  # fmt: skip
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:

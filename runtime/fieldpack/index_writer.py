@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .finished import Finished
-from .index_build import NEW, PART, Plan, build_anew, update_in_place
+from .graph import NEW, SHARD
+from .index_build import PART, Plan, build_anew, update_in_place
 from .index_tables import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
 from .passages import Chunk, DocumentRecord
 from .pending import Pending, discard_pending, pending_generation
-from .vectors import EXACT_BELOW, DType
+from .vectors import EXACT_BELOW, DType, graph_file, slots_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,13 +41,14 @@ class IndexFacts:
 class IndexWriter:
     """Opens what `folder` holds (a finished index, or one that a killed build left), or begins an empty one.
 
-    `dim`: the embedder's; `dtype`: how vectors are stored. A finished index of another kind or schema is begun anew."""
+    `dim`: the embedder's; `dtype`: how vectors are stored; `shard`: most ids in one file of vectors. A finished index of
+    another kind or schema is begun anew."""
 
-    def __init__(self, folder: Path, *, dim: int, dtype: DType = "f16") -> None:
-        self._folder, self._dim, self._dtype = folder, dim, dtype
+    def __init__(self, folder: Path, *, dim: int, dtype: DType = "f16", shard: int = SHARD) -> None:
+        self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
         folder.mkdir(parents=True, exist_ok=True)
         _settle(folder)
-        self._base = Finished.open(folder, dim, dtype)
+        self._base = Finished.open(folder, dim, dtype, shard)
         generation = 1 + (self._base.generation if self._base else 0)
         self._pending = Pending(folder, generation=generation, dim=dim, dtype=dtype)
 
@@ -109,7 +111,7 @@ class IndexWriter:
     def _plan(self) -> Plan:
         gone = frozenset(self._pending.removed())
         generation = 1 + (self._base.generation if self._base else 0)
-        return Plan(self._folder, self._dim, self._dtype, self._base, self._pending, gone, generation)
+        return Plan(self._folder, self._dim, self._dtype, self._base, self._pending, gone, generation, self._shard)
 
     def _may_change(self, plan: Plan) -> bool:
         """Below EXACT_BELOW no graph is searched, and above it needs one: a library that crosses it is built anew."""
@@ -134,10 +136,23 @@ def _settle(folder: Path) -> None:
             path.replace(path.with_suffix(""))
         else:
             path.unlink()
+    if done:
+        _sweep(folder)
     for path in folder.glob(f"*{PART}"):
         path.unlink()
     if done:
         discard_pending(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Shards beyond the last go: a library that shrank has left them."""
+    with closing(open_for_reading(folder / CHUNKS)) as database:
+        meta = read_meta(database, folder / CHUNKS)
+    used = range(-(-max(int(meta["next_id"]), 1) // int(meta["shard"])))
+    kept = {name for n in used for name in (graph_file(n), slots_file(n))}
+    for path in (*folder.glob("vectors*.usearch"), *folder.glob("vectors*.slots")):
+        if path.name not in kept:
+            path.unlink()
 
 
 def write_index(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32], *, dtype: DType = "f16") -> None:
