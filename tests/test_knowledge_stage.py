@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
+from fieldpack_build.library import table
 from fieldpack_build.library.journal import interrupted
 from fieldpack_build.pipeline import make_plan
 from shelf import HALF, Shelf, rows
@@ -120,6 +122,19 @@ def test_broken_documents_are_skipped_and_the_good_ones_found(shelf: Shelf, tmp_
     assert names == [f"broken/{name}" for name in ("cut.docx", "empty.pdf", "noise.pdf", "old.doc")]
     assert result["listed"]["other_formats"] == {".png": 1}
     assert shelf.found(tmp_path / "1", ["zzzz quizzed zebra"], 1)[0][0][0] == "zebra.md"
+
+
+def test_broken_files_of_all_kinds_are_named_and_the_good_ones_found(shelf: Shelf, tmp_path: Path) -> None:
+    good, broken = write_good_files(shelf.documents), write_broken_files(shelf.documents)
+    assert len(broken) >= 20
+    result = shelf.make(tmp_path / "1")
+    words = {document: words for document, words in result["listed"]["skipped"]}
+    assert {name: reason for name, reason in broken.items() if reason not in words[name]} == {}
+    said = table.lines(result)
+    assert not [name for name in broken if not any(line.startswith(f"  {name}  ") for line in said)]
+    found = rows(tmp_path / "1")
+    assert not [name for name in good if "chunks" not in found[name] and "same_as" not in found[name]]
+    assert shelf.found(tmp_path / "1", [PROSE], 1)[0][0][0] in good
 
 
 def test_with_on_error_fail_the_first_ends_it(shelf: Shelf, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
 from .retrieval_report import RetrievalReport, measure
+from .shipped import retrieval_settings
 from .store import RECEIPT, Store, default_cache
 
 # Sections that a recipe for retrieval alone may leave away: nothing of them is read.
@@ -81,19 +82,18 @@ def build_knowledge(
     return {
         "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
         "keys": keys, "receipt": receipt, "library": library,
-        "report": _ask(asked, folders, library, questions) if questions else None,
+        "report": _ask(recipe, asked, folders, library, questions) if questions else None,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
 
 
 def _ask(
-    questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], path: Path
+    recipe: Recipe, questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], path: Path
 ) -> RetrievalReport:
     fitted, warnings = asking.fit(questions, library, str(path))
     for warning in warnings:
         say(f"warning: {warning}")
-    with asking.opened(folders["embedder"], folders["knowledge"]) as search:
-        return measure(search, fitted)
+    return measure(asking.open_search(folders, retrieval_settings(recipe)), fitted)
 
 
 def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:

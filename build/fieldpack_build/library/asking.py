@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fieldpack.passages import Passage
+from fieldpack.ranking import RetrievalSettings
 
 from ..data import TestQuestion
 from ..retrieval_report import Figures, RetrievalReport, Row
@@ -17,14 +17,16 @@ from ..retrieval_report import Figures, RetrievalReport, Row
 _WIDE = 100  # characters of a question
 
 
-@contextmanager
-def opened(embedder: Path, knowledge: Path) -> Iterator[Callable[[str, int], list[Passage]]]:
-    """Finished stages' folders -> a search."""
+def open_search(folders: Mapping[str, Path], settings: RetrievalSettings) -> Callable[[str, int], list[Passage]]:
+    """Finished stages' folders by name -> the search that the device has."""
     from fieldpack.embedder import Embedder
     from fieldpack.index import KnowledgeIndex
     from fieldpack.rag import Retriever
+    from fieldpack.reranker import Reranker
 
-    yield Retriever(Embedder.open(embedder), KnowledgeIndex(knowledge)).search
+    reranker = Reranker.open(folders["reranker"]) if "reranker" in folders else None
+    embedder, index = Embedder.open(folders["embedder"]), KnowledgeIndex(folders["knowledge"])
+    return Retriever(embedder, index, settings, reranker).search
 
 
 def fit(questions: Sequence[TestQuestion], library: Mapping[str, Any], name: str) -> tuple[list[TestQuestion], list[str]]:
