@@ -47,6 +47,7 @@ class Words:
 
     chunks: int
     tokens: int
+    budget: int = _BUDGET
     _norms: dict[int, Any] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stemmer: sqlite3.Connection | None = None
@@ -57,13 +58,13 @@ class Words:
     ) -> dict[int, float]:  # fmt: skip
         """bm25 of the `count` best rows; of those in `ranges`, each [first, end), where there are some.
 
-        All words count up to _BUDGET rows that hold them; the most common ones beyond it count for the best rows only."""
+        All words count up to `budget` rows that hold them; the most common ones beyond it count for the best rows only."""
         terms = sorted(self._terms(database, words), key=lambda term: term.rows)
         spent = 0
         first: list[_Term] = []
         for term in terms:
             spent += term.rows
-            if not first or spent <= _BUDGET:
+            if not first or spent <= self.budget:
                 first.append(term)
         rest = terms[len(first) :]
         ids, scores = self._scan(database, first, count * (_RESCORED if rest else 1), ranges)
