@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_LETTER = re.compile(r"\w")
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 _SEGMENT_GAP = 0.7  # times the height of the type: the widest space of justified prose is half of that or less
 COLUMN_GAP = 1.2  # times the size: wider than any space within a heading
@@ -133,7 +134,7 @@ class _Reader:
     def _text(self) -> str:
         """One character of the string for each of pdfium's, so that both have the same index."""
         text: str = self._textpage.get_text_range() if self._count else ""
-        if len(text) == self._count and text.isprintable() is not None and max(text, default="") <= "\uffff":
+        if len(text) == self._count and max(text, default="") <= "\uffff":
             return text
         codes = map(self._api.unicode, repeat(self._page, self._count), range(self._count))
         return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes).replace("\x02", "\ufffe")
@@ -144,15 +145,15 @@ class _Reader:
 
         boxes = np.zeros((self._count, 4), np.float32)
         starts, ends = _words(text)
-        ask = np.union1d(starts, ends)
+        ask = np.concatenate((starts, ends))
         places = (boxes.ctypes.data + 16 * ask).tolist()
         deque(map(self._api.loose_box, repeat(self._page, len(places)), ask.tolist(), places), maxlen=0)
         return boxes[:, [0, 2, 3, 1]]  # FS_RECTF is left, top, right, bottom
 
     def _turn(self, text: str) -> int:
         """Quarters of a turn to the right that most of the text has: 3 where it runs up the page."""
-        solid = [found.start() for found in re.finditer(r"\w", text)]
-        asked = solid[:: len(solid) // _SAMPLE + 1]
+        found = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
+        asked = (letter.start() for letter in found if letter)
         turns = [round(self._api.angle(self._page, i) / (math.pi / 2)) % 4 for i in asked]
         return max(set(turns), key=turns.count) if turns else 0
 
