@@ -18,11 +18,14 @@ from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex, fuse, library_size
 from fieldpack.passages import Chunk
 from fieldpack.rag import Retriever
+from fieldpack.ranking import RetrievalSettings
 
 
 @pytest.fixture(scope="module")
 def retriever(sealed: Path) -> Retriever:
-    return Retriever(Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"))
+    """Each chunk a passage of its own; `test_runtime_ranking` joins."""
+    apart = RetrievalSettings(join=False)
+    return Retriever(Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"), apart)
 
 
 def letters(text: str) -> NDArray[np.float64]:
@@ -88,15 +91,24 @@ def test_search_syntax_in_a_question_is_only_words(retriever: Retriever, questio
 
 @settings(max_examples=150, deadline=None)
 @given(question=st.text(max_size=60), k=st.integers(1, 9))
-def test_any_question_gives_k_passages_best_first(expert: fieldpack.Expert, question: str, k: int) -> None:
-    try:
-        found = expert.search(question, k)
-    except fieldpack.EmptyQuestion:
-        return
+def test_any_question_gives_k_passages_best_first(
+    retriever: Retriever, expert: fieldpack.Expert, question: str, k: int
+) -> None:
+    found = retriever.search(question, k)
     assert len(found) == min(k, len(fakes.CHUNKS))
     assert len({p.chunk_id for p in found}) == len(found)
-    assert all(0 <= p.score <= 1 + 1e-9 and -1.001 <= p.similarity <= 1.001 for p in found)
+    assert all(0 <= p.score and -1.001 <= p.similarity <= 1.001 for p in found)
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
+    try:
+        joined = expert.search(question, k)
+    except fieldpack.EmptyQuestion:
+        return
+    assert 1 <= len(joined) <= k
+    assert {p.chunk_id for p in found} <= {i for p in joined for i in _chunks_in(p)}
+
+
+def _chunks_in(passage: fieldpack.Passage) -> set[int]:
+    return {i for i, c in enumerate(fakes.CHUNKS) if c.document == passage.document and c.text in passage.text}
 
 
 def test_documents_chunks_and_sizes(sealed: Path) -> None:

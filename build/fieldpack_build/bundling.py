@@ -13,7 +13,7 @@ from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import write_prompt
 
 from .recipe import Recipe
-from .shipped import prompt_settings
+from .shipped import prompt_settings, retrieval_settings
 from .stages.base import MODEL, read_chat
 from .stages.export import read_facts
 from .stages.knowledge import LIBRARY
@@ -32,6 +32,7 @@ def assemble(
     if recipe.knowledge is not None:
         for name in ("embedder", "knowledge", *(("reranker",) if "reranker" in inputs else ())):
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
+        retrieval_settings(recipe).write(folder)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
     chat = read_chat(inputs["base"], skip_tokens=int(read_facts(inputs[model])["skip_tokens"]))

@@ -121,6 +121,10 @@ def _knowledge_settings(recipe: Recipe) -> object:
     return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, "rehearsal": recipe.rehearsal}
 
 
+def _retrieval(recipe: Recipe) -> object:
+    return _dump(recipe.knowledge.retrieval) if recipe.knowledge else None
+
+
 def _same_library(parts: Mapping[str, Any]) -> object:
     """A library of other documents, made the same way: tags and what a broken document means may differ."""
     settings = {name: value for name, value in parts["settings"].items() if name not in ("tags", "on_error")}
@@ -170,7 +174,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "train", 1, "tune an adapter on the recipe's examples",
         settings=_train_settings, needs=("base",),
-        sees=lambda r: ("embedder", "knowledge") if r.train_passages else (),
+        sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=lambda r: [r.path(r.train.data)] if r.train.data else [],
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True,
     ),
@@ -191,7 +195,8 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "evaluate", 1, "ask the test questions on the staged bundle, check the gates",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
-                            "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
+                            "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
+                            "context": r.export.max_context},
         needs=("base", "embedder", "reranker", "knowledge", "train", "export", "baseline"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
@@ -199,7 +204,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "package", 1, "seal everything into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
-                            "licences": _licences(r),
+                            "licences": _licences(r), "retrieval": _retrieval(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
         needs=("base", "embedder", "reranker", "knowledge", "train", "merge", "export", "evaluate"),
     ),

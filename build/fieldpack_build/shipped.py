@@ -1,8 +1,10 @@
-"""The recipe's `answer` section in the runtime's terms: the same settings for training, evaluation and the bundle."""
+"""The recipe's `answer` and `knowledge.retrieval` sections in the runtime's terms: the same
+settings for training, evaluation and the bundle."""
 
 from __future__ import annotations
 
 from fieldpack.prompt import PromptSettings
+from fieldpack.ranking import RetrievalSettings
 
 from .recipe import Recipe
 
@@ -15,3 +17,9 @@ def prompt_settings(recipe: Recipe) -> PromptSettings:
         refuse_below=answer.refuse_below, max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
     )  # fmt: skip
+
+
+def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
+    assert recipe.knowledge
+    how = recipe.knowledge.retrieval
+    return RetrievalSettings(weight=how.weight, candidates=how.candidates, join=how.join, rerank=how.rerank)

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 
-from fieldpack.index import question_words
 from fieldpack.index_tables import TOKENIZER
+from fieldpack.question import content_words
 
 Span = tuple[int, int]  # start and end in characters, end exclusive
 
@@ -23,7 +23,7 @@ def question_spans(texts: Sequence[str], question: str) -> list[list[Span]]:
     """For each text the spans of the words that share a stem with one of the question's, in order. Words that every
     question has ("what", "does", "the") light nothing."""
     spans: list[list[Span]] = [[] for _ in texts]
-    words = question_words(_UNSAFE.sub(" ", question))
+    words = content_words(_UNSAFE.sub(" ", question))
     if not words:
         return spans
     wanted = " OR ".join(f'"{word}"' for word in words)

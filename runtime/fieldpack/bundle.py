@@ -8,14 +8,13 @@ from pathlib import Path
 from types import TracebackType
 
 from .devices import Device
-from .embedder import Embedder
 from .errors import BundleCorrupt
 from .generator import TextGenerator
-from .index import KnowledgeIndex
 from .manifest import Manifest, read_manifest, verify
 from .passages import DocumentRecord, Filter, Passage
 from .prompt import PromptBuilder, read_prompt
-from .rag import Answer, Arm, Event, Rag, Retriever, clean_question
+from .rag import Answer, Arm, Event, Rag, Retriever, clean_question, open_retriever
+from .ranking import RetrievalSettings
 
 
 class Expert:
@@ -74,8 +73,11 @@ class Expert:
     def _open_retriever(self) -> Retriever | None:
         with self._opening:
             if self._retriever is None and self.manifest.has("knowledge"):
-                embedder = Embedder.open(self.path / "embedder", device=self.device)
-                self._retriever = Retriever(embedder, KnowledgeIndex(self.path / "knowledge"))
+                reranker = self.path / "reranker" if self.manifest.has("reranker") else None
+                self._retriever = open_retriever(
+                    self.path / "embedder", self.path / "knowledge", RetrievalSettings.read(self.path),
+                    reranker=reranker, device=self.device,
+                )  # fmt: skip
             return self._retriever
 
     def _open_rag(self) -> Rag:

@@ -85,6 +85,10 @@ class Embedder:
         """Tokens of `text` without the special ones, not truncated."""
         return len(self._counter.encode(text, add_special_tokens=False).ids)
 
+    def token_starts(self, text: str) -> list[int]:
+        """The character offset at which each token of `text` begins, special ones left out, not truncated."""
+        return [start for start, _ in self._counter.encode(text, add_special_tokens=False).offsets]
+
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """One question -> [dim], unit length; all cores on it."""
         ids = self._tokenizer.encode(self.settings.query_prefix + text).ids

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
 def join_context(title: str, heading: tuple[str, ...]) -> str:
     """Title and heading path on one line, repeated parts once: "Fees 2025 > Discounts"."""
     return " > ".join(dict.fromkeys(part for part in (title, *heading) if part))
+
+
+_FIGURE = re.compile(r"[$€£¥(\[+\-–—−]*\d[\d.,]*[%)\]x*]*")
+_YEAR = re.compile(r"\(?(?:19|20)\d\d\)?[,;:]?")
+_NO_WORD = re.compile(r"[$€£¥()\[\]%+\-–—−|]+")
+
+
+def without_figures(text: str) -> str:
+    """Lines with two figures or more without them, and without the marks between cells; years stay. Prose with a figure
+    stays as it is."""
+    return "\n".join(_words_of_row(line) if any(map(str.isdigit, line)) else line for line in text.split("\n"))
+
+
+def _words_of_row(line: str) -> str:
+    words = line.split()
+    figures = [_FIGURE.fullmatch(word) is not None and _YEAR.fullmatch(word) is None for word in words]
+    if sum(figures) < 2:
+        return line
+    return " ".join(w for w, figure in zip(words, figures, strict=True) if not figure and not _NO_WORD.fullmatch(w))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +56,14 @@ class Chunk:
 
     @property
     def in_context(self) -> str:
-        """What is embedded, and what a chunk's length is counted on: context, then text."""
+        """What a reader gets, and what a chunk's length is counted on: context, then text."""
         return f"{self.context}\n{self.text}"
+
+    @property
+    def embedded(self) -> str:
+        """What is embedded: as `in_context`, but a table's rows without their figures, which fill an embedder's window
+        with three tokens each and tell it nothing of what the row is about. Words find figures."""
+        return f"{self.context}\n{without_figures(self.text)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +97,9 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What retrieval returns: a chunk, its rank's `score` (fused, 0 to 1) and its `similarity`
-    (cosine between question and chunk, -1 to 1; the figure that a refusal threshold is compared with)."""
+    """What retrieval returns: a chunk, or neighbours joined, in rank order. `score`: vectors, words and names together, 0
+    to 1 and above where the question names the document. `similarity`: cosine between question and chunk, -1 to 1, the
+    figure that a refusal threshold is compared with. `start` and `end`: character offsets into the text of its page."""
 
     chunk_id: int
     document: str
@@ -82,6 +109,8 @@ class Passage:
     text: str
     score: float
     similarity: float
+    start: int = 0
+    end: int = 0
 
     @property
     def context(self) -> str:

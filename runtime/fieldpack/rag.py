@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
@@ -14,11 +14,20 @@ from .citations import cite, strip_marks
 from .errors import EmptyQuestion, QuestionTooLong
 from .passages import Citation, Filter, Passage
 from .prompt import PromptBuilder
+from .ranking import RetrievalSettings
+from .search import topic_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .devices import Device
     from .embedder import Embedder
     from .generator import TextGenerator
     from .index import KnowledgeIndex
+    from .reranker import Reranker
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +100,54 @@ _UNSPEAKABLE = frozenset(("Cc", "Cs", "Cn", "Co"))  # control, lone surrogate, u
 
 
 class Retriever:
-    """A question's passages: embeds it, searches vectors and words together."""
+    """A question's passages: embeds it, searches vectors, words and names together; with a `reranker`, reads the best
+    of them once more and orders them anew."""
 
-    def __init__(self, embedder: Embedder, index: KnowledgeIndex) -> None:
+    def __init__(
+        self, embedder: Embedder, index: KnowledgeIndex, settings: RetrievalSettings | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:  # fmt: skip
         self.embedder = embedder
         self.index = index
+        self.settings = settings or RetrievalSettings()
+        self.reranker = reranker
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
-        return self.index.search(question, self.embedder.embed_query(question), k, where)
+        vector = self.embedder.embed_query(question)
+        topic = topic_of(self.index, question, where)
+        if topic is not None:
+            topic = replace(topic, vector=between(vector, self.embedder.embed_query(topic.question)))
+        count = max(k, self.settings.rerank) if self.reranker else k
+        found = self.index.search(question, vector, count, where, self.settings, topic)
+        return self._reranked(question, found)[:k] if self.reranker else found
+
+    def _reranked(self, question: str, found: list[Passage]) -> list[Passage]:
+        """In the order of the cross-encoder's scores, which become the passages'."""
+        assert self.reranker
+        scores = self.reranker.score(question, [p.in_context for p in found]) if found else ()
+        order = sorted(range(len(found)), key=lambda i: (-scores[i], i))
+        return [replace(found[i], score=float(scores[i])) for i in order]
+
+
+def open_retriever(
+    embedder: Path, knowledge: Path, settings: RetrievalSettings, *, reranker: Path | None = None,
+    device: Device | None = None,
+) -> Retriever:  # fmt: skip
+    """From the folders of a bundle, or of the build's stages."""
+    from .embedder import Embedder
+    from .index import KnowledgeIndex
+    from .reranker import Reranker
+
+    judge = Reranker.open(reranker, device=device) if reranker else None
+    return Retriever(Embedder.open(embedder, device=device), KnowledgeIndex(knowledge), settings, judge)
+
+
+def between(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The unit vector midway between two, [dim]."""
+    import numpy as np
+
+    middle = one + other
+    return middle / max(float(np.linalg.norm(middle)), 1e-9)
 
 
 def clean_question(question: str, max_chars: int) -> str:

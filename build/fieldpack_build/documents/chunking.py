@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from fieldpack.passages import Chunk, join_context
+from fieldpack_build.documents.leads import page_leads
 from fieldpack_build.documents.pages import Block, Document, Page
 from fieldpack_build.documents.splitting import Measure, Pieces, Span, row_spans, sentence_starts
 
@@ -37,7 +38,8 @@ def chunk_document(
     if not 0 <= overlap < max_tokens // 2:
         raise ValueError(f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, {max_tokens}")
     cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)
-    return [chunk for page in document.pages for chunk in cutter.page(page)]
+    leads = page_leads(document.pages)
+    return [chunk for page, lead in zip(document.pages, leads, strict=True) for chunk in cutter.page(page, lead)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,14 @@ class _Cutter:
         self._overlap = overlap
         self._title = _shortened(document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2)
 
-    def page(self, page: Page) -> Iterator[Chunk]:
-        """The chunks of a page, each with the gap between the one before and itself."""
+    def page(self, page: Page, lead: str) -> Iterator[Chunk]:
+        """The chunks of a page, each with the gap between the one before and itself; `lead` stands above them all."""
+        self._lead = lead
         starts = self._starts(page.text) if self._starts else None
         self._measure = Measure(page.text, self._count, starts)
         end = 0
         for section in self._sections(page):
-            for chunk in self._section(page, section):
+            for chunk in self._section(page, section, self._under_lead(section.heading)):
                 yield replace(chunk, gap=page.text[end : chunk.start] if end else "")
                 end = chunk.end
 
@@ -93,8 +96,12 @@ class _Cutter:
         if before:
             yield _settled(page, before)
 
-    def _section(self, page: Page, section: _Section) -> Iterator[Chunk]:
-        heading = self._fitting(section.heading)
+    def _under_lead(self, heading: tuple[str, ...]) -> tuple[str, ...]:
+        """The lead after the heading path, unless one says what the other does: the heading is the page's first line."""
+        told = any(part in self._lead or self._lead in part for part in heading)
+        return self._fitting(heading if told or not self._lead else (*heading, self._lead))
+
+    def _section(self, page: Page, section: _Section, heading: tuple[str, ...]) -> Iterator[Chunk]:
         run: list[Span] = []
         for start, end, block in _tiles(section):
             pieces = self._pieces(heading)

@@ -92,7 +92,7 @@ def accept_int8(
     """int8 where recall@5 falls by at most one point. `questions` name a document among the chunks'."""
     if not questions or not chunks:
         return Decision(False, "fp32: no question names a document that can be read", chunks=len(chunks))
-    texts = [chunk.in_context for chunk in chunks]
+    texts = [chunk.embedded for chunk in chunks]
     wide, narrow = fp32.embed_passages(texts), int8.embed_passages(texts)
     before, after = (_recall(e, v, chunks, questions) for e, v in ((fp32, wide), (int8, narrow)))
     accepted = before - after <= MOST_LOST + 1e-9
@@ -109,7 +109,7 @@ def _sample(recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion
     assert knowledge
     folder = recipe.path(knowledge.documents)
     named = {question.document for question in questions}
-    paths = find_documents(folder, knowledge.include) if folder.is_dir() and named else []
+    paths = find_documents(folder, knowledge.include, ocr=knowledge.ocr) if folder.is_dir() and named else []
     left = MOST_CHUNKS
     for path in paths:
         relative = path.relative_to(folder).as_posix()
@@ -120,7 +120,10 @@ def _sample(recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion
         except DocumentError:
             continue  # the knowledge stage reports it
         cut = knowledge.chunk
-        found = chunk_document(document, count_tokens=embedder.count_tokens, max_tokens=cut.tokens, overlap=cut.overlap)
+        found = chunk_document(
+            document, count_tokens=embedder.count_tokens, max_tokens=cut.tokens, overlap=cut.overlap,
+            token_starts=embedder.token_starts,
+        )  # fmt: skip
         if len(found) <= left or left == MOST_CHUNKS:  # a document whole or not at all, and at least one
             left -= len(found)
             yield from found

@@ -67,7 +67,7 @@ class Indexer:
         """`size`: of its file in bytes, for the meter."""
         window = self._window
         keys = [chunk_key(chunk) for chunk in read.chunks]
-        texts = {key: chunk.in_context for key, chunk in zip(keys, read.chunks, strict=True)}
+        texts = {key: chunk.embedded for key, chunk in zip(keys, read.chunks, strict=True)}
         asked = [key for key in texts if key not in window.known and key not in window.fresh]
         window.known |= self._writer.known(asked)
         under_way = self._ahead[0].fresh if self._ahead else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -68,7 +68,7 @@ class Unread:
 Outcome = ReadDocument | Unread
 
 
-def read_and_chunk(order: Order, reading: Reading, count_tokens: Callable[[str], int]) -> Outcome:
+def read_and_chunk(order: Order, reading: Reading, tokens: Tokens) -> Outcome:
     """Reads, cuts and counts."""
     from ..documents import read_document
     from ..documents.chunking import chunk_document
@@ -78,8 +78,9 @@ def read_and_chunk(order: Order, reading: Reading, count_tokens: Callable[[str],
     except DocumentError as error:
         return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
     chunks = chunk_document(
-        document, count_tokens=count_tokens, max_tokens=reading.max_tokens, overlap=reading.overlap
-    )
+        document, count_tokens=tokens.count, max_tokens=reading.max_tokens, overlap=reading.overlap,
+        token_starts=tokens.starts,
+    )  # fmt: skip
     tags = tags_of(order.relative, document.tags, reading.tags)
     record = DocumentRecord(order.relative, document.title, document.sha256, len(document.pages), document.date, tags)
     characters = sum(len(page.text) for page in document.pages)
@@ -92,14 +93,22 @@ def tags_of(relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]
     return tuple(dict.fromkeys((*own, *given)))
 
 
-def token_counter(tokenizer: Path) -> Callable[[str], int]:
-    """The same count as the embedder's, without opening its model."""
-    from tokenizers import Tokenizer
+class Tokens:
+    """Counts as the embedder does, without opening its model."""
 
-    counter = Tokenizer.from_file(str(tokenizer))
-    counter.no_padding()
-    counter.no_truncation()
-    return lambda text: len(counter.encode(text, add_special_tokens=False).ids)
+    def __init__(self, tokenizer: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+
+    def count(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def starts(self, text: str) -> list[int]:
+        """The character offset at which each token begins."""
+        return [start for start, _ in self._tokenizer.encode(text, add_special_tokens=False).offsets]
 
 
 @lru_cache(maxsize=256)

@@ -18,15 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex
-from fieldpack.rag import Retriever
+from fieldpack.rag import open_retriever
 
 from .. import models
 from ..data import Example, read_examples
 from ..errors import CheckFailed, DataError, MachineError
 from ..examples import IGNORED, ExampleBuilder, Tokenized
-from ..shipped import prompt_settings
+from ..shipped import prompt_settings, retrieval_settings
 from ..task import Task
 from .base import MODEL, read_chat
 
@@ -73,9 +71,11 @@ def prepare(task: Task, tokenizer: Any) -> list[Tokenized]:
         examples = examples[:_REHEARSED_ROWS]
     retriever = None
     if recipe.train_passages and "knowledge" in task.inputs:
-        index = KnowledgeIndex(task.inputs["knowledge"])
-        retriever = Retriever(Embedder.open(task.inputs["embedder"]), index)
-        _check_documents(examples, set(index.documents()), task)
+        retriever = open_retriever(
+            task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(recipe),
+            reranker=task.inputs.get("reranker"),
+        )  # fmt: skip
+        _check_documents(examples, set(retriever.index.documents()), task)
     # Never cut here: a cut could take the right passage away. A row that is too long is an error that names its line.
     settings = replace(prompt_settings(recipe), max_context=2**20)
     builder = ExampleBuilder(

@@ -1,0 +1,23 @@
+"""A question's words. Knows nothing of indexes."""
+
+from __future__ import annotations
+
+import re
+
+# Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
+QUESTION_WORDS = frozenset(
+    "a an and any are as at be been but by can could do does did for from had has have how i if in into is it its "
+    "many may me much must my of on or our shall should so that the their them there these they this to was we were "
+    "what when where which who whom whose why will with would you your".split()
+)
+_MOST_WORDS = 64
+
+
+def content_words(question: str) -> list[str]:
+    """The words to look for, each once, in their order: "FY2022" is looked for as "2022" too."""
+    found: dict[str, None] = {}
+    for word in re.findall(r"\w+", question.lower()):
+        parts = re.findall(r"[^\W\d_]+|\d+", word)
+        mixed = [part for part in parts if len(part) > 1] if len(parts) > 1 else []
+        found |= dict.fromkeys(w for w in (word, *mixed) if w not in QUESTION_WORDS)
+    return list(found)[:_MOST_WORDS]

@@ -1,0 +1,103 @@
+"""A question's passages: candidates from vectors, from words, and from the documents that the question names; then
+`ranking`. Knows nothing of embedders or of how the index stores what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .naming import without_names
+from .passages import Filter, Passage
+from .question import content_words
+from .ranking import (
+    RetrievalSettings,
+    Stored,
+    fuse,
+    in_order,
+    joined,
+    mixed,
+    to_passage,
+    with_names,
+    with_page,
+    without_twins,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .index import KnowledgeIndex
+
+_NAMED_AT_LEAST = 0.4  # a name less clear than this adds to scores but brings no candidates
+_NAMED_SHARE = 0.6  # of the clearest name's score
+_MOST_NAMED = 8  # documents that bring candidates of their own
+_SPARE = 3  # times k chunks, from which joining and mixing choose
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A question that names documents: their paths, and the question without the names. `vector` [dim] stands between
+    those of the whole question and of the rest, unit length."""
+
+    paths: tuple[str, ...]
+    question: str
+    vector: NDArray[np.float32] | None = None
+
+
+def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topic | None:
+    """None for a question that names no document clearly, or nothing but documents."""
+    paths = _leading(index, index.named(question), where)
+    rest = without_names(question, paths) if paths else ""
+    return Topic(paths, rest) if content_words(rest) else None
+
+
+def find_passages(
+    index: KnowledgeIndex, question: str, vector: NDArray[np.float32], k: int, where: Filter | None,
+    settings: RetrievalSettings, topic: Topic | None = None,
+) -> list[Passage]:  # fmt: skip
+    """The k best passages for a question and its unit vector [dim], best first; fewer where the library has no more.
+
+    Where the question names documents, these bring candidates of their own, and chunks are compared with `topic.vector`:
+    inside a company's report its name says nothing."""
+    count = max(settings.candidates, _SPARE * k)
+    similarity = index.closest(vector, count, where)
+    words = index.matching(question, count, where)
+    floor = min(similarity.values(), default=0.0), min(words.values(), default=0.0)
+    if topic is not None and topic.vector is not None:
+        inside = replace(where or Filter(), documents=topic.paths)
+        near, meant = index.closest(topic.vector, count, inside), index.matching(question, count, inside)
+        floor = min(near.values(), default=0.0), min(meant.values(), default=0.0)
+        ids = sorted({*similarity, *words, *near, *meant})
+        words |= meant
+        similarity, compared = index.similarity(vector, ids), index.similarity(topic.vector, ids)
+    else:
+        ids = sorted({*similarity, *words})
+        similarity = compared = similarity | index.similarity(vector, [i for i in ids if i not in similarity])
+    chunks: dict[int, Stored] = {row.id: row for row in index.rows(ids)}
+    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks)
+    scores = with_names(scores, {i: row.document_id for i, row in chunks.items()}, index.named(question))
+    return _passages(scores, similarity, chunks, k, settings)
+
+
+def _leading(index: KnowledgeIndex, named: dict[int, float], where: Filter | None) -> tuple[str, ...]:
+    """Paths of the documents that the question names most clearly, among those that may answer."""
+    clearest = max(named.values(), default=0.0)
+    if clearest < _NAMED_AT_LEAST:
+        return ()
+    ids = sorted((i for i in named if named[i] >= _NAMED_SHARE * clearest), key=lambda i: (-named[i], i))
+    return tuple(index.paths(ids[:_MOST_NAMED], where))
+
+
+def _passages(
+    scores: dict[int, float], similarity: dict[int, float], chunks: dict[int, Stored], k: int, settings: RetrievalSettings
+) -> list[Passage]:
+    order = without_twins(in_order(scores, chunks), chunks)
+    if not settings.join:
+        return [to_passage([i], chunks, scores[i], similarity[i]) for i in mixed(order, scores, chunks, k)]
+    groups = joined(mixed(order, scores, chunks, _SPARE * k), chunks, k)
+    return [to_passage(g, chunks, *_best(g, scores, similarity)) for g in groups]
+
+
+def _best(group: Iterable[int], scores: dict[int, float], similarity: dict[int, float]) -> tuple[float, float]:
+    return max(scores[i] for i in group), max(similarity[i] for i in group)

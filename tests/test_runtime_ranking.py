@@ -1,0 +1,192 @@
+"""From scores to passages, by hand: names, twins, pages, neighbours. And which documents a question names."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fakes
+import fieldpack
+from fieldpack import ranking
+from fieldpack.embedder import Embedder
+from fieldpack.index import KnowledgeIndex, StoredChunk, write_index
+from fieldpack.naming import name_terms, named_documents, without_names, write_names
+from fieldpack.passages import Chunk, without_figures
+from fieldpack.question import content_words
+from fieldpack.rag import Retriever, between
+from fieldpack.ranking import RetrievalSettings
+
+TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
+
+
+def stored(i: int, start: int, end: int, gap: str = "", *, page: int | None = 1, twin: int | None = None) -> StoredChunk:
+    return StoredChunk(i, Chunk("a.pdf", "A", page, (), start, end, TEXT[start:end], gap), twin, 0, i)
+
+
+PAGE = {0: stored(0, 0, 10), 1: stored(1, 12, 21, "\n\n"), 2: stored(2, 23, 35, "\n\n")}
+
+
+def test_neighbours_become_an_exact_slice_of_the_page() -> None:
+    for order, expected in (([1, 0], (0, 21)), ([0, 1, 2], (0, 35)), ([2, 1], (12, 35))):
+        (group,) = ranking.joined(order, PAGE, 3)
+        passage = ranking.to_passage(group, PAGE, 1.0, 0.5)
+        assert (passage.start, passage.end) == expected
+        assert passage.text == TEXT[passage.start : passage.end]
+
+
+def test_chunks_that_are_no_neighbours_stay_apart() -> None:
+    assert ranking.joined([0, 2], PAGE, 3) == [[0], [2]]
+    other_page = {0: stored(0, 0, 10), 1: stored(1, 12, 21, page=2)}
+    assert ranking.joined([0, 1], other_page, 3) == [[0], [1]]
+
+
+def test_an_overlap_is_there_once_in_a_joined_passage() -> None:
+    overlapping = {0: stored(0, 0, 16), 1: stored(1, 12, 35)}
+    (group,) = ranking.joined([0, 1], overlapping, 3)
+    assert ranking.to_passage(group, overlapping, 1.0, 0.5).text == TEXT
+
+
+def test_joining_stops_once_there_are_k_passages() -> None:
+    chunks = {**PAGE, 9: stored(9, 0, 10)}
+    assert ranking.joined([0, 9, 1], chunks, 2) == [[0], [9]]
+    assert ranking.joined([0, 1, 9], chunks, 2) == [[0, 1], [9]]
+
+
+def test_of_twins_the_best_placed_stays() -> None:
+    chunks = {0: stored(0, 0, 10), 1: stored(1, 0, 10, twin=0), 2: stored(2, 0, 10, twin=0), 3: stored(3, 12, 21)}
+    assert ranking.without_twins([2, 0, 3, 1], chunks) == [2, 3]
+
+
+def test_a_page_gains_from_its_other_chunks_and_gives_way_in_the_list() -> None:
+    chunks = {0: stored(0, 0, 10), 1: stored(1, 12, 21), 2: stored(2, 23, 35, page=2)}
+    scores = {0: 0.8, 1: 0.6, 2: 0.83}
+    assert ranking.with_page(scores, chunks) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
+    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3) == [0, 2, 1]
+
+
+def test_without_pages_nothing_is_mixed() -> None:
+    chunks = {i: stored(i, 0, 10, page=None) for i in range(3)}
+    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3) == [0, 1, 2]
+
+
+# Names
+
+
+@pytest.fixture
+def database() -> sqlite3.Connection:
+    found = sqlite3.connect(":memory:")
+    found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER)")
+    return found
+
+
+def names(database: sqlite3.Connection, paths: Sequence[str], question: str) -> list[str]:
+    """Paths that the question names, the clearest first."""
+    database.executemany("INSERT INTO documents VALUES (?, ?, 1)", enumerate(paths))
+    write_names(database)
+    found = named_documents(database, question, len(paths))
+    return [paths[i] for i in sorted(found, key=lambda i: (-found[i], i)) if found[i] > 0]
+
+
+FILINGS = ["ACTIVISIONBLIZZARD_2019_10K.pdf", "JOHNSON_JOHNSON_2022Q4.pdf", "MGMRESORTS_2022_10K.pdf", "Nike 2022 10K.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("question", "first"),
+    [
+        ("What is the FY2019 capex of Activision Blizzard?", FILINGS[0]),
+        ("Has MGM paid dividends?", FILINGS[2]),
+        ("How did JnJ's sales grow?", FILINGS[1]),
+        ("What did J&J say?", FILINGS[1]),
+        ("Nike's cost of sales in FY2022", FILINGS[3]),
+        ("What changed in Q4?", FILINGS[1]),
+    ],
+)
+def test_a_name_is_found_however_it_is_written(database: sqlite3.Connection, question: str, first: str) -> None:
+    assert names(database, FILINGS, question)[0] == first
+
+
+def test_what_all_names_have_names_none(database: sqlite3.Connection) -> None:
+    assert names(database, ["report-a.md", "report-b.md"], "Where is the report?") == []
+
+
+def test_parts_of_a_word_do_not_count_beside_it(database: sqlite3.Connection) -> None:
+    database.executemany("INSERT INTO documents VALUES (?, ?, 1)", [(0, "x_2023q4.pdf"), (1, "y_2021.pdf"), (2, "z.pdf")])
+    write_names(database)
+    assert named_documents(database, "2023Q4", 3) == pytest.approx({0: 1.0})
+
+
+def test_name_terms() -> None:
+    assert name_terms("letters/JOHNSON_JOHNSON_2023Q2.pdf") == ("letters johnson 2023q2 2023 q 2 2023q q2", "jj")
+    assert name_terms("policies/conflicts-of-interest.md") == ("policies conflicts of interest", "ci")
+
+
+@pytest.mark.parametrize(
+    ("question", "rest"),
+    [
+        ("What is Activision Blizzard's FY2019 capex?", "What is capex?"),
+        ("Has Activision paid 12 dividends?", "Has paid 12 dividends?"),
+        ("What is the ratio?", "What is the ratio?"),
+    ],
+)
+def test_a_question_without_the_names(question: str, rest: str) -> None:
+    assert without_names(question, FILINGS[:1]) == rest
+
+
+@given(st.text(max_size=80), st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=4, unique=True))
+def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
+    found = sqlite3.connect(":memory:")
+    found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER)")
+    usable = [path.encode("utf-8", "replace").decode() for path in paths]
+    found.executemany("INSERT INTO documents VALUES (?, ?, 1)", enumerate(usable))
+    write_names(found)
+    assert all(score >= 0 for score in named_documents(found, question.encode("utf-8", "replace").decode(), len(usable)).values())
+    assert set(without_names(question, usable).split()) <= set(question.split())
+
+
+def test_a_named_document_brings_its_own_candidates(tmp_path: Path) -> None:
+    """300 chunks of other documents are nearer to the question than the only one of the document that it names."""
+    embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
+    near = [Chunk(f"other{i}.md", "", None, (), 0, 1, "pump cost" + " a" * (i % 3)) for i in range(300)]
+    chunks = [*near, Chunk("zebra.md", "", None, (), 0, 1, "the pump cost is paid in zz zz zz")]
+    write_index(tmp_path / "k", chunks, embedder.embed_passages([c.embedded for c in chunks]))
+    index = KnowledgeIndex(tmp_path / "k")
+    question = "What is the pump cost of the zebra?"
+    vector = embedder.embed_query(question)
+    zebra = next(i for i, chunk in index.chunks("zebra.md"))
+    assert zebra not in {**index.closest(vector, 10), **index.matching("pump cost", 10)}
+    found = Retriever(embedder, index, RetrievalSettings(candidates=10)).search(question, 3)
+    assert found[0].document == "zebra.md"
+    assert found[0].similarity == pytest.approx(float(vector @ embedder.embed_passages([chunks[-1].embedded])[0]), abs=2e-3)
+
+
+# The rest
+
+
+def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
+    assert RetrievalSettings.read(tmp_path) == RetrievalSettings()
+    RetrievalSettings(weight=0.3, join=False).write(tmp_path)
+    assert RetrievalSettings.read(tmp_path) == RetrievalSettings(weight=0.3, join=False)
+    (tmp_path / ranking.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
+    with pytest.raises(fieldpack.BundleCorrupt, match="copy the bundle again"):
+        RetrievalSettings.read(tmp_path)
+
+
+def test_between_two_vectors() -> None:
+    middle = between(np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32))
+    assert middle == pytest.approx([2**-0.5, 2**-0.5])
+    assert not between(np.array([1, 0], dtype=np.float32), np.array([-1, 0], dtype=np.float32)).any()
+
+
+def test_figures_of_a_table_are_not_embedded() -> None:
+    assert without_figures("Net sales | $34,229 | (35.5)% | —\nYear | 2022 | 2021 | 1,000 | 7") == "Net sales\nYear 2022 2021"
+    assert without_figures("Sales rose by 12% in March.\nA | B") == "Sales rose by 12% in March.\nA | B"
+
+
+def test_content_words() -> None:
+    assert content_words("What is the FY2022 capex of the FY2022 plan?") == ["fy2022", "fy", "2022", "capex", "plan"]
