@@ -9,10 +9,15 @@ from re import compile as compile_pattern
 
 from .passages import Filter
 
+_WILD = frozenset("*?[")
+
 
 def allowed_ranges(database: sqlite3.Connection, where: Filter) -> list[tuple[int, int]]:
     """[first, end) of the chunks of each document that the filter lets through; neighbouring ones joined, ascending."""
     conditions, values = _dates(where)
+    if where.documents and not any(_WILD & set(document) for document in where.documents):
+        conditions += f" AND path IN ({','.join('?' * len(where.documents))})"
+        values += where.documents
     rows = database.execute(
         f"SELECT path, tags, first, first + chunks FROM documents WHERE chunks > 0 {conditions} ORDER BY first", values
     )

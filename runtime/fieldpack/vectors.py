@@ -20,7 +20,8 @@ DType = Literal["f16", "i8"]
 EXACT_BELOW = 50_000  # vectors; under it a full scan is exact and takes 6 ms in f16 and 3 in i8, at 384 dimensions
 FREE = (1 << 64) - 1  # the key of a removed vector
 NO_SLOT = (1 << 32) - 1
-_SCANNED = 20_000  # ids of a filter that are scanned rather than looked for in the graph
+# Ids of a filter that are scanned rather than looked for in the graph: 8 ms in i8, 14 in f16, at 384 dimensions.
+_SCANNED = 50_000
 _DEEPEST = 5_000  # results asked of the graph for a filter
 _MOST_RESIDENT = 64 << 20  # bytes
 
@@ -165,13 +166,15 @@ class Vectors:
         return self._scan(vector, count, ranges)
 
     def _scan(self, vector: NDArray[np.float32], count: int, ranges: Sequence[tuple[int, int]]) -> dict[int, float]:
-        import numpy as np
+        from usearch.index import MetricKind, search
 
+        query = encode(vector.reshape(1, -1), self._dtype)[0]
+        metric = MetricKind.Cos if self._dtype == "i8" else MetricKind.IP
         found: dict[int, float] = {}
         for ids in _pieces(ranges):
-            cosines = self.get(ids) @ vector
-            best = np.argsort(-cosines, kind="stable")[:count]
-            found = _best(found | dict(zip(ids[best].tolist(), cosines[best].tolist(), strict=True)), count)
+            hits = search(self.get_stored(ids), query, min(count, len(ids)), metric=metric, exact=True, threads=1)
+            cosines = 1.0 - hits.distances if query.any() else hits.distances * 0
+            found = _best(found | dict(zip(ids[hits.keys.astype(int)].tolist(), cosines.tolist(), strict=True)), count)
         return found
 
     def get_stored(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
@@ -230,7 +233,7 @@ def _is_in(ranges: Sequence[tuple[int, int]], i: int) -> bool:
 
 
 def _pieces(ranges: Sequence[tuple[int, int]]) -> Iterator[NDArray[np.int64]]:
-    """The ids of `ranges`, ascending, _SCANNED at a time: 30 MB of vectors in float32 at 384 dimensions."""
+    """The ids of `ranges`, ascending, _SCANNED at a time: 20 MB of vectors in i8 at 384 dimensions."""
     import numpy as np
 
     ids = np.concatenate([np.zeros(0, dtype=np.int64), *(np.arange(first, end) for first, end in ranges)])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .index_tables import TOKENIZER
-from .postings import BLOCK_BITS, BLOCK_SIZE, unpack
+from .postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,8 +75,8 @@ class Words:
 
     def _terms(self, database: sqlite3.Connection, words: Sequence[str]) -> Iterable[_Term]:
         for stem, times in self._stems(words).items():
-            row = database.execute("SELECT number, rows FROM common WHERE term = ?", (stem,)).fetchone()
-            term = _Term(0.0, row[1], common=row[0]) if row else _rare(database, stem)
+            row = database.execute("SELECT number, rows, whole FROM common WHERE term = ?", (stem,)).fetchone()
+            term = _common(database, *row) if row else _rare(database, stem)
             if term.rows:
                 ratio = (self.chunks - term.rows + 0.5) / (term.rows + 0.5)
                 term.weight = times * max(math.log(ratio), _LEAST_WEIGHT) * (_K1 + 1)
@@ -150,6 +150,16 @@ class Words:
                 at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
                 gained[mine] += np.where(places[at] == wanted, gains[at], 0.0)
         return gained
+
+
+def _common(database: sqlite3.Connection, number: int, rows: int, whole: int) -> _Term:
+    if not whole:
+        return _Term(0.0, rows, common=number)
+    import numpy as np
+
+    (data,) = database.execute("SELECT data FROM postings WHERE id = ?", (number << BLOCK_BITS | WHOLE,)).fetchone()
+    places, counts = unpack(data, whole=True)
+    return _Term(0.0, rows, places=places.astype(np.int64), counts=counts)
 
 
 def _rare(database: sqlite3.Connection, stem: str) -> _Term:
