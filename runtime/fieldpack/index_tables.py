@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,12 @@ def chunk_key(chunk: Chunk) -> bytes:
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
     """A row of CHUNK_COLUMNS."""
     path, title, page, heading, start, end, text, gap = row
-    return Chunk(path, title, page, tuple(json.loads(heading)), start, end, text, gap)
+    return Chunk(path, title, page, _heading(heading), start, end, text, gap)
+
+
+@lru_cache(10_000)
+def _heading(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
 
 
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:
