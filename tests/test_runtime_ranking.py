@@ -66,13 +66,13 @@ def test_of_twins_the_best_placed_stays() -> None:
 def test_a_page_gains_from_its_other_chunks_and_gives_way_in_the_list() -> None:
     chunks = {0: stored(0, 0, 10), 1: stored(1, 12, 21), 2: stored(2, 23, 35, page=2)}
     scores = {0: 0.8, 1: 0.6, 2: 0.83}
-    assert ranking.with_page(scores, chunks) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
-    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3) == [0, 2, 1]
+    assert ranking.with_page(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
+    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
 
 
 def test_without_pages_nothing_is_mixed() -> None:
     chunks = {i: stored(i, 0, 10, page=None) for i in range(3)}
-    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3) == [0, 1, 2]
+    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
 
 
 # Names
@@ -145,7 +145,8 @@ def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
     usable = [path.encode("utf-8", "replace").decode() for path in paths]
     found.executemany("INSERT INTO documents VALUES (?, ?, 1)", enumerate(usable))
     write_names(found)
-    assert all(score >= 0 for score in named_documents(found, question.encode("utf-8", "replace").decode(), len(usable)).values())
+    asked = question.encode("utf-8", "replace").decode()
+    assert all(score >= 0 for score in named_documents(found, asked, len(usable)).values())
     assert set(without_names(question, usable).split()) <= set(question.split())
 
 

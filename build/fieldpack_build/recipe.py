@@ -78,10 +78,15 @@ class EmbedderSource(ModelSource):
 class Retrieval(Section):
     """How passages are found; read by the runtime, so a change makes a new bundle and embeds nothing again.
 
-    `weight`: the vectors' share in the fused score, words have the rest. `candidates`: chunks each side brings.
-    `reranker`: a cross-encoder that orders the best `rerank` passages anew."""
+    `weight`: the vectors' share in the fused score, words have the rest. `names`: what a document gains whose name the
+    question says; `page`: what a chunk gains from the others found on its page; `mix`: what it loses behind one of its
+    page. `candidates`: chunks each side brings. `join`: neighbours come as one passage. `reranker`: a cross-encoder that
+    orders the best `rerank` passages anew."""
 
     weight: Fraction = 0.5
+    names: Annotated[float, Field(ge=0, le=2)] = 0.5
+    page: Fraction = 0.1
+    mix: Fraction = 0.1
     candidates: Annotated[int, Field(ge=10, le=1000)] = 100
     join: bool = True
     reranker: ModelSource | None = None

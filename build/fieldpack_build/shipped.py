@@ -22,4 +22,4 @@ def prompt_settings(recipe: Recipe) -> PromptSettings:
 def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
     assert recipe.knowledge
     how = recipe.knowledge.retrieval
-    return RetrievalSettings(weight=how.weight, candidates=how.candidates, join=how.join, rerank=how.rerank)
+    return RetrievalSettings(**how.model_dump(exclude={"reranker"}))

@@ -114,7 +114,7 @@ class Retriever:
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         vector = self.embedder.embed_query(question)
-        topic = topic_of(self.index, question, where)
+        topic = topic_of(self.index, question, where) if self.settings.names else None
         if topic is not None:
             topic = replace(topic, vector=between(vector, self.embedder.embed_query(topic.question)))
         count = max(k, self.settings.rerank) if self.reranker else k

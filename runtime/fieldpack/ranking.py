@@ -6,6 +6,7 @@ Knows nothing of SQL, usearch or embedders.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,18 +16,24 @@ from .errors import BundleCorrupt
 from .passages import Chunk, Passage
 
 SETTINGS = "retrieval.json"
-NAMED = 0.5  # of the score of the best chunk: what a document gains whose name, and no other's, has a word of the question
-_SAME_PAGE = 0.1  # what a passage loses for each one before it from its page
-_PAGE_SHARE, _PAGE_CHUNKS = 0.1, 4
+_LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
+_PAGE_CHUNKS = 4  # of a page add to its score
 _LONGEST_JOIN = 3  # chunks
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How passages are found; the build writes it from the recipe. `weight`: the vectors' share of the fused score.
-    `candidates`: chunks that each side brings. `join`: neighbours on a page that are both found come as one passage."""
+    """How passages are found; the build writes it from the recipe. A score is 0 to 1 before the rest is added.
+
+    `weight`: the vectors' share of the fused score. `names`: what a document gains for a word of the question that its name
+    has and no other's. `page`: a chunk's gain from the others found on its page, as a share of their scores. `mix`: what a
+    passage loses for each one before it from its page. `candidates`: chunks that each side brings. `join`: neighbours on a
+    page that are both found come as one passage. `rerank`: passages that a reranker reads."""
 
     weight: float = 0.5
+    names: float = 0.5
+    page: float = 0.1
+    mix: float = 0.1
     candidates: int = 100
     join: bool = True
     rerank: int = 20
@@ -72,30 +79,33 @@ def fuse(
     on those questions themselves, out of eight weights: they are no proof of it.
     """
     low = floor or (min(similarity.values(), default=0.0), min(words.values(), default=0.0))
-    vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1])
+    vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1], least=_LEAST_WORDS)
     if not terms:
         return vectors
     return {i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()}
 
 
-def _scaled(scores: Mapping[int, float], low: float) -> dict[int, float]:
+def _scaled(scores: Mapping[int, float], low: float, *, least: float = 0.0) -> dict[int, float]:
+    """To 0..1 over what the scores span, `least` at least; all 1 where they span nothing."""
     span = max(scores.values(), default=low) - low
-    return {i: max(s - low, 0.0) / span if span > 0 else 1.0 for i, s in scores.items()}
+    return {i: max(s - low, 0.0) / max(span, least) if span > 0 else 1.0 for i, s in scores.items()}
 
 
-def with_page(scores: Mapping[int, float], chunks: Mapping[int, Stored]) -> dict[int, float]:
-    """A chunk gains a tenth of the scores of the three best others on its page: a page that is found in several places
-    is the page that was meant."""
+def with_page(scores: Mapping[int, float], chunks: Mapping[int, Stored], share: float) -> dict[int, float]:
+    """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
+    places is the page that was meant."""
     pages: dict[tuple[str, int | None], list[float]] = {}
     for i in scores:
         pages.setdefault(_page(chunks[i]), []).append(scores[i])
     sums = {page: sum(sorted(found, reverse=True)[:_PAGE_CHUNKS]) for page, found in pages.items()}
-    return {i: score + _PAGE_SHARE * max(sums[_page(chunks[i])] - score, 0.0) for i, score in scores.items()}
+    return {i: score + share * max(sums[_page(chunks[i])] - score, 0.0) for i, score in scores.items()}
 
 
-def with_names(scores: Mapping[int, float], document_of: Mapping[int, int], named: Mapping[int, float]) -> dict[int, float]:
-    """Chunks of documents that the question names gain `NAMED` for each word that is the name's alone."""
-    return {i: score + NAMED * named.get(document_of[i], 0.0) for i, score in scores.items()}
+def with_names(
+    scores: Mapping[int, float], chunks: Mapping[int, Stored], named: Mapping[int, float], gain: float
+) -> dict[int, float]:
+    """Chunks of documents that the question names gain `gain` for each word that is the name's alone."""
+    return {i: score + gain * named.get(chunks[i].document_id, 0.0) for i, score in scores.items()}
 
 
 def in_order(scores: Mapping[int, float], chunks: Mapping[int, Stored]) -> list[int]:
@@ -116,24 +126,19 @@ def without_twins(order: Iterable[int], chunks: Mapping[int, Stored]) -> list[in
     return kept
 
 
-def mixed(order: Sequence[int], scores: Mapping[int, float], chunks: Mapping[int, Stored], k: int) -> list[int]:
-    """The k best, where each further one from a page already there counts a little less."""
+def mixed(
+    order: Sequence[int], scores: Mapping[int, float], chunks: Mapping[int, Stored], k: int, loss: float
+) -> list[int]:
+    """The k best, where each further one from a page already there counts `loss` less."""
     taken: list[int] = []
-    pages: dict[tuple[str, int | None], int] = {}
+    pages: Counter[tuple[str, int | None]] = Counter()
     waiting = list(order)
     while waiting and len(taken) < k:
-        best = max(range(len(waiting)), key=lambda at: (_mixed_score(waiting[at], scores, chunks, pages), -at))
+        best = max(range(len(waiting)), key=lambda at: (scores[waiting[at]] - loss * pages[_page(chunks[waiting[at]])], -at))
         i = waiting.pop(best)
         taken.append(i)
-        page = _page(chunks[i])
-        pages[page] = pages.get(page, 0) + 1
+        pages[_page(chunks[i])] += 1
     return taken
-
-
-def _mixed_score(
-    i: int, scores: Mapping[int, float], chunks: Mapping[int, Stored], pages: Mapping[tuple[str, int | None], int]
-) -> float:
-    return scores[i] - _SAME_PAGE * pages.get(_page(chunks[i]), 0)
 
 
 def _page(stored: Stored) -> tuple[str, int | None]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,11 +63,11 @@ def find_passages(
     count = max(settings.candidates, _SPARE * k)
     similarity = index.closest(vector, count, where)
     words = index.matching(question, count, where)
-    floor = min(similarity.values(), default=0.0), min(words.values(), default=0.0)
+    floor = _least(similarity, count), _least(words, count)
     if topic is not None and topic.vector is not None:
         inside = replace(where or Filter(), documents=topic.paths)
         near, meant = index.closest(topic.vector, count, inside), index.matching(question, count, inside)
-        floor = min(near.values(), default=0.0), min(meant.values(), default=0.0)
+        floor = _least(near, count), _least(meant, count)
         ids = sorted({*similarity, *words, *near, *meant})
         words |= meant
         similarity, compared = index.similarity(vector, ids), index.similarity(topic.vector, ids)
@@ -75,9 +75,14 @@ def find_passages(
         ids = sorted({*similarity, *words})
         similarity = compared = similarity | index.similarity(vector, [i for i in ids if i not in similarity])
     chunks: dict[int, Stored] = {row.id: row for row in index.rows(ids)}
-    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks)
-    scores = with_names(scores, {i: row.document_id for i, row in chunks.items()}, index.named(question))
+    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks, settings.page)
+    scores = with_names(scores, chunks, index.named(question), settings.names)
     return _passages(scores, similarity, chunks, k, settings)
+
+
+def _least(found: Mapping[int, float], count: int) -> float:
+    """What scores 0: the least of a full list, and nothing at all where all that there is was found."""
+    return min(found.values()) if len(found) >= count else 0.0
 
 
 def _leading(index: KnowledgeIndex, named: dict[int, float], where: Filter | None) -> tuple[str, ...]:
@@ -94,8 +99,8 @@ def _passages(
 ) -> list[Passage]:
     order = without_twins(in_order(scores, chunks), chunks)
     if not settings.join:
-        return [to_passage([i], chunks, scores[i], similarity[i]) for i in mixed(order, scores, chunks, k)]
-    groups = joined(mixed(order, scores, chunks, _SPARE * k), chunks, k)
+        return [to_passage([i], chunks, scores[i], similarity[i]) for i in mixed(order, scores, chunks, k, settings.mix)]
+    groups = joined(mixed(order, scores, chunks, _SPARE * k, settings.mix), chunks, k)
     return [to_passage(g, chunks, *_best(g, scores, similarity)) for g in groups]
 
 
