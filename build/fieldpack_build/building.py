@@ -60,10 +60,10 @@ def build(
 
 def build_knowledge(
     name: str, *, overrides: Sequence[str] = (), force: bool = False, cache: Path | None = None,
-    questions: Path | None = None, listener: Listener | None = None,
+    questions: Path | None = None, page: Path | None = None, listener: Listener | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The knowledge half of a recipe alone: what `build knowledge` prints. `report` is the RetrievalReport of `questions`,
-    None without them. A later `build recipe` finds these stages done."""
+    None without them; `page`: where to write the library's picture. A later `build recipe` finds these stages done."""
     started = time.perf_counter()
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
@@ -79,12 +79,33 @@ def build_knowledge(
     receipt = store.find("knowledge", keys["knowledge"])
     assert receipt
     library = read_library_file(folders["knowledge"])
+    if page is not None:
+        _write_page(recipe, asked, folders, library, page)
     return {
         "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
         "keys": keys, "receipt": receipt, "library": library,
         "report": _ask(recipe, asked, folders, library, questions) if questions else None,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
+
+
+def _write_page(
+    recipe: Recipe, questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], page: Path
+) -> None:
+    """The library's picture, with the questions drawn in."""
+    from fieldpack.embedder import Embedder
+
+    from .report import render_library
+    from .report.library import picture
+
+    fitted, _ = asking.fit(questions, library, "")
+    seen = picture(
+        folders["knowledge"], Embedder.open(folders["embedder"]), fitted,
+        search=asking.open_search(folders, retrieval_settings(recipe)), refuse_below=recipe.answer.refuse_below,
+    )  # fmt: skip
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8")
+    say(f"wrote {page}")
 
 
 def _ask(

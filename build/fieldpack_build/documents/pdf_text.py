@@ -106,6 +106,7 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
+    assert address is not None
     return ctypes.PYFUNCTYPE(result, *arguments)(address)
 
 
