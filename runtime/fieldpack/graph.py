@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .vectors import FREE, NO_SLOT, DType, decode, graph_file, keys_by_slot, new_index, slots_file, stored
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 SHARD = 1_000_000

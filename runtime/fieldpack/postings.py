@@ -27,14 +27,14 @@ _BATCH = 5_000  # rows
 _Row = tuple[int, str, str]
 
 
-def unpack(data: bytes, *, whole: bool = False) -> tuple[NDArray[Any], NDArray[np.float32]]:
+def unpack(data: bytes, *, whole: bool = False) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Places in the block (rows, if it is for all blocks), ascending, and how often the word is in each."""
     import numpy as np
 
     width = 4 if whole else 2
     size = len(data) // (width + 1)
     places = np.frombuffer(data, dtype=np.uint32 if whole else np.uint16, count=size)
-    return places, np.frombuffer(data, dtype=np.uint8, offset=width * size).astype(np.float32)
+    return places, np.frombuffer(data, dtype=np.uint8, offset=width * size)
 
 
 def _pack(places: NDArray[Any], counts: NDArray[Any], *, whole: bool) -> bytes:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
+    Floats = NDArray[np.floating]
 
 _K1, _B = 1.2, 0.75
 _LEAST_WEIGHT = 1e-6  # FTS5's, for words in more than half of the rows
@@ -32,13 +32,15 @@ _RESCORED = 4  # times as many candidates as asked for get the score of the word
 
 @dataclass
 class _Term:
-    """A word's stem. `common`: number of its blobs; else `places` and `counts` hold its rows."""
+    """A word's stem. `common`: number of its blobs, by block in `blobs` once they are read; else `places` and `counts`
+    hold its rows."""
 
-    weight: float
     rows: int
+    weight: float = 0.0
     common: int | None = None
+    blobs: dict[int, bytes] | None = None
     places: NDArray[np.int64] | None = None
-    counts: NDArray[np.float32] | None = None
+    counts: NDArray[Any] | None = None
 
 
 @dataclass
@@ -111,11 +113,13 @@ class Words:
         """Ids and scores of the `count` best rows by these words."""
         import numpy as np
 
-        best, scores, least = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32), 0.0
-        for block in _blocks(database, ranges):
-            total = np.zeros(BLOCK_SIZE, dtype=np.float32)
-            for places, gained in self._gains(database, terms, block):
-                total[places] += gained
+        best, scores, least = np.zeros(0, dtype=np.int64), np.zeros(0), 0.0
+        blocks = _blocks(database, ranges)
+        for term in terms:
+            _read(database, term, blocks)
+        for block in blocks:
+            places, gained = self._gains(database, terms, block)
+            total = np.bincount(places, weights=gained, minlength=BLOCK_SIZE)
             if ranges is not None:
                 total *= _allowed(ranges, block)
             found = np.flatnonzero(total > least)
@@ -127,39 +131,53 @@ class Words:
                 least = float(scores.min())
         return best, scores
 
-    def _gains(self, database: sqlite3.Connection, terms: Iterable[_Term], block: int) -> Iterable[tuple[NDArray[Any], Floats]]:
-        """Each word's places in a block and what their rows gain by it."""
+    def _gains(
+        self, database: sqlite3.Connection, terms: Sequence[_Term], block: int, wanted: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Each word's places in a block, of those `wanted` (ascending), and what their rows gain by it, word after word."""
         import numpy as np
 
-        norm = self._norm(database, block)
-        for term in terms:
-            places, counts = _in_block(database, term, block)
-            if len(places):
-                yield places, np.float32(term.weight) * counts / (counts + norm[places])
+        found = [_in_block(database, term, block) for term in terms]
+        if wanted is not None:
+            found = [_among(places, counts, wanted) for places, counts in found]
+        places = np.concatenate([np.zeros(0, dtype=np.int64), *(p for p, _ in found)], dtype=np.int64)
+        counts = np.concatenate([np.zeros(0, dtype=np.float32), *(c for _, c in found)], dtype=np.float32)
+        weights = np.repeat(np.array([t.weight for t in terms], dtype=np.float32), [len(p) for p, _ in found])
+        return places, weights * counts / (counts + self._norm(database, block)[places])
 
     def _add_to(self, database: sqlite3.Connection, terms: Sequence[_Term], ids: NDArray[np.int64]) -> Floats:
         """What the rows `ids` gain by these words."""
         import numpy as np
 
-        gained = np.zeros(len(ids), dtype=np.float32)
+        gained = np.zeros(len(ids))
         blocks = ids >> BLOCK_BITS
         for block in np.unique(blocks).tolist():
             mine = np.flatnonzero(blocks == block)
             wanted = ids[mine] & (BLOCK_SIZE - 1)
-            for places, gains in self._gains(database, terms, block):
-                at = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
-                gained[mine] += np.where(places[at] == wanted, gains[at], 0.0)
+            places, gains = self._gains(database, terms, block, wanted)
+            gained[mine] = np.bincount(np.searchsorted(wanted, places), weights=gains, minlength=len(wanted))
         return gained
+
+
+def _among(places: NDArray[Any], counts: NDArray[Any], wanted: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A word's places that are wanted, and its counts there."""
+    import numpy as np
+
+    if not len(places):
+        return places, counts
+    at = np.minimum(np.searchsorted(places, wanted.astype(places.dtype)), len(places) - 1)
+    at = at[places[at] == wanted]
+    return places[at], counts[at]
 
 
 def _common(database: sqlite3.Connection, number: int, rows: int, whole: int) -> _Term:
     if not whole:
-        return _Term(0.0, rows, common=number)
+        return _Term(rows, common=number)
     import numpy as np
 
     (data,) = database.execute("SELECT data FROM postings WHERE id = ?", (number << BLOCK_BITS | WHOLE,)).fetchone()
     places, counts = unpack(data, whole=True)
-    return _Term(0.0, rows, places=places.astype(np.int64), counts=counts)
+    return _Term(rows, places=places.astype(np.int64), counts=counts)
 
 
 def _rare(database: sqlite3.Connection, stem: str) -> _Term:
@@ -167,14 +185,24 @@ def _rare(database: sqlite3.Connection, stem: str) -> _Term:
 
     query = "SELECT doc, count(*) FROM temp.instances WHERE term = ? GROUP BY doc ORDER BY doc"
     rows = np.array(database.execute(query, (stem,)).fetchall(), dtype=np.int64).reshape(-1, 2)
-    return _Term(0.0, len(rows), places=rows[:, 0], counts=rows[:, 1].astype(np.float32))
+    return _Term(len(rows), places=rows[:, 0], counts=rows[:, 1])
 
 
-def _in_block(database: sqlite3.Connection, term: _Term, block: int) -> tuple[NDArray[Any], Floats]:
+def _read(database: sqlite3.Connection, term: _Term, blocks: Sequence[int]) -> None:
+    """A word's blobs in one go: a third of the time of one by one, at 16 blocks."""
+    if term.common is not None and blocks:
+        first, last = (term.common << BLOCK_BITS | block for block in (blocks[0], blocks[-1]))
+        rows = database.execute("SELECT id, data FROM postings WHERE id BETWEEN ? AND ?", (first, last))
+        term.blobs = {i & (BLOCK_SIZE - 1): data for i, data in rows}
+
+
+def _in_block(database: sqlite3.Connection, term: _Term, block: int) -> tuple[NDArray[Any], NDArray[Any]]:
     if term.common is None:
         assert term.places is not None and term.counts is not None
         start, end = term.places.searchsorted([block << BLOCK_BITS, (block + 1) << BLOCK_BITS])
         return term.places[start:end] - (block << BLOCK_BITS), term.counts[start:end]
+    if term.blobs is not None:
+        return unpack(term.blobs.get(block, b""))
     key = term.common << BLOCK_BITS | block
     row = database.execute("SELECT data FROM postings WHERE id = ?", (key,)).fetchone()
     return unpack(row[0] if row else b"")
@@ -191,7 +219,10 @@ def _blocks(database: sqlite3.Connection, ranges: Sequence[tuple[int, int]] | No
 def _allowed(ranges: Sequence[tuple[int, int]], block: int) -> NDArray[np.bool_]:
     import numpy as np
 
-    allowed, base = np.zeros(BLOCK_SIZE, dtype=bool), block << BLOCK_BITS
-    for first, end in ranges:
-        allowed[max(first - base, 0) : max(end - base, 0)] = True
+    starts, ends = np.array(ranges, dtype=np.int64).T - (block << BLOCK_BITS)
+    inside = (ends > 0) & (starts < BLOCK_SIZE)
+    change = np.zeros(BLOCK_SIZE + 1, dtype=np.int64)  # ranges do not overlap: +1 where one begins, -1 where it ends
+    np.add.at(change, np.maximum(starts[inside], 0), 1)
+    np.add.at(change, np.minimum(ends[inside], BLOCK_SIZE), -1)
+    allowed: NDArray[np.bool_] = change.cumsum()[:-1] > 0
     return allowed
