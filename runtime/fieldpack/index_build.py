@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# 16 KB: a common word's blobs are read in a fifth less time than from pages of 4. No journal: the file is thrown away if
+# the build is killed.
+_FAST = "PRAGMA page_size = 16384; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;"
 PART = ".part"  # being written
 Progress = Callable[[int, int], None]
 
@@ -78,7 +81,8 @@ def build_anew(plan: Plan, progress: Progress) -> None:
     path, raw = plan.folder / f"{CHUNKS}{PART}", plan.folder / f"vectors{PART}"
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path, isolation_level=None)
-    database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000; {TABLES} BEGIN;")
+    database.executescript(f"{_FAST} {TABLES}")
+    database.execute("BEGIN")
     total, done = 2 * plan.size, 0
     with raw.open("wb") as file:
         for number, document in enumerate(_documents(plan)):
