@@ -28,6 +28,7 @@ _FEWEST = 8  # words; below, headings and page numbers would be called copies of
 
 _MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # odd, for runs as sums
 _WORD = re.compile(r"[^\W_]+")
+_NUMBER = re.compile(r"[^\W\d_]*\d[^\W_]*")
 
 
 def words_of(text: str) -> list[str]:
@@ -36,7 +37,7 @@ def words_of(text: str) -> list[str]:
 
 def numbers_of(words: Sequence[str]) -> list[str]:
     """Words with a digit in them, in order: figures, years, form numbers."""
-    return [word for word in words if any(c.isdigit() for c in word)]
+    return _NUMBER.findall(" ".join(words))
 
 
 def sketch(texts: Sequence[str]) -> NDArray[np.uint32]:

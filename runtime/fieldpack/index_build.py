@@ -193,7 +193,7 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
             return False
         removed += [i for i, _, _ in rows]
     change_graphs(plan.folder, plan.dim, plan.dtype, shard=plan.shard, removed=removed, first=base.next_id,
-                  added=(load().vectors for _, load in _pending(plan)))  # fmt: skip
+                  added=plan.pending.vectors())  # fmt: skip
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:

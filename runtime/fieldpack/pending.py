@@ -114,6 +114,13 @@ class Pending:
         chunks = [Chunk(path, r[2], r[3], tuple(json.loads(r[4])), *r[5:]) for r in rows]
         return chunks, [r[0] for r in rows], stored(b"".join(r[1] for r in rows), self._dim, self._dtype)
 
+    def vectors(self) -> Iterator[NDArray[Any]]:
+        """As stored, a document at a time, by path."""
+        for number, _ in self.documents():
+            query = "SELECT vector FROM chunks WHERE document_id = ? ORDER BY ordinal"
+            data = b"".join(row[0] for row in self._database.execute(query, (number,)))
+            yield stored(data, self._dim, self._dtype)
+
     def close(self) -> None:
         self._database.close()
 
