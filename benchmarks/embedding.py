@@ -52,7 +52,7 @@ def main(
         asked = _questions(questions or data / "eval.jsonl")
         library = _chunks(data, asked, documents, tokens, sides["ours, fp32"]["embedder"])
         picked = random.Random(seed).sample(library, min(chunks, len(library)))
-        texts = [chunk.in_context for chunk in picked]
+        texts = [chunk.embedded for chunk in picked]
         counts = [sides["ours, fp32"]["embedder"].count_tokens(text) for text in texts]
         seconds = _alternate(sides, texts, rounds)
         vectors = {side: made["embed"](texts) for side, made in sides.items()}
@@ -143,7 +143,7 @@ def _recalls(sides: dict[str, dict[str, Any]], library: Sequence[Any], asked: Se
         return {}
     found: dict[str, Any] = {"questions": len(mine), "chunks": len(some)}
     for side, made in sides.items():
-        vectors = np.asarray(made["embed"]([chunk.in_context for chunk in some]))
+        vectors = np.asarray(made["embed"]([chunk.embedded for chunk in some]))
         hits = 0
         for question in mine:
             best = np.argsort(-(vectors @ made["ask"](question.question)), kind="stable")[:_PLACES]

@@ -34,15 +34,17 @@ _PARAGRAPHS = 40  # of a made document: some 20 chunks of 160 tokens, as the fin
 @click.option("--cache", type=click.Path(path_type=Path), help="A cache whose models and toolchains are used.")
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="Folder of real texts to cut documents from.")
 @click.option("--documents", default=1000, show_default=True)
+@click.option("--paragraphs", default=_PARAGRAPHS, show_default=True, help="Of a made document; two are about a chunk.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(
-    embedder: str, sha256: str | None, cache: Path | None, data: Path | None, documents: int, json_path: Path | None
-) -> None:
+    embedder: str, sha256: str | None, cache: Path | None, data: Path | None, documents: int, paragraphs: int,
+    json_path: Path | None,
+) -> None:  # fmt: skip
     """Time of the knowledge stage after a change, against a full build."""
     facts = machine(_PACKAGES)
     with tempfile.TemporaryDirectory(prefix="fieldpack-incremental-") as name:
         home = Path(name)
-        library = Library(home, real_texts(data) if data else made_texts(random.Random(1)))
+        library = Library(home, real_texts(data) if data else made_texts(random.Random(1), paragraphs))
         library.stock(documents)
         write_recipe(home, embedder, sha256)
         link_cache(home / "cache", cache)
@@ -111,14 +113,14 @@ def measure(library: Library, home: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def made_texts(rng: random.Random) -> Iterator[str]:
+def made_texts(rng: random.Random, count: int = _PARAGRAPHS) -> Iterator[str]:
     """Paragraphs of words as often as a language has them (Zipf): 8,000 words, each document with names of its own."""
     letters = "etaoinshrdlucmfw"
     words = ["".join(rng.choices(letters, weights=range(16, 0, -1), k=rng.randint(2, 9))) for _ in range(8_000)]
     weights = [1 / (rank + 2) for rank in range(len(words))]
     while True:
         paragraphs = []
-        for _ in range(_PARAGRAPHS):
+        for _ in range(count):
             text = rng.choices(words, weights, k=rng.randint(30, 70))
             paragraphs.append(f"{' '.join(text).capitalize()} {rng.randint(1, 99_999):,}.")
         yield "\n\n".join(paragraphs)
