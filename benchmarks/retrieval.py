@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def _embedded_otherwise(
     for name, (kept, texts) in tried.items():
         folder = work / name.replace(" ", "-").replace(",", "")
         if not (folder / "chunks.sqlite").is_file():
-            vectors = embedder.embed_passages(texts, progress=lambda done, total: _say(name, done, total))
+            vectors = embedder.embed_passages(texts, progress=partial(_say, name))
             write_index(folder, kept, vectors)
         yield name, measure(_ours({**folders, "knowledge": folder}), questions, KS)
 
@@ -178,7 +179,7 @@ def _langchain(documents: Path, embedder_folder: Path, work: Path) -> Callable[[
                   for piece in splitter.split_documents(PyPDFLoader(str(path)).load())]  # fmt: skip
         kept.write_text(json.dumps(pieces), encoding="utf-8")
         texts = [text for _, _, text in pieces]
-        np.save(vectors_file, embedder.embed_passages(texts, progress=lambda done, total: _say("langchain", done, total)))
+        np.save(vectors_file, embedder.embed_passages(texts, progress=partial(_say, "langchain")))
     pieces = json.loads(kept.read_text(encoding="utf-8"))
     vectors = np.load(vectors_file)
 

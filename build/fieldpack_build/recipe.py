@@ -84,10 +84,10 @@ class Retrieval(Section):
     orders the best `rerank` passages anew."""
 
     weight: Fraction = 0.5
-    names: Annotated[float, Field(ge=0, le=2)] = 0.5
+    names: Annotated[float, Field(ge=0, le=2)] = 1.25
     page: Fraction = 0.1
-    mix: Fraction = 0.1
-    candidates: Annotated[int, Field(ge=10, le=1000)] = 100
+    mix: Fraction = 0.2
+    candidates: Annotated[int, Field(ge=10, le=1000)] = 200
     join: bool = True
     reranker: ModelSource | None = None
     rerank: Annotated[int, Field(ge=2, le=100)] = 20

@@ -41,6 +41,7 @@ __all__ = [
     "CHUNKS", "KnowledgeIndex", "StoredChunk", "fuse", "library_documents", "library_size", "write_index",
 ]  # fmt: skip
 
+_PAGE = 16  # chunks of a page before and after one of it
 _TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
 
 
@@ -125,6 +126,20 @@ class KnowledgeIndex:
         ids = firsts[document] + places - before[document]
         return ids, self._vectors.get(ids)
 
+    def pages_around(self, chunks: Iterable[StoredChunk]) -> dict[tuple[int, int], list[int]]:
+        """(document id, page) -> ids of the page's chunks, for every page that one of `chunks` is on; a long page's as far
+        as 16 chunks before and after."""
+        seen: dict[tuple[int, int], tuple[int, int]] = {}
+        for row in chunks:
+            if row.chunk.page is not None:
+                low, high = seen.get((row.document_id, row.chunk.page), (row.id, row.id))
+                seen[row.document_id, row.chunk.page] = min(low, row.id), max(high, row.id)
+        query = "SELECT id FROM chunks WHERE id BETWEEN ? AND ? AND document_id = ? AND page = ?"
+        return {
+            (document, page): [i for (i,) in self._database.execute(query, (low - _PAGE, high + _PAGE, document, page))]
+            for (document, page), (low, high) in seen.items()
+        }
+
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector and stored chunks'."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
@@ -139,7 +154,19 @@ class KnowledgeIndex:
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""
-        return named_documents(self._database, question, self._documents)
+        return named_documents(self._database, question, self._documents, self._peculiar)
+
+    def _peculiar(self, word: str, documents: Sequence[int]) -> float:
+        """Share of the chunks with a word that are these documents'; 1 where no chunk has it, as with words written as
+        one."""
+        match = f'"{word}"'
+        (total,) = self._database.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match,)).fetchone()
+        query = (
+            "SELECT count(*) FROM words, documents d WHERE words MATCH ? AND d.id = ? "
+            "AND words.rowid >= d.first AND words.rowid < d.first + d.chunks"
+        )
+        theirs = sum(self._database.execute(query, (match, i)).fetchone()[0] for i in documents)
+        return float(theirs / total) if total else 1.0
 
     def paths(self, documents: Iterable[int], where: Filter | None = None) -> list[str]:
         """Paths of documents by id, in their order; those that a filter keeps out are left away."""

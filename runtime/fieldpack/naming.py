@@ -1,7 +1,8 @@
 """Which documents a question names: the words of their file names, found in the question however they are written.
 
-"the FY2019 capex of Activision Blizzard" names ACTIVISIONBLIZZARD_2019_10K.pdf. Of 61 questions on 34 real filings
-(FinanceBench) 89% are led to the right one by names alone. Knows nothing of vectors or of what documents say.
+"the FY2019 capex of Activision Blizzard" names ACTIVISIONBLIZZARD_2019_10K.pdf. On 61 questions about 34 real filings
+(FinanceBench) names bring the right document to the first place for 93% instead of 70%. Knows nothing of vectors or of
+what documents say.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from .question import QUESTION_WORDS
@@ -24,6 +25,9 @@ _MOST_WORDS = 96  # of a question; each costs up to five look-ups of about 15 us
 _JOINED = (2, 3)  # words in a row that a file name may write as one: "american water works"
 _SHORTEST_PREFIX = 3  # "MGM" for MGMRESORTS
 _PART_SHARE = 0.6
+# Of 3: "boeing" (0.97 of its mentions are in its filing) keeps 0.9, "fees" (0.3 in the fee schedule) 0.03. With 1, as good
+# on filings, but on the finance recipe the right document is among the first five for 90% of the questions, not 96%.
+_PECULIAR = 3
 _POSSESSIVE = re.compile("['\u2019]s\\b")
 _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
 _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not the "fy" of "fy2022"
@@ -61,23 +65,34 @@ def write_names(database: sqlite3.Connection) -> None:
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
 
-def named_documents(database: sqlite3.Connection, question: str, documents: int) -> dict[int, float]:
-    """Document id -> how clearly the question names it: the sum over the name's words found of their rarity among all
-    names, 1 for a word that only this name has, 0 for one that all have. The start of a word counts 0.6, and so do
-    initials."""
+def named_documents(
+    database: sqlite3.Connection, question: str, documents: int, peculiar: Callable[[str, Sequence[int]], float]
+) -> dict[int, float]:
+    """Document id -> how clearly the question names it.
+
+    A word of the name counts as its rarity among all names (1 for a word that only this name has, 0 for one that all have)
+    times the cube of `peculiar(word, documents)`, the share of the library's mentions that are in the documents of that
+    name: "boeing" is Boeing's, "fees" is everybody's. The start of a word counts 0.6, and so do initials. A figure counts
+    as far as words have named the document already: a year alone names none."""
     if documents < 2:
         return {}
-    scores: dict[int, float] = {}
+    words: dict[int, float] = {}
+    figures: dict[int, float] = {}
     seen: dict[int, set[str]] = {}
     for term, share, query in _queries(question):
         found = [row[0] for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))]
-        for document in found:
-            # "2023" and "q4" are parts of the name's "2023q4": the whole counts, not its parts again
-            if not any(term in longer for longer in seen.get(document, ())):
-                rarity = math.log(documents / len(found)) / math.log(documents)
-                scores[document] = scores.get(document, 0.0) + share * rarity
-                seen.setdefault(document, set()).add(term)
-    return scores
+        # "2023" and "q4" are parts of the name's "2023q4": the whole counts, not its parts again
+        new = [i for i in found if not any(term in longer for longer in seen.get(i, ()))]
+        if not new:
+            continue
+        weight = share * math.log(documents / len(found)) / math.log(documents)
+        if not term[0].isdigit():
+            weight *= peculiar(term, found) ** _PECULIAR
+        scores = figures if term[0].isdigit() else words
+        for i in new:
+            scores[i] = scores.get(i, 0.0) + weight
+            seen.setdefault(i, set()).add(term)
+    return {i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0}
 
 
 def without_names(question: str, paths: Iterable[str]) -> str:

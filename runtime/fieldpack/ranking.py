@@ -18,7 +18,7 @@ from .passages import Chunk, Passage
 SETTINGS = "retrieval.json"
 _LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
 _PAGE_CHUNKS = 4  # of a page add to its score
-_LONGEST_JOIN = 3  # chunks
+_LONGEST_JOIN = 2  # chunks: a prompt of three passages stays under six
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class RetrievalSettings:
     page that are both found come as one passage. `rerank`: passages that a reranker reads."""
 
     weight: float = 0.5
-    names: float = 0.5
+    names: float = 1.25
     page: float = 0.1
-    mix: float = 0.1
-    candidates: int = 100
+    mix: float = 0.2
+    candidates: int = 200
     join: bool = True
     rerank: int = 20
 
@@ -91,6 +91,18 @@ def _scaled(scores: Mapping[int, float], low: float, *, least: float = 0.0) -> d
     return {i: max(s - low, 0.0) / max(span, least) if span > 0 else 1.0 for i, s in scores.items()}
 
 
+def with_page_vectors(
+    similarity: Mapping[int, float], pages: Mapping[tuple[int, int], Sequence[int]], all_similarity: Mapping[int, float]
+) -> dict[int, float]:
+    """Midway between a chunk's cosine and the mean of its page's chunks, which is the cosine of the page's centroid but
+    for its length: half a balance sheet is known by the other half. Chunks without a page keep theirs."""
+    means = {page: sum(all_similarity[i] for i in ids) / len(ids) for page, ids in pages.items() if ids}
+    found = dict(similarity)
+    for page, ids in pages.items():
+        found |= {i: (similarity[i] + means[page]) / 2 for i in ids if i in similarity}
+    return found
+
+
 def with_page(scores: Mapping[int, float], chunks: Mapping[int, Stored], share: float) -> dict[int, float]:
     """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
     places is the page that was meant."""
@@ -132,7 +144,7 @@ def mixed(
     """The k best, where each further one from a page already there counts `loss` less."""
     taken: list[int] = []
     pages: Counter[tuple[str, int | None]] = Counter()
-    waiting = list(order)
+    waiting = list(order[: 4 * k])  # a page would need as many passages to push further ones up
     while waiting and len(taken) < k:
         best = max(range(len(waiting)), key=lambda at: (scores[waiting[at]] - loss * pages[_page(chunks[waiting[at]])], -at))
         i = waiting.pop(best)
@@ -149,7 +161,7 @@ def _page(stored: Stored) -> tuple[str, int | None]:
 
 def joined(order: Iterable[int], chunks: Mapping[int, Stored], k: int) -> list[list[int]]:
     """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k groups, neighbours on
-    one page are one group, at most three long, in reading order."""
+    one page are one group, at most two long, in reading order."""
     groups: list[list[int]] = []
     for i in order:
         if len(groups) == k:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from .ranking import (
     to_passage,
     with_names,
     with_page,
+    with_page_vectors,
     without_twins,
 )
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .index import KnowledgeIndex
+    from .index import KnowledgeIndex, StoredChunk
 
 _NAMED_AT_LEAST = 0.4  # a name less clear than this adds to scores but brings no candidates
 _NAMED_SHARE = 0.6  # of the clearest name's score
@@ -61,28 +62,36 @@ def find_passages(
     Where the question names documents, these bring candidates of their own, and chunks are compared with `topic.vector`:
     inside a company's report its name says nothing."""
     count = max(settings.candidates, _SPARE * k)
-    similarity = index.closest(vector, count, where)
-    words = index.matching(question, count, where)
-    floor = _least(similarity, count), _least(words, count)
+    near, words = index.closest(vector, count, where), index.matching(question, count, where)
+    least_words, asked = _least(words, count), vector
+    ids = {*near, *words}
     if topic is not None and topic.vector is not None:
         inside = replace(where or Filter(), documents=topic.paths)
-        near, meant = index.closest(topic.vector, count, inside), index.matching(question, count, inside)
-        floor = _least(near, count), _least(meant, count)
-        ids = sorted({*similarity, *words, *near, *meant})
+        meant = index.matching(question, count, inside)
+        least_words, asked = _least(meant, count), topic.vector
         words |= meant
-        similarity, compared = index.similarity(vector, ids), index.similarity(topic.vector, ids)
-    else:
-        ids = sorted({*similarity, *words})
-        similarity = compared = similarity | index.similarity(vector, [i for i in ids if i not in similarity])
-    chunks: dict[int, Stored] = {row.id: row for row in index.rows(ids)}
+        ids |= {*words, *index.closest(asked, count, inside)}
+    rows = index.rows(sorted(ids))
+    chunks: dict[int, Stored] = {row.id: row for row in rows}
+    compared = _compared(index, asked, rows, pages=settings.page > 0)
+    floor = _least(compared, count), least_words
     scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks, settings.page)
     scores = with_names(scores, chunks, index.named(question), settings.names)
-    return _passages(scores, similarity, chunks, k, settings)
+    return _passages(scores, index.similarity(vector, list(chunks)), chunks, k, settings)
+
+
+def _compared(
+    index: KnowledgeIndex, vector: NDArray[np.float32], rows: Sequence[StoredChunk], *, pages: bool
+) -> dict[int, float]:
+    """Cosine of each chunk, with its page where there is one."""
+    around = index.pages_around(rows) if pages else {}
+    similarity = index.similarity(vector, sorted({*(row.id for row in rows), *(i for mates in around.values() for i in mates)}))
+    return with_page_vectors({row.id: similarity[row.id] for row in rows}, around, similarity)
 
 
 def _least(found: Mapping[int, float], count: int) -> float:
-    """What scores 0: the least of a full list, and nothing at all where all that there is was found."""
-    return min(found.values()) if len(found) >= count else 0.0
+    """What scores 0: the last of the `count` best, and nothing at all where all that there is was found."""
+    return sorted(found.values(), reverse=True)[count - 1] if len(found) >= count else 0.0
 
 
 def _leading(index: KnowledgeIndex, named: dict[int, float], where: Filter | None) -> tuple[str, ...]:
