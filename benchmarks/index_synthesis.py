@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fieldpack.passages import Chunk, DocumentRecord
 
 CHUNKS_A_DOCUMENT = 250
-SPREAD = 0.8
+SPREAD = 0.6
 _PIECE = re.compile(r"(?<=[.;:])\s+|\n")
 _WORD = re.compile(r"[A-Za-z]{4,}")
 

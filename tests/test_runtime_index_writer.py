@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fieldpack
+from fieldpack.graph import change_graphs, write_graphs
 from fieldpack.index import KnowledgeIndex
 from fieldpack.index_writer import IndexFacts, IndexWriter, chunk_key, write_index
 from fieldpack.passages import Chunk, DocumentRecord, Filter
+from fieldpack.vectors import Vectors, encode
 
 DIM = 16
 WORDS = [f"word{i}" for i in range(40)]
@@ -236,3 +238,30 @@ def test_the_dtypes_agree_with_exact_cosines(tmp_path: Path) -> None:
         exact = vectors @ vectors[7]
         assert next(iter(near)) == 7 and len(near) == 300
         assert max(abs(near[i] - exact[i]) for i in range(300)) < tolerance
+
+
+def test_a_searched_graph_gives_each_id_its_vector_and_finds_the_nearest(tmp_path: Path) -> None:
+    """As above EXACT_BELOW chunks: added by all cores in an order of its own, in shards, then changed."""
+    vectors = np.random.default_rng(0).normal(size=(2500, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    encode(vectors[:2000], "i8").tofile(tmp_path / "raw")
+    write_graphs(tmp_path, tmp_path / "raw", 32, "i8", shard=900, scanned=False, progress=lambda n: None)
+    _in_place(tmp_path)
+    gone = list(range(0, 2000, 9))
+    change_graphs(tmp_path, 32, "i8", shard=900, removed=gone, first=2000, added=iter([encode(vectors[2000:], "i8")]))
+    _in_place(tmp_path)
+    there = np.setdiff1d(np.arange(2500), gone)
+    found = Vectors(tmp_path, 32, "i8", size=len(there), end=2500, shard=900)
+    np.testing.assert_allclose(found.get(there), vectors[there], atol=0.01)
+    hits = 0
+    for query in vectors[:50]:
+        near = found.closest(query, 10)
+        assert set(near) <= set(there.tolist())
+        assert all(near[i] == pytest.approx(float(vectors[i] @ query), abs=0.02) for i in near)
+        hits += len(set(near) & set(there[np.argsort(-(vectors[there] @ query))[:10]].tolist()))
+    assert hits >= 0.9 * 500  # i8 itself changes some of the ten
+
+
+def _in_place(folder: Path) -> None:
+    for path in folder.glob("*.new"):
+        path.replace(path.with_suffix(""))

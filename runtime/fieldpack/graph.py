@@ -47,10 +47,23 @@ def write_graphs(
 
 
 def _by_neighbourhood(data: NDArray[Any]) -> NDArray[np.int64]:
-    """An order in which near vectors stand together: each goes to the nearest of sqrt(n) of them, and those form a chain.
+    """An order in which near vectors stand together: each goes to the nearest of sqrt(n) of them, those form a chain, and
+    so again inside each one's share.
 
     200,000 made of filings, i8: added in this order the graph takes 77 s of processor time instead of 128, and a search
     touches 17 MB of pages instead of 40 (the system maps 16 at a time), at the same recall."""
+    import numpy as np
+
+    near = _nearest_in_chain(data)
+    order = np.argsort(near, kind="stable")
+    shares = np.split(order, np.flatnonzero(np.diff(near[order])) + 1)
+    inner = [share[np.argsort(_nearest_in_chain(data[share]), kind="stable")] for share in map(np.sort, shares)]
+    joined: NDArray[np.int64] = np.concatenate(inner)
+    return joined
+
+
+def _nearest_in_chain(data: NDArray[Any]) -> NDArray[np.int64]:
+    """Of sqrt(n) vectors, each the nearest to the one before it that is left: which is nearest to each of `data`."""
     import numpy as np
 
     count = math.isqrt(len(data))
@@ -62,8 +75,8 @@ def _by_neighbourhood(data: NDArray[Any]) -> NDArray[np.int64]:
         rank[here] = place
         cosines[:, here] = -2
         here = int(cosines[here].argmax())
-    order: NDArray[np.int64] = np.argsort(rank[np.concatenate(near)], kind="stable")
-    return order
+    ranks: NDArray[np.int64] = rank[np.concatenate(near)]
+    return ranks
 
 
 def change_graphs(
