@@ -20,6 +20,10 @@ SHARD = 1_000_000
 NEW = ".new"  # complete, and in its place once chunks.sqlite is
 _BATCH = 10_000  # vectors added between two reports of progress
 # Where every search is a full scan the links are only what the format asks for: 10,000 vectors in 0.5 s, not 5.
+# 200,000 made from 24,107 chunks of filings, i8, recall@10 of 61 real questions at 128, 192 and 256 candidates of a search:
+# usearch's own 128: 0.969, 0.970, 0.982; 256: 0.980, 0.982, 0.987, the graph in about twice the time; 32 links instead of
+# 16 on top: 0.987, 0.992, 0.992, in 660 bytes a vector instead of 533.
+_SEARCHED: dict[str, Any] = {"expansion_add": 256}
 _SCANNED: dict[str, Any] = {"connectivity": 4, "expansion_add": 4}
 
 
@@ -38,7 +42,7 @@ def write_graphs(
     for number, start in enumerate(range(0, max(size, 1), shard)):
         part = data[start : start + shard]
         order = np.arange(len(part)) if scanned else _by_neighbourhood(part)
-        index = new_index(dim, dtype, **(_SCANNED if scanned else {}))
+        index = new_index(dim, dtype, **(_SCANNED if scanned else _SEARCHED))
         for first in range(0, len(part), _BATCH):
             places = order[first : first + _BATCH]
             index.add((start + places).astype(np.uint64), part[places], threads=1 if scanned else 0)
@@ -50,7 +54,7 @@ def _by_neighbourhood(data: NDArray[Any]) -> NDArray[np.int64]:
     """An order in which near vectors stand together: each goes to the nearest of sqrt(n) of them, those form a chain, and
     so again inside each one's share.
 
-    200,000 made of filings, i8: added in this order the graph takes 77 s of processor time instead of 128, and a search
+    200,000 made of filings, i8, the outer order alone: the graph takes 77 s of processor time instead of 128, and a search
     touches 17 MB of pages instead of 40 (the system maps 16 at a time), at the same recall."""
     import numpy as np
 
@@ -120,7 +124,7 @@ def _pieces(added: Iterable[NDArray[Any]], first: int, shard: int) -> Iterator[t
 def _load(folder: Path, number: int, dim: int, dtype: DType, removed: Sequence[int]) -> Any:
     import numpy as np
 
-    index = new_index(dim, dtype)
+    index = new_index(dim, dtype, **_SEARCHED)
     if (folder / graph_file(number)).is_file():
         index.load(str(folder / graph_file(number)))
     if removed:
