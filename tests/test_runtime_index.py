@@ -97,7 +97,7 @@ def test_any_question_gives_k_passages_best_first(
     found = retriever.search(question, k)
     assert len(found) == min(k, len(fakes.CHUNKS))
     assert len({p.chunk_id for p in found}) == len(found)
-    assert all(0 <= p.score and -1.001 <= p.similarity <= 1.001 for p in found)
+    assert all(p.score >= 0 and -1.001 <= p.similarity <= 1.001 for p in found)
     assert [p.score for p in found] == sorted((p.score for p in found), reverse=True)
     try:
         joined = expert.search(question, k)
