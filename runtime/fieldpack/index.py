@@ -8,7 +8,6 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +25,9 @@ from .index_tables import (
 )
 from .index_writer import write_index
 from .naming import named_documents
-from .passages import Chunk, DocumentRecord, Filter, Passage
+from .passages import Chunk, DocumentRecord, Filter, Passage, StoredChunk
 from .question import content_words
-from .ranking import RetrievalSettings, fuse
+from .ranking import RetrievalSettings
 from .search import Topic, find_passages
 from .vectors import Vectors
 from .words import Words
@@ -38,22 +37,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "CHUNKS", "KnowledgeIndex", "StoredChunk", "fuse", "library_documents", "library_size", "write_index",
+    "CHUNKS", "KnowledgeIndex", "StoredChunk", "library_documents", "library_size", "write_index",
 ]  # fmt: skip
 
 _PAGE = 16  # chunks of a page before and after one of it
 _TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
-
-
-@dataclass(frozen=True, slots=True)
-class StoredChunk:
-    """`duplicate_of`: id of the first chunk, in another document, that says the same; `ordinal` in its document."""
-
-    id: int
-    chunk: Chunk
-    duplicate_of: int | None
-    document_id: int
-    ordinal: int
 
 
 class KnowledgeIndex:
@@ -150,7 +138,9 @@ class KnowledgeIndex:
     ) -> list[Passage]:  # fmt: skip
         """The k best passages for a question and its unit vector [dim], best first; `topic` as `topic_of` gives it, with
         its vector."""
-        return find_passages(self, question, vector, k, where, settings or RetrievalSettings(), topic)
+        return find_passages(
+            self, question, vector, k, where, settings or RetrievalSettings(), topic or Topic(self.named(question))
+        )
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""

@@ -13,13 +13,12 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from .question import QUESTION_WORDS
+from .question import QUESTION_WORDS, parts_of
 
 NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(terms, initials, content='', tokenize='porter unicode61 remove_diacritics 2', prefix='3');
 """
 _RUN = re.compile(r"[^\W_]+")
-_LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")
 _MOST_WORDS = 96  # of a question; each costs up to five look-ups of about 15 us
 _JOINED = (2, 3)  # words in a row that a file name may write as one: "american water works"
@@ -138,11 +137,10 @@ def _words(text: str) -> list[str]:
 
 
 def _parts(run: str, *, shortest: int) -> list[str]:
-    parts: list[str] = _LETTERS_OR_DIGITS.findall(run)
-    return [p for p in parts if p.isdigit() or len(p) >= shortest] if len(parts) > 1 else []
+    return [part for part in parts_of(run) if part.isdigit() or len(part) >= shortest]
 
 
 def _pairs(run: str) -> list[str]:
     """"q4" of "2023q4"."""
-    parts: list[str] = _LETTERS_OR_DIGITS.findall(run)
+    parts = parts_of(run)
     return ["".join(parts[i : i + 2]) for i in range(len(parts) - 1)] if len(parts) > 2 else []

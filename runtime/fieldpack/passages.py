@@ -67,6 +67,17 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """`duplicate_of`: id of the first chunk, in another document, that says the same; `ordinal` in its document."""
+
+    id: int
+    chunk: Chunk
+    duplicate_of: int | None
+    document_id: int
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
 class DocumentRecord:
     """What the index knows of a document: `path` below the library's folder, `sha256` of its bytes, `date` as
     YYYY-MM-DD where the file states one."""

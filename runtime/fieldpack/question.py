@@ -11,13 +11,19 @@ QUESTION_WORDS = frozenset(
     "what when where which who whom whose why will with would you your".split()
 )
 _MOST_WORDS = 64
+_LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
+
+
+def parts_of(word: str) -> list[str]:
+    """The letters and the digits of a word that has both, in their order: "2023q4" is 2023, q and 4."""
+    parts: list[str] = _LETTERS_OR_DIGITS.findall(word)
+    return parts if len(parts) > 1 else []
 
 
 def content_words(question: str) -> list[str]:
     """The words to look for, each once, in their order: "FY2022" is looked for as "2022" too."""
     found: dict[str, None] = {}
     for word in re.findall(r"\w+", question.lower()):
-        parts = re.findall(r"[^\W\d_]+|\d+", word)
-        mixed = [part for part in parts if len(part) > 1] if len(parts) > 1 else []
+        mixed = [part for part in parts_of(word) if len(part) > 1]
         found |= dict.fromkeys(w for w in (word, *mixed) if w not in QUESTION_WORDS)
     return list(found)[:_MOST_WORDS]

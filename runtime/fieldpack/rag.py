@@ -15,7 +15,7 @@ from .errors import EmptyQuestion, QuestionTooLong
 from .passages import Citation, Filter, Passage
 from .prompt import PromptBuilder
 from .ranking import RetrievalSettings
-from .search import topic_of
+from .search import Topic, topic_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,8 +114,8 @@ class Retriever:
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         vector = self.embedder.embed_query(question)
-        topic = topic_of(self.index, question, where) if self.settings.names else None
-        if topic is not None:
+        topic = topic_of(self.index, question, where) if self.settings.names else Topic({})
+        if topic.paths:
             topic = replace(topic, vector=between(vector, self.embedder.embed_query(topic.question)))
         count = max(k, self.settings.rerank) if self.reranker else k
         found = self.index.search(question, vector, count, where, self.settings, topic)

@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 from .errors import BundleCorrupt
-from .passages import Chunk, Passage
+from .passages import Passage, StoredChunk
 
 SETTINGS = "retrieval.json"
 _LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
@@ -52,21 +51,6 @@ class RetrievalSettings:
             raise BundleCorrupt(f"{folder / SETTINGS}: {error}; copy the bundle again") from None
 
 
-class Stored(Protocol):
-    """What ranking reads of a stored chunk (`index.StoredChunk`)."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def chunk(self) -> Chunk: ...
-    @property
-    def duplicate_of(self) -> int | None: ...
-    @property
-    def document_id(self) -> int: ...
-    @property
-    def ordinal(self) -> int: ...
-
-
 def fuse(
     similarity: Mapping[int, float], words: Mapping[int, float], *, weight: float = 0.5,
     floor: tuple[float, float] | None = None,
@@ -103,7 +87,7 @@ def with_page_vectors(
     return found
 
 
-def with_page(scores: Mapping[int, float], chunks: Mapping[int, Stored], share: float) -> dict[int, float]:
+def with_page(scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], share: float) -> dict[int, float]:
     """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
     places is the page that was meant."""
     pages: dict[tuple[str, int | None], list[float]] = {}
@@ -114,18 +98,18 @@ def with_page(scores: Mapping[int, float], chunks: Mapping[int, Stored], share: 
 
 
 def with_names(
-    scores: Mapping[int, float], chunks: Mapping[int, Stored], named: Mapping[int, float], gain: float
+    scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], named: Mapping[int, float], gain: float
 ) -> dict[int, float]:
     """Chunks of documents that the question names gain `gain` for each word that is the name's alone."""
     return {i: score + gain * named.get(chunks[i].document_id, 0.0) for i, score in scores.items()}
 
 
-def in_order(scores: Mapping[int, float], chunks: Mapping[int, Stored]) -> list[int]:
+def in_order(scores: Mapping[int, float], chunks: Mapping[int, StoredChunk]) -> list[int]:
     """Ids, best first; equal scores in the order of path and place, whatever ids a rebuilt index has given."""
     return sorted(scores, key=lambda i: (-scores[i], chunks[i].chunk.document, chunks[i].ordinal))
 
 
-def without_twins(order: Iterable[int], chunks: Mapping[int, Stored]) -> list[int]:
+def without_twins(order: Iterable[int], chunks: Mapping[int, StoredChunk]) -> list[int]:
     """Of chunks that say the same in several documents the best placed alone."""
     seen: set[int] = set()
     kept: list[int] = []
@@ -139,7 +123,7 @@ def without_twins(order: Iterable[int], chunks: Mapping[int, Stored]) -> list[in
 
 
 def mixed(
-    order: Sequence[int], scores: Mapping[int, float], chunks: Mapping[int, Stored], k: int, loss: float
+    order: Sequence[int], scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], k: int, loss: float
 ) -> list[int]:
     """The k best, where each further one from a page already there counts `loss` less."""
     taken: list[int] = []
@@ -153,13 +137,13 @@ def mixed(
     return taken
 
 
-def _page(stored: Stored) -> tuple[str, int | None]:
+def _page(stored: StoredChunk) -> tuple[str, int | None]:
     """A document without pages is one for each chunk: nothing to mix there."""
     page = stored.chunk.page
     return stored.chunk.document, -stored.ordinal - 1 if page is None else page
 
 
-def joined(order: Iterable[int], chunks: Mapping[int, Stored], k: int) -> list[list[int]]:
+def joined(order: Iterable[int], chunks: Mapping[int, StoredChunk], k: int) -> list[list[int]]:
     """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k groups, neighbours on
     one page are one group, at most two long, in reading order."""
     groups: list[list[int]] = []
@@ -175,7 +159,7 @@ def joined(order: Iterable[int], chunks: Mapping[int, Stored], k: int) -> list[l
     return groups
 
 
-def _touches(i: int, group: Sequence[int], chunks: Mapping[int, Stored]) -> bool:
+def _touches(i: int, group: Sequence[int], chunks: Mapping[int, StoredChunk]) -> bool:
     new = chunks[i]
     first, last = chunks[group[0]], chunks[group[-1]]
     if (new.document_id, new.chunk.page) != (first.document_id, first.chunk.page):
@@ -183,7 +167,7 @@ def _touches(i: int, group: Sequence[int], chunks: Mapping[int, Stored]) -> bool
     return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
 
 
-def to_passage(group: Sequence[int], chunks: Mapping[int, Stored], score: float, similarity: float) -> Passage:
+def to_passage(group: Sequence[int], chunks: Mapping[int, StoredChunk], score: float, similarity: float) -> Passage:
     """One passage of a group of neighbours; its text is an exact slice of the source's page."""
     parts = [chunks[i].chunk for i in group]
     first = parts[0]

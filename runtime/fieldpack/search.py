@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .naming import without_names
-from .passages import Filter, Passage
+from .passages import Filter, Passage, StoredChunk
 from .question import content_words
 from .ranking import (
     RetrievalSettings,
-    Stored,
     fuse,
     in_order,
     joined,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .index import KnowledgeIndex, StoredChunk
+    from .index import KnowledgeIndex
 
 _NAMED_AT_LEAST = 0.4  # a name less clear than this adds to scores but brings no candidates
 _NAMED_SHARE = 0.6  # of the clearest name's score
@@ -38,24 +37,27 @@ _SPARE = 3  # times k chunks, from which joining and mixing choose
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A question that names documents: their paths, and the question without the names. `vector` [dim] stands between
+    """What a question says of documents. `named`: document id -> how clearly, see `naming`. Where it names some clearly,
+    and asks something of them: their `paths`, the `question` without the names, and `vector` [dim], which stands between
     those of the whole question and of the rest, unit length."""
 
-    paths: tuple[str, ...]
-    question: str
+    named: Mapping[int, float]
+    paths: tuple[str, ...] = ()
+    question: str = ""
     vector: NDArray[np.float32] | None = None
 
 
-def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topic | None:
-    """None for a question that names no document clearly, or nothing but documents."""
-    paths = _leading(index, index.named(question), where)
+def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topic:
+    """Without a vector, which takes an embedder."""
+    named = index.named(question)
+    paths = _leading(index, named, where)
     rest = without_names(question, paths) if paths else ""
-    return Topic(paths, rest) if content_words(rest) else None
+    return Topic(named, paths, rest) if content_words(rest) else Topic(named)
 
 
 def find_passages(
     index: KnowledgeIndex, question: str, vector: NDArray[np.float32], k: int, where: Filter | None,
-    settings: RetrievalSettings, topic: Topic | None = None,
+    settings: RetrievalSettings, topic: Topic,
 ) -> list[Passage]:  # fmt: skip
     """The k best passages for a question and its unit vector [dim], best first; fewer where the library has no more.
 
@@ -65,19 +67,21 @@ def find_passages(
     near, words = index.closest(vector, count, where), index.matching(question, count, where)
     least_words, asked = _least(words, count), vector
     ids = {*near, *words}
-    if topic is not None and topic.vector is not None:
+    if topic.vector is not None:
         inside = replace(where or Filter(), documents=topic.paths)
         meant = index.matching(question, count, inside)
         least_words, asked = _least(meant, count), topic.vector
         words |= meant
         ids |= {*words, *index.closest(asked, count, inside)}
     rows = index.rows(sorted(ids))
-    chunks: dict[int, Stored] = {row.id: row for row in rows}
+    chunks = {row.id: row for row in rows}
     compared = _compared(index, asked, rows, pages=settings.page > 0)
     floor = _least(compared, count), least_words
     scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks, settings.page)
-    scores = with_names(scores, chunks, index.named(question), settings.names)
-    return _passages(scores, index.similarity(vector, list(chunks)), chunks, k, settings)
+    scores = with_names(scores, chunks, topic.named, settings.names)
+    groups = _groups(scores, chunks, k, settings)
+    similarity = index.similarity(vector, [i for group in groups for i in group])
+    return [to_passage(g, chunks, max(scores[i] for i in g), max(similarity[i] for i in g)) for g in groups]
 
 
 def _compared(
@@ -94,7 +98,7 @@ def _least(found: Mapping[int, float], count: int) -> float:
     return sorted(found.values(), reverse=True)[count - 1] if len(found) >= count else 0.0
 
 
-def _leading(index: KnowledgeIndex, named: dict[int, float], where: Filter | None) -> tuple[str, ...]:
+def _leading(index: KnowledgeIndex, named: Mapping[int, float], where: Filter | None) -> tuple[str, ...]:
     """Paths of the documents that the question names most clearly, among those that may answer."""
     clearest = max(named.values(), default=0.0)
     if clearest < _NAMED_AT_LEAST:
@@ -103,15 +107,11 @@ def _leading(index: KnowledgeIndex, named: dict[int, float], where: Filter | Non
     return tuple(index.paths(ids[:_MOST_NAMED], where))
 
 
-def _passages(
-    scores: dict[int, float], similarity: dict[int, float], chunks: dict[int, Stored], k: int, settings: RetrievalSettings
-) -> list[Passage]:
+def _groups(
+    scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], k: int, settings: RetrievalSettings
+) -> list[list[int]]:
+    """Ids of the chunks of each passage, in rank order."""
     order = without_twins(in_order(scores, chunks), chunks)
-    if not settings.join:
-        return [to_passage([i], chunks, scores[i], similarity[i]) for i in mixed(order, scores, chunks, k, settings.mix)]
-    groups = joined(mixed(order, scores, chunks, _SPARE * k, settings.mix), chunks, k)
-    return [to_passage(g, chunks, *_best(g, scores, similarity)) for g in groups]
-
-
-def _best(group: Iterable[int], scores: dict[int, float], similarity: dict[int, float]) -> tuple[float, float]:
-    return max(scores[i] for i in group), max(similarity[i] for i in group)
+    if settings.join:
+        return joined(mixed(order, scores, chunks, _SPARE * k, settings.mix), chunks, k)
+    return [[i] for i in mixed(order, scores, chunks, k, settings.mix)]

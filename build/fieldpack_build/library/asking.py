@@ -19,14 +19,11 @@ _WIDE = 100  # characters of a question
 
 def open_search(folders: Mapping[str, Path], settings: RetrievalSettings) -> Callable[[str, int], list[Passage]]:
     """Finished stages' folders by name -> the search that the device has."""
-    from fieldpack.embedder import Embedder
-    from fieldpack.index import KnowledgeIndex
-    from fieldpack.rag import Retriever
-    from fieldpack.reranker import Reranker
+    from fieldpack.rag import open_retriever
 
-    reranker = Reranker.open(folders["reranker"]) if "reranker" in folders else None
-    embedder, index = Embedder.open(folders["embedder"]), KnowledgeIndex(folders["knowledge"])
-    return Retriever(embedder, index, settings, reranker).search
+    return open_retriever(
+        folders["embedder"], folders["knowledge"], settings, reranker=folders.get("reranker")
+    ).search
 
 
 def fit(questions: Sequence[TestQuestion], library: Mapping[str, Any], name: str) -> tuple[list[TestQuestion], list[str]]:

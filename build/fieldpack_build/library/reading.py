@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from fieldpack.embedder import Embedder
 from fieldpack.passages import Chunk, DocumentRecord
 
 from ..documents.find import matcher
@@ -26,9 +27,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How documents are read and cut; `tokenizer` is the embedder's tokenizer.json, `tags` glob -> tags."""
+    """How documents are read and cut; `embedder` is its folder, `tags` glob -> tags."""
 
-    tokenizer: Path
+    embedder: Path
     max_tokens: int
     overlap: int
     ocr: bool
@@ -38,7 +39,7 @@ class Reading:
     @classmethod
     def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
         return cls(
-            embedder / "tokenizer.json", knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
+            embedder, knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
             knowledge.max_file_mb, knowledge.tags,
         )  # fmt: skip
 
@@ -68,8 +69,8 @@ class Unread:
 Outcome = ReadDocument | Unread
 
 
-def read_and_chunk(order: Order, reading: Reading, tokens: Tokens) -> Outcome:
-    """Reads, cuts and counts."""
+def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcome:
+    """Reads, cuts and counts; of `embedder` the tokenizer alone."""
     from ..documents import read_document
     from ..documents.chunking import chunk_document
 
@@ -78,8 +79,8 @@ def read_and_chunk(order: Order, reading: Reading, tokens: Tokens) -> Outcome:
     except DocumentError as error:
         return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
     chunks = chunk_document(
-        document, count_tokens=tokens.count, max_tokens=reading.max_tokens, overlap=reading.overlap,
-        token_starts=tokens.starts,
+        document, count_tokens=embedder.count_tokens, max_tokens=reading.max_tokens, overlap=reading.overlap,
+        token_starts=embedder.token_starts,
     )  # fmt: skip
     tags = tags_of(order.relative, document.tags, reading.tags)
     record = DocumentRecord(order.relative, document.title, document.sha256, len(document.pages), document.date, tags)
@@ -91,24 +92,6 @@ def tags_of(relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]
     """The document's own, then those of every glob of the recipe that matches its path; each once."""
     given = (tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names)
     return tuple(dict.fromkeys((*own, *given)))
-
-
-class Tokens:
-    """Counts as the embedder does, without opening its model."""
-
-    def __init__(self, tokenizer: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-
-    def count(self, text: str) -> int:
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def starts(self, text: str) -> list[int]:
-        """The character offset at which each token begins."""
-        return [start for start, _ in self._tokenizer.encode(text, add_special_tokens=False).offsets]
 
 
 @lru_cache(maxsize=256)

@@ -9,7 +9,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from .reading import Order, Reading, Tokens, Unread, read_and_chunk
+from fieldpack.embedder import Embedder
+
+from .reading import Order, Reading, Unread, read_and_chunk
 
 
 def serve(connection: Connection, reading: Reading) -> None:
@@ -19,7 +21,7 @@ def serve(connection: Connection, reading: Reading) -> None:
     with suppress(OSError):
         # Where memory runs out, this process goes and not the one that has embedded for hours.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    tokens = Tokens(reading.tokenizer)
+    embedder = Embedder.open(reading.embedder)
     connection.send((None, True))
     while True:
         try:
@@ -27,7 +29,7 @@ def serve(connection: Connection, reading: Reading) -> None:
         except EOFError:
             return
         try:
-            outcome = read_and_chunk(order, reading, tokens)
+            outcome = read_and_chunk(order, reading, embedder)
         except Exception as error:
             unread = Unread(order.relative, f"{order.relative}: {_words(error)}", lasting=False)
             connection.send((unread, False))

@@ -8,9 +8,8 @@ them means nothing and questions have to be fitted along."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from fieldpack.index import KnowledgeIndex
 from fieldpack.passages import Chunk, Passage
 
 from ..data import TestQuestion
+from ..library.journal import read_library_file
+from ..retrieval_report import Search
 from ..scoring import rank_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHIPPED = (".sqlite", ".usearch")
-LIBRARY = "library.json"
 SAMPLE = 5_000  # chunks measured and projected; the axes of 752 chunks and of halves of them differ little already
 DRAWN, ASKED = 2_000, 400  # points and questions on the map: a report of some 300 kB
 ROWS = 200  # of each list
@@ -37,8 +37,6 @@ GOOD, DEPTH = 5, 20  # a right passage beyond the fifth place is read by no smal
 TEXT, REASON = 80, 200  # characters kept
 
 _KEPT = ("document", "pages", "chunks", "characters")
-
-Search = Callable[[str, int], list[Passage]]
 
 
 def picture(
@@ -70,7 +68,7 @@ def _plain_search(index: KnowledgeIndex, embedder: Embedder) -> Search:
 
 def documents(folder: Path) -> dict[str, Any]:
     """library.json -> totals, and lists cut to ROWS: the largest documents; what was skipped, warned of, there twice."""
-    rows = json.loads((folder / LIBRARY).read_text(encoding="utf-8"))["documents"]
+    rows = read_library_file(folder)["documents"]
     read = [row for row in rows if "chunks" in row]
     skipped = [[row["document"], _reason(row["document"], row["skipped"])] for row in rows if "skipped" in row]
     same = [[row["document"], row["same_as"]] for row in rows if "same_as" in row]

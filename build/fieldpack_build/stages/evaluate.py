@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import fieldpack
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
-from fieldpack.passages import Passage
+from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 
 from .. import scoring
@@ -26,7 +27,7 @@ from ..errors import GateMissed
 from ..recipe import Evaluate, parse_gate
 from ..report import render
 from ..report.library import picture
-from ..retrieval_report import measure
+from ..retrieval_report import KS, Search, measure
 from ..store import RECEIPT, place_link
 from ..task import Task
 
@@ -52,9 +53,10 @@ def run(task: Task) -> dict[str, Any]:
                 scores = _ask_all(task, expert, arm, questions, rows, stored, done=len(arms), total=len(names))
                 arms[arm] = scoring.summarize(scores)
             if model == "export" and task.recipe.knowledge:
-                retrieval = _retrieval(expert, every)
+                search = cache(expert.search)  # the figures and the picture ask the same
+                retrieval = _retrieval(search, expert.settings, every)
                 library = picture(
-                    task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=expert.search,
+                    task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=search,
                     refuse_below=expert.settings.refuse_below,
                 )  # fmt: skip
         shutil.rmtree(folder)
@@ -141,25 +143,19 @@ def _ask_all(
     return scores
 
 
-def _retrieval(expert: fieldpack.Expert, questions: Sequence[TestQuestion]) -> dict[str, Any]:
+def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[TestQuestion]) -> dict[str, Any]:
     """Over all questions with a document: searching is cheap, so no sample."""
-    found: dict[str, list[Passage]] = {}
-
-    def search(question: str, k: int) -> list[Passage]:
-        found[question] = expert.search(question, k)
-        return found[question]
-
     report = measure(search, questions)
     asked = [q for q in questions if q.document]
-    by_passage = [scoring.rank_of(q, found[q.question], with_value=True) for q in asked]
+    by_passage = [scoring.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
     best = {"answerable": [], "unanswerable": []}  # type: dict[str, list[float]]
     for question in questions:
-        top = max((p.similarity for p in expert.search(question.question, expert.settings.passages)), default=0.0)
+        top = max((p.similarity for p in search(question.question, settings.passages)), default=0.0)
         best["answerable" if question.answer is not None else "unanswerable"].append(round(top, 4))
     figures = {"document": report.document, "page": report.page, "distinct_page": report.distinct_page}
     return {"questions": len(asked), **{name: value.to_dict() if value else None for name, value in figures.items()},
             "passage": scoring.retrieval_figures(by_passage), "best_similarity": best,
-            "refuse_below": expert.settings.refuse_below}  # fmt: skip
+            "refuse_below": settings.refuse_below}  # fmt: skip
 
 
 def _facts(task: Task) -> dict[str, Any]:
