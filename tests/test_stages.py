@@ -30,8 +30,10 @@ Built = dict[str, Any]
 
 
 def test_all_stages_run_and_prove_their_work(toy: Project, built: Built) -> None:
-    assert built["ran"] == [name for name in NAMES if name != "reranker"]
-    results = {name: toy.receipt(name, built).result for name in built["ran"]}
+    active = [name for name in NAMES if name != "reranker"]
+    assert list(built["keys"]) == active
+    assert built["ran"] == [name for name in active if name in built["ran"]]  # another module may have built the embedder
+    results = {name: toy.receipt(name, built).result for name in active}
     assert results["base"]["architecture"] == "LlamaForCausalLM"
     assert results["embedder"]["cosine_to_torch"] >= 0.999
     assert (results["embedder"]["dim"], results["embedder"]["pooling"]) == (64, "mean")
