@@ -1,11 +1,15 @@
 """The report of one evaluation as a single HTML file: verdict first, then what an engineer checks it by.
 
-It needs no network, no script and no other file. Everything in it that documents, questions or models have said is
-untrusted: the template escapes all, and the page's policy runs no script. Knows nothing of how the figures were made.
+A section is a template of its own (`sections/<name>.html.j2`) and a function that makes of the report's dict what the
+template reads. The page needs no network, no script and no other file. Everything in it that documents, questions or
+models have said is untrusted: the templates escape all, and the page's policy runs no script. Knows nothing of how the
+figures were made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .charts import bar_chart, similarity_chart
@@ -16,22 +20,69 @@ from .verdict import compare, groups, judge
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["environment", "render", "render_library"]
-_TEMPLATE = "report.html.j2"
+__all__ = ["SECTIONS", "Section", "environment", "render", "render_library"]
+_PAGE = "report.html.j2"
+_Report = dict[str, Any]
 
 
-def render(report: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`view`: from the report to the names that the template reads, beside `name`, `version` and `shipped`; None where
+    there is nothing to show, and the section is left out."""
+
+    name: str
+    view: Callable[[_Report], dict[str, Any] | None]
+
+
+def _arms(report: _Report) -> dict[str, Any]:
+    return {"sample": report.get("sample") or {}, "arms": arms_table(report), "bars": bar_chart(report["arms"]),
+            "pairs": compare(report)}  # fmt: skip
+
+
+def _retrieval(report: _Report) -> dict[str, Any]:
+    return {"retrieval": retrieval_table(report), "similarity": similarity_chart(report.get("retrieval"))}
+
+
+def _library(report: _Report) -> dict[str, Any] | None:
+    return {"library": view(report["library"])} if report.get("library") else None
+
+
+def _built(report: _Report) -> dict[str, Any]:
+    return {"facts": facts(report.get("model") or {}), "tools": report.get("tools") or {}}
+
+
+# In the order of the page.
+SECTIONS: tuple[Section, ...] = (
+    Section("gates", lambda report: {"gates": gates_table(report)}),
+    Section("arms", _arms),
+    Section("retrieval", _retrieval),
+    Section("library", _library),
+    Section("built", _built),
+    Section("questions", lambda report: {"groups": groups(report)}),
+    Section("figures", lambda report: {}),
+)
+
+
+def render(report: _Report) -> str:
     """`report`: the dict that becomes report.json. Parts that were not measured are None, empty or absent."""
-    text = environment().get_template(_TEMPLATE).render(
-        name=report["name"], version=report["version"], shipped=report["shipped"], verdict=judge(report),
-        sample=report.get("sample") or {}, gates=gates_table(report), arms=arms_table(report),
-        bars=bar_chart(report["arms"]), pairs=compare(report), retrieval=retrieval_table(report),
-        similarity=similarity_chart(report.get("retrieval")), facts=facts(report.get("model") or {}),
-        groups=groups(report), library=view(report["library"]) if report.get("library") else None,
-        tools=report.get("tools") or {},
+    pages = environment()
+    shared = {name: report[name] for name in ("name", "version", "shipped")}
+    sections = [text for section in SECTIONS if (text := _section(pages, section, report, shared)) is not None]
+    text = pages.get_template(_PAGE).render(
+        **shared, verdict=judge(report), sections=sections,
         first_token=report["arms"].get(report["shipped"], {}).get("first_token_ms"),
     )  # fmt: skip
     return text.strip() + "\n"
+
+
+def _section(pages: Environment, section: Section, report: _Report, shared: dict[str, Any]) -> str | None:
+    from markupsafe import Markup
+
+    seen = section.view(report)
+    if seen is None:
+        return None
+    # Escaped by its own template already.
+    return Markup(pages.get_template(f"sections/{section.name}.html.j2").render(**shared, **seen))
 
 
 def environment() -> Environment:
