@@ -27,7 +27,8 @@ class Example:
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
     """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known.
-    `pages`: those of `document` that hold the answer, from 1; none where they are not known."""
+    `pages`: those of `document` that hold the answer, from 1; none where they are not known. `scale`: what a figure in
+    the answer counts ("million", "percent"), as TAT-QA says it."""
 
     question: str
     answer: str | None
@@ -35,6 +36,7 @@ class TestQuestion:
     document: str | None
     line: int
     pages: tuple[int, ...] = ()
+    scale: str | None = None
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -49,7 +51,8 @@ def read_questions(path: Path, *, needed: tuple[str, ...] = ("question", "answer
     known = {"question", "answer", "value", "document", "id", "pages", "type", "scale"}
     rows = _read(path, needed=needed, known=known)
     return [
-        TestQuestion(r["question"], r.get("answer"), r.get("value"), r.get("document"), line, tuple(r.get("pages") or ()))
+        TestQuestion(r["question"], r.get("answer"), r.get("value"), r.get("document"), line, tuple(r.get("pages") or ()),
+                     r.get("scale") or None)  # fmt: skip
         for line, r in rows
     ]
 
@@ -96,8 +99,10 @@ def _parse(line: str, needed: tuple[str, ...], known: set[str]) -> tuple[dict[st
     unknown = sorted(row.keys() - known)
     if unknown:
         return {}, f"unknown key {unknown[0]}; known: {', '.join(sorted(known))}"
-    for key in ("question", "answer", "value", "document"):
+    for key in ("question", "answer", "value", "document", "scale"):
         value = row.get(key)
+        if key == "scale" and value == "":
+            continue  # TAT-QA's way to say that there is none
         if value is not None and not (isinstance(value, str) and value.strip()):
             empty = ", not empty" + (_NULL if key == "answer" else "")
             return {}, f"{key} must be text" + (empty if isinstance(value, str) else "")
