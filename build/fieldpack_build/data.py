@@ -51,8 +51,10 @@ def read_questions(path: Path, *, needed: tuple[str, ...] = ("question", "answer
     known = {"question", "answer", "value", "document", "id", "pages", "type", "scale"}
     rows = _read(path, needed=needed, known=known)
     return [
-        TestQuestion(r["question"], r.get("answer"), r.get("value"), r.get("document"), line, tuple(r.get("pages") or ()),
-                     r.get("scale") or None)  # fmt: skip
+        TestQuestion(
+            r["question"], r.get("answer"), r.get("value"), r.get("document"), line, tuple(r.get("pages") or ()),
+            r.get("scale") or None,
+        )
         for line, r in rows
     ]
 
