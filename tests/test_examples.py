@@ -56,11 +56,12 @@ def passage(document: str, number: int) -> Passage:
 
 
 def builder(
-    *found: Passage, words: Words | None = None, settings: PromptSettings = SETTINGS, passages: int = 3, seed: int = 0
-) -> ExampleBuilder:
+    *found: Passage, words: Words | None = None, settings: PromptSettings = SETTINGS, passages: int = 3, seed: int = 0,
+    only_distractors: float = 0.0,
+) -> ExampleBuilder:  # fmt: skip
     return ExampleBuilder(
         fakes.CHAT, settings, words or Words(), passages=passages, search=lambda question, k: found[:k],
-        chunks_of=lambda document: list(enumerate(LIBRARY.get(document, ()))), seed=seed,
+        chunks_of=lambda document: list(enumerate(LIBRARY.get(document, ()))), seed=seed, only_distractors=only_distractors,
     )  # fmt: skip
 
 
@@ -109,6 +110,28 @@ def test_a_refusal_reads_what_was_found_and_says_the_refusal() -> None:
     row = builder(passage("pump.md", 0)).render(Example("Who won the cup?", None, None, 3))
     assert row.answer == "The documents do not say.<|im_end|>\n"
     assert "[1] Pump > Filter\n" in row.prompt
+
+
+def test_a_share_of_the_rows_reads_distractors_alone_and_refuses() -> None:
+    found = (passage("fees.pdf", 0), passage("pump.md", 0), passage("fees.pdf", 1), passage("pump.md", 1))
+    raft = builder(*found, only_distractors=0.4)
+    rows = [raft.render(Example(A_CLASS.question, A_CLASS.answer, "fees.pdf", line)) for line in range(1, 301)]
+    refused = [row for row in rows if row.answer == "The documents do not say.<|im_end|>\n"]
+    assert 0.3 < len(refused) / len(rows) < 0.5
+    assert all("0.85%" not in row.prompt and row.prompt.count("\n[") + row.prompt.count("\n\n[") >= 1 for row in refused)
+    assert all("0.85%" in row.prompt and row.answer.endswith("[1]<|im_end|>\n") for row in rows if row not in refused)
+
+
+def test_a_row_keeps_its_passages_where_all_of_them_carry_the_answer() -> None:
+    row = builder(passage("fees.pdf", 0), only_distractors=1.0).render(A_CLASS)
+    assert row.answer.endswith("[1]<|im_end|>\n")
+
+
+def test_what_is_drawn_for_a_row_does_not_depend_on_the_rows_before_it() -> None:
+    found = (passage("pump.md", 0), passage("pump.md", 1), passage("fees.pdf", 1))
+    rows = [Example(A_CLASS.question, A_CLASS.answer, "fees.pdf", line) for line in range(1, 20)]
+    make = builder(*found, only_distractors=0.5, seed=3).render
+    assert [make(row) for row in rows] == [make(row) for row in reversed(rows)][::-1]
 
 
 def test_a_row_without_a_document_is_marked_where_its_words_are() -> None:

@@ -1,5 +1,9 @@
 """From question and answer to the tokens a model is tuned on: the runtime's own prompt, with passages drawn from the
-recipe's own index, and the answer with its mark. Knows nothing of torch or training."""
+recipe's own index, and the answer with its mark (after RAFT, Zhang et al. 2024). Knows nothing of torch or training.
+
+Most rows read the right passage among distractors, as the device retrieves them. A share of them reads distractors alone
+and answers with the refusal: a model that never saw the right passage missing answers all the same.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ from .data import Example
 from .errors import DataError
 
 _SAME = 0.95  # a passage that holds as much of the answer as this is as good as the right one
+_HINT = 0.5  # share of the answer's words from which on a passage may carry it: no distractor for a refusal
+_DEPTH = 4  # times the passages of a prompt, among which distractors for a refusal are looked for
 IGNORED = -100  # the label torch's cross entropy leaves out
 
 
@@ -45,21 +51,26 @@ class Tokenized:
 
 
 class ExampleBuilder:
-    """`search` and `chunks_of` (a document's chunks) are None where the recipe has no documents."""
+    """`search` and `chunks_of` (a document's chunks) are None where the recipe has no documents. `only_distractors`: share
+    (0 to 1) of the answerable rows whose passages are all wrong, so that the refusal is their answer. What is drawn for a
+    row depends on the seed and the row alone, not on the rows before it."""
 
     def __init__(
         self, chat: ChatFormat, settings: PromptSettings, encode: Callable[[str], list[int]], *, passages: int,
         search: Search | None = None, chunks_of: Callable[[str], Sequence[tuple[int, Chunk]]] | None = None, seed: int = 0,
+        only_distractors: float = 0.0,
     ) -> None:  # fmt: skip
         self._prompts = PromptBuilder(chat, settings, lambda text: len(encode(text)))
         self._chat, self._settings, self._encode = chat, settings, encode
         self._passages, self._search, self._chunks_of = passages, search, chunks_of
-        self._random = random.Random(seed)
+        self._seed, self._only_distractors = seed, only_distractors
 
     def render(self, example: Example) -> Rendered:
-        passages, right = self._draw(example)
+        chance = random.Random(f"{self._seed}:{example.line}:{example.question}")
+        distractors = self._distractors(example) if chance.random() < self._only_distractors else []
+        passages, right = (distractors, None) if distractors else self._draw(example, chance)
         prompt = self._prompts.build(example.question, passages)
-        if example.answer is None:
+        if example.answer is None or distractors:
             answer = self._settings.refusal
         else:
             answer = example.answer + (f" [{right + 1}]" if right is not None and right < prompt.used else "")
@@ -79,7 +90,15 @@ class ExampleBuilder:
             )
         return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer)
 
-    def _draw(self, example: Example) -> tuple[list[Passage], int | None]:
+    def _distractors(self, example: Example) -> list[Passage]:
+        """Retrieved passages without those that may carry the answer; none where that leaves nothing to read."""
+        if example.answer is None or not self._search or not self._passages:
+            return []
+        answer = example.answer
+        found = self._search(example.question, _DEPTH * self._passages)
+        return [p for p in found if support(answer, p.in_context) < _HINT][: self._passages]
+
+    def _draw(self, example: Example, chance: random.Random) -> tuple[list[Passage], int | None]:
         """The passages of the prompt and the place of the right one: as the device retrieves them; where retrieval
         missed it, the best one of the example's document takes a random place."""
         if not self._search or not self._passages:
@@ -90,7 +109,7 @@ class ExampleBuilder:
         reachable, best = self._best_of(example)
         right = self._find_right(example, found, reachable)
         if right is None and best is not None:
-            right = self._random.randrange(len(found)) if found else 0
+            right = chance.randrange(len(found)) if found else 0
             found[right : right + 1] = [best]
         return found, right
 

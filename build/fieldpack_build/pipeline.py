@@ -172,7 +172,7 @@ STAGES: tuple[Stage, ...] = (
                "beautifulsoup4", "markdown-it-py", "charset-normalizer"),
     ),
     Stage(
-        "train", 1, "tune an adapter on the recipe's examples",
+        "train", 2, "tune an adapter on the recipe's examples",
         settings=_train_settings, needs=("base",),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=lambda r: [r.path(r.train.data)] if r.train.data else [],

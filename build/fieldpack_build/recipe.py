@@ -116,6 +116,9 @@ class Knowledge(Section):
 
 
 class Train(Section):
+    """`passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
+    rows that read distractors alone and learn to refuse."""
+
     method: Literal["qlora", "lora", "none"]
     data: str | None = None
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -129,6 +132,7 @@ class Train(Section):
     warmup: Fraction = 0.05
     max_tokens: Annotated[int, Field(ge=64)] = 1024
     passages: Annotated[int, Field(ge=0, le=20)] | None = None
+    only_distractors: Fraction = 0.0
     seed: Annotated[int, Field(ge=0)] = 17
     checkpoint_steps: Positive = 20
     gradient_checkpointing: bool = False
@@ -228,6 +232,8 @@ class Recipe(Section):
             raise ValueError("nothing to do: neither knowledge.documents nor train.method")
         if self.knowledge is None and self.train.passages:
             raise ValueError("train.passages: there is no `knowledge` section to draw passages from")
+        if self.knowledge is None and self.train.only_distractors:
+            raise ValueError("train.only_distractors: there is no `knowledge` section to draw passages from")
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
             raise ValueError("answer.max_answer_tokens: leaves no room for a question in export.max_context")
         if len(self.answer.system) / 4 > self.export.max_context - self.answer.max_answer_tokens - 64:

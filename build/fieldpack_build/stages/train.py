@@ -82,6 +82,7 @@ def prepare(task: Task, tokenizer: Any) -> list[Tokenized]:
         read_chat(task.inputs["base"]), settings, lambda text: encode(tokenizer, text),
         passages=recipe.train_passages, search=retriever.search if retriever else None,
         chunks_of=retriever.index.chunks if retriever else None, seed=recipe.train.seed,
+        only_distractors=recipe.train.only_distractors,
     )  # fmt: skip
     rows = []
     for number, example in enumerate(examples, 1):
