@@ -15,9 +15,9 @@ import fakes
 import fieldpack
 from fieldpack import ranking
 from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex, StoredChunk, write_index
+from fieldpack.index import KnowledgeIndex, write_index
 from fieldpack.naming import name_terms, named_documents, without_names, write_names
-from fieldpack.passages import Chunk, without_figures
+from fieldpack.passages import Chunk, Place, without_figures
 from fieldpack.question import content_words
 from fieldpack.rag import Retriever, between
 from fieldpack.ranking import RetrievalSettings
@@ -25,54 +25,58 @@ from fieldpack.ranking import RetrievalSettings
 TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
 
 
-def stored(i: int, start: int, end: int, gap: str = "", *, page: int | None = 1, twin: int | None = None) -> StoredChunk:
-    return StoredChunk(i, Chunk("a.pdf", "A", page, (), start, end, TEXT[start:end], gap), twin, 0, i)
+def at(i: int, *, page: int | None = 1, twin: int | None = None) -> Place:
+    return Place(i, 0, "a.pdf", i, page, twin)
 
 
-PAGE = {0: stored(0, 0, 10), 1: stored(1, 12, 21, "\n\n"), 2: stored(2, 23, 35, "\n\n")}
+def chunk(start: int, end: int, gap: str = "") -> Chunk:
+    return Chunk("a.pdf", "A", 1, (), start, end, TEXT[start:end], gap)
+
+
+PAGE = {0: at(0), 1: at(1), 2: at(2)}
+CHUNKS = {0: chunk(0, 10), 1: chunk(12, 21, "\n\n"), 2: chunk(23, 35, "\n\n")}
 
 
 def test_neighbours_become_an_exact_slice_of_the_page() -> None:
     for order, expected in (([1, 0], (0, 21)), ([0, 1], (0, 21)), ([2, 1], (12, 35))):
         (group,) = ranking.joined(order, PAGE, 3)
-        passage = ranking.to_passage(group, PAGE, 1.0, 0.5)
+        passage = ranking.to_passage(group, CHUNKS, 1.0, 0.5)
         assert (passage.start, passage.end) == expected
         assert passage.text == TEXT[passage.start : passage.end]
 
 
 def test_chunks_that_are_no_neighbours_stay_apart() -> None:
     assert ranking.joined([0, 2], PAGE, 3) == [[0], [2]]
-    other_page = {0: stored(0, 0, 10), 1: stored(1, 12, 21, page=2)}
+    other_page = {0: at(0), 1: at(1, page=2)}
     assert ranking.joined([0, 1], other_page, 3) == [[0], [1]]
     assert ranking.joined([0, 1, 2], PAGE, 3) == [[0, 1], [2]]  # two at most
 
 
 def test_an_overlap_is_there_once_in_a_joined_passage() -> None:
-    overlapping = {0: stored(0, 0, 16), 1: stored(1, 12, 35)}
-    (group,) = ranking.joined([0, 1], overlapping, 3)
-    assert ranking.to_passage(group, overlapping, 1.0, 0.5).text == TEXT
+    (group,) = ranking.joined([0, 1], PAGE, 3)
+    assert ranking.to_passage(group, {0: chunk(0, 16), 1: chunk(12, 35)}, 1.0, 0.5).text == TEXT
 
 
 def test_joining_stops_once_there_are_k_passages() -> None:
-    chunks = {**PAGE, 9: stored(9, 0, 10)}
+    chunks = {**PAGE, 9: at(9)}
     assert ranking.joined([0, 9, 1], chunks, 2) == [[0], [9]]
     assert ranking.joined([0, 1, 9], chunks, 2) == [[0, 1], [9]]
 
 
 def test_of_twins_the_best_placed_stays() -> None:
-    chunks = {0: stored(0, 0, 10), 1: stored(1, 0, 10, twin=0), 2: stored(2, 0, 10, twin=0), 3: stored(3, 12, 21)}
+    chunks = {0: at(0), 1: at(1, twin=0), 2: at(2, twin=0), 3: at(3)}
     assert ranking.without_twins([2, 0, 3, 1], chunks) == [2, 3]
 
 
 def test_a_page_gains_from_its_other_chunks_and_gives_way_in_the_list() -> None:
-    chunks = {0: stored(0, 0, 10), 1: stored(1, 12, 21), 2: stored(2, 23, 35, page=2)}
+    chunks = {0: at(0), 1: at(1), 2: at(2, page=2)}
     scores = {0: 0.8, 1: 0.6, 2: 0.83}
     assert ranking.with_page(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
     assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
 
 
 def test_without_pages_nothing_is_mixed() -> None:
-    chunks = {i: stored(i, 0, 10, page=None) for i in range(3)}
+    chunks = {i: at(i, page=None) for i in range(3)}
     assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
 
 

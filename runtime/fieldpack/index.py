@@ -25,7 +25,7 @@ from .index_tables import (
 )
 from .index_writer import write_index
 from .naming import named_documents
-from .passages import Chunk, DocumentRecord, Filter, Passage, StoredChunk
+from .passages import Chunk, DocumentRecord, Filter, Passage, Place, StoredChunk
 from .question import content_words
 from .ranking import RetrievalSettings
 from .search import Topic, find_passages
@@ -41,6 +41,13 @@ __all__ = [
 ]  # fmt: skip
 
 _PAGE = 16  # chunks of a page before and after one of it
+_CHUNKS_OF_PAGES = """
+WITH spans AS MATERIALIZED (
+  SELECT json_extract(value, '$[0]') AS document, json_extract(value, '$[1]') AS page,
+         json_extract(value, '$[2]') AS low, json_extract(value, '$[3]') AS high FROM json_each(?))
+SELECT s.document, s.page, c.id FROM spans s CROSS JOIN chunks c
+ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.page
+"""
 _TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
 
 
@@ -114,19 +121,28 @@ class KnowledgeIndex:
         ids = firsts[document] + places - before[document]
         return ids, self._vectors.get(ids)
 
-    def pages_around(self, chunks: Iterable[StoredChunk]) -> dict[tuple[int, int], list[int]]:
-        """(document id, page) -> ids of the page's chunks, for every page that one of `chunks` is on; a long page's as far
+    def places(self, ids: Iterable[int]) -> list[Place]:
+        """Where chunks stand, in the order of their ids; their texts are not read. Unknown ids are passed over."""
+        rows = self._database.execute(
+            f"SELECT c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of FROM {CHUNKS_WITH_DOCUMENTS} "
+            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id",
+            (json.dumps([int(i) for i in ids]),),
+        )
+        return list(map(Place._make, rows))
+
+    def pages_around(self, places: Iterable[Place]) -> dict[tuple[int, int], list[int]]:
+        """(document id, page) -> ids of the page's chunks, for every page that one of `places` is on; a long page's as far
         as 16 chunks before and after."""
         seen: dict[tuple[int, int], tuple[int, int]] = {}
-        for row in chunks:
-            if row.chunk.page is not None:
-                low, high = seen.get((row.document_id, row.chunk.page), (row.id, row.id))
-                seen[row.document_id, row.chunk.page] = min(low, row.id), max(high, row.id)
-        query = "SELECT id FROM chunks WHERE id BETWEEN ? AND ? AND document_id = ? AND page = ?"
-        return {
-            (document, page): [i for (i,) in self._database.execute(query, (low - _PAGE, high + _PAGE, document, page))]
-            for (document, page), (low, high) in seen.items()
-        }
+        for place in places:
+            if place.page is not None:
+                low, high = seen.get((place.document_id, place.page), (place.id, place.id))
+                seen[place.document_id, place.page] = min(low, place.id), max(high, place.id)
+        found: dict[tuple[int, int], list[int]] = {page: [] for page in seen}
+        spans = [(*page, low - _PAGE, high + _PAGE) for page, (low, high) in seen.items()]
+        for document, page, i in self._database.execute(_CHUNKS_OF_PAGES, (json.dumps(spans),)):
+            found[document, page].append(i)
+        return found
 
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector and stored chunks'."""
@@ -187,7 +203,7 @@ class KnowledgeIndex:
         tied = [i for n, i in enumerate(best) if values[n] in (values[n - 1 : n] + values[n + 1 : n + 2])]
         if not tied:
             return best[:count]
-        place = {row.id: (row.chunk.document, row.ordinal) for row in self.rows(tied)}
+        place = {p.id: (p.document, p.ordinal) for p in self.places(tied)}
         return sorted(best, key=lambda i: (-scores[i], place.get(i, ("", 0))))[:count]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 def join_context(title: str, heading: tuple[str, ...]) -> str:
@@ -66,9 +67,21 @@ class Chunk:
         return f"{self.context}\n{without_figures(self.text)}"
 
 
+class Place(NamedTuple):
+    """Where a stored chunk stands: all that ranking needs of it. `ordinal` in its document; `duplicate_of`: id of the first
+    chunk, in another document, that says the same. A tuple, as a question looks at hundreds."""
+
+    id: int
+    document_id: int
+    document: str
+    ordinal: int
+    page: int | None
+    duplicate_of: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """`duplicate_of`: id of the first chunk, in another document, that says the same; `ordinal` in its document."""
+    """As `Place`, with the chunk itself."""
 
     id: int
     chunk: Chunk

@@ -5,6 +5,7 @@ Knows nothing of SQL, usearch or embedders.
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import BundleCorrupt
-from .passages import Passage, StoredChunk
+from .passages import Chunk, Passage, Place
 
 SETTINGS = "retrieval.json"
 _LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
@@ -87,34 +88,34 @@ def with_page_vectors(
     return found
 
 
-def with_page(scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], share: float) -> dict[int, float]:
+def with_page(scores: Mapping[int, float], places: Mapping[int, Place], share: float) -> dict[int, float]:
     """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
     places is the page that was meant."""
-    pages: dict[tuple[str, int | None], list[float]] = {}
+    pages: dict[tuple[int, int], list[float]] = {}
     for i in scores:
-        pages.setdefault(_page(chunks[i]), []).append(scores[i])
+        pages.setdefault(_page(places[i]), []).append(scores[i])
     sums = {page: sum(sorted(found, reverse=True)[:_PAGE_CHUNKS]) for page, found in pages.items()}
-    return {i: score + share * max(sums[_page(chunks[i])] - score, 0.0) for i, score in scores.items()}
+    return {i: score + share * max(sums[_page(places[i])] - score, 0.0) for i, score in scores.items()}
 
 
 def with_names(
-    scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], named: Mapping[int, float], gain: float
+    scores: Mapping[int, float], places: Mapping[int, Place], named: Mapping[int, float], gain: float
 ) -> dict[int, float]:
     """Chunks of documents that the question names gain `gain` for each word that is the name's alone."""
-    return {i: score + gain * named.get(chunks[i].document_id, 0.0) for i, score in scores.items()}
+    return {i: score + gain * named.get(places[i].document_id, 0.0) for i, score in scores.items()}
 
 
-def in_order(scores: Mapping[int, float], chunks: Mapping[int, StoredChunk]) -> list[int]:
+def in_order(scores: Mapping[int, float], places: Mapping[int, Place]) -> list[int]:
     """Ids, best first; equal scores in the order of path and place, whatever ids a rebuilt index has given."""
-    return sorted(scores, key=lambda i: (-scores[i], chunks[i].chunk.document, chunks[i].ordinal))
+    return sorted(scores, key=lambda i: (-scores[i], places[i].document, places[i].ordinal))
 
 
-def without_twins(order: Iterable[int], chunks: Mapping[int, StoredChunk]) -> list[int]:
+def without_twins(order: Iterable[int], places: Mapping[int, Place]) -> list[int]:
     """Of chunks that say the same in several documents the best placed alone."""
     seen: set[int] = set()
     kept: list[int] = []
     for i in order:
-        original = chunks[i].duplicate_of
+        original = places[i].duplicate_of
         family = i if original is None else original
         if family not in seen:
             seen.add(family)
@@ -123,53 +124,58 @@ def without_twins(order: Iterable[int], chunks: Mapping[int, StoredChunk]) -> li
 
 
 def mixed(
-    order: Sequence[int], scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], k: int, loss: float
+    order: Sequence[int], scores: Mapping[int, float], places: Mapping[int, Place], k: int, loss: float
 ) -> list[int]:
     """The k best, where each further one from a page already there counts `loss` less."""
     taken: list[int] = []
-    pages: Counter[tuple[str, int | None]] = Counter()
-    waiting = list(order[: 4 * k])  # a page would need as many passages to push further ones up
+    pages: Counter[tuple[int, int]] = Counter()
+    # 4 * k: a page would need as many passages to push further ones up
+    waiting = [(-scores[i], at, 0) for at, i in enumerate(order[: 4 * k])]
+    heapq.heapify(waiting)
     while waiting and len(taken) < k:
-        best = max(range(len(waiting)), key=lambda at: (scores[waiting[at]] - loss * pages[_page(chunks[waiting[at]])], -at))
-        i = waiting.pop(best)
+        _, at, before = heapq.heappop(waiting)
+        i = order[at]
+        page = _page(places[i])
+        if pages[page] > before:  # others of its page were taken since it was weighed
+            heapq.heappush(waiting, (loss * pages[page] - scores[i], at, pages[page]))
+            continue
         taken.append(i)
-        pages[_page(chunks[i])] += 1
+        pages[page] += 1
     return taken
 
 
-def _page(stored: StoredChunk) -> tuple[str, int | None]:
+def _page(place: Place) -> tuple[int, int]:
     """A document without pages is one for each chunk: nothing to mix there."""
-    page = stored.chunk.page
-    return stored.chunk.document, -stored.ordinal - 1 if page is None else page
+    return place.document_id, -place.ordinal - 1 if place.page is None else place.page
 
 
-def joined(order: Iterable[int], chunks: Mapping[int, StoredChunk], k: int) -> list[list[int]]:
+def joined(order: Iterable[int], places: Mapping[int, Place], k: int) -> list[list[int]]:
     """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k groups, neighbours on
     one page are one group, at most two long, in reading order."""
     groups: list[list[int]] = []
     for i in order:
         if len(groups) == k:
             break
-        home = next((g for g in groups if len(g) < _LONGEST_JOIN and _touches(i, g, chunks)), None)
+        home = next((g for g in groups if len(g) < _LONGEST_JOIN and _touches(i, g, places)), None)
         if home is None:
             groups.append([i])
         else:
             home.append(i)
-            home.sort(key=lambda j: chunks[j].ordinal)
+            home.sort(key=lambda j: places[j].ordinal)
     return groups
 
 
-def _touches(i: int, group: Sequence[int], chunks: Mapping[int, StoredChunk]) -> bool:
-    new = chunks[i]
-    first, last = chunks[group[0]], chunks[group[-1]]
-    if (new.document_id, new.chunk.page) != (first.document_id, first.chunk.page):
+def _touches(i: int, group: Sequence[int], places: Mapping[int, Place]) -> bool:
+    new = places[i]
+    first, last = places[group[0]], places[group[-1]]
+    if (new.document_id, new.page) != (first.document_id, first.page):
         return False
     return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
 
 
-def to_passage(group: Sequence[int], chunks: Mapping[int, StoredChunk], score: float, similarity: float) -> Passage:
+def to_passage(group: Sequence[int], chunks: Mapping[int, Chunk], score: float, similarity: float) -> Passage:
     """One passage of a group of neighbours; its text is an exact slice of the source's page."""
-    parts = [chunks[i].chunk for i in group]
+    parts = [chunks[i] for i in group]
     first = parts[0]
     text, end = first.text, first.end
     for part in parts[1:]:

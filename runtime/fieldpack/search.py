@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .naming import without_names
-from .passages import Filter, Passage, StoredChunk
+from .passages import Filter, Passage, Place
 from .question import content_words
 from .ranking import (
     RetrievalSettings,
@@ -73,24 +73,26 @@ def find_passages(
         least_words, asked = _least(meant, count), topic.vector
         words |= meant
         ids |= {*words, *index.closest(asked, count, inside)}
-    rows = index.rows(sorted(ids))
-    chunks = {row.id: row for row in rows}
-    compared = _compared(index, asked, rows, pages=settings.page > 0)
+    places = {place.id: place for place in index.places(sorted(ids))}
+    compared = _compared(index, asked, list(places.values()), pages=settings.page > 0)
     floor = _least(compared, count), least_words
-    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), chunks, settings.page)
-    scores = with_names(scores, chunks, topic.named, settings.names)
-    groups = _groups(scores, chunks, k, settings)
-    similarity = index.similarity(vector, [i for group in groups for i in group])
+    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), places, settings.page)
+    scores = with_names(scores, places, topic.named, settings.names)
+    groups = _groups(scores, places, k, settings)
+    wanted = [i for group in groups for i in group]
+    similarity = index.similarity(vector, wanted)
+    chunks = {row.id: row.chunk for row in index.rows(wanted)}
     return [to_passage(g, chunks, max(scores[i] for i in g), max(similarity[i] for i in g)) for g in groups]
 
 
 def _compared(
-    index: KnowledgeIndex, vector: NDArray[np.float32], rows: Sequence[StoredChunk], *, pages: bool
+    index: KnowledgeIndex, vector: NDArray[np.float32], places: Sequence[Place], *, pages: bool
 ) -> dict[int, float]:
     """Cosine of each chunk, with its page where there is one."""
-    around = index.pages_around(rows) if pages else {}
-    similarity = index.similarity(vector, sorted({*(row.id for row in rows), *(i for mates in around.values() for i in mates)}))
-    return with_page_vectors({row.id: similarity[row.id] for row in rows}, around, similarity)
+    around = index.pages_around(places) if pages else {}
+    mates = (i for ids in around.values() for i in ids)
+    similarity = index.similarity(vector, sorted({*(place.id for place in places), *mates}))
+    return with_page_vectors({place.id: similarity[place.id] for place in places}, around, similarity)
 
 
 def _least(found: Mapping[int, float], count: int) -> float:
@@ -108,10 +110,10 @@ def _leading(index: KnowledgeIndex, named: Mapping[int, float], where: Filter | 
 
 
 def _groups(
-    scores: Mapping[int, float], chunks: Mapping[int, StoredChunk], k: int, settings: RetrievalSettings
+    scores: Mapping[int, float], places: Mapping[int, Place], k: int, settings: RetrievalSettings
 ) -> list[list[int]]:
     """Ids of the chunks of each passage, in rank order."""
-    order = without_twins(in_order(scores, chunks), chunks)
+    order = without_twins(in_order(scores, places), places)
     if settings.join:
-        return joined(mixed(order, scores, chunks, _SPARE * k, settings.mix), chunks, k)
-    return [[i] for i in mixed(order, scores, chunks, k, settings.mix)]
+        return joined(mixed(order, scores, places, _SPARE * k, settings.mix), places, k)
+    return [[i] for i in mixed(order, scores, places, k, settings.mix)]
