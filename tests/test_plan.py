@@ -30,7 +30,9 @@ answer: {system: Answer from the passages.}
 evaluate: {questions: questions.jsonl, gates: [f1 >= 0.4]}
 """
 ROW = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
-EVERY = tuple(name for name in NAMES if name != "reranker")  # no recipe here names one
+OPTIONAL = ("reranker", "calibrate", "attribute")  # the recipe here asks for none of them
+WITH_ALL = ("answer.refuse_below=auto",)
+EVERY = tuple(name for name in NAMES if name not in OPTIONAL)
 RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"
 SHIPPED = {"evaluate", "package"}
 TUNED = {"train", "merge", "export", *SHIPPED}
@@ -69,7 +71,7 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     found = keys(project)
     assert tuple(found) == EVERY and len(set(found.values())) == len(EVERY)
     assert keys(project) == found
-    found = keys(project, RERANKED)
+    found = keys(project, RERANKED, *WITH_ALL)
     assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
 
 
@@ -116,6 +118,21 @@ def test_a_new_document_tunes_again_where_the_recipe_asks_for_it(project: Path) 
     before = keys(project, follow)
     (project / "documents" / "new.md").write_text("# New\n\nText.\n")
     assert changed(before, keys(project, follow)) == {"knowledge", *TUNED}
+
+
+def test_what_thresholds_are_learned_from_is_part_of_their_key(project: Path) -> None:
+    auto = "answer.refuse_below=auto"
+    before = keys(project, auto)
+    assert "calibrate" in before and "calibrate" not in keys(project)
+    learned = {"calibrate", *SHIPPED}
+    assert changed(before, keys(project, auto, "answer.max_wrong_refusals=0.2")) == learned
+    assert changed(before, keys(project, auto, "evaluate.calibration=0.5")) == learned
+    assert changed(before, keys(project, auto, "evaluate.gates=[f1 >= 0.5]")) == SHIPPED
+    (project / "questions.jsonl").write_text(ROW.replace("4", "5"))
+    assert changed(before, keys(project, auto)) == learned
+    from_rows = keys(project, auto, "evaluate.calibration=train")
+    (project / "train.jsonl").write_text(ROW.replace("4", "6"))
+    assert changed(from_rows, keys(project, auto, "evaluate.calibration=train")) == {"calibrate", *TUNED}
 
 
 def test_a_changed_document_is_noticed_and_a_note_beside_is_not(project: Path) -> None:

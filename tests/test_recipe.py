@@ -127,7 +127,9 @@ BAD = {
         ["r.yaml:15: evaluate.arms.1: must be 'base', 'rag', 'tuned' or 'tuned+rag', not 'raag'"],
     ),
     "too small": (SMALL + "  passages: 0\n", ["r.yaml:11: answer.passages: must be at least 1, not 0"]),
-    "too large": (SMALL + "  refuse_below: 1.5\n", ["r.yaml:11: answer.refuse_below: must be at most 1.0, not 1.5"]),
+    "too large": (SMALL + "  refuse_below: 1.5\n", [
+        "r.yaml:11: answer.refuse_below: must be auto, or a number from -1 to 1, not 1.5",
+    ]),
     "not above": (
         SMALL + "train: {method: lora, data: t, epochs: 0}\n", ["r.yaml:11: train.epochs: must be more than 0.0, not 0"],
     ),
@@ -189,7 +191,16 @@ BAD = {
     ),
     "a gate with braces": (
         SMALL + "evaluate: {questions: q, gates: ['{f1} > {0}']}\n",
-        ["r.yaml:11: evaluate.gates: '{f1} > {0}': write `metric >= number` or `arm.metric <= number`"],
+        [
+            (
+                "r.yaml:11: evaluate.gates: '{f1} > {0}': write `metric >= number`, `arm.metric <= number` or "
+                "`metric >= 1.5 * arm.metric + number`"
+            )
+        ],
+    ),
+    "a gate on an arm that is not asked": (
+        SMALL + "evaluate: {questions: q, arms: [base], gates: [f1 >= rag.f1, tuned.f1 >= 0]}\n",
+        ["r.yaml:11: evaluate.gates: 'tuned.f1 >= 0': this recipe has no arm tuned"],
     ),
     "a key through a merge": (
         SMALL + "x: &x {method: lora, data: t, rnk: 3}\ntrain:\n  <<: *x\n",

@@ -121,9 +121,16 @@ def test_an_arms_figures() -> None:
     ]
     figures: dict[str, Any] = scoring.summarize([scoring.score(a, q, STORED) for a, q in answers])
     assert figures == {
-        "questions": 4, "f1": 0.5, "value_match": 0.5, "refused_right": 0.5, "refused_wrong": 0.0,
+        "questions": 4, "f1": 0.5, "exact_match": 0.5, "value_match": 0.5, "numeric_match": 0.5, "perplexity": None,
+        "refused_right": 0.5, "refused_wrong": 0.0,
         "citations_valid": 0.6667, "citations_right": 0.5, "total_ms": 150.0, "first_token_ms": 100.0, "tokens_per_s": 50.0,
     }  # fmt: skip
+
+
+def test_perplexity_is_over_all_tokens_and_exact_match_over_words() -> None:
+    assert scoring.perplexity([(0.0, 1), (4.0, 3), (None, 0)]) == 2.718
+    assert scoring.perplexity([(None, 0)]) is None
+    assert scoring.is_exact("The fund costs 1,250.00.", ["fund costs 1250", None]) and not scoring.is_exact("", [""])
 
 
 def test_nothing_asked_gives_no_figures() -> None:

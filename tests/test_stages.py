@@ -30,7 +30,7 @@ Built = dict[str, Any]
 
 
 def test_all_stages_run_and_prove_their_work(toy: Project, built: Built) -> None:
-    active = [name for name in NAMES if name != "reranker"]
+    active = [name for name in NAMES if name not in ("reranker", "calibrate", "attribute")]
     assert list(built["keys"]) == active
     assert built["ran"] == [name for name in active if name in built["ran"]]  # another module may have built the embedder
     results = {name: toy.receipt(name, built).result for name in active}
@@ -161,6 +161,17 @@ def test_a_missed_gate_leaves_the_earlier_bundle_and_a_report(toy: Project, buil
     gates = json.loads((kept / "report.json").read_text(encoding="utf-8"))["gates"]
     assert [gate["passed"] for gate in gates] == [False, True]
     verify(mine.dist / "toy", read_manifest(mine.dist / "toy"))
+
+
+def test_thresholds_are_learned_and_shipped(toy: Project, built: Built) -> None:
+    made = build_here(toy, "answer.refuse_below=auto", "evaluate.calibration=train", SHIPPED_ARM)
+    learned = made.results["calibrate"]
+    assert (learned["answerable"], learned["unanswerable"], learned["source"]) == (10, 2, "train")
+    shipped = json.loads((made.bundle / "prompt.json").read_text(encoding="utf-8"))["settings"]
+    assert shipped["refuse_below"] == learned["cosine"] and shipped.get("refuse_lead_below") == learned["lead"]
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["sample"] == {"asked": 6, "of": 6, "set_aside": 0}
+    assert report["arms"]["tuned+rag"]["peak_mb"] > 20 and report["arms"]["tuned+rag"]["perplexity"] > 1
 
 
 # --- broken documents ----------------------------------------------------------------------------------------------

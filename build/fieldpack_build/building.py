@@ -103,7 +103,9 @@ def _write_page(
     from .report.library import picture
 
     embedder = Embedder.open(folders["embedder"])
-    seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=recipe.answer.refuse_below)
+    given = recipe.answer.refuse_below
+    below = None if given == "auto" else given  # learned later, with the rest of the recipe
+    seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=below)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8")
     say(f"wrote {page}")

@@ -36,7 +36,7 @@ def assemble(
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
     chat = read_chat(inputs["base"], skip_tokens=int(read_facts(inputs[model])["skip_tokens"]))
-    settings = prompt_settings(recipe)
+    settings = prompt_settings(recipe, inputs.get("calibrate"))
     write_prompt(folder, chat, settings)
     manifest = Manifest(
         name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),

@@ -17,7 +17,16 @@ Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from fieldpack.errors import FieldpackError
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """" (did you mean x?)", or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 class BuildError(FieldpackError):

@@ -142,6 +142,19 @@ def _embedder_settings(recipe: Recipe) -> object:
     return {"source": sources.identify(wanted), **shaped, "questions": asked}
 
 
+def _calibrate_settings(recipe: Recipe) -> object:
+    share = recipe.evaluate.calibration if recipe.evaluate else None
+    wanted = {"passages": recipe.answer.passages, "max_wrong": recipe.answer.max_wrong_refusals, "from": share}
+    return {**wanted, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
+
+
+def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
+    if recipe.evaluate is None:
+        return ()
+    from_rows = recipe.evaluate.calibration == "train" and recipe.train.data
+    return [recipe.path(recipe.train.data if from_rows and recipe.train.data else recipe.evaluate.questions)]
+
+
 def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
     return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
 
@@ -172,6 +185,11 @@ STAGES: tuple[Stage, ...] = (
                "beautifulsoup4", "markdown-it-py", "charset-normalizer"),
     ),
     Stage(
+        "calibrate", 1, "learn from which similarity on a question is refused",
+        settings=_calibrate_settings, needs=("embedder", "reranker", "knowledge"), files=_calibrate_files,
+        tools=("onnxruntime", "usearch"), active=lambda r: r.calibrated and r.evaluate is not None,
+    ),
+    Stage(
         "train", 2, "tune an adapter on the recipe's examples",
         settings=_train_settings, needs=("base",),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
@@ -193,11 +211,11 @@ STAGES: tuple[Stage, ...] = (
         tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
     ),
     Stage(
-        "evaluate", 1, "ask the test questions on the staged bundle, check the gates",
+        "evaluate", 2, "ask the test questions on the staged bundle, check the gates",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
                             "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "train", "export", "baseline"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "export", "baseline"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),
@@ -206,7 +224,7 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
                             "licences": _licences(r), "retrieval": _retrieval(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "train", "merge", "export", "evaluate"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export", "evaluate"),
     ),
 )  # fmt: skip
 NAMES = tuple(stage.name for stage in STAGES)

@@ -4,24 +4,20 @@ Knows nothing of YAML (`recipe_file`), stages, models or caches.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 from fieldpack.ranking import RetrievalSettings
 
+from .errors import suggest
+from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
-ARMS = ("base", "rag", "tuned", "tuned+rag")
-METRICS = (
-    "f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "total_ms",
-    "first_token_ms", "recall_at_1", "recall_at_5", "mrr",
-)  # fmt: skip
+__all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
-_GATE = re.compile(r"^\s*(?:(?P<arm>[a-z+]+)\.)?(?P<metric>\w+)\s*(?P<op>>=|<=)\s*(?P<value>-?\d+(?:\.\d+)?)\s*$")
 
 
 class Section(BaseModel):
@@ -157,30 +153,58 @@ class Export(Section):
     max_perplexity_ratio: Annotated[float, Field(ge=1)] = 1.5
 
 
+def _cosine_or_auto(value: object) -> object:
+    if value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1):
+        return value
+    raise ValueError(f"must be auto, or a number from -1 to 1, not {value!r}")
+
+
 class AnswerSection(Section):
+    """`refuse_below`: cosine of the best passage under which nothing is generated. auto: learned on test questions that are
+    set aside (`evaluate.calibration`), so that at most `max_wrong_refusals` of the answerable ones among them are
+    refused."""
+
     system: str = Field(min_length=1)
     refusal: str = Field(min_length=1, default="The documents do not say.")
     passages: Annotated[int, Field(ge=1, le=20)] = 3
     max_answer_tokens: Annotated[int, Field(ge=1, le=4096)] = 96
-    refuse_below: Annotated[float, Field(ge=-1, le=1)] = 0.25
+    refuse_below: Annotated[float | Literal["auto"], PlainValidator(_cosine_or_auto)] = 0.25
+    max_wrong_refusals: Fraction = 0.1
     max_question_chars: Annotated[int, Field(ge=1, le=100_000)] = 4000
     repetition_penalty: Annotated[float, Field(ge=1, le=2)] = 1.0
 
 
-class Gate(BaseModel):
-    model_config = ConfigDict(frozen=True)
-    text: str
-    arm: str | None
-    metric: str
-    op: str
-    value: float
+# Of an answer that is right, half the worth is that it can be checked; of a question without an answer, that it is not
+# answered. A wrong refusal costs its F1 already, and half of it once more: it also hides that there is an answer.
+_WEIGHTS = {"f1": 1.0, "citations_right": 0.5, "refused_right": 0.5, "refused_wrong": -0.5}
+
+
+def _share_or_train(value: object) -> object:
+    if value == "train" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 0.8):
+        return value
+    raise ValueError(f"must be train, or a share above 0 and at most 0.8, not {value!r}")
+
+
+class Attribution(Section):
+    """Where quality was won and lost, from the base to the quantised export: so many of the measured questions asked of
+    each. A CPU takes about half a minute a question for a model of 135M."""
+
+    questions: Positive = 20
 
 
 class Evaluate(Section):
+    """`weights`: what the recommended arm is chosen by; a figure of `gates` -> its worth (below 0 where less is better),
+    times a second, sizes a hundred megabytes. `calibration`: what `answer.refuse_below: auto` is learned from: a share of
+    the questions, which are then not measured, or `train`, the training rows (their refusals among them), which leaves
+    all questions to be measured: retrieval alone is looked at, and it has learned from no row."""
+
     questions: str
     sample: Positive | None = None
     arms: list[Literal["base", "rag", "tuned", "tuned+rag"]] = ["base", "rag", "tuned", "tuned+rag"]
     gates: list[str] = []
+    weights: dict[str, float] = _WEIGHTS
+    calibration: Annotated[float | Literal["train"], PlainValidator(_share_or_train)] = 0.3
+    attribution: Attribution | None = None
 
     @field_validator("gates")
     @classmethod
@@ -189,17 +213,19 @@ class Evaluate(Section):
             parse_gate(gate)
         return gates
 
+    @field_validator("weights")
+    @classmethod
+    def _known(cls, weights: dict[str, float]) -> dict[str, float]:
+        known = [metric for metric in METRICS if metric not in RETRIEVAL]
+        for name in weights:
+            if name not in known:
+                raise ValueError(f"{name}: unknown figure{suggest(name, known) or '; one of ' + ', '.join(known)}")
+        return weights
 
-def parse_gate(text: str) -> Gate:
-    """"f1 >= 0.4" (the shipped arm) or "tuned+rag.f1 >= 0.4"; ValueError says what is wrong."""
-    match = _GATE.match(text)
-    if not match:
-        raise ValueError(f"{text!r}: write `metric >= number` or `arm.metric <= number`")
-    if match["arm"] and match["arm"] not in ARMS:
-        raise ValueError(f"{text!r}: unknown arm {match['arm']}; one of {', '.join(ARMS)}")
-    if match["metric"] not in METRICS:
-        raise ValueError(f"{text!r}: unknown metric {match['metric']}{suggest(match['metric'], METRICS)}")
-    return Gate(text=text, arm=match["arm"], metric=match["metric"], op=match["op"], value=float(match["value"]))
+    @field_validator("attribution", mode="before")
+    @classmethod
+    def _short_off(cls, value: object) -> object:
+        return None if value == "off" else value
 
 
 class BundleSection(Section):
@@ -238,7 +264,25 @@ class Recipe(Section):
             raise ValueError("answer.max_answer_tokens: leaves no room for a question in export.max_context")
         if len(self.answer.system) / 4 > self.export.max_context - self.answer.max_answer_tokens - 64:
             raise ValueError("answer.system: leaves no room for a question in export.max_context (about 4 characters a token)")
+        if self.answer.refuse_below == "auto" and (self.knowledge is None or self.evaluate is None):
+            lacking = "`knowledge` section" if self.knowledge is None else "evaluate.questions to learn it from"
+            raise ValueError(f"answer.refuse_below: auto: there is no {lacking}")
+        if self.calibrated and self.evaluate and self.evaluate.calibration == "train" and not self.train.data:
+            raise ValueError("evaluate.calibration: train: there is no train.data")
+        for text in self.evaluate.gates if self.evaluate else ():
+            for arm in parse_gate(text).arms:
+                self._check_measured(arm, text)
         return self
+
+    def _check_measured(self, arm: str, gate: str) -> None:
+        assert self.evaluate
+        halves = {"tuned": self.tuned, "rag": self.knowledge is not None, "base": True}
+        lacking = [half for half in arm.split("+") if not halves[half]]
+        if lacking:
+            raise ValueError(f"evaluate.gates: {gate!r}: this recipe has no arm {arm}")
+        shipped = "+".join(half for half in ("tuned", "rag") if halves[half])
+        if arm not in (*self.evaluate.arms, shipped):
+            raise ValueError(f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not measured")
 
     def path(self, name: str) -> Path:
         """A path of the recipe, relative to the recipe's own folder."""
@@ -249,13 +293,13 @@ class Recipe(Section):
         return self.train.method != "none"
 
     @property
+    def calibrated(self) -> bool:
+        """The refusal threshold is learned."""
+        return self.answer.refuse_below == "auto"
+
+    @property
     def train_passages(self) -> int:
         """Passages in a training prompt: as many as an answer gets, unless the recipe says otherwise."""
         if self.knowledge is None:
             return 0
         return self.answer.passages if self.train.passages is None else self.train.passages
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""

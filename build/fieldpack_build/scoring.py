@@ -1,41 +1,68 @@
-"""What an answer is worth, in the field's usual figures. Knows nothing of models, bundles or files."""
+"""What an answer is worth, in the field's usual figures. Knows nothing of models, bundles or files.
+
+One question in one arm gives a `Score`; an arm's figures are means, ratios and medians of these, and `intervals` says how
+sure they are."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import exp
 from statistics import median
+from typing import Any
 
 from fieldpack.citations import strip_marks, words_of
 from fieldpack.passages import Citation, Passage
 from fieldpack.rag import Answer
 
 from .data import TestQuestion
+from .quantities import same_quantities
 
 _ARTICLES = frozenset(("a", "an", "the"))
 KS = (1, 5, 10)
+_MOST_NATS = 50.0  # a token: beyond it a perplexity is a row of digits
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One question in one arm. `value_match` and the citation figures are None where they have no meaning."""
+    """One question in one arm. None where a figure has no meaning: `value_match` without a value, `numeric_match` without
+    a number in it, `loss` (the sum over `loss_tokens` of the expected answer's tokens, in nats) where it was not
+    measured."""
 
     answerable: bool
     refused: bool
     f1: float
+    exact_match: bool | None
     value_match: bool | None
+    numeric_match: bool | None
     citations: int
     citations_valid: int
     cites_right: bool | None
     total_ms: float
     first_token_ms: float
     tokens_per_s: float
+    loss: float | None = None
+    loss_tokens: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a row of report.json has it for each arm."""
+        found = asdict(self)
+        for name in ("f1", "loss"):
+            found[name] = None if found[name] is None else round(found[name], 4)
+        for name in ("total_ms", "first_token_ms", "tokens_per_s"):
+            found[name] = round(found[name], 1)
+        del found["answerable"]
+        return found
 
 
-def score(answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int | None], str]) -> Score:
-    """`stored`: the whole stored text by (document, page), to look quotes up in."""
+def score(
+    answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int | None], str],
+    loss: tuple[float, int] | None = None,
+) -> Score:  # fmt: skip
+    """`stored`: the whole stored text by (document, page), to look quotes up in. `loss`: (nats, tokens) of the expected
+    answer."""
     answerable = question.answer is not None
     said = "" if answer.refused else strip_marks(answer.text)
     value = question.value if question.value is not None else question.answer
@@ -44,10 +71,13 @@ def score(answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int
         cites_right = any(c.document == question.document for c in answer.citations)
     return Score(
         answerable=answerable, refused=answer.refused, f1=token_f1(said, question.answer or "") if answerable else 0.0,
-        value_match=contains(said, value) if answerable and value else None, citations=len(answer.citations),
+        exact_match=is_exact(said, [question.answer, question.value]) if answerable else None,
+        value_match=contains(said, value) if answerable and value else None,
+        numeric_match=same_quantities(said, value, question.scale) if answerable and value else None,
+        citations=len(answer.citations),
         citations_valid=sum(is_valid(c, stored) for c in answer.citations), cites_right=cites_right,
         total_ms=answer.timings.total_ms, first_token_ms=answer.timings.first_token_ms,
-        tokens_per_s=answer.timings.tokens_per_s,
+        tokens_per_s=answer.timings.tokens_per_s, loss=loss[0] if loss else None, loss_tokens=loss[1] if loss else 0,
     )  # fmt: skip
 
 
@@ -60,15 +90,33 @@ def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
     return {
         "questions": len(scores),
         "f1": _mean(s.f1 for s in asked),
+        "exact_match": _mean(s.exact_match for s in asked),
+        "numeric_match": _mean(s.numeric_match for s in asked),
         "value_match": _mean(s.value_match for s in asked if s.value_match is not None),
         "refused_right": _mean(s.refused for s in unanswerable),
         "refused_wrong": _mean(s.refused for s in asked),
         "citations_valid": _ratio(sum(s.citations_valid for s in cited), sum(s.citations for s in cited)),
         "citations_right": _mean(s.cites_right for s in asked if s.cites_right is not None),
+        "perplexity": perplexity((s.loss, s.loss_tokens) for s in scores),
         "total_ms": _median(s.total_ms for s in scores),
         "first_token_ms": _median(s.first_token_ms for s in scores if s.tokens_per_s),
         "tokens_per_s": _median(s.tokens_per_s for s in scores if s.tokens_per_s),
     }
+
+
+def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
+    """Of the expected answers, over all their tokens; None where none was measured."""
+    found = [(loss, tokens) for loss, tokens in losses if loss is not None and tokens]
+    if not found:
+        return None
+    mean = sum(loss for loss, _ in found) / sum(tokens for _, tokens in found)
+    return round(exp(min(mean, _MOST_NATS)), 3)
+
+
+def is_exact(said: str, expected: Iterable[str | None]) -> bool:
+    """The same words as one of the expected answers, case, articles and punctuation aside (SQuAD's exact match)."""
+    got = _content(said)
+    return bool(got) and any(got == _content(answer) for answer in expected if answer)
 
 
 def token_f1(said: str, expected: str) -> float:

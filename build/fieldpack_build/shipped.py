@@ -3,18 +3,26 @@ settings for training, evaluation and the bundle."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fieldpack.prompt import PromptSettings
 from fieldpack.ranking import RetrievalSettings
 
+from .calibration import Thresholds, read_thresholds
 from .recipe import Recipe
 
 
-def prompt_settings(recipe: Recipe) -> PromptSettings:
+def prompt_settings(recipe: Recipe, calibration: Path | None = None) -> PromptSettings:
+    """`calibration`: folder of the stage that learned the refusal thresholds. Where they are to be learned and it is None,
+    nothing is refused by them: training and export do not look at them."""
     answer = recipe.answer
+    learned = read_thresholds(calibration) if calibration else Thresholds(-1.0, None)
+    given = answer.refuse_below
     return PromptSettings(
         system=answer.system.strip(), refusal=answer.refusal.strip(), passages=answer.passages,
         max_context=recipe.export.max_context, max_answer_tokens=answer.max_answer_tokens,
-        refuse_below=answer.refuse_below, max_question_chars=answer.max_question_chars,
+        refuse_below=learned.cosine if given == "auto" else given,
+        refuse_lead_below=learned.lead if given == "auto" else None, max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
     )  # fmt: skip
 

@@ -84,12 +84,13 @@ class Expert:
         retriever = self._open_retriever()
         with self._opening:
             if self._rag is None:
-                generator = TextGenerator.open(
-                    self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens
-                )
+                generator = self._open_generator()
                 builder = PromptBuilder(self._chat, self.settings, generator.count_tokens)
                 self._rag = Rag(builder, generator, retriever)
             return self._rag
+
+    def _open_generator(self) -> TextGenerator:
+        return TextGenerator.open(self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens)
 
 
 def open_bundle(

@@ -81,20 +81,13 @@ class TextGenerator:
         cancel: threading.Event | None = None, stats: GenerationStats | None = None,
     ) -> Iterator[str]:  # fmt: skip
         """Greedy decoding, piece by piece. Close the iterator or set `cancel` (raises Cancelled) to stop early."""
-        import onnxruntime_genai as og
-
         stats = stats if stats is not None else GenerationStats()
         started = time.perf_counter()
         ids = self.encode(prompt)
         stats.prompt_tokens = len(ids)
         with self._my_turn(cancel):
-            params = og.GeneratorParams(self._model)
             length = min(len(ids) + max_new_tokens, max_context)
-            params.set_search_options(max_length=length, do_sample=False, repetition_penalty=repetition_penalty)
-            generator = og.Generator(self._model, params)
-            for at in range(0, len(ids), SLICE):
-                _check(cancel)
-                generator.append_tokens(ids[at : at + SLICE])
+            generator = self._begin(ids, length, repetition_penalty, cancel)
             decoder = self._tokenizer.create_stream()
             while not generator.is_done():
                 _check(cancel)
@@ -106,6 +99,18 @@ class TextGenerator:
                     stats.first_token_ms = stats.total_ms
                 if piece:
                     yield piece
+
+    def _begin(self, ids: list[int], length: int, repetition_penalty: float, cancel: threading.Event | None) -> Any:
+        """A genai generator that has read the prompt and may go on to `length` tokens."""
+        import onnxruntime_genai as og
+
+        params = og.GeneratorParams(self._model)
+        params.set_search_options(max_length=length, do_sample=False, repetition_penalty=repetition_penalty)
+        generator = og.Generator(self._model, params)
+        for at in range(0, len(ids), SLICE):
+            _check(cancel)
+            generator.append_tokens(ids[at : at + SLICE])
+        return generator
 
     @contextmanager
     def _my_turn(self, cancel: threading.Event | None) -> Iterator[None]:

@@ -47,7 +47,9 @@ class ChatFormat:
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters."""
+    """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters. `refuse_below`: cosine
+    of the best passage under which nothing is generated; `refuse_lead_below`: the same for the closest chunk's lead over
+    the others (`rag.lead_of`), None where it is not looked at."""
 
     system: str
     refusal: str
@@ -57,6 +59,7 @@ class PromptSettings:
     refuse_below: float
     max_question_chars: int
     repetition_penalty: float = 1.0
+    refuse_lead_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,9 @@ class PromptBuilder:
 
 
 def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> None:
-    data = {"chat": asdict(chat), "settings": asdict(settings), "version": CODE_VERSION}
+    # A setting that is not used is not named: runtimes from before it refuse what they do not know.
+    named = {name: value for name, value in asdict(settings).items() if value is not None}
+    data = {"chat": asdict(chat), "settings": named, "version": CODE_VERSION}
     (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor
 from typing import Any
+
+from ..calibration import separation
 
 _SHARES = (
     ("f1", "F1"), ("value_match", "Value match"), ("refused_right", "Refused right"),
@@ -129,14 +131,6 @@ def similarity_chart(retrieval: Mapping[str, Any] | None) -> SimilarityChart | N
         refused_answerable=0 if at is None else bisect_left(yes, at),
         refused_unanswerable=0 if at is None else bisect_left(no, at), separation=separation(yes, no),
     )  # fmt: skip
-
-
-def separation(yes: Sequence[float], no: Sequence[float]) -> float | None:
-    """How often an answerable question's figure is above an unanswerable one's (the area under the ROC curve; 0.5 is
-    chance). Both sorted; None where one is empty."""
-    if not yes or not no:
-        return None
-    return sum(bisect_left(no, y) + bisect_right(no, y) for y in yes) / (2 * len(yes) * len(no))
 
 
 def _shares(values: Sequence[float], edges: Sequence[float]) -> list[tuple[float, int]]:

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import fieldpack
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
+from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
-from fieldpack.rag import Arm
+from fieldpack.rag import Answer, Arm
 
-from .. import scoring
+from .. import scoring, splitting
+from ..arms import arms_of, by_model, retrieves, shipped_arm
 from ..bundling import assemble
+from ..choosing import choose
 from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
-from ..recipe import Evaluate, parse_gate
+from ..gates import check_gates
+from ..intervals import FIGURES, Resampled
+from ..measured import MeasuredExpert
+from ..memory import peak_mb
 from ..report import render
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
@@ -32,42 +37,32 @@ from ..store import RECEIPT, place_link
 from ..task import Task
 
 REPORT = "report"
-_REHEARSED = 4
 
 
 def run(task: Task) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions))
-    questions = sample(every, _REHEARSED if task.recipe.rehearsal else evaluate.sample)
-    stored = _stored_text(task)
-    arms: dict[str, Any] = {}
-    rows: list[dict[str, Any]] = [{"question": q.question, "expected": q.answer, "value": q.value,
-                                   "document": q.document, "line": q.line, "arms": {}} for q in questions]  # fmt: skip
-    names = arms_of(task, evaluate)
-    for model, mine in _by_model(names).items():
+    measuring = _Measuring(task, splitting.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
+    retrieval: dict[str, Any] | None = None
+    library: dict[str, Any] | None = None
+    for model, mine in by_model(measuring.names).items():
         folder = task.out / f"staged-{model}"
-        assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
-        with fieldpack.open(folder, verify_contents=False) as expert:
+        manifest = assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
+        with MeasuredExpert(folder) as expert:
             for arm in mine:
-                scores = _ask_all(task, expert, arm, questions, rows, stored, done=len(arms), total=len(names))
-                arms[arm] = scoring.summarize(scores)
+                measuring.ask_all(expert, arm)
             if model == "export" and task.recipe.knowledge:
                 search = cache(expert.search)  # the figures and the picture ask the same
-                retrieval = _retrieval(search, expert.settings, every)
+                retrieval = _retrieval(search, expert.settings, splitting.measured_part(task.recipe, every))
                 library = picture(
                     task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=search,
                     refuse_below=expert.settings.refuse_below,
                 )  # fmt: skip
+        for arm in mine:  # with the models of this process closed
+            measuring.weigh(folder, manifest, arm)
         shutil.rmtree(folder)
-    report = {
-        "name": task.recipe.name, "version": task.recipe.version, "schema": 1, "shipped": _shipped(task),
-        "arms": {name: arms[name] for name in names}, "retrieval": retrieval if task.recipe.knowledge else None,
-        "library": library if task.recipe.knowledge else None,
-        "sample": {"asked": len(questions), "of": len(every)}, "questions": rows, "model": _facts(task),
-        "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
-    }  # fmt: skip
-    report["gates"] = check_gates(evaluate, report) if not task.recipe.rehearsal else []
+    report = _report(task, measuring, every, retrieval, library)
     folder = task.out / REPORT
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -76,42 +71,96 @@ def run(task: Task) -> dict[str, Any]:
     return {"arms": report["arms"], "retrieval": report["retrieval"], "gates": report["gates"], "shipped": report["shipped"]}
 
 
-def sample(questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
-    """`count` questions spread evenly over the file, answerable and not in their proportion; all for None."""
-    if count is None or count >= len(questions):
-        return list(questions)
-    answerable = [q for q in questions if q.answer is not None]
-    others = [q for q in questions if q.answer is None]
-    share = max(min(1, len(others)), round(count * len(others) / len(questions)))
-    chosen = _every(answerable, count - share) + _every(others, share)
-    return sorted(chosen, key=lambda q: q.line)
+@dataclass
+class _Measuring:
+    """Fills `rows` and `figures` arm by arm."""
+
+    task: Task
+    questions: Sequence[TestQuestion]
+    names: Sequence[str]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fixed: dict[str, dict[str, float]] = field(default_factory=dict)
+    _longest: dict[str, tuple[int, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = [{"question": q.question, "expected": q.answer, "value": q.value, "document": q.document,
+                      "line": q.line, "arms": {}} for q in self.questions]  # fmt: skip
+        self._stored = _stored_text(self.task)
+
+    def ask_all(self, expert: MeasuredExpert, arm: str) -> None:
+        scores = []
+        done, total = len(self.figures), len(self.names)
+        self._longest[arm] = (-1, "")
+        for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
+            answer = expert.ask(question.question, arm=Arm(retrieval=retrieves(arm)))
+            loss = expert.loss(answer, question.answer) if question.answer else None
+            scored = scoring.score(answer, question, self._stored, loss)
+            scores.append(scored)
+            self._longest[arm] = max(self._longest[arm], (answer.timings.prompt_tokens, question.question))
+            row["arms"][arm] = row_of(answer, scored)
+            if arm == shipped_arm(self.task.recipe):
+                row["passages"] = passages_of(answer)
+            said = done * len(self.questions) + number
+            self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
+        self.figures[arm] = scoring.summarize(scores)
+
+    def weigh(self, folder: Path, manifest: Manifest, arm: str) -> None:
+        """Memory on the longest prompt, and megabytes of the files that the arm reads."""
+        self.task.note(f"measuring memory ({arm})")
+        roles = {"model", "settings", *(("embedder", "knowledge", "reranker") if retrieves(arm) else ())}
+        size = sum(entry.size for entry in manifest.files if entry.role in roles)
+        self.fixed[arm] = {"size_mb": round(size / 1e6, 1)}
+        if self.questions:
+            self.fixed[arm]["peak_mb"] = peak_mb(folder, self._longest[arm][1], retrieval=retrieves(arm))
+        self.figures[arm] |= self.fixed[arm]
 
 
-def _every(rows: Sequence[TestQuestion], count: int) -> list[TestQuestion]:
-    return [rows[i * len(rows) // count] for i in range(count)] if rows and count > 0 else []
+def row_of(answer: Answer, scored: scoring.Score) -> dict[str, Any]:
+    """One answer in report.json."""
+    return {**scored.to_dict(), "answer": answer.text, "citations": [asdict(c) for c in answer.citations]}
 
 
-def arms_of(task: Task, evaluate: Evaluate) -> list[str]:
-    """The arms that this recipe has the halves for, in the recipe's order; the shipped one is always among them."""
+def passages_of(answer: Answer) -> list[dict[str, Any]]:
+    return [{"document": p.document, "page": p.page, "similarity": round(p.similarity, 4), "text": p.text}
+            for p in answer.passages]  # fmt: skip
+
+
+def _report(
+    task: Task, measured: _Measuring, every: Sequence[TestQuestion], retrieval: dict[str, Any] | None,
+    library: dict[str, Any] | None,
+) -> dict[str, Any]:  # fmt: skip
     recipe = task.recipe
-    possible = {"base": True, "rag": recipe.knowledge is not None, "tuned": recipe.tuned,
-                "tuned+rag": recipe.tuned and recipe.knowledge is not None}  # fmt: skip
-    names: list[str] = [name for name in evaluate.arms if possible[name]]
-    return names if _shipped(task) in names else [*names, _shipped(task)]
+    assert recipe.evaluate
+    shipped = shipped_arm(recipe)
+    arms = {name: measured.figures[name] for name in measured.names}
+    drawn = Resampled(measured.rows, measured.names, fixed=measured.fixed)
+    aside = splitting.calibration_part(recipe, every)
+    report = {
+        "name": recipe.name, "version": recipe.version, "schema": 1, "shipped": shipped, "arms": arms,
+        **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, recipe.evaluate.weights),
+        "retrieval": retrieval, "library": library,
+        "sample": {"asked": len(measured.questions), "of": len(every) - len(aside), "set_aside": len(aside)},
+        "questions": measured.rows, "model": _facts(task),
+        "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
+    }  # fmt: skip
+    by_document = (retrieval or {}).get("document")
+    report["gates"] = [] if recipe.rehearsal else check_gates(
+        recipe.evaluate.gates, shipped=shipped, arms=arms, retrieval=by_document, drawn=drawn
+    )  # fmt: skip
+    return report
 
 
-def _shipped(task: Task) -> str:
-    halves = [name for name, there in (("tuned", task.recipe.tuned), ("rag", task.recipe.knowledge is not None)) if there]
-    return "+".join(halves) or "base"
-
-
-def _by_model(arms: Sequence[str]) -> dict[str, list[str]]:
-    """Which exported model answers in which arms; the shipped one ("export") always comes first."""
-    tuned = [arm for arm in arms if arm.startswith("tuned")]
-    if not tuned:
-        return {"export": list(arms)}
-    plain = [arm for arm in arms if arm not in tuned]
-    return {"export": tuned, **({"baseline": plain} if plain else {})}
+def compared(drawn: Resampled, arms: Sequence[str]) -> dict[str, Any]:
+    """`intervals` of each arm's figures, and the `differences` of every two arms, later less earlier, with theirs."""
+    keys = [figure.key for figure in FIGURES]
+    intervals = {arm: {k: [found.low, found.high] for k in keys if (found := drawn.interval(arm, k))} for arm in arms}
+    differences = [
+        {"arm": arm, "against": other, "figure": key, **gap.to_dict()}
+        for at, arm in enumerate(arms) for other in arms[:at] for key in keys if (gap := drawn.difference(arm, other, key))
+    ]  # fmt: skip
+    rounded = {arm: {k: [round(low, 4), round(high, 4)] for k, (low, high) in of.items()} for arm, of in intervals.items()}
+    return {"intervals": rounded, "differences": differences}
 
 
 def _stored_text(task: Task) -> dict[tuple[str, int | None], str]:
@@ -123,32 +172,12 @@ def _stored_text(task: Task) -> dict[tuple[str, int | None], str]:
     return {key: "\0".join(texts) for key, texts in found.items()}
 
 
-def _ask_all(
-    task: Task, expert: fieldpack.Expert, arm: str, questions: Sequence[TestQuestion], rows: list[dict[str, Any]],
-    stored: dict[tuple[str, int | None], str], *, done: int, total: int,
-) -> list[scoring.Score]:  # fmt: skip
-    scores = []
-    for number, (question, row) in enumerate(zip(questions, rows, strict=True), 1):
-        answer = expert.ask(question.question, arm=Arm(retrieval=arm.endswith("rag")))
-        scored = scoring.score(answer, question, stored)
-        scores.append(scored)
-        row["arms"][arm] = {"answer": answer.text, "refused": answer.refused, "f1": round(scored.f1, 4),
-                            "value_match": scored.value_match, "cites_right": scored.cites_right,
-                            "citations": [asdict(c) for c in answer.citations],
-                            "total_ms": round(scored.total_ms, 1)}  # fmt: skip
-        if arm == _shipped(task):
-            row["passages"] = [{"document": p.document, "page": p.page, "similarity": round(p.similarity, 4),
-                                "text": p.text} for p in answer.passages]  # fmt: skip
-        task.progress(done * len(questions) + number, total * len(questions), f"questions asked ({arm})")
-    return scores
-
-
 def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[TestQuestion]) -> dict[str, Any]:
     """Over all questions with a document: searching is cheap, so no sample."""
     report = measure(search, questions)
     asked = [q for q in questions if q.document]
     by_passage = [scoring.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
-    best = {"answerable": [], "unanswerable": []}  # type: dict[str, list[float]]
+    best: dict[str, list[float]] = {"answerable": [], "unanswerable": []}
     for question in questions:
         top = max((p.similarity for p in search(question.question, settings.passages)), default=0.0)
         best["answerable" if question.answer is not None else "unanswerable"].append(round(top, 4))
@@ -166,21 +195,7 @@ def _facts(task: Task) -> dict[str, Any]:
     return found
 
 
-def check_gates(evaluate: Evaluate, report: dict[str, Any]) -> list[dict[str, Any]]:
-    gates = []
-    for text in evaluate.gates:
-        gate = parse_gate(text)
-        arm = gate.arm or report["shipped"]
-        if gate.metric.startswith(("recall", "mrr")):
-            measured = ((report["retrieval"] or {}).get("document") or {}).get(gate.metric)
-        else:
-            measured = report["arms"].get(arm, {}).get(gate.metric)
-        passed = measured is not None and (measured >= gate.value if gate.op == ">=" else measured <= gate.value)
-        gates.append({"gate": text, "measured": measured, "passed": passed})
-    return gates
-
-
-def _refuse_missed(task: Task, report: dict[str, Any], folder: Path) -> None:
+def _refuse_missed(task: Task, report: Mapping[str, Any], folder: Path) -> None:
     """The report of a missed gate is kept where the next build does not wipe it, and the message names it."""
     missed = [g for g in report["gates"] if not g["passed"]]
     if not missed:
@@ -188,7 +203,16 @@ def _refuse_missed(task: Task, report: dict[str, Any], folder: Path) -> None:
     kept = task.store.root / "missed" / f"{task.recipe.name}-{task.recipe.version}"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder, kept)
-    words = "; ".join(
-        f"`{g['gate']}` (measured {'nothing' if g['measured'] is None else format(g['measured'], '.3g')})" for g in missed
-    )
+    words = "; ".join(f"`{g['gate']}` (measured {_measured(g)})" for g in missed)
     raise GateMissed(f"evaluate.gates: {words}: no bundle was made; see {kept / 'report.html'}")
+
+
+def _measured(gate: Mapping[str, Any]) -> str:
+    """"0.31", "0.31, wanted 0.4"; where a gate is to be surely reached, by how much it may fall short."""
+    if gate["measured"] is None:
+        return "nothing"
+    text = format(gate["measured"], ".3g")
+    if gate.get("low") is not None:
+        return f"{text}, ahead by {gate['low']:.3g} to {gate['high']:.3g} (95%)"
+    written = gate["wanted"] is None or format(gate["wanted"], ".3g") in gate["gate"]
+    return text if written else f"{text}, wanted {gate['wanted']:.3g}"

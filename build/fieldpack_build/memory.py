@@ -1,0 +1,50 @@
+"""What a device needs to answer one question: a process of its own opens the arm's parts, asks, and says the most memory
+it ever held. The parent's own memory would say what all arms together have left behind.
+
+Parent's side: `peak_mb`. Child's side: `python -m fieldpack_build.memory`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from .errors import StageError
+
+
+def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
+    """Of a staged bundle. Raises StageError if it does not answer."""
+    task = {"folder": str(folder), "question": question, "retrieval": retrieval}
+    command = [sys.executable, "-m", "fieldpack_build.memory"]
+    done = subprocess.run(command, input=json.dumps(task), stdout=subprocess.PIPE, stderr=2, text=True)
+    if done.returncode:
+        raise StageError(f"the process that measures memory ended with {done.returncode}; its words are in the stage's log.txt")
+    return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
+
+
+def main() -> None:
+    task = json.loads(sys.stdin.read())
+    from fieldpack.rag import Arm
+
+    from .measured import MeasuredExpert
+
+    expert = MeasuredExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
+    expert.ask(task["question"], arm=Arm(retrieval=task["retrieval"], threshold=False))
+    print(json.dumps({"peak_mb": _peak_mb()}), flush=True)
+
+
+def _peak_mb() -> float:
+    """Linux: of this program alone. getrusage would count what the parent held when it started us."""
+    status = Path("/proc/self/status")
+    if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))):
+        return round(int(match[1]) / 1024, 1)
+    import resource
+
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+if __name__ == "__main__":
+    main()

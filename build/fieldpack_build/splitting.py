@@ -1,0 +1,54 @@
+"""Which test questions are asked, and which are set aside to learn the refusal threshold from. Knows nothing of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from .data import TestQuestion
+from .recipe import Recipe
+
+_REHEARSED = 4
+
+
+def measured_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
+    """All that are not set aside."""
+    aside = {question.line for question in calibration_part(recipe, questions)}
+    return [question for question in questions if question.line not in aside]
+
+
+def calibration_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
+    """Those that the refusal threshold is learned from and that are never measured: the recipe's share of the answerable
+    and of the others; none where the threshold is given. A question is in it by its own words, so that a row added to
+    the file moves no other. None of them where the training rows are learned from."""
+    if not recipe.calibrated or recipe.evaluate is None or recipe.evaluate.calibration == "train":
+        return []
+    found: list[TestQuestion] = []
+    for answerable in (True, False):
+        mine = sorted((q for q in questions if (q.answer is not None) == answerable), key=_place)
+        found += mine[: round(float(recipe.evaluate.calibration) * len(mine))]
+    return sorted(found, key=lambda q: q.line)
+
+
+def asked(recipe: Recipe, questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
+    """`count` of the measured part; a handful in a rehearsal."""
+    return sample(measured_part(recipe, questions), _REHEARSED if recipe.rehearsal else count)
+
+
+def sample(questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
+    """`count` questions spread evenly over the file, answerable and not in their proportion; all for None."""
+    if count is None or count >= len(questions):
+        return list(questions)
+    answerable = [q for q in questions if q.answer is not None]
+    others = [q for q in questions if q.answer is None]
+    share = max(min(1, len(others)), round(count * len(others) / len(questions)))
+    chosen = _every(answerable, count - share) + _every(others, share)
+    return sorted(chosen, key=lambda q: q.line)
+
+
+def _every(rows: Sequence[TestQuestion], count: int) -> list[TestQuestion]:
+    return [rows[i * len(rows) // count] for i in range(count)] if rows and count > 0 else []
+
+
+def _place(question: TestQuestion) -> str:
+    return sha256(question.question.encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""Learn the refusal thresholds (`answer.refuse_below: auto`) from questions of the recipe that are never measured.
+
+calibration.json     thresholds, and how well they do on the questions they were learned from
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fieldpack.rag import Retriever, open_retriever
+
+from .. import calibration, splitting
+from ..calibration import Signals
+from ..data import read_examples, read_questions
+from ..errors import DataError
+from ..shipped import retrieval_settings
+from ..task import Task
+
+_REHEARSED = 12
+
+
+def run(task: Task) -> dict[str, Any]:
+    recipe = task.recipe
+    assert recipe.evaluate
+    asked = questions(task)
+    retriever = open_retriever(
+        task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(recipe), reranker=task.inputs.get("reranker")
+    )
+    signals = []
+    for number, (question, answerable) in enumerate(asked, 1):
+        signals.append(signals_of(retriever, question, recipe.answer.passages, answerable=answerable))
+        if number % 20 == 0 or number == len(asked):
+            task.progress(number, len(asked), "questions looked up")
+    thresholds = calibration.learn(signals, max_wrong=recipe.answer.max_wrong_refusals)
+    if thresholds.lead is None:
+        task.warn("no threshold tells answerable questions from others better than chance; the model alone refuses")
+    facts = {"source": str(recipe.evaluate.calibration), **calibration.describe(signals, thresholds)}
+    calibration.write_thresholds(task.out, thresholds, facts)
+    return {"cosine": thresholds.cosine, "lead": thresholds.lead, **{k: v for k, v in facts.items() if k != "curves"}}
+
+
+def questions(task: Task) -> list[tuple[str, bool]]:
+    """(question, answerable): the share set aside, or the training rows. Raises DataError where one kind is missing."""
+    recipe = task.recipe
+    assert recipe.evaluate
+    if recipe.evaluate.calibration == "train":
+        path = recipe.path(recipe.train.data or "")
+        found = [(e.question, e.answer is not None) for e in read_examples(path)]
+    else:
+        path = recipe.path(recipe.evaluate.questions)
+        aside = splitting.calibration_part(recipe, read_questions(path))
+        found = [(q.question, q.answer is not None) for q in aside]
+    if not recipe.rehearsal:
+        _check(found, str(path))
+    return found[:_REHEARSED] if recipe.rehearsal else found
+
+
+def signals_of(retriever: Retriever, question: str, passages: int, *, answerable: bool) -> Signals:
+    """As the runtime sees them when it decides."""
+    found = retriever.search(question, passages)
+    best = max((p.similarity for p in found), default=-1.0)
+    return Signals(answerable, round(best, 4), round(retriever.lead(question), 4))
+
+
+def _check(found: Sequence[tuple[str, bool]], path: str) -> None:
+    kinds = {answerable for _, answerable in found}
+    for answerable, word in ((True, "an answer"), (False, "the answer null")):
+        if answerable not in kinds:
+            raise DataError(
+                f"{path}: answer.refuse_below: auto: none of the {len(found)} questions to learn from has {word}; add some, "
+                "or raise evaluate.calibration, or give a number"
+            )
