@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.choosing import choose
 from fieldpack_build.intervals import Resampled, wilson
+from fieldpack_build.recommending import choose
 from fieldpack_build.scoring import Score, summarize
 
 ARMS = ("base", "rag", "tuned", "tuned+rag")
@@ -57,6 +57,11 @@ def test_none_of_ten_is_not_never() -> None:
     assert none and gap
     assert (none.low, none.high) == pytest.approx(wilson(0, 10)) and none.high > 0.25
     assert gap.value == 1 and 0.5 < gap.low < 0.8
+
+
+def test_wilson() -> None:
+    assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson(0, 10)[0] == 0.0 and wilson(1, 10)[1] == pytest.approx(1.0)
 
 
 def test_figures_are_those_of_the_scores() -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .errors import GateMissed
+
 if TYPE_CHECKING:
     from .pipeline import Plan
 
@@ -31,6 +33,7 @@ def cli() -> None:
     build init clinic             write a new, commented recipe with a folder to fill
     build check clinic.yaml       find what is wrong, see what it will take
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
+    build compare A B             two bundles: figures, questions that turned, what was built differently
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
     fieldpack ask dist/clinic-1.0.0 "..."
     """
@@ -141,6 +144,36 @@ def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | N
         click.echo(json.dumps(_plan_json(plan, []), indent=1))
     else:
         _print_plan(plan, "to do")
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("one", metavar="A", type=click.Path(path_type=Path))
+@click.argument("other", metavar="B", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write it as a page.")
+@click.option("--fail-if-worse", is_flag=True, help="End with 9 if B is worse by more than noise.")
+def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_worse: bool) -> None:
+    """Compare bundle B with bundle A: figures, questions that turned, what was built differently.
+
+    Differences come with paired 95% intervals over the questions that both were asked (matched by their words). B is worse
+    if its score, by the weights of its own recipe, is lower by more than noise.
+
+    \b
+    build compare dist/finance-1.0.0 dist/finance-1.1.0
+    build compare dist/finance-1.0.0 /tmp/nightly --fail-if-worse
+    """
+    from .comparing import compare_bundles, is_worse
+    from .report import render_comparison
+    from .report.comparison import lines
+
+    compared = compare_bundles(one, other)
+    if page is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(render_comparison(compared), encoding="utf-8")
+    for line in [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared):
+        click.echo(line)
+    if fail_if_worse and is_worse(compared):
+        raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")
 
 
 @cli.command(epilog=_EPILOG)

@@ -176,7 +176,7 @@ class AnswerSection(Section):
 
 # Of an answer that is right, half the worth is that it can be checked; of a question without an answer, that it is not
 # answered. A wrong refusal costs its F1 already, and half of it once more: it also hides that there is an answer.
-_WEIGHTS = {"f1": 1.0, "citations_right": 0.5, "refused_right": 0.5, "refused_wrong": -0.5}
+WEIGHTS = {"f1": 1.0, "citations_right": 0.5, "refused_right": 0.5, "refused_wrong": -0.5}
 
 
 def _share_or_train(value: object) -> object:
@@ -202,7 +202,7 @@ class Evaluate(Section):
     sample: Positive | None = None
     arms: list[Literal["base", "rag", "tuned", "tuned+rag"]] = ["base", "rag", "tuned", "tuned+rag"]
     gates: list[str] = []
-    weights: dict[str, float] = _WEIGHTS
+    weights: dict[str, float] = WEIGHTS
     calibration: Annotated[float | Literal["train"], PlainValidator(_share_or_train)] = 0.3
     attribution: Attribution | None = None
 

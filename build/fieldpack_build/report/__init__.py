@@ -12,15 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import comparison
+from .advice import scores_table
 from .charts import bar_chart, similarity_chart
 from .library_view import megabytes, render_library, view
-from .tables import arms_table, facts, figure, gates_table, milliseconds, retrieval_table
+from .tables import COST, QUALITY, arms_table, facts, figure, gaps_table, gates_table, milliseconds, retrieval_table
 from .verdict import compare, groups, judge
+from .whiskers import arms_chart, differences_chart
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["SECTIONS", "Section", "environment", "render", "render_library"]
+__all__ = ["SECTIONS", "Section", "environment", "render", "render_comparison", "render_library"]
 _PAGE = "report.html.j2"
 _Report = dict[str, Any]
 
@@ -35,8 +38,18 @@ class Section:
 
 
 def _arms(report: _Report) -> dict[str, Any]:
-    return {"sample": report.get("sample") or {}, "arms": arms_table(report), "bars": bar_chart(report["arms"]),
-            "pairs": compare(report)}  # fmt: skip
+    whiskers = arms_chart(report)
+    return {
+        "sample": report.get("sample") or {}, "tables": [arms_table(report, QUALITY), arms_table(report, COST)],
+        "whiskers": whiskers, "bars": None if whiskers else bar_chart(report["arms"]),
+    }  # fmt: skip
+
+
+def _differences(report: _Report) -> dict[str, Any] | None:
+    if len(report["arms"]) < 2:
+        return None
+    return {"gaps": gaps_table(report), "chart": differences_chart(report), "pairs": compare(report),
+            "scores": scores_table(report)}  # fmt: skip
 
 
 def _retrieval(report: _Report) -> dict[str, Any]:
@@ -55,6 +68,7 @@ def _built(report: _Report) -> dict[str, Any]:
 SECTIONS: tuple[Section, ...] = (
     Section("gates", lambda report: {"gates": gates_table(report)}),
     Section("arms", _arms),
+    Section("differences", _differences),
     Section("retrieval", _retrieval),
     Section("library", _library),
     Section("built", _built),
@@ -71,6 +85,18 @@ def render(report: _Report) -> str:
     text = pages.get_template(_PAGE).render(
         **shared, verdict=judge(report), sections=sections,
         first_token=report["arms"].get(report["shipped"], {}).get("first_token_ms"),
+    )  # fmt: skip
+    return text.strip() + "\n"
+
+
+def render_comparison(compared: _Report) -> str:
+    """`compared`: what `comparing.compare_bundles` gives."""
+    score = compared["score"]
+    tone = "mixed" if score is None or score["low"] <= 0 <= score["high"] else "good" if score["low"] > 0 else "bad"
+    text = environment().get_template("compare.html.j2").render(
+        a=compared["A"], b=compared["B"], tone=tone, headline=comparison.headline(compared),
+        notes=comparison.notes(compared), common=compared["questions"]["common"], turned=compared["turned"],
+        lines=comparison.figure_lines(compared), differences=comparison.differences(compared),
     )  # fmt: skip
     return text.strip() + "\n"
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .charts import slug
+from .whiskers import against_shipped
 
 NONE = "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure of an arm. `best` is max or min; `time` says milliseconds, `rate` tokens a second, else a share."""
+    """One figure of an arm. `best` is max or min; `kind`: time (milliseconds, megabytes: whole numbers), rate (tokens a
+    second), ratio, or share."""
 
     key: str
     label: str
@@ -21,18 +23,29 @@ class Column:
     kind: str = "share"
 
 
-COLUMNS = (
-    Column("f1", "F1"), Column("value_match", "Value match"), Column("refused_right", "Refused right"),
+QUALITY = (
+    Column("f1", "F1"), Column("exact_match", "Exact match"), Column("numeric_match", "Numeric match"),
+    Column("value_match", "Value match"), Column("refused_right", "Refused right"),
     Column("refused_wrong", "Refused wrong", "min"), Column("citations_valid", "Citations valid"),
-    Column("citations_right", "Citations right"), Column("first_token_ms", "First token, ms", "min", "time"),
-    Column("total_ms", "Total, ms", "min", "time"), Column("tokens_per_s", "Tokens/s", "max", "rate"),
+    Column("citations_right", "Citations right"),
 )  # fmt: skip
+COST = (
+    Column("perplexity", "Perplexity", "min", "ratio"), Column("first_token_ms", "First token, ms", "min", "time"),
+    Column("total_ms", "Total, ms", "min", "time"),
+    Column("tokens_per_s", "Tokens/s", "max", "rate"), Column("peak_mb", "Peak memory, MB", "min", "time"),
+    Column("size_mb", "Bundle, MB", "min", "time"),
+)  # fmt: skip
+COLUMNS = (*QUALITY, *COST)
+LABELS = {column.key: column.label for column in COLUMNS}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    """`range`: the 95% interval, empty where there is none."""
+
     text: str
     best: bool
+    range: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +72,86 @@ def milliseconds(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
-def arms_table(report: Mapping[str, Any]) -> ArmsTable:
-    """A figure is marked as the best only where another arm has one to compare it with, and is not as good."""
+def arms_table(report: Mapping[str, Any], columns: Sequence[Column] = COLUMNS) -> ArmsTable:
+    """A figure is marked as the best only where another arm has one to compare it with, and is not as good. Columns that
+    no arm has a figure for are left out."""
     arms: Mapping[str, Mapping[str, Any]] = report["arms"]
-    best = {column.key: _best(column, arms) for column in COLUMNS}
+    intervals = report.get("intervals") or {}
+    shown = tuple(c for c in columns if columns is COLUMNS or any(arm.get(c.key) is not None for arm in arms.values()))
+    best = {column.key: _best(column, arms) for column in shown}
     rows = []
     for name, arm in arms.items():
-        values = [(column, arm.get(column.key)) for column in COLUMNS]
-        cells = tuple(Cell(_text(c, value), value is not None and value == best[c.key]) for c, value in values)
+        values = [(column, arm.get(column.key)) for column in shown]
+        cells = tuple(
+            Cell(text_of(c, value), value is not None and value == best[c.key], _range(c, intervals.get(name, {}).get(c.key)))
+            for c, value in values
+        )
         rows.append(ArmRow(name, slug(name), name == report["shipped"], arm.get("questions") or 0, cells))
-    return ArmsTable(COLUMNS, tuple(rows))
+    return ArmsTable(shown, tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What the shipped arm has more than another: `tone` is good, bad, or empty where noise may have made it."""
+
+    text: str
+    range: str
+    tone: str
+
+
+def gaps_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[Gap | None]]]] | None:
+    """(other arms, [(figure, a gap for each arm)]); None where nothing was compared."""
+    rows, others = against_shipped(report), [arm for arm in report["arms"] if arm != report["shipped"]]
+    found = []
+    for column in COLUMNS:
+        gaps = [_gap(column, rows.get((arm, column.key))) for arm in others]
+        if any(gaps):
+            found.append((column.label, gaps))
+    return (others, found) if found else None
+
+
+def _gap(column: Column, gap: tuple[float, float, float] | None) -> Gap | None:
+    if gap is None:
+        return None
+    value, low, high = gap
+    better = low > 0 if column.best == "max" else high < 0
+    worse = high < 0 if column.best == "max" else low > 0
+    return Gap(signed(column, value), f"{signed(column, low)} to {signed(column, high)}",
+               "good" if better else "bad" if worse else "")  # fmt: skip
+
+
+def signed(column: Column, value: float) -> str:
+    text = text_of(column, abs(value))
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return ("+" if value > 0 else "−") + text
+
+
+def _range(column: Column, edges: Sequence[float] | None) -> str:
+    return "" if edges is None else f"{text_of(column, edges[0])}–{text_of(column, edges[1])}"
 
 
 def gates_table(report: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """(gate as the recipe has it, what was measured, passed), the missed ones first."""
-    gates = [(g["gate"], _measured(g["measured"]), bool(g["passed"])) for g in report.get("gates") or []]
+    gates = [(g["gate"], _of_gate(g), bool(g["passed"])) for g in report.get("gates") or []]
     return sorted(gates, key=lambda gate: gate[2])
+
+
+def _of_gate(gate: Mapping[str, Any]) -> str:
+    text = _measured(gate["measured"])
+    if gate.get("low") is not None:
+        return f"{text}; ahead by {gate['low']:.3f} to {gate['high']:.3f}"
+    wanted = gate.get("wanted")
+    return text if wanted is None or _is_number(gate) else f"{text}, wanted {_measured(wanted)}"
+
+
+def _is_number(gate: Mapping[str, Any]) -> bool:
+    """Its right side is written out."""
+    try:
+        float(gate["gate"].split("=")[-1])
+    except ValueError:
+        return False
+    return True
 
 
 def retrieval_table(report: Mapping[str, Any]) -> tuple[int, list[tuple[str, list[str]]]] | None:
@@ -111,11 +188,13 @@ def _best(column: Column, arms: Mapping[str, Mapping[str, Any]]) -> float | None
     return found
 
 
-def _text(column: Column, value: float | None) -> str:
+def text_of(column: Column, value: float | None) -> str:
     if value is None:
         return NONE
     if column.kind == "rate":
         return f"{value:,.1f}"
+    if column.kind == "ratio":
+        return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}"
     return milliseconds(value) if column.kind == "time" else figure(value)
 
 

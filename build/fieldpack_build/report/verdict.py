@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import comb
 from typing import Any
+
+from ..intervals import wilson
+from .advice import advise
 
 WRONG_REFUSAL, NO_VALUE, ANSWERED, OTHER_SOURCE, UNJUDGED, RIGHT = (
     "wrong refusal", "value missing", "answered, not refused", "other source", "not judged", "right",
@@ -155,10 +158,12 @@ def judge(report: dict[str, Any]) -> Verdict:
         nothing = "No test question was asked, so nothing is known of the answers of this bundle."
         return Verdict("bad", "Nothing was measured", nothing, (), tuple(_gate_remark(report)), None)
     missed = [gate for gate in report.get("gates") or [] if not gate["passed"]]
-    tone, headline = _headline(shipped.arm, pairs)
+    advice = advise(report)
+    tone, headline = (advice.tone, advice.headline) if advice else _headline(shipped.arm, pairs)
     if missed:
         tone, headline = "bad", f"Not to be shipped: {_count(missed, report['gates'])} missed"
-    remarks = [*_gate_remark(report), *_rival(shipped, pairs), *_outdone(report, pairs), *_sample(report, shipped)]
+    reason = [advice.reason] if advice else []
+    remarks = [*reason, *_gate_remark(report), *_rival(shipped, pairs), *_outdone(report, pairs), *_sample(report, shipped)]
     others = tuple(_short(tally(report, pair.arm)) for pair in pairs)
     return Verdict(tone, headline, _sentence(shipped), others, tuple(remarks), shipped)
 
@@ -168,14 +173,6 @@ def sign_test(better: int, worse: int) -> float:
     n = better + worse
     ways = sum(comb(n, i) for i in range(min(better, worse) + 1))
     return min(1.0, 2.0 * ways / (1 << n))
-
-
-def interval(right: int, of: int) -> tuple[float, float]:
-    """95% interval of a share (Wilson 1927); `of` > 0."""
-    z, share = 1.96, right / of
-    middle, half = share + z * z / (2 * of), z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    scale = 1 + z * z / of
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _headline(shipped: str, pairs: Sequence[Pair]) -> tuple[str, str]:
@@ -238,12 +235,15 @@ def _rival(shipped: Tally, pairs: Sequence[Pair]) -> list[str]:
 
 
 def _outdone(report: dict[str, Any], pairs: Sequence[Pair]) -> list[str]:
-    """Headline figures in which some arm beats the shipped one, however the whole came out."""
+    """Headline figures in which some arm beats the shipped one, however the whole came out; where the intervals are known,
+    by more than noise."""
     found = []
+    noise = {arm: {row["figure"] for row in report.get("differences") or [] if {row["arm"], row["against"]} ==
+                   {arm, report["shipped"]} and row["low"] <= 0 <= row["high"]} for arm in report["arms"]}  # fmt: skip
     mine = report["arms"].get(report["shipped"], {})
     for key, label in (("f1", "F1"), ("value_match", "value match"), ("refused_right", "right refusals")):
         values = {pair.arm: report["arms"][pair.arm].get(key) for pair in pairs}
-        known = [(value, arm) for arm, value in values.items() if value is not None]
+        known = [(value, arm) for arm, value in values.items() if value is not None and key not in noise[arm]]
         most, arm = max(known, default=(0.0, ""))
         if mine.get(key) is not None and most > mine[key]:
             found.append(f"{label} ({arm} {most:.2f}, shipped {mine[key]:.2f})")
@@ -255,7 +255,7 @@ def _sample(report: dict[str, Any], shipped: Tally) -> list[str]:
     partly = size.get("asked") is not None and size.get("of") is not None and size["asked"] < size["of"]
     text = f"n = {shipped.asked}" + (f", a sample of the {size['of']} test questions" if partly else "")
     if shipped.answerable:
-        low, high = interval(shipped.right_value, shipped.answerable)
+        low, high = wilson(shipped.right_value / shipped.answerable, shipped.answerable)
         text += f"; the right-value share lies between {low:.0%} and {high:.0%} (95% interval)"
     if shipped.asked >= _SMALL:
         return [text + "."]

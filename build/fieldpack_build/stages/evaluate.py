@@ -23,13 +23,13 @@ from fieldpack.rag import Answer, Arm
 from .. import scoring, splitting
 from ..arms import arms_of, by_model, retrieves, shipped_arm
 from ..bundling import assemble
-from ..choosing import choose
 from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
 from ..gates import check_gates
 from ..intervals import FIGURES, Resampled
 from ..measured import MeasuredExpert
 from ..memory import peak_mb
+from ..recommending import choose
 from ..report import render
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure

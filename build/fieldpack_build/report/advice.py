@@ -1,0 +1,109 @@
+"""Which arm to ship, in words: from the scores by the recipe's weights and their intervals. Knows nothing of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .charts import slug
+from .tables import LABELS
+
+_HOW = {
+    "base": "the untuned model as it is", "rag": "`train: none` and no tuning", "tuned": "no `knowledge` section",
+    "tuned+rag": "both halves",
+}  # fmt: skip
+_UNITS = {"first_token_ms": "a second of ", "total_ms": "a second of ", "peak_mb": "100 MB of ", "size_mb": "100 MB of "}
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`tone`: good or mixed; `reason`: the sentence with the figures."""
+
+    tone: str
+    headline: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """`gap`: the shipped arm's score less this one's, in words; empty for the shipped arm."""
+
+    arm: str
+    colour: str
+    shipped: bool
+    score: str
+    range: str
+    gap: str
+    note: str
+
+
+def advise(report: Mapping[str, Any]) -> Advice | None:
+    """None where no other arm was measured, or nothing was chosen."""
+    choice, shipped = report.get("choice"), report["shipped"]
+    if not choice or choice.get("rival") is None or shipped not in choice["scores"]:
+        return None
+    best, wanted = choice["best"], choice["recommended"]
+    rival = best if best != shipped else choice["rival"]
+    gap = choice["gaps"][rival]
+    figures = f"{_in_words(gap)} in score (95% {_number(gap['low'])} to {_number(gap['high'])})"
+    if shipped not in choice["ties"]:
+        return Advice("mixed", f"{shipped} ships, but {best} is better", f"{best} leads {shipped} by {_turned(gap)}: "
+                      f"ship {wanted} ({_HOW[wanted]}).")  # fmt: skip
+    if wanted != shipped:
+        others = choice["gaps"][wanted]
+        return Advice(
+            "mixed", f"Ship {wanted} rather than {shipped}: noise may be all the difference",
+            f"The difference between {shipped} and {wanted} is within noise ({_number(others['low'])} to "
+            f"{_number(others['high'])}), and {wanted} is the {_why(report, wanted, shipped)}: ship {wanted} ({_HOW[wanted]}).",
+        )
+    if gap["low"] > 0:
+        return Advice("good", f"Ship {shipped}: it leads {rival} and every other arm", f"{shipped} leads {rival} by {figures}.")
+    return Advice(
+        "good", f"Ship {shipped}; {rival} is within noise of it",
+        f"The difference between {shipped} and {rival} is within noise ({_number(gap['low'])} to {_number(gap['high'])}), "
+        f"and {shipped} is the {_why(report, shipped, rival)}.",
+    )  # fmt: skip
+
+
+def weights_in_words(weights: Mapping[str, float]) -> str:
+    """"F1 1, right citations 0.5, ..."."""
+    return ", ".join(f"{_UNITS.get(key, '')}{LABELS.get(key, key).split(',')[0].lower()} {weight:g}".replace("f1 ", "F1 ")
+                     for key, weight in weights.items())  # fmt: skip
+
+
+def scores_table(report: Mapping[str, Any]) -> tuple[str, list[ScoreRow]] | None:
+    """(the weights in words, a row an arm, the best first)."""
+    choice = report.get("choice")
+    if not choice:
+        return None
+    rows = []
+    for arm, score in sorted(choice["scores"].items(), key=lambda item: -item[1]["value"]):
+        gap = choice["gaps"].get(arm)
+        notes = [word for word, named in (("best", choice["best"]), ("recommended", choice["recommended"])) if named == arm]
+        if arm in choice["ties"] and arm != choice["best"]:
+            notes.append("not told from the best")
+        words = "" if gap is None else f"{_number(gap['value'])} ({_number(gap['low'])} to {_number(gap['high'])})"
+        rows.append(ScoreRow(arm, slug(arm), arm == report["shipped"], f"{score['value']:.3f}",
+                             f"{score['low']:.3f} to {score['high']:.3f}", words, ", ".join(notes)))  # fmt: skip
+    return weights_in_words(choice["weights"]), rows
+
+
+def _why(report: Mapping[str, Any], one: str, other: str) -> str:
+    mine, theirs = ((report["arms"].get(arm) or {}).get("size_mb") for arm in (one, other))
+    if mine is not None and theirs is not None and mine + 0.05 < theirs:
+        return f"smaller bundle ({mine:,.0f} against {theirs:,.0f} MB)"
+    return "simpler one to build and keep up"
+
+
+def _number(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _in_words(gap: Mapping[str, float]) -> str:
+    return f"{abs(gap['value']):.2f}"
+
+
+def _turned(gap: Mapping[str, float]) -> str:
+    """The other arm's lead."""
+    return f"{-gap['value']:.2f} in score (95% {_number(-gap['high'])} to {_number(-gap['low'])})"
