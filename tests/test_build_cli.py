@@ -13,6 +13,7 @@ import pytest
 from fieldpack_build.estimate import has_gpu
 from fieldpack_build.pipeline import NAMES
 from fieldpack_build.store import Store
+from toys import OPTIONAL
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """\
@@ -180,7 +181,7 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-1].endswith(" to go")
-    assert [line.split()[:2] for line in lines[1:-1]] == [[name, "run"] for name in NAMES if name != "reranker"]
+    assert [line.split()[:2] for line in lines[1:-1]] == [[name, "run"] for name in NAMES if name not in OPTIONAL]
 
 
 def test_check_warns_of_questions_that_were_trained_on(home: Path) -> None:

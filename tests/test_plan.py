@@ -17,6 +17,7 @@ from fieldpack_build.pipeline import NAMES, make_plan
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.store import Receipt, Store, files_of
+from toys import OPTIONAL
 
 RECIPE = """\
 name: tiny
@@ -30,7 +31,6 @@ answer: {system: Answer from the passages.}
 evaluate: {questions: questions.jsonl, gates: [f1 >= 0.4]}
 """
 ROW = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
-OPTIONAL = ("reranker", "calibrate", "attribute")  # the recipe here asks for none of them
 WITH_ALL = ("answer.refuse_below=auto",)
 EVERY = tuple(name for name in NAMES if name not in OPTIONAL)
 RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"

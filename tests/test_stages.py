@@ -18,7 +18,7 @@ from fieldpack_build.pipeline import NAMES
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import base
 from fieldpack_build.task import Task
-from toys import DOCUMENTS, REFUSAL, Project, build_here, run, write_document
+from toys import DOCUMENTS, OPTIONAL, REFUSAL, Project, build_here, run, write_document
 
 pytest_plugins = ["toys"]
 
@@ -30,7 +30,7 @@ Built = dict[str, Any]
 
 
 def test_all_stages_run_and_prove_their_work(toy: Project, built: Built) -> None:
-    active = [name for name in NAMES if name not in ("reranker", "calibrate", "attribute")]
+    active = [name for name in NAMES if name not in OPTIONAL]
     assert list(built["keys"]) == active
     assert built["ran"] == [name for name in active if name in built["ran"]]  # another module may have built the embedder
     results = {name: toy.receipt(name, built).result for name in active}
