@@ -36,12 +36,12 @@ def matrix(spec: Spec) -> None:
     from the same adapter. The optimizer is torch's AdamW for both methods, so that only the weights' format differs."""
     import torch
 
-    from fieldpack_build.stages.train import _with_adapter
+    from fieldpack_build.training.adapter import with_adapter
 
     device = spec["device"]
-    task = shapes.task(Path(spec["folder"]), method=spec["method"], batch_size=spec["batch"], max_tokens=spec["length"])
+    job = shapes.job(Path(spec["folder"]), device, method=spec["method"], batch_size=spec["batch"], max_tokens=spec["length"])
     started = time.perf_counter()
-    model = _with_adapter(task, task.inputs["base"] / "model", device)
+    model = with_adapter(job)
     load_seconds, held = time.perf_counter() - started, _held_mb(device)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     first = {name: p.detach().to("cpu", copy=True) for name, p in trained.items()}
@@ -68,7 +68,7 @@ def matrix(spec: Spec) -> None:
 def _train(model: Any, parameters: list[Any], data: list[Any], loss: str, spec: Spec) -> dict[str, Any]:
     import torch
 
-    from fieldpack_build.stages.train import answer_loss
+    from fieldpack_build.training.loss import answer_loss
 
     cuda = spec["device"] == "cuda"
     compute: Callable[[Any, Any], Any] = answer_loss if loss == "answer" else full_loss
@@ -156,7 +156,7 @@ def _require_device(device: str) -> None:
 
 
 def _set_checkpointing(model: Any, on: bool) -> None:
-    if on:  # as _with_adapter does it
+    if on:  # as the stage does it
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     else:

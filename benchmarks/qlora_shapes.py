@@ -81,6 +81,14 @@ def task(folder: Path, **train: Any) -> Any:
     return Task(recipe(folder, **train), {"base": folder / "base"}, folder / "out", Store(folder / "cache"))
 
 
+def job(folder: Path, device: str, **train: Any) -> Any:
+    """What the training engine is given for such a task."""
+    from fieldpack_build.training.job import Job
+
+    made = task(folder, **train)
+    return Job(made.recipe, folder / "base" / "model", made.out, device, pad=0, steps=None)
+
+
 def write_rows(path: Path, *, rows: int, tokens: int, answer: int, seed: int = 0) -> None:
     """`rows` examples of about `tokens` tokens (bytes, specials one each), the last `answer` of them the answer."""
     chance = random.Random(seed)
@@ -105,7 +113,7 @@ def write_rows(path: Path, *, rows: int, tokens: int, answer: int, seed: int = 0
 def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int, seed: int = 0) -> list[Any]:
     """Seeded random rows of one length, `answer` supervised tokens at the end of each, through our own Collator."""
     from fieldpack_build.examples import IGNORED
-    from fieldpack_build.stages.train import Collator
+    from fieldpack_build.training.rows import Collator
 
     chance = random.Random(seed)
 

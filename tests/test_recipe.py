@@ -110,6 +110,35 @@ BAD = {
         SMALL + "train: {method: lora, data: t, rank: 1.5}\n",
         ["r.yaml:11: train.rank: must be a whole number, not 1.5"],
     ),
+    "a word for a count or auto": (
+        SMALL + "train: {method: lora, data: t, batch_size: many}\n",
+        ["r.yaml:11: train.batch_size: must be a whole number from 1, or auto, not 'many'"],
+    ),
+    "two of two kinds": (
+        SMALL + "train: {method: lora, data: t, validation: 1.5, gradient_checkpointing: 1}\n",
+        ["r.yaml:11: train.validation: must be a share under 1 or a whole number of rows, not 1.5",
+         "r.yaml:11: train.gradient_checkpointing: must be true, false or auto, not 1"],
+    ),
+    "no targets": (
+        SMALL + "train: {method: lora, data: t, targets: []}\n",
+        ["r.yaml:11: train.targets: must be all-linear or a list of layer names, not []"],
+    ),
+    "nothing to stop at": (
+        SMALL + "train: {method: lora, data: t, early_stop: 2}\n",
+        ["r.yaml:11: train.early_stop: nothing is held out; set train.validation, 0.1 for a tenth of the rows"],
+    ),
+    "accumulation of an unknown batch": (
+        SMALL + "train: {method: lora, data: t, gradient_accumulation: 2}\n",
+        ["r.yaml:11: train.gradient_accumulation: goes with a batch_size; with auto write effective_batch"],
+    ),
+    "batches that differ": (
+        SMALL + "train: {method: lora, data: t, batch_size: 2, gradient_accumulation: 2, effective_batch: 8}\n",
+        ["r.yaml:11: train.effective_batch: differs from batch_size x gradient_accumulation; leave one away"],
+    ),
+    "a host too many": (
+        SMALL + "train: {method: lora, data: t, launch: {hosts: 2, machine_rank: 2}}\n",
+        ["r.yaml:11: train.launch.machine_rank: 2 of 2 hosts; the first is 0"],
+    ),
     "a number for a switch": (
         SMALL + "train: {method: lora, data: t, allow_cpu: 1}\n",
         ["r.yaml:11: train.allow_cpu: must be true or false, not 1"],

@@ -66,6 +66,8 @@ class PlainConsole(Listener):
             show_library(receipt.result, indent=13)
 
     def _left(self, event: dict[str, Any]) -> str:
+        if event.get("left") is not None:  # the stage knows: what an earlier run has done took this one no time
+            return f", about {duration(event['left'])} left"
         spent = time.monotonic() - self._begun
         return f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
 

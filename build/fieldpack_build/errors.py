@@ -7,7 +7,8 @@
         ├── DataError              exit code 6   training rows or test questions
         ├── SourceError            exit code 7   a model: not found, wrong hash, no network, incomplete
         ├── StageError             exit code 8   a stage failed or its child process died
-        │   └── CheckFailed                      a stage's own proof failed (parity, weights unmoved, ...)
+        │   ├── CheckFailed                      a stage's own proof failed (parity, weights unmoved, ...)
+        │   └── ProcessKilled                    SIGKILL: the kernel's, where memory runs out, or somebody's
         ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
         ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use
         └── OutputExists           exit code 11  the output folder holds something that is not ours to replace
@@ -60,6 +61,10 @@ class StageError(BuildError):
 
 
 class CheckFailed(StageError):
+    pass
+
+
+class ProcessKilled(StageError):
     pass
 
 

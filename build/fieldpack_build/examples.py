@@ -40,10 +40,11 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Tokenized:
-    """`ids` and `labels` of one length; labels are IGNORED up to the answer's first token."""
+    """`ids` and `labels` of one length; labels are IGNORED up to the answer's first token. `line`: of the file it is from."""
 
     ids: list[int]
     labels: list[int]
+    line: int = 0
 
     @property
     def supervised(self) -> int:
@@ -88,7 +89,7 @@ class ExampleBuilder:
                 f"{path}:{row.line}: {len(prompt) + len(answer)} tokens with its passages, train.max_tokens is {max_tokens}; "
                 "raise it, or lower train.passages or knowledge.chunk.tokens"
             )
-        return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer)
+        return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer, row.line)
 
     def _distractors(self, example: Example) -> list[Passage]:
         """Retrieved passages without those that may carry the answer; none where that leaves nothing to read."""

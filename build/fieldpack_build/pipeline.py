@@ -14,7 +14,7 @@ from typing import Any
 from fieldpack import prompt as runtime_prompt
 
 from . import sources, toolchains
-from .errors import BuildError, DataError, RecipeError
+from .errors import BuildError, DataError, ProcessKilled, RecipeError
 from .recipe import ModelSource, Recipe
 from .store import Receipt, Store, files_of, fingerprint
 from .worker import run_stage
@@ -62,7 +62,8 @@ class Stage:
     comment retrain a model). `needs`: stages whose keys are part of this one's; one that is not active is left out.
     `sees`: stages it may read that do not make it run again. `settings`: what of the recipe shapes the result.
     `updates`: what of a key's parts an earlier folder of this stage must share to be brought up to date; None where a stage
-    always begins with nothing."""
+    always begins with nothing. `after_kill`: given the folder of a stage whose process was killed, gets it ready for
+    another try and says how; None where there is none. Memory that runs out ends a process on Linux, it raises nothing."""
 
     name: str
     code: int
@@ -75,6 +76,7 @@ class Stage:
     active: Callable[[Recipe], bool] = _always
     resumes: bool = False
     updates: Callable[[Mapping[str, Any]], object] | None = None
+    after_kill: Callable[[Path], str | None] = lambda folder: None
     locks: tuple[str, ...] = ()
 
     @property
@@ -97,11 +99,12 @@ def _prompt_settings(recipe: Recipe) -> dict[str, object]:
 
 
 def _train_settings(recipe: Recipe) -> object:
-    # Where to run is not what to learn; checkpoints are a matter of when. Neither makes a new model.
-    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents"}
+    # Where to run is not what to learn, nor how an update's rows are split; checkpoints are a matter of when.
+    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents", "launch", "track"}
+    aside |= {"effective_batch", "batch_size", "gradient_accumulation", "gradient_checkpointing"}
     return {
-        "train": recipe.train.model_dump(exclude=aside), "prompt": _prompt_settings(recipe),
-        "passages": recipe.train_passages, "rehearsal": recipe.rehearsal,
+        "train": recipe.train.model_dump(exclude=aside), "rows": recipe.train.rows_an_update,
+        "prompt": _prompt_settings(recipe), "passages": recipe.train_passages, "rehearsal": recipe.rehearsal,
     }  # fmt: skip
 
 
@@ -155,6 +158,13 @@ def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
     return [recipe.path(recipe.train.data if from_rows and recipe.train.data else recipe.evaluate.questions)]
 
 
+def _halve(folder: Path) -> str | None:
+    from .training.split import lower
+
+    lowered = lower(folder)
+    return f"{lowered.told}, from the last checkpoint" if lowered else None
+
+
 def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
     return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
 
@@ -194,7 +204,7 @@ STAGES: tuple[Stage, ...] = (
         settings=_train_settings, needs=("base",),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=lambda r: [r.path(r.train.data)] if r.train.data else [],
-        tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True,
+        tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
     ),
     Stage(
         "merge", 1, "merge the adapter into the full-precision base",
@@ -348,12 +358,21 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
     earlier, kin = _earlier(plan, step)
-    done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, earlier, kin)
+    warnings: list[str] = []
+    while True:
+        try:
+            done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, earlier, kin)
+            break
+        except ProcessKilled:
+            if not (again := step.stage.after_kill(work)):
+                raise
+            warnings.append(f"its process was killed, as happens where memory runs out: {again}")
+            listen({"event": "warning", "text": warnings[-1]})
     receipt = Receipt(
         stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
         seen={name: keys[name] for name in step.sees if name in keys},
         files=files_of(work), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
-        result=done["result"], warnings=tuple(done["warnings"]),
+        result=done["result"], warnings=(*warnings, *done["warnings"]),
     )  # fmt: skip
     plan.store.commit(work, receipt)
     return receipt

@@ -14,6 +14,7 @@ from fieldpack.ranking import RetrievalSettings
 
 from .errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+from .recipe_types import CountOrAuto, Part, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
@@ -111,9 +112,34 @@ class Knowledge(Section):
     retrieval: Retrieval = Retrieval()
 
 
+class Launch(Section):
+    """Where training runs: `processes` on each of `hosts` (auto: one a GPU). With several hosts each runs the same build
+    with a `machine_rank` of its own and the address of the first. `fsdp` shards a model that one GPU cannot hold."""
+
+    processes: CountOrAuto = 1
+    hosts: Positive = 1
+    machine_rank: Annotated[int, Field(ge=0)] = 0
+    main_address: str = Field(default="127.0.0.1", min_length=1)
+    main_port: Annotated[int, Field(ge=1, le=65535)] = 29500
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+
+    @model_validator(mode="after")
+    def _counted(self) -> Launch:
+        if self.machine_rank >= self.hosts:
+            raise ValueError(f"machine_rank: {self.machine_rank} of {self.hosts} hosts; the first is 0")
+        return self
+
+
 class Train(Section):
     """`passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
-    rows that read distractors alone and learn to refuse."""
+    rows that read distractors alone and learn to refuse.
+    `effective_batch`: rows an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows
+    at once on one device; auto: what its memory takes. Neither how an update is split nor where it runs makes another
+    model, so neither is part of the key.
+    `packing`: short rows end to end in sequences of `max_tokens`; then `effective_batch` counts these.
+    `validation`: a share or a number of rows held out, whole documents and questions; the checkpoint with the least loss
+    on them becomes the adapter, and `early_stop` is how many evaluations without a better one end the training.
+    `track`: trackers to log to, in `runs/` beside the recipe and offline unless their own environment says otherwise."""
 
     method: Literal["qlora", "lora", "none"]
     data: str | None = None
@@ -123,15 +149,26 @@ class Train(Section):
     rank: Annotated[int, Field(ge=1, le=512)] = 16
     alpha: Annotated[int, Field(ge=1, le=1024)] = 32
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    batch_size: Positive = 4
-    gradient_accumulation: Positive = 1
+    rslora: bool = False
+    dora: bool = False
+    targets: Targets = "all-linear"
+    optimizer: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit"] = "auto"
+    effective_batch: Positive | None = None
+    batch_size: CountOrAuto = "auto"
+    gradient_accumulation: Positive | None = None
+    packing: bool = False
     warmup: Fraction = 0.05
     max_tokens: Annotated[int, Field(ge=64)] = 1024
     passages: Annotated[int, Field(ge=0, le=20)] | None = None
     only_distractors: Fraction = 0.0
     seed: Annotated[int, Field(ge=0)] = 17
+    validation: Part = 0
+    evaluate_steps: Positive | None = None
+    early_stop: Positive | None = None
     checkpoint_steps: Positive = 20
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: SwitchOrAuto = "auto"
+    launch: Launch = Launch()
+    track: list[Literal["mlflow", "tensorboard", "wandb"]] = []
     device: Literal["auto", "cuda", "cpu"] = "auto"
     allow_cpu: bool = True
     follow_documents: bool = False
@@ -141,6 +178,31 @@ class Train(Section):
         if self.method != "none" and not self.data:
             raise ValueError("data: missing; name a JSON Lines file of questions and answers")
         return self
+
+    @model_validator(mode="after")
+    def _batches_agree(self) -> Train:
+        accumulated = self.gradient_accumulation
+        if accumulated and self.batch_size == "auto":
+            raise ValueError("gradient_accumulation: goes with a batch_size; with auto write effective_batch")
+        if accumulated and self.effective_batch not in (None, self.rows_an_update):
+            raise ValueError("effective_batch: differs from batch_size x gradient_accumulation; leave one away")
+        return self
+
+    @model_validator(mode="after")
+    def _has_validation(self) -> Train:
+        for name in ("evaluate_steps", "early_stop"):
+            if getattr(self, name) and not self.validation:
+                raise ValueError(f"{name}: nothing is held out; set train.validation, 0.1 for a tenth of the rows")
+        return self
+
+    @property
+    def rows_an_update(self) -> int:
+        """What the recipe wants an update to learn from, however it is split."""
+        if self.batch_size == "auto":
+            return self.effective_batch or 4
+        if self.gradient_accumulation:
+            return self.batch_size * self.gradient_accumulation
+        return self.effective_batch or self.batch_size
 
 
 class Export(Section):

@@ -3,13 +3,15 @@ found in two minutes and not after hours on a GPU."""
 
 from __future__ import annotations
 
-from .recipe import Recipe
+from .recipe import Launch, Recipe
 
 
 def rehearse(recipe: Recipe) -> Recipe:
     """The same recipe, marked; stages take slices. Quality is not looked at: the weights are random."""
-    train = recipe.train.model_copy(update={"epochs": 1.0, "max_steps": None, "batch_size": min(2, recipe.train.batch_size),
-                                            "gradient_accumulation": 1, "allow_cpu": True})  # fmt: skip
+    train = recipe.train.model_copy(update={
+        "epochs": 1.0, "max_steps": None, "effective_batch": min(2, recipe.train.rows_an_update), "batch_size": "auto",
+        "gradient_accumulation": None, "allow_cpu": True, "launch": Launch(), "track": [],
+    })  # fmt: skip
     answer = recipe.answer.model_copy(update={"max_answer_tokens": min(16, recipe.answer.max_answer_tokens)})
     export = recipe.export.model_copy(update={"max_perplexity_ratio": max(3.0, recipe.export.max_perplexity_ratio)})
     changed = {"train": train, "answer": answer, "export": export, "rehearsal": True}

@@ -22,7 +22,7 @@ from typing import Any
 from fieldpack.errors import FieldpackError
 
 from . import errors
-from .errors import BuildError, MachineError, StageError
+from .errors import BuildError, MachineError, ProcessKilled, StageError
 from .recipe import Recipe
 from .store import Store
 from .task import Task
@@ -71,7 +71,8 @@ def run_stage(
         return last
     if last.get("event") == "error":
         raise _rebuild(last)
-    raise StageError(_obituary(code, out / LOG))
+    kind = ProcessKilled if code == -signal.SIGKILL else StageError
+    raise kind(_obituary(code, out / LOG))
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -1,0 +1,22 @@
+"""The training engine: an adapter from rows of tokens. Knows nothing of documents, prompts or the device's runtime.
+
+    job         what is trained, and where: the same in this process and in each of several
+    holdout     rows that are kept out of training, whole documents and questions
+    rows        the dataset, packing, and how rows become a batch
+    order       which rows make which update; the same however an update is split
+    memory      how much there is
+    split       rows at once and gradient checkpointing, from the memory there is; smaller after it ran out
+    loss        cross entropy over the answers' tokens alone
+    adapter     the base in 4 bit or full, with LoRA, rsLoRA or DoRA on it
+    trainer     transformers' Trainer with our order, loss and log
+    engine      one run: split, train, from checkpoint to checkpoint, until an adapter stands
+    launch      the same in several processes, through torchrun and accelerate
+    rank        one of these processes
+    tracking    MLflow, Weights & Biases, TensorBoard
+
+The trainer is transformers' own and not TRL's SFTTrainer (1.16), which is a subclass of it. What SFTTrainer adds is data
+preparation, which must here be the device's own prompt, and a loss without the logits of unsupervised tokens, which
+`logits_to_keep` gives as well. What it costs: `datasets`, pandas and pyarrow (200 MB), adapters cast to bfloat16 under
+4 bit (44 times slower on a CPU with AVX2 alone), packing that it allows with flash attention only, and two patched
+forwards between us and the model.
+"""
