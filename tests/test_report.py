@@ -13,6 +13,7 @@ import pytest
 
 from fieldpack_build.report import render
 from fieldpack_build.report.charts import bar_chart, separation, similarity_chart
+from fieldpack_build.report.curves import loss_chart
 from fieldpack_build.report.tables import arms_table
 from fieldpack_build.report.verdict import compare, judge, outcome, sign_test
 
@@ -376,3 +377,19 @@ def test_bar_chart_keeps_a_place_for_what_was_not_measured() -> None:
     assert [b.label for g in chart.groups for b in g.bars] == ["0.50", "1.00", "–", "0.25"]
     assert chart.groups[0].bars[1].height == 2 * chart.groups[0].bars[0].height
     assert bar_chart({}) is None and bar_chart({"base": {}}) is None
+
+
+def test_the_loss_by_step_is_drawn(report: Report) -> None:
+    steps = [{"step": n, "loss": 3.0 / n, "learning_rate": 1e-3, "tokens_per_s": 200.0 + n} for n in range(1, 41)]
+    held = [{"step": n, "loss": 2.0 + abs(n - 20) / 100} for n in (10, 20, 30, 40)]
+    chart = loss_chart({"train": steps, "validation": held, "kept_step": 20})
+    assert chart
+    points = [tuple(map(float, point.split(","))) for point in chart.raw.split()]
+    assert len(points) == 40 and points[0][0] == chart.left and points[-1][0] == chart.right
+    assert [y for _, y in points] == sorted(y for _, y in points)  # downwards is a larger y
+    least = max(chart.held, key=lambda point: point[1])
+    assert least[0] == chart.kept_x and least[2] == "step 20: 2.000"
+    page = render(report | {"training": {"train": steps, "validation": held, "kept_step": 20}})
+    assert "The adapter is that of step 20" in page and page.count('<polyline class="curve') == 3
+    assert loss_chart(None) is None and loss_chart({"train": steps[:1]}) is None
+    assert 'id="training"' not in render(report)

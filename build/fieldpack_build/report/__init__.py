@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import comparison
 from .advice import scores_table
 from .charts import bar_chart, similarity_chart
+from .curves import loss_chart
 from .library_view import megabytes, render_library, view
 from .tables import COST, QUALITY, arms_table, facts, figure, gaps_table, gates_table, milliseconds, retrieval_table
 from .verdict import compare, groups, judge
@@ -60,6 +61,11 @@ def _library(report: _Report) -> dict[str, Any] | None:
     return {"library": view(report["library"])} if report.get("library") else None
 
 
+def _training(report: _Report) -> dict[str, Any] | None:
+    chart = loss_chart(report.get("training"))
+    return {"chart": chart} if chart else None
+
+
 def _built(report: _Report) -> dict[str, Any]:
     return {"facts": facts(report.get("model") or {}), "tools": report.get("tools") or {}}
 
@@ -71,6 +77,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("differences", _differences),
     Section("retrieval", _retrieval),
     Section("library", _library),
+    Section("training", _training),
     Section("built", _built),
     Section("questions", lambda report: {"groups": groups(report)}),
     Section("figures", lambda report: {}),

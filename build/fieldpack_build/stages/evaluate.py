@@ -35,6 +35,7 @@ from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
 from ..store import RECEIPT, place_link
 from ..task import Task
+from ..training.checkpoints import LOG
 
 REPORT = "report"
 
@@ -141,7 +142,7 @@ def _report(
         **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, recipe.evaluate.weights),
         "retrieval": retrieval, "library": library,
         "sample": {"asked": len(measured.questions), "of": len(every) - len(aside), "set_aside": len(aside)},
-        "questions": measured.rows, "model": _facts(task),
+        "questions": measured.rows, "model": _facts(task), "training": _training(task),
         "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
     }  # fmt: skip
     by_document = (retrieval or {}).get("document")
@@ -192,6 +193,14 @@ def _facts(task: Task) -> dict[str, Any]:
     found = {}
     for name, folder in task.inputs.items():
         found[name] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["result"]
+    return found
+
+
+def _training(task: Task) -> dict[str, Any] | None:
+    """Loss by step."""
+    if "train" not in task.inputs:
+        return None
+    found: dict[str, Any] = json.loads((task.inputs["train"] / LOG).read_text(encoding="utf-8"))
     return found
 
 
