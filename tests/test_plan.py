@@ -31,7 +31,7 @@ answer: {system: Answer from the passages.}
 evaluate: {questions: questions.jsonl, gates: [f1 >= 0.4]}
 """
 ROW = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
-WITH_ALL = ("answer.refuse_below=auto",)
+WITH_ALL = ("answer.refuse_below=auto", "evaluate.attribution={questions: 4}")
 EVERY = tuple(name for name in NAMES if name not in OPTIONAL)
 RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"
 SHIPPED = {"evaluate", "package"}

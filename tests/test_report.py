@@ -5,17 +5,23 @@ from __future__ import annotations
 
 import copy
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from statistics import NormalDist
 from typing import Any
 
 import pytest
 
+from fieldpack_build.calibration import Signals, describe, learn
+from fieldpack_build.intervals import Resampled
+from fieldpack_build.recipe import WEIGHTS
+from fieldpack_build.recommending import choose
 from fieldpack_build.report import render
 from fieldpack_build.report.charts import bar_chart, separation, similarity_chart
 from fieldpack_build.report.curves import loss_chart
 from fieldpack_build.report.tables import arms_table
 from fieldpack_build.report.verdict import compare, judge, outcome, sign_test
+from fieldpack_build.stages.evaluate import compared
 
 Report = dict[str, Any]
 
@@ -369,6 +375,62 @@ def test_similarity_chart_holds_every_value(values: list[float]) -> None:
     assert chart and sum(n for _, _, n in chart.above) == len(values)
     assert chart.threshold_x is None and chart.separation is None
     assert all(chart.left <= x <= chart.right for x, _, _ in chart.above)
+
+
+# --- intervals -----------------------------------------------------------------------------------------------------
+
+
+def measured_report(*parts: tuple[int, str, bool]) -> Report:
+    """With intervals, differences and a choice, as evaluate makes them of the rows."""
+    report = with_rows(sample_report(), rows_of(*parts))
+    sizes = {arm: {"size_mb": 205.0 if arm.endswith("rag") else 109.0} for arm in ARMS}
+    drawn = Resampled(report["questions"], ARMS, fixed=sizes, resamples=1000)
+    report["arms"] = {arm: figures | sizes[arm] for arm, figures in report["arms"].items()}
+    return report | compared(drawn, ARMS) | {"choice": choose(drawn, ARMS, "tuned+rag", WEIGHTS), "gates": []}
+
+
+def test_a_clear_lead_is_recommended_with_its_interval() -> None:
+    report = measured_report((60, "wwwr", True), (10, "wrwr", True), (20, "wwwx", False), (10, "wxwx", False))
+    verdict = judge(report)
+    assert verdict.tone == "good" and verdict.headline == "Ship tuned+rag: it leads rag and every other arm"
+    assert re.match(r"tuned\+rag leads rag by 0\.\d\d in score \(95% \+0\.\d\d to \+\d\.\d\d\)\.$", verdict.remarks[0])
+    html = render(report)
+    seen = text_of(html)
+    assert "The recipe's weights (F1 1, citations right 0.5, refused right 0.5, refused wrong -0.5)" in seen
+    assert html.count('<svg class="whiskers"') == 2 and "tuned+rag less rag" in seen
+    assert re.search(r'<span class="pass">\+0\.\d{3}</span><span class="range">\+0\.\d{3} to \+0\.\d{3}</span>', html)
+    assert "rag said (value missing)" in seen and "Further arms: base value missing; tuned value missing" in seen
+
+
+def test_noise_recommends_the_smaller_arm() -> None:
+    report = measured_report((5, "wwwr", True), (5, "wrww", True), (10, "wrwr", True), (6, "wxwx", False))
+    verdict = judge(report)
+    assert verdict.headline == "Ship rag rather than tuned+rag: noise may be all the difference"
+    assert "rag is the simpler one to build and keep up: ship rag (`train: none` and no tuning)." in verdict.remarks[0]
+    assert verdict.tone == "mixed" and "not told from the best" in text_of(render(report))
+
+
+def test_an_arm_that_is_clearly_worse_is_not_recommended() -> None:
+    report = measured_report((40, "wrww", True), (10, "wxww", False))
+    verdict = judge(report)
+    assert verdict.headline == "tuned+rag ships, but rag is better" and "rag leads tuned+rag by" in verdict.remarks[0]
+
+
+def test_many_failures_are_paged() -> None:
+    html = render(measured_report((60, "wwww", True)))
+    assert "<summary>26 to 50</summary>" in html and "<summary>51 to 60</summary>" in html
+
+
+def test_thresholds_are_told_with_what_they_refuse() -> None:
+    learned = [Signals(True, 0.6, 0.2 + n / 100) for n in range(20)] + [Signals(False, 0.5, n / 50) for n in range(20)]
+    thresholds = learn(learned, max_wrong=0.1)
+    facts = describe(learned, thresholds)
+    report = sample_report() | {"calibration": {"thresholds": asdict(thresholds), "source": "0.3", "learned": facts,
+                                                "measured": describe(learned[::2], thresholds)}}  # fmt: skip
+    seen = text_of(render(report))
+    assert "if the cosine of its closest passage is below 0.580, or if the closest chunk leads" in seen
+    assert "Questions learned from 20 20" in seen and "Questions measured 10 10" in seen
+    assert "When it refuses by itself" not in text_of(render(sample_report()))
 
 
 def test_bar_chart_keeps_a_place_for_what_was_not_measured() -> None:

@@ -1,5 +1,5 @@
 """The refusal thresholds, learned from questions that are never measured: how far apart the two signals hold answerable
-and unanswerable ones, and where to draw the line. Knows nothing of embedders or bundles.
+and unanswerable ones, and where to draw the line. Knows nothing of embedders or bundles: a retriever is asked.
 
 Two signals, both known before the model runs: the cosine of the closest passage, and its lead over the others
 (`fieldpack.rag.lead_of`). The line is drawn on the lead, which separates better (see there); the cosine's only cuts off
@@ -14,7 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from fieldpack.passages import Passage
 
 FILENAME = "calibration.json"
 _SPARE = 0.02  # of cosine below the farthest answerable question
@@ -35,6 +37,19 @@ class Signals:
     answerable: bool
     cosine: float
     lead: float
+
+
+class Retrieves(Protocol):
+    """What is asked of `fieldpack.rag.Retriever`."""
+
+    def search(self, question: str, k: int) -> Sequence[Passage]: ...
+    def lead(self, question: str) -> float: ...
+
+
+def signals_of(retriever: Retrieves, question: str, passages: int, *, answerable: bool) -> Signals:
+    """As the runtime sees them when it decides."""
+    best = max((p.similarity for p in retriever.search(question, passages)), default=-1.0)
+    return Signals(answerable, round(best, 4), round(retriever.lead(question), 4))
 
 
 def learn(signals: Sequence[Signals], *, max_wrong: float) -> Thresholds:

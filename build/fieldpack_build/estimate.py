@@ -24,7 +24,8 @@ _DECODE_TOKENS_PER_S = 110.0 * 135e6 / 2
 _CHARS_PER_TOKEN = 4.2
 _PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
 _BITS = {"int4": 5.6, "int8": 8.5, "fp32": 32.0}
-_FIXED_SECONDS = {"base": 25.0, "embedder": 45.0, "reranker": 45.0, "merge": 15.0, "package": 5.0}
+_ATTRIBUTED_S = 30.0  # a question, asked ten times, six of them in torch
+_FIXED_SECONDS = {"calibrate": 10.0, "base": 25.0, "embedder": 45.0, "reranker": 45.0, "merge": 15.0, "package": 5.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,9 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         return 20 + parameters / 8e6, 1200 + weights_mb * 3
     if stage == "evaluate" and recipe.evaluate:
         return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
+    if stage == "attribute" and recipe.evaluate and recipe.evaluate.attribution:
+        count = 4 if recipe.rehearsal else recipe.evaluate.attribution.questions
+        return 60 + count * _ATTRIBUTED_S * parameters / 135e6 * 2 / cores, 1200 + weights_mb * 3
     if stage in ("embedder", "reranker"):
         return _FIXED_SECONDS[stage], 900
     if stage == "package":

@@ -15,6 +15,8 @@ from fieldpack.generator import TextGenerator
 from fieldpack.manifest import read_manifest
 from fieldpack.rag import Answer, Retriever
 
+from .calibration import Signals, signals_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -87,6 +89,12 @@ class MeasuredExpert(Expert):
             prompt.text, expected, max_tokens=self.settings.max_answer_tokens, max_context=self.settings.max_context
         )
         return found
+
+    def signals(self, question: str, *, answerable: bool) -> Signals:
+        """What the refusal thresholds look at, as the runtime sees it when it decides."""
+        retriever = self._open_retriever()
+        assert retriever
+        return signals_of(retriever, question, self.settings.passages, answerable=answerable)
 
     def _open_generator(self) -> Any:
         if self._make is not None:

@@ -165,6 +165,13 @@ def _halve(folder: Path) -> str | None:
     return f"{lowered.told}, from the last checkpoint" if lowered else None
 
 
+def _attribute_settings(recipe: Recipe) -> object:
+    asked = recipe.evaluate.attribution if recipe.evaluate else None
+    return {"attribution": _dump(asked), "answer": _dump(recipe.answer), "rehearsal": recipe.rehearsal,
+            "calibration": recipe.evaluate.calibration if recipe.evaluate else None, "retrieval": _retrieval(recipe),
+            "prompt": runtime_prompt.CODE_VERSION, "context": recipe.export.max_context}  # fmt: skip
+
+
 def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
     return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
 
@@ -221,11 +228,19 @@ STAGES: tuple[Stage, ...] = (
         tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
     ),
     Stage(
+        "attribute", 1, "ask the same questions of every stage's model: where quality was won and lost",
+        settings=_attribute_settings,
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export"),
+        files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
+        tools=(*_MODEL_TOOLS, "peft", "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai", "usearch"),
+        active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None, resumes=True,
+    ),
+    Stage(
         "evaluate", 2, "ask the test questions on the staged bundle, check the gates",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
                             "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "export", "baseline"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "export", "baseline", "attribute"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,11 @@ class TextGenerator:
 
     def count_tokens(self, text: str) -> int:
         return len(self.encode(text))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """As `stream` puts its pieces together."""
+        decoder = self._tokenizer.create_stream()
+        return "".join(decoder.decode(token) for token in ids)
 
     def stream(
         self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,

@@ -17,8 +17,10 @@ from .advice import scores_table
 from .charts import bar_chart, similarity_chart
 from .curves import loss_chart
 from .library_view import megabytes, render_library, view
+from .roc import thresholds_view
 from .tables import COST, QUALITY, arms_table, facts, figure, gaps_table, gates_table, milliseconds, retrieval_table
 from .verdict import compare, groups, judge
+from .waterfall import attribution_view
 from .whiskers import arms_chart, differences_chart
 
 if TYPE_CHECKING:
@@ -75,11 +77,13 @@ SECTIONS: tuple[Section, ...] = (
     Section("gates", lambda report: {"gates": gates_table(report)}),
     Section("arms", _arms),
     Section("differences", _differences),
+    Section("attribution", attribution_view),
     Section("retrieval", _retrieval),
+    Section("thresholds", thresholds_view),
     Section("library", _library),
     Section("training", _training),
     Section("built", _built),
-    Section("questions", lambda report: {"groups": groups(report)}),
+    Section("questions", lambda report: {"groups": groups(report), "rival": (report.get("choice") or {}).get("rival")}),
     Section("figures", lambda report: {}),
 )
 

@@ -104,13 +104,13 @@ def gaps_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, li
     rows, others = against_shipped(report), [arm for arm in report["arms"] if arm != report["shipped"]]
     found = []
     for column in COLUMNS:
-        gaps = [_gap(column, rows.get((arm, column.key))) for arm in others]
+        gaps = [gap_of(column, rows.get((arm, column.key))) for arm in others]
         if any(gaps):
             found.append((column.label, gaps))
     return (others, found) if found else None
 
 
-def _gap(column: Column, gap: tuple[float, float, float] | None) -> Gap | None:
+def gap_of(column: Column, gap: tuple[float, float, float] | None) -> Gap | None:
     if gap is None:
         return None
     value, low, high = gap

@@ -107,10 +107,10 @@ def _chart(
     for title, rows in groups:
         first, whiskers = y, []
         for arm, value, start, end in rows:
-            sign = "+" if zero and value > 0 else ""
-            text = f"{sign}{value:.2f} ({start:.2f} to {end:.2f})"
-            whiskers.append(Whisker(slug(arm), arm, y, place(value), place(start), place(end), f"{sign}{value:.2f}",
-                                    f"{arm}: {text}"))  # fmt: skip
+            label = f"{value:{'+' if zero else ''}.2f}"
+            label = "0.00" if label in ("-0.00", "+0.00") else label
+            told = f"{arm}: {label} ({start:.2f} to {end:.2f})"
+            whiskers.append(Whisker(slug(arm), arm, y, place(value), place(start), place(end), label, told))
             y += _STEP
         middle, rule = round((first + y - _STEP) / 2, 1), round(y - _STEP / 2 + _SPACE / 2, 1)
         drawn.append(WhiskerGroup(title, middle, rule, tuple(whiskers)))

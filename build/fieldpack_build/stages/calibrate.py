@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fieldpack.rag import Retriever, open_retriever
+from fieldpack.rag import open_retriever
 
 from .. import calibration, splitting
-from ..calibration import Signals
 from ..data import read_examples, read_questions
 from ..errors import DataError
 from ..shipped import retrieval_settings
@@ -29,15 +28,17 @@ def run(task: Task) -> dict[str, Any]:
     )
     signals = []
     for number, (question, answerable) in enumerate(asked, 1):
-        signals.append(signals_of(retriever, question, recipe.answer.passages, answerable=answerable))
+        signals.append(calibration.signals_of(retriever, question, recipe.answer.passages, answerable=answerable))
         if number % 20 == 0 or number == len(asked):
             task.progress(number, len(asked), "questions looked up")
     thresholds = calibration.learn(signals, max_wrong=recipe.answer.max_wrong_refusals)
     if thresholds.lead is None:
         task.warn("no threshold tells answerable questions from others better than chance; the model alone refuses")
-    facts = {"source": str(recipe.evaluate.calibration), **calibration.describe(signals, thresholds)}
-    calibration.write_thresholds(task.out, thresholds, facts)
-    return {"cosine": thresholds.cosine, "lead": thresholds.lead, **{k: v for k, v in facts.items() if k != "curves"}}
+    learned = calibration.describe(signals, thresholds)
+    source = str(recipe.evaluate.calibration)
+    calibration.write_thresholds(task.out, thresholds, {"source": source, "learned": learned})
+    return {"cosine": thresholds.cosine, "lead": thresholds.lead, "source": source,
+            **{name: value for name, value in learned.items() if name != "curves"}}  # fmt: skip
 
 
 def questions(task: Task) -> list[tuple[str, bool]]:
@@ -54,13 +55,6 @@ def questions(task: Task) -> list[tuple[str, bool]]:
     if not recipe.rehearsal:
         _check(found, str(path))
     return found[:_REHEARSED] if recipe.rehearsal else found
-
-
-def signals_of(retriever: Retriever, question: str, passages: int, *, answerable: bool) -> Signals:
-    """As the runtime sees them when it decides."""
-    found = retriever.search(question, passages)
-    best = max((p.similarity for p in found), default=-1.0)
-    return Signals(answerable, round(best, 4), round(retriever.lead(question), 4))
 
 
 def _check(found: Sequence[tuple[str, bool]], path: str) -> None:

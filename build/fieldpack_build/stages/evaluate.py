@@ -20,7 +20,7 @@ from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Answer, Arm
 
-from .. import scoring, splitting
+from .. import calibration, scoring, splitting
 from ..arms import arms_of, by_model, retrieves, shipped_arm
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
@@ -47,6 +47,7 @@ def run(task: Task) -> dict[str, Any]:
     measuring = _Measuring(task, splitting.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
     retrieval: dict[str, Any] | None = None
     library: dict[str, Any] | None = None
+    thresholds: dict[str, Any] | None = None
     for model, mine in by_model(measuring.names).items():
         folder = task.out / f"staged-{model}"
         manifest = assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
@@ -55,6 +56,7 @@ def run(task: Task) -> dict[str, Any]:
                 measuring.ask_all(expert, arm)
             if model == "export" and task.recipe.knowledge:
                 search = cache(expert.search)  # the figures and the picture ask the same
+                thresholds = _thresholds(task, expert, splitting.measured_part(task.recipe, every), measuring.rows)
                 retrieval = _retrieval(search, expert.settings, splitting.measured_part(task.recipe, every))
                 library = picture(
                     task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=search,
@@ -63,7 +65,8 @@ def run(task: Task) -> dict[str, Any]:
         for arm in mine:  # with the models of this process closed
             measuring.weigh(folder, manifest, arm)
         shutil.rmtree(folder)
-    report = _report(task, measuring, every, retrieval, library)
+    parts = {"retrieval": retrieval, "library": library, "calibration": thresholds, "attribution": _attribution(task)}
+    report = _report(task, measuring, every, parts)
     folder = task.out / REPORT
     folder.mkdir()
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -87,7 +90,7 @@ class _Measuring:
     def __post_init__(self) -> None:
         self.rows = [{"question": q.question, "expected": q.answer, "value": q.value, "document": q.document,
                       "line": q.line, "arms": {}} for q in self.questions]  # fmt: skip
-        self._stored = _stored_text(self.task)
+        self._stored = stored_text(self.task)
 
     def ask_all(self, expert: MeasuredExpert, arm: str) -> None:
         scores = []
@@ -127,10 +130,7 @@ def passages_of(answer: Answer) -> list[dict[str, Any]]:
             for p in answer.passages]  # fmt: skip
 
 
-def _report(
-    task: Task, measured: _Measuring, every: Sequence[TestQuestion], retrieval: dict[str, Any] | None,
-    library: dict[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
+def _report(task: Task, measured: _Measuring, every: Sequence[TestQuestion], parts: Mapping[str, Any]) -> dict[str, Any]:
     recipe = task.recipe
     assert recipe.evaluate
     shipped = shipped_arm(recipe)
@@ -140,12 +140,12 @@ def _report(
     report = {
         "name": recipe.name, "version": recipe.version, "schema": 1, "shipped": shipped, "arms": arms,
         **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, recipe.evaluate.weights),
-        "retrieval": retrieval, "library": library,
+        **parts,
         "sample": {"asked": len(measured.questions), "of": len(every) - len(aside), "set_aside": len(aside)},
         "questions": measured.rows, "model": _facts(task), "training": _training(task),
         "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
     }  # fmt: skip
-    by_document = (retrieval or {}).get("document")
+    by_document = (parts["retrieval"] or {}).get("document")
     report["gates"] = [] if recipe.rehearsal else check_gates(
         recipe.evaluate.gates, shipped=shipped, arms=arms, retrieval=by_document, drawn=drawn
     )  # fmt: skip
@@ -164,7 +164,7 @@ def compared(drawn: Resampled, arms: Sequence[str]) -> dict[str, Any]:
     return {"intervals": rounded, "differences": differences}
 
 
-def _stored_text(task: Task) -> dict[tuple[str, int | None], str]:
+def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
     if "knowledge" not in task.inputs:
         return {}
     found: dict[tuple[str, int | None], list[str]] = {}
@@ -186,6 +186,27 @@ def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[Tes
     return {"questions": len(asked), **{name: value.to_dict() if value else None for name, value in figures.items()},
             "passage": scoring.retrieval_figures(by_passage), "best_similarity": best,
             "refuse_below": settings.refuse_below}  # fmt: skip
+
+
+def _thresholds(
+    task: Task, expert: MeasuredExpert, questions: Sequence[TestQuestion], rows: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """The learned ones, with what they refuse of the measured questions; each row gets its lead."""
+    if "calibrate" not in task.inputs:
+        return None
+    found = calibration.read_calibration(task.inputs["calibrate"])
+    signals = [expert.signals(q.question, answerable=q.answer is not None) for q in questions]
+    leads = {q.line: signal.lead for q, signal in zip(questions, signals, strict=True)}
+    for row in rows:
+        row["lead"] = leads[row["line"]]
+    return found | {"measured": calibration.describe(signals, calibration.read_thresholds(task.inputs["calibrate"]))}
+
+
+def _attribution(task: Task) -> dict[str, Any] | None:
+    if "attribute" not in task.inputs:
+        return None
+    found: dict[str, Any] = json.loads((task.inputs["attribute"] / "attribution.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _facts(task: Task) -> dict[str, Any]:

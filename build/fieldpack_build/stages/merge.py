@@ -28,7 +28,7 @@ def run(task: Task) -> dict[str, Any]:
     model = models.load_model(base)
     plain = _logits(model, tokenizer)
     before = _sums(model)
-    model = _adapt(model, task.inputs["train"] / ADAPTER)
+    model = adapt(model, task.inputs["train"] / ADAPTER)
     adapted = _logits(model, tokenizer)
     task.note("merging")
     merged = model.merge_and_unload(safe_merge=True)
@@ -39,7 +39,7 @@ def run(task: Task) -> dict[str, Any]:
     return facts
 
 
-def _adapt(model: Any, adapter: Path) -> Any:
+def adapt(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, adapter).eval()

@@ -1,0 +1,150 @@
+"""Ask the same questions of the base, base + adapter and the merged model in torch, and of the full-precision and the
+quantized export, through the same retrieval, prompts and refusals.
+
+answers/<step>.jsonl    one answer a line; what is there is not asked again after a kill
+attribution.json        figures and steps
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fieldpack.rag import Arm
+
+from .. import models, scoring, splitting
+from ..attribution import attribute, steps_of
+from ..bundling import assemble
+from ..data import TestQuestion, read_questions
+from ..measured import MeasuredExpert, ScoringGenerator
+from ..recipe import Export
+from ..store import place_link
+from ..task import Task
+from ..torch_generator import TorchGenerator
+from .base import MODEL, read_chat
+from .evaluate import row_of, stored_text
+from .merge import adapt
+from .train import ADAPTER
+
+RESULT, ANSWERS = "attribution.json", "answers"
+_STAGED, _FULL = "staged", "full"
+
+
+def run(task: Task) -> dict[str, Any]:
+    evaluate = task.recipe.evaluate
+    assert evaluate and evaluate.attribution
+    models.quiet()
+    every = read_questions(task.recipe.path(evaluate.questions))
+    questions = splitting.asked(task.recipe, every, evaluate.attribution.questions)
+    retrieves = task.recipe.knowledge is not None
+    steps = steps_of(tuned=task.recipe.tuned)
+    (task.out / ANSWERS).mkdir(exist_ok=True)
+    shutil.rmtree(task.out / _STAGED, ignore_errors=True)
+    assemble(task.out / _STAGED, task.recipe, task.inputs, provenance={}, place=place_link)
+    rows: list[dict[str, Any]] = [{"expected": q.answer, "value": q.value, "line": q.line, "arms": {}} for q in questions]
+    asking = _Asking(task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions))
+    for step in steps:
+        with _generator(task, step) as make:
+            for arm in (step, step + "+rag")[: 1 + retrieves]:
+                for row, said in zip(rows, asking.answers(arm, make), strict=True):
+                    row["arms"][arm] = said
+    found = attribute(rows, steps, retrieval=retrieves)
+    (task.out / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for name in (_STAGED, _FULL):
+        shutil.rmtree(task.out / name, ignore_errors=True)
+    return {"questions": len(questions), "steps": list(steps)}
+
+
+class _Asking:
+    def __init__(self, task: Task, questions: Sequence[TestQuestion], stored: Any, *, total: int) -> None:
+        self._task, self._questions, self._stored = task, questions, stored
+        self._done, self._total = 0, total
+
+    def answers(self, arm: str, make: Callable[[Path, int], Any]) -> list[dict[str, Any]]:
+        """One for each question, those of an interrupted run first."""
+        path = self._task.out / ANSWERS / f"{arm}.jsonl"
+        known = _read(path)[: len(self._questions)]
+        self._done += len(known)
+        if len(known) == len(self._questions):
+            return known
+        with path.open("w", encoding="utf-8") as file, MeasuredExpert(self._task.out / _STAGED, generator=make) as expert:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
+            for question in self._questions[len(known) :]:
+                known.append(self._ask(expert, question, retrieval=arm.endswith("+rag")))
+                file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
+                file.flush()
+                self._done += 1
+                self._task.progress(self._done, self._total, f"questions asked ({arm})")
+        return known
+
+    def _ask(self, expert: MeasuredExpert, question: TestQuestion, *, retrieval: bool) -> dict[str, Any]:
+        answer = expert.ask(question.question, arm=Arm(retrieval=retrieval))
+        loss = expert.loss(answer, question.answer) if question.answer else None
+        return row_of(answer, scoring.score(answer, question, self._stored, loss))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of an earlier run; a last one that was cut off is asked again."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+@contextmanager
+def _generator(task: Task, step: str) -> Iterator[Callable[[Path, int], Any]]:
+    """What answers at a step, made when the first question is asked; a model in torch is loaded once for both arms."""
+    if step == "quantized":
+        yield lambda folder, skip: ScoringGenerator.open(folder / "model", skip_tokens=skip)
+    elif step == "exported":
+        yield lambda folder, skip: ScoringGenerator.open(_full_precision(task), skip_tokens=skip)
+    else:
+        made: list[TorchGenerator] = []
+
+        def once(folder: Path, skip: int) -> TorchGenerator:
+            if not made:
+                task.note(f"loading the model ({step})")
+                made.append(_in_torch(task, step, folder / "model"))
+            return made[0]
+
+        yield once
+        made.clear()
+
+
+def _in_torch(task: Task, step: str, exported: Path) -> TorchGenerator:
+    import torch
+
+    base = task.inputs["base"] / MODEL
+    source = task.inputs["merge"] / MODEL if step == "merged" else base
+    model = models.load_model(source, dtype=torch.float32)
+    if step == "tuned":
+        model = adapt(model, task.inputs["train"] / ADAPTER)
+    device = "cuda" if torch.cuda.is_available() and task.recipe.train.device != "cpu" else "cpu"
+    return TorchGenerator(model.to(device), models.load_tokenizer(base), exported)
+
+
+def _full_precision(task: Task) -> Path:
+    """The shipped model exported without quantising: what the export alone costs."""
+    from .export import _adjust_config, _build
+
+    folder = task.out / _FULL / MODEL
+    if not folder.exists():
+        task.note("exporting in full precision")
+        source = task.inputs["merge" if "merge" in task.inputs else "base"] / MODEL
+        partial = task.out / _FULL / "partial"
+        shutil.rmtree(task.out / _FULL, ignore_errors=True)
+        partial.parent.mkdir()
+        plain = Export(precision="fp32", max_context=task.recipe.export.max_context)
+        _build(source, partial, plain, task.out / _FULL / "builder")
+        _adjust_config(partial / "genai_config.json", models.load_tokenizer(source), read_chat(task.inputs["base"]), plain)
+        partial.rename(folder)
+    return folder

@@ -1,0 +1,103 @@
+"""A model in torch where the runtime has its own generator: the same greedy answers, stop tokens, repetition penalty and
+limits, so that a difference is the weights' and not the settings'. Knows nothing of questions or recipes.
+
+Imports torch: for a stage's child process only.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fieldpack.generator import CONFIG, GenerationStats, TextGenerator
+
+from .measured import Loss, sum_of_losses
+from .stages.train import encode
+
+
+class TorchGenerator(TextGenerator):
+    """`exported`: the folder of an exported model of this vocabulary; what ends an answer is read there, and its tokenizer
+    turns tokens into words, as on the device (broken characters come out otherwise in transformers)."""
+
+    def __init__(self, model: Any, tokenizer: Any, exported: Path) -> None:
+        super().__init__(model.eval(), tokenizer)
+        ends = json.loads((exported / CONFIG).read_text(encoding="utf-8"))["model"]["eos_token_id"]
+        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+        self._device = TextGenerator.open(exported)
+        self._last: tuple[list[int], Any] | None = None
+
+    def encode(self, text: str) -> list[int]:
+        return encode(self._tokenizer, text)
+
+    def stream(
+        self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,
+        cancel: threading.Event | None = None, stats: GenerationStats | None = None,
+    ) -> Iterator[str]:  # fmt: skip
+        """The whole answer as one piece."""
+        import torch
+
+        stats = stats if stats is not None else GenerationStats()
+        started = time.perf_counter()
+        ids = self.encode(prompt)
+        stats.prompt_tokens = len(ids)
+        said: list[int] = []
+        with torch.no_grad():
+            logits, cache = self._forward(ids, None)
+            while len(ids) + len(said) < min(len(ids) + max_new_tokens, max_context):
+                token = _best(logits[-1], [*ids, *said], repetition_penalty)
+                said.append(token)
+                stats.tokens = len(said)
+                stats.total_ms = (time.perf_counter() - started) * 1000
+                if len(said) == 1:
+                    stats.first_token_ms = stats.total_ms
+                if token in self._ends:
+                    break
+                logits, cache = self._forward([token], cache)
+        self._last = (ids, cache)
+        yield self._device.decode(said)
+
+    def loss(self, prompt: str, answer: str, *, max_tokens: int, max_context: int) -> Loss:
+        """As ScoringGenerator's."""
+        import torch
+
+        ids, wanted = self.encode(prompt), self.encode(answer)[:max_tokens]
+        wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
+        if not wanted:
+            return 0.0, 0
+        with torch.no_grad():
+            logits = self._behind(ids, wanted[:-1])
+        return sum_of_losses(logits[-len(wanted) :].float().cpu().numpy(), wanted), len(wanted)
+
+    def _behind(self, ids: list[int], more: Sequence[int]) -> Any:
+        """Logits of the prompt's last place and of `more`; from the last answer's cache where that can be cut."""
+        if self._last is not None and self._last[0] == ids:
+            cache = self._last[1]
+            self._last = None  # it is changed in place
+            try:
+                cache.crop(len(ids) - 1)
+            except (AttributeError, ValueError):  # a sliding window forgets what it would take to go back
+                return self._forward([*ids, *more], None)[0]
+            return self._forward([ids[-1], *more], cache)[0]
+        return self._forward([*ids, *more], None)[0]
+
+    def _forward(self, ids: Sequence[int], cache: Any) -> tuple[Any, Any]:
+        import torch
+
+        out = self._model(input_ids=torch.tensor([list(ids)], device=self._model.device), past_key_values=cache, use_cache=True)
+        return out.logits[0], out.past_key_values
+
+
+def _best(logits: Any, seen: Sequence[int], penalty: float) -> int:
+    """Greedy, as genai does it: what has been read or said counts `penalty` times less."""
+    import torch
+
+    if penalty != 1.0:
+        logits = logits.clone()
+        places = torch.tensor(sorted(set(seen)), device=logits.device)
+        marked = logits[places]
+        logits[places] = torch.where(marked < 0, marked * penalty, marked / penalty)
+    return int(logits.argmax())
