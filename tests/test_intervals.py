@@ -59,6 +59,12 @@ def test_none_of_ten_is_not_never() -> None:
     assert gap.value == 1 and 0.5 < gap.low < 0.8
 
 
+def test_the_same_answers_everywhere_are_nearly_no_difference() -> None:
+    rows = [asked(said(0.7 if n % 3 else 0.2), said(0.7 if n % 3 else 0.2)) for n in range(100)]
+    gap = Resampled(rows, ("rag", "tuned+rag")).difference("tuned+rag", "rag", "value_match")
+    assert gap and (gap.value, gap.high) == (0, pytest.approx(0.037, abs=1e-3)) and not gap.clear
+
+
 def test_wilson() -> None:
     assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
     assert wilson(0, 10)[0] == 0.0 and wilson(1, 10)[1] == pytest.approx(1.0)

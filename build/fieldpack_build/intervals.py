@@ -146,7 +146,7 @@ class Resampled:
             return None
         value, draws = mine[0] - theirs[0], mine[1] - theirs[1]
         if self._is_share(key) and draws.min() == draws.max():
-            return newcombe(mine[0], self._weight(arm, key), theirs[0], self._weight(other, key))
+            return _of_equals(mine[0], self._weight(arm, key), theirs[0], self._weight(other, key))
         return between(value, draws)
 
     def combined(self, arm: str, weights: Mapping[str, float], units: Mapping[str, float]) -> tuple[float, Draws]:
@@ -229,9 +229,17 @@ def wilson(share: float, of: float) -> tuple[float, float]:
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
+def _of_equals(one: float, of_one: float, other: float, of_other: float) -> Interval:
+    """Where a bootstrap has nothing to draw from. No question tells the two apart: as few as none of so many may; all of
+    one and none of the other: Newcombe's."""
+    if one == other:
+        most = wilson(0.0, min(of_one, of_other))[1]
+        return Interval(0.0, -most, most)
+    return newcombe(one, of_one, other, of_other)
+
+
 def newcombe(one: float, of_one: float, other: float, of_other: float) -> Interval:
-    """95% interval of a difference of shares from both Wilson intervals (Newcombe 1998, method 10), where a bootstrap has
-    nothing to draw from: all of one and none of the other."""
+    """95% interval of a difference of shares from both Wilson intervals (Newcombe 1998, method 10)."""
     (low1, high1), (low2, high2) = wilson(one, of_one), wilson(other, of_other)
     gap = one - other
     below, above = sqrt((one - low1) ** 2 + (high2 - other) ** 2), sqrt((high1 - one) ** 2 + (other - low2) ** 2)
