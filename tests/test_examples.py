@@ -50,9 +50,13 @@ class Words:
         return "".join(self.known[i] for i in ids)
 
 
+def _id(document: str, number: int) -> int:
+    return 10 * list(LIBRARY).index(document) + number
+
+
 def passage(document: str, number: int) -> Passage:
     chunk = LIBRARY[document][number]
-    return Passage(number, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 0.8)
+    return Passage(_id(document, number), chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 0.8)
 
 
 def builder(
@@ -61,7 +65,8 @@ def builder(
 ) -> ExampleBuilder:  # fmt: skip
     return ExampleBuilder(
         fakes.CHAT, settings, words or Words(), passages=passages, search=lambda question, k: found[:k],
-        chunks_of=lambda document: list(enumerate(LIBRARY.get(document, ()))), seed=seed, only_distractors=only_distractors,
+        chunks_of=lambda document: [(_id(document, i), chunk) for i, chunk in enumerate(LIBRARY.get(document, ()))], seed=seed,
+        only_distractors=only_distractors,
     )  # fmt: skip
 
 
@@ -132,6 +137,48 @@ def test_what_is_drawn_for_a_row_does_not_depend_on_the_rows_before_it() -> None
     rows = [Example(A_CLASS.question, A_CLASS.answer, "fees.pdf", line) for line in range(1, 20)]
     make = builder(*found, only_distractors=0.5, seed=3).render
     assert [make(row) for row in rows] == [make(row) for row in reversed(rows)][::-1]
+
+
+SHARING = [
+    A_CLASS,
+    Example("When is the filter changed?", "Change the filter after 400 hours.", "pump.md", 8),
+    Example("What does the bond fund cost?", "The bond fund is free of charge.", "fees.pdf", 9),
+    Example("Who may open the valve?", "Only an operator may open the valve.", "pump.md", 10),
+    Example("Who won the cup?", None, None, 11),
+]
+
+
+def test_questions_that_share_their_passages_bring_one_each_and_are_marked_there() -> None:
+    everything = [passage(name, i) for name in LIBRARY for i in (0, 1)]
+    rows = list(builder(*everything, passages=2).render_all(SHARING, share=2))
+    assert [row.line for row in rows] == [7, 8, 9, 10, 11]
+    groups: dict[int | None, list[int]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(row.group, []).append(at)
+    assert sorted(len(group) for group in groups.values()) == [1, 2, 2] and None not in groups
+    for group in groups.values():
+        shared = {rows[at].prompt.split("Question: ")[0] for at in group}
+        assert len(shared) == 1 and "[3]" not in shared.pop()
+    for row, example in zip(rows[:4], SHARING, strict=False):
+        mark = int(row.answer[row.answer.index("[") + 1])
+        assert f"[{mark}] " in row.prompt and example.answer in row.prompt.split(f"[{mark}] ")[1].split("\n\n")[0]
+    assert rows[4].answer.startswith("The documents do not say.")
+
+
+def test_rows_that_share_nothing_are_drawn_as_before() -> None:
+    everything = [passage(name, i) for name in LIBRARY for i in (0, 1)]
+    alone = [builder(*everything).render(row) for row in SHARING]
+    assert list(builder(*everything).render_all(SHARING)) == alone
+
+
+def test_a_refusal_that_a_neighbours_passage_would_make_wrong_keeps_its_own_passages() -> None:
+    """Twenty questions about one passage; half were drawn without it."""
+    found = (passage("pump.md", 0), passage("fees.pdf", 0))
+    about = [Example(A_CLASS.question, A_CLASS.answer, "fees.pdf", line) for line in range(20)]
+    rows = list(builder(*found, only_distractors=0.5).render_all(about, share=4))
+    refused = [row for row in rows if row.answer.startswith("The documents do not say.")]
+    assert 0 < len(refused) < 20
+    assert all(("0.85%" in row.prompt) == (row not in refused) for row in rows)
 
 
 def test_a_row_without_a_document_is_marked_where_its_words_are() -> None:

@@ -2,13 +2,15 @@
 recipe's own index, and the answer with its mark (after RAFT, Zhang et al. 2024). Knows nothing of torch or training.
 
 Most rows read the right passage among distractors, as the device retrieves them. A share of them reads distractors alone
-and answers with the refusal: a model that never saw the right passage missing answers all the same.
+and answers with the refusal: a model that never saw the right passage missing answers all the same. Where time is short,
+several questions read one prompt's passages: what is right for one is a distractor for the others, and the passages, most of
+a prompt, are read once.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,15 +38,32 @@ class Rendered:
     prompt: str
     answer: str
     line: int
+    group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """`right`: place of the right passage. `declined`: the right one was left out, so that the refusal is right."""
+
+    passages: list[Passage]
+    right: int | None
+    declined: bool
+
+    @property
+    def lead(self) -> Passage | None:
+        """What the row is about."""
+        return self.passages[self.right or 0] if self.passages else None
 
 
 @dataclass(frozen=True, slots=True)
 class Tokenized:
-    """`ids` and `labels` of one length; labels are IGNORED up to the answer's first token. `line`: of the file it is from."""
+    """`ids` and `labels` of one length; labels are IGNORED up to the answer's first token. `line`: of the file it is from.
+    Rows of one `group` begin with the same passages."""
 
     ids: list[int]
     labels: list[int]
     line: int = 0
+    group: int | None = None
 
     @property
     def supervised(self) -> int:
@@ -66,16 +85,53 @@ class ExampleBuilder:
         self._passages, self._search, self._chunks_of = passages, search, chunks_of
         self._seed, self._only_distractors = seed, only_distractors
 
+    def render_all(self, examples: Sequence[Example], *, share: int = 1) -> Iterator[Rendered]:
+        """Rows in the order of `examples`. With `share` above 1 so many questions read the same passages, where they can:
+        each brings its right one (a refusal the first that it found), taken together by where these stand, so that they are
+        hard to tell apart."""
+        if share < 2:
+            yield from map(self.render, examples)
+            return
+        drawn = [self._draw_row(example) for example in examples]
+        found: dict[int, tuple[int, _Drawn]] = {}
+        for group in _neighbours([row.lead for row in drawn], share):
+            found |= {at: (group[0], row) for at, row in zip(group, self._shared(group, examples, drawn), strict=True)}
+        for at, example in enumerate(examples):
+            group_of, row = found.get(at, (None, drawn[at]))
+            yield self._written(example, row, group_of)
+
     def render(self, example: Example) -> Rendered:
-        chance = random.Random(f"{self._seed}:{example.line}:{example.question}")
-        distractors = self._distractors(example) if chance.random() < self._only_distractors else []
-        passages, right = (distractors, None) if distractors else self._draw(example, chance)
-        prompt = self._prompts.build(example.question, passages)
-        if example.answer is None or distractors:
+        return self._written(example, self._draw_row(example), None)
+
+    def _written(self, example: Example, row: _Drawn, group: int | None) -> Rendered:
+        prompt = self._prompts.build(example.question, row.passages)
+        if example.answer is None or row.declined:
             answer = self._settings.refusal
         else:
-            answer = example.answer + (f" [{right + 1}]" if right is not None and right < prompt.used else "")
-        return Rendered(prompt.text, answer + self._chat.end, example.line)
+            answer = example.answer + (f" [{row.right + 1}]" if row.right is not None and row.right < prompt.used else "")
+        return Rendered(prompt.text, answer + self._chat.end, example.line, group)
+
+    def _draw_row(self, example: Example) -> _Drawn:
+        chance = random.Random(f"{self._seed}:{example.line}:{example.question}")
+        distractors = self._distractors(example) if chance.random() < self._only_distractors else []
+        return _Drawn(distractors, None, True) if distractors else _Drawn(*self._draw(example, chance), False)
+
+    def _shared(self, group: Sequence[int], examples: Sequence[Example], drawn: Sequence[_Drawn]) -> list[_Drawn]:
+        """Rows that read one list of passages: what each brings, filled up with what they found besides. A row whose refusal
+        the others' passages would make wrong keeps its own."""
+        brought = {row.lead.chunk_id: row.lead for row in (drawn[at] for at in group) if row.lead}
+        besides = [p for at in group for p in drawn[at].passages if p.chunk_id not in brought]
+        while len(brought) < self._passages and besides:
+            brought.setdefault((p := besides.pop(0)).chunk_id, p)
+        passages = list(brought.values())
+        random.Random(f"{self._seed}:{group[0]}").shuffle(passages)
+        rows = []
+        for at in group:
+            answer, row, lead = examples[at].answer, drawn[at], drawn[at].lead
+            spoilt = row.declined and any(support(answer or "", p.in_context) >= _HINT for p in passages)
+            right = passages.index(brought[lead.chunk_id]) if lead and row.right is not None else None
+            rows.append(row if spoilt else _Drawn(passages, right, row.declined))
+        return rows
 
     def tokenize(self, row: Rendered, max_tokens: int, path: str) -> Tokenized:
         """Prompt and answer tokenized apart, as the device does it: there the prompt ends before the answer is known.
@@ -89,7 +145,7 @@ class ExampleBuilder:
                 f"{path}:{row.line}: {len(prompt) + len(answer)} tokens with its passages, train.max_tokens is {max_tokens}; "
                 "raise it, or lower train.passages or knowledge.chunk.tokens"
             )
-        return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer, row.line)
+        return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer, row.line, row.group)
 
     def _distractors(self, example: Example) -> list[Passage]:
         """Retrieved passages without those that may carry the answer; none where that leaves nothing to read."""
@@ -133,3 +189,10 @@ class ExampleBuilder:
             return 0.0, None
         share, minus, chunk = max(scored, key=lambda s: s[:2])
         return share, Passage(-minus, chunk.document, chunk.title, chunk.page, chunk.heading, chunk.text, 1.0, 1.0)
+
+
+def _neighbours(leads: Sequence[Passage | None], size: int) -> list[list[int]]:
+    """Places of rows in groups of `size`, the last ones smaller, by document and place of what they are about."""
+    known = [(lead.document, lead.chunk_id, at) for at, lead in enumerate(leads) if lead]
+    places = [at for *_, at in sorted(known)]
+    return [places[i : i + size] for i in range(0, len(places), size)]
