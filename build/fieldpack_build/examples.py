@@ -93,12 +93,12 @@ class ExampleBuilder:
             yield from map(self.render, examples)
             return
         drawn = [self._draw_row(example) for example in examples]
-        found: dict[int, tuple[int, _Drawn]] = {}
+        shared: dict[int, tuple[_Drawn, int]] = {}
         for group in _neighbours([row.lead for row in drawn], share):
-            found |= {at: (group[0], row) for at, row in zip(group, self._shared(group, examples, drawn), strict=True)}
+            shared |= {at: (row, group[0]) for at, row in self._shared(group, examples, drawn).items()}
         for at, example in enumerate(examples):
-            group_of, row = found.get(at, (None, drawn[at]))
-            yield self._written(example, row, group_of)
+            row, number = shared.get(at, (drawn[at], None))
+            yield self._written(example, row, number)
 
     def render(self, example: Example) -> Rendered:
         return self._written(example, self._draw_row(example), None)
@@ -116,21 +116,22 @@ class ExampleBuilder:
         distractors = self._distractors(example) if chance.random() < self._only_distractors else []
         return _Drawn(distractors, None, True) if distractors else _Drawn(*self._draw(example, chance), False)
 
-    def _shared(self, group: Sequence[int], examples: Sequence[Example], drawn: Sequence[_Drawn]) -> list[_Drawn]:
-        """Rows that read one list of passages: what each brings, filled up with what they found besides. A row whose refusal
-        the others' passages would make wrong keeps its own."""
+    def _shared(self, group: Sequence[int], examples: Sequence[Example], drawn: Sequence[_Drawn]) -> dict[int, _Drawn]:
+        """Rows by place that read one list of passages: what each brings, filled up with what they found besides. A row whose
+        refusal the others' passages would make wrong is not among them."""
         brought = {row.lead.chunk_id: row.lead for row in (drawn[at] for at in group) if row.lead}
         besides = [p for at in group for p in drawn[at].passages if p.chunk_id not in brought]
         while len(brought) < self._passages and besides:
             brought.setdefault((p := besides.pop(0)).chunk_id, p)
         passages = list(brought.values())
         random.Random(f"{self._seed}:{group[0]}").shuffle(passages)
-        rows = []
+        rows = {}
         for at in group:
             answer, row, lead = examples[at].answer, drawn[at], drawn[at].lead
-            spoilt = row.declined and any(support(answer or "", p.in_context) >= _HINT for p in passages)
+            if row.declined and any(support(answer or "", p.in_context) >= _HINT for p in passages):
+                continue
             right = passages.index(brought[lead.chunk_id]) if lead and row.right is not None else None
-            rows.append(row if spoilt else _Drawn(passages, right, row.declined))
+            rows[at] = _Drawn(passages, right, row.declined)
         return rows
 
     def tokenize(self, row: Rendered, max_tokens: int, path: str) -> Tokenized:

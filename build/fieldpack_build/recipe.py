@@ -132,7 +132,8 @@ class Launch(Section):
 
 class Train(Section):
     """`passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
-    rows that read distractors alone and learn to refuse.
+    rows that read distractors alone and learn to refuse. `share`: questions that read one prompt's passages, each its own
+    right one, so that more is learned in the same time; `effective_batch` then counts prompts.
     `effective_batch`: rows an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows
     at once on one device; auto: what its memory takes. Neither how an update is split nor where it runs makes another
     model, so neither is part of the key.
@@ -161,6 +162,7 @@ class Train(Section):
     max_tokens: Annotated[int, Field(ge=64)] = 1024
     passages: Annotated[int, Field(ge=0, le=20)] | None = None
     only_distractors: Fraction = 0.0
+    share: Annotated[int, Field(ge=1, le=16)] = 1
     seed: Annotated[int, Field(ge=0)] = 17
     validation: Part = 0
     evaluate_steps: Positive | None = None
@@ -186,6 +188,8 @@ class Train(Section):
             raise ValueError("gradient_accumulation: goes with a batch_size; with auto write effective_batch")
         if accumulated and self.effective_batch not in (None, self.rows_an_update):
             raise ValueError("effective_batch: differs from batch_size x gradient_accumulation; leave one away")
+        if self.packing and self.share > 1:
+            raise ValueError("share: does not go with packing, which makes long sequences too; leave one away")
         return self
 
     @model_validator(mode="after")

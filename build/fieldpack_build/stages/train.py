@@ -67,8 +67,8 @@ def prepare(task: Task, tokenizer: Any) -> list[Tokenized]:
         only_distractors=recipe.train.only_distractors,
     )  # fmt: skip
     rows = []
-    for number, example in enumerate(examples, 1):
-        rows.append(builder.tokenize(builder.render(example), recipe.train.max_tokens, str(path)))
+    for number, row in enumerate(builder.render_all(examples, share=recipe.train.share), 1):
+        rows.append(builder.tokenize(row, recipe.train.max_tokens, str(path)))
         if number % 20 == 0 or number == len(examples):
             task.progress(number, len(examples), "examples prepared")
     if sum(row.supervised for row in rows) < 1:

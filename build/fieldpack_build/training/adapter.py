@@ -3,11 +3,16 @@ quantisation), rsLoRA (Kalajdzievski 2023) and DoRA (Liu et al. 2024), as peft m
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from .. import models
 from ..errors import CheckFailed, MachineError, RecipeError
 from .job import Job
+
+if TYPE_CHECKING:
+    from ..examples import Tokenized
+    from .rows import Item
 
 
 def compute_dtype(device: str) -> Any:
@@ -53,28 +58,27 @@ def checkpoint_activations(model: Any) -> None:
     model.enable_input_require_grads()
 
 
-def prove_packing(model: Any, rows: Any, pad: int) -> None:
-    """Two rows in one sequence must give the loss they give apart. Raises CheckFailed where an attention kernel, a
-    convolution or a state carries something from one row into the next."""
+def prove_apart(model: Any, rows: Sequence[Tokenized], pad: int, *, packed: bool) -> None:
+    """Rows in one sequence, packed or behind a shared beginning, must give the loss they give apart. Raises CheckFailed where
+    an attention kernel, a convolution or a state carries something from one row into the next."""
     import torch
 
     from .loss import answer_loss
-    from .rows import Collator, item
+    from .rows import Collator, item, shared
 
-    pair = sorted(rows, key=lambda row: len(row.ids))[:2]
     device = next(model.parameters()).device
 
-    def loss(groups: Any, packed: bool) -> float:
-        batch = Collator(pad, packed=packed)([item(group) for group in groups])
+    def loss(items: list[Item], packed: bool) -> float:
+        batch = Collator(pad, packed=packed)(items)
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return float(answer_loss(model, {name: tensor.to(device) for name, tensor in batch.items()}))
 
     model.eval()
-    together, apart = loss([pair], True), loss([[row] for row in pair], False)
+    together, apart = loss([item(rows) if packed else shared(rows)], packed), loss([item([row]) for row in rows], False)
     if abs(together - apart) > (0.02 if device.type == "cuda" else 1e-3) * max(1.0, abs(apart)):
+        key, off = ("packing", "false") if packed else ("share", "1")
         raise CheckFailed(
-            f"train.packing: this model reads across packed rows (loss {together:.4f}, apart {apart:.4f}); "
-            "set train.packing: false"
+            f"train.{key}: this model reads across rows (loss {together:.4f}, apart {apart:.4f}); set train.{key}: {off}"
         )
 
 
@@ -87,7 +91,7 @@ def _loading(job: Job) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": dtype}
     if job.device == "cuda" and not job.sharded:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    if job.train.packing:
+    if job.train.packing or job.train.share > 1:
         options["attn_implementation"] = "sdpa"  # flash attention's kernels keep rows apart in batches of one only
     if job.train.method == "qlora":
         # Under FSDP the packed weights are sharded like others, which they can be in a floating point's clothes only.

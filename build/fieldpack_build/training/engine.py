@@ -59,15 +59,15 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
 
 
 def _attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], say: Say) -> None:
-    from .adapter import checkpoint_activations, prove_packing, with_adapter
+    from .adapter import checkpoint_activations, prove_apart, with_adapter
 
     say({"event": "note", "text": "loading the model"})
     _join(job)
     model = with_adapter(job)
     rows, kept_out = _rows(job, learned), _rows(job, held)
     chosen = _choose(job, model, rows)
-    if job.train.packing:
-        prove_packing(model, learned, job.pad)
+    if probe := together(learned, packed=job.train.packing):
+        prove_apart(model, probe, job.pad, packed=job.train.packing)
     if chosen.checkpointing and not job.sharded:
         checkpoint_activations(model)
     trainer = make_trainer(job, model, rows, kept_out, chosen, trackers=tracking.set_up(job.recipe), say=say)
@@ -86,6 +86,18 @@ def _go(job: Job, trainer: AnswerTrainer) -> None:
 
 def _rows(job: Job, rows: Sequence[Tokenized]) -> Rows:
     return Rows.packed(rows, job.train.max_tokens) if job.train.packing else Rows(rows)
+
+
+def together(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
+    """The shortest rows that one sequence will hold, to try it with; none where every row has its own."""
+    by_length = sorted(rows, key=lambda row: len(row.ids))
+    if packed:
+        return by_length[:2]
+    groups: dict[int, list[Tokenized]] = {}
+    for row in by_length:
+        if row.group is not None:
+            groups.setdefault(row.group, []).append(row)
+    return next((group for group in groups.values() if len(group) > 1), [])
 
 
 def _choose(job: Job, model: Any, rows: Rows) -> split.Split:

@@ -18,6 +18,9 @@ def answer_loss(model: Any, batch: Any, items: Any = None) -> Any:
     asked = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().flatten()
     # With a cache transformers takes packed rows for one.
     inputs = {name: value for name, value in batch.items() if name != "labels"} | {"use_cache": False}
+    mask = inputs.get("attention_mask")
+    if mask is not None and mask.dim() == 4:
+        inputs["attention_mask"] = _added(mask, model)
     if not len(asked):  # blanks: no loss, but a graph, which several processes must all have
         return model(**inputs, logits_to_keep=1).logits.float().sum() * 0.0
     logits = model(**inputs, logits_to_keep=asked).logits.float()
@@ -31,3 +34,11 @@ def answer_loss(model: Any, batch: Any, items: Any = None) -> Any:
 def supervised(batch: Any) -> Any:
     """Tokens of a batch that something is learned from."""
     return (batch["labels"][:, 1:] != IGNORED).sum()
+
+
+def _added(seen: Any, model: Any) -> Any:
+    """A bool mask as what is added to attention scores: every kernel takes that."""
+    import torch
+
+    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)

@@ -1,4 +1,8 @@
-"""Rows of tokens: the dataset, packing, and how rows become a batch. Knows nothing of models or recipes."""
+"""Rows of tokens: the dataset, packing, sharing, and how rows become a batch. Knows nothing of models or recipes.
+
+Rows that share their passages become one sequence: the tokens they begin with once, then the rest of each, which sees these
+and itself alone and counts its positions from them. The loss is that of the rows apart, for the price of one prompt.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ class Rows:
     """The map-style dataset a DataLoader wants. `BLANK` is one token that nothing is learned from."""
 
     def __init__(self, rows: Sequence[Tokenized]) -> None:
-        self._items: list[Item] = [item([row]) for row in rows]
+        groups: dict[object, list[Tokenized]] = {}
+        for at, row in enumerate(rows):
+            groups.setdefault(("alone", at) if row.group is None else row.group, []).append(row)
+        self._items: list[Item] = [shared(group) if len(group) > 1 else item(group) for group in groups.values()]
 
     @classmethod
     def packed(cls, rows: Sequence[Tokenized], width: int) -> Rows:
@@ -50,6 +57,25 @@ def item(rows: Sequence[Tokenized]) -> Item:
     }
 
 
+def shared(rows: Sequence[Tokenized]) -> Item:
+    """Rows that begin alike as one. `segments`: 0 what they share, then 1 for the rest of the first row, 2 ..."""
+    same = _same(rows)
+    whole = item([Tokenized(row.ids[same:], row.labels[same:]) for row in rows])
+    return {
+        "input_ids": rows[0].ids[:same] + whole["input_ids"], "labels": [IGNORED] * same + whole["labels"],
+        "position_ids": [*range(same), *(same + place for place in whole["position_ids"])],
+        "segments": [0] * same + [number for number, row in enumerate(rows, 1) for _ in row.ids[same:]],
+    }  # fmt: skip
+
+
+def _same(rows: Sequence[Tokenized]) -> int:
+    """How many tokens the rows begin with alike; each keeps the last token of its prompt, which foretells its answer."""
+    prompts = [next(at for at, label in enumerate(row.labels) if label != IGNORED) for row in rows]
+    most = max(min(prompts) - 1, 0)
+    first = rows[0].ids
+    return next((at for at in range(most) if any(row.ids[at] != first[at] for row in rows)), most)
+
+
 def pack(rows: Sequence[Tokenized], width: int) -> list[list[Tokenized]]:
     """Groups of rows of at most `width` tokens: the longest row first, each into the fullest group that still takes it
     (best fit decreasing, at most a fifth over the fewest groups possible). No row is cut."""
@@ -72,7 +98,8 @@ class Collator:
     """Rows -> a batch, padded on the left so that the answers stand together at the end.
 
     `packed`: no attention mask, but positions that begin again with each row, padding as a row of its own: from these
-    transformers makes the mask that keeps rows apart."""
+    transformers makes the mask that keeps rows apart. Where rows share tokens the mask says who sees whom, [rows, 1, width,
+    width], True for seen; else it is [rows, width]."""
 
     def __init__(self, pad: int, *, packed: bool = False) -> None:
         self._pad, self._packed = pad, packed
@@ -93,4 +120,23 @@ class Collator:
             mask[i, at:] = 1
             positions[i, at:] = torch.tensor(row.get("position_ids") or range(width - at))
         batch = {"input_ids": ids, "labels": labels, "position_ids": positions}
-        return batch if self._packed else {**batch, "attention_mask": mask}
+        if self._packed:
+            return batch
+        if any("segments" in row for row in rows):
+            mask = who_sees_whom(mask, [row.get("segments", []) for row in rows])
+        return {**batch, "attention_mask": mask}
+
+
+def who_sees_whom(mask: Any, segments: Sequence[Sequence[int]]) -> Any:
+    """`mask` [rows, width], 1 where there is a token -> bool [rows, 1, width, width]. A padded place sees itself, as a
+    softmax over nothing is no number."""
+    import torch
+
+    rows, width = mask.shape
+    numbers = torch.zeros_like(mask)
+    for i, segment in enumerate(segments):
+        if segment:
+            numbers[i, width - len(segment) :] = torch.tensor(segment)
+    here, there = numbers[:, :, None], numbers[:, None, :]
+    seen = ((there == 0) | (here == there)) & (mask[:, None, :] == 1) & torch.ones(width, width, dtype=torch.bool).tril()
+    return (seen | torch.eye(width, dtype=torch.bool)).reshape(rows, 1, width, width)
