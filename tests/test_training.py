@@ -166,7 +166,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
     import torch
     from transformers import AutoModelForCausalLM
 
-    from fieldpack_build.training.adapter import prove_packing
+    from fieldpack_build.training.adapter import prove_apart
     from fieldpack_build.training.loss import answer_loss
     from fieldpack_build.training.rows import Collator, item
 
@@ -184,7 +184,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
         packed_loss, packed_slope = gradient(groups, True)
         assert packed_loss == pytest.approx(loss, abs=1e-4)
         assert torch.allclose(packed_slope, slope, atol=1e-3 * float(slope.abs().max()))
-    prove_packing(model, rows, 0)
+    prove_apart(model, rows, 0, packed=True)
 
     class Blind(torch.nn.Module):
         def __init__(self) -> None:
@@ -195,7 +195,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
             return self.inner(**inputs)
 
     with pytest.raises(CheckFailed, match=r"train\.packing"):
-        prove_packing(Blind(), rows, 0)
+        prove_apart(Blind(), rows, 0, packed=True)
 
 
 def test_packing_trains(home: Path, tmp_path: Path) -> None:
