@@ -149,7 +149,7 @@ BAD = {
     ),
     "one of a few": (
         SMALL + "export:\n  precision: int3\n",
-        ["r.yaml:12: export.precision: must be 'int4', 'int8' or 'fp32', not 'int3'"],
+        ["r.yaml:12: export.precision: must be 'auto', 'int4', 'int8', 'fp16' or 'fp32', not 'int3'"],
     ),
     "an item of a list": (
         SMALL + "evaluate:\n  questions: q\n  arms:\n    - rag\n    - raag\n",
@@ -226,24 +226,6 @@ BAD = {
                 "`metric >= 1.5 * arm.metric + number`"
             )
         ],
-    ),
-    "an unknown weight": (
-        SMALL + "evaluate: {questions: q, weights: {f2: 1}}\n",
-        [
-            (
-                "r.yaml:11: evaluate.weights.f2: unknown figure; one of f1, exact_match, numeric_match, value_match, "
-                "refused_right, refused_wrong, citations_valid, citations_right, perplexity, first_token_ms, total_ms, "
-                "tokens_per_s, peak_mb, size_mb"
-            )
-        ],
-    ),
-    "a threshold with nothing to learn from": (
-        SMALL + "  refuse_below: auto\n",
-        ["r.yaml:11: answer.refuse_below: auto: there is no evaluate.questions to learn it from"],
-    ),
-    "a share of everything": (
-        SMALL + "evaluate: {questions: q, calibration: 1}\n",
-        ["r.yaml:11: evaluate.calibration: must be train, or a share above 0 and at most 0.8, not 1"],
     ),
     "a gate on an arm that is not asked": (
         SMALL + "evaluate: {questions: q, arms: [base], gates: [f1 >= rag.f1, tuned.f1 >= 0]}\n",

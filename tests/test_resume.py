@@ -25,7 +25,7 @@ pytest_plugins = ["toys"]
 # What shows that a stage is in the middle of its work; where there is no such file, that its process has begun.
 SIGNS = {
     "embedder": "work", "train": "checkpoints/checkpoint-1/trainer_state.json", "merge": "log.txt",
-    "export": "model", "baseline": "model", "evaluate": "log.txt",
+    "export": "candidates", "baseline": "candidates", "evaluate": "log.txt",
 }  # fmt: skip
 
 

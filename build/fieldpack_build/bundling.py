@@ -35,14 +35,15 @@ def assemble(
         retrieval_settings(recipe).write(folder)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
-    chat = read_chat(inputs["base"], skip_tokens=int(read_facts(inputs[model])["skip_tokens"]))
+    exported = read_facts(inputs[model])
+    chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"]))
     settings = prompt_settings(recipe, inputs.get("calibrate"))
     write_prompt(folder, chat, settings)
     manifest = Manifest(
         name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
         limits={"max_context": settings.max_context, "max_answer_tokens": settings.max_answer_tokens,
                 "max_question_chars": settings.max_question_chars},
-        compat={"provider": "cpu", "precision": recipe.export.precision,
+        compat={"provider": "cpu", "precision": exported["precision"],
                 "proved_with": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")}},
         provenance=provenance,
     )  # fmt: skip

@@ -144,8 +144,6 @@ _SHOWN = {
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),
     "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),
     "baseline": ("size_mb", "perplexity_torch", "perplexity_onnx"),
-    "calibrate": ("lead", "cosine", "refused_right", "refused_wrong"),
-    "attribute": ("questions",),
     "package": ("files", "size_mb"),
 }
 

@@ -23,7 +23,7 @@ _PREFILL_TOKENS_PER_S = 1000.0 * 135e6 / 2
 _DECODE_TOKENS_PER_S = 110.0 * 135e6 / 2
 _CHARS_PER_TOKEN = 4.2
 _PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
-_BITS = {"int4": 5.6, "int8": 8.5, "fp32": 32.0}
+_BITS = {"auto": 6.5, "int4": 5.6, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
 _ATTRIBUTED_S = 30.0  # a question, asked ten times, six of them in torch
 _FIXED_SECONDS = {"calibrate": 10.0, "base": 25.0, "embedder": 45.0, "reranker": 45.0, "merge": 15.0, "package": 5.0}
 
@@ -123,7 +123,8 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         speed *= _GPU_FACTOR if has_gpu() and recipe.train.device != "cpu" else 1
         return 20 + _training_tokens(recipe) / speed, _training_memory_mb(recipe, parameters)
     if stage in ("export", "baseline"):
-        return 20 + parameters / 8e6, 1200 + weights_mb * 3
+        tried = len(recipe.export.candidates) if stage == "export" and recipe.export.precision == "auto" else 1
+        return 20 + parameters / 5e6 + tried * (12 + parameters / 5e6), 1200 + weights_mb * 3
     if stage == "evaluate" and recipe.evaluate:
         return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
     if stage == "attribute" and recipe.evaluate and recipe.evaluate.attribution:

@@ -172,8 +172,30 @@ def _attribute_settings(recipe: Recipe) -> object:
             "prompt": runtime_prompt.CODE_VERSION, "context": recipe.export.max_context}  # fmt: skip
 
 
-def _needs_of_train(recipe: Recipe) -> tuple[str, ...]:
-    return ("base", "knowledge", "embedder") if recipe.train.follow_documents else ("base",)
+_EXPORTED_BY = (*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai")
+
+
+def _export_settings(recipe: Recipe) -> object:
+    """Questions and documents are read to measure with and are no part of the key: one that changes overnight must not
+    make another model. Under `precision: auto` the candidates decide how, else algorithm and block do."""
+    auto = {"candidates", "max_degradation"}
+    aside = {"algorithm", "block_size"} if recipe.export.precision == "auto" else auto
+    asked = recipe.evaluate.questions if recipe.evaluate and recipe.export.precision == "auto" else None
+    return {"export": recipe.export.model_dump(exclude=aside), "questions": asked}
+
+
+def _measured_with(recipe: Recipe) -> tuple[str, ...]:
+    return ("embedder", "reranker", "knowledge")
+
+
+def _needs(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
+    """What a stage is made of can hang on the recipe: training on documents that it follows, and a baseline that is
+    exported as the tuned model came to be."""
+    if stage.name == "train" and recipe.train.follow_documents:
+        return (*stage.needs, "knowledge", "embedder")
+    if stage.name == "baseline" and recipe.export.precision == "auto":
+        return (*stage.needs, "export")
+    return stage.needs
 
 
 STAGES: tuple[Stage, ...] = (
@@ -214,18 +236,17 @@ STAGES: tuple[Stage, ...] = (
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
     ),
     Stage(
-        "merge", 1, "merge the adapter into the full-precision base",
+        "merge", 2, "merge the adapter into the full-precision base",
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(
-        "export", 1, "export to quantized ONNX, open it, compare it with torch",
-        settings=_section("export"), needs=("base", "merge"), active=_always,
-        sees=lambda r: (), tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
+        "export", 2, "export to quantized ONNX, open it, compare it with torch",
+        settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
     ),
     Stage(
-        "baseline", 1, "export the untuned base the same way, to compare with",
-        settings=_section("export"), needs=("base",), active=_with_baseline,
-        tools=(*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai"),
+        "baseline", 2, "export the untuned base the same way, to compare with",
+        settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
+        resumes=True,
     ),
     Stage(
         "attribute", 1, "ask the same questions of every stage's model: where quality was won and lost",
@@ -301,7 +322,7 @@ def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: 
     for stage in STAGES:
         if stage.name not in among or not stage.active(recipe):
             continue
-        needs = _needs_of_train(recipe) if stage.name == "train" else stage.needs
+        needs = _needs(stage, recipe)
         parts = {
             "code": stage.code,
             "settings": stage.settings(recipe),

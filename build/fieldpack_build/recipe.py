@@ -18,6 +18,9 @@ from .recipe_types import CountOrAuto, Part, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
+_INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
+# precision-algorithm-block; what each stands for: exporting/candidates.py
+CANDIDATES = (*(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)), "int8-32", "fp16", "fp32")
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
 
@@ -210,13 +213,33 @@ class Train(Section):
 
 
 class Export(Section):
-    precision: Literal["int4", "int8", "fp32"] = "int4"
+    """`precision` auto tries `candidates` and keeps the smallest within the limits; else `algorithm` (int4) and `block_size`
+    (int4, int8) say how. `max_size_mb`: of the model's folder. `max_memory_mb`: the most that opening it and answering one
+    question takes. `max_degradation`: by what share a perplexity on held-out questions may rise against full precision
+    (that of the right answers or of the model's own, whichever rises more). `max_perplexity_ratio`: a safety net under
+    every precision, over the right answers alone."""
+
+    precision: Literal["auto", "int4", "int8", "fp16", "fp32"] = "int4"
     # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4 (99 MB),
     # k_quant_mixed 40.8 (109 MB).
     algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed"] = "k_quant_mixed"
     block_size: Literal[16, 32, 64, 128, 256] = 32
     max_context: Annotated[int, Field(ge=128)] = 2048
     max_perplexity_ratio: Annotated[float, Field(ge=1)] = 1.5
+    candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
+    max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    max_memory_mb: Annotated[float, Field(gt=0)] | None = None
+    max_degradation: Annotated[float, Field(ge=0)] = 0.1
+
+    @field_validator("candidates")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in CANDIDATES:
+                raise ValueError(f"{name!r}: no such candidate{suggest(name, CANDIDATES)}; one of {', '.join(CANDIDATES)}")
+        if len(set(names)) < len(names):
+            raise ValueError("a candidate is named twice")
+        return names
 
 
 def _cosine_or_auto(value: object) -> object:

@@ -45,7 +45,7 @@ train:
   # learning_rate: 2e-4
 
 export:
-  precision: int4                  # int4, int8 or fp32
+  precision: int4                  # int4, int8, fp16, fp32; auto: the smallest candidate that is good enough
   algorithm: k_quant_mixed         # rtn, k_quant, k_quant_last, k_quant_mixed
   max_context: 1024
 

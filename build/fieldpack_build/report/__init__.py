@@ -17,6 +17,7 @@ from .advice import scores_table
 from .charts import bar_chart, similarity_chart
 from .curves import loss_chart
 from .library_view import megabytes, render_library, view
+from .precision import precision
 from .roc import thresholds_view
 from .tables import COST, QUALITY, arms_table, facts, figure, gaps_table, gates_table, milliseconds, retrieval_table
 from .verdict import compare, groups, judge
@@ -82,6 +83,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("thresholds", thresholds_view),
     Section("library", _library),
     Section("training", _training),
+    Section("precision", lambda report: precision(report.get("model") or {})),
     Section("built", _built),
     Section("questions", lambda report: {"groups": groups(report), "rival": (report.get("choice") or {}).get("rival")}),
     Section("figures", lambda report: {}),

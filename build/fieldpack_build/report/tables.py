@@ -232,7 +232,8 @@ def _export(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     ratio = NONE if f.get("perplexity_ratio") is None else f"{f['perplexity_ratio']:.3f} times torch's"
     both = "" if torch is None or onnx is None else f" ({onnx:.2f} against {torch:.2f})"
     same = f.get("same_next_token")
-    return [("Size", _count(f.get("size_mb"), "MB")), ("Perplexity", ratio + both if ratio != NONE else NONE),
+    return [("Precision", _plain(f.get("candidate"))), ("Size", _count(f.get("size_mb"), "MB")),
+            ("Memory at its peak", _count(f.get("memory_mb"), "MB")), ("Perplexity", ratio + both if ratio != NONE else NONE),
             ("Same next token as torch", NONE if same is None else f"{same:.1%}"),
             ("Texts with the same tokens", _count(f.get("texts_compared"), ""))]  # fmt: skip
 

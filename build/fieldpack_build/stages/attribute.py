@@ -21,7 +21,6 @@ from ..attribution import attribute, steps_of
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
 from ..measured import MeasuredExpert, ScoringGenerator
-from ..recipe import Export
 from ..store import place_link
 from ..task import Task
 from ..torch_generator import TorchGenerator
@@ -134,7 +133,7 @@ def _in_torch(task: Task, step: str, exported: Path) -> TorchGenerator:
 
 def _full_precision(task: Task) -> Path:
     """The shipped model exported without quantising: what the export alone costs."""
-    from .export import _adjust_config, _build
+    from ..exporting import FP32, adjust_config, build_onnx
 
     folder = task.out / _FULL / MODEL
     if not folder.exists():
@@ -143,8 +142,8 @@ def _full_precision(task: Task) -> Path:
         partial = task.out / _FULL / "partial"
         shutil.rmtree(task.out / _FULL, ignore_errors=True)
         partial.parent.mkdir()
-        plain = Export(precision="fp32", max_context=task.recipe.export.max_context)
-        _build(source, partial, plain, task.out / _FULL / "builder")
-        _adjust_config(partial / "genai_config.json", models.load_tokenizer(source), read_chat(task.inputs["base"]), plain)
+        build_onnx(source, partial, FP32, task.out / _FULL / "builder")
+        context = task.recipe.export.max_context
+        adjust_config(partial, models.load_tokenizer(source), read_chat(task.inputs["base"]), context)
         partial.rename(folder)
     return folder

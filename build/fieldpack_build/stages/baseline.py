@@ -1,13 +1,7 @@
-"""Export the untuned base exactly as the tuned model is exported, so that the report compares like with like."""
+"""Export the untuned base exactly as the tuned model was exported, so that the report compares like with like."""
 
 from __future__ import annotations
 
-from typing import Any
+from .export import run_baseline as run
 
-from ..task import Task
-from .base import MODEL
-from .export import export_model
-
-
-def run(task: Task) -> dict[str, Any]:
-    return export_model(task, task.inputs["base"] / MODEL)
+__all__ = ["run"]

@@ -6,6 +6,7 @@ model/         as transformers writes it, with the tokenizer
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +27,91 @@ def run(task: Task) -> dict[str, Any]:
     tokenizer = models.load_tokenizer(base)
     task.note("loading base and adapter")
     model = models.load_model(base)
-    plain = _logits(model, tokenizer)
-    before = _sums(model)
-    model = adapt(model, task.inputs["train"] / ADAPTER)
-    adapted = _logits(model, tokenizer)
-    task.note("merging")
-    merged = model.merge_and_unload(safe_merge=True)
-    facts = _prove(plain, adapted, _logits(merged, tokenizer), before, _sums(merged), str(merged.dtype))
+    merged, facts = merge(model, tokenizer, task.inputs["train"] / ADAPTER, note=task.note)
+    if facts["rows_added"]:
+        task.warn(f"the tokenizer knows {facts['rows_added']} tokens more than the model has rows: they were added, untrained")
     merged.save_pretrained(task.out / MODEL)
     tokenizer.save_pretrained(task.out / MODEL)
     (task.out / "merge.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return facts
 
 
+def merge(
+    model: Any, tokenizer: Any, adapter: Path, *, note: Callable[[str], None] = lambda text: None
+) -> tuple[Any, dict[str, Any]]:
+    """The full-precision `model` with the adapter's weights in it, and what proves it. Raises CheckFailed."""
+    added = _fit_rows(model, tokenizer, adapter)
+    plain = _logits(model, tokenizer)
+    before = _sums(model)
+    model = adapt(model, adapter)
+    adapted = _logits(model, tokenizer)
+    note("merging")
+    untied = _untie(model)
+    merged = model.merge_and_unload(safe_merge=True)
+    tied = _settle_ties(merged, untied)
+    facts = _prove(plain, adapted, _logits(merged, tokenizer), before, _sums(merged), str(merged.dtype))
+    return merged, facts | {"rows_added": added, "tied": tied}
+
+
+def _fit_rows(model: Any, tokenizer: Any, adapter: Path) -> int:
+    """Give the embeddings as many rows as the adapter was trained on, and no fewer than the tokenizer has tokens: a token
+    without a row ends the device's answer in an error. Gives the rows that nobody trained."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    trained = _trained_rows(adapter)
+    wanted = trained or max(rows, len(tokenizer))
+    if wanted != rows:
+        model.resize_token_embeddings(wanted)  # also cuts rows off: a base is often padded to a multiple of 64
+    missing = max(0, len(tokenizer) - wanted)
+    if missing:
+        raise CheckFailed(
+            f"the tokenizer has {len(tokenizer):,} tokens and the adapter was trained on {wanted:,}; "
+            "train with the tokenizer that is in the base model's folder"
+        )
+    return 0 if trained else wanted - rows
+
+
+def _trained_rows(adapter: Path) -> int | None:
+    """Rows of the embeddings or the output matrix that the adapter brings along whole; None if it brings neither."""
+    from safetensors import safe_open
+
+    with safe_open(adapter / "adapter_model.safetensors", "pt") as tensors:
+        for name in tensors.keys():  # noqa: SIM118 (no mapping)
+            if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+                return int(tensors.get_slice(name).get_shape()[0])
+    return None
+
+
 def adapt(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, adapter).eval()
+
+
+def _untie(model: Any) -> bool:
+    """Where embeddings and output matrix are one tensor and the adapter changes a side of it, give the output matrix its
+    own copy: merged into the one tensor the change would be in both, and the model another than base + adapter."""
+    import torch
+
+    inner = model.get_base_model()
+    sides = inner.get_input_embeddings(), inner.get_output_embeddings()
+    bare = [side.get_base_layer() if hasattr(side, "get_base_layer") else side for side in sides]
+    adapted = any(one is not other for one, other in zip(sides, bare, strict=True))
+    if not adapted or bare[0].weight.data_ptr() != bare[1].weight.data_ptr():
+        return False
+    bare[1].weight = torch.nn.Parameter(bare[1].weight.detach().clone(), requires_grad=False)
+    return True
+
+
+def _settle_ties(merged: Any, untied: bool) -> bool:
+    """Write into the config what is true after the merge; equal matrices are one, or the export keeps a float32 table."""
+    import torch
+
+    embed, head = merged.get_input_embeddings().weight, merged.get_output_embeddings().weight
+    tied = embed.data_ptr() == head.data_ptr() or (embed.shape == head.shape and torch.equal(embed, head))
+    merged.config.tie_word_embeddings = tied
+    if tied and untied:
+        merged.tie_weights()
+    return bool(tied)
 
 
 def _logits(model: Any, tokenizer: Any) -> Any:
@@ -54,13 +123,13 @@ def _logits(model: Any, tokenizer: Any) -> Any:
 
 
 def _sums(model: Any) -> dict[str, float]:
-    """One figure a weight matrix of the linear layers, to see which moved."""
+    """One figure a weight matrix of the linear layers and the embeddings, to see which moved."""
     import torch
 
     return {
         name: float(module.weight.detach().double().abs().sum())
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear | torch.nn.Embedding)
     }
 
 

@@ -1,0 +1,74 @@
+"""Builds one candidate with onnxruntime-genai's model builder, and sets right what the builder leaves wide: the context
+for which memory is reserved, and input embeddings in float32 beside quantized matrices."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from fieldpack.generator import CONFIG
+from fieldpack.prompt import ChatFormat
+
+from ..errors import StageError
+from ..stages.train import encode
+from .candidates import Candidate, unfit
+from .embeddings import are_tied, quantize_embeddings, tied_copy
+
+_REASON = 300  # characters of the builder's last words
+
+
+def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> None:
+    """Export the model in `source` (as transformers writes it) to `folder`; `work` is scratch and gone afterwards.
+    What the builder prints goes to stderr, the stage's log. Raises StageError; that the builder ends well does not say
+    that the file opens."""
+    if why := unfit(candidate, json.loads((source / "config.json").read_text(encoding="utf-8"))):
+        raise StageError(why)
+    work.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        read = tied_copy(source, work / "tied")
+        _run_builder(read, folder, candidate, work / "cache")
+        if candidate.quantized:
+            quantize_embeddings(folder, tied=are_tied(read))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) -> None:
+    options = {"hf_token": "false", **candidate.options}  # without hf_token=false the builder asks for a login
+    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(folder)]
+    command += ["-p", candidate.precision, "-e", "cpu", "-c", str(cache), "--extra_options"]
+    command += [f"{key}={value}" for key, value in options.items()]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    done = subprocess.run(command, env=environment, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace")
+    sys.stderr.write(done.stderr)
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+        raise StageError(
+            f"onnxruntime-genai's builder ended with {done.returncode}; its words are in the stage's log.txt, "
+            f"the last: {last[-1][:_REASON]}"
+        )
+
+
+def adjust_config(folder: Path, tokenizer: Any, chat: ChatFormat, max_context: int) -> None:
+    """The recipe's context instead of the model's whole one (genai reserves memory for it), and the chat template's
+    closing token among those that end an answer."""
+    path = folder / CONFIG
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["search"]["max_length"] = min(max_context, int(config["model"]["context_length"]))
+    ends = config["model"]["eos_token_id"]
+    ends = ends if isinstance(ends, list) else [ends]
+    closing = encode(tokenizer, chat.end.strip())
+    if len(closing) == 1 and closing[0] not in ends:
+        ends = [*ends, closing[0]]
+    config["model"]["eos_token_id"] = ends if len(ends) > 1 else ends[0]
+    path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def folder_mb(folder: Path) -> float:
+    return round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1)

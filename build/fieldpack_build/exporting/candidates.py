@@ -1,0 +1,70 @@
+"""What a model may be exported as: a precision, and for whole numbers the algorithm and block that round to it.
+Knows nothing of files or of how a candidate fares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Precision = Literal["int4", "int8", "fp16", "fp32"]
+_ALGORITHMS: dict[str, dict[str, str]] = {
+    "rtn": {},
+    "k_quant": {"algo_config": "k_quant"},
+    "k_quant_last": {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8"},
+    "k_quant_mixed": {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`algorithm` for int4 alone, `block_size` (weights that share a scale) for int4 and int8."""
+
+    precision: Precision
+    algorithm: str | None = None
+    block_size: int | None = None
+
+    @property
+    def name(self) -> str:
+        """As the recipe writes it: int4-k_quant_mixed-32, int8-32, fp16."""
+        parts = (self.precision, self.algorithm, self.block_size)
+        return "-".join(str(part) for part in parts if part is not None)
+
+    @property
+    def quantized(self) -> bool:
+        return self.precision in ("int4", "int8")
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What genai's builder is told of it."""
+        blocks = {"block_size": str(self.block_size)} if self.block_size else {}
+        return blocks | (_ALGORITHMS[self.algorithm] if self.algorithm else {})
+
+
+FP32 = Candidate("fp32")
+
+
+def unfit(wanted: Candidate, config: Mapping[str, Any]) -> str | None:
+    """Why the builder would fail on a model of this config.json, after it has read all of it; None if nothing is known."""
+    heads = config.get("head_dim") or int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
+    widths = (config.get("hidden_size"), config.get("intermediate_size"), heads * int(config.get("num_attention_heads", 0)))
+    block = wanted.block_size or 1
+    odd = [width for width in widths if width and width % block]
+    if odd and (wanted.algorithm or "").startswith("k_quant"):
+        # onnxruntime 1.31: "cannot reshape array of size 2400 into shape (960,newaxis)" on SmolLM2's rows of 576; rtn pads.
+        return f"k_quant rounds whole blocks: this model's rows of {odd[0]} are no multiple of {block}"
+    return None
+
+
+def candidate(precision: Precision, algorithm: str, block_size: int) -> Candidate:
+    """Of what the recipe names, what this precision has a use for."""
+    if precision == "int4":
+        return Candidate(precision, algorithm, block_size)
+    return Candidate(precision, None, block_size if precision == "int8" else None)
+
+
+def parse(name: str) -> Candidate:
+    """The candidate of a name; the recipe has refused all others."""
+    precision, *rest = name.split("-")
+    algorithm = rest[0] if len(rest) == 2 else None
+    return Candidate(precision, algorithm, int(rest[-1]) if rest else None)  # type: ignore[arg-type]

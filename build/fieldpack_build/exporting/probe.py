@@ -1,0 +1,126 @@
+"""Opens one exported model in a process of its own, as a device does, and says how it fares against the reference. Runs by
+its path, so that its peak memory is the model's and not the build's: it imports the runtime, numpy and genai alone.
+
+stdin: {"folder", "reference", "max_context", "new_tokens"}; stdout: one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldpack.devices import Device
+from fieldpack.generator import SLICE, TextGenerator
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    spec = json.loads(sys.stdin.readline())
+    reference = Path(spec["reference"])
+    rows: list[Row] = json.loads((reference / "reference.json").read_text(encoding="utf-8"))
+    generator = TextGenerator.open(Path(spec["folder"]))
+    longest = max(rows, key=lambda row: len(row["prompt"]))
+    for _ in generator.stream(longest["text"], max_new_tokens=spec["new_tokens"], max_context=spec["max_context"]):
+        pass
+    found: Row = {"memory_mb": _peak_mb()}  # before logits of many positions are looked at, which a device never does
+    del generator
+    model = _open(spec["folder"])
+    found |= _speed(model, longest["prompt"], spec["new_tokens"])
+    found |= _compare(model, rows, reference)
+    print(json.dumps(found))
+
+
+def _peak_mb() -> float:
+    """Not ru_maxrss: that begins with what the process that started this one had held."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+
+
+def _open(folder: str) -> Any:
+    import onnxruntime_genai as og
+
+    config = og.Config(folder)
+    config.clear_providers()
+    threads = {"intra_op_num_threads": Device().threads}
+    config.overlay(json.dumps({"model": {"decoder": {"session_options": threads}}}))
+    return og.Model(config)
+
+
+def _start(model: Any, length: int, **options: Any) -> Any:
+    import onnxruntime_genai as og
+
+    params = og.GeneratorParams(model)
+    params.set_search_options(max_length=length, do_sample=False, **options)
+    return og.Generator(model, params)
+
+
+def _append(generator: Any, ids: list[int]) -> None:
+    for at in range(0, len(ids), SLICE):
+        generator.append_tokens(ids[at : at + SLICE])
+
+
+def _speed(model: Any, prompt: list[int], new_tokens: int) -> Row:
+    length = len(prompt) + new_tokens
+    generator = _start(model, length, min_length=length)
+    begun = time.perf_counter()
+    _append(generator, prompt)
+    read = time.perf_counter()
+    for _ in range(new_tokens):
+        generator.generate_next_token()
+    done = time.perf_counter()
+    return {"prefill_tokens_per_s": round(len(prompt) / (read - begun), 1),
+            "decode_tokens_per_s": round(new_tokens / (done - read), 1)}  # fmt: skip
+
+
+def _compare(model: Any, rows: list[Row], reference: Path) -> Row:
+    """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
+    KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
+    answering greedily, gives to the letter."""
+    mine, theirs, divergences, same, answers = [], [], [], [], []
+    for number, row in enumerate(rows):
+        full = _log_softmax(np.load(reference / f"{number:02}.npy"))
+        this = _log_softmax(_logits(model, row))
+        given = len(row["answer"])
+        places = np.arange(given), np.array(row["answer"], dtype=int)
+        mine.append(this[places])
+        theirs.append(full[places])
+        divergences.append((np.exp(full) * (full - this)).sum(axis=-1))
+        alike = full.argmax(axis=-1) == this.argmax(axis=-1)
+        same.append(alike)
+        answers.append(bool(alike[given:].all()))
+    perplexity = [float(np.exp(-np.concatenate(part).mean())) for part in (theirs, mine)]
+    return {
+        "perplexity_torch": round(perplexity[0], 3), "perplexity_onnx": round(perplexity[1], 3),
+        "perplexity_ratio": round(perplexity[1] / perplexity[0], 4),
+        "kl": round(float(np.concatenate(divergences).mean()), 5),
+        "same_next_token": round(float(np.concatenate(same).mean()), 4), "same_answers": round(float(np.mean(answers)), 4),
+        "texts": len(rows), "positions": sum(map(len, same)),
+    }  # fmt: skip
+
+
+def _logits(model: Any, row: Row) -> Any:
+    """Rows as the reference has them."""
+    prompt, found = row["prompt"], []
+    generator = _start(model, len(prompt) + max(len(row["answer"]), len(row["own"])) + 1)
+    _append(generator, prompt[:-1])
+    for answer in (row["answer"], row["own"]):
+        generator.rewind_to(len(prompt) - 1)
+        generator.append_tokens([prompt[-1], *answer[:-1]])
+        logits = np.asarray(generator.get_output("logits"), dtype=np.float32)
+        found.append(logits.reshape(-1, logits.shape[-1])[-len(answer) :].copy())
+    return np.concatenate(found)
+
+
+def _log_softmax(logits: Any) -> Any:
+    top = logits.max(axis=-1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
+
+
+if __name__ == "__main__":
+    main()
