@@ -1,13 +1,16 @@
-"""QLoRA (NF4) against LoRA (bfloat16) at the size of Phi-3-mini, on random weights: memory, speed, loss.
+"""QLoRA (NF4) against LoRA (bfloat16; float32 where the CPU has none) on a model of your own, or on random weights at the
+size of Phi-3-mini: memory, speed, loss.
 
 Every setting trains the same adapter (rank 16, all linear layers) on the same seeded tokens: with and without gradient
 checkpointing, with our loss (logits for the answers only) and with the model's own (logits of every position). Losses on
-random tokens say only that two settings compute the same thing, nothing of quality. Needs no network, no
+random tokens say only that two settings compute the same thing: --model and --data train on text. Needs no network, no
 onnxruntime-genai and no installed fieldpack: PYTHONPATH is enough.
 
 Each part runs in a process of its own; one that fails or is cut off leaves the figures of the others.
 
     PYTHONPATH=build:runtime python benchmarks/qlora.py --pipeline --embed --json qlora.json
+    PYTHONPATH=build:runtime python benchmarks/qlora.py --device cpu --model SmolLM2-135M-Instruct.Q4_1.gguf \
+        --data recipes/finance/train.jsonl --batch 2 --length 256 --steps 6 --warmup 1
     PYTHONPATH=build:runtime python benchmarks/qlora.py --device cpu --shape tiny --batch 2 --length 128 --steps 3 --warmup 1
 """
 
@@ -37,11 +40,14 @@ def main() -> None:
     facts = machine(_PACKAGES)
     deadline = time.monotonic() + options.budget
     with tempfile.TemporaryDirectory(prefix="fieldpack-qlora-", dir=options.work) as folder:
-        spec = {**vars(options), "folder": folder, "work": None, "json": None}
+        given = {name: path for name in ("model", "data") if (path := vars(options)[name])}
+        paths = {name: str(path.resolve()) for name, path in given.items()}
+        names = {name: path.name for name, path in given.items()}
+        spec = {**vars(options), **paths, "folder": folder, "work": None, "json": None}
         parts = {name: _run(part, {**spec, **changes}, deadline) for name, part, changes in _wanted(options)}
     for found in parts.get("make", {}).get("results", []):
         facts |= {key: value for key, value in found.items() if key.startswith(("gpu", "cuda"))}
-    data = {"benchmark": "qlora", "machine": facts, "options": {**spec, "folder": None}, "parts": parts}
+    data = {"benchmark": "qlora", "machine": facts, "options": {**spec, "folder": None, **names}, "parts": parts}
     _show(data)
     write_json(options.json, data)
     sys.exit(1 if any(part["error"] for part in parts.values()) else 0)
@@ -54,6 +60,8 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--device", choices=("cuda", "cpu"), default="cuda")
     add("--shape", choices=tuple(SHAPES), default="phi-3-mini", help="default: %(default)s")
+    add("--model", type=Path, help="a GGUF or a folder, instead of random weights of --shape")
+    add("--data", type=Path, help="rows of question and answer to train on, instead of random tokens; wants --model")
     add("--batch", type=int, default=4, help="rows a step (default: %(default)s)")
     add("--length", type=int, default=1024, help="tokens a row (default: %(default)s)")
     add("--answer", type=int, default=64, help="supervised tokens at the end of a row (default: %(default)s)")
@@ -64,6 +72,7 @@ def _options() -> argparse.Namespace:
     add("--embed", action="store_true", help="also measure the engine that embeds a library, in every precision")
     add("--texts", type=int, default=4096, help="its texts (default: %(default)s)")
     add("--text-tokens", type=int, default=128, help="tokens a text (default: %(default)s)")
+    add("--settings", type=int, default=4, choices=range(1, 5), help="of the four, the first so many (default: %(default)s)")
     add("--no-matrix", action="store_true", help="leave QLoRA against LoRA out")
     add("--budget", type=int, default=450, help="seconds for everything; what is cut off is named (default: %(default)s)")
     add("--work", type=Path, help="where the model is written, 8 GB for phi-3-mini (default: the temporary folder)")
@@ -120,7 +129,8 @@ def _show(data: dict[str, Any]) -> None:
         print(f"{facts['gpu']}, {facts['gpu_memory_gb']} GB, CUDA {facts['cuda']}")
     found = [result for name in ("qlora", "lora") for result in parts.get(name, {}).get("results", [])]
     if found:
-        print(f"\n{options['shape']}, {options['batch']} x {options['length']} tokens, {options['answer']} supervised a row, "
+        print(f"\n{options['model'] or options['shape']}, {options['batch']} x {options['length']} tokens, "
+              f"{options['answer']} supervised a row, "
               f"{options['steps']} steps after {options['warmup']}; peak: {found[0].get('peak_is', '?')}\n")  # fmt: skip
         rows = [[r["method"], "yes" if r["checkpointing"] else "no", r["loss"], *map(r.get, (
             "weights_mb", "peak_mb", "reserved_mb", "tokens_per_s", "step_ms")), _loss(r, "first_loss"),

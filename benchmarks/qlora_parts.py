@@ -27,7 +27,9 @@ def make(spec: Spec) -> None:
         name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
         say(gpu=name, gpu_memory_gb=round(total / 2**30, 1), cuda=torch.version.cuda)
     started = time.perf_counter()
-    made = shapes.write_base(Path(spec["folder"]) / "base", spec["shape"], spec["device"])
+    base = Path(spec["folder"]) / "base"
+    given = spec["model"]
+    made = shapes.copy_base(base, Path(given)) if given else shapes.write_base(base, spec["shape"], spec["device"])
     say(**made, seconds=time.perf_counter() - started)
 
 
@@ -45,11 +47,12 @@ def matrix(spec: Spec) -> None:
     load_seconds, held = time.perf_counter() - started, _held_mb(device)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     first = {name: p.detach().to("cpu", copy=True) for name, p in trained.items()}
-    vocabulary = shapes.SHAPES[spec["shape"]]["vocab_size"]
-    count = spec["warmup"] + spec["steps"]
-    data = shapes.batches(vocabulary, count=count, batch=spec["batch"], length=spec["length"], answer=spec["answer"])
+    sizes = {name: spec[name] for name in ("batch", "length", "answer")} | {"count": spec["warmup"] + spec["steps"]}
+    data = shapes.text_batches(job.base, Path(spec["data"]), **sizes) if spec["data"] else shapes.batches(
+        model.config.vocab_size, **sizes)  # fmt: skip
     model.train()
-    for checkpointing, loss in ((True, "answer"), (False, "answer"), (True, "full"), (False, "full")):
+    settings = ((False, "answer"), (True, "answer"), (False, "full"), (True, "full"))
+    for checkpointing, loss in settings[: spec["settings"]]:
         _set_checkpointing(model, checkpointing)
         with torch.no_grad():
             for name, parameter in trained.items():

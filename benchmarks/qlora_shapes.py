@@ -48,6 +48,21 @@ def write_base(base: Path, shape: str, device: str) -> dict[str, Any]:
     return {"shape": shape, "parameters": sum(p.numel() for p in model.parameters()), "file_gb": round(size / 1e9, 2)}
 
 
+def copy_base(base: Path, source: Path) -> dict[str, Any]:
+    """The same from a GGUF or a folder, in the precision its files are in; a GGUF's is float32."""
+    from dataclasses import asdict
+
+    from fieldpack_build import models
+    from fieldpack_build.chat_template import chat_format
+
+    models.quiet()
+    model, tokenizer = models.load_model(source), models.load_tokenizer(source)
+    model.save_pretrained(base / "model")
+    tokenizer.save_pretrained(base / "model")
+    (base / "chat.json").write_text(json.dumps(asdict(chat_format(tokenizer, source.name))), encoding="utf-8")
+    return {"shape": source.name, "parameters": models.parameters(model), "dtype": str(model.dtype)}
+
+
 def _tokenizer() -> Any:
     """One token a byte: 256 and the specials, whatever the model's vocabulary beyond."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -122,6 +137,24 @@ def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int
         return {"input_ids": ids, "labels": [IGNORED] * (length - answer) + ids[length - answer :]}
 
     return [Collator(0)([row() for _ in range(batch)]) for _ in range(count)]
+
+
+def text_batches(model: Path, rows: Path, *, count: int, batch: int, length: int, answer: int) -> list[Any]:
+    """Rows of `length` tokens from a file of questions and answers, the last `answer` of them supervised."""
+    from fieldpack_build import models
+    from fieldpack_build.examples import IGNORED
+    from fieldpack_build.training.rows import Collator
+
+    tokenizer = models.load_tokenizer(model)
+    said = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    text = "\n".join(f"Question: {row['question']}\nAnswer: {row['answer'] or 'The documents do not say.'}" for row in said)
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    wanted = count * batch
+    if len(ids) < wanted * length:
+        raise SystemExit(f"{rows.name}: {len(ids)} tokens, {wanted * length} wanted; fewer steps, or a smaller batch")
+    cut = [ids[i * length : (i + 1) * length] for i in range(wanted)]
+    items = [{"input_ids": one, "labels": [IGNORED] * (length - answer) + one[length - answer :]} for one in cut]
+    return [Collator(0)(items[i : i + batch]) for i in range(0, wanted, batch)]
 
 
 def write_embedder(folder: Path) -> Path:

@@ -78,19 +78,19 @@ def test_killed_or_short_of_memory_it_ends_in_the_same_weights(home: Path, whole
     long = training.write_home(tmp_path / "long")
     rows = [{"question": f"What is {n}?", "answer": f"item{n} and then some more of it. " * 14} for n in range(64)]
     training.write_rows(long, rows)
-    big = {"effective_batch": 32, "checkpoint_steps": 2, "epochs": 3}
+    big = {"effective_batch": 32, "checkpoint_steps": 1, "epochs": 1.5}
     training.run(long, tmp_path / "big", **big)
     _in_forks(home, tmp_path, {
-        "first": {"step": 1, "train": {}}, "between": {"step": 6, "train": {}}, "within": {"write": 8, "train": {}},
+        "between": {"step": 6, "train": {}}, "within": {"write": 8, "train": {}},
         "last": {"step": 12, "train": {}}, "evaluated": {"step": 5, "train": held},
     })  # fmt: skip
-    _in_forks(long, tmp_path, {"short": {"memory": 3, "slack": 80 << 20, "train": {**big, "batch_size": 32}}})
-    for name in ("first", "between", "within", "last", "evaluated"):
+    _in_forks(long, tmp_path, {"short": {"memory": 1, "slack": 80 << 20, "train": {**big, "batch_size": 32}}})
+    for name in ("between", "within", "last", "evaluated"):
         case, same = _case(tmp_path / name), tmp_path / "held" if name == "evaluated" else whole
         assert case["died"] == signal.SIGKILL, name
         assert training.weights(tmp_path / name) == training.weights(same), name
         assert training.losses(tmp_path / name) == training.losses(same), name
-        assert bool(case["left"]) == (name != "first"), name
+        assert case["left"], name
     short = _case(tmp_path / "short")
     assert short["died"] == 0 and short["warnings"][0].startswith("memory ran out (can't allocate memory: ")
     assert short["warnings"][0].endswith("16 rows at once, from the last checkpoint")
