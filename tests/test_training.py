@@ -23,6 +23,7 @@ from fieldpack_build.stages import merge
 from fieldpack_build.store import Store
 from fieldpack_build.task import Task
 from fieldpack_build.training import holdout, split
+from fieldpack_build.training.job import Job
 from fieldpack_build.training.memory import available_ram
 from fieldpack_build.training.order import BLANK, Order
 from fieldpack_build.training.rows import pack
@@ -110,6 +111,13 @@ def _in_forks(home: Path, out: Path, cases: dict[str, Any]) -> None:
 def _case(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     return found
+
+
+def test_a_job_reaches_other_processes_whole(home: Path, tmp_path: Path) -> None:
+    job = Job(training.recipe_of(home, launch={"processes": 2}), home / "base" / "model", tmp_path / "out", "cpu", 3, 7, 2)
+    rows = [Tokenized([1, 2], [IGNORED, 2], line=4, group=5)]
+    job.write(tmp_path, rows, [])
+    assert Job.read(tmp_path) == (job, rows, [])
 
 
 class _Dying(Stage):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..examples import Tokenized
@@ -37,7 +37,7 @@ class Job:
     def write(self, folder: Path, learned: Sequence[Tokenized], held: Sequence[Tokenized]) -> None:
         """For processes of their own."""
         folder.mkdir(parents=True, exist_ok=True)
-        rows = {"learned": [[r.ids, r.labels] for r in learned], "held": [[r.ids, r.labels] for r in held]}
+        rows = {"learned": [asdict(row) for row in learned], "held": [asdict(row) for row in held]}
         (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
         spec = {"recipe": self.recipe.model_dump(), "base": str(self.base), "out": str(self.out), "device": self.device,
                 "pad": self.pad, "steps": self.steps, "processes": self.processes}  # fmt: skip
@@ -49,5 +49,5 @@ class Job:
         rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
         places = {name: Path(spec[name]) for name in ("base", "out")}
         job = cls(**{**spec, **places, "recipe": Recipe.model_validate(spec["recipe"])})
-        learned, held = ([Tokenized(ids, labels) for ids, labels in rows[name]] for name in ("learned", "held"))
+        learned, held = ([Tokenized(**row) for row in rows[name]] for name in ("learned", "held"))
         return job, learned, held
