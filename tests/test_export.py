@@ -69,10 +69,11 @@ def test_what_the_builder_would_fail_on_is_known_before(tmp_path: Path) -> None:
     """SmolLM2-135M: 9 heads of 64."""
     config = {"hidden_size": 576, "intermediate_size": 1536, "num_attention_heads": 9}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(StageError, match="rows of 576 are no multiple of 128"):
+    with pytest.raises(StageError, match="rows of 576, 5 blocks"):
         build_onnx(tmp_path, tmp_path / "out", parse("int4-k_quant-128"), tmp_path / "work")
     fit = [name for name in CANDIDATES if unfit(parse(name), config) is None]
-    assert set(CANDIDATES) - set(fit) == {f"int4-{kind}-128" for kind in ("k_quant", "k_quant_last", "k_quant_mixed")}
+    kinds = ("k_quant", "k_quant_last", "k_quant_mixed")
+    assert set(CANDIDATES) - set(fit) == {f"int4-{kind}-{block}" for kind in kinds for block in (128, 64)}
 
 
 # --- trials --------------------------------------------------------------------------------------------------------

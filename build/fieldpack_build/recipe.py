@@ -229,7 +229,9 @@ class Export(Section):
     candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     max_memory_mb: Annotated[float, Field(gt=0)] | None = None
-    max_degradation: Annotated[float, Field(ge=0)] = 0.1
+    # Tuned SmolLM2-135M: int4 rtn 0.29 (block 32) and 0.48 (128), k_quant_last 0.21, k_quant_mixed 0.13, int8 0.002. What
+    # answer F1 says at these levels: benchmarks/export.py.
+    max_degradation: Annotated[float, Field(ge=0)] = 0.15
 
     @field_validator("candidates")
     @classmethod

@@ -48,11 +48,11 @@ def unfit(wanted: Candidate, config: Mapping[str, Any]) -> str | None:
     """Why the builder would fail on a model of this config.json, after it has read all of it; None if nothing is known."""
     heads = config.get("head_dim") or int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
     widths = (config.get("hidden_size"), config.get("intermediate_size"), heads * int(config.get("num_attention_heads", 0)))
-    block = wanted.block_size or 1
-    odd = [width for width in widths if width and width % block]
+    blocks = [(width, -(-int(width) // wanted.block_size)) for width in widths if width and wanted.block_size]
+    odd = [(width, count) for width, count in blocks if count % 2]
     if odd and (wanted.algorithm or "").startswith("k_quant"):
-        # onnxruntime 1.31: "cannot reshape array of size 2400 into shape (960,newaxis)" on SmolLM2's rows of 576; rtn pads.
-        return f"k_quant rounds whole blocks: this model's rows of {odd[0]} are no multiple of {block}"
+        # onnxruntime 1.31 packs two zero points into a byte: "cannot reshape array of size 4320 into shape (960,newaxis)"
+        return f"k_quant needs an even number of blocks in a row: this model has rows of {odd[0][0]}, {odd[0][1]} blocks"
     return None
 
 
