@@ -5,6 +5,7 @@
     rows        the dataset, packing, and how rows become a batch
     order       which rows make which update; the same however an update is split
     memory      how much there is
+    checkpoints which are whole, whether the last is the end, what of them is kept
     split       rows at once and gradient checkpointing, from the memory there is; smaller after it ran out
     loss        cross entropy over the answers' tokens alone
     adapter     the base in 4 bit or full, with LoRA, rsLoRA or DoRA on it
@@ -16,7 +17,7 @@
 
 The trainer is transformers' own and not TRL's SFTTrainer (1.16), which is a subclass of it. What SFTTrainer adds is data
 preparation, which must here be the device's own prompt, and a loss without the logits of unsupervised tokens, which
-`logits_to_keep` gives as well. What it costs: `datasets`, pandas and pyarrow (200 MB), adapters cast to bfloat16 under
-4 bit (44 times slower on a CPU with AVX2 alone), packing that it allows with flash attention only, and two patched
-forwards between us and the model.
+`logits_to_keep` gives as well. What it costs: `datasets`, pandas and pyarrow (about 200 MB), adapters cast to bfloat16 under
+4 bit, which a CPU with AVX2 alone multiplies 44 times slower, packing that it vouches for with flash attention only, and a
+patched forward between us and the model.
 """

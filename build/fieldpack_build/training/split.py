@@ -14,7 +14,7 @@ from ..recipe import Train
 FILE = "split.json"
 _SHARE = 0.8  # of what is free: the estimate is no better, and allocators keep what they no longer use
 _ENOUGH = 4  # rows at once on a GPU; with fewer it waits for its own launches more than checkpointing costs (a third)
-_AT_ONCE_ON_CPU = 4  # rows; more bring no speed there (benchmarks/qlora.py), and take the machine's memory
+_AT_ONCE_ON_CPU = 4  # rows, as all CPU figures of the README were measured; more takes memory that others use
 
 
 @dataclass(frozen=True, slots=True)
