@@ -184,12 +184,20 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     assert [line.split()[:2] for line in lines[1:-1]] == [[name, "run"] for name in NAMES if name not in OPTIONAL]
 
 
-def test_check_warns_of_questions_that_were_trained_on(home: Path) -> None:
+@pytest.mark.parametrize("verb", ["check", "recipe"])
+def test_a_test_question_that_is_trained_on_stops_a_build(home: Path, verb: str) -> None:
+    rows, asked = home / "recipes" / "train.jsonl", home / "recipes" / "questions.jsonl"
+    asked.write_text(OTHER + GOOD)
+    hint, leak = fails(home, 6, verb, "tiny")
+    assert hint.startswith("build: 1 training rows ask test questions") and "train.on_leak: drop" in hint
+    assert leak == f"build: {rows}:1: asks the test question {asked}:2: What does it cost?"
+
+
+def test_check_warns_of_a_leak_that_the_recipe_accepts(home: Path) -> None:
     (home / "recipes" / "questions.jsonl").write_text(GOOD)
-    warning = "1 test questions stand among the training rows too, first: 'What does it cost?'"
-    done = build(home, "check", "tiny")
-    assert done.returncode == 0 and done.stderr == f"warning: {warning}\n"
-    assert json.loads(build(home, "check", "tiny", "--json").stdout)["warnings"] == [warning]
+    done = build(home, "check", "tiny", "--json", "--set", "train.on_leak=warn")
+    (warning,) = json.loads(done.stdout)["warnings"]
+    assert done.returncode == 0 and warning.startswith("1 training rows ask test questions too: the test measures memory")
 
 
 @pytest.mark.parametrize("verb", ["check", "status"])

@@ -78,7 +78,8 @@ BAD = {
     "an array": ("[1]", ":1: not a JSON object"),
     "no answer": ('{"question": "Q?"}', ":1: no answer (null means: the documents do not say)"),
     "no question": ('{"answer": "A."}', ":1: no question"),
-    "neither": ("{}", ":1: no question and no answer (null means: the documents do not say)"),
+    "nothing": ("{}", (":1: no known shape; its keys: none; known are question: question, answer; messages: messages; "
+                "alpaca: instruction, output; sharegpt: conversations; prompt: prompt, completion")),
     "unknown key": ('{"question": "Q?", "answer": "A.", "anwser": 1}', f":1: unknown key anwser; {KNOWN}"),
     "a number": ('{"question": "Q?", "answer": 4}', ":1: answer must be text"),
     "an empty answer": (
@@ -115,8 +116,10 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert problems(tmp_path) == [": Is a directory"]
     assert problems(write(tmp_path)) == [": no rows"]
     assert problems(write(tmp_path, "", "\t")) == [": no rows"]
-    assert problems(write(tmp_path, b'{"question": "caf\xe9"}')) == [": not UTF-8 (byte 17); save it as UTF-8"]
-    assert problems(write(tmp_path, GOOD.encode("utf-16"))) == [": not UTF-8 (byte 0); save it as UTF-8"]
+    assert problems(write(tmp_path, b'{"question": "caf\xe9"}')) == [
+        ":1: not UTF-8 (byte 17 of the line); save it as UTF-8"
+    ]  # fmt: skip
+    assert problems(write(tmp_path, GOOD.encode("utf-16"))) == [": not UTF-8 but UTF-16; save it as UTF-8"]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

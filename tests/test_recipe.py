@@ -50,7 +50,7 @@ def test_the_shipped_recipes_load() -> None:
     finance, gpu = load_recipe(RECIPES / "finance.yaml"), load_recipe(RECIPES / "finance-gpu.yaml")
     assert (finance.name, gpu.name) == ("finance", "finance-gpu")
     assert finance.knowledge and finance.path(finance.knowledge.documents).is_dir()
-    assert finance.tuned and finance.path(finance.train.data or "").is_file()
+    assert finance.tuned and all(path.is_file() for path in finance.train_files)
     assert gpu.train.device == "cuda" and not gpu.train.allow_cpu and gpu.base.revision
 
 
@@ -99,7 +99,7 @@ BAD = {
     "missing in a section": (SMALL.replace("  documents: documents\n", ""), ["r.yaml:5: knowledge.documents: missing"]),
     "missing data": (
         SMALL + "train: {method: lora}\n",
-        ["r.yaml:11: train.data: missing; name a JSON Lines file of questions and answers"],
+        ["r.yaml:11: train.data: missing; name a file of questions and answers"],
     ),
     "a number for text": (SMALL.replace("1.0.0", "1.0"), ["r.yaml:2: version: must be text, not 1.0"]),
     "text for a number": (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .checking import check_knowledge, check_recipe
+from .checking import check_knowledge, check_recipe, check_sources
 from .console import duration, make_console, say, summary
 from .data import TestQuestion, read_questions
 from .delivery import check_target, deliver, is_delivered
@@ -17,7 +17,7 @@ from .errors import RecipeError
 from .estimate import check_machine
 from .library import asking
 from .library.journal import read_library_file
-from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_plan
+from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_aside, run_plan
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
@@ -91,6 +91,25 @@ def build_knowledge(
         "report": measure(search, fitted) if questions and search else None,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
+
+
+def look_at_data(
+    name: str, *, overrides: Sequence[str] = (), passages: bool = True, cache: Path | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """What `build data` shows of a recipe's training rows. Builds what it takes to render them: the base model's tokenizer and,
+    where a prompt has passages, the index; a later `build recipe` finds these stages done."""
+    store = Store(cache or default_cache())
+    recipe = load_recipe(find_recipe(name), overrides)
+    if not recipe.train.data:
+        raise RecipeError(f"{name}: train.data: missing; there are no rows to look at")
+    drawn = ("knowledge", "reranker") if passages and recipe.train_passages else ()
+    listener = listener or make_console()
+    with store.lock():
+        plan = make_plan(recipe, store, among=needed_for("base", *drawn))
+        _run(plan, name, listener, None, check=check_sources)
+        found = run_aside("data", "look at the training rows", "fieldpack_build.data.inspection:run", plan, listener)
+    return {"name": recipe.name, "version": recipe.version, **found}
 
 
 def _write_page(

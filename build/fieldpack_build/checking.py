@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from . import sources
-from .data import read_examples, read_questions
+from .data.rows import complain
+from .data.training import training_rows
 from .embedding.engines import problems as engine_problems
-from .errors import DataError, RecipeError
+from .errors import RecipeError
 from .library.files import survey_of
 from .recipe import Recipe
 
 
 def check_recipe(recipe: Recipe, name: str) -> list[str]:
     """Warnings; raises RecipeError or DataError with every problem found in files the recipe names."""
+    check_sources(recipe, name)
+    rows = training_rows(recipe)
+    complain(rows.problems)
+    return rows.warnings
+
+
+def check_sources(recipe: Recipe, name: str) -> list[str]:
+    """The models and documents alone."""
     problems = sources.check_local(recipe.base, recipe, "base") + _knowledge_problems(recipe)
     if problems:
         raise RecipeError([f"{name}: {problem}" for problem in problems])
-    warnings: list[str] = []
-    bad: list[str] = []
-    examples, questions = [], []
-    try:
-        examples = read_examples(recipe.path(recipe.train.data)) if recipe.train.data else []
-    except DataError as error:
-        bad += str(error).splitlines()
-    try:
-        questions = read_questions(recipe.path(recipe.evaluate.questions)) if recipe.evaluate else []
-    except DataError as error:
-        bad += str(error).splitlines()
-    if bad:
-        raise DataError("\n".join(bad))
-    leaked = sorted({q.question for q in questions} & {e.question for e in examples})
-    if leaked:
-        warnings.append(f"{len(leaked)} test questions stand among the training rows too, first: {leaked[0][:80]!r}")
-    return warnings
+    return []
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:

@@ -32,6 +32,7 @@ def cli() -> None:
     \b
     build init clinic             write a new, commented recipe with a folder to fill
     build check clinic.yaml       find what is wrong, see what it will take
+    build data clinic.yaml        its training rows: what is wrong with them, what a model will read
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
     build compare A B             two bundles: figures, questions that turned, what was built differently
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
@@ -110,6 +111,37 @@ def knowledge(
     elif report:
         for line in asking.lines(report, worst=misses):
             click.echo(line)
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("name", metavar="RECIPE")
+@_set
+@click.option("--examples", default=3, show_default=True, type=click.IntRange(0, 20), help="Rows to show as they are read.")
+@click.option("--no-passages", is_flag=True, help="Prompts without passages: the index is not built.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
+@_cache
+def data(
+    name: str, overrides: tuple[str, ...], examples: int, no_passages: bool, as_json: bool, cache: Path | None
+) -> None:
+    """Look at RECIPE's training rows before anything is trained: by file and format, rows that are broken, empty, there
+    twice, too long or asked in the test, how long they are, how much of them is learned, and some of them exactly as the
+    model will read them. Ends with 6 where a build would.
+
+    \b
+    build data finance.yaml
+    build data finance.yaml --no-passages --examples 10
+    """
+    from .building import look_at_data
+    from .data.page import show
+    from .errors import DataError
+
+    found = look_at_data(name, overrides=overrides, passages=not no_passages, cache=cache)
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        show(found, examples, title=f"{found['name']} {found['version']}: {found['rows']:,} training rows")
+    if found["problems"]:
+        raise DataError(f"{name}: {len(found['problems']):,} problems in its training rows, named above")
 
 
 @cli.command(epilog=_EPILOG)

@@ -139,7 +139,7 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
 
 def _training_tokens(recipe: Recipe) -> float:
     per_row = 80 + recipe.train_passages * (recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0)
-    rows = 12 if recipe.rehearsal else _lines(recipe.path(recipe.train.data)) if recipe.train.data else 0
+    rows = 12 if recipe.rehearsal else sum(_lines(path) for path in recipe.train_files)
     steps = recipe.train.max_steps
     if steps:
         return steps * recipe.train.rows_an_update * per_row

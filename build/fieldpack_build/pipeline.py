@@ -98,13 +98,26 @@ def _prompt_settings(recipe: Recipe) -> dict[str, object]:
     return {"system": answer.system, "refusal": answer.refusal, "version": runtime_prompt.CODE_VERSION}
 
 
+def _drops_leaks(recipe: Recipe) -> bool:
+    """Then the test questions say what is trained on; else they only say whether."""
+    return recipe.train.on_leak == "drop" and recipe.evaluate is not None
+
+
+def _train_files(recipe: Recipe) -> Sequence[Path]:
+    asked = [recipe.path(recipe.evaluate.questions)] if recipe.evaluate and _drops_leaks(recipe) else []
+    return [*recipe.train_files, *asked]
+
+
 def _train_settings(recipe: Recipe) -> object:
     # Where to run is not what to learn, nor how an update's rows are split; checkpoints are a matter of when.
     aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents", "launch", "track"}
     aside |= {"effective_batch", "batch_size", "gradient_accumulation", "gradient_checkpointing"}
+    if not _drops_leaks(recipe):
+        aside.add("on_leak")
     return {
         "train": recipe.train.model_dump(exclude=aside), "rows": recipe.train.rows_an_update,
         "prompt": _prompt_settings(recipe), "passages": recipe.train_passages, "rehearsal": recipe.rehearsal,
+        "order": recipe.train.data if len(recipe.train.data) > 1 else None,
     }  # fmt: skip
 
 
@@ -148,14 +161,14 @@ def _embedder_settings(recipe: Recipe) -> object:
 def _calibrate_settings(recipe: Recipe) -> object:
     share = recipe.evaluate.calibration if recipe.evaluate else None
     wanted = {"passages": recipe.answer.passages, "max_wrong": recipe.answer.max_wrong_refusals, "from": share}
-    return {**wanted, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
+    rows = [recipe.train.format, recipe.train.turns] if share == "train" else None
+    return {**wanted, "rows": rows, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
 
 
 def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
     if recipe.evaluate is None:
         return ()
-    from_rows = recipe.evaluate.calibration == "train" and recipe.train.data
-    return [recipe.path(recipe.train.data if from_rows and recipe.train.data else recipe.evaluate.questions)]
+    return recipe.train_files if recipe.evaluate.calibration == "train" else [recipe.path(recipe.evaluate.questions)]
 
 
 def _halve(folder: Path) -> str | None:
@@ -232,7 +245,7 @@ STAGES: tuple[Stage, ...] = (
         "train", 2, "tune an adapter on the recipe's examples",
         settings=_train_settings, needs=("base",),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
-        files=lambda r: [r.path(r.train.data)] if r.train.data else [],
+        files=_train_files,
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
     ),
     Stage(
@@ -386,6 +399,23 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
         listener.finished(step, receipt)
         ran.append(step.name)
     return ran
+
+
+def run_aside(name: str, does: str, function: str, plan: Plan, listener: Listener) -> dict[str, Any]:
+    """Work on the finished stages of a plan whose result is shown and not kept. Its process, its progress and its log are
+    those of a stage."""
+    key = fingerprint([name, plan.recipe.name])
+    step = Step(Stage(name, 1, does, settings=lambda recipe: None), key, {}, None, ())
+    work = plan.store.begin(name, key, keep=False)
+    inputs = {other.name: plan.store.folder(other.name, other.key) for other in plan.steps}
+    listener.started(step, 1, 1)
+    try:
+        done = run_stage(function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step))
+    finally:
+        listener.failed(step)  # takes the bar away; there is no receipt to show
+    plan.store.discard(name, key)
+    result: dict[str, Any] = done["result"]
+    return result
 
 
 def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) -> Receipt:

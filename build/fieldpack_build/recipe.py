@@ -134,7 +134,9 @@ class Launch(Section):
 
 
 class Train(Section):
-    """`passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
+    """`data`: one file of rows or several; their `format` is told from their keys. `turns`: what is taken of a conversation,
+    which the device does not have. `on_leak`: what a training row means that asks a test question.
+    `passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
     rows that read distractors alone and learn to refuse. `share`: questions that read one prompt's passages, each its own
     right one, so that more is learned in the same time; `effective_batch` then counts prompts.
     `effective_batch`: rows an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows
@@ -146,7 +148,10 @@ class Train(Section):
     `track`: trackers to log to, in `runs/` beside the recipe and offline unless their own environment says otherwise."""
 
     method: Literal["qlora", "lora", "none"]
-    data: str | None = None
+    data: list[str] = []
+    format: Literal["auto", "question", "messages", "alpaca", "sharegpt", "prompt"] = "auto"
+    turns: Literal["first", "each", "last"] = "first"
+    on_leak: Literal["fail", "warn", "drop"] = "fail"
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
     max_steps: Positive | None = None
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 2e-4
@@ -178,10 +183,19 @@ class Train(Section):
     allow_cpu: bool = True
     follow_documents: bool = False
 
+    @field_validator("data", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        if value is None or value == "":
+            return []
+        if not isinstance(value, str | list):
+            raise ValueError("must be a path or a list of paths")
+        return [value] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _has_data(self) -> Train:
         if self.method != "none" and not self.data:
-            raise ValueError("data: missing; name a JSON Lines file of questions and answers")
+            raise ValueError("data: missing; name a file of questions and answers")
         return self
 
     @model_validator(mode="after")
@@ -387,6 +401,10 @@ class Recipe(Section):
     def calibrated(self) -> bool:
         """The refusal threshold is learned."""
         return self.answer.refuse_below == "auto"
+
+    @property
+    def train_files(self) -> list[Path]:
+        return [self.path(name) for name in self.train.data]
 
     @property
     def train_passages(self) -> int:

@@ -18,7 +18,7 @@ _SAMPLE = 1 << 16  # characters that are looked at to find the delimiter
 
 def read(data: bytes, name: str) -> Content:
     text = decode_text(data, name)
-    delimiter = "\t" if name.lower().endswith((".tsv", ".tab")) else _delimiter(text[:_SAMPLE])
+    delimiter = "\t" if name.lower().endswith((".tsv", ".tab")) else delimiter_of(text)
     if text.lower().startswith("sep=") and len(first := text.split("\n", 1)[0]) == 5:  # Excel's own way to say it
         delimiter, text = first[4], text[6:]
     try:
@@ -30,8 +30,9 @@ def read(data: bytes, name: str) -> Content:
     return Content("", (builder.page(),))
 
 
-def _delimiter(sample: str) -> str:
+def delimiter_of(text: str) -> str:
     """The one that parts most lines into the same number of cells, and into more of them; a comma where none does."""
+    sample = text[:_SAMPLE]
     best, most = ",", (0, 0)
     for delimiter in _DELIMITERS:
         try:

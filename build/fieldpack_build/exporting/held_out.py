@@ -10,7 +10,8 @@ from typing import Any
 from fieldpack.prompt import ChatFormat, PromptBuilder
 from fieldpack.rag import open_retriever
 
-from ..data import read_examples, read_questions
+from ..data import read_questions
+from ..data.training import training_rows
 from ..recipe import Recipe
 from ..shipped import prompt_settings, retrieval_settings
 from ..stages.train import encode
@@ -32,8 +33,7 @@ class Sample:
 def domain_texts(recipe: Recipe) -> list[tuple[str, str]]:
     """Every training and test text: (question, answer or "")."""
     found: list[tuple[str, str]] = []
-    if recipe.train.data:
-        found += [(e.question, e.answer or "") for e in read_examples(recipe.path(recipe.train.data))]
+    found += [(example.question, example.answer or "") for example in training_rows(recipe).examples]
     if recipe.evaluate:
         found += [(q.question, q.answer or "") for q in read_questions(recipe.path(recipe.evaluate.questions))]
     return found or [(recipe.answer.system, recipe.answer.refusal)]
@@ -52,7 +52,7 @@ def held_out(task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int) -> li
 def _pairs(recipe: Recipe) -> list[tuple[str, str]]:
     refusal = recipe.answer.refusal.strip()
     if recipe.evaluate:
-        asked = read_questions(recipe.path(recipe.evaluate.questions))
+        asked = read_questions(recipe.path(recipe.evaluate.questions), refusal=recipe.answer.refusal)
         return [(q.question, q.answer or refusal) for q in asked]
     return [(question, answer or refusal) for question, answer in domain_texts(recipe)]
 

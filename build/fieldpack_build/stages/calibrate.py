@@ -12,6 +12,7 @@ from fieldpack.rag import open_retriever
 
 from .. import calibration, splitting
 from ..data import read_examples, read_questions
+from ..data.training import manner_of
 from ..errors import DataError
 from ..shipped import retrieval_settings
 from ..task import Task
@@ -46,11 +47,12 @@ def questions(task: Task) -> list[tuple[str, bool]]:
     recipe = task.recipe
     assert recipe.evaluate
     if recipe.evaluate.calibration == "train":
-        path = recipe.path(recipe.train.data or "")
-        found = [(e.question, e.answer is not None) for e in read_examples(path)]
+        path, *_ = recipe.train_files
+        rows = (row for file in recipe.train_files for row in read_examples(file, manner_of(recipe)))
+        found = [(e.question, e.answer is not None) for e in rows]
     else:
         path = recipe.path(recipe.evaluate.questions)
-        aside = splitting.calibration_part(recipe, read_questions(path))
+        aside = splitting.calibration_part(recipe, read_questions(path, refusal=recipe.answer.refusal))
         found = [(q.question, q.answer is not None) for q in aside]
     if not recipe.rehearsal:
         _check(found, str(path))

@@ -43,7 +43,7 @@ REPORT = "report"
 def run(task: Task) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     assert evaluate
-    every = read_questions(task.recipe.path(evaluate.questions))
+    every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     measuring = _Measuring(task, splitting.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
     retrieval: dict[str, Any] | None = None
     library: dict[str, Any] | None = None

@@ -21,26 +21,25 @@ class Parts:
 
 
 def part(rows: Sequence[Tokenized], examples: Sequence[Example], wanted: float, *, seed: int) -> Parts:
-    """`wanted`: a share under 1 or a count. Rows of one document stay together; where documents are so large that whole
-    ones do not make about as many rows, those of one question."""
+    """`examples`: one for each row. `wanted`: a share under 1 or a count. Rows of one document stay together; where documents
+    are so large that whole ones do not make about as many rows, those of one question."""
     if not wanted:
         return Parts(list(rows), [])
     count = min(len(rows) - 1, max(1, round(wanted * len(rows)) if wanted < 1 else int(wanted)))
-    of_line = {example.line: example for example in examples}
     by = "document"
-    held = _draw(_groups([of_line.get(row.line) for row in rows], by), count, seed)
+    held = _draw(_groups(examples, by), count, seed)
     if len(held) < count / 2:
         by = "question"
-        held = _draw(_groups([of_line.get(row.line) for row in rows], by), count, seed)
+        held = _draw(_groups(examples, by), count, seed)
     return Parts([r for i, r in enumerate(rows) if i not in held], [r for i, r in enumerate(rows) if i in held], by)
 
 
-def _groups(examples: Sequence[Example | None], by: str) -> list[list[int]]:
+def _groups(examples: Sequence[Example], by: str) -> list[list[int]]:
     """Places of rows that must stay on one side: linked by their document (if so wanted) or by the words they ask."""
     names: dict[str, list[int]] = {}
     for place, example in enumerate(examples):
-        keys = [f"row {place}"] if example is None else [f"asks {' '.join(example.question.casefold().split())}"]
-        if by == "document" and example is not None and example.document:
+        keys = [f"asks {' '.join(example.question.casefold().split())}"]
+        if by == "document" and example.document:
             keys.append(f"in {example.document}")
         for key in keys:
             names.setdefault(key, []).append(place)

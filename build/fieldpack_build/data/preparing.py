@@ -1,0 +1,99 @@
+"""Training rows -> tokens, with the passages that the recipe's own index gives. Every row that is too long, and every one
+that teaches nothing, is a problem with file and line, all of them together. Knows nothing of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fieldpack.rag import Retriever, open_retriever
+
+from ..errors import DataError
+from ..examples import ExampleBuilder, Rendered, Tokenized
+from ..recipe import Recipe
+from ..shipped import prompt_settings, retrieval_settings
+from ..stages.base import read_chat
+from ..task import Task
+from .rows import Example
+
+Encode = Callable[[str], list[int]]
+_REHEARSED_ROWS = 12
+
+
+@dataclass(slots=True)
+class Prepared:
+    """Of each row that can be learned from: where it came from, its text, its tokens. `lengths`: tokens of every row, those
+    that are too long too."""
+
+    examples: list[Example] = field(default_factory=list)
+    rendered: list[Rendered] = field(default_factory=list)
+    rows: list[Tokenized] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def prepare_rows(task: Task, encode: Encode, examples: Sequence[Example], *, context: int | None = None) -> Prepared:
+    """`context`: what the base model reads at most, in tokens, where it says so. Without a finished knowledge stage among the
+    task's inputs no passages are drawn."""
+    recipe = task.recipe
+    if recipe.rehearsal:
+        examples = examples[:_REHEARSED_ROWS]
+    retriever = _retriever(task)
+    if retriever is not None:
+        _check_documents(examples, set(retriever.index.documents()), task)
+    builder = _builder(recipe, task.inputs["base"], encode, retriever)
+    prepared = Prepared()
+    rendered = builder.render_all(examples, share=recipe.train.share)
+    for number, (example, row) in enumerate(zip(examples, rendered, strict=True), 1):
+        _take(prepared, builder, encode, example, row, limit=recipe.train.max_tokens, context=context)
+        if number % 20 == 0 or number == len(examples):
+            task.progress(number, len(examples), "examples prepared")
+    return prepared
+
+
+def _take(
+    prepared: Prepared, builder: ExampleBuilder, encode: Encode, example: Example, rendered: Rendered, *, limit: int,
+    context: int | None,
+) -> None:  # fmt: skip
+    try:
+        row = builder.tokenize(rendered, limit, example.file)
+    except DataError as error:
+        prepared.problems.append(str(error))
+        prepared.lengths.append(len(encode(rendered.prompt)) + len(encode(rendered.answer)))
+        return
+    prepared.lengths.append(len(row.ids))
+    if context is not None and len(row.ids) > context:
+        length = len(row.ids)
+        prepared.problems.append(f"{example.place}: {length} tokens, the base model reads {context}; lower train.passages")
+    elif row.supervised < 1:
+        prepared.problems.append(f"{example.place}: no token to learn from")
+    else:
+        prepared.examples.append(example)
+        prepared.rendered.append(rendered)
+        prepared.rows.append(row)
+
+
+def _retriever(task: Task) -> Retriever | None:
+    if not (task.recipe.train_passages and "knowledge" in task.inputs):
+        return None
+    return open_retriever(
+        task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(task.recipe),
+        reranker=task.inputs.get("reranker"),
+    )  # fmt: skip
+
+
+def _builder(recipe: Recipe, base: Path, encode: Encode, retriever: Retriever | None) -> ExampleBuilder:
+    # Never cut here: a cut could take the right passage away. A row that is too long is a problem that names its line.
+    settings = replace(prompt_settings(recipe), max_context=2**20)
+    return ExampleBuilder(
+        read_chat(base), settings, encode, passages=recipe.train_passages,
+        search=retriever.search if retriever else None, chunks_of=retriever.index.chunks if retriever else None,
+        seed=recipe.train.seed, only_distractors=recipe.train.only_distractors,
+    )  # fmt: skip
+
+
+def _check_documents(examples: Sequence[Example], known: set[str], task: Task) -> None:
+    missing = sorted({e.document for e in examples if e.document and e.document not in known})
+    if missing and not task.recipe.rehearsal:
+        task.warn(f"{len(missing)} documents named by training rows are not in the index, first: {missing[0]}")

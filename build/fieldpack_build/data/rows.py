@@ -1,0 +1,53 @@
+"""The rows that the build works on, whatever file and shape they came from, and how a list of problems is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..errors import DataError
+
+SHOWN = 10  # problems that are named; more are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """`answer` None: the documents do not say, and the refusal is the right answer. `line` counts from 1, in a Parquet
+    file it is the row; `file` as messages name it."""
+
+    question: str
+    answer: str | None
+    document: str | None
+    line: int
+    file: str = field(default="", compare=False)
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class TestQuestion:
+    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known.
+    `pages`: those of `document` that hold the answer, from 1; none where they are not known. `scale`: what a figure in
+    the answer counts ("million", "percent"), as TAT-QA says it."""
+
+    question: str
+    answer: str | None
+    value: str | None
+    document: str | None
+    line: int
+    pages: tuple[int, ...] = ()
+    scale: str | None = None
+
+
+def shortened(problems: Sequence[str], what: str = "lines") -> list[str]:
+    """The first ten, and how many more there are."""
+    more = [f"... and {len(problems) - SHOWN:,} more {what}"] if len(problems) > SHOWN else []
+    return [*problems[:SHOWN], *more]
+
+
+def complain(problems: Sequence[str]) -> None:
+    """Raises DataError where there is anything to complain of."""
+    if problems:
+        raise DataError("\n".join(shortened(problems)))
