@@ -34,6 +34,7 @@ ROW = '{"question": "What does it cost?", "answer": "It costs 4."}\n'
 WITH_ALL = ("answer.refuse_below=auto", "evaluate.attribution={questions: 4}")
 EVERY = tuple(name for name in NAMES if name not in OPTIONAL)
 RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"
+SYNTHESIZED = "train.synthesize={url: http://localhost/v1, name: writer}"
 SHIPPED = {"evaluate", "package"}
 TUNED = {"train", "merge", "export", *SHIPPED}
 EXPORTED = {"export", "baseline", *SHIPPED}
@@ -71,7 +72,7 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     found = keys(project)
     assert tuple(found) == EVERY and len(set(found.values())) == len(EVERY)
     assert keys(project) == found
-    found = keys(project, RERANKED, *WITH_ALL)
+    found = keys(project, RERANKED, SYNTHESIZED, *WITH_ALL)
     assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
 
 
@@ -99,6 +100,10 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("train.gradient_checkpointing=true", set()),
         ("train.launch.processes=auto", set()),
         ("train.track=[wandb]", set()),
+        ("train.format=question", TUNED),
+        ("train.turns=each", TUNED),
+        ("train.on_leak=warn", set()),
+        ("train.on_leak=drop", TUNED),
         ("train.checkpoint_steps=5", set()),
         ("train.device=cpu", set()),
         ("train.allow_cpu=false", set()),
@@ -114,6 +119,29 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
 )
 def test_a_changed_setting_runs_what_it_shapes(project: Path, override: str, expected: set[str]) -> None:
     assert changed(keys(project), keys(project, override)) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.synthesize.rows=400", {"synthesize", *TUNED}),
+        ("train.synthesize.key_env=KEY", set()),
+        ("train.synthesize.workers=9", set()),
+        ("train.learning_rate=1e-5", TUNED),
+        ("knowledge.chunk.tokens=64", {"knowledge", *SHIPPED}),
+    ],
+)
+def test_written_rows_are_part_of_what_is_tuned(project: Path, override: str, expected: set[str]) -> None:
+    before = keys(project, SYNTHESIZED)
+    assert changed(before, keys(project, SYNTHESIZED, override)) == expected
+    assert changed(keys(project), {k: v for k, v in before.items() if k != "synthesize"}) == TUNED
+
+
+def test_a_new_question_asks_no_model_again(project: Path) -> None:
+    before, dropping = keys(project, SYNTHESIZED), keys(project, "train.on_leak=drop")
+    (project / "questions.jsonl").write_text(ROW * 2)
+    assert changed(before, keys(project, SYNTHESIZED)) == SHIPPED
+    assert changed(dropping, keys(project, "train.on_leak=drop")) == TUNED, "what is dropped depends on the questions"
 
 
 def test_a_new_document_leaves_the_model_alone(project: Path) -> None:

@@ -99,7 +99,30 @@ BAD = {
     "missing in a section": (SMALL.replace("  documents: documents\n", ""), ["r.yaml:5: knowledge.documents: missing"]),
     "missing data": (
         SMALL + "train: {method: lora}\n",
-        ["r.yaml:11: train.data: missing; name a file of questions and answers"],
+        ["r.yaml:11: train.data: missing; name a file of questions and answers, or let `synthesize` write them"],
+    ),
+    "data that is no path": (
+        SMALL + "train: {method: lora, data: 5}\n", ["r.yaml:11: train.data: must be a path or a list of paths"],
+    ),
+    "nobody who writes": (
+        SMALL + "train: {method: lora, synthesize: {rows: 5}}\n",
+        ["r.yaml:11: train.synthesize: name either `model`, a local model, or `url`, an OpenAI-compatible address"],
+    ),
+    "an address without a model": (
+        SMALL + "train: {method: lora, synthesize: {url: http://localhost/v1}}\n",
+        ["r.yaml:11: train.synthesize.name: missing; it is what the address calls the model"],
+    ),
+    "no address": (
+        SMALL + "train: {method: lora, synthesize: {url: localhost, name: a}}\n",
+        ["r.yaml:11: train.synthesize.url: must match ^https?://[^/\\s]+\\S*$, not 'localhost'"],
+    ),
+    "a prompt without a passage": (
+        SMALL + "train: {method: lora, synthesize: {url: http://localhost/v1, name: a, prompt: Write.}}\n",
+        ["r.yaml:11: train.synthesize.prompt: has no {passage} in it ({title} and {count} may stand there too)"],
+    ),
+    "a writer that is not pinned": (
+        SMALL + "train: {method: lora, synthesize: {model: hub:a/b}}\n",
+        ["r.yaml:11: train.synthesize.revision: a hub model needs a revision (a commit, so that a rebuild is the same)"],
     ),
     "a number for text": (SMALL.replace("1.0.0", "1.0"), ["r.yaml:2: version: must be text, not 1.0"]),
     "text for a number": (

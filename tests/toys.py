@@ -29,7 +29,7 @@ from fieldpack_build.store import Receipt, Store, files_of
 from fieldpack_build.task import Task
 
 SYSTEM = "You answer questions from the passages below and cite them."
-OPTIONAL = ("reranker", "calibrate", "attribute")  # stages that no recipe here has unless it asks for them
+OPTIONAL = ("reranker", "calibrate", "attribute", "synthesize")  # stages that no recipe here has unless it asks for them
 REFUSAL = "I cannot answer that from these documents."
 
 # file -> (title, text): every document has a word or a figure that no other has.

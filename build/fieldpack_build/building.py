@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def build(
     with store.lock():
         plan = make_plan(recipe, store, redo=_redo(first, only, force))
         outcome: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
-        ran = _run(plan, name, listener, only)
+        ran = _run(plan, name, listener, only, check=partial(check_recipe, synthesized=finished(plan, "synthesize")))
         bundle = _bundle(plan)
         if bundle is not None and (only is None or only == "package"):
             moved = not is_delivered(bundle, target)
@@ -101,15 +102,26 @@ def look_at_data(
     where a prompt has passages, the index; a later `build recipe` finds these stages done."""
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides)
-    if not recipe.train.data:
+    written = recipe.tuned and recipe.train.synthesize is not None
+    if not recipe.train.data and not written:
         raise RecipeError(f"{name}: train.data: missing; there are no rows to look at")
-    drawn = ("knowledge", "reranker") if passages and recipe.train_passages else ()
+    passages = passages and recipe.train_passages > 0
+    drawn = ("synthesize", "knowledge", "reranker") if passages or written else ()
     listener = listener or make_console()
     with store.lock():
         plan = make_plan(recipe, store, among=needed_for("base", *drawn))
         _run(plan, name, listener, None, check=check_sources)
-        found = run_aside("data", "look at the training rows", "fieldpack_build.data.inspection:run", plan, listener)
+        found = run_aside(
+            "data", "look at the training rows", "fieldpack_build.data.inspection:run", plan, listener,
+            reads=("base", "synthesize", *(("embedder", "knowledge", "reranker") if passages else ())),
+        )  # fmt: skip
     return {"name": recipe.name, "version": recipe.version, **found}
+
+
+def finished(plan: Plan, stage: str) -> Path | None:
+    """The folder of a stage that was done before."""
+    step = plan.step(stage)
+    return plan.store.folder(stage, step.key) if step and step.receipt else None
 
 
 def _write_page(

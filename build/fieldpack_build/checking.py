@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from . import sources
 from .data.rows import complain
 from .data.training import training_rows
@@ -11,17 +14,18 @@ from .library.files import survey_of
 from .recipe import Recipe
 
 
-def check_recipe(recipe: Recipe, name: str) -> list[str]:
-    """Warnings; raises RecipeError or DataError with every problem found in files the recipe names."""
+def check_recipe(recipe: Recipe, name: str, synthesized: Path | None = None) -> list[str]:
+    """Warnings; raises RecipeError or DataError with every problem found in files the recipe names, and in rows that were
+    `synthesized` before (the finished folder)."""
     check_sources(recipe, name)
-    rows = training_rows(recipe)
+    rows = training_rows(recipe, synthesized)
     complain(rows.problems)
     return rows.warnings
 
 
 def check_sources(recipe: Recipe, name: str) -> list[str]:
     """The models and documents alone."""
-    problems = sources.check_local(recipe.base, recipe, "base") + _knowledge_problems(recipe)
+    problems = sources.check_local(recipe.base, recipe, "base") + _knowledge_problems(recipe) + _writer_problems(recipe)
     if problems:
         raise RecipeError([f"{name}: {problem}" for problem in problems])
     return []
@@ -32,6 +36,17 @@ def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
     return []
+
+
+def _writer_problems(recipe: Recipe) -> list[str]:
+    """Of who writes training rows."""
+    writes = recipe.train.synthesize
+    if writes is None or not recipe.tuned:
+        return []
+    if writes.source:
+        return sources.check_local(writes.source, recipe, "train.synthesize")
+    missing = writes.key_env and not os.environ.get(writes.key_env)
+    return [f"train.synthesize.key_env: ${writes.key_env} is not set"] if missing else []
 
 
 def _knowledge_problems(recipe: Recipe) -> list[str]:

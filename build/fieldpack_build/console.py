@@ -140,6 +140,7 @@ _SHOWN = {
     "base": ("architecture", "vocabulary"),
     "embedder": ("dim", "pooling", "cosine_to_torch"),
     "knowledge": ("documents", "chunks", "embedded"),
+    "synthesize": ("rows", "asked", "replies_kept"),
     "train": ("examples", "steps", "tokens_per_s", "first_loss", "last_loss", "held_out_loss", "kept_step"),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),
     "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),

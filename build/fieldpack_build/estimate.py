@@ -118,6 +118,8 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
     if stage == "knowledge":
         chunk = recipe.knowledge.chunk.tokens if recipe.knowledge else 160
         return 5 + characters / _CHARS_PER_TOKEN / chunk / (_EMBED_CHUNKS_PER_S * cores), 400
+    if stage == "synthesize":
+        return _synthesis_seconds(recipe, cores), 600
     if stage == "train":
         speed = _TRAIN_TOKENS_PER_S * cores / parameters
         speed *= _GPU_FACTOR if has_gpu() and recipe.train.device != "cpu" else 1
@@ -139,7 +141,8 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
 
 def _training_tokens(recipe: Recipe) -> float:
     per_row = 80 + recipe.train_passages * (recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0)
-    rows = 12 if recipe.rehearsal else sum(_lines(path) for path in recipe.train_files)
+    written = recipe.train.synthesize.rows if recipe.train.synthesize else 0
+    rows = 12 if recipe.rehearsal else written + sum(_lines(path) for path in recipe.train_files)
     steps = recipe.train.max_steps
     if steps:
         return steps * recipe.train.rows_an_update * per_row
@@ -154,6 +157,18 @@ def _training_memory_mb(recipe: Recipe, parameters: float) -> float:
     weights = parameters * (0.75 if recipe.train.method == "qlora" else 2 if gpu else 4)
     kept = min(rows, 8) * recipe.train.max_tokens * 38 * math.sqrt(parameters) * (2 if gpu else 4)
     return 1000 + (weights + kept) / 1e6
+
+
+def _synthesis_seconds(recipe: Recipe, cores: int) -> float:
+    """Half of what is written is kept; a reply of a served model takes three seconds."""
+    writes = recipe.train.synthesize
+    if writes is None:
+        return 0.0
+    replies = 2 * writes.rows / writes.per_chunk
+    if writes.url:
+        return replies * 3 / writes.workers
+    one = (250 / _PREFILL_TOKENS_PER_S + 60 * writes.per_chunk / _DECODE_TOKENS_PER_S) * 1e9 / cores
+    return replies * one / (_GPU_FACTOR if has_gpu() else 1)
 
 
 def _evaluation_seconds(recipe: Recipe, parameters: float, cores: int) -> float:

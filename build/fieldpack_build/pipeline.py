@@ -108,9 +108,27 @@ def _train_files(recipe: Recipe) -> Sequence[Path]:
     return [*recipe.train_files, *asked]
 
 
+def _synthesizing(recipe: Recipe) -> bool:
+    return recipe.tuned and recipe.train.synthesize is not None
+
+
+def _synthesize_settings(recipe: Recipe) -> object:
+    """Who writes and what is asked for; not how many requests run at once. Test questions are read and are no part of the key:
+    a new one must not pay for all rows again (where it leaks, the check before a build says so)."""
+    if recipe.train.synthesize is None:
+        return None
+    shaped = recipe.train.synthesize.model_dump(exclude={"key_env", "workers", "timeout"})
+    answer = {"words": recipe.answer.max_answer_tokens, "passages": recipe.answer.passages}
+    return {**shaped, **answer, "rehearsal": recipe.rehearsal}
+
+
+def _writer(recipe: Recipe) -> ModelSource | None:
+    return recipe.train.synthesize.source if recipe.train.synthesize else None
+
+
 def _train_settings(recipe: Recipe) -> object:
     # Where to run is not what to learn, nor how an update's rows are split; checkpoints are a matter of when.
-    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents", "launch", "track"}
+    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents", "launch", "track", "synthesize"}
     aside |= {"effective_batch", "batch_size", "gradient_accumulation", "gradient_checkpointing"}
     if not _drops_leaks(recipe):
         aside.add("on_leak")
@@ -204,7 +222,7 @@ def _measured_with(recipe: Recipe) -> tuple[str, ...]:
 def _needs(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
     """What a stage is made of can hang on the recipe: training on documents that it follows, and a baseline that is
     exported as the tuned model came to be."""
-    if stage.name == "train" and recipe.train.follow_documents:
+    if stage.name in ("synthesize", "train") and recipe.train.follow_documents:
         return (*stage.needs, "knowledge", "embedder")
     if stage.name == "baseline" and recipe.export.precision == "auto":
         return (*stage.needs, "export")
@@ -242,8 +260,15 @@ STAGES: tuple[Stage, ...] = (
         tools=("onnxruntime", "usearch"), active=lambda r: r.calibrated and r.evaluate is not None,
     ),
     Stage(
+        "synthesize", 1, "write training rows from the documents, sift them",
+        settings=_synthesize_settings, sees=lambda r: ("embedder", "reranker", "knowledge"),
+        files=lambda r: sources.local_files(found, r) if (found := _writer(r)) else (),
+        tools=_MODEL_TOOLS, active=_synthesizing, resumes=True,
+        updates=lambda parts: "replies",  # each is kept under all that shaped it
+    ),
+    Stage(
         "train", 2, "tune an adapter on the recipe's examples",
-        settings=_train_settings, needs=("base",),
+        settings=_train_settings, needs=("base", "synthesize"),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=_train_files,
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
@@ -401,13 +426,16 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
     return ran
 
 
-def run_aside(name: str, does: str, function: str, plan: Plan, listener: Listener) -> dict[str, Any]:
+def run_aside(
+    name: str, does: str, function: str, plan: Plan, listener: Listener, *, reads: Iterable[str]
+) -> dict[str, Any]:
     """Work on the finished stages of a plan whose result is shown and not kept. Its process, its progress and its log are
     those of a stage."""
     key = fingerprint([name, plan.recipe.name])
     step = Step(Stage(name, 1, does, settings=lambda recipe: None), key, {}, None, ())
     work = plan.store.begin(name, key, keep=False)
-    inputs = {other.name: plan.store.folder(other.name, other.key) for other in plan.steps}
+    wanted = set(reads)
+    inputs = {other.name: plan.store.folder(other.name, other.key) for other in plan.steps if other.name in wanted}
     listener.started(step, 1, 1)
     try:
         done = run_stage(function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step))

@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from zlib import crc32
 
 from fieldpack.citations import support
 from fieldpack.duplicates import numbers_of
@@ -83,19 +84,15 @@ def find_leaks(examples: Sequence[Example], questions: Sequence[TestQuestion]) -
     found = {i: Leak(e, asked[key], near=False) for i, e in enumerate(examples) if (key := normal(e.question)) in asked}
     pairs = similar([e.question for e in examples], [q.question for q in questions])
     for i, j in pairs:
-        if i not in found and _agree(examples[i], questions[j]):
+        if i not in found and agree(examples[i].answer, questions[j].answer):
             found[i] = Leak(examples[i], questions[j], near=True)
     return [found[i] for i in sorted(found)]
 
 
-def _agree(example: Example, question: TestQuestion) -> bool:
-    if example.answer is None or question.answer is None:
-        return example.answer is question.answer
-    return say_the_same(example.answer, question.answer)
-
-
-def say_the_same(one: str, other: str) -> bool:
-    """Whether one answer holds the other, as far as words and numbers tell."""
+def agree(one: str | None, other: str | None) -> bool:
+    """Whether one answer holds the other, as far as words and numbers tell; None is a refusal."""
+    if one is None or other is None:
+        return one is other
     a, b = numbers_of(words_of(one)), numbers_of(words_of(other))
     if a and b and not (set(a) <= set(b) or set(b) <= set(a)):
         return False
@@ -111,18 +108,57 @@ def similar(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, in
     frequency = Counter(word for words in (*ours, *theirs) for word in set(words))
 
     def rarest(words: set[str]) -> list[str]:
-        return sorted(words, key=lambda w: (frequency[w], w))[: len(words) - ceil(NEAR * len(words)) + 1]
+        return sorted(words, key=lambda w: (frequency[w], w))[: _prefix(len(words))]
 
     places = defaultdict(list)
     for j, words in enumerate(theirs):
         for word in rarest(set(words)):
             places[word].append(j)
     for i, words in enumerate(ours):
-        mine = set(words)
-        for j in sorted({j for word in rarest(mine) for j in places.get(word, ())}):
-            other = set(theirs[j])
-            if len(mine & other) >= NEAR * len(mine | other) and sorted(numbers_of(words)) == sorted(numbers_of(theirs[j])):
+        for j in sorted({j for word in rarest(set(words)) for j in places.get(word, ())}):
+            if _near(words, theirs[j]):
                 yield i, j
+
+
+class NearIndex:
+    """Questions with their answers, to compare with one by one: the same ones, and nearly the same ones with the same answer.
+    Each is found by its first words in an order that has nothing to do with language; see `similar`."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str | None]] = ()) -> None:
+        self._exact: set[str] = set()
+        self._pairs: list[tuple[list[str], str | None]] = []
+        self._places: dict[str, list[int]] = defaultdict(list)
+        for question, answer in pairs:
+            self.add(question, answer)
+
+    def add(self, question: str, answer: str | None) -> None:
+        words = words_of(question)
+        self._exact.add(normal(question))
+        for word in self._first(words):
+            self._places[word].append(len(self._pairs))
+        self._pairs.append((words, answer))
+
+    def has(self, question: str, answer: str | None) -> bool:
+        if normal(question) in self._exact:
+            return True
+        words = words_of(question)
+        places = {place for word in self._first(words) for place in self._places.get(word, ())}
+        found = (self._pairs[place] for place in places)
+        return any(_near(words, other) and agree(answer, its_answer) for other, its_answer in found)
+
+    @staticmethod
+    def _first(words: Sequence[str]) -> list[str]:
+        return sorted(set(words), key=lambda word: (crc32(word.encode()), word))[: _prefix(len(set(words)))]
+
+
+def _prefix(count: int) -> int:
+    return count - ceil(NEAR * count) + 1
+
+
+def _near(words: Sequence[str], others: Sequence[str]) -> bool:
+    one, other = set(words), set(others)
+    shared = len(one & other) >= NEAR * len(one | other) > 0
+    return shared and sorted(numbers_of(words)) == sorted(numbers_of(others))
 
 
 def _short(question: str) -> str:
