@@ -40,7 +40,10 @@ knowledge:
 # Retrieval alone to begin with. With a few hundred examples in {name}/train.jsonl, change `none` to `qlora`.
 train:
   method: none                     # qlora, lora or none
-  # data: {name}/train.jsonl
+  # data: {name}/train.jsonl       # `build data {path}` shows what is wrong with it, and what a model will read
+  # synthesize:                    # no examples? a model writes them from the documents, at build time only
+  #   url: http://localhost:8000/v1   # OpenAI-compatible, or `model:` as in `base`
+  #   name: some-instruct-model
   # epochs: 2
   # learning_rate: 2e-4
 
