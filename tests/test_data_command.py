@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fieldpack_build.data.page import page
 from toys import EXAMPLES, QUESTIONS, REFUSAL, SYSTEM, Project, run
 
 pytest_plugins = ["toys"]
@@ -59,6 +60,10 @@ def test_the_same_as_json_and_without_an_index(toy: Project) -> None:
     assert 0 < found["supervised"]["share"] < 0.5
     assert (found["supervised"]["refuse"], found["supervised"]["cite"]) == (2, 0)  # nothing to point to
     assert found["supervised"]["tokens"] == sum(example["supervised"] for example in found["examples"])
+    coloured = [piece for line in page(found, 1, title="", marks=False) for piece in line]
+    assert {(EXAMPLES[0][1], "bold green"), ("assistant", "dim")} <= set(coloured)
+    assert {("<|im_end|>", "bold magenta"), ("<|im_start|>", "dim magenta")} <= set(coloured)
+    assert not any(mark in text for text, _ in coloured for mark in "⟦⟧")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from fieldpack.citations import strip_marks
 
 from .. import models
 from ..examples import IGNORED, Tokenized
-from ..stages.base import MODEL
+from ..stages.base import MODEL, read_chat
 from ..stages.train import encode
 from ..task import Task
 from .preparing import Prepared, prepare_rows
@@ -41,6 +41,7 @@ def run(task: Task) -> dict[str, Any]:
         "limits": {"train.max_tokens": train.max_tokens, "export.max_context": task.recipe.export.max_context,
                    "base": context},
         "tokens": _lengths(prepared.lengths, train.max_tokens), "supervised": _supervised(prepared, task.recipe.answer.refusal),
+        "special_tokens": list(read_chat(task.inputs["base"]).special_tokens),
         "examples": [_example(prepared, i, tokenizer) for i in _chosen(prepared)],
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ it shows was found."""
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from .rows import shortened
 OPEN, CLOSE = "⟦", "⟧"  # around what is learned, where there are no colours
 _BAR = 40
 _DOCUMENTS = 8
-_PROMPT, _LEARNED, _HEAD, _BAD, _ODD = "dim", "bold green", "bold", "red", "yellow"
+_HEAD, _BAD, _ODD = "bold", "red", "yellow"
+_WORDS, _SPECIAL = ("dim", "bold green"), ("dim magenta", "bold magenta")  # read, learned
 Piece = tuple[str, str]  # text and its style
 Line = list[Piece]
 
@@ -46,7 +48,7 @@ def page(found: Mapping[str, Any], examples: int, *, title: str, marks: bool) ->
         yield from _tokens(found)
         yield from _documents(found)
     for example in found["examples"][:examples]:
-        yield from _example(example, marks=marks)
+        yield from _example(example, found["special_tokens"], marks=marks)
 
 
 def _files(found: Mapping[str, Any]) -> Iterator[Line]:
@@ -112,20 +114,23 @@ def _documents(found: Mapping[str, Any]) -> Iterator[Line]:
         yield [(f"    {sum(list(counts.values())[_DOCUMENTS:]):>6,}  in {len(counts) - _DOCUMENTS:,} more", "")]
 
 
-def _example(example: Mapping[str, Any], *, marks: bool) -> Iterator[Line]:
+def _example(example: Mapping[str, Any], special: Sequence[str], *, marks: bool) -> Iterator[Line]:
     learned = f"{example['supervised']:,} of them learned" + (f", between {OPEN} and {CLOSE}" if marks else "")
     yield []
     yield [(f"{_name_within(example['place'])}: {example['tokens']:,} tokens, {learned}", _HEAD)]
     line: Line = []
     for part in example["parts"]:
         text = f"{OPEN}{part['text']}{CLOSE}" if marks and part["supervised"] else part["text"]
-        first, *others = text.split("\n")
-        line.append((first, _style(part)))
-        for other in others:
-            yield line
-            line = [(other, _style(part))]
+        for number, words in enumerate(text.split("\n")):
+            if number:
+                yield line
+                line = []
+            line += _styled(words, special, part["supervised"])
     yield line
 
 
-def _style(part: Mapping[str, Any]) -> str:
-    return _LEARNED if part["supervised"] else _PROMPT
+def _styled(text: str, special: Sequence[str], learned: bool) -> Line:
+    """Special tokens stand out."""
+    known = set(special)
+    pieces = re.split(f"({'|'.join(map(re.escape, sorted(known, key=len, reverse=True)))})", text) if known else [text]
+    return [(piece, (_SPECIAL if piece in known else _WORDS)[learned]) for piece in pieces if piece]
