@@ -14,9 +14,9 @@ _FEWEST = 12  # words; of less, nothing can be asked (a heading, a page number)
 
 ASK = """\
 You write test questions for the staff of a company, from its documents. Questions to write from the passage below: {count}, \
-each with its answer. A question names what it is about and can be understood by someone who has not seen the passage. An answer is one \
-short sentence in the passage's own words, with its figures exactly as they stand. Never mention the passage, the text or \
-the document. Write in the passage's language, in this form:
+each with its answer. A question names what it is about and can be understood by someone who has not seen the passage. An \
+answer is one short sentence in the passage's own words, with its figures exactly as they stand. Never mention the passage, \
+the text or the document. Write in the passage's language, in this form:
 
 Q: the question
 A: the answer
