@@ -37,7 +37,7 @@ def run(task: Task) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
     models.quiet()
-    every = read_questions(task.recipe.path(evaluate.questions))
+    every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     questions = splitting.asked(task.recipe, every, evaluate.attribution.questions)
     retrieves = task.recipe.knowledge is not None
     steps = steps_of(tuned=task.recipe.tuned)
