@@ -102,7 +102,8 @@ def _run(part: str, spec: dict[str, Any], deadline: float) -> dict[str, Any]:
     path = Path(spec["folder"]) / "spec.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1",
-                   "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1"}  # fmt: skip
+                   "TOKENIZERS_PARALLELISM": "false", "TQDM_DISABLE": "1",
+                   "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}  # fmt: skip
     log = Path(spec["folder"]) / f"{part}.out"
     started = time.monotonic()
     with log.open("wb") as output, log.with_suffix(".err").open("wb") as errors:
