@@ -55,7 +55,7 @@ def main(
 ) -> None:  # fmt: skip
     """Size, perplexity, KL and answer F1 of RECIPE's model: full precision, the automatic choice, plain int4."""
     facts = machine(_PACKAGES)
-    loaded = load_recipe(find_recipe(recipe), [*overrides, "export.precision=auto", "answer.refuse_below=-1"])
+    loaded = load_recipe(find_recipe(recipe), [*overrides, "export.precision=auto", "answer.refuse_below=-1.0"])
     try:
         with tempfile.TemporaryDirectory(prefix="fieldpack-export-") as scratch:
             folder = keep or Path(scratch)
