@@ -288,9 +288,8 @@ class Export(Section):
     candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     max_memory_mb: Annotated[float, Field(gt=0)] | None = None
-    # Tuned SmolLM2-135M: int4 rtn 0.29 (block 32) and 0.48 (128), k_quant_last 0.21, k_quant_mixed 0.13, int8 0.002. What
-    # answer F1 says at these levels: benchmarks/export.py.
-    # SmolLM2-135M tuned on TAT-QA, 40 questions: 0.105 (int4-rtn-32) lost 22% of answer F1, 0.063 (k_quant_mixed) 13%.
+    # SmolLM2-135M tuned on TAT-QA, 40 questions: 0.105 (int4-rtn-32) lost 22% of answer F1, 0.063 (k_quant_mixed) 13%;
+    # int8 is at 0.003 (benchmarks/export.py).
     max_degradation: Annotated[float, Field(ge=0)] = 0.05
 
     @field_validator("candidates")

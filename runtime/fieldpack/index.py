@@ -101,11 +101,7 @@ class KnowledgeIndex:
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
         wanted = [int(i) for i in ids]
-        rows = self._database.execute(
-            f"SELECT c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "
-            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id IN (SELECT value FROM json_each(?))",
-            (json.dumps(wanted),),
-        )
+        rows = self._of_chunks(f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted)
         found = {row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows}
         return [found[i] for i in wanted if i in found]
 
@@ -123,12 +119,16 @@ class KnowledgeIndex:
 
     def places(self, ids: Iterable[int]) -> list[Place]:
         """Where chunks stand, in the order of their ids; their texts are not read. Unknown ids are passed over."""
-        rows = self._database.execute(
-            f"SELECT c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of FROM {CHUNKS_WITH_DOCUMENTS} "
-            "LEFT JOIN duplicates t ON t.id = c.id WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id",
+        rows = self._of_chunks("c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of", ids)
+        return list(map(Place._make, rows))
+
+    def _of_chunks(self, columns: str, ids: Iterable[int]) -> sqlite3.Cursor:
+        """Columns of chunks (c), their documents (d) and twins (t), in the order of their ids."""
+        return self._database.execute(
+            f"SELECT {columns} FROM {CHUNKS_WITH_DOCUMENTS} LEFT JOIN duplicates t ON t.id = c.id "
+            "WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id",
             (json.dumps([int(i) for i in ids]),),
         )
-        return list(map(Place._make, rows))
 
     def pages_around(self, places: Iterable[Place]) -> dict[tuple[int, int], list[int]]:
         """(document id, page) -> ids of the page's chunks, for every page that one of `places` is on; a long page's as far
