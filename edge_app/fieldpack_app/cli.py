@@ -179,6 +179,48 @@ def search(
             click.echo(render.printable(why_none(where, expert.documents)))
 
 
+@cli.command(short_help="Serve a page and an API on this machine.")
+@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
+@click.option("--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="0: any free one.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
+@click.option("--state", type=click.Path(path_type=Path), help="Folder for ratings [default: ~/.local/state/fieldpack].")
+@click.option("--max-waiting", type=click.IntRange(min=1), default=16, show_default=True, help="Longest queue.")
+@click.option("--max-seconds", type=click.IntRange(min=1), default=300, show_default=True, help="For one answer.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--allow-remote", is_flag=True, help="Let --host be an address that others can reach.")
+@click.option("--host-name", "names", multiple=True, metavar="NAME", help="What others call this machine; repeat.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="A file with the key [default: FIELDPACK_TOKEN, or new].")
+@_device_options
+def serve(
+    bundles: tuple[Path, ...], port: int, open_page: bool, state: Path | None, max_waiting: int, max_seconds: int, host: str,
+    allow_remote: bool, names: tuple[str, ...], token_file: Path | None, threads: int | None, provider: str, quick: bool,
+) -> None:  # fmt: skip
+    """Serve each BUNDLE, or the bundles in a folder, one at a time: a page for people, an API that OpenAI's clients speak.
+
+    The address printed holds a key; without it nothing is answered. Only this machine can reach it, unless --host names
+    another address, which takes --allow-remote and a key of your own.
+
+    \b
+    Examples:
+      fieldpack serve finance-1.0.0 --open
+      fieldpack serve /opt/bundles --port 0
+      FIELDPACK_TOKEN=$(cat key) fieldpack serve finance-1.0.0 --host 192.168.1.7 --allow-remote
+
+    The API is under /v1 of the same address: base_url http://127.0.0.1:8420/v1, api_key the key.
+    """
+    from .server.serving import Address, read_token
+    from .server.serving import serve as run
+    from .server.settings import Limits
+    from .state import state_folder
+
+    def open_bundle(path: Path) -> fieldpack.Expert:
+        return _open(path, threads, provider, quick)
+
+    limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
+    address = Address(host, port, allow_remote, names)
+    run(bundles, open_bundle, address, read_token(token_file), state=state_folder(state), limits=limits, open_page=open_page)
+
+
 @cli.command(short_help="Show what a bundle is and how good it was measured to be.")
 @_bundle
 @_json

@@ -1,0 +1,52 @@
+"""POST /api/ask: a question in, server-sent events out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from fieldpack import Filter
+from fieldpack.rag import clean_question
+
+from .answering import Answering, Job, Queued, Start
+from .bodies import field, list_of, read_json, refuse_unknown
+from .guard import CLIENT
+from .notes import Notes
+from .streams import HEARTBEAT, EventStream, sse
+from .wire import event_dict
+
+_FIELDS = {"question", "previous", "documents"}
+
+
+class Asking:
+    def __init__(self, answering: Answering, notes: Notes) -> None:
+        self._answering = answering
+        self._notes = notes
+
+    async def ask(self, request: Request) -> EventStream:
+        limits = self._answering.limits
+        data = await read_json(request, limit=limits.body, seconds=limits.body_seconds)
+        refuse_unknown(data, _FIELDS)
+        job = self._answering.start(request.scope[CLIENT], self._begin(data))
+        return EventStream(job, self._lines(job), limits.send_seconds)
+
+    def _begin(self, data: Mapping[str, Any]) -> Start:
+        settings = self._answering.desk.expert.settings
+        question = clean_question(field(data, "question", str), settings.max_question_chars)
+        options: dict[str, Any] = {}
+        if globs := list_of(data, "documents", str, most=self._answering.limits.passages):
+            options["where"] = Filter(documents=globs)
+        return lambda expert, cancel: expert.stream(question, cancel=cancel, **options)
+
+    async def _lines(self, job: Job) -> AsyncIterator[bytes]:
+        last = -1
+        async for event in job.events():
+            if event is None or (isinstance(event, Queued) and event.position == last):
+                yield HEARTBEAT
+                continue
+            if isinstance(event, Queued):
+                last = event.position
+            if named := event_dict(event):
+                yield sse(named[1], named[0])

@@ -1,0 +1,65 @@
+"""uvicorn's server and its HTTP protocol, with what they lack: a time limit for a request's head, answers that are stopped
+before their connections are waited for. Knows nothing of routes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+_HEAD_SECONDS = 10.0
+_CONNECTIONS = 200  # of the 1,024 files that a process may usually have open
+_STOP_SECONDS = 5
+
+
+class Protocol(H11Protocol):
+    """Closes a connection that takes more than `_HEAD_SECONDS` over a request's head, byte by byte or not at all."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._forget_head()
+        elif self._head is None:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_head()
+        super().connection_lost(exc)
+
+    def on_response_complete(self) -> None:
+        self._forget_head()
+        super().on_response_complete()
+
+    def _await_head(self) -> None:
+        self._head = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _forget_head(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+class Server(uvicorn.Server):
+    """`run` ends at Ctrl-C (KeyboardInterrupt) or SIGTERM, within `_STOP_SECONDS` of it. `stop` is called first."""
+
+    def __init__(self, app: ASGIApp, stop: Callable[[], None]) -> None:
+        super().__init__(uvicorn.Config(
+            app, loop="asyncio", http=Protocol, ws="none", lifespan="off", log_config=None, log_level="error",
+            access_log=False, proxy_headers=False, server_header=False, limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        ))  # fmt: skip
+        self._stop = stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stop()
+        await super().shutdown(sockets)

@@ -1,0 +1,69 @@
+"""The bundle that lies open: one at a time. Opens, loads and switches beside the event loop. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fieldpack import Expert
+
+from .errors import HttpError
+from .shelf import Shelved
+from .turns import Turns
+
+Opener = Callable[[Path], Expert]
+
+
+class Desk:
+    """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is opened at once."""
+
+    def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, turns: Turns) -> None:
+        self.bundles = tuple(bundles)
+        self.current = self.bundles[0]
+        self.expert = open_bundle(self.current.path)
+        self._open = open_bundle
+        self._turns = turns
+        self._loading: asyncio.Task[None] | None = None
+        self._switching = asyncio.Lock()
+
+    @property
+    def loading(self) -> bool:
+        return self._switching.locked() or (self._loading is not None and not self._loading.done())
+
+    def load(self) -> None:
+        """Begin to open the models, if nobody has. What is wrong with them the next question says."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(asyncio.to_thread(self.expert.load))
+            self._loading.add_done_callback(_looked_at)
+
+    async def switch(self, name: str, client: str) -> Shelved:
+        """Lay another bundle open. The new one is verified while the old one goes on answering; then the running answer is
+        waited for. Raises HttpError (404), BundleError: the old one then stays."""
+        wanted = next((bundle for bundle in self.bundles if bundle.id == name), None)
+        if wanted is None:
+            known = ", ".join(bundle.id for bundle in self.bundles)
+            raise HttpError(404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id")
+        async with self._switching:
+            if wanted is not self.current:
+                await self._replace(wanted, await asyncio.to_thread(self._open, wanted.path), client)
+        return self.current
+
+    async def _replace(self, wanted: Shelved, expert: Expert, client: str) -> None:
+        place = self._turns.enter_first(client)
+        try:
+            while place.position:
+                await place.moved()
+            old, self.expert, self.current, self._loading = self.expert, expert, wanted, None
+            await asyncio.to_thread(old.close)
+        finally:
+            place.leave()
+
+    def close(self) -> None:
+        self.expert.close()
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """A failed load is no news here: the question that needs the models fails in the same way and tells."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,50 @@
+"""What a server is started with: its token, the names it answers to, its limits. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`waiting`: requests in the queue behind the one that is answered; one client holds at most half of them. Lengths in
+    bytes, except `note` and `answer` (characters of a rating)."""
+
+    waiting: int = 16
+    answer_seconds: float = 300.0  # 512 tokens at 2 tokens/s, the slowest machine that is any use
+    body: int = 64 * 1024
+    v1_body: int = 1024 * 1024  # a conversation with all that was said before; texts to embed
+    body_seconds: float = 10.0
+    send_seconds: float = 60.0
+    heartbeat_seconds: float = 5.0
+    passages: int = 50
+    note: int = 2_000
+    answer: int = 20_000
+    texts: int = 256
+    text: int = 20_000
+    feedback: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`names`: what a browser on this machine may call the server by; `remote`: what browsers elsewhere may, there also
+    without the port, which a proxy in front hides."""
+
+    token: str
+    port: int
+    state: Path
+    names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+    remote: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The exact values that a Host header may have."""
+        bare = (*self.remote, *(self.names if self.port == 80 else ()))  # browsers leave port 80 out
+        return frozenset((*bare, *(f"{name}:{self.port}" for name in (*self.names, *self.remote))))
+
+    @property
+    def cookie(self) -> str:
+        """With the port: cookies are shared by all ports of a host."""
+        return f"fieldpack_{self.port}"

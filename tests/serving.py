@@ -1,0 +1,84 @@
+"""A real server on a free port, in a thread; an expert that takes its time, so that a queue can be seen."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+import fieldpack
+from fieldpack_app.server.app import Application
+from fieldpack_app.server.connections import Server
+from fieldpack_app.server.desk import Opener
+from fieldpack_app.server.serving import listen
+from fieldpack_app.server.settings import Limits, Settings
+from fieldpack_app.server.shelf import find_bundles
+
+TOKEN = "key-of-the-tests-0123456789"
+
+
+def open_toy(path: Path) -> fieldpack.Expert:
+    return fieldpack.open(path, threads=1, verify_contents=False)
+
+
+@dataclass
+class Served:
+    port: int
+    application: Application
+    state: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, name: str = "", *, token: str = TOKEN) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {token}"} | ({"X-Fieldpack-Client": name} if name else {})
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+
+@contextmanager
+def served(
+    bundles: Sequence[Path], state: Path, *, limits: Limits | None = None, opener: Opener = open_toy
+) -> Iterator[Served]:
+    with closing(listen("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        settings = Settings(TOKEN, port, state, limits=limits or Limits())
+        with closing(Application(find_bundles(bundles), opener, settings)) as application:
+            server = Server(application.asgi, application.answering.stop_all)
+            thread = threading.Thread(target=server.run, args=([listening],))
+            thread.start()
+            try:
+                yield Served(port, application, state)
+            finally:
+                server.should_exit = True
+                thread.join(30)
+                assert not thread.is_alive()
+
+
+def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+    """(name, data) of server-sent events; a comment as ("", None)."""
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+        elif line.startswith(":"):
+            yield "", None
+
+
+def wait_for(happened: Any, seconds: float = 20) -> None:
+    """Until `happened()` is true."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
+
+
