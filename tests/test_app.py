@@ -138,16 +138,7 @@ def test_batch_files_that_cannot_be_used(sealed: Path, tmp_path: Path) -> None:
     assert run("ask", sealed, "--batch", "-", text="").exit_code == 0
 
 
-# --- chat, search, info, verify ------------------------------------------------------------------------------------
-
-
-def test_a_piped_chat(sealed: Path) -> None:
-    lines = f"/sources\n{QUESTION}\n/sources\n\n{'x' * 501}\n東京\n/sources\n/dance\n/quit\nnever asked\n"
-    result = run("chat", sealed, text=lines)
-    assert result.exit_code == 0
-    assert result.stdout.startswith("no sources\n") and "\nSources:" in result.stdout
-    assert result.stdout.endswith("I cannot answer that from these documents.\n\nno sources\n")
-    assert result.stderr.count("fieldpack: ") == 1 and "unknown command /dance" in result.stderr
+# --- search, info, verify ------------------------------------------------------------------------------------------
 
 
 def test_search_as_text(sealed: Path) -> None:

@@ -1,67 +1,146 @@
-"""`fieldpack chat`: a question a line, each on its own. Knows nothing of bundles' files or of models."""
+"""`fieldpack chat`: question after question. Knows nothing of bundles' files, of models or of how a line is typed."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
-from fieldpack import Answer, Expert, QuestionError
+from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
 from . import render
+from .hint import Hint
+from .prompting import typed
+from .reading import read_passages
 
-_COMMANDS = "/sources shows where the last answer comes from, /quit ends"
+COMMANDS = {
+    "/sources": "what the last answer was written from, with the text around it",
+    "/search": "WORDS: the passages that fit, without an answer",
+    "/new": "forget the conversation",
+    "/help": "this",
+    "/quit": "end; Ctrl-D does too",
+}
+_FOUND = 5  # passages that /search shows, as `fieldpack search` does
 
 
-def talk(expert: Expert) -> None:
-    """Answer stdin's lines until its end or /quit. Ctrl-C stops the answer, not the program."""
-    typing = sys.stdin.isatty()
-    expert.load()
-    if typing:
-        manifest = expert.manifest
-        click.echo(f"{render.printable(manifest.name)} {render.printable(manifest.version)}. {_COMMANDS}.")
-    last: Answer | None = None
-    for line in _typed() if typing else _piped():
-        match line.strip():
-            case "":
-                continue
-            case "/quit" | "/exit":
+def talk(expert: Expert, *, history: Path | None) -> None:
+    """Answer stdin's lines until its end or /quit. Ctrl-C stops an answer, not the program. `history`: where a terminal's
+    lines are kept; None keeps none."""
+    terminal = sys.stdin.isatty() and render.on_terminal()
+    with _opening(expert) as still_opening:
+        conversation = Conversation(expert, still_opening)
+        if terminal:
+            named = f"{expert.manifest.name} {expert.manifest.version}"
+            click.echo(f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D ends.")
+        for line in typed(tuple(COMMANDS), history) if terminal else _piped():
+            if not conversation.take(line.strip()):
                 return
+
+
+class Conversation:
+    """What is said to one line, and what is remembered from it for the next."""
+
+    def __init__(self, expert: Expert, still_opening: Any = lambda: False) -> None:
+        self._expert = expert
+        self._still_opening = still_opening
+        self.last: Answer | None = None
+
+    def take(self, line: str) -> bool:
+        """False where the conversation ends."""
+        command, _, words = line.partition(" ")
+        match command:
+            case "/quit" | "/exit":
+                return False
             case "/sources":
-                click.echo((render.sources(last) if last else "") or "no sources")
-            case command if command.startswith("/"):
-                click.echo(f"unknown command {render.printable(command)}: {_COMMANDS}", err=True)
-            case question:
-                last = _answer(expert, question)
+                self._show_sources()
+            case "/search":
+                self._search(words.strip())
+            case "/new":
+                self.last = None
+                click.echo("forgotten")
+            case "/help":
+                click.echo(_help())
+            case _ if command.startswith("/"):
+                click.echo(f"unknown command {render.printable(command)}: {', '.join(COMMANDS)}", err=True)
+            case _ if line:
+                self._ask(line)
+        return True
 
-
-def _answer(expert: Expert, question: str) -> Answer | None:
-    events: Any = expert.stream(question)
-    try:
-        with closing(events):
-            answer = render.stream_text(events)
-        click.echo()
-        return answer
-    except QuestionError as error:
-        click.echo(f"fieldpack: {error}", err=True)
-    except KeyboardInterrupt:
-        click.echo("\n(stopped)\n")
-    return None
-
-
-def _typed() -> Iterator[str]:
-    """Lines with a prompt; Ctrl-C at the prompt drops the line, Ctrl-D ends."""
-    while True:
+    def _ask(self, question: str) -> None:
+        hint = Hint("opening the models" if self._still_opening() else "searching")
+        events: Any = self._expert.stream(question)
         try:
-            yield input("> ")
+            with hint, closing(events):
+                answer = render.stream_text(_hinted(events, hint))
+        except QuestionError as error:
+            click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
         except KeyboardInterrupt:
-            click.echo(f"\n({_COMMANDS})")
-        except EOFError:
-            click.echo()
+            click.echo("\n(stopped)\n")
+        else:
+            self.last = answer
+            click.echo("".join(f"\n{part}\n" for part in render.below(answer)))
+
+    def _search(self, words: str) -> None:
+        if not words:
+            click.echo("say what to look for: /search WORDS", err=True)
             return
+        try:
+            found = self._expert.search(words, _FOUND)
+        except QuestionError as error:
+            click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
+            return
+        click.echo((render.passages(found, words) if found else "no passages in this bundle") + "\n")
+
+    def _show_sources(self) -> None:
+        if self.last is None or not self.last.passages:
+            click.echo("no sources" if self.last else "nothing was answered yet", err=self.last is None)
+            return
+        click.echo(read_passages(self.last) + "\n")
+
+
+def _hinted(events: Iterator[Event], hint: Hint) -> Iterator[Event]:
+    """The same events; the hint says what is waited for, and is gone before the first word."""
+    for event in events:
+        if isinstance(event, PassagesFound):
+            hint.say(_reading(event.passages))
+        else:
+            hint.clear()
+        yield event
+        if isinstance(event, Done):
+            return
+
+
+def _reading(passages: Sequence[object]) -> str:
+    count = len(passages)
+    return f"reading {count} passage{'s' if count != 1 else ''}" if count else "thinking"
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {says}" for name, says in COMMANDS.items()]
+    return "\n".join(["Ctrl-C stops an answer, or clears the line.", *lines])
+
+
+@contextmanager
+def _opening(expert: Expert) -> Iterator[Any]:
+    """Open the models while the first question is typed; gives what says whether they still are. What goes wrong there, the
+    first question meets again and says."""
+
+    def load() -> None:
+        with suppress(FieldpackError, OSError):
+            expert.load()
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        yield thread.is_alive
+    finally:
+        thread.join()  # a thread inside onnxruntime at the interpreter's end crashes it
 
 
 def _piped() -> Iterator[str]:

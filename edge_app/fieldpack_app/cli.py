@@ -70,6 +70,10 @@ def cli() -> None:
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path))
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+_state = click.option(
+    "--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not given.",
+)  # fmt: skip
 
 
 def _device_options(command: _Command) -> _Command:
@@ -124,13 +128,17 @@ def ask(
             render.answer(expert.stream(question or ""))
 
 
-@cli.command(short_help="Ask line by line.")
+@cli.command(short_help="Ask question after question.")
 @_bundle
+@_state
+@click.option("--no-history", is_flag=True, help="Keep no history of what was typed.")
 @_device_options
-def chat(bundle: Path, threads: int | None, provider: str, quick: bool) -> None:
-    """Ask BUNDLE line by line. Each question stands alone: nothing is remembered from the one before.
+def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None, provider: str, quick: bool) -> None:
+    """Ask BUNDLE question after question.
 
-    /sources shows where the last answer comes from, /quit or Ctrl-D ends, Ctrl-C stops the answer.
+    /sources shows what the last answer was written from, /search WORDS looks without an answer, /help names the rest.
+    Ctrl-C stops an answer, Ctrl-D ends. What is typed on a terminal is kept in STATE/history, for this user alone. In a
+    pipe nothing is kept, and each answer ends with an empty line.
 
     \b
     Examples:
@@ -138,9 +146,10 @@ def chat(bundle: Path, threads: int | None, provider: str, quick: bool) -> None:
       fieldpack chat finance-1.0.0 < questions.txt
     """
     from .chat import talk
+    from .state import HISTORY, state_folder
 
     with _open(bundle, threads, provider, quick) as expert:
-        talk(expert)
+        talk(expert, history=None if no_history else state_folder(state) / HISTORY)
 
 
 @cli.command(short_help="Show the passages that fit a question.")

@@ -51,9 +51,8 @@ def megabytes(size: int) -> str:
 def answer(events: Iterator[Event]) -> Answer:
     """Print an answer and its sources: as it comes on a terminal, whole in a pipe."""
     finished = stream_text(events)
-    listing = sources(finished)
-    if listing:
-        click.echo(f"\n{listing}")
+    for part in below(finished):
+        click.echo(f"\n{part}")
     return finished
 
 
@@ -67,6 +66,11 @@ def stream_text(events: Iterator[Event]) -> Answer:
             click.echo("" if live else printable(event.answer.text))
             return event.answer
     raise AssertionError("a stream ends with Done")
+
+
+def below(finished: Answer) -> list[str]:
+    """What stands under an answer, block by block."""
+    return [part for part in (sources(finished),) if part]
 
 
 def sources(finished: Answer) -> str:

@@ -1,0 +1,76 @@
+"""A terminal of its own for a command under test: what is typed goes in, what would be seen comes out."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+COMMAND = [sys.executable, "-m", "fieldpack_app.cli"]
+_WAIT = 40  # seconds; a busy machine opens the models slowly
+_STYLE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
+
+
+class Terminal:
+    """`with Terminal("chat", bundle) as t: t.until("> "); t.type("...")`. Keys are bytes as a keyboard sends them."""
+
+    def __init__(self, *args: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        self._args = [*COMMAND, *map(str, args)]
+        self._environment = {**os.environ, "TERM": "xterm", "LANG": "C.UTF-8", **(environment or {})}
+        self.raw = ""  # all that came
+        self._at, self._left = 0, ""  # how much of it `until` has seen, and what it has not passed yet
+
+    def __enter__(self) -> Terminal:
+        self._mine, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            self._args, env=self._environment, stdin=theirs, stdout=theirs, stderr=theirs,
+            preexec_fn=lambda: os.login_tty(theirs),  # its controlling terminal, so that Ctrl-C is a signal
+        )  # fmt: skip
+        os.close(theirs)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._mine)
+
+    def keys(self, text: str) -> None:
+        os.write(self._mine, text.encode())
+
+    def line(self, text: str) -> None:
+        self.keys(text + "\r")
+
+    def until(self, text: str) -> str:
+        """What was shown from the last `until` to the end of `text`, without colours."""
+        deadline = time.monotonic() + _WAIT
+        while True:
+            shown = self._left + _STYLE.sub("", self.raw[self._at :])
+            before, found, after = shown.partition(text)
+            if found:
+                self._at, self._left = len(self.raw), after
+                return before + found
+            if not self._read(deadline):
+                raise AssertionError(f"{text!r} never came; this did: {shown!r}")
+
+    def ended(self) -> int:
+        """Its exit code, all that it still had to say read."""
+        while self._read(time.monotonic() + _WAIT):
+            pass
+        return self.process.wait(timeout=_WAIT)
+
+    def _read(self, deadline: float) -> bool:
+        ready, _, _ = select.select([self._mine], [], [], max(deadline - time.monotonic(), 0))
+        try:
+            data = os.read(self._mine, 65536) if ready else b""
+        except OSError:  # Linux: the other side is closed
+            data = b""
+        self.raw += data.decode("utf-8", "replace")
+        return bool(data)
