@@ -1,0 +1,116 @@
+"""What a command asks of the system, watched from outside with strace: network calls, names looked up, files written. Knows
+nothing of bundles or of what the command does."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+_WATCHED = "%network,%file,io_uring_setup"
+# io_uring can reach the network past all other calls: a process that sets it up is not silent.
+_NETWORK = frozenset(
+    ("socket socketpair bind listen accept accept4 connect getsockname getpeername getsockopt setsockopt shutdown send sendto "
+     "sendmsg sendmmsg recv recvfrom recvmsg recvmmsg socketcall io_uring_setup").split()
+)  # fmt: skip
+_CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+|\?)")
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
+_CHANGING = frozenset(
+    ("creat mkdir mkdirat rename renameat renameat2 unlink unlinkat rmdir link linkat symlink symlinkat mknod mknodat "
+     "truncate chmod fchmodat chown lchown fchownat utime utimes utimensat setxattr lsetxattr").split()
+)  # fmt: skip
+_OPENING = frozenset(("open", "openat", "openat2"))
+_LOOKING_UP = frozenset(("/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf", "/run/systemd/resolve/stub-resolv.conf"))
+_NOWHERE = (Path("/dev"), Path("/proc"))
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """`network`: the calls as strace writes them. `looked_up`: files that only a name look-up reads. `written`: paths opened
+    for writing, made, renamed or removed outside of what was allowed. `calls` and `threads`: how much was watched."""
+
+    tool: str
+    command: tuple[str, ...]
+    returncode: int
+    output: str
+    errors: str
+    network: tuple[str, ...]
+    looked_up: tuple[str, ...]
+    written: tuple[str, ...]
+    calls: int
+    threads: int
+
+    @property
+    def silent(self) -> bool:
+        return not (self.network or self.looked_up or self.written)
+
+
+@cache
+def tool() -> tuple[str | None, str]:
+    """strace's version and "", or None and why nothing can be watched here."""
+    found = shutil.which("strace")
+    if found is None:
+        return None, "strace is missing"
+    tried = subprocess.run([found, "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True)
+    if tried.returncode:  # a container that forbids ptrace
+        return None, f"strace may not watch here ({' '.join(tried.stderr.split())[:200]})"
+    said = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    number = re.search(r"version ([\w.]+)", said)
+    return f"strace {number[1] if number else ''}".strip(), ""
+
+
+def trace(
+    command: Sequence[str], *, environment: Mapping[str, str], allowed: Sequence[Path] = (), given: str | None = None,
+    timeout: float = 600,
+) -> Trace:  # fmt: skip
+    """Run a command to its end and say what it asked for. `allowed`: folders that it may write to; /dev and /proc always
+    are. `given`: its standard input. Python's own cache of compiled modules is left away, as installed packages bring
+    theirs."""
+    named, why = tool()
+    if named is None:
+        raise RuntimeError(why)
+    with tempfile.TemporaryDirectory(prefix="fieldpack-trace-") as folder:
+        watched = ["strace", "-ff", "-qq", "-s", "4096", "-e", f"trace={_WATCHED}", "-o", f"{folder}/t", *command]
+        done = subprocess.run(
+            watched, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}, input=given, capture_output=True, text=True,
+            errors="replace", timeout=timeout,
+        )  # fmt: skip
+        logs = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(Path(folder).iterdir())]
+    lines = [line for log in logs for line in log.splitlines()]
+    return Trace(
+        named, tuple(command), done.returncode, done.stdout, done.stderr, network=tuple(network_calls(lines)),
+        looked_up=tuple(sorted({path for path, _ in _paths(lines) if path in _LOOKING_UP})),
+        written=tuple(sorted({path for path, writes in _paths(lines) if writes and not _within(path, allowed)})),
+        calls=len(lines), threads=len(logs),
+    )  # fmt: skip
+
+
+def network_calls(lines: Sequence[str]) -> list[str]:
+    """Failed ones too: what was tried was meant."""
+    return [line for line in lines if line.partition("(")[0] in _NETWORK]
+
+
+def _paths(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Each path of a call that succeeded, and whether something is written there."""
+    for line in lines:
+        call = _CALL.match(line)
+        if call is None or call[1] not in _OPENING | _CHANGING or call[3].startswith("-"):
+            continue
+        writes = call[1] in _CHANGING or _WRITING.search(_STRING.sub("", call[2])) is not None
+        for text in _STRING.findall(call[2]):
+            yield _plain(text), writes
+
+
+def _plain(text: str) -> str:
+    """strace writes what is not ASCII as octal escapes of its bytes."""
+    return text.encode("latin-1", "replace").decode("unicode_escape").encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def _within(path: str, allowed: Sequence[Path]) -> bool:
+    full = PurePosixPath(path if path.startswith("/") else Path.cwd() / path)
+    return any(full.is_relative_to(folder) for folder in (*_NOWHERE, *allowed))
