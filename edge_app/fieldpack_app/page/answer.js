@@ -1,0 +1,170 @@
+// Draws a question with its answer: the text with its marks, what to beware of, sources, timings. Knows nothing of how
+// an answer comes or where it is kept.
+
+import { copyButton, el, icon, unseen } from "./dom.js";
+import { answerPieces } from "./marks.js";
+import { placeNodes } from "./panel.js";
+import { ratingButtons } from "./rating.js";
+import { number, place, seconds, t } from "./words.js";
+
+/**
+ * The element of a turn (see history.js) that is over or about to begin.
+ * `actions`: open(turn, number, button), retry(turn), keep() after a rating.
+ */
+export function drawTurn(turn, actions) {
+  const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
+    el("h2", { class: "question", dir: "auto" }, unseen(`${t("you_asked")} `), turn.question));
+  if (turn.asked && turn.asked !== turn.question) {
+    node.append(el("p", { class: "note", dir: "auto" }, t("read_as", { question: turn.asked })));
+  }
+  if (turn.state === "asking") node.append(...drawAsking());
+  else node.append(...drawOver(turn, actions));
+  return node;
+}
+
+/** What stands below the question while the answer comes; filled by `showProgress`, `showFound` and `showText`. */
+function drawAsking() {
+  return [
+    el("p", { class: "progress" }, el("span", { class: "pulse" }), el("span", { class: "progress-text" })),
+    el("div", { class: "answer", dir: "auto" }),
+    el("div", { class: "found" }),
+  ];
+}
+
+export function showProgress(node, text, ...more) {
+  node.querySelector(".progress").hidden = !text;
+  node.querySelector(".progress-text").replaceChildren(text, ...more);
+}
+
+/** The passages, as soon as they are found: they can be read while the model reads them. */
+export function showFound(node, turn, actions) {
+  node.querySelector(".found").replaceChildren(...drawList(turn, turn.passages.map((_, i) => i + 1), t("passages_read"), actions));
+}
+
+/** The text so far. Pieces before the last one do not change any more and stay as they are, with their focus. */
+export function showText(node, turn, actions) {
+  const answer = node.querySelector(".answer");
+  const pieces = answerPieces(turn.text, turn.passages.length);
+  while (answer.childNodes.length >= pieces.length && answer.lastChild) answer.lastChild.remove();
+  if (answer.lastChild?.nodeType === Node.TEXT_NODE) answer.lastChild.remove();
+  answer.append(...pieces.slice(answer.childNodes.length).map((piece) => drawPiece(piece, turn, actions)));
+}
+
+function drawOver(turn, actions) {
+  const parts = turn.refused ? drawRefusal(turn) : drawText(turn, actions);
+  if (turn.state === "done") return [...parts, ...drawSources(turn, actions), drawFoot(turn, actions)];
+  const broken = turn.problem ?? { text: t(turn.text ? "stopped" : "stopped_empty") };
+  return [
+    ...parts,
+    el("div", { class: "notice problem" }, icon("warn"),
+      el("p", {}, problemText(broken)),
+      el("button", { type: "button", class: "plain small", onclick: () => actions.retry(turn) }, icon("retry"), t("retry"))),
+    ...drawList(turn, turn.passages.map((_, i) => i + 1), t("passages_read"), actions),
+  ];
+}
+
+function problemText({ text, code, message }) {
+  if (code === "lost") return t("lost_turn");
+  if (code === "queue_full") return t("busy");
+  return text ?? t("failed", { why: message });
+}
+
+function drawRefusal(turn) {
+  return [el("div", { class: "refusal" },
+    icon("none"),
+    el("div", {},
+      el("p", { class: "refusal-title" }, t("refused")),
+      el("p", { class: "refusal-text", dir: "auto" }, turn.text),
+      el("p", { class: "note" }, t("refused_why"))))];
+}
+
+function drawText(turn, actions) {
+  if (!turn.text) return [];
+  const pieces = answerPieces(turn.text, turn.passages.length, turn.unsupported ?? []);
+  const answer = el("div", { class: "answer", dir: "auto" }, ...pieces.map((piece) => drawPiece(piece, turn, actions)));
+  return [answer, ...drawWarnings(turn, pieces)];
+}
+
+function drawWarnings(turn, pieces) {
+  if (turn.state !== "done") return [];
+  const figures = pieces.filter(({ kind }) => kind === "unsupported").length;
+  const warn = (text) => el("div", { class: "notice warn" }, icon("warn"), el("p", {}, text));
+  return [
+    ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
+    ...(turn.citations.length || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
+  ];
+}
+
+function drawPiece({ kind, text, number: n }, turn, actions) {
+  if (kind === "text") return document.createTextNode(text);
+  if (kind === "unsupported") return el("span", { class: "unsupported", title: t("unsupported", { n: 1 }) }, text);
+  const button = el("button", { type: "button", class: "cite", "data-passage": n }, number(n));
+  button.setAttribute("aria-label", t("open_passage", { n, place: place(turn.passages[n - 1]) }));
+  button.addEventListener("click", () => actions.open(turn, n, button));
+  return button;
+}
+
+/** Cited passages with their quotes; the others that were read below them, folded. */
+function drawSources(turn, actions) {
+  const all = turn.passages.map((_, i) => i + 1);
+  const cited = turn.citations.map((one) => one.passage).filter((n) => n <= all.length);
+  const others = all.filter((n) => !cited.includes(n));
+  if (!all.length) return turn.refused ? [el("p", { class: "note" }, t("none_read"))] : [];
+  if (!cited.length) return drawList(turn, others, t("passages_read"), actions);
+  const list = drawList(turn, cited, t("sources"), actions);
+  if (others.length) {
+    list.push(el("details", { class: "others" },
+      el("summary", {}, t("others", { n: others.length })),
+      ...drawList(turn, others, null, actions)));
+  }
+  return list;
+}
+
+function drawList(turn, numbers, heading, actions) {
+  if (!numbers.length) return [];
+  const rows = numbers.map((n) => el("li", {}, drawSource(turn, n, actions)));
+  return [...(heading ? [el("h3", { class: "list-heading" }, heading)] : []), el("ul", { class: "sources" }, ...rows)];
+}
+
+function drawSource(turn, n, actions) {
+  const passage = turn.passages[n - 1];
+  const quote = turn.citations?.find((one) => one.passage === n)?.quote;
+  const button = el("button", { type: "button", class: "source", "data-passage": n },
+    el("span", { class: "source-number", "aria-hidden": "true" }, number(n)),
+    el("span", { class: "source-body" },
+      unseen(`${t("passage")} ${number(n)}: `),
+      el("span", { class: "source-place" }, ...placeNodes(passage)),
+      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${withoutBars(quote)}”` : startOf(passage))));
+  button.addEventListener("click", () => actions.open(turn, n, button));
+  return button;
+}
+
+/** A passage's beginning on one line. The style sheet cuts what is too long. */
+const startOf = ({ text }) =>
+  text.slice(0, 240).split("\n").filter((line) => !/^[\s|:-]+$/.test(line)).map(withoutBars).join(" ");
+
+/** A table's row without the bars at its ends. */
+const withoutBars = (row) => row.replace(/^\| | \|$/g, "");
+
+function drawFoot(turn, actions) {
+  return el("div", { class: "foot" },
+    copyButton(t("copy"), t("copied"), () => withSources(turn)),
+    ratingButtons(turn, actions.keep),
+    el("p", { class: "timings" }, timings(turn.timings ?? {}),
+      turn.timings?.cached_tokens ? el("span", { title: t("kept_why") }, `, ${t("kept_tokens", { n: turn.timings.cached_tokens })}`) : null));
+}
+
+/** "first word 0.5 s · whole answer 0.9 s · read 880 tokens". */
+function timings({ first_token_ms: first, total_ms: total, prompt_tokens: read }) {
+  return [
+    ...(first > 0 ? [t("first_word", { time: seconds(first) })] : []),
+    ...(total > 0 ? [t("whole", { time: seconds(total) })] : []),
+    ...(read > 0 ? [t("read_tokens", { n: read })] : []),
+  ].join(" · ");
+}
+
+/** The answer as text for a letter or a log: question, answer, numbered sources with their quotes. */
+export function withSources(turn) {
+  const sources = turn.citations.map(({ passage: n, quote }) => `[${n}] ${place(turn.passages[n - 1])}: “${quote}”`);
+  return [turn.question, turn.text, ...(sources.length ? [`${t("sources")}\n${sources.join("\n")}`] : [])].join("\n\n");
+}

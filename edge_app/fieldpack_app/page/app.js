@@ -1,0 +1,281 @@
+// The page: what it holds, and which part does what when. Drawing, asking, keeping and wording are in modules of their own.
+
+import * as answers from "./answer.js";
+import * as api from "./api.js";
+import { answer } from "./asking.js";
+import * as box from "./askbox.js";
+import * as banner from "./banner.js";
+import { closeCover, cover, isCovering, uncover, watchWidth } from "./covers.js";
+import { chooseExpert, showAbout, sure } from "./dialogs.js";
+import { announce, byId, el } from "./dom.js";
+import * as history from "./history.js";
+import { drawHistory } from "./historyview.js";
+import * as panel from "./panel.js";
+import { drawWelcome } from "./welcome.js";
+import { LANGUAGES, preferred, speak, spoken, t, translate } from "./words.js";
+
+const page = {
+  shelf: { current: "", bundles: [] }, // /api/bundles
+  about: null, // /api/about
+  conversation: history.begin(),
+  running: null, // {turn, controller} while an answer comes
+  loaded: false, // were the models asked for?
+};
+
+const actions = {
+  open: (turn, number, button) => panel.open(turn, number, button),
+  retry: (turn) => ask(turn.question, turn),
+  keep: () => history.keep(page.shelf.current, page.conversation),
+};
+
+// --- asking --------------------------------------------------------------------------------------------------------
+
+/** Asks, in place of `instead` if that is the last turn and did not come to an end. */
+async function ask(question, instead = null) {
+  if (page.running || !page.about) return;
+  const { conversation, shelf: { current: bundle } } = page;
+  if (instead && conversation.turns.at(-1) === instead) conversation.turns.pop();
+  const previous = history.previous(conversation);
+  const turn = { question, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [] };
+  const controller = new AbortController();
+  conversation.turns.push(turn);
+  conversation.at = turn.at;
+  page.running = { turn, controller };
+  box.put("");
+  draw();
+  history.keep(bundle, conversation);
+  history.remember(bundle, conversation.id);
+  drawList();
+  const node = byId("turns").lastElementChild;
+  answers.showProgress(node, t("searching"));
+  scrollTo(node);
+  try {
+    const problem = await answer(turn, previous, controller.signal, shows(node, turn));
+    banner.tellOf(problem, start);
+  } finally {
+    page.running = null;
+    // Stopped because the conversation was left or deleted: then it is not on the page, and perhaps not to be kept.
+    if (history.isKept(bundle, conversation)) history.keep(bundle, conversation);
+    if (conversation === page.conversation) over(node, turn);
+    else box.running(false);
+  }
+}
+
+/** What is drawn while the answer comes. */
+function shows(node, turn) {
+  return {
+    queued: (position) => answers.showProgress(node, position ? t("queued", { n: position }) : t("searching")),
+    found: () => {
+      answers.showProgress(node, turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
+      answers.showFound(node, turn, actions);
+    },
+    text: () => {
+      answers.showProgress(node, "");
+      answers.showText(node, turn, actions);
+    },
+    waiting: (n, now) => answers.showProgress(node, `${t("busy")} ${t("busy_wait", { n })}`,
+      el("button", { type: "button", class: "plain small", onclick: now }, t("ask_now"))),
+  };
+}
+
+function over(node, turn) {
+  const drawn = answers.drawTurn(turn, actions);
+  const focused = node.contains(document.activeElement) ? document.activeElement.dataset.passage : null;
+  node.replaceWith(drawn);
+  if (focused) drawn.querySelector(`[data-passage="${focused}"]`)?.focus();
+  const notices = [...drawn.querySelectorAll(".notice p, .refusal-title")].map((one) => one.textContent);
+  announce([t("answer_ready"), turn.text, ...notices].join(" "));
+  box.running(false);
+}
+
+function stop() {
+  page.running?.controller.abort();
+  box.focus();
+}
+
+// --- drawing -------------------------------------------------------------------------------------------------------
+
+function draw() {
+  const { turns } = page.conversation;
+  byId("turns").replaceChildren(...turns.map((turn) => answers.drawTurn(turn, actions)));
+  byId("welcome").hidden = turns.length > 0 || !page.about;
+  if (page.about) drawWelcome(byId("welcome"), page.about, ask);
+  box.running(page.running !== null);
+  box.follows(turns.length > 0);
+}
+
+function drawBundle() {
+  const { name, version } = page.about;
+  const several = page.shelf.bundles.length > 1;
+  document.title = name;
+  byId("name").textContent = name;
+  byId("name").classList.toggle("unseen", several);
+  byId("switch-button").hidden = !several;
+  byId("switch-button").title = t("experts");
+  byId("switch-name").textContent = `${name} ${version}`;
+}
+
+function drawList() {
+  drawHistory(history.conversations(page.shelf.current), page.conversation.id, {
+    open: (conversation) => { show(conversation); if (isCovering()) closeCover(); },
+    remove: (conversation) => {
+      history.forget(page.shelf.current, conversation.id);
+      if (conversation.id === page.conversation.id) show(history.begin());
+      drawList();
+      byId("history-close").focus();
+    },
+  });
+}
+
+const scrollTo = (node) => node?.scrollIntoView({ block: "start" });
+
+/** Another conversation takes the place of this one; a running answer is stopped. */
+function show(conversation) {
+  page.running?.controller.abort();
+  panel.close();
+  page.conversation = conversation;
+  history.remember(page.shelf.current, conversation.turns.length ? conversation.id : null);
+  draw();
+  drawList();
+  scrollTo(byId("turns").lastElementChild);
+  box.focus();
+}
+
+// --- bundles -------------------------------------------------------------------------------------------------------
+
+/** Reads which expert this is, and shows the conversation that was open with it. */
+async function start() {
+  try {
+    page.shelf = await api.bundles();
+    page.about = await api.about();
+  } catch (error) {
+    if (!api.expected(error)) throw error;
+    if (!banner.tellOf(error, start)) banner.tell(error.message);
+    return;
+  }
+  page.loaded = false;
+  drawBundle();
+  box.limit(page.about.limits?.max_question_chars);
+  if (!page.running) show(history.reopen(page.shelf.current) ?? history.begin());
+}
+
+async function change(bundle) {
+  await api.choose(bundle.id);
+  panel.close();
+  await start();
+}
+
+/** Has another window switched to another expert meanwhile? */
+async function look() {
+  if (page.running || !page.about || document.visibilityState === "hidden") return;
+  try {
+    const shelf = await api.bundles();
+    if (shelf.current === page.shelf.current) return;
+    await start();
+    banner.tell(t("switched", { name: page.about.name }));
+  } catch (error) {
+    if (!api.expected(error)) throw error;
+    banner.tellOf(error, start);
+  }
+}
+
+/** The models begin to open while the question is still being typed. */
+async function typing() {
+  if (page.loaded || !page.about) return;
+  page.loaded = true;
+  try {
+    await api.load();
+  } catch (error) {
+    if (!api.expected(error)) throw error;
+    page.loaded = false;
+    banner.tellOf(error, start);
+  }
+}
+
+// --- history, theme, language, keys ---------------------------------------------------------------------------------
+
+function openHistory() {
+  byId("history-button").setAttribute("aria-expanded", "true");
+  cover(byId("history"), closeHistory);
+  if (isCovering()) byId("history-close").focus();
+}
+
+function closeHistory() {
+  const within = byId("history").contains(document.activeElement);
+  byId("history-button").setAttribute("aria-expanded", "false");
+  uncover(byId("history"));
+  if (within) byId("history-button").focus();
+}
+
+function toggleHistory() {
+  const opens = byId("history").hidden;
+  if (opens) openHistory();
+  else closeHistory();
+  history.set("history", opens ? "open" : "closed");
+}
+
+async function clearHistory() {
+  if (!(await sure(t("delete_sure"), t("delete_sure_text"), t("delete")))) return;
+  history.forgetAll(page.shelf.current);
+  show(history.begin());
+}
+
+function changeTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  history.set("theme", root.dataset.theme);
+}
+
+async function changeLanguage(language) {
+  await speak(language);
+  history.set("language", language);
+  translate();
+  if (page.about) drawBundle();
+  draw();
+  drawList();
+  box.fit();
+  panel.again();
+}
+
+function onKey(event) {
+  const inText = event.target.matches?.("input, textarea, select");
+  if (event.key === "/" && !inText && !byId("dialog").open && !isCovering()) {
+    event.preventDefault();
+    box.focus();
+  }
+  if (event.key !== "Escape" || byId("dialog").open || event.defaultPrevented) return;
+  if (isCovering()) closeCover();
+  else if (panel.isOpen() && (byId("passage").contains(event.target) || !page.running)) panel.close();
+  else if (page.running) stop();
+}
+
+function wire() {
+  box.wire({ send: (question) => ask(question), typing, stop });
+  const onClick = {
+    "new-button": () => show(history.begin()),
+    "about-button": () => page.about && showAbout(page.about),
+    "switch-button": () => chooseExpert(page.shelf, change),
+    "theme-button": changeTheme,
+    "history-button": toggleHistory, "history-close": toggleHistory, "history-clear": clearHistory,
+    backdrop: closeCover,
+  };
+  for (const [id, act] of Object.entries(onClick)) byId(id).addEventListener("click", act);
+  byId("language").append(...Object.entries(LANGUAGES).map(([tag, name]) => el("option", { value: tag, lang: tag }, name)));
+  byId("language").value = spoken();
+  byId("language").addEventListener("change", (event) => changeLanguage(event.target.value));
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("visibilitychange", look);
+  window.addEventListener("focus", look);
+  watchWidth(byId("history"), closeHistory);
+  watchWidth(byId("passage"), panel.close);
+}
+
+const wanted = history.setting("language");
+await speak(wanted in LANGUAGES ? wanted : preferred());
+translate();
+wire();
+await start();
+const wantsList = history.setting("history") !== "closed" && history.conversations(page.shelf.current).length > 0;
+if (wantsList && matchMedia("(min-width: 80rem)").matches) openHistory();
+box.focus();

@@ -1,0 +1,66 @@
+// Makes elements out of plain text. The one place that builds nodes, and no way through it to HTML: what a document, a
+// model or a server says stays text.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element; `props` are attributes, but for functions, which are listeners ({onclick}), and false or null, left away. */
+export function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+/** Text that only a screen reader says. */
+export const unseen = (text) => el("span", { class: "unseen" }, text);
+
+export function iconButton(name, label, onclick, props = {}) {
+  return el("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick, ...props }, icon(name));
+}
+
+/** Says a sentence to screen readers once the one before is over. */
+export function announce(text) {
+  const status = byId("status");
+  status.textContent = "";
+  requestAnimationFrame(() => { status.textContent = text; });
+}
+
+/** Copies text; where the page is served without TLS to another machine, browsers offer only the older way. */
+export async function copyText(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const hidden = el("textarea", { class: "unseen", readonly: true });
+  const focused = document.activeElement;
+  hidden.value = text;
+  document.body.append(hidden);
+  hidden.select();
+  document.execCommand("copy");
+  hidden.remove();
+  focused?.focus();
+}
+
+/** A button that copies what `text()` gives and says that it did. */
+export function copyButton(label, done, text) {
+  const words = el("span", {}, label);
+  const holder = el("button", { type: "button", class: "plain small" }, icon("copy"), words);
+  holder.addEventListener("click", async () => {
+    await copyText(text());
+    words.textContent = done;
+    announce(done);
+    setTimeout(() => { words.textContent = label; }, 2000);
+  });
+  return holder;
+}
