@@ -109,8 +109,8 @@ def _figures(report: RetrievalReport) -> list[str]:
 
 
 def _ours(folders: dict[str, Path], **settings: Any) -> Callable[[str, int], list[Any]]:
-    from fieldpack.rag import open_retriever
     from fieldpack.ranking import RetrievalSettings
+    from fieldpack.retriever import open_retriever
 
     return open_retriever(folders["embedder"], folders["knowledge"], RetrievalSettings(**settings)).search
 

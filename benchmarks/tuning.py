@@ -25,7 +25,8 @@ from fieldpack.citations import strip_marks
 from fieldpack.generator import TextGenerator
 from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
-from fieldpack.rag import Arm, Rag, Retriever, open_retriever
+from fieldpack.rag import Arm, Rag
+from fieldpack.retriever import Retriever, open_retriever
 from fieldpack_build.bundling import assemble
 from fieldpack_build.console import make_console
 from fieldpack_build.pipeline import Plan, make_plan, run_plan

@@ -19,7 +19,7 @@ import pytest
 import fakes
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
-from fieldpack.rag import Retriever
+from fieldpack.retriever import Retriever
 from fieldpack_build.pipeline import make_plan, needed_for
 from fieldpack_build.recipe import Recipe
 from fieldpack_build.recipe_file import load_recipe

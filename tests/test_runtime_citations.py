@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.citations import best_quote, cite, strip_marks, support
+from fieldpack.citations import best_quote, cite, strip_marks, support, unsupported
 from fieldpack.passages import Passage
 
 
@@ -63,3 +64,20 @@ def test_long_punctuation_takes_no_time() -> None:
     started = time.perf_counter()
     best_quote("the", "." * 20_000 + "!? " * 20_000 + "a.b" * 20_000)
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"),
+    [
+        ("It costs 0.85% a year [1].", []),
+        ("It costs 0.58% a year [1].", ["0.58"]),
+        ("1250.5 of 1,250.50 and 1.250,50 in 2025 [2]", []),
+        ("12 of 1,250", ["12", "1,250"]),
+        ("no figures [7]", []),
+        ("0400 hours, 400.0 hours, 401 hours", ["401"]),
+    ],
+)
+def test_figures_that_stand_in_no_passage(text: str, marked: list[str]) -> None:
+    texts = ("The A class costs 0.85% a year.", "1,250.50 EUR after 400 hours")
+    found = [Passage(i, "a.md", "Fees 2025", None, (), t, 1.0, 1.0) for i, t in enumerate(texts)]
+    assert [text[a:b] for a, b in unsupported(text, found)] == marked

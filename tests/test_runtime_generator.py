@@ -89,6 +89,74 @@ def test_threads_give_the_sequential_results(generator: TextGenerator) -> None:
     assert len(set(alone)) > 1
 
 
+def genais_own(generator: TextGenerator, prompt: str, tokens: int, penalty: float) -> list[int]:
+    """What genai's own greedy search says, token by token on a fresh cache."""
+    import onnxruntime_genai as og
+
+    ids = generator.encode(prompt)
+    params = og.GeneratorParams(generator._model)
+    params.set_search_options(max_length=len(ids) + tokens, do_sample=False, repetition_penalty=penalty)
+    search = og.Generator(generator._model, params)
+    search.append_tokens(ids)
+    said = []
+    while not search.is_done():
+        search.generate_next_token()
+        said.append(int(search.get_next_tokens()[0]))
+    return said
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_the_tokens_are_those_of_genai_s_own_search(exported_llama: Path, penalty: float) -> None:
+    plain = TextGenerator.open(exported_llama, device=Device("cpu", 1), speculate=False)
+    for prompt in (PROMPT, "The pump is serviced every 400 hours. " * 9):
+        text = text_of(plain, prompt, repetition_penalty=penalty)
+        assert text == plain.decode(genais_own(plain, prompt, 30, penalty))
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_drafts_change_no_word(exported_llama: Path, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long they are: the text with drafts of eight is the text with drafts of one."""
+    prompts = [PROMPT, "The A class costs 0.85% a year. " * 30, "A b a b a b a b a b"]
+    texts = []
+    for longest in (1, 3, 8):
+        monkeypatch.setattr("fieldpack.drafting.LONGEST", longest)
+        generator = TextGenerator.open(exported_llama, device=Device("cpu", 1), speculate=True)
+        stats = [GenerationStats() for _ in prompts]
+        texts.append([
+            text_of(generator, p, max_new_tokens=90, repetition_penalty=penalty, stats=s)
+            for p, s in zip(prompts, stats, strict=True)
+        ])  # fmt: skip
+        assert all(s.drafts.drafted >= s.drafts.accepted >= 0 for s in stats) and any(s.drafts.drafted for s in stats)
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_what_was_read_before_is_not_read_again(generator: TextGenerator) -> None:
+    whole, begun = PROMPT + "It costs", PROMPT + "The pump"
+    fresh = text_of(generator, "Something else altogether"), text_of(generator, whole)
+    stats = GenerationStats()
+    text_of(generator, begun)
+    assert text_of(generator, whole, stats=stats) == fresh[1]
+    assert generator.count_tokens(PROMPT) - 1 <= stats.cached_tokens < stats.prompt_tokens
+    assert text_of(generator, "Something else altogether") == fresh[0]
+
+
+def test_a_longer_prompt_than_the_cache_has_room_for(generator: TextGenerator) -> None:
+    short = text_of(generator)
+    long = GenerationStats()
+    text_of(generator, "The pump is serviced. " * 90, stats=long)
+    assert long.prompt_tokens > 256 and text_of(generator) == short
+
+
+def test_a_stopped_prompt_is_read_again_from_where_it_is_known(generator: TextGenerator) -> None:
+    expected = text_of(generator)
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(fieldpack.Cancelled):
+        generator.read_ahead("The valve. " * 60, max_context=900, cancel=cancel)
+    generator.read_ahead(PROMPT, max_context=900)
+    assert text_of(generator) == expected
+
+
 def write_config(folder: Path, session_options: object, **other: object) -> Path:
     config = {"model": {"decoder": {"session_options": session_options}, **other}}
     path = folder / "genai_config.json"

@@ -17,8 +17,8 @@ import fieldpack
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex, library_size
 from fieldpack.passages import Chunk
-from fieldpack.rag import Retriever
 from fieldpack.ranking import RetrievalSettings, fuse
+from fieldpack.retriever import Retriever
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,9 @@ import pytest
 
 import fakes
 import fieldpack
+from fieldpack.answers import Timings
 from fieldpack.passages import Passage
-from fieldpack.rag import Arm, Timings, clean_question, finish, is_refusal
+from fieldpack.rag import Arm, clean_question, finish, is_refusal
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 
@@ -34,10 +35,15 @@ def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
 
 def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
     data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
-    assert set(data) == {"question", "answer", "refused", "citations", "passages", "timings"}
+    assert set(data) == {
+        "question", "asked", "answer", "refused", "unsupported", "citations", "passages", "timings"
+    }  # fmt: skip
     assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
     timings = data["timings"]
-    assert set(timings) == {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens"}
+    assert set(timings) == {
+        "retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens", "cached_tokens", "drafted",
+        "accepted",
+    }  # fmt: skip
     assert 0 < timings["retrieval_ms"] < timings["first_token_ms"] <= timings["total_ms"]
     assert 1 <= timings["tokens"] <= fakes.SETTINGS.max_answer_tokens
 
@@ -127,3 +133,84 @@ def test_a_tighter_context_uses_fewer_passages_and_says_so(exported_llama: Path,
         answer = expert.ask(QUESTION)
     assert len(answer.passages) < 3
     assert all(c.passage <= len(answer.passages) for c in answer.citations)
+
+
+def test_a_follow_up_is_read_with_the_question_before_it(expert: fieldpack.Expert) -> None:
+    first = expert.ask("What does the A class of the Global Equity Fund cost a year?")
+    previous = fieldpack.Previous(first.asked, tuple(p.chunk_id for p in first.passages))
+    over = expert.ask("And a year of the A class, Global Equity Fund?", previous=previous)
+    assert [p.chunk_id for p in over.passages] == list(previous.passages)  # read already, in the order they were
+    assert over.asked == f"{first.asked} {over.question}"
+    assert over.timings.cached_tokens > over.timings.prompt_tokens * 0.5
+    other = expert.ask("Quiet hours begin at ten in the evening", previous=previous)
+    assert other.asked == other.question and "rules.txt" in [p.document for p in other.passages]
+
+
+def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(expert: fieldpack.Expert) -> None:
+    answer = expert.ask(QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1)))
+    assert answer.passages == expert.ask(answer.asked).passages
+
+
+def test_reading_ahead_leaves_only_the_question_to_read(expert: fieldpack.Expert) -> None:
+    expert.ask("When do quiet hours begin?")
+    expert.read_ahead(QUESTION[:-1])
+    ahead = expert.ask(QUESTION)
+    assert ahead.timings.cached_tokens > ahead.timings.prompt_tokens * 0.7
+    expert.ask("When do quiet hours begin?")
+    assert expert.ask(QUESTION).text == ahead.text
+
+
+def test_reading_ahead_stops_for_the_question(expert: fieldpack.Expert) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(fieldpack.Cancelled):
+        expert.read_ahead("When do quiet hours", cancel=cancel)
+    expert.read_ahead("  ")
+    assert expert.ask(QUESTION).text
+
+
+def test_a_passage_in_its_page(expert: fieldpack.Expert) -> None:
+    found = expert.search("quiet hours", 1)[0]
+    context = expert.context(found.chunk_id)
+    assert (context.text, context.document, context.start, context.end) == (found.text, "rules.txt", 0, 40)
+    assert context.before == "" and context.after.strip() == fakes.CHUNKS[5].text
+    assert expert.context(found.chunk_id, characters=4).after == context.after[:4]
+    assert expert.passage(found.chunk_id).text == found.text
+    with pytest.raises(fieldpack.NoSuchPassage, match="no passage 4711"):
+        expert.context(4711)
+
+
+def test_embeddings_are_the_library_s(expert: fieldpack.Expert) -> None:
+    vectors = expert.embed(["abc", "zz"])
+    assert vectors.shape == (2, fakes.DIM) and vectors[1][25] == pytest.approx(1.0)
+    assert expert.embed([], query=True).shape == (0, fakes.DIM)
+
+
+def test_an_answer_that_follows_a_schema(expert: fieldpack.Expert) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
+    answer = expert.ask(QUESTION, schema=schema)
+    assert isinstance(json.loads(answer.text)["ok"], bool) and answer.citations == ()
+    with pytest.raises(fieldpack.QuestionError, match="schema cannot be followed"):
+        expert.ask(QUESTION, schema={"type": "no such type"})
+    assert expert.ask(QUESTION).text  # the model is as before
+
+
+def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> None:
+    with fieldpack.open(bundle, threads=1) as expert:
+        rag = expert._open_rag()
+        found = tuple(expert.search(QUESTION, 3))
+        told = finish("q", "It costs 0.85% a year [1].", found, "no", Timings(1, 2, 3, 4, 5, 6))
+        assert told.citations and rag._checked(told) == told.citations
+        forged = replace(told, citations=(replace(told.citations[0], quote="It is free of charge."),))
+        assert rag._checked(forged) == ()
+
+
+def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:
+    from fieldpack.budget import budget_of
+
+    budget = budget_of(sealed, fieldpack.read_manifest(sealed))
+    with fieldpack.open(sealed, threads=1, memory_mb=budget.needed(320) + 0.01) as small:
+        assert small.settings.max_context == 320
+        assert small.ask(QUESTION).timings.prompt_tokens <= 320
+    with pytest.raises(fieldpack.BundleUnsupported, match=r"needs \d+ MB to read one passage"):
+        fieldpack.open(sealed, memory_mb=20)

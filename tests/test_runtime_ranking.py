@@ -19,8 +19,8 @@ from fieldpack.index import KnowledgeIndex, write_index
 from fieldpack.naming import name_terms, named_documents, without_names, write_names
 from fieldpack.passages import Chunk, Place, without_figures
 from fieldpack.question import content_words
-from fieldpack.rag import Retriever, between
 from fieldpack.ranking import RetrievalSettings
+from fieldpack.retriever import Retriever, between
 
 TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldpack.answers import Answer, Timings
 from fieldpack.passages import Citation, Passage
-from fieldpack.rag import Answer, Timings
 from fieldpack_build import data, scoring
 
 STORED = {("fees.pdf", 1): "The A class costs 0.85%.\0The I class costs 0.40%.", ("pump.md", None): "Every 400 hours."}

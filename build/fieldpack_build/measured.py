@@ -4,16 +4,17 @@ stay the runtime's. Knows nothing of test questions or figures."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fieldpack.answers import Answer
 from fieldpack.bundle import Expert
 from fieldpack.devices import Device
 from fieldpack.generator import TextGenerator
+from fieldpack.kept import WINDOW
 from fieldpack.manifest import read_manifest
-from fieldpack.rag import Answer, Retriever
+from fieldpack.retriever import Retriever
 
 from .calibration import Signals, signals_of
 
@@ -26,44 +27,25 @@ Loss = tuple[float, int]  # nats, tokens
 
 
 class ScoringGenerator(TextGenerator):
-    """Keeps the last prompt's cache, so that a loss costs no second prefill."""
-
-    _last: tuple[list[int], Any, int] | None = None
-
-    def _begin(self, ids: list[int], length: int, repetition_penalty: float, cancel: threading.Event | None) -> Any:
-        self._last = None  # two caches at once would be twice the memory
-        generator = super()._begin(ids, length, repetition_penalty, cancel)
-        self._last = (ids, generator, length)
-        return generator
+    """Reads on from the last prompt's cache, so that a loss costs no second prefill."""
 
     def loss(self, prompt: str, answer: str, *, max_tokens: int, max_context: int) -> Loss:
         """Of `answer` behind `prompt`, over its first `max_tokens` tokens, fewer where the context ends."""
         ids, wanted = self.encode(prompt), self.encode(answer)[:max_tokens]
-        length = min(len(ids) + max_tokens, max_context)
-        if self._last is None or self._last[0] != ids:
-            self._begin(ids, length, 1.0, None)
-        assert self._last
-        wanted = wanted[: self._last[2] - len(ids) - 1]
-        return (sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)) if wanted else (0.0, 0)
+        wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
+        if not wanted:
+            return 0.0, 0
+        with self._my_turn(None):
+            self._kept.read(ids, room=len(ids) + len(wanted), most=max_context)
+            return sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)
 
     def _logits(self, ids: Sequence[int], wanted: Sequence[int]) -> Logits:
         """Of each wanted token's place, [len(wanted), vocabulary]."""
         import numpy as np
 
-        assert self._last
-        generator = self._last[1]
-        generator.rewind_to(len(ids) - 1)
+        self._kept.back_to(len(ids) - 1)
         read = [ids[-1], *wanted[:-1]]
-        generator.append_tokens(read)
-        rows = _rows(generator)
-        if len(rows) == len(read):
-            return rows
-        generator.rewind_to(len(ids) - 1)  # a head that is pruned to the last place: one after the other
-        found = []
-        for token in read:
-            generator.append_tokens([token])
-            found.append(_rows(generator)[-1])
-        return np.stack(found)
+        return np.concatenate([self._kept.advance(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)])
 
 
 class MeasuredExpert(Expert):
@@ -115,10 +97,3 @@ def sum_of_losses(logits: Logits, wanted: Sequence[int]) -> float:
     top = rows.max(axis=-1, keepdims=True)
     whole = np.log(np.exp(rows - top).sum(axis=-1)) + top[:, 0]
     return float((whole - rows[np.arange(len(wanted)), list(wanted)]).sum())
-
-
-def _rows(generator: Any) -> Logits:
-    import numpy as np
-
-    logits = np.array(generator.get_output("logits"), dtype=np.float32)
-    return logits.reshape(-1, logits.shape[-1])

@@ -13,9 +13,9 @@ from math import exp
 from statistics import median
 from typing import Any
 
+from fieldpack.answers import Answer
 from fieldpack.citations import strip_marks, words_of
 from fieldpack.passages import Citation, Passage
-from fieldpack.rag import Answer
 
 from .data import TestQuestion
 from .quantities import same_quantities

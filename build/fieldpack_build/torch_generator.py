@@ -35,9 +35,9 @@ class TorchGenerator(TextGenerator):
 
     def stream(
         self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,
-        cancel: threading.Event | None = None, stats: GenerationStats | None = None,
+        cancel: threading.Event | None = None, stats: GenerationStats | None = None, schema: str | None = None,
     ) -> Iterator[str]:  # fmt: skip
-        """The whole answer as one piece."""
+        """The whole answer as one piece; no schema is followed."""
         import torch
 
         stats = stats if stats is not None else GenerationStats()

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+from .answers import Answer, Event
+from .budget import fit_context
 from .devices import Device
-from .errors import BundleCorrupt
-from .generator import TextGenerator
+from .errors import BundleCorrupt, NoSuchPassage
 from .manifest import Manifest, read_manifest, verify
-from .passages import DocumentRecord, Filter, Passage
+from .passages import DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
-from .rag import Answer, Arm, Event, Rag, Retriever, clean_question, open_retriever
+from .rag import Arm, Rag, clean_question
 from .ranking import RetrievalSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .generator import TextGenerator
+    from .index import KnowledgeIndex
+    from .retriever import Retriever
+
+_LEAST_ROOM = 192  # tokens of context beside the answer: system text, question, and a passage worth reading
 
 
 class Expert:
     """An opened bundle. Safe to use from several threads: searches run side by side, answers one after another.
 
-    The language model is loaded at the first answer, so that a search does not wait for it.
+    The language model is loaded at the first answer, so that a search does not wait for it. What it has read it keeps: the
+    next question reads on from where its prompt differs.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, device: Device) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
+        speculate: bool | None = None,
+    ) -> None:  # fmt: skip
         self.path = path
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
+        if memory_mb is not None:
+            least = self.settings.max_answer_tokens + _LEAST_ROOM
+            context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)
+            self.settings = replace(self.settings, max_context=context)
+        self._speculate = speculate
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
@@ -48,17 +72,58 @@ class Expert:
         retriever = self._open_retriever()
         return retriever.index.records(where) if retriever else []
 
-    def ask(self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None) -> Answer:
-        """The whole answer. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set meanwhile)."""
-        return self._open_rag().ask(question, cancel=cancel, arm=arm)
+    def passage(self, chunk_id: int) -> Passage:
+        """A passage by its `chunk_id`, its score and similarity 0. Raises NoSuchPassage."""
+        return self._index().passage(chunk_id)
 
-    def stream(self, question: str, *, cancel: threading.Event | None = None) -> Iterator[Event]:
-        """PassagesFound, TextPiece..., CitationsFound, Done. Close the iterator to stop the model."""
-        return self._open_rag().stream(question, cancel=cancel)
+    def context(self, chunk_id: int, *, characters: int = 1500, end: int | None = None) -> PassageContext:
+        """A passage where it stands, with at most `characters` of its page's text on each side. `end`: the passage's, which
+        is further than its chunk's where it was joined of two. Raises NoSuchPassage."""
+        return self._index().context(chunk_id, end, characters)
+
+    def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
+        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises BundleCorrupt in a bundle without knowledge."""
+        embedder = self._knowledge().embedder
+        if not query:
+            return embedder.embed_passages(texts)
+        import numpy as np
+
+        return np.stack([embedder.embed_query(text) for text in texts]) if texts else embedder.embed_passages([])
+
+    def count_tokens(self, text: str) -> int:
+        """Of the language model."""
+        return self._open_rag().generator.count_tokens(text)
+
+    def ask(
+        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
+        previous: Previous | None = None, where: Filter | None = None, schema: Mapping[str, Any] | None = None,
+    ) -> Answer:  # fmt: skip
+        """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set
+        meanwhile), QuestionError (a schema that cannot be followed)."""
+        options = self._options(previous, where, schema)
+        return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
+
+    def stream(
+        self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
+        where: Filter | None = None, schema: Mapping[str, Any] | None = None,
+    ) -> Iterator[Event]:  # fmt: skip
+        """PassagesFound, TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
+
+        `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
+        answer's text then follows; such an answer has no citations."""
+        return self._open_rag().stream(question, cancel=cancel, **self._options(previous, where, schema))
+
+    def read_ahead(
+        self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
+        cancel: threading.Event | None = None,
+    ) -> None:  # fmt: skip
+        """Search for a question that is still being typed and let the model read the passages, so that its answer begins at
+        once if they stay the same. Set `cancel` (raises Cancelled) when more was typed or the question is asked."""
+        self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
 
     def load(self) -> None:
-        """Open the language model now instead of at the first question."""
-        self._open_rag()
+        """Open all models now instead of at the first question, and read what every prompt begins with."""
+        self._open_rag().read_ahead()
 
     def close(self) -> None:
         with self._opening:
@@ -70,34 +135,65 @@ class Expert:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def _options(
+        self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        return {"previous": previous, "where": where, "schema": None if schema is None else json.dumps(schema)}
+
+    def _index(self) -> KnowledgeIndex:
+        return self._knowledge().index
+
+    def _knowledge(self) -> Retriever:
+        retriever = self._open_retriever()
+        if retriever is None:
+            raise NoSuchPassage(f"{self.path}: a bundle without documents; it has no passages")
+        return retriever
+
     def _open_retriever(self) -> Retriever | None:
         with self._opening:
-            if self._retriever is None and self.manifest.has("knowledge"):
-                reranker = self.path / "reranker" if self.manifest.has("reranker") else None
-                self._retriever = open_retriever(
-                    self.path / "embedder", self.path / "knowledge", RetrievalSettings.read(self.path),
-                    reranker=reranker, device=self.device,
-                )  # fmt: skip
+            if self._retriever is None:
+                self._retriever = self._make_retriever()
             return self._retriever
 
+    def _make_retriever(self) -> Retriever | None:
+        if not self.manifest.has("knowledge"):
+            return None
+        from .retriever import open_retriever
+
+        reranker = self.path / "reranker" if self.manifest.has("reranker") else None
+        return open_retriever(
+            self.path / "embedder", self.path / "knowledge", RetrievalSettings.read(self.path),
+            reranker=reranker, device=self.device,
+        )  # fmt: skip
+
     def _open_rag(self) -> Rag:
-        retriever = self._open_retriever()
         with self._opening:
             if self._rag is None:
-                generator = self._open_generator()
+                with ThreadPoolExecutor(1) as pool:  # both mostly wait for the disk and for onnxruntime
+                    opened = pool.submit(lambda: self._retriever or self._make_retriever())
+                    generator = self._open_generator()
+                    self._retriever = opened.result()
                 builder = PromptBuilder(self._chat, self.settings, generator.count_tokens)
-                self._rag = Rag(builder, generator, retriever)
+                self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
     def _open_generator(self) -> TextGenerator:
-        return TextGenerator.open(self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens)
+        from .generator import TextGenerator
+
+        return TextGenerator.open(
+            self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens, speculate=self._speculate
+        )
 
 
 def open_bundle(
-    path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True
-) -> Expert:
+    path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True,
+    memory_mb: float | None = None, speculate: bool | None = None,
+) -> Expert:  # fmt: skip
     """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then names and sizes) and
     open it.
+
+    `memory_mb`: what the process may take; the context, and with it the passages read, are made to fit. `speculate`: let the
+    model confirm several guessed tokens at once (None: as long as that is faster here); the text is the same.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -106,4 +202,5 @@ def open_bundle(
     verify(folder, manifest, contents=verify_contents)
     if not manifest.has("model"):
         raise BundleCorrupt(f"{folder}: no model in the bundle; build it again")
-    return Expert(folder, manifest, Device(provider, threads) if threads else Device(provider))
+    device = Device(provider, threads) if threads else Device(provider)
+    return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate)

@@ -12,6 +12,7 @@ from .passages import Citation, Passage
 _MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _SENTENCE = re.compile(r"[^\n.!?]*(?:[.!?](?!\s|$)[^\n.!?]*)*(?:[.!?]+|\n|$)")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
+_FIGURE = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
 _SUPPORT = 0.5  # share of the answer's words that a passage must hold to be cited without a mark
 
@@ -67,6 +68,27 @@ def support(answer: str, passage: str) -> float:
     """Share (0 to 1) of the answer's distinct words that occur in the passage."""
     wanted = set(words_of(answer))
     return len(wanted & set(words_of(passage))) / len(wanted) if wanted else 0.0
+
+
+def unsupported(text: str, passages: Sequence[Passage]) -> tuple[tuple[int, int], ...]:
+    """[start, end) of the figures in an answer that stand in no passage, title and headings included. "1,250.50", "1250.5"
+    and "1 250,50" are one figure; a passage's number in brackets is none."""
+    known = {_value(f.group()) for p in passages for f in _FIGURE.finditer(f"{p.context}\n{p.text}")}
+    marks = [mark.span() for mark in _MARK.finditer(text)]
+    return tuple(
+        figure.span() for figure in _FIGURE.finditer(text)
+        if _value(figure.group()) not in known and not any(a <= figure.start() < b for a, b in marks)
+    )  # fmt: skip
+
+
+def _value(figure: str) -> str:
+    """A figure without what is style: separators of thousands, zeros at the ends, comma or point."""
+    plain = re.sub(r"[\s'’]", "", figure)
+    grouped = re.fullmatch(r"\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d+)?", plain)
+    if grouped:
+        plain = plain.replace(grouped.group(1), "", plain.count(grouped.group(1)))
+    whole, _, part = plain.replace(",", ".").partition(".")
+    return (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
 
 
 def _supporting(answer: str, passages: Sequence[Passage]) -> list[int]:

@@ -7,7 +7,8 @@
     │   └── BundleUnsupported          written for another schema, or wants what this device lacks
     ├── QuestionError              exit code 4   what was asked
     │   ├── EmptyQuestion
-    │   └── QuestionTooLong
+    │   ├── QuestionTooLong
+    │   └── NoSuchPassage              an id that the bundle's library does not have
     ├── Cancelled                  exit code 130 the caller stopped the answer
     └── InputError                 exit code 4   a batch file, or another input of a command
 """
@@ -51,6 +52,10 @@ class QuestionTooLong(QuestionError):
 
 class InputError(FieldpackError):
     exit_code = 4
+
+
+class NoSuchPassage(QuestionError):
+    pass
 
 
 class Cancelled(FieldpackError):

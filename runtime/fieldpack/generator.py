@@ -1,8 +1,5 @@
-"""Streams text from a language model in onnxruntime-genai's format. Knows nothing of documents, bundles or chat.
-
-The prompt goes in in slices: genai holds the interpreter's lock for the whole of an `append_tokens` call, cannot
-cancel it, and keeps the logits of all its positions (493 MB peak for 1,000 tokens of SmolLM2-135M against 300).
-"""
+"""Streams text from a language model in onnxruntime-genai's format: opens it, turns text into tokens and back, and lets one
+answer run at a time. Knows nothing of documents, bundles or chat."""
 
 from __future__ import annotations
 
@@ -11,14 +8,17 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .decoding import Drafts, answer_tokens
 from .devices import Device, require_provider
-from .errors import BundleCorrupt, BundleUnsupported, Cancelled
+from .drafting import Pace
+from .errors import BundleCorrupt, BundleUnsupported, QuestionError
+from .kept import SLICE, Kept, check
 
-SLICE = 128  # tokens; the same first token and speed as one call, a cancel is heard within one slice
 # What genai_config.json may say of a session. It can load libraries, so it is read as code: all else is refused.
 _HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"})
 CONFIG = "genai_config.json"
@@ -26,12 +26,15 @@ CONFIG = "genai_config.json"
 
 @dataclass(slots=True)
 class GenerationStats:
-    """Filled while a generation runs. Milliseconds from its start; `tokens` counts what was generated."""
+    """Filled while a generation runs. Milliseconds from its start; `tokens` counts what was generated, `cached_tokens` those
+    of the prompt that had been read for the one before."""
 
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     tokens: int = 0
     first_token_ms: float = 0.0
     total_ms: float = 0.0
+    drafts: Drafts = field(default_factory=Drafts)
 
     @property
     def tokens_per_s(self) -> float:
@@ -43,14 +46,21 @@ class GenerationStats:
 class TextGenerator:
     """`open(folder)` wants what genai's model builder writes. One generation runs at a time; others wait."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, skip_tokens: int = 0) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, skip_tokens: int = 0, speculate: bool | None = None) -> None:
+        """`speculate`: try drafts; None: as long as they gain on this machine."""
         self._model = model
         self._tokenizer = tokenizer
         self._skip = skip_tokens
         self._turn = threading.Lock()
+        self._kept = Kept(model)
+        self._pace = Pace()
+        self._speculates = speculate is not False
+        self._decides = speculate is None
 
     @classmethod
-    def open(cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0) -> TextGenerator:
+    def open(
+        cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0, speculate: bool | None = None
+    ) -> TextGenerator:
         check_config(folder / CONFIG)
         import onnxruntime_genai as og
 
@@ -65,7 +75,7 @@ class TextGenerator:
                 config.append_provider(device.provider)
             config.overlay(json.dumps(threads))
             model = og.Model(config)
-            return cls(model, og.Tokenizer(model), skip_tokens=skip_tokens)
+            return cls(model, og.Tokenizer(model), skip_tokens=skip_tokens, speculate=speculate)
         except RuntimeError as error:
             raise BundleUnsupported(f"{folder}: the model does not open here: {str(error).splitlines()[0]}") from None
 
@@ -83,45 +93,81 @@ class TextGenerator:
 
     def stream(
         self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,
-        cancel: threading.Event | None = None, stats: GenerationStats | None = None,
+        cancel: threading.Event | None = None, stats: GenerationStats | None = None, schema: str | None = None,
     ) -> Iterator[str]:  # fmt: skip
-        """Greedy decoding, piece by piece. Close the iterator or set `cancel` (raises Cancelled) to stop early."""
+        """Greedy decoding, piece by piece; `schema`: a JSON schema that the text then follows. Close the iterator or set
+        `cancel` (raises Cancelled) to stop early."""
         stats = stats if stats is not None else GenerationStats()
         started = time.perf_counter()
         ids = self.encode(prompt)
         stats.prompt_tokens = len(ids)
+        most = min(max_new_tokens, max_context - len(ids))
+        if most < 1:
+            return
         with self._my_turn(cancel):
-            length = min(len(ids) + max_new_tokens, max_context)
-            generator = self._begin(ids, length, repetition_penalty, cancel)
+            if schema is None:
+                tokens = self._tokens(ids, most, max_context, repetition_penalty, cancel, stats)
+            else:
+                tokens = self._guided(ids, most, schema, cancel)
             decoder = self._tokenizer.create_stream()
-            while not generator.is_done():
-                _check(cancel)
-                generator.generate_next_token()
-                piece = decoder.decode(generator.get_next_tokens()[0])
+            for token in tokens:
                 stats.tokens += 1
                 stats.total_ms = (time.perf_counter() - started) * 1000
                 if stats.tokens == 1:
                     stats.first_token_ms = stats.total_ms
-                if piece:
+                if piece := decoder.decode(token):
                     yield piece
 
-    def _begin(self, ids: list[int], length: int, repetition_penalty: float, cancel: threading.Event | None) -> Any:
-        """A genai generator that has read the prompt and may go on to `length` tokens."""
+    def read_ahead(self, prompt: str, *, max_context: int, cancel: threading.Event | None = None) -> None:
+        """Read a prompt, or how it will begin, so that its answer starts at once. Raises Cancelled."""
+        ids = self.encode(prompt)[:max_context]
+        with self._my_turn(cancel):
+            self._kept.read(ids, room=len(ids), most=max_context, cancel=cancel, timed=self._pace.read)
+
+    def _tokens(
+        self, ids: list[int], most: int, max_context: int, penalty: float, cancel: threading.Event | None,
+        stats: GenerationStats,
+    ) -> Iterator[int]:  # fmt: skip
+        stats.cached_tokens = self._kept.read(
+            ids, room=len(ids) + most, most=max_context, cancel=cancel, timed=self._pace.read
+        )
+        yield from answer_tokens(
+            self._kept, ids, ends=self._ends, most=most, penalty=penalty, pace=self._pace if self._speculates else None,
+            drafts=stats.drafts, cancel=cancel,
+        )  # fmt: skip
+
+    def _guided(self, ids: list[int], most: int, schema: str, cancel: threading.Event | None) -> Iterator[int]:
+        """Tokens that follow a JSON schema. genai's own search on a cache of its own, which the guidance wants.
+
+        Raises QuestionError for a schema that cannot be followed."""
         import onnxruntime_genai as og
 
+        self._kept.drop()  # two caches would be twice the memory
         params = og.GeneratorParams(self._model)
-        params.set_search_options(max_length=length, do_sample=False, repetition_penalty=repetition_penalty)
-        generator = og.Generator(self._model, params)
+        params.set_search_options(max_length=len(ids) + most, do_sample=False)
+        try:
+            params.set_guidance("json_schema", schema)
+            generator = og.Generator(self._model, params)
+        except RuntimeError as error:
+            raise QuestionError(f"the JSON schema cannot be followed: {str(error).splitlines()[0]}") from None
         for at in range(0, len(ids), SLICE):
-            _check(cancel)
+            check(cancel)
             generator.append_tokens(ids[at : at + SLICE])
-        return generator
+        while not generator.is_done():
+            check(cancel)
+            generator.generate_next_token()
+            yield int(generator.get_next_tokens()[0])
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        return frozenset(int(token) for token in self._tokenizer.eos_token_ids)
 
     @contextmanager
     def _my_turn(self, cancel: threading.Event | None) -> Iterator[None]:
         """Wait for the generation before this one; a cancel is heard while waiting."""
         while not self._turn.acquire(timeout=0.1):
-            _check(cancel)
+            check(cancel)
         try:
             yield
         finally:
@@ -159,8 +205,3 @@ def _session_options(node: object) -> Iterator[dict[str, Any]]:
     elif isinstance(node, list):
         for value in node:
             yield from _session_options(value)
-
-
-def _check(cancel: threading.Event | None) -> None:
-    if cancel is not None and cancel.is_set():
-        raise Cancelled("the answer was stopped")

@@ -25,10 +25,11 @@ from .index_tables import (
 )
 from .index_writer import write_index
 from .naming import named_documents
-from .passages import Chunk, DocumentRecord, Filter, Passage, Place, StoredChunk
+from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from .question import content_words
 from .ranking import RetrievalSettings
 from .search import Topic, find_passages
+from .surroundings import in_context, stored_passage
 from .vectors import Vectors
 from .words import Words
 
@@ -104,6 +105,14 @@ class KnowledgeIndex:
         rows = self._of_chunks(f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted)
         found = {row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows}
         return [found[i] for i in wanted if i in found]
+
+    def passage(self, chunk_id: int) -> Passage:
+        """One chunk as a passage of no question. Raises NoSuchPassage."""
+        return stored_passage(self._database, chunk_id)
+
+    def context(self, chunk_id: int, end: int | None = None, characters: int = 0) -> PassageContext:
+        """A chunk, or what goes on to `end` on its page, with `characters` of the page around it. Raises NoSuchPassage."""
+        return in_context(self._database, chunk_id, end, characters)
 
     def sample_vectors(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n, dim]."""

@@ -154,3 +154,27 @@ class Citation:
     page: int | None
     quote: str
     passage: int
+
+
+@dataclass(frozen=True, slots=True)
+class PassageContext:
+    """A passage where it stands: `before` and `after` are its page's text around it (its document's, where the format has
+    no pages), exact. `start` and `end`: of the passage, in characters of the page."""
+
+    document: str
+    title: str
+    page: int | None
+    heading: tuple[str, ...]
+    before: str
+    text: str
+    after: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What a follow-up goes on from: the question before it (`Answer.asked`) and the `chunk_id`s of the passages read."""
+
+    question: str
+    passages: tuple[int, ...] = ()

@@ -8,6 +8,7 @@ and runs no template language.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Protocol
 from .errors import BundleCorrupt
 
 FILENAME = "prompt.json"
-CODE_VERSION = 1  # part of every stage's key that saw a prompt: raise it when the layout below changes
+CODE_VERSION = 2  # part of every stage's key that saw a prompt: raise it when the layout below changes
+_MARK = re.compile(r"^(\s*)(?:\[(\d+)\]|(Question)\s*:)", re.IGNORECASE)
 _LEAST_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
 
 
@@ -49,7 +51,7 @@ class ChatFormat:
 class PromptSettings:
     """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters. `refuse_below`: cosine
     of the best passage under which nothing is generated; `refuse_lead_below`: the same for the closest chunk's lead over
-    the others (`rag.lead_of`), None where it is not looked at."""
+    the others (`retriever.lead_of`), None where it is not looked at."""
 
     system: str
     refusal: str
@@ -84,7 +86,7 @@ class PromptBuilder:
         budget -= self._count(asked)
         parts: list[str] = []
         for number, passage in enumerate(passages, 1):
-            text = self._plain(f"[{number}] {passage.context}\n{passage.text}") + "\n\n"
+            text = self._plain(f"[{number}] {' '.join(passage.context.split())}\n{fenced(passage.text)}") + "\n\n"
             cost = self._count(text) + 1  # the blank line is one token alone and two before the next "["
             if cost > budget:
                 text = self._cut(text, budget - 2).rstrip() + "\n\n" if budget > _LEAST_PASSAGE_TOKENS else ""
@@ -97,6 +99,10 @@ class PromptBuilder:
         while parts and self._count(self._frame("".join(parts) + asked)) > limit:  # joined text may count more tokens
             parts.pop()
         return Prompt(self._frame("".join(parts) + asked), len(parts))
+
+    def opening(self) -> Prompt:
+        """What every prompt begins with."""
+        return Prompt(self.chat.start + self.settings.system + self.chat.to_user, 0)
 
     def _frame(self, user: str) -> str:
         return self.chat.start + self.settings.system + self.chat.to_user + user + self.chat.to_answer
@@ -122,6 +128,13 @@ class PromptBuilder:
                 high = middle - 1
         head = text[:low]
         return head.rsplit(None, 1)[0] if len(head.split()) > 1 else head
+
+
+def fenced(text: str) -> str:
+    """A document's text as it stands in a prompt: in one block, as blank lines part the passages, and without lines that
+    look like the prompt's own marks, "[2] ..." and "Question: ...". What it says stays, and is only said by it."""
+    lines = (line for line in text.split("\n") if line.strip())
+    return "\n".join(_MARK.sub(r"\1(\2\3)", line) for line in lines)
 
 
 def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> None:

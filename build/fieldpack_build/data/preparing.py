@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fieldpack.rag import Retriever, open_retriever
+from fieldpack.retriever import Retriever, open_retriever
 
 from ..errors import DataError
 from ..examples import ExampleBuilder, Rendered, Tokenized

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fieldpack.prompt import ChatFormat, PromptBuilder
-from fieldpack.rag import open_retriever
+from fieldpack.retriever import open_retriever
 
 from ..data import read_questions
 from ..data.training import training_rows

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from fieldpack.devices import Device
-from fieldpack.generator import SLICE, TextGenerator
+from fieldpack.generator import TextGenerator
+from fieldpack.kept import SLICE, WINDOW
 
 Row = dict[str, Any]
 
@@ -111,9 +112,11 @@ def _logits(model: Any, row: Row) -> Any:
     _append(generator, prompt[:-1])
     for answer in (row["answer"], row["own"]):
         generator.rewind_to(len(prompt) - 1)
-        generator.append_tokens([prompt[-1], *answer[:-1]])
-        logits = np.asarray(generator.get_output("logits"), dtype=np.float32)
-        found.append(logits.reshape(-1, logits.shape[-1])[-len(answer) :].copy())
+        read = [prompt[-1], *answer[:-1]]
+        for at in range(0, len(read), WINDOW):
+            generator.append_tokens(read[at : at + WINDOW])
+            logits = np.asarray(generator.get_output("logits"), dtype=np.float32)
+            found.append(logits.reshape(-1, logits.shape[-1]).copy())
     return np.concatenate(found)
 
 

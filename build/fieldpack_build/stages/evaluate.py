@@ -14,11 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fieldpack.answers import Answer
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
 from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
-from fieldpack.rag import Answer, Arm
+from fieldpack.rag import Arm
 
 from .. import calibration, scoring, splitting
 from ..arms import arms_of, by_model, retrieves, shipped_arm

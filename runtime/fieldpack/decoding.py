@@ -1,0 +1,97 @@
+"""Greedy decoding on a kept cache: token by token, or with drafts that the model confirms several at a time. The tokens
+are those of the model alone, with drafts or without. Knows nothing of text or prompts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from .drafting import Lookup, Pace
+from .kept import Kept, check
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True)
+class Drafts:
+    """Tokens guessed for an answer, and how many of them the model would have said."""
+
+    drafted: int = 0
+    accepted: int = 0
+
+
+class Best:
+    """The best next token; `penalty` divides the score of tokens that were there before (Keskar et al. 2019), 1 does not."""
+
+    def __init__(self, ids: Sequence[int], vocabulary: int, penalty: float) -> None:
+        import numpy as np
+
+        self._penalty = penalty
+        self._seen = np.zeros(vocabulary if penalty != 1 else 0, dtype=bool)
+        if penalty != 1:
+            self._seen[list(ids)] = True
+
+    def of(self, logits: NDArray[np.float32]) -> int:
+        if self._penalty == 1:
+            return int(logits.argmax())
+        import numpy as np
+
+        scores = logits.copy()
+        seen = scores[self._seen]
+        scores[self._seen] = np.where(seen > 0, seen / self._penalty, seen * self._penalty)
+        token = int(scores.argmax())
+        self._seen[token] = True
+        return token
+
+
+def answer_tokens(
+    kept: Kept, ids: Sequence[int], *, ends: frozenset[int], most: int, penalty: float = 1.0, pace: Pace | None = None,
+    drafts: Drafts | None = None, cancel: threading.Event | None = None,
+) -> Iterator[int]:  # fmt: skip
+    """Tokens behind `ids`, which `kept` has read, until one of `ends` (which is given too) or `most` of them. With `pace`
+    drafts are tried, and every step reads two tokens at least, so that drafts change no rounding."""
+    logits = kept.logits()
+    best = Best(ids, len(logits), penalty)
+    lookup = Lookup(ids) if pace else None
+    drafts = drafts if drafts is not None else Drafts()
+    token, made = best.of(logits), 1
+    yield token
+    while token not in ends and made < most:
+        check(cancel)
+        order, draft = _draft(lookup, pace, token, most - made - 1)
+        started, before = perf_counter(), kept.count
+        rows = kept.advance([token, *draft])
+        spent_ms = (perf_counter() - started) * 1000
+        accepted = 0
+        for row, guess in zip(rows, (*draft, None), strict=True):
+            token = best.of(row)
+            made += 1
+            yield token
+            if token != guess or token in ends or made == most:
+                break
+            accepted += 1
+            if lookup:
+                lookup.add(token)
+        kept.back_to(before + 1 + accepted)
+        if pace:
+            pace.stepped(1 + len(draft), spent_ms)
+            pace.judged(order, len(draft), accepted)
+            drafts.drafted += len(draft)
+            drafts.accepted += accepted
+
+
+def _draft(lookup: Lookup | None, pace: Pace | None, token: int, most: int) -> tuple[int, list[int]]:
+    """(tokens matched, the draft) behind `token`, which joins the text. Without a match the token itself is the guess, for
+    the second place of the step."""
+    if lookup is None or pace is None:
+        return 0, []
+    lookup.add(token)
+    order, at = lookup.find()
+    if not order:
+        return 0, [token]
+    return order, lookup.draft(at, max(min(pace.length(order, 1), most), 1))
