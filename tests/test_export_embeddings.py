@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import fakes
+from fieldpack.kept import WINDOW
 from fieldpack_build import models
 from fieldpack_build.exporting import Candidate, build_onnx
 from fieldpack_build.exporting.embeddings import tied_copy
@@ -47,7 +48,7 @@ def test_an_untied_table_is_looked_up_in_int8(tmp_path: Path) -> None:
 
     with torch.no_grad():
         full = models.load_model(source)(torch.arange(40, 80).reshape(1, -1)).logits[0].numpy()
-    assert abs(logits(tmp_path / "out") - full).mean() < 0.1 * full.std()
+    assert abs(logits(tmp_path / "out") - full)[-WINDOW:].mean() < 0.1 * full.std()
 
 
 def logits(folder: Path) -> Any:

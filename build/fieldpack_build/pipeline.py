@@ -278,11 +278,11 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(
-        "export", 2, "export to quantized ONNX, open it, compare it with torch",
+        "export", 3, "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
     ),
     Stage(
-        "baseline", 2, "export the untuned base the same way, to compare with",
+        "baseline", 3, "export the untuned base the same way, to compare with",
         settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
         resumes=True,
     ),
@@ -295,7 +295,7 @@ STAGES: tuple[Stage, ...] = (
         active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None, resumes=True,
     ),
     Stage(
-        "evaluate", 2, "ask the test questions on the staged bundle, check the gates",
+        "evaluate", 3, "ask the test questions on the staged bundle, check the gates",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
                             "context": r.export.max_context},

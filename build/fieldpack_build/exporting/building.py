@@ -18,6 +18,7 @@ from ..errors import StageError
 from ..stages.train import encode
 from .candidates import Candidate, unfit
 from .embeddings import are_tied, quantize_embeddings, tied_copy
+from .window import look_at_the_last
 
 _REASON = 300  # characters of the builder's last words
 
@@ -35,6 +36,7 @@ def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> 
         _run_builder(read, folder, candidate, work / "cache")
         if candidate.quantized:
             quantize_embeddings(folder, tied=are_tied(read))
+        look_at_the_last(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
