@@ -433,6 +433,23 @@ def test_thresholds_are_told_with_what_they_refuse() -> None:
     assert "When it refuses by itself" not in text_of(render(sample_report()))
 
 
+def watched(**more: Any) -> Report:
+    seen = {"tool": "strace 6.1", "why": "", "command": 'fieldpack ask toy "Who?"', "exit": 0, "calls": 4388, "threads": 8,
+            "silent": True, "network": 0, "looked_up": 0, "written": 0, "named": []}  # fmt: skip
+    return sample_report() | {"silence": seen | more}
+
+
+def test_silence_is_told_and_so_is_a_word() -> None:
+    seen = text_of(render(watched()))
+    assert "Silence strace 6.1 watched fieldpack ask toy" in seen
+    assert "Network calls 0 none Names looked up 0 none Files written 0 none" in seen
+    loud = text_of(render(watched(network=1, silent=False, exit=1, named=["socket(AF_INET, SOCK_STREAM, 0) = 3 <b>"])))
+    assert "the command ended with 1" in loud and "Network calls 1 some" in loud and "socket(AF_INET, SOCK_STREAM" in loud
+    unseen = text_of(render(sample_report() | {"silence": {"tool": None, "why": "strace is missing"}}))
+    assert "Not traced here: strace is missing." in unseen
+    assert "Silence" not in text_of(render(sample_report()))
+
+
 def test_bar_chart_keeps_a_place_for_what_was_not_measured() -> None:
     chart = bar_chart({"base": {"f1": 0.5, "citations_right": None}, "rag": {"f1": 1.0, "citations_right": 0.25}})
     assert chart and [g.title for g in chart.groups] == ["F1", "Citations right"]

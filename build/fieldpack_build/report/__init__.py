@@ -69,6 +69,14 @@ def _training(report: _Report) -> dict[str, Any] | None:
     return {"chart": chart} if chart else None
 
 
+def _silence(report: _Report) -> dict[str, Any] | None:
+    seen = report.get("silence")
+    if not seen or not seen["tool"]:
+        return {"tool": None, "why": seen["why"]} if seen else None
+    names = {"network": "Network calls", "looked_up": "Names looked up", "written": "Files written"}
+    return {**seen, "rows": [(name, seen[key]) for key, name in names.items()]}
+
+
 def _built(report: _Report) -> dict[str, Any]:
     return {"facts": facts(report.get("model") or {}), "tools": report.get("tools") or {}}
 
@@ -84,6 +92,7 @@ SECTIONS: tuple[Section, ...] = (
     Section("library", _library),
     Section("training", _training),
     Section("precision", lambda report: precision(report.get("model") or {})),
+    Section("silence", _silence),
     Section("built", _built),
     Section("questions", lambda report: {"groups": groups(report), "rival": (report.get("choice") or {}).get("rival")}),
     Section("figures", lambda report: {}),
