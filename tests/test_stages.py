@@ -12,7 +12,9 @@ import pytest
 
 import fakes
 import fieldpack
+from fieldpack.golden import read_golden
 from fieldpack.manifest import read_manifest, verify
+from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
 from fieldpack_build.pipeline import NAMES
 from fieldpack_build.recipe_file import load_recipe
@@ -96,6 +98,21 @@ def test_the_report_has_four_arms(built: Built) -> None:
         row["arms"]["base"]["answer"] for row in report["questions"]
     }
     assert "<html" in (Path(built["bundle"]) / "report" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_bundle_carries_questions_and_what_it_answered(built: Built) -> None:
+    golden = read_golden(Path(built["bundle"]))
+    assert 1 <= len(golden) <= 5
+    with fieldpack.open(built["bundle"]) as expert:
+        assert [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(golden)
+
+
+def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) -> None:
+    seen = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))["silence"]
+    assert seen["tool"] == silence.tool()[0]
+    if seen["tool"]:
+        assert (seen["exit"], seen["network"], seen["looked_up"], seen["written"], seen["silent"]) == (0, 0, 0, 0, True)
+        assert seen["calls"] > 100
 
 
 # --- what runs again -----------------------------------------------------------------------------------------------

@@ -3,15 +3,18 @@ the one that is sealed, so what was measured is what ships."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from fieldpack.golden import write_golden
 from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import write_prompt
 
+from .golden import choose
 from .recipe import Recipe
 from .shipped import prompt_settings, retrieval_settings
 from .stages.base import MODEL, read_chat
@@ -35,6 +38,9 @@ def assemble(
         retrieval_settings(recipe).write(folder)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
+        golden = choose(json.loads((folder / "report" / "report.json").read_text(encoding="utf-8")))
+        if golden:
+            write_golden(folder, golden)
     exported = read_facts(inputs[model])
     chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"]))
     settings = prompt_settings(recipe, inputs.get("calibrate"))

@@ -304,7 +304,7 @@ STAGES: tuple[Stage, ...] = (
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),
     Stage(
-        "package", 1, "seal everything into a bundle",
+        "package", 2, "seal everything into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
                             "licences": _licences(r), "retrieval": _retrieval(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},

@@ -28,4 +28,5 @@ def watch(bundle: Path, question: str) -> dict[str, Any]:
         "tool": named, "why": "", "command": f'fieldpack ask {bundle.name} --quick "{question}"', "exit": seen.returncode,
         "calls": seen.calls, "threads": seen.threads, "silent": seen.silent and seen.returncode == 0,
         **{name: len(items) for name, items in found.items()}, "named": [*sum(found.values(), ())][:_SHOWN],
+        "errors": seen.errors.strip()[-500:] if seen.returncode else "",
     }  # fmt: skip

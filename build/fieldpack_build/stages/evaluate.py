@@ -21,7 +21,7 @@ from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 
-from .. import calibration, scoring, splitting
+from .. import calibration, proof, scoring, splitting
 from ..arms import arms_of, by_model, retrieves, shipped_arm
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
@@ -49,6 +49,7 @@ def run(task: Task) -> dict[str, Any]:
     retrieval: dict[str, Any] | None = None
     library: dict[str, Any] | None = None
     thresholds: dict[str, Any] | None = None
+    silence: dict[str, Any] | None = None
     for model, mine in by_model(measuring.names).items():
         folder = task.out / f"staged-{model}"
         manifest = assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
@@ -65,8 +66,11 @@ def run(task: Task) -> dict[str, Any]:
                 )  # fmt: skip
         for arm in mine:  # with the models of this process closed
             measuring.weigh(folder, manifest, arm)
+        if model == "export" and measuring.questions:
+            silence = _silence(task, folder, measuring.questions[0].question)
         shutil.rmtree(folder)
-    parts = {"retrieval": retrieval, "library": library, "calibration": thresholds, "attribution": _attribution(task)}
+    parts = {"retrieval": retrieval, "library": library, "calibration": thresholds, "attribution": _attribution(task),
+             "silence": silence}  # fmt: skip
     report = _report(task, measuring, every, parts)
     folder = task.out / REPORT
     folder.mkdir()
@@ -201,6 +205,14 @@ def _thresholds(
     for row in rows:
         row["lead"] = leads[row["line"]]
     return found | {"measured": calibration.describe(signals, calibration.read_thresholds(task.inputs["calibrate"]))}
+
+
+def _silence(task: Task, folder: Path, question: str) -> dict[str, Any]:
+    task.note("watching what `fieldpack ask` asks of the system")
+    seen = proof.watch(folder, question)
+    if seen["tool"] and not seen["silent"]:
+        task.warn(f"`fieldpack ask` is not silent here: {', '.join(seen['named']) or seen['errors']}; see the report")
+    return seen
 
 
 def _attribution(task: Task) -> dict[str, Any] | None:

@@ -1,0 +1,66 @@
+"""The questions that travel with a bundle: which are chosen, and when an answer counts as another one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fieldpack
+from fieldpack.golden import FILENAME, Golden, read_golden, write_golden
+from fieldpack_build.golden import choose
+
+
+def row(line: int, *, f1: float = 0.0, value: bool | None = None, document: str | None = "a.md", refused: bool = False,
+        answerable: bool = True) -> dict[str, Any]:  # fmt: skip
+    said = {"answer": f"answer {line}", "refused": refused, "f1": f1, "value_match": value}
+    return {"question": f"question {line}", "line": line, "expected": "it is" if answerable else None, "document": document,
+            "arms": {"rag": said}, "passages": [{"document": f"found-{line}.md"}]}  # fmt: skip
+
+
+def test_right_answers_of_several_documents_and_one_refusal() -> None:
+    rows = [
+        row(1, f1=0.9, value=False), row(2, f1=0.2, value=True), row(3, f1=0.6), row(4, f1=0.8, value=True, document="b.md"),
+        row(5, refused=True), row(6, answerable=False), row(7, answerable=False, refused=True, document=None),
+        row(8, answerable=False, refused=True),
+    ]  # fmt: skip
+    chosen = choose({"shipped": "rag", "questions": rows})
+    assert [one.question for one in chosen] == [f"question {n}" for n in (4, 3, 2, 1, 7)]
+    assert chosen[0] == Golden("question 4", "answer 4", False, "found-4.md")
+    assert chosen[-1].refused
+
+
+def test_nothing_was_asked_nothing_is_chosen() -> None:
+    assert choose({"shipped": "rag", "questions": []}) == []
+
+
+def test_there_and_back(tmp_path: Path) -> None:
+    questions = [Golden("Wer?", "Ätsch [1]", False, "a.md"), Golden("?", "no", True, None)]
+    write_golden(tmp_path, questions)
+    assert read_golden(tmp_path) == questions
+    assert read_golden(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"questions": [{"question": "a"}]}', '{"questions": 5}'])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILENAME).write_text(text)
+    with pytest.raises(fieldpack.BundleCorrupt, match=FILENAME):
+        read_golden(tmp_path)
+
+
+def test_what_counts_as_another_answer(expert: fieldpack.Expert) -> None:
+    answer = expert.ask("What does the A class cost a year?")
+    same = Golden(answer.question, answer.text, answer.refused, "fees.pdf")
+    assert same.differs(answer) is None
+    assert replace(same, answer="rounded another way").differs(answer) == "text"
+    assert replace(same, document="pump.md").differs(answer) == "document"
+    assert replace(same, refused=True).differs(answer) == "refusal"
+
+
+def test_it_is_json_that_people_can_read(tmp_path: Path) -> None:
+    write_golden(tmp_path, [Golden("東京?", "x", False, None)])
+    text = (tmp_path / FILENAME).read_text("utf-8")
+    assert "東京" in text and json.loads(text)["questions"][0]["document"] is None
