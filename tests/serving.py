@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
 import fieldpack
 from fieldpack_app.server.app import Application
-from fieldpack_app.server.connections import Server
+from fieldpack_app.server.connections import Protocol, Server
 from fieldpack_app.server.desk import Opener
 from fieldpack_app.server.serving import listen
 from fieldpack_app.server.settings import Limits, Settings
@@ -28,6 +28,33 @@ def open_toy(path: Path) -> fieldpack.Expert:
     return fieldpack.open(path, threads=1, verify_contents=False)
 
 
+class Paced:
+    """An expert that waits `seconds` before each word; counts what was begun and what was ended, however it ended."""
+
+    def __init__(self, expert: fieldpack.Expert, seconds: float) -> None:
+        self._expert = expert
+        self.seconds = seconds
+        self.begun = self.ended = self.words = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._expert, name)
+
+    def stream(self, question: str, **options: Any) -> Iterator[fieldpack.Event]:
+        self.begun += 1
+        try:
+            for event in self._expert.stream(question, **options):
+                if isinstance(event, fieldpack.TextPiece):
+                    self.words += 1
+                    time.sleep(self.seconds)
+                yield event
+        finally:
+            self.ended += 1
+
+
+def paced(seconds: float) -> Opener:
+    return lambda path: cast(fieldpack.Expert, Paced(open_toy(path), seconds))
+
+
 @dataclass
 class Served:
     port: int
@@ -38,6 +65,10 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def expert(self) -> Any:
+        return self.application.desk.expert
+
     def client(self, name: str = "", *, token: str = TOKEN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} | ({"X-Fieldpack-Client": name} if name else {})
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
@@ -45,13 +76,18 @@ class Served:
 
 @contextmanager
 def served(
-    bundles: Sequence[Path], state: Path, *, limits: Limits | None = None, opener: Opener = open_toy
+    bundles: Sequence[Path],
+    state: Path,
+    *,
+    limits: Limits | None = None,
+    opener: Opener = open_toy,
+    protocol: type[Protocol] = Protocol,
 ) -> Iterator[Served]:
     with closing(listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
-            server = Server(application.asgi, application.answering.stop_all)
+            server = Server(application.asgi, application.answering.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:
@@ -80,5 +116,3 @@ def wait_for(happened: Any, seconds: float = 20) -> None:
     while not happened():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.01)
-
-

@@ -17,6 +17,7 @@ from fieldpack import Answer, Done, Event, Expert, FieldpackError
 from .desk import Desk
 from .errors import HttpError, from_runtime
 from .metrics import Metrics
+from .notes import Notes
 from .settings import Limits
 from .turns import Place, QueueFull, Turns
 
@@ -32,10 +33,11 @@ class Queued:
 class Answering:
     """What all answers share: the queue, the thread, the figures."""
 
-    def __init__(self, desk: Desk, turns: Turns, metrics: Metrics, limits: Limits) -> None:
+    def __init__(self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits) -> None:
         self.desk = desk
         self.turns = turns
         self.metrics = metrics
+        self.notes = notes
         self.limits = limits
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self._jobs: set[Job] = set()
@@ -55,6 +57,9 @@ class Answering:
     def stop_all(self) -> None:
         for job in tuple(self._jobs):
             job.stop(HttpError(503, "stopping", "the server is being stopped; ask again when it runs"))
+
+    def close(self) -> None:
+        self.thread.shutdown(cancel_futures=True)
 
     def _full(self, full: QueueFull) -> HttpError:
         whose = "of yours" if full.own else "others"
@@ -151,6 +156,8 @@ class Job:
                         break
                     figures.saw(event)
                     self._hand_on(event)
+                    if isinstance(event, Done) and event.answer.refused:
+                        self._shared.notes.unanswered(self._bundle.id, event.answer)
         except FieldpackError as error:
             if not self._cancel.is_set():
                 self._hand_on(from_runtime(error))

@@ -18,9 +18,13 @@ from .asking import Asking
 from .desk import Desk, Opener
 from .errors import HttpError, from_runtime
 from .guard import Guard
+from .library import Library
 from .metrics import Metrics
 from .notes import Notes
-from .settings import Settings
+from .rating import Rating
+from .reading import Readers
+from .running import Running
+from .settings import Limits, Settings
 from .shelf import Shelved
 from .static import StaticFiles
 from .turns import Turns
@@ -30,21 +34,38 @@ class Application:
     """`asgi` is what a server runs; `close` stops the answers and gives the models back."""
 
     def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, settings: Settings) -> None:
-        turns = Turns(settings.limits.waiting)
+        turns, metrics, limits = Turns(settings.limits.waiting), Metrics(), settings.limits
         self.desk = Desk(bundles, open_bundle, turns)
-        self.answering = Answering(self.desk, turns, Metrics(), settings.limits)
-        notes = Notes(settings.state, settings.limits.feedback)
-        asking, static = Asking(self.answering, notes), StaticFiles()
-        routes = [
-            Route("/", static.page),
-            Route("/static/{path:path}", static.file),
-            Route("/api/ask", asking.ask, methods=["POST"]),
-        ]
-        self.asgi: ASGIApp = Guard(Starlette(routes=routes, exception_handlers=_HANDLERS), settings)
+        self.notes = Notes(settings.state, limits.feedback, metrics)
+        self.answering = Answering(self.desk, turns, metrics, self.notes, limits)
+        self.readers = Readers()
+        inner = Starlette(routes=self._routes(limits), exception_handlers=_HANDLERS)
+        inner.router.redirect_slashes = False
+        self.asgi: ASGIApp = Guard(inner, settings)
 
     def close(self) -> None:
-        self.answering.thread.shutdown(cancel_futures=True)
+        self.readers.close()
+        self.answering.close()
         self.desk.close()
+
+    def _routes(self, limits: Limits) -> list[Route]:
+        static, running, asking = StaticFiles(), Running(self.answering), Asking(self.answering)
+        library = Library(self.desk, self.readers, self.answering.metrics, limits)
+        rating = Rating(self.desk, self.readers, self.notes, limits)
+        return [
+            Route("/", static.page),
+            Route("/static/{path:path}", static.file),
+            Route("/report", library.report),
+            Route("/health", running.health),
+            Route("/metrics", running.metrics),
+            Route("/api/ask", asking.ask, methods=["POST"]),
+            Route("/api/load", running.load, methods=["POST"]),
+            Route("/api/search", library.search),
+            Route("/api/about", library.about),
+            Route("/api/bundles", running.bundles),
+            Route("/api/bundles/current", running.choose, methods=["POST"]),
+            Route("/api/feedback", rating.rate, methods=["POST"]),
+        ]
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -13,7 +13,6 @@ from fieldpack.rag import clean_question
 from .answering import Answering, Job, Queued, Start
 from .bodies import field, list_of, read_json, refuse_unknown
 from .guard import CLIENT
-from .notes import Notes
 from .streams import HEARTBEAT, EventStream, sse
 from .wire import event_dict
 
@@ -21,9 +20,8 @@ _FIELDS = {"question", "previous", "documents"}
 
 
 class Asking:
-    def __init__(self, answering: Answering, notes: Notes) -> None:
+    def __init__(self, answering: Answering) -> None:
         self._answering = answering
-        self._notes = notes
 
     async def ask(self, request: Request) -> EventStream:
         limits = self._answering.limits

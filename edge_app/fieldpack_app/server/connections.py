@@ -11,14 +11,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-_HEAD_SECONDS = 10.0
 _CONNECTIONS = 200  # of the 1,024 files that a process may usually have open
 _STOP_SECONDS = 5
 
 
 class Protocol(H11Protocol):
-    """Closes a connection that takes more than `_HEAD_SECONDS` over a request's head, byte by byte or not at all."""
+    """Closes a connection that takes more than `head_seconds` over a request's head, byte by byte or not at all."""
 
+    head_seconds = 10.0
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +41,7 @@ class Protocol(H11Protocol):
         super().on_response_complete()
 
     def _await_head(self) -> None:
-        self._head = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+        self._head = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def _forget_head(self) -> None:
         if self._head is not None:
@@ -52,9 +52,9 @@ class Protocol(H11Protocol):
 class Server(uvicorn.Server):
     """`run` ends at Ctrl-C (KeyboardInterrupt) or SIGTERM, within `_STOP_SECONDS` of it. `stop` is called first."""
 
-    def __init__(self, app: ASGIApp, stop: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, stop: Callable[[], None], protocol: type[Protocol] = Protocol) -> None:
         super().__init__(uvicorn.Config(
-            app, loop="asyncio", http=Protocol, ws="none", lifespan="off", log_config=None, log_level="error",
+            app, loop="asyncio", http=protocol, ws="none", lifespan="off", log_config=None, log_level="error",
             access_log=False, proxy_headers=False, server_header=False, limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +13,16 @@ from fieldpack import Answer
 from ..render import dumps
 from ..state import FEEDBACK, append_line
 from .errors import HttpError
+from .metrics import Metrics
 
 
 class Notes:
     """Appends to STATE/feedback.jsonl until that holds `most` bytes. Safe to use from several threads."""
 
-    def __init__(self, state: Path, most: int) -> None:
+    def __init__(self, state: Path, most: int, metrics: Metrics) -> None:
         self._path = state / FEEDBACK
         self._most = most
+        self._metrics = metrics
         self._lock = threading.Lock()
 
     def write(self, kind: str, bundle: str, fields: dict[str, Any]) -> None:
@@ -28,16 +31,25 @@ class Notes:
         line = dumps({"kind": kind, "time": time, "bundle": bundle, **fields})
         try:
             with self._lock:
-                if self._size() + len(line) > self._most:
-                    raise HttpError(503, "notes_full", f"{self._path} is full; move it away to make room for more")
-                append_line(self._path, line)
-        except OSError as error:
-            raise HttpError(503, "notes_lost", f"{self._path}: {error.strerror}; nothing was written") from None
+                self._append(line)
+        except HttpError:
+            self._metrics.count("notes_lost")
+            raise
+        self._metrics.count("notes")
 
     def unanswered(self, bundle: str, answer: Answer) -> None:
-        """A refusal: what people ask and the documents do not say."""
+        """A refusal: what people ask and the documents do not say. Where there is no room, the metrics alone tell."""
         passages = [passage.chunk_id for passage in answer.passages]
-        self.write("unanswered", bundle, {"question": answer.question, "refused": True, "passages": passages})
+        with contextlib.suppress(HttpError):
+            self.write("unanswered", bundle, {"question": answer.question, "refused": True, "passages": passages})
+
+    def _append(self, line: str) -> None:
+        try:
+            if self._size() + len(line) > self._most:
+                raise HttpError(503, "notes_full", f"{self._path} is full; move it away to make room for more")
+            append_line(self._path, line)
+        except OSError as error:
+            raise HttpError(503, "notes_lost", f"{self._path}: {error.strerror}; nothing was written") from None
 
     def _size(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0

@@ -3,7 +3,8 @@ event loop. Knows nothing of HTTP, bundles or models.
 
 Start-time fair queueing (Goyal, Vin, Cheng 1996) with a cost of one a turn: a request's tag is the later of the tag now
 being served and one after its client's last; the lowest tag is next, the earlier of two equal ones. So a client that asks
-for the first time goes before another's second question, and nobody waits for ever.
+for the first time goes before another's second question. The tag now being served grows with every turn besides, so that
+not even an endless row of new clients keeps anyone waiting for ever.
 """
 
 from __future__ import annotations
@@ -104,8 +105,8 @@ class Turns:
 
     def _serve(self, place: Place | None) -> None:
         self._served = place
-        if place and place.tag > self._now:
-            self._now = place.tag
+        if place:
+            self._now = max(self._now, place.tag) + 1 / self._most
         self._next = {client: tag for client, tag in self._next.items() if tag > self._now}
         self._changed()
 

@@ -1,0 +1,149 @@
+"""How much a request may bring, and how slowly."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from fieldpack_app.server.connections import Protocol
+from fieldpack_app.server.settings import Limits
+from serving import TOKEN, Served, served, wait_for
+
+
+class Hasty(Protocol):
+    head_seconds = 0.5
+
+
+@pytest.fixture(scope="module")
+def server(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    limits = Limits(body_seconds=0.5)
+    with served([sealed], tmp_path_factory.mktemp("state"), limits=limits, protocol=Hasty) as running:
+        yield running
+
+
+def head(server: Served, *lines: str) -> bytes:
+    start = f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+    return (start + "".join(f"{line}\r\n" for line in ("Content-Type: application/json", *lines)) + "\r\n").encode()
+
+
+def connect(server: Served) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=20)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """Until the server closes."""
+    got = b""
+    try:
+        while piece := connection.recv(65536):
+            got += piece
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def test_a_gigabyte_is_refused_before_it_is_sent(server: Served) -> None:
+    with connect(server) as connection:
+        started = time.monotonic()
+        connection.sendall(head(server, "Content-Length: 1000000000") + b"{")
+        answer = all_of(connection)  # the server closes, though 999,999,999 bytes are to come
+        assert time.monotonic() - started < 5
+    assert answer.startswith(b"HTTP/1.1 413 ") and b'"code":"too_large"' in answer and b"connection: close" in answer
+
+
+def test_a_body_without_length_is_cut_off_at_the_limit(server: Served) -> None:
+    piece = b"4000\r\n" + b" " * 0x4000 + b"\r\n"
+    sent = 0
+    with connect(server) as connection:
+        connection.sendall(head(server, "Transfer-Encoding: chunked"))
+        with pytest.raises(OSError):  # closed, so that it cannot all be sent
+            while sent < 1_000_000_000:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 50_000_000  # what the sockets' buffers took
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/bundles", "/api/nothing", "/api/load"])
+def test_a_body_that_nobody_asked_for_is_not_read(server: Served, path: str) -> None:
+    method = "POST" if path == "/api/load" else "GET"
+    with connect(server) as connection:
+        request = head(server, "Content-Length: 1000000000").replace(b"POST /api/ask", f"{method} {path}".encode())
+        connection.sendall(request + b"{")
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 ") and b"connection: close" in answer
+
+
+def test_a_slow_body_is_given_up(server: Served) -> None:
+    with connect(server) as connection:
+        connection.sendall(head(server, "Content-Length: 50"))
+        for _ in range(20):
+            time.sleep(0.1)
+            try:
+                connection.sendall(b" ")
+            except OSError:
+                break
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"too_slow" in answer
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: "])
+def test_a_slow_head_is_given_up(server: Served, beginning: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(beginning)
+        started = time.monotonic()
+        assert all_of(connection) == b""
+        assert time.monotonic() - started < 5
+
+
+def test_a_second_slow_head_on_a_connection_is_given_up_too(server: Served) -> None:
+    with connect(server) as connection:
+        connection.sendall(f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /health HT")
+        assert b"200 OK" not in all_of(connection)
+
+
+def post(server: Served, body: bytes, *, path: str = "/api/ask", **headers: str) -> tuple[int, str]:
+    sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", **headers}
+    response = httpx.post(server.url + path, content=body, headers=sent, trust_env=False)
+    return response.status_code, response.json()["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"17", b"\xff\xfe", b'{"question": 5}', b'{"question": null}', b'{"question": true}', b"{}",
+     b'{"question": "a", "answer": 1}', b'{"question": "a", "documents": "x"}', b'{"question": "a", "documents": [1]}',
+     b'{"question": NaN}', b'{"question": ' + b"9" * 6000 + b"}", b"[" * 60_000, b'{"a":' * 10_000],
+)  # fmt: skip
+def test_bad_json_is_a_400(server: Served, body: bytes) -> None:
+    assert post(server, body) == (400, "bad_request")
+
+
+def test_questions_that_cannot_be_asked(server: Served) -> None:
+    assert post(server, json.dumps({"question": " \0"}).encode()) == (422, "empty_question")
+    assert post(server, json.dumps({"question": "x" * 501}).encode()) == (422, "question_too_long")
+    assert post(server, json.dumps({"question": "\ud800"}).encode()) == (422, "empty_question")
+    assert post(server, b'{"question": "a", "documents": [' + b'"a",' * 60 + b'"a"]}') == (422, "too_long")
+
+
+def test_only_json_is_read(server: Served) -> None:
+    body = b'{"question": "a"}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        assert post(server, body, **{"Content-Type": kind}) == (415, "not_json")
+    assert post(server, body, **{"Content-Encoding": "gzip"}) == (415, "not_json")
+
+
+def test_junk_is_no_request(server: Served) -> None:
+    for junk in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200,
+        b"GET " + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    ):
+        with connect(server) as connection:
+            connection.sendall(junk)
+            assert all_of(connection).startswith(b"HTTP/1.1 400 ")
+    wait_for(lambda: httpx.get(server.url + "/health", trust_env=False).status_code == 200)

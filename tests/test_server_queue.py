@@ -1,0 +1,228 @@
+"""One answer at a time: who waits, who is told what, what happens when somebody hangs up."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fakes
+from fieldpack_app.server.settings import Limits
+from serving import TOKEN, Served, events_of, paced, served, wait_for
+
+ASK = {"question": "What does the A class cost a year?"}
+
+
+@pytest.fixture
+def server(sealed: Path, tmp_path: Path) -> Iterator[Served]:
+    with served([sealed], tmp_path / "state", limits=Limits(waiting=4), opener=paced(0.02)) as running:
+        yield running
+
+
+def ask(server: Served, name: str, into: list[Any]) -> threading.Thread:
+    """In a thread; (name, events or status) into a list when it is over."""
+
+    def run() -> None:
+        with server.client(name) as client, client.stream("POST", "/api/ask", json=ASK) as response:
+            into.append((name, list(events_of(response)) if response.status_code == 200 else response.status_code))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def waiting(server: Served) -> int:
+    return server.application.answering.turns.waiting
+
+
+def test_the_position_falls_until_it_is_ones_turn(server: Served) -> None:
+    done: list[Any] = []
+    threads = []
+    for number in range(3):
+        threads.append(ask(server, f"c{number}", done))
+        wait_for(lambda number=number: server.expert.begun == 1 and waiting(server) == number)
+    for thread in threads:
+        thread.join()
+    assert [name for name, _ in done] == ["c0", "c1", "c2"]
+    positions = [[data["position"] for name, data in events if name == "queued"] for _, events in done]
+    assert positions == [[0], [1, 0], [2, 1, 0]]
+    assert all(events[-1][0] == "done" for _, events in done)
+
+
+def test_a_full_queue_says_when_to_come_again(server: Served) -> None:
+    server.expert.seconds = 0.1
+    done: list[Any] = []
+    threads = [ask(server, f"c{number}", done) for number in range(5)]
+    wait_for(lambda: waiting(server) == 4)
+    with server.client("c5") as client:
+        response = client.post("/api/ask", json=ASK)
+        assert (response.status_code, response.json()["error"]["code"]) == (429, "queue_full")
+        assert 1 <= int(response.headers["retry-after"]) <= 60
+        assert "fieldpack_queue_full_total 1\n" in client.get("/metrics").text
+    for thread in threads:
+        thread.join()
+    assert len(done) == 5
+
+
+def test_one_client_cannot_fill_the_queue(server: Served) -> None:
+    server.expert.seconds = 0.05
+    done: list[Any] = []
+    threads = [ask(server, "greedy", done) for _ in range(6)]
+    wait_for(lambda: len(done) == 3)  # one answered now, two waiting, three refused
+    assert [status for _, status in done] == [429] * 3
+    threads.append(ask(server, "modest", done))
+    for thread in threads:
+        thread.join()
+    assert [name for name, _ in done[3:]] == ["greedy", "modest", "greedy", "greedy"]
+
+
+def test_hanging_up_stops_the_model_and_gives_the_turn_on(server: Served) -> None:
+    server.expert.seconds = 0.1
+    done: list[Any] = []
+    with server.client("gone") as client, client.stream("POST", "/api/ask", json=ASK) as response:
+        for name, _ in events_of(response):
+            if name == "text":
+                thread = ask(server, "next", done)
+                wait_for(lambda: waiting(server) == 1)
+                break
+    wait_for(lambda: server.expert.ended == 1, 2)
+    words = server.expert.words
+    assert words < 20  # of 24
+    server.expert.seconds = 0
+    thread.join()
+    assert done[0][1][-1][0] == "done"
+    with server.client() as client:
+        assert "fieldpack_stopped_total 1\n" in client.get("/metrics").text
+
+
+def test_hanging_up_in_the_queue_gives_the_place_on(server: Served) -> None:
+    server.expert.seconds = 0.05
+    done: list[Any] = []
+    running = ask(server, "running", done)
+    wait_for(lambda: server.expert.begun == 1)
+    with server.client("gone") as client, client.stream("POST", "/api/ask", json=ASK):
+        wait_for(lambda: waiting(server) == 1)
+    wait_for(lambda: waiting(server) == 0, 1)  # while the first is still answered
+    assert server.expert.ended == 0
+    running.join()
+    assert server.expert.begun == 1
+
+
+def test_an_answer_that_takes_too_long_is_stopped(sealed: Path, tmp_path: Path) -> None:
+    with served([sealed], tmp_path, limits=Limits(answer_seconds=0.3), opener=paced(0.1)) as server:
+        done: list[Any] = []
+        ask(server, "slow", done).join()
+        assert done[0][1][-1] == ("error", {"code": "too_slow", "message": done[0][1][-1][1]["message"]})
+        wait_for(lambda: server.expert.ended == 1, 1)
+        server.expert.seconds = 0
+        ask(server, "next", done).join()
+        assert done[1][1][-1][0] == "done"
+
+
+def test_a_heartbeat_comes_while_one_waits(sealed: Path, tmp_path: Path) -> None:
+    with served([sealed], tmp_path, limits=Limits(heartbeat_seconds=0.05), opener=paced(0.2)) as server:
+        done: list[Any] = []
+        ask(server, "patient", done).join()
+        assert ("", None) in done[0][1] and done[0][1][-1][0] == "done"
+
+
+def test_eight_clients_wait_alike(sealed: Path, tmp_path: Path) -> None:
+    with served([sealed], tmp_path, opener=paced(0.002)) as server:
+        waits: dict[str, list[float]] = {f"c{number}": [] for number in range(8)}
+
+        def go(name: str) -> None:
+            with server.client(name) as client:
+                for _ in range(6):
+                    started = time.monotonic()
+                    with client.stream("POST", "/api/ask", json=ASK) as response:
+                        for kind, _ in events_of(response):
+                            if kind == "passages":
+                                waits[name].append(time.monotonic() - started)
+
+        threads = [threading.Thread(target=go, args=(name,)) for name in waits]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        every = [wait for of_one in waits.values() for wait in of_one]
+        assert len(every) == 48 and max(every) < 3 * sum(every) / len(every)
+
+
+def test_another_bundle_waits_for_the_running_answer(sealed: Path, exported_llama: Path, tmp_path: Path) -> None:
+    other = fakes.write_bundle(tmp_path / "shelf" / "other", model=exported_llama, knowledge=False)
+    rename(other, "other")
+    with served([sealed, tmp_path / "shelf"], tmp_path / "state", opener=paced(0.05)) as server, server.client("s") as client:
+        listing = client.get("/api/bundles").json()
+        assert [bundle["id"] for bundle in listing["bundles"]] == ["tiny-1.0.0", "other-1.0.0"]
+        old, done = server.expert, []
+        running = ask(server, "running", done)
+        wait_for(lambda: old.begun == 1)
+        late = ask(server, "late", done)
+        wait_for(lambda: waiting(server) == 1)
+        assert client.post("/api/bundles/current", json={"id": "other-1.0.0"}).json()["current"] == "other-1.0.0"
+        assert old.ended == 1
+        running.join(), late.join()
+        assert done[0][1][-1][0] == "done"
+        assert done[1][1][-1][1]["code"] == "bundle_changed"  # asked of the old one, so the new one must not answer
+        assert client.get("/api/about").json()["name"] == "other"
+        ask(server, "again", done).join()
+        assert done[2][1][-1][0] == "done" and done[2][1][-1][1]["passages"] == []
+
+
+def test_a_damaged_bundle_is_refused_and_the_old_one_stays(sealed: Path, bundle: Path, tmp_path: Path) -> None:
+    rename(bundle, "broken")
+    (bundle / "prompt.json").write_text("{")
+    with served([sealed, bundle], tmp_path / "state") as server, server.client() as client:
+        for name, status, code in (("broken-1.0.0", 409, "bundle_damaged"), ("none-1", 404, "no_such_bundle")):
+            response = client.post("/api/bundles/current", json={"id": name})
+            assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+        assert client.get("/api/bundles").json()["current"] == "tiny-1.0.0"
+        assert client.post("/api/ask", json=ASK).text.rpartition("event: ")[2].startswith("done")
+
+
+def test_loading_is_seen(server: Served) -> None:
+    with server.client() as client:
+        assert client.post("/api/load").status_code == 202
+        wait_for(lambda: client.get("/health").json() == {"status": "ok"})
+        assert client.post("/api/load").json() == {"status": "ok"}
+
+
+def rename(bundle: Path, name: str) -> None:
+    path = bundle / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "name": name}))
+
+
+def test_a_failed_answer_is_an_error_event_and_the_next_one_works(server: Served) -> None:
+    done: list[Any] = []
+    server.expert.seconds = -1  # time.sleep raises ValueError: something nobody foresaw
+    ask(server, "unlucky", done).join()
+    server.expert.seconds = 0
+    ask(server, "lucky", done).join()
+    assert done[0][1][-1][1]["code"] == "failed" and done[1][1][-1][0] == "done"
+
+
+def test_stopping_the_server_ends_the_answers(sealed: Path, tmp_path: Path) -> None:
+    done: list[Any] = []
+    with served([sealed], tmp_path, opener=paced(1)) as server:
+        threads = [ask(server, name, done) for name in ("a", "b")]
+        wait_for(lambda: server.expert.begun == 1 and waiting(server) == 1)
+        started = time.monotonic()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - started < 5
+    assert [events[-1][1]["code"] for _, events in done] == ["stopping"] * 2
+
+
+def test_the_client_may_be_gone_before_its_body_came(server: Served) -> None:
+    head = f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode())
+    done: list[Any] = []
+    ask(server, "next", done).join()
+    assert done[0][1][-1][0] == "done" and server.expert.begun == 1
