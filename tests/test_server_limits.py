@@ -53,7 +53,7 @@ def test_a_gigabyte_is_refused_before_it_is_sent(server: Served) -> None:
         connection.sendall(head(server, "Content-Length: 1000000000") + b"{")
         answer = all_of(connection)  # the server closes, though 999,999,999 bytes are to come
         assert time.monotonic() - started < 5
-    assert answer.startswith(b"HTTP/1.1 413 ") and b'"code":"too_large"' in answer and b"connection: close" in answer
+    assert answer.startswith(b"HTTP/1.1 413 ") and b'"code": "too_large"' in answer and b"connection: close" in answer
 
 
 def test_a_body_without_length_is_cut_off_at_the_limit(server: Served) -> None:

@@ -35,15 +35,15 @@ def describe(bundle: Path) -> dict[str, Any]:
 
 def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
     """What a person wants to know first, in a screenful; the rest is in `--json`."""
-    recipe = _at(facts, "provenance", "recipe")
-    arm = _at(facts, "report", "arms", str(_at(facts, "report").get("shipped")))
-    licences = _at(facts, "provenance", "licences")
+    recipe = at(facts, "provenance", "recipe")
+    arm = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
+    licences = at(facts, "provenance", "licences")
     return {
         **{key: facts[key] for key in ("name", "version", "description", "bytes")},
         **{f"{role} bytes": sizes["bytes"] for role, sizes in facts["files"].items()},
         **_library_in_words(facts.get("knowledge", {})),
-        "model": _at(recipe, "base").get("model"), "tuned by": _at(recipe, "train").get("method"),
-        "embedder": _at(recipe, "knowledge", "embedder").get("model"),
+        "model": at(recipe, "base").get("model"), "tuned by": at(recipe, "train").get("method"),
+        "embedder": at(recipe, "knowledge", "embedder").get("model"),
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
         "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
         "context, tokens": facts["limits"].get("max_context"),
@@ -78,7 +78,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name or '(none)'} {count:,}" for name, count in largest[:_MOST]) + more
 
 
-def _at(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+def at(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
     """The mapping at a path, empty where there is none: provenance and reports are whatever their build wrote."""
     for key in path:
         found = data.get(key)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -15,14 +15,18 @@ from fieldpack import FieldpackError
 
 from .answering import Answering
 from .asking import Asking
+from .completions import Completions
 from .desk import Desk, Opener
+from .embeddings import Embeddings
 from .errors import HttpError, from_runtime
 from .guard import Guard
 from .library import Library
 from .metrics import Metrics
+from .models import Models
 from .notes import Notes
 from .rating import Rating
 from .reading import Readers
+from .replies import error_reply
 from .running import Running
 from .settings import Limits, Settings
 from .shelf import Shelved
@@ -51,6 +55,8 @@ class Application:
     def _routes(self, limits: Limits) -> list[Route]:
         static, running, asking = StaticFiles(), Running(self.answering), Asking(self.answering)
         library = Library(self.desk, self.readers, self.answering.metrics, limits)
+        completions, models = Completions(self.answering), Models(self.desk)
+        embeddings = Embeddings(self.answering, self.readers)
         rating = Rating(self.desk, self.readers, self.notes, limits)
         return [
             Route("/", static.page),
@@ -64,7 +70,12 @@ class Application:
             Route("/api/about", library.about),
             Route("/api/bundles", running.bundles),
             Route("/api/bundles/current", running.choose, methods=["POST"]),
+            Route("/api/passages/{id}", library.passage),
             Route("/api/feedback", rating.rate, methods=["POST"]),
+            Route("/v1/models", models.list),
+            Route("/v1/models/{model:path}", models.one),
+            Route("/v1/chat/completions", completions.create, methods=["POST"]),
+            Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
 
 
@@ -74,7 +85,7 @@ def _refused(request: Request, error: Exception) -> Response:
     elif isinstance(error, HTTPException):
         error = HttpError(error.status_code, "not_found" if error.status_code == 404 else "bad_request", error.detail)
     assert isinstance(error, HttpError)
-    return JSONResponse(error.body(openai=request.url.path.startswith("/v1/")), error.status, error.headers)
+    return error_reply(error, request.url.path)
 
 
 def _gone(request: Request, error: Exception) -> Response:

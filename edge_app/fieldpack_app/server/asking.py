@@ -7,11 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 
-from fieldpack import Filter
+from fieldpack import Filter, Previous
 from fieldpack.rag import clean_question
 
 from .answering import Answering, Job, Queued, Start
 from .bodies import field, list_of, read_json, refuse_unknown
+from .errors import bad_request
 from .guard import CLIENT
 from .streams import HEARTBEAT, EventStream, sse
 from .wire import event_dict
@@ -34,6 +35,8 @@ class Asking:
         settings = self._answering.desk.expert.settings
         question = clean_question(field(data, "question", str), settings.max_question_chars)
         options: dict[str, Any] = {}
+        if (before := data.get("previous")) is not None:
+            options["previous"] = _previous(before, settings.max_question_chars)
         if globs := list_of(data, "documents", str, most=self._answering.limits.passages):
             options["where"] = Filter(documents=globs)
         return lambda expert, cancel: expert.stream(question, cancel=cancel, **options)
@@ -48,3 +51,12 @@ class Asking:
                 last = event.position
             if named := event_dict(event):
                 yield sse(named[1], named[0])
+
+
+def _previous(given: object, most: int) -> Previous:
+    """What the page sends back of the answer before: `asked`, and its passages' ids."""
+    if not isinstance(given, dict):
+        raise bad_request('previous: want {"question": ..., "passages": [...]}', param="previous")
+    question = clean_question(field(given, "question", str), most)
+    passages = list_of(given, "passages", int, most=100)
+    return Previous(question, tuple(chunk for chunk in passages if 0 <= chunk < 1 << 62))

@@ -64,7 +64,7 @@ def list_of(data: Mapping[str, Any], name: str, kind: type[_T], *, most: int) ->
 
 def refuse_unknown(data: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(data) - known):
-        raise bad_request(f"{unknown[0]}: unknown field; want {', '.join(sorted(known))}", param=unknown[0])
+        raise bad_request(f"{unknown[0]}: unknown field; want {', '.join(sorted(known)) or 'none'}", param=unknown[0])
 
 
 def _check_type(request: Request) -> None:

@@ -10,6 +10,8 @@ import fieldpack
 _CODES: tuple[tuple[type[fieldpack.FieldpackError], int, str], ...] = (
     (fieldpack.EmptyQuestion, 422, "empty_question"),
     (fieldpack.QuestionTooLong, 422, "question_too_long"),
+    (fieldpack.NoSuchPassage, 404, "no_such_passage"),
+    (fieldpack.QuestionError, 422, "bad_question"),
     (fieldpack.BundleNotFound, 409, "bundle_not_found"),
     (fieldpack.BundleCorrupt, 409, "bundle_damaged"),
     (fieldpack.BundleError, 409, "bundle_unsupported"),

@@ -15,10 +15,11 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import HttpError
+from .replies import error_reply
 from .settings import Settings
 
 CLIENT = "fieldpack.client"  # in the scope: whom to be fair to
@@ -59,7 +60,7 @@ class Guard:
             self._check_origin(scope, headers)
             response = self._check_token(scope, headers)
         except HttpError as error:
-            response = JSONResponse(error.body(openai=scope["path"].startswith("/v1/")), error.status, error.headers)
+            response = error_reply(error, scope["path"])
         await (response or self._app)(scope, exchange.receive, exchange.send)
 
     def _check_origin(self, scope: Scope, headers: Headers) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+import re
+from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 import fieldpack
+from fieldpack.citations import place
 
 from ..highlight import question_spans
-from ..info import describe
+from ..info import at, describe
 from .desk import Desk
 from .errors import HttpError, bad_request
 from .metrics import Metrics
 from .reading import Readers
+from .replies import Json
 from .settings import Limits
 from .shelf import Shelved
 from .wire import passage_dict
@@ -35,16 +39,23 @@ class Library:
         self._limits = limits
 
     async def search(self, request: Request) -> Response:
-        question, count = request.query_params.get("q", ""), request.query_params.get("k", "5")
-        if not (count.isascii() and count.isdigit() and 1 <= int(count) <= self._limits.passages):
+        question, count = request.query_params.get("q", ""), _number(request.query_params.get("k", "5"), "k")
+        if not 1 <= count <= self._limits.passages:
             raise bad_request(f"k: want a number from 1 to {self._limits.passages}", param="k")
         self._metrics.count("searches")
         expert = self._desk.expert
-        return JSONResponse(await self._readers.run(lambda: _found(expert, question, int(count))))
+        return Json(await self._readers.run(lambda: _found(expert, question, count)))
+
+    async def passage(self, request: Request) -> Response:
+        """Where a passage stands: its page's text around it. `end` as the passage has it, which may be joined of two."""
+        expert, chunk = self._desk.expert, _number(request.path_params["id"], "id")
+        end = _number(request.query_params["end"], "end") if "end" in request.query_params else None
+        found = await self._readers.run(lambda: expert.context(chunk, end=end))
+        return Json({**asdict(found), "place": place(found.document, found.page)})
 
     async def about(self, request: Request) -> Response:
         bundle = self._desk.current
-        return JSONResponse(await self._readers.run(lambda: _about(bundle)))
+        return Json(await self._readers.run(lambda: _about(bundle)))
 
     async def report(self, request: Request) -> Response:
         bundle = self._desk.current
@@ -55,6 +66,13 @@ class Library:
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
 
 
+def _number(text: str, name: str) -> int:
+    """As SQLite holds it, and not more."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise bad_request(f"{name}: want a number", param=name)
+    return int(text)
+
+
 def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str, Any]]:
     found = expert.search(question, count)
     lit = question_spans([passage.text for passage in found], question)
@@ -62,9 +80,10 @@ def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str
 
 
 def _about(bundle: Shelved) -> dict[str, Any]:
-    """As `fieldpack info --json`; the figures of its report under `measured`, as `report` says whether there is a page."""
+    """As `fieldpack info --json`, but of the report only what was measured of the arm that ships, as `measured`; `report`
+    says whether there is a page of it."""
     facts = describe(bundle.path)
-    measured = facts.pop("report")
+    measured = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
     return {"id": bundle.id, **facts, "measured": measured, "report": _has_report(bundle), "runtime": _versions()}
 
 
@@ -72,12 +91,6 @@ def _has_report(bundle: Shelved) -> bool:
     return any(entry.path == _REPORT for entry in bundle.manifest.files)
 
 
-def _versions() -> dict[str, str | None]:
-    return {"fieldpack": fieldpack.__version__, "python": platform.python_version(), **{p: _version(p) for p in _PARTS}}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _versions() -> dict[str, str]:
+    own = {"fieldpack": fieldpack.__version__, "python": platform.python_version()}
+    return own | {package: version(package) for package in _PARTS}

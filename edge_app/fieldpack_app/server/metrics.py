@@ -20,7 +20,8 @@ _COUNTED = {
     "failed": "Answers that an error ended.",
     "queue_full": "Requests that found the queue full.",
     "answer_tokens": "Tokens generated.",
-    "prompt_tokens": "Tokens read.",
+    "prompt_tokens": "Tokens of prompts.",
+    "cached_tokens": "Of those, the ones that had been read before.",
     "searches": "Searches.",
     "embedded_texts": "Texts embedded.",
     "notes": "Ratings and unanswered questions written down.",
@@ -120,6 +121,7 @@ class Figures:
         self._metrics.count("refused" if answer.refused else "answered")
         self._metrics.count("answer_tokens", answer.timings.tokens)
         self._metrics.count("prompt_tokens", answer.timings.prompt_tokens)
+        self._metrics.count("cached_tokens", answer.timings.cached_tokens)
         self._metrics.observe(first=self._first, whole=time.perf_counter() - self._began)
 
 

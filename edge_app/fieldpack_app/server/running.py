@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 
 from .answering import Answering
 from .bodies import field, read_json, refuse_unknown
 from .guard import CLIENT
+from .replies import Json
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -18,7 +21,7 @@ class Running:
         self._desk = answering.desk
 
     async def health(self, request: Request) -> Response:
-        return JSONResponse({"status": "loading" if self._desk.loading else "ok"})
+        return Json({"status": "loading" if self._desk.loading else "ok"})
 
     async def metrics(self, request: Request) -> Response:
         text = self._answering.metrics.text(waiting=self._answering.turns.waiting, loading=self._desk.loading)
@@ -26,18 +29,24 @@ class Running:
 
     async def load(self, request: Request) -> Response:
         """Begin to open the models, so that the first question waits less."""
+        if request.headers.get("content-length", "0") != "0":
+            await self._json(request, set())
         self._desk.load()
-        return JSONResponse({"status": "loading" if self._desk.loading else "ok"}, 202)
+        return Json({"status": "loading" if self._desk.loading else "ok"}, 202)
 
     async def bundles(self, request: Request) -> Response:
-        return JSONResponse(self._listing())
+        return Json(self._listing())
 
     async def choose(self, request: Request) -> Response:
+        data = await self._json(request, {"id"})
+        await self._desk.switch(field(data, "id", str, most=200), request.scope[CLIENT])
+        return Json(self._listing())
+
+    async def _json(self, request: Request, known: set[str]) -> dict[str, Any]:
         limits = self._answering.limits
         data = await read_json(request, limit=limits.body, seconds=limits.body_seconds)
-        refuse_unknown(data, {"id"})
-        await self._desk.switch(field(data, "id", str, most=200), request.scope[CLIENT])
-        return JSONResponse(self._listing())
+        refuse_unknown(data, known)
+        return data
 
     def _listing(self) -> dict[str, object]:
         return {"current": self._desk.current.id, "bundles": [bundle.to_dict() for bundle in self._desk.bundles]}

@@ -1,0 +1,110 @@
+"""A request to /v1/chat/completions, read: which question, after which answer, in which form; what cannot be done is
+refused, what has no effect is named. Knows nothing of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .bodies import field
+from .errors import bad_request
+
+_USED = {"model", "messages", "stream", "stream_options", "response_format", "user"}
+_MOST_MESSAGES = 400
+# What would change the answer's meaning: name -> (the value that does not, why no other is taken).
+_REFUSED: dict[str, tuple[object, str]] = {
+    "n": (1, "one answer is given; leave n out or 1"),
+    "tools": ([], "this model calls no tools"),
+    "functions": ([], "this model calls no functions"),
+    "logprobs": (False, "there are no log-probabilities"),
+    "top_logprobs": (0, "there are no log-probabilities"),
+    "stop": ([], "an answer ends where it ends; leave stop out"),
+    "modalities": (["text"], "text alone is given"),
+    "audio": (None, "text alone is given"),
+    "web_search_options": (None, "nothing here speaks to the network"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and its answer, as the client remembers them."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """`before`: what a follow-up goes on from. `schema`: of the JSON that is wanted. `ignored`: what had no effect."""
+
+    question: str
+    before: Exchange | None
+    schema: Mapping[str, Any] | None
+    stream: bool
+    usage: bool
+    ignored: tuple[str, ...]
+
+
+def read_chat(data: Mapping[str, Any]) -> ChatRequest:
+    """Raises HttpError (400)."""
+    for name, (harmless, why) in _REFUSED.items():
+        if data.get(name) not in (None, harmless):
+            raise bad_request(f"{name}: not supported: {why}", param=name)
+    messages = [_message(value, i) for i, value in enumerate(field(data, "messages", list, most=_MOST_MESSAGES))]
+    question, before = _asked([(role, text) for role, text in messages if role in ("user", "assistant")])
+    options = field(data, "stream_options", dict, {})
+    parameters = sorted(name for name, value in data.items() if value is not None and name not in _USED | set(_REFUSED))
+    unheard = [f"messages[{i}] ({role})" for i, (role, _) in enumerate(messages) if role in ("system", "developer")]
+    return ChatRequest(
+        question, before, _schema(field(data, "response_format", dict, {"type": "text"})),
+        stream=field(data, "stream", bool, False), usage=options.get("include_usage") is True,
+        ignored=(*parameters, *unheard),
+    )  # fmt: skip
+
+
+def _asked(said: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
+    """The last question, and the one before it with its answer."""
+    if not said or said[-1][0] != "user":
+        raise bad_request("messages: the last one must be the user's question", param="messages")
+    before = next((i for i in range(len(said) - 2, -1, -1) if said[i][0] == "user"), None)
+    if before is None:
+        return said[-1][1], None
+    answer = "".join(text for _, text in said[before + 1 : -1])
+    return said[-1][1], Exchange(said[before][1], answer)
+
+
+def _message(value: object, number: int) -> tuple[str, str]:
+    """(role, text)."""
+    where = f"messages[{number}]"
+    role = value.get("role") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or role not in ("system", "developer", "user", "assistant"):
+        raise bad_request(f"{where}: want a role of system, developer, user or assistant", param="messages")
+    content = value.get("content")
+    if content is None and role == "assistant":
+        return role, ""
+    if isinstance(content, str):
+        return role, content
+    if not isinstance(content, list):
+        raise bad_request(f"{where}.content: want a string or a list of text parts", param="messages")
+    return role, "\n".join(_part(part, where) for part in content)
+
+
+def _part(part: object, where: str) -> str:
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    if not isinstance(text, str):
+        raise bad_request(f"{where}.content: want parts of text and no others", param="messages")
+    return text
+
+
+def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The JSON schema of a response_format."""
+    match wanted:
+        case {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return {"type": "object"}
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+    message = 'response_format: want {"type": "text"}, {"type": "json_object"}, or "json_schema" with json_schema.schema'
+    raise bad_request(message, param="response_format")

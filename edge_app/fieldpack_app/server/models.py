@@ -1,0 +1,38 @@
+"""GET /v1/models: the bundle that lies open, and no other; which one that is the page decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fieldpack.manifest import FILENAME
+
+from .desk import Desk
+from .errors import HttpError
+from .replies import Json
+from .shelf import Shelved
+
+
+class Models:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def list(self, request: Request) -> Response:
+        return Json({"object": "list", "data": [_model(self._desk.current)]})
+
+    async def one(self, request: Request) -> Response:
+        check_model(request.path_params["model"], self._desk.current)
+        return Json(_model(self._desk.current))
+
+
+def check_model(name: str, bundle: Shelved) -> None:
+    """Raises HttpError (404)."""
+    if name != bundle.id:
+        raise HttpError(404, "model_not_found", f"{name}: not the model here, which is {bundle.id}", param="model")
+
+
+def _model(bundle: Shelved) -> dict[str, Any]:
+    created = int((bundle.path / FILENAME).stat().st_mtime)
+    return {"id": bundle.id, "object": "model", "created": created, "owned_by": "fieldpack"}
