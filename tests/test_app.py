@@ -45,15 +45,15 @@ def one_line(result: Result, code: int) -> str:
 def test_ask_in_a_pipe_is_plain(sealed: Path, expert: fieldpack.Expert) -> None:
     result = run("ask", sealed, QUESTION, "--threads", 1)
     assert result.exit_code == 0 and result.stderr == ""
-    answer, _, sources = result.stdout.partition("\n\nSources:")
-    assert answer == render.printable(expert.ask(QUESTION).text)
-    assert sources
+    answer = expert.ask(QUESTION)
+    text, figure = render.printable(answer.text), answer.text[slice(*answer.unsupported[0])]
+    assert result.stdout.startswith(f"{text}\n\nCheck: no passage says {figure}\n\nSources:")
     assert "\x1b" not in result.stdout
 
 
 def test_ask_as_json(sealed: Path) -> None:
     data = json.loads(run("ask", sealed, QUESTION, "--json", "--quick").stdout)
-    assert list(data) == ["question", "answer", "refused", "citations", "passages", "timings"]
+    assert list(data) == ["question", "answer", "asked", "refused", "unsupported", "citations", "passages", "timings"]
     assert {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s"} <= set(data["timings"])
     assert data["passages"][0]["document"] == "fees.pdf"
 

@@ -27,11 +27,11 @@ def piped(bundle: Path, text: str, *args: str, home: Path | None = None) -> subp
 
 
 def test_in_a_pipe_each_answer_is_a_block_and_nothing_else_is_said(sealed: Path, tmp_path: Path) -> None:
-    done = piped(sealed, f"{QUESTION}\n東京\n", home=tmp_path)
+    done = piped(sealed, f"{QUESTION}\n/new\n東京\n", home=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout and "> " not in done.stdout.splitlines()
     assert "\n\nSources:" in done.stdout
-    assert done.stdout.endswith("\n\nI cannot answer that from these documents.\n\n")
+    assert done.stdout.endswith("\n\nforgotten\nI cannot answer that from these documents.\n\n")
     assert list(tmp_path.iterdir()) == [], "a pipe's lines are nobody's history"
 
 
@@ -46,6 +46,27 @@ def test_commands(sealed: Path) -> None:
     read, searched = done.stdout.index("[1] fees.pdf, page 1"), done.stdout.index("1. pump.md")
     assert done.stdout.index("   | The A class costs 0.85% a year.") > read
     assert read < searched < done.stdout.index("forgotten") < done.stdout.index("/quit     end")
+
+
+def test_a_follow_up_goes_on_from_the_answer_before_it(sealed: Path) -> None:
+    def read(text: str) -> str:
+        return piped(sealed, text).stdout
+
+    alone, after = read("zz\n/sources\n"), read(f"{QUESTION}\nzz\n/sources\n")
+    assert alone.index("[1] fees.pdf, page 2"), "by itself the second page is the nearest"
+    forgotten = read(f"{QUESTION}\n/new\nzz\n/sources\n")
+    assert forgotten.partition("forgotten\n")[2] == alone
+    assert after.rindex("[1] fees.pdf, page 1") and not after.endswith(alone)
+
+
+def test_sources_stand_in_the_text_around_them(exported_llama: Path, tmp_path: Path) -> None:
+    settings = replace(fakes.SETTINGS, passages=1)
+    chunks = [replace(c, gap="\n\nValve\n\n") if c.start == 50 else c for c in fakes.CHUNKS]
+    bundle = fakes.write_bundle(tmp_path / "one", model=exported_llama, settings=settings, chunks=chunks)
+    lines = piped(bundle, "valve QX-7781\n/sources\n").stdout.splitlines()
+    at = lines.index("   | Only a trained operator may open valve QX-7781.")
+    assert lines[at - 4].startswith("[1] pump.md")
+    assert lines[at - 3 : at] == ["   Service > Valve", "     Change the filter after 400 hours of use.", "     Valve"]
 
 
 def test_a_question_that_cannot_be_asked_does_not_end_the_conversation(sealed: Path) -> None:

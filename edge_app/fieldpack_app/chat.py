@@ -1,17 +1,18 @@
-"""`fieldpack chat`: question after question. Knows nothing of bundles' files, of models or of how a line is typed."""
+"""`fieldpack chat`: question after question, each going on from the answer before it. Knows nothing of bundles' files, of
+models or of how a line is typed."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
+from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, Previous, QuestionError
 
 from . import render
 from .hint import Hint
@@ -33,7 +34,7 @@ def talk(expert: Expert, *, history: Path | None) -> None:
     lines are kept; None keeps none."""
     terminal = sys.stdin.isatty() and render.on_terminal()
     with _opening(expert) as still_opening:
-        conversation = Conversation(expert, still_opening)
+        conversation = Conversation(expert, still_opening, terminal=terminal)
         if terminal:
             named = f"{expert.manifest.name} {expert.manifest.version}"
             click.echo(f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D ends.")
@@ -45,9 +46,10 @@ def talk(expert: Expert, *, history: Path | None) -> None:
 class Conversation:
     """What is said to one line, and what is remembered from it for the next."""
 
-    def __init__(self, expert: Expert, still_opening: Any = lambda: False) -> None:
+    def __init__(self, expert: Expert, still_opening: Callable[[], bool], *, terminal: bool) -> None:
         self._expert = expert
         self._still_opening = still_opening
+        self._terminal = terminal
         self.last: Answer | None = None
 
     def take(self, line: str) -> bool:
@@ -73,7 +75,7 @@ class Conversation:
 
     def _ask(self, question: str) -> None:
         hint = Hint("opening the models" if self._still_opening() else "searching")
-        events: Any = self._expert.stream(question)
+        events: Any = self._expert.stream(question, previous=self._previous())
         try:
             with hint, closing(events):
                 answer = render.stream_text(_hinted(events, hint))
@@ -83,7 +85,17 @@ class Conversation:
             click.echo("\n(stopped)\n")
         else:
             self.last = answer
-            click.echo("".join(f"\n{part}\n" for part in render.below(answer)))
+            click.echo("".join(f"\n{part}\n" for part in (*self._how(answer), *render.below(answer))))
+
+    def _previous(self) -> Previous | None:
+        if self.last is None:
+            return None
+        return Previous(self.last.asked, tuple(passage.chunk_id for passage in self.last.passages))
+
+    def _how(self, answer: Answer) -> list[str]:
+        """A person may not have meant to go on; a script knows what it asked."""
+        together = self._terminal and len(answer.asked) > len(answer.question)
+        return ["(read together with the question before; /new forgets it)"] if together else []
 
     def _search(self, words: str) -> None:
         if not words:
@@ -100,7 +112,7 @@ class Conversation:
         if self.last is None or not self.last.passages:
             click.echo("no sources" if self.last else "nothing was answered yet", err=self.last is None)
             return
-        click.echo(read_passages(self.last) + "\n")
+        click.echo(read_passages(self._expert, self.last) + "\n")
 
 
 def _hinted(events: Iterator[Event], hint: Hint) -> Iterator[Event]:
@@ -123,11 +135,11 @@ def _reading(passages: Sequence[object]) -> str:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {says}" for name, says in COMMANDS.items()]
-    return "\n".join(["Ctrl-C stops an answer, or clears the line.", *lines])
+    return "\n".join(["A question goes on from the answer before it. Ctrl-C stops an answer, or clears the line.", *lines])
 
 
 @contextmanager
-def _opening(expert: Expert) -> Iterator[Any]:
+def _opening(expert: Expert) -> Iterator[Callable[[], bool]]:
     """Open the models while the first question is typed; gives what says whether they still are. What goes wrong there, the
     first question meets again and says."""
 

@@ -134,7 +134,7 @@ def ask(
 @click.option("--no-history", is_flag=True, help="Keep no history of what was typed.")
 @_device_options
 def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None, provider: str, quick: bool) -> None:
-    """Ask BUNDLE question after question.
+    """Ask BUNDLE question after question; each goes on from the answer before it, until /new.
 
     /sources shows what the last answer was written from, /search WORDS looks without an answer, /help names the rest.
     Ctrl-C stops an answer, Ctrl-D ends. What is typed on a terminal is kept in STATE/history, for this user alone. In a

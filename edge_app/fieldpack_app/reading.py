@@ -1,31 +1,36 @@
-"""What an answer was written from, as a person reads it: each passage under its number, the quoted words in bold. Runs no
-model."""
+"""What an answer was written from, as a person reads it: each passage under its number, in the text around it, the quoted words
+in bold. Runs no model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fieldpack import Answer, Passage
+from fieldpack import Answer, Expert, Passage
 
 from .excerpt import Line
 from .highlight import shifted
-from .render import bold, emphasized, place, printable
+from .render import bold, dim, emphasized, place, printable
 
-_INSIDE = "   | "
+_INSIDE, _AROUND = "   | ", "     "
+_SHOWN = 300  # characters of the page before a passage and after it
 
 
-def read_passages(answer: Answer) -> str:
+def read_passages(expert: Expert, answer: Answer) -> str:
     """Every passage that the model read, under its number in the answer."""
     quotes = {citation.passage: citation.quote for citation in answer.citations}
-    return "\n\n".join("\n".join(_shown(n, p, quotes.get(n, ""))) for n, p in enumerate(answer.passages, 1))
+    shown = (_shown(expert, n, passage, quotes.get(n, "")) for n, passage in enumerate(answer.passages, 1))
+    return "\n\n".join("\n".join(lines) for lines in shown)
 
 
-def _shown(number: int, passage: Passage, quote: str) -> Iterator[str]:
+def _shown(expert: Expert, number: int, passage: Passage, quote: str) -> Iterator[str]:
+    around = expert.context(passage.chunk_id, characters=_SHOWN, end=passage.end)
     yield bold(f"[{number}] {place(passage.document, passage.page)}") + ("" if quote else "  (not cited)")
     heading = " > ".join(" ".join(printable(part).split()) for part in passage.heading)
     if heading:
         yield f"   {heading}"
+    yield from _around(around.before, cut_first=len(around.before) == _SHOWN)
     yield from _inside(passage.text, quote)
+    yield from _around(around.after, cut_last=len(around.after) == _SHOWN)
 
 
 def _inside(text: str, quote: str) -> Iterator[str]:
@@ -35,3 +40,12 @@ def _inside(text: str, quote: str) -> Iterator[str]:
     for line in text.split("\n"):
         yield (_INSIDE + emphasized(Line(printable(line), tuple(shifted(spans, at, at + len(line)))))).rstrip()
         at += len(line) + 1
+
+
+def _around(text: str, *, cut_first: bool = False, cut_last: bool = False) -> Iterator[str]:
+    """Lines with words; a word that the cut went through is left away."""
+    if cut_first:
+        text = "… " + text.partition(" ")[2]
+    if cut_last:
+        text = text.rpartition(" ")[0] + " …"
+    yield from (dim(_AROUND + printable(line).strip()) for line in text.split("\n") if line.strip())

@@ -70,7 +70,13 @@ def stream_text(events: Iterator[Event]) -> Answer:
 
 def below(finished: Answer) -> list[str]:
     """What stands under an answer, block by block."""
-    return [part for part in (sources(finished),) if part]
+    return [part for part in (doubts(finished), sources(finished)) if part]
+
+
+def doubts(finished: Answer) -> str:
+    """The figures of an answer that no passage carries, so that nobody takes them for read."""
+    figures = dict.fromkeys(printable(finished.text[start:end]) for start, end in finished.unsupported)
+    return f"Check: no passage says {', '.join(figures)}" if figures else ""
 
 
 def sources(finished: Answer) -> str:
@@ -127,6 +133,10 @@ def emphasized(line: Line) -> str:
 
 def bold(text: str) -> str:
     return click.style(text, bold=True) if colours() else text
+
+
+def dim(text: str) -> str:
+    return click.style(text, dim=True) if colours() else text
 
 
 # --- facts ---------------------------------------------------------------------------------------------------------
