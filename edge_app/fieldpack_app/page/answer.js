@@ -9,17 +9,29 @@ import { number, place, seconds, t } from "./words.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
- * `actions`: open(turn, number, button), retry(turn), keep() after a rating.
+ * `actions`: open(turn, number, button), retry(turn), alone(turn) without what was before, keep() after a rating.
  */
 export function drawTurn(turn, actions) {
   const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
     el("h2", { class: "question", dir: "auto" }, unseen(`${t("you_asked")} `), turn.question));
-  if (turn.asked && turn.asked !== turn.question) {
-    node.append(el("p", { class: "note", dir: "auto" }, t("read_as", { question: turn.asked })));
-  }
+  const before = questionBefore(turn);
+  if (before) node.append(drawBefore(turn, before, actions));
   if (turn.state === "asking") node.append(...drawAsking());
   else node.append(...drawOver(turn, actions));
   return node;
+}
+
+/** A new subject taken for a follow-up answers the wrong question: seen here, and put right with a click. */
+function drawBefore(turn, before, actions) {
+  return el("div", { class: "before" },
+    el("p", { class: "note", dir: "auto" }, t("read_as", { question: before })),
+    el("button", { type: "button", class: "plain small", onclick: () => actions.alone(turn) }, t("ask_alone")));
+}
+
+/** What a follow-up was read together with: `asked` is the question before it and itself. Empty where it stands alone. */
+function questionBefore({ asked, question }) {
+  if (!asked || asked === question) return "";
+  return asked.endsWith(question) ? asked.slice(0, -question.length).trim() : asked;
 }
 
 /** What stands below the question while the answer comes; filled by `showProgress`, `showFound` and `showText`. */
@@ -154,10 +166,10 @@ function drawFoot(turn, actions) {
       turn.timings?.cached_tokens ? el("span", { title: t("kept_why") }, `, ${t("kept_tokens", { n: turn.timings.cached_tokens })}`) : null));
 }
 
-/** "first word 0.5 s · whole answer 0.9 s · read 880 tokens". */
-function timings({ first_token_ms: first, total_ms: total, prompt_tokens: read }) {
+/** "first word 0.52s · whole answer 0.91s · read 880 tokens"; of a refusal that the model had no part in, only how long. */
+function timings({ first_token_ms: first, total_ms: total, tokens, prompt_tokens: read }) {
   return [
-    ...(first > 0 ? [t("first_word", { time: seconds(first) })] : []),
+    ...(first > 0 && tokens > 0 ? [t("first_word", { time: seconds(first) })] : []),
     ...(total > 0 ? [t("whole", { time: seconds(total) })] : []),
     ...(read > 0 ? [t("read_tokens", { n: read })] : []),
   ].join(" · ");

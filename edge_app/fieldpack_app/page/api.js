@@ -41,7 +41,8 @@ const json = async (path) => (await call(path)).json();
 
 export const about = () => json("/api/about");
 export const bundles = () => json("/api/bundles");
-export const passage = (id) => json(`/api/passages/${encodeURIComponent(id)}`);
+/** A passage with its page's text around it; `end` as the passage has it, which may be joined of two. */
+export const passage = ({ chunk_id: id, end }) => json(`/api/passages/${id}${end ? `?end=${end}` : ""}`);
 export const health = () => json("/health");
 export const load = () => post("/api/load", {});
 export const choose = (id) => post("/api/bundles/current", { id });

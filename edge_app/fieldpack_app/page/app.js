@@ -22,21 +22,24 @@ const page = {
   loaded: false, // were the models asked for?
 };
 
+const SLOW = 1500; // milliseconds without a passage: then something is still opening
+
 const actions = {
   open: (turn, number, button) => panel.open(turn, number, button),
-  retry: (turn) => ask(turn.question, turn),
+  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone }),
+  alone: (turn) => ask(turn.question, { instead: turn, alone: true }),
   keep: () => history.keep(page.shelf.current, page.conversation),
 };
 
 // --- asking --------------------------------------------------------------------------------------------------------
 
-/** Asks, in place of `instead` if that is the last turn and did not come to an end. */
-async function ask(question, instead = null) {
+/** Asks, in place of `instead` if that is the last turn. `alone`: whatever was asked before. */
+async function ask(question, { instead = null, alone = false } = {}) {
   if (page.running || !page.about) return;
   const { conversation, shelf: { current: bundle } } = page;
   if (instead && conversation.turns.at(-1) === instead) conversation.turns.pop();
-  const previous = history.previous(conversation);
-  const turn = { question, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [] };
+  const previous = alone ? null : history.previous(conversation);
+  const turn = { question, alone, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [] };
   const controller = new AbortController();
   conversation.turns.push(turn);
   conversation.at = turn.at;
@@ -49,6 +52,7 @@ async function ask(question, instead = null) {
   const node = byId("turns").lastElementChild;
   answers.showProgress(node, t("searching"));
   scrollTo(node);
+  setTimeout(() => sayOpening(node, turn), SLOW);
   try {
     const problem = await answer(turn, previous, controller.signal, shows(node, turn));
     banner.tellOf(problem, start);
@@ -58,6 +62,18 @@ async function ask(question, instead = null) {
     if (history.isKept(bundle, conversation)) history.keep(bundle, conversation);
     if (conversation === page.conversation) over(node, turn);
     else box.running(false);
+  }
+}
+
+/** A first question waits for the models to open: half a minute on a slow disk, and nothing else would tell. */
+async function sayOpening(node, turn) {
+  const waits = () => page.running?.turn === turn && !turn.passages.length && !turn.text;
+  if (!waits()) return;
+  try {
+    const { status } = await api.health();
+    if (status === "loading" && waits()) answers.showProgress(node, t("opening"));
+  } catch (error) {
+    if (!api.expected(error)) throw error; // the question itself will say that the server is away
   }
 }
 
@@ -84,7 +100,7 @@ function over(node, turn) {
   node.replaceWith(drawn);
   if (focused) drawn.querySelector(`[data-passage="${focused}"]`)?.focus();
   const notices = [...drawn.querySelectorAll(".notice p, .refusal-title")].map((one) => one.textContent);
-  announce([t("answer_ready"), turn.text, ...notices].join(" "));
+  announce([turn.text && `${t("answer_ready")} ${turn.text}`, ...notices].filter(Boolean).join(" "));
   box.running(false);
 }
 
@@ -99,7 +115,7 @@ function draw() {
   const { turns } = page.conversation;
   byId("turns").replaceChildren(...turns.map((turn) => answers.drawTurn(turn, actions)));
   byId("welcome").hidden = turns.length > 0 || !page.about;
-  if (page.about) drawWelcome(byId("welcome"), page.about, ask);
+  if (page.about) drawWelcome(byId("welcome"), page.about, (question) => ask(question));
   box.running(page.running !== null);
   box.follows(turns.length > 0);
 }

@@ -2,7 +2,7 @@
 
 import { expected } from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { bytes, day, number, percent, t } from "./words.js";
+import { bytes, number, percent, range, t } from "./words.js";
 
 function show(title, ...content) {
   const dialog = byId("dialog");
@@ -11,7 +11,8 @@ function show(title, ...content) {
       el("h2", { id: "dialog-title", tabindex: "-1", dir: "auto" }, title),
       iconButton("close", t("close"), () => dialog.close())),
     ...content.filter(Boolean));
-  dialog.onclick = (event) => event.target === dialog && dialog.close(); // outside it, on the backdrop
+  // Outside it, on the backdrop. In braces: a handler that returns false keeps links from being followed.
+  dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
   if (!dialog.open) dialog.showModal();
   byId("dialog-title").focus();
   return dialog;
@@ -64,7 +65,7 @@ export function showAbout(about) {
   const holds = [
     documents ? t("knows", { n: documents }) : null,
     chunks ? t("knows_passages", { n: chunks }) : null,
-    dates.length === 2 ? t("dated", { from: day(dates[0]), to: day(dates[1]) }) : null,
+    range(dates),
   ].filter(Boolean).join(", ");
   show(about.name,
     about.description ? el("p", { dir: "auto" }, about.description) : null,
@@ -94,7 +95,7 @@ const SHARES = ["value_match", "citations_right", "citations_valid", "refused_ri
 
 /** What the build measured of the arm that ships, and the way to its whole report. */
 function measured(about) {
-  const arm = about.measured ?? about.report?.arms?.[about.report?.shipped] ?? {};
+  const arm = about.measured ?? {};
   const isShare = (name) => typeof arm[name] === "number";
   const rows = SHARES.filter(isShare).map((name) => [t(`m_${name}`), percent(arm[name])]);
   if (isShare("f1")) rows.push([t("m_f1"), number(arm.f1, { minimumFractionDigits: 2, maximumFractionDigits: 2 })]);

@@ -41,7 +41,7 @@ export const again = () => shown && open(shown.turn, shown.number, shown.opener)
 /** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
 async function drawAround(body, passage, quote) {
   try {
-    draw(body, await api.passage(passage.chunk_id), passage, quote);
+    draw(body, await api.passage(passage), passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
     body.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));

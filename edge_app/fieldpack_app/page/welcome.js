@@ -1,14 +1,14 @@
 // What stands where no question was asked yet: what this expert knows, how it answers, a few questions to begin with.
 
 import { el, icon } from "./dom.js";
-import { bytes, day, t } from "./words.js";
+import { bytes, range, t } from "./words.js";
 
 /** Fills `node` from /api/about; `ask(question)` is called for an example. */
 export function drawWelcome(node, about, ask) {
   const { documents, dates = [] } = about.knowledge ?? {};
   const facts = [
     documents ? t("knows", { n: documents }) : null,
-    dates.length === 2 ? t("dated", { from: day(dates[0]), to: day(dates[1]) }) : null,
+    range(dates),
     about.bytes ? bytes(about.bytes) : null,
   ].filter(Boolean);
   node.replaceChildren(

@@ -47,9 +47,9 @@ export const number = (value, options = {}) => new Intl.NumberFormat(locale, opt
 
 export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: 0 });
 
-/** Milliseconds as people read them: "0.9 s". */
+/** Milliseconds as people read them: "0.04s", "2.1s", "14s". */
 export function seconds(ms) {
-  const digits = ms < 10_000 ? 1 : 0;
+  const digits = ms < 1_000 ? 2 : ms < 10_000 ? 1 : 0;
   return number(ms / 1000, {
     style: "unit", unit: "second", unitDisplay: "narrow", minimumFractionDigits: digits, maximumFractionDigits: digits,
   });
@@ -68,9 +68,14 @@ export function when(moment) {
 }
 
 /** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
-export function day(text) {
+function day(text) {
   const then = new Date(`${text}T12:00:00`);
   return Number.isNaN(then.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(then);
+}
+
+/** The first and the last date of a library's documents; null for none, or for one, which says little of a library. */
+export function range([from, to]) {
+  return from && to && from !== to ? t("dated", { from: day(from), to: day(to) }) : null;
 }
 
 const PAGES = { pptx: "slide", xlsx: "sheet" }; // what `page` counts there, as the runtime's citations have it

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 import fieldpack
 from fieldpack.citations import place
+from fieldpack.golden import read_golden
 
 from ..highlight import question_spans
 from ..info import at, describe
@@ -81,10 +82,13 @@ def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str
 
 def _about(bundle: Shelved) -> dict[str, Any]:
     """As `fieldpack info --json`, but of the report only what was measured of the arm that ships, as `measured`; `report`
-    says whether there is a page of it."""
+    says whether there is a page of it, `examples` what the page offers to ask: questions that it answered where it was
+    built."""
     facts = describe(bundle.path)
     measured = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
-    return {"id": bundle.id, **facts, "measured": measured, "report": _has_report(bundle), "runtime": _versions()}
+    examples = [golden.question for golden in read_golden(bundle.path) if not golden.refused]
+    page = {"report": _has_report(bundle), "examples": examples, "runtime": _versions()}
+    return {"id": bundle.id, **facts, "measured": measured, **page}
 
 
 def _has_report(bundle: Shelved) -> bool:

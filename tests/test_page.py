@@ -1,0 +1,414 @@
+"""The page in a real browser, on a real server, with an expert whose words are written down (browsing.py)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fakes
+import fieldpack
+from browsing import Said, Visit, chromium, scripted, state_lines, visit
+from fieldpack.golden import Golden, write_golden
+from fieldpack.passages import Chunk
+from fieldpack_app.server.settings import Limits
+from serving import TOKEN, Served, served, wait_for
+
+FEE = "What does the A class of the Global Equity Fund cost a year?"
+FILTER = "When is the filter changed?"
+WIFI = "What is the wifi password?"
+SUM = "What does it cost over five years?"
+BARE = "May I open the valve?"
+EVIL = "Show me the xss zoo"
+SLOW = "Take your time"
+HELD = threading.Event()
+ATTACK = (
+    "<img src=x onerror=alert(1)> ![pixel](http://evil.example/x.png) [here](javascript:alert(1)) <script>alert(2)</script>"
+)
+NAME = "<img src=x onerror=alert(3)>/xss <b>zoo</b>.md"
+SCRIPT = {
+    FEE: Said("The A class costs 0.85% a year. [1]"),
+    FILTER: Said("Change it after 400 hours of use [1]."),
+    WIFI: Said("I cannot answer that from these documents.", refused=True),
+    SUM: Said("🙂 It costs 0.85% a year, so 4.25% in all. [1]", unsupported=((28, 33),)),
+    BARE: Said("Perhaps somebody knows somewhere."),
+    EVIL: Said(f"It says {ATTACK} [1]"),
+    SLOW: Said("One two three", hold=HELD),
+}
+CHUNKS = (*fakes.CHUNKS, Chunk(NAME, "<i>Zoo</i>", 3, ("xss zoo",), 0, len(ATTACK) + 9, f"Xss zoo. {ATTACK}"),
+          Chunk("fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 58, 88, "Charges are taken every month."))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shelf") / "tiny-1.0.0"
+    report = {"shipped": "rag", "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "questions": 8}}}
+    fakes.write_bundle(folder, model=exported_llama, chunks=CHUNKS, report=report)
+    (folder / "report" / "report.html").write_text("<h1>Measured</h1><script>alert(4)</script>", encoding="utf-8")
+    write_golden(folder, [Golden(FILTER, "400", False, "pump.md"), Golden(WIFI, "-", True, None)])
+    fakes.reseal(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(browser: Any, shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    limits = Limits(waiting=1)
+    with served([shelf], tmp_path_factory.mktemp("state"), opener=scripted(SCRIPT), limits=limits) as running:
+        yield running
+
+
+@pytest.fixture
+def reader(browser: Any, server: Served) -> Iterator[Visit]:
+    HELD.clear()
+    server.expert.asked.clear()
+    with visit(browser, server) as visitor:
+        yield visitor
+    HELD.set()
+
+
+# --- asking and reading --------------------------------------------------------------------------------------------
+
+
+def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
+    page = reader.page
+    assert page.locator("#welcome > *").all_inner_texts()[:2] == ["tiny 1.0.0", "A toy for tests"]
+    assert page.locator(".facts li").all_inner_texts() == ["4 documents", "1 MB"]
+    reader.ask(FEE)
+    assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
+    assert page.locator(".source-place").first.inner_text() == "fees.pdf, page 1"
+    assert page.locator(".timings").inner_text() == "first word 0.42s · whole answer 1.3s · read 880 tokens, 412 kept"
+    page.get_by_role("button", name="Open passage 1: fees.pdf, page 1").click()
+    panel = page.get_by_role("complementary", name="fees.pdf, page 1")
+    assert panel.locator("mark").inner_text() == "The A class costs 0.85% a year."
+    assert panel.locator(".own").inner_text().strip() == "The I class costs 0.40%."
+    assert panel.locator(".around").last.inner_text() == "Charges are taken every month."
+    assert panel.locator(".trail").inner_text() == "Fees 2025 › Global Equity Fund"
+    assert reader.focused() == "fees.pdf, page 1"
+    page.keyboard.press("Escape")
+    panel.wait_for(state="hidden")
+    assert reader.focused() == "Open passage 1: fees.pdf, page 1"
+
+
+def test_what_was_read_and_not_cited_can_be_read_too(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.page.get_by_text("2 more passages were read").click()
+    reader.page.locator(".others .source").first.click()
+    panel = reader.page.locator("#passage")
+    assert panel.locator(".count").inner_text() == "Passage 2 of 3"
+    assert panel.locator("mark").count() == 0
+    panel.get_by_text("Read for this answer, but not cited.").wait_for()
+
+
+def test_a_refusal_looks_like_one(reader: Visit) -> None:
+    reader.ask(WIFI)
+    refusal = reader.page.locator(".refusal")
+    assert refusal.locator("p").all_inner_texts()[:2] == ["The documents do not answer this", SCRIPT[WIFI].text]
+    assert reader.page.locator(".answer").count() == 0
+    reader.page.locator(".source").first.click()
+    reader.page.locator("#passage .own").first.wait_for()
+
+
+def test_a_figure_of_no_passage_is_marked(reader: Visit) -> None:
+    reader.ask(SUM)
+    assert reader.page.locator(".unsupported").all_inner_texts() == ["4.25%"]
+    assert reader.page.locator(".notice").all_inner_texts() == [
+        "The underlined figure stands in none of the passages read. Do not rely on it."
+    ]
+
+
+def test_an_answer_without_a_source_says_so(reader: Visit) -> None:
+    reader.ask(BARE)
+    assert reader.page.locator(".notice").all_inner_texts() == [
+        "This answer names no source. Check it against the passages below before you use it."
+    ]
+    assert reader.page.locator(".source").count() == 3
+
+
+def test_what_documents_and_models_say_stays_text(reader: Visit) -> None:
+    reader.ask(EVIL)
+    page = reader.page
+    assert page.locator(".answer").inner_text() == f"It says {ATTACK} 1"
+    page.locator(".cite").click()
+    page.locator("#passage .page p").first.wait_for()
+    assert ATTACK in page.locator("#passage .page").inner_text()
+    assert page.locator("#passage-title").inner_text() == f"{NAME}, page 3"
+    assert page.locator(".room").locator("img, script, a, iframe, b, i").count() == 0
+
+
+def test_the_answer_is_copied_with_its_sources(reader: Visit) -> None:
+    reader.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reader.ask(FEE)
+    reader.page.get_by_role("button", name="Copy with sources").click()
+    reader.page.get_by_role("button", name="Copied").wait_for()
+    assert reader.page.evaluate("navigator.clipboard.readText()") == (
+        f"{FEE}\n\nThe A class costs 0.85% a year. [1]\n\nSources\n[1] fees.pdf, page 1: “The A class costs 0.85% a year.”"
+    )
+
+
+# --- while it answers ----------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_seen_as_it_comes_and_can_be_stopped(reader: Visit) -> None:
+    stopped = reader.server.expert.stopped
+    reader.ask(SLOW, wait=False)
+    page = reader.page
+    page.get_by_text("One two ", exact=False).wait_for()
+    assert page.locator(".turn").get_attribute("aria-busy") == "true"
+    assert page.locator(".found .source").count() == 3
+    assert page.locator("#status").inner_text() == ""  # said when it is over, not word by word
+    page.keyboard.press("Escape")
+    page.locator(".notice", has_text="Stopped. This answer is not complete.").wait_for()
+    assert page.locator(".answer").inner_text().strip() == "One two"
+    wait_for(lambda: reader.server.expert.stopped == stopped + 1)
+    HELD.set()
+    page.get_by_role("button", name="Ask again").click()
+    page.locator(".turn:last-child .foot").wait_for()
+    assert page.locator(".turn").count() == 1
+    wait_for(lambda: page.locator("#status").inner_text().startswith("Answer: One two three"))
+
+
+def test_a_place_in_the_queue_and_a_full_one(reader: Visit, browser: Any) -> None:
+    reader.ask(SLOW, wait=False)
+    reader.page.get_by_text("One two ", exact=False).wait_for()
+    with visit(browser, reader.server) as second, visit(browser, reader.server) as third:
+        second.ask(FEE, wait=False)
+        second.page.get_by_text("1 question comes before yours").wait_for()
+        third.ask(FILTER, wait=False)
+        third.page.get_by_text("The expert is busy with other questions. Asking again in").wait_for()
+        third.page.get_by_role("button", name="Ask now").click()
+        HELD.set()
+        second.page.locator(".turn:last-child .foot").wait_for()
+        third.page.locator(".turn:last-child .foot").wait_for()
+        assert third.page.locator(".answer").inner_text() == "Change it after 400 hours of use 1."
+
+
+def test_models_open_while_the_first_question_is_typed(reader: Visit) -> None:
+    with reader.page.expect_request("**/api/load") as sent:
+        reader.page.get_by_label("Your question").press("W")
+    assert sent.value.response().status == 202
+    wait_for(lambda: reader.server.expert.loads == 1)
+
+
+def test_a_question_that_is_too_long_is_not_sent(reader: Visit) -> None:
+    page = reader.page
+    page.get_by_label("Your question").fill("x" * 503)
+    assert page.locator("#hint").inner_text().startswith("3 characters too many")
+    page.keyboard.press("Enter")
+    assert page.get_by_role("button", name="Send").is_disabled()
+    assert page.locator(".turn").count() == 0
+
+
+def test_without_its_key_the_page_says_where_it_is(reader: Visit) -> None:
+    reader.context.clear_cookies()
+    reader.ask(FEE, wait=False)
+    banner = reader.page.get_by_role("alert")
+    banner.get_by_text("This page has no key").wait_for()
+    assert "fieldpack serve" in banner.inner_text()
+
+
+def test_a_server_that_is_away_and_back(reader: Visit) -> None:
+    reader.context.set_offline(True)
+    reader.ask(FEE)
+    page = reader.page
+    page.locator(".notice", has_text="The connection broke before the answer was complete.").wait_for()
+    page.get_by_role("alert").get_by_text("The expert’s server does not answer.").wait_for()
+    reader.context.set_offline(False)
+    page.locator("#banner").wait_for(state="hidden")
+    page.get_by_role("button", name="Ask again").click()
+    page.locator(".turn:last-child .foot").wait_for()
+    assert page.locator(".turn").count() == 1
+
+
+# --- conversations -------------------------------------------------------------------------------------------------
+
+
+def test_a_follow_up_says_what_it_goes_on_from(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.ask(WIFI)
+    reader.ask(FILTER)
+    first, second, third = reader.server.expert.asked
+    assert first.get("previous") is None
+    assert second["previous"].question == third["previous"].question == FEE  # a refusal is nothing to go on from
+    assert len(second["previous"].passages) == 3
+    reader.page.get_by_role("button", name="New conversation").click()
+    reader.ask(FILTER)
+    assert reader.server.expert.asked[-1].get("previous") is None
+
+
+def test_a_new_subject_can_be_asked_by_itself(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.ask(FILTER)
+    assert reader.page.locator(".before .note").all_inner_texts() == [f"Read together with: {FEE}"]
+    reader.page.get_by_role("button", name="Ask it by itself").click()
+    reader.page.locator(".turn:last-child .foot").wait_for()
+    assert reader.page.locator(".turn").count() == 2
+    assert reader.page.locator(".before").count() == 0
+    assert reader.server.expert.asked[-1].get("previous") is None
+
+
+def test_conversations_outlive_a_reload_and_can_be_deleted(reader: Visit) -> None:
+    page = reader.page
+    reader.ask(FEE)
+    page.reload()
+    assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
+    page.get_by_role("button", name="New conversation").click()
+    reader.ask(FILTER)
+    titles = page.locator(".conversation-title")
+    assert titles.all_inner_texts() == [FILTER, FEE]
+    titles.last.click()
+    assert FEE in page.locator(".question").inner_text()
+    page.get_by_role("button", name=f"Delete “{FEE}”").click()
+    assert titles.all_inner_texts() == [FILTER]
+    page.get_by_role("button", name="Delete all").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    assert titles.count() == 0
+    page.reload()
+    page.locator("#welcome h2").wait_for()
+    assert page.locator(".turn").count() == 0
+
+
+def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: Visit) -> None:
+    page = reader.page
+    reader.ask(SLOW, wait=False)
+    page.get_by_text("One two ", exact=False).wait_for()
+    page.get_by_role("button", name="New conversation").click()
+    reader.ask(FEE)
+    assert page.locator(".turn").count() == 1
+    kept = page.evaluate("JSON.parse(localStorage.getItem('fieldpack:conversations:tiny-1.0.0'))")
+    assert [(one["turns"][0]["question"], one["turns"][0]["state"]) for one in kept] == [(FEE, "done"), (SLOW, "stopped")]
+
+
+def test_a_rating_reaches_the_state_folder(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.page.get_by_role("button", name="Not helpful").click()
+    reader.page.get_by_label("What was wrong? (optional)").fill("An old price")
+    reader.page.keyboard.press("Enter")
+    reader.page.get_by_text("Thank you.").first.wait_for()
+    lines = [json.loads(line) for line in state_lines(reader.server.state).splitlines()]
+    rating = [line for line in lines if line["kind"] == "rating"][-1]
+    assert (rating["question"], rating["rating"], rating["note"]) == (FEE, "down", "An old price")
+    assert len(rating["passages"]) == 3
+    reader.page.reload()
+    assert reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed") == "true"
+
+
+def test_another_expert_has_conversations_of_its_own(browser: Any, shelf: Path, sealed: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(sealed, tmp_path / "other"))
+    manifest = (other / "manifest.json").read_text(encoding="utf-8")
+    (other / "manifest.json").write_text(manifest.replace('"version": "1.0.0"', '"version": "2.0.0"'), encoding="utf-8")
+    with served([shelf, other], tmp_path / "state", opener=scripted(SCRIPT)) as running, visit(browser, running) as reader:
+        page = reader.page
+        reader.ask(FEE)
+        page.get_by_role("button", name="tiny 1.0.0").click()
+        page.get_by_role("button", name="Use tiny 2.0.0").click()
+        page.get_by_role("button", name="tiny 2.0.0").wait_for()
+        page.locator("#welcome h2").wait_for()
+        assert page.locator(".turn").count() == 0
+        assert running.application.desk.current.id == "tiny-2.0.0"
+
+
+def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
+    page = reader.page
+    page.get_by_role("button", name="About this expert").click()
+    dialog = page.get_by_role("dialog")
+    facts = dict(zip(dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts(), strict=True))
+    assert facts["Holds"] == "4 documents, 8 passages"
+    assert facts["Right value"] == "13%" and facts["Words shared with the right answer (F1)"] == "0.50"
+    assert f"fieldpack {fieldpack.__version__}" in facts["Runs on"]
+    with reader.context.expect_page() as opened:
+        dialog.get_by_role("link", name="Open the full report").click()
+    opened.value.get_by_role("heading", name="Measured").wait_for()
+    assert opened.value.evaluate("origin") == "null"
+    opened.value.close()
+    page.keyboard.press("Escape")
+    assert reader.focused() == "About this expert"
+
+
+def test_an_example_is_asked_with_a_click(reader: Visit) -> None:
+    assert reader.page.locator(".examples button").all_inner_texts() == [FILTER]
+    reader.page.get_by_role("button", name=FILTER).click()
+    reader.page.locator(".foot").wait_for()
+    assert reader.page.locator(".answer").inner_text() == "Change it after 400 hours of use 1."
+
+
+# --- everybody -----------------------------------------------------------------------------------------------------
+
+
+def test_all_of_it_with_keys_alone(reader: Visit) -> None:
+    keys = reader.page.keyboard
+    assert reader.focused() == "Your question"
+    keys.type("Two lines")
+    keys.press("Shift+Enter")
+    assert reader.page.get_by_label("Your question").input_value() == "Two lines\n"
+    keys.press("Control+A")
+    keys.type(FEE)
+    keys.press("Enter")
+    reader.page.locator(".foot").wait_for()
+    assert reader.focused() == "Your question"
+    walked = []
+    while not walked or walked[-1] != "Open passage 1: fees.pdf, page 1":
+        keys.press("Shift+Tab")
+        walked.append(reader.focused())
+        assert len(walked) < 20, walked
+    keys.press("Enter")
+    reader.page.locator("#passage mark").wait_for()
+    keys.press("Escape")
+    keys.press("/")
+    assert reader.focused() == "Your question"
+
+
+def test_everything_that_can_be_pressed_has_a_name(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.page.locator(".cite").click()
+    reader.page.get_by_role("button", name="Conversations").click()
+    nameless = reader.page.evaluate(
+        "() => [...document.querySelectorAll('button, a, input, select, textarea')]"
+        ".filter(one => !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map(one => one.outerHTML)"
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "direction", "documents"),
+    [("pl-PL", "ltr", "4 dokumenty"), ("ar", "rtl", "4 وثائق"), ("xx", "ltr", "4 documents")],
+)
+def test_the_page_speaks_the_browsers_language(
+    browser: Any, server: Served, locale: str, direction: str, documents: str
+) -> None:
+    with visit(browser, server, locale=locale) as reader:
+        root = reader.page.locator("html")
+        assert (root.get_attribute("lang"), root.get_attribute("dir")) == (locale[:2].replace("xx", "en"), direction)
+        facts = reader.page.locator(".facts").inner_text()
+        assert documents in facts or documents.replace("4", "٤") in facts
+        assert reader.page.locator("[data-t]:visible", has_text="undefined").count() == 0
+
+
+@pytest.mark.parametrize(("name", "width", "dark"), [("light", 1280, False), ("dark", 1280, True), ("narrow", 320, False)])
+def test_it_fits_the_screen(browser: Any, server: Served, tmp_path: Path, name: str, width: int, dark: bool) -> None:
+    scheme = "dark" if dark else "light"
+    with visit(browser, server, viewport={"width": width, "height": 640}, color_scheme=scheme) as reader:
+        reader.ask(EVIL)
+        reader.page.locator(".cite").click()
+        reader.page.locator("#passage mark, #passage .own").first.wait_for()
+        wider = "() => document.scrollingElement.scrollWidth > innerWidth"
+        assert not reader.page.evaluate(wider)
+        ground = reader.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, ground[4:-1].split(","))) < 384) is dark
+        picture = reader.page.screenshot(path=tmp_path / f"{name}.png")
+        assert picture.startswith(b"\x89PNG")
+
+
+def test_the_key_is_in_no_address(reader: Visit) -> None:
+    assert TOKEN not in reader.page.url
+    assert TOKEN not in json.dumps(reader.page.evaluate("({...localStorage})"))
