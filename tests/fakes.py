@@ -226,11 +226,11 @@ def _write_tokenizer(folder: Path, architecture: str) -> Any:
     return tokenizer
 
 
-def export_tiny_model(source: Path, out: Path, *, cache: Path | None = None) -> Path:
+def export_tiny_model(source: Path, out: Path, *, cache: Path | None = None, precision: str = "int4") -> Path:
     """What the export stage does, plainly: genai's builder, int4, CPU, in a process of its own (about 8 s)."""
     out.mkdir(parents=True, exist_ok=True)
     command = [
-        sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(out), "-p", "int4",
+        sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(out), "-p", precision,
         "-e", "cpu", "-c", str(cache or out.parent / "builder-cache"), "--extra_options", "hf_token=false",
     ]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}

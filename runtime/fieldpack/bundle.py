@@ -41,7 +41,7 @@ class Expert:
 
     def __init__(
         self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
-        speculate: bool | None = None,
+        speculate: bool = True,
     ) -> None:  # fmt: skip
         self.path = path
         self.manifest = manifest
@@ -187,13 +187,13 @@ class Expert:
 
 def open_bundle(
     path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True,
-    memory_mb: float | None = None, speculate: bool | None = None,
+    memory_mb: float | None = None, speculate: bool = True,
 ) -> Expert:  # fmt: skip
     """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then names and sizes) and
     open it.
 
     `memory_mb`: what the process may take; the context, and with it the passages read, are made to fit. `speculate`: let the
-    model confirm several guessed tokens at once (None: as long as that is faster here); the text is the same.
+    model confirm several guessed tokens at once, as far as that is faster here; the text is the same with and without.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """

@@ -63,19 +63,17 @@ class Pace:
 
     def judged(self, order: int, drafted: int, accepted: int) -> None:
         """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was wrong."""
-        if not order:
-            return
         for right in (1.0,) * accepted + (0.0,) * (accepted < drafted):
             self._right[order] += _STEADY * (right - self._right[order])
 
-    def length(self, order: int, least: int) -> int:
-        """Tokens to draft behind a match of `order` tokens: where a step brings most tokens for its time."""
-        right = self._right.get(order, 0.0)
-        best, best_speed, expected, power = least, 0.0, 0.0, 1.0
-        for count in range(LONGEST + 1):
-            expected += power
+    def length(self, order: int) -> int:
+        """Tokens to draft behind a match of `order` tokens, 1 at least: where a step brings most tokens for its time."""
+        right = self._right[order]
+        best, best_speed, expected, power = 1, 0.0, 1.0, 1.0
+        for count in range(1, LONGEST + 1):
             power *= right
+            expected += power
             speed = expected / (self._base + (1 + count) * self._slope)
-            if count >= least and speed > best_speed:
+            if speed > best_speed:
                 best, best_speed = count, speed
         return best

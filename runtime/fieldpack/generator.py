@@ -46,20 +46,19 @@ class GenerationStats:
 class TextGenerator:
     """`open(folder)` wants what genai's model builder writes. One generation runs at a time; others wait."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, skip_tokens: int = 0, speculate: bool | None = None) -> None:
-        """`speculate`: try drafts; None: as long as they gain on this machine."""
+    def __init__(self, model: Any, tokenizer: Any, *, skip_tokens: int = 0, speculate: bool = True) -> None:
+        """`speculate`: look for drafts, as long as they gain on this machine; the words are the same."""
         self._model = model
         self._tokenizer = tokenizer
         self._skip = skip_tokens
         self._turn = threading.Lock()
         self._kept = Kept(model)
         self._pace = Pace()
-        self._speculates = speculate is not False
-        self._decides = speculate is None
+        self._speculates = speculate
 
     @classmethod
     def open(
-        cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0, speculate: bool | None = None
+        cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0, speculate: bool = True
     ) -> TextGenerator:
         check_config(folder / CONFIG)
         import onnxruntime_genai as og
