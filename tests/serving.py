@@ -29,11 +29,13 @@ def open_toy(path: Path) -> fieldpack.Expert:
 
 
 class Paced:
-    """An expert that waits `seconds` before each word; counts what was begun and what was ended, however it ended."""
+    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was begun and what was ended,
+    however it ended."""
 
     def __init__(self, expert: fieldpack.Expert, seconds: float) -> None:
         self._expert = expert
         self.seconds = seconds
+        self.hurry = threading.Event()
         self.begun = self.ended = self.words = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +47,7 @@ class Paced:
             for event in self._expert.stream(question, **options):
                 if isinstance(event, fieldpack.TextPiece):
                     self.words += 1
-                    time.sleep(self.seconds)
+                    self.hurry.wait(self.seconds)
                 yield event
         finally:
             self.ended += 1

@@ -163,7 +163,7 @@ def test_errors_are_openai_s(server: Served, client: openai.OpenAI) -> None:
 
 
 def test_a_full_queue_is_a_rate_limit(sealed: Path, tmp_path: Path) -> None:
-    with served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(0.1)) as server, openai_client(server) as client:
+    with served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(0.5)) as server, openai_client(server) as client:
         streams = [client.chat.completions.create(model=MODEL, messages=ASK, stream=True) for _ in range(2)]
         with pytest.raises(openai.RateLimitError) as caught:
             client.chat.completions.create(model=MODEL, messages=ASK)
@@ -177,7 +177,7 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(sealed: Path, tmp_path: Pa
     with served([sealed], tmp_path, opener=paced(0.2)) as server:
         with pytest.raises(openai.APITimeoutError), openai_client(server) as client:
             client.with_options(timeout=0.5).chat.completions.create(model=MODEL, messages=ASK)
-        wait_for(lambda: server.expert.ended == 1, 2)
+        wait_for(lambda: server.expert.ended == 1)
         assert server.expert.words < 20
 
 

@@ -160,6 +160,7 @@ class Job:
                         self._shared.notes.unanswered(self._bundle.id, event.answer)
         except FieldpackError as error:
             if not self._cancel.is_set():
+                self._shared.metrics.count("failed")
                 self._hand_on(from_runtime(error))
         finally:
             figures.end(stopped=self._cancel.is_set())
@@ -172,5 +173,5 @@ class Job:
         if not task.cancelled() and (error := task.exception()):
             _log.error("an answer failed", exc_info=error)
             self._shared.metrics.count("failed")
-            self._events.put_nowait(HttpError(500, "failed", f"the answer failed: {error}; the server's terminal says more"))
+            self._events.put_nowait(HttpError(500, "failed", "the answer failed; the server's terminal says why"))
         self._events.put_nowait(None)

@@ -92,4 +92,15 @@ def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=400)  # nobody reads it
 
 
-_HANDLERS = {HttpError: _refused, FieldpackError: _refused, HTTPException: _refused, ClientDisconnect: _gone}
+def _failed(request: Request, error: Exception) -> Response:
+    """What nobody foresaw; uvicorn writes it to the terminal."""
+    return error_reply(HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path)
+
+
+_HANDLERS = {
+    Exception: _failed,
+    HttpError: _refused,
+    FieldpackError: _refused,
+    HTTPException: _refused,
+    ClientDisconnect: _gone,
+}

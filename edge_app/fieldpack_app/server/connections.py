@@ -4,6 +4,7 @@ before their connections are waited for. Knows nothing of routes."""
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=_STOP_SECONDS,
         ))  # fmt: skip
         self._stop = stop
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write after a client hung up
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stop()
