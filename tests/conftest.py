@@ -44,3 +44,12 @@ def bundle(sealed: Path, tmp_path: Path) -> Path:
 def expert(sealed: Path) -> Iterator[fieldpack.Expert]:
     with fieldpack.open(sealed, threads=1) as opened:
         yield opened
+
+
+_FIRST = ("test_real.py", "test_resume.py", "test_engines.py", "test_stages.py")  # minutes each
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, so that of two workers none has them left when the other is done."""
+    rank = {name: number for number, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 import fakes
 from fieldpack_build.building import build
@@ -27,6 +28,7 @@ from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.store import Receipt, Store, files_of
 from fieldpack_build.task import Task
+from fieldpack_build.toolchains import ensure
 
 SYSTEM = "You answer questions from the passages below and cite them."
 OPTIONAL = ("reranker", "calibrate", "attribute", "synthesize")  # stages that no recipe here has unless it asks for them
@@ -292,7 +294,10 @@ ARCHITECTURES = ("llama", "phi3", "qwen2", "qwen3", "gemma")
 def machine(pytestconfig: pytest.Config) -> Path:
     """Where toolchains and fetched models stay from one session to the next."""
     assert pytestconfig.cache
-    return Path(pytestconfig.cache.mkdir("fieldpack"))
+    folder = Path(pytestconfig.cache.mkdir("fieldpack"))
+    with FileLock(folder / "lock"):  # of several pytest workers the first installs, the others wait
+        ensure("optimum", folder / "toolchains", print)
+    return folder
 
 
 @pytest.fixture(scope="session")
