@@ -186,7 +186,7 @@ def test_verify(bundle: Path) -> None:
 
 
 def test_every_command_s_help_has_an_example() -> None:
-    for name in ("ask", "chat", "search", "info", "verify"):
+    for name in ("ask", "chat", "search", "info", "verify", "doctor", "bench"):
         text = run(name, "--help").stdout
         assert f"fieldpack {name} " in text and "Example" in text
     group = run("--help").stdout

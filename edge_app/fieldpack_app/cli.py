@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 import fieldpack
-from fieldpack.devices import PROVIDERS
 
 from . import render
+from .device_commands import bench, doctor, feedback
 from .filters import filter_options, make_filter, why_none
 from .found import to_dicts
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+from .options import bundle_argument, device_options, json_option, open_bundle, state_option
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
@@ -68,33 +66,13 @@ def cli() -> None:
     """
 
 
-_bundle = click.argument("bundle", type=click.Path(path_type=Path))
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-_state = click.option(
-    "--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not given.",
-)  # fmt: skip
-
-
-def _device_options(command: _Command) -> _Command:
-    options = (
-        click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."),
-        click.option("--provider", type=click.Choice(sorted(PROVIDERS)), default="cpu", show_default=True,
-                     help="What the language model runs on."),
-        click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."),
-    )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @cli.command(short_help="Answer one question, or a file of them.")
-@_bundle
+@bundle_argument
 @click.argument("question", required=False)
-@_json
+@json_option
 @click.option("--batch", metavar="FILE.jsonl", help='A question a line: {"question": ...} or a string; - is stdin.')
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="With --batch: write there, not to stdout.")
-@_device_options
+@device_options
 def ask(
     bundle: Path, question: str | None, as_json: bool, batch: str | None, output: Path | None,
     threads: int | None, provider: str, quick: bool,
@@ -117,7 +95,7 @@ def ask(
         raise click.UsageError("-o goes with --batch")
     if question == "-":
         question = sys.stdin.buffer.read().decode("utf-8", "replace")
-    with _open(bundle, threads, provider, quick) as expert:
+    with open_bundle(bundle, threads, provider, quick) as expert:
         if batch is not None:
             from .batch import answer_all
 
@@ -129,10 +107,10 @@ def ask(
 
 
 @cli.command(short_help="Ask question after question.")
-@_bundle
-@_state
+@bundle_argument
+@state_option
 @click.option("--no-history", is_flag=True, help="Keep no history of what was typed.")
-@_device_options
+@device_options
 def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None, provider: str, quick: bool) -> None:
     """Ask BUNDLE question after question; each goes on from the answer before it, until /new.
 
@@ -148,17 +126,17 @@ def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None
     from .chat import talk
     from .state import HISTORY, state_folder
 
-    with _open(bundle, threads, provider, quick) as expert:
+    with open_bundle(bundle, threads, provider, quick) as expert:
         talk(expert, history=None if no_history else state_folder(state) / HISTORY)
 
 
 @cli.command(short_help="Show the passages that fit a question.")
-@_bundle
+@bundle_argument
 @click.argument("question")
 @click.option("-k", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many passages.")
 @filter_options
-@_json
-@_device_options
+@json_option
+@device_options
 def search(
     bundle: Path, question: str, count: int, documents: tuple[str, ...], folders: tuple[str, ...], after: str | None,
     before: str | None, tags: tuple[str, ...], as_json: bool, threads: int | None, provider: str, quick: bool,
@@ -178,7 +156,7 @@ def search(
     highlights}, best first; start and end count characters of the page, highlights are [start, end] of words in text.
     """
     where = make_filter(documents, folders, after, before, tags)
-    with _open(bundle, threads, provider, quick) as expert:
+    with open_bundle(bundle, threads, provider, quick) as expert:
         found = expert.search(question, count, where=where)
         if as_json:
             click.echo(render.dumps(to_dicts(found, question, expert.documents()), indent=2))
@@ -199,7 +177,7 @@ def search(
 @click.option("--allow-remote", is_flag=True, help="Let --host be an address that others can reach.")
 @click.option("--host-name", "names", multiple=True, metavar="NAME", help="What others call this machine; repeat.")
 @click.option("--token-file", type=click.Path(path_type=Path), help="A file with the key [default: FIELDPACK_TOKEN, or new].")
-@_device_options
+@device_options
 def serve(
     bundles: tuple[Path, ...], port: int, open_page: bool, state: Path | None, max_waiting: int, max_seconds: int, host: str,
     allow_remote: bool, names: tuple[str, ...], token_file: Path | None, threads: int | None, provider: str, quick: bool,
@@ -222,17 +200,17 @@ def serve(
     from .server.settings import Limits
     from .state import state_folder
 
-    def open_bundle(path: Path) -> fieldpack.Expert:
-        return _open(path, threads, provider, quick)
+    def opened(path: Path) -> fieldpack.Expert:
+        return open_bundle(path, threads, provider, quick)
 
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
     address = Address(host, port, allow_remote, names)
-    run(bundles, open_bundle, address, read_token(token_file), state=state_folder(state), limits=limits, open_page=open_page)
+    run(bundles, opened, address, read_token(token_file), state=state_folder(state), limits=limits, open_page=open_page)
 
 
 @cli.command(short_help="Show what a bundle is and how good it was measured to be.")
-@_bundle
-@_json
+@bundle_argument
+@json_option
 def info(bundle: Path, as_json: bool) -> None:
     """Show size, documents, origin and measured figures of BUNDLE; all it says of itself with --json. Hashes nothing.
 
@@ -247,8 +225,8 @@ def info(bundle: Path, as_json: bool) -> None:
 
 
 @cli.command(short_help="Check every file of a bundle.")
-@_bundle
-@_json
+@bundle_argument
+@json_option
 def verify(bundle: Path, as_json: bool) -> None:
     """Hash every file of BUNDLE and compare with its manifest: 0 and "ok: ...", or 3 and the files that differ.
 
@@ -273,8 +251,8 @@ def verify(bundle: Path, as_json: bool) -> None:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-def _open(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
-    return fieldpack.open(bundle, provider=provider, threads=threads, verify_contents=not quick)
+for _command in (doctor, bench, feedback):
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def describe(bundle: Path) -> dict[str, Any]:
         documents, chunks = library_size(bundle / "knowledge")
         facts["knowledge"] = {"documents": documents, "chunks": chunks, **_library(library_documents(bundle / "knowledge"))}
     facts["provenance"] = dict(manifest.provenance)
-    facts["report"] = _report(bundle, manifest)
+    facts["report"] = read_report(bundle, manifest)
     return facts
 
 
@@ -95,7 +95,7 @@ def _by_role(manifest: Manifest) -> dict[str, dict[str, int]]:
     return dict(sorted(roles.items()))
 
 
-def _report(bundle: Path, manifest: Manifest) -> Mapping[str, Any] | None:
+def read_report(bundle: Path, manifest: Manifest) -> Mapping[str, Any] | None:
     """The measured figures, or None in a bundle that was not evaluated."""
     if not any(entry.path == REPORT for entry in manifest.files):
         return None
