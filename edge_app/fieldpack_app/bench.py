@@ -79,7 +79,7 @@ class Bench:
             "measured": datetime.now(UTC).isoformat(timespec="seconds"), "figures": figures,
         }  # fmt: skip
 
-    def _open(self, *, speculate: bool | None = None) -> Expert:
+    def _open(self, *, speculate: bool = True) -> Expert:
         return fieldpack.open(self._bundle, verify_contents=False, speculate=speculate, **self._options)
 
     def _questions(self, expert: Expert) -> list[str]:
@@ -183,13 +183,14 @@ def table(measured: Mapping[str, Any], *, markdown: bool) -> str:
 
 
 def _heads(measured: Mapping[str, Any]) -> Iterator[str]:
+    """What was measured; on what; with what."""
     bundle, machine = measured["bundle"], Machine(**measured["machine"])
-    yield (f"{bundle['name']} {bundle['version']}, {bundle['bytes'] / 1e6:,.0f} MB; {_count(measured['questions'], 'question')}, "
-           f"{_count(measured['rounds'], 'round')}, {measured['measured'][:10]}")  # fmt: skip
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items() if version)
+    asked = f"{_count(measured['questions'], 'question')}, {_count(measured['rounds'], 'round')}, {measured['measured'][:10]}"
+    yield f"{bundle['name']} {bundle['version']}, {bundle['bytes'] / 1e6:,.0f} MB; {asked}"
     features = " ".join(name for name in machine.features if name.startswith(("avx", "amx", "asimd", "i8mm", "sve")))
-    yield (f"{machine.cpu} ({features or 'no vector features known'}), {_count(machine.usable, 'core')}, {_count(measured['threads'], 'thread')}, "
-           f"{machine.memory / 1e9:,.0f} GB, {machine.system}")  # fmt: skip
+    used = f"{_count(machine.usable, 'core')}, {_count(measured['threads'], 'thread')}, {machine.memory / 1e9:,.0f} GB"
+    yield f"{machine.cpu} ({features or 'no vector features known'}), {used}, {machine.system}"
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items() if version)
     busy = f"; busy at the start, load {machine.load:.2g}" if machine.load > machine.usable / 2 else ""
     yield f"fieldpack {measured['fieldpack']}, Python {machine.python}, {versions}{busy}"
 
