@@ -100,6 +100,17 @@ def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
     assert reader.focused() == "Open passage 1: fees.pdf, page 1"
 
 
+def test_from_one_passage_to_the_next(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.page.locator(".cite").click()
+    panel = reader.page.locator("#passage")
+    panel.get_by_role("button", name="Next passage").click()
+    assert panel.locator(".count").inner_text() == "Passage 2 of 3"
+    panel.get_by_role("button", name="Previous passage").click()
+    panel.get_by_role("button", name="Close").click()
+    assert reader.page.locator("[data-open]").count() == 0
+
+
 def test_what_was_read_and_not_cited_can_be_read_too(reader: Visit) -> None:
     reader.ask(FEE)
     reader.page.get_by_text("2 more passages were read").click()
@@ -392,6 +403,19 @@ def test_the_page_speaks_the_browsers_language(
         facts = reader.page.locator(".facts").inner_text()
         assert documents in facts or documents.replace("4", "٤") in facts
         assert reader.page.locator("[data-t]:visible", has_text="undefined").count() == 0
+
+
+def test_the_language_may_change_while_an_answer_comes(reader: Visit) -> None:
+    page = reader.page
+    reader.ask(SLOW, wait=False)
+    page.get_by_text("One two ", exact=False).wait_for()
+    page.get_by_role("button", name="Conversations").click()
+    page.get_by_label("Language").select_option("de")
+    page.get_by_role("button", name="Neues Gespräch").wait_for()
+    assert page.locator(".answer").inner_text().strip() == "One two"
+    HELD.set()
+    page.get_by_role("button", name="Mit Quellen kopieren").wait_for()
+    assert page.locator(".answer").inner_text() == "One two three"
 
 
 @pytest.mark.parametrize(("name", "width", "dark"), [("light", 1280, False), ("dark", 1280, True), ("narrow", 320, False)])

@@ -49,52 +49,55 @@ async function ask(question, { instead = null, alone = false } = {}) {
   history.keep(bundle, conversation);
   history.remember(bundle, conversation.id);
   drawList();
-  const node = byId("turns").lastElementChild;
-  answers.showProgress(node, t("searching"));
-  scrollTo(node);
-  setTimeout(() => sayOpening(node, turn), SLOW);
+  scrollTo(lastNode());
+  setTimeout(() => sayOpening(turn), SLOW);
   try {
-    const problem = await answer(turn, previous, controller.signal, shows(node, turn));
+    const problem = await answer(turn, previous, controller.signal, shows(turn));
     banner.tellOf(problem, start);
   } finally {
     page.running = null;
     // Stopped because the conversation was left or deleted: then it is not on the page, and perhaps not to be kept.
     if (history.isKept(bundle, conversation)) history.keep(bundle, conversation);
-    if (conversation === page.conversation) over(node, turn);
+    if (conversation === page.conversation) over(turn);
     else box.running(false);
   }
+  if (turn.problem?.code === "bundle_changed") await look();
 }
 
+/** The element of the turn that is being answered. A redraw replaces it: after a change of language, say. */
+const lastNode = () => byId("turns").lastElementChild;
+
 /** A first question waits for the models to open: half a minute on a slow disk, and nothing else would tell. */
-async function sayOpening(node, turn) {
+async function sayOpening(turn) {
   const waits = () => page.running?.turn === turn && !turn.passages.length && !turn.text;
   if (!waits()) return;
   try {
     const { status } = await api.health();
-    if (status === "loading" && waits()) answers.showProgress(node, t("opening"));
+    if (status === "loading" && waits()) answers.showProgress(lastNode(), t("opening"));
   } catch (error) {
     if (!api.expected(error)) throw error; // the question itself will say that the server is away
   }
 }
 
 /** What is drawn while the answer comes. */
-function shows(node, turn) {
+function shows(turn) {
   return {
-    queued: (position) => answers.showProgress(node, position ? t("queued", { n: position }) : t("searching")),
+    queued: (position) => answers.showProgress(lastNode(), position ? t("queued", { n: position }) : t("searching")),
     found: () => {
-      answers.showProgress(node, turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
-      answers.showFound(node, turn, actions);
+      answers.showProgress(lastNode(), turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
+      answers.showFound(lastNode(), turn, actions);
     },
     text: () => {
-      answers.showProgress(node, "");
-      answers.showText(node, turn, actions);
+      answers.showProgress(lastNode(), "");
+      answers.showText(lastNode(), turn, actions);
     },
-    waiting: (n, now) => answers.showProgress(node, `${t("busy")} ${t("busy_wait", { n })}`,
+    waiting: (n, now) => answers.showProgress(lastNode(), `${t("busy")} ${t("busy_wait", { n })}`,
       el("button", { type: "button", class: "plain small", onclick: now }, t("ask_now"))),
   };
 }
 
-function over(node, turn) {
+function over(turn) {
+  const node = lastNode();
   const drawn = answers.drawTurn(turn, actions);
   const focused = node.contains(document.activeElement) ? document.activeElement.dataset.passage : null;
   node.replaceWith(drawn);
@@ -118,6 +121,14 @@ function draw() {
   if (page.about) drawWelcome(byId("welcome"), page.about, (question) => ask(question));
   box.running(page.running !== null);
   box.follows(turns.length > 0);
+  if (page.running && turns.includes(page.running.turn)) drawRunning(page.running.turn);
+}
+
+/** What has come of the running answer so far. */
+function drawRunning(turn) {
+  const show = shows(turn);
+  show.found();
+  if (turn.text) show.text();
 }
 
 function drawBundle() {
@@ -172,7 +183,7 @@ async function start() {
   page.loaded = false;
   drawBundle();
   box.limit(page.about.limits?.max_question_chars);
-  if (!page.running) show(history.reopen(page.shelf.current) ?? history.begin());
+  show(history.reopen(page.shelf.current) ?? history.begin());
 }
 
 async function change(bundle) {

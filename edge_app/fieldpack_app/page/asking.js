@@ -27,7 +27,10 @@ export async function answer(turn, previous, signal, show) {
 async function askPatiently(turn, previous, signal, show) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
-      for await (const { event, data } of api.ask(turn.question, previous, signal)) take(turn, event, data, show);
+      for await (const { event, data } of api.ask(turn.question, previous, signal)) {
+        signal.throwIfAborted(); // what had come already is no longer wanted, and its place on the page may be gone
+        take(turn, event, data, show);
+      }
       return;
     } catch (error) {
       if (error.status !== 429 || left === 0) throw error;

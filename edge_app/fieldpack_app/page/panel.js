@@ -19,6 +19,7 @@ export async function open(turn, number, opener) {
   fill(turn, number, passage, quote, body);
   draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
   cover(byId("passage"), close);
+  shown.opener = buttonOf(number, shown.opener);
   byId("passage-title").focus({ preventScroll: true });
   markOpen(true);
   await drawAround(body, passage, quote);
@@ -114,6 +115,12 @@ function painter(page, own, marked) {
       return el("span", { class: within(from, own) ? "own" : "around" }, page.slice(from, stop));
     });
   };
+}
+
+/** The button of the same answer that opens `number`: the focus goes back there after a step to another passage. */
+function buttonOf(number, opener) {
+  if (opener?.dataset.passage === String(number)) return opener;
+  return opener?.closest(".turn")?.querySelector(`[data-passage="${number}"]`) ?? opener;
 }
 
 /** The button whose passage is open looks so. */
