@@ -1,0 +1,84 @@
+"""The pictures of the page in the README: `python docs/screenshots.py dist/finance-1.0.0` serves that bundle, asks it real
+questions in Debian's chromium and writes docs/page-{light,dark,narrow}.png. Takes the time of three answers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+DOCS = Path(__file__).parent
+COLOURS = 256  # text and flat colours: a fifth of the size, and nothing to be seen of it
+LEAVE = "A portfolio manager resigns. How long is the garden leave?"
+CALLS = "How long are calls on the client services lines kept?"
+BREAK = "Can a manager in operations write off a break of GBP 2,000, or who does it?"
+
+
+@contextmanager
+def served(bundle: Path) -> Iterator[str]:
+    """The page's address with its key."""
+    with tempfile.TemporaryDirectory() as state:
+        command = [sys.executable, "-m", "fieldpack_app.cli", "serve", str(bundle), "--port", "0", "--state", state]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout
+            try:
+                yield re.findall(r"http://\S+", server.stdout.readline())[0]
+            finally:
+                server.terminate()
+
+
+def ask(page: Page, question: str) -> None:
+    page.locator("#question").fill(question)
+    page.keyboard.press("Enter")
+    page.locator(".turn:last-child[aria-busy=false]").wait_for(timeout=300_000)
+
+
+def ask_again(page: Page) -> None:
+    """The last question once more, in its place: its passages are read already ("kept"), so that the timings in the picture
+    are little changed by what else the machine does meanwhile."""
+    question = page.locator(".question").last.evaluate("node => node.lastChild.textContent")
+    page.locator("#history-list .current .icon").dispatch_event("click")  # which deletes it
+    ask(page, question)
+
+
+def picture(browser: Browser, address: str, name: str, questions: list[str], *, opens: bool, **settings: Any) -> None:
+    context = browser.new_context(**{"viewport": {"width": 1440, "height": 860}, "locale": "en-GB", **settings})
+    page = context.new_page()
+    page.goto(address)
+    page.locator("#welcome h2").wait_for()
+    for question in questions:
+        page.locator("#new-button").click()
+        ask(page, question)
+    ask_again(page)
+    if len(questions) > 1:
+        page.locator("#history-button").click()
+    if opens:
+        page.locator(".turn:last-child .cite").first.click()
+        page.locator("#passage .around").first.wait_for()
+    page.mouse.move(1, 1)
+    shot = Image.open(BytesIO(page.screenshot())).convert("RGB")
+    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"page-{name}.png", optimize=True)
+    context.close()
+
+
+def main(bundle: Path) -> None:
+    with served(bundle) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless"])
+        picture(browser, address, "light", [LEAVE, CALLS], opens=True)
+        picture(browser, address, "dark", [BREAK], opens=True, color_scheme="dark")
+        picture(browser, address, "narrow", [LEAVE], opens=False, viewport={"width": 390, "height": 800})
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
