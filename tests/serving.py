@@ -22,6 +22,7 @@ from fieldpack_app.server.settings import Limits, Settings
 from fieldpack_app.server.shelf import find_bundles
 
 TOKEN = "key-of-the-tests-0123456789"
+TICKET = "ticket-of-the-tests-0123456789"
 
 
 def open_toy(path: Path) -> fieldpack.Expert:
@@ -87,7 +88,7 @@ def served(
 ) -> Iterator[Served]:
     with closing(listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        settings = Settings(TOKEN, port, state, limits=limits or Limits())
+        settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
             server = Server(application.asgi, application.answering.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))

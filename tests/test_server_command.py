@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from fieldpack_app.cli import cli
 from fieldpack_app.server.settings import Settings
 from fieldpack_app.server.shelf import find_bundles
+from serving import wait_for
 
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli", "serve"]
 
@@ -76,6 +77,18 @@ def test_ctrl_c_waits_for_no_silent_connection(sealed: Path, tmp_path: Path) -> 
             )
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 130
+
+
+def test_the_browser_is_opened_with_a_ticket_not_with_the_key(sealed: Path, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened.new && mv {tmp_path}/opened.new {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    with serving(sealed, "--port", 0, "--open", home=tmp_path, BROWSER=f"{browser} %s") as (_, line):
+        wait_for((tmp_path / "opened").exists)
+        opened = (tmp_path / "opened").read_text().strip()
+        key = line.strip().rpartition("token=")[2]
+        assert key not in opened and opened.partition("?")[0] in line
+        assert [httpx.get(opened, trust_env=False).status_code for _ in range(2)] == [303, 401]
 
 
 def test_several_bundles(sealed: Path, tmp_path: Path) -> None:

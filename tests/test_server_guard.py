@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import TOKEN, Served, served
+from serving import TICKET, TOKEN, Served, served
 
 KEY = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -37,6 +37,15 @@ def test_a_browser_gets_its_cookie_once_and_then_the_page(server: Served) -> Non
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
     assert get(server, "/api/bundles", cookie=cookie.partition(";")[0]).json()["current"] == "tiny-1.0.0"
     assert get(server, f"/?token={TOKEN}").headers["set-cookie"] != cookie  # another browser, another name in the queue
+
+
+def test_a_ticket_opens_the_page_once_and_nothing_else(server: Served) -> None:
+    assert get(server, "/api/bundles", authorization=f"Bearer {TICKET}").status_code == 401
+    assert get(server, "/api/bundles", cookie=f"fieldpack_{server.port}={TICKET}.x").status_code == 401
+    first, second = get(server, f"/?token={TICKET}"), get(server, f"/?token={TICKET}")
+    assert (first.status_code, second.status_code) == (303, 401)
+    cookie = first.headers["set-cookie"].partition(";")[0]
+    assert TICKET not in cookie and get(server, "/api/bundles", cookie=cookie).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        self._ticket = settings.ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +82,7 @@ class Guard:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token") if scope["path"] == "/" else None
         if given and scope["method"] in _READS:
-            return self._login() if self._is_token(given[0]) else HTMLResponse(_NO_TOKEN, 401)
+            return self._login() if self._is_token(given[0]) or self._is_ticket(given[0]) else HTMLResponse(_NO_TOKEN, 401)
         client = self._client(headers)
         if client is not None:
             address = scope["client"][0] if scope.get("client") else ""
@@ -114,6 +115,13 @@ class Guard:
         except CookieError:
             return ""
         return cookie.value if cookie else ""
+
+    def _is_ticket(self, given: str) -> bool:
+        """True once."""
+        right = bool(self._ticket) and compare_digest(given.encode("utf-8", "replace"), self._ticket.encode())
+        if right:
+            self._ticket = ""
+        return right
 
     def _is_token(self, given: str) -> bool:
         return compare_digest(given.encode("utf-8", "replace"), self._settings.token.encode())

@@ -53,6 +53,11 @@ class Address:
         return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
+    def called(self) -> str:
+        """The host in the address that people open."""
+        return self.written if self.local else self.remote_names[0]
+
+    @property
     def remote_names(self) -> tuple[str, ...]:
         own = () if self.local or self.host in ("0.0.0.0", "::") else (self.written,)
         return tuple(name.lower() for name in (*own, *self.names))
@@ -67,9 +72,12 @@ def serve(
     bundles = find_bundles(paths)
     with closing(listen(address.host, address.port)) as listening:
         port = listening.getsockname()[1]
-        settings = Settings(token.value, port, state, remote=address.remote_names, limits=limits)
+        ticket = secrets.token_urlsafe(24) if open_page else ""
+        settings = Settings(token.value, port, state, remote=address.remote_names, ticket=ticket, limits=limits)
         with closing(Application(bundles, open_bundle, settings)) as application:
-            _announce(application, address, token, port, open_page=open_page)
+            _announce(application, address, token, port)
+            if open_page:
+                _open_browser(f"http://{address.called}:{port}/?token={ticket}")
             Server(application.asgi, application.answering.stop_all).run([listening])
 
 
@@ -113,15 +121,18 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def _announce(application: Application, address: Address, token: Token, port: int, *, open_page: bool) -> None:
+def _announce(application: Application, address: Address, token: Token, port: int) -> None:
     names = ", ".join(bundle.id for bundle in application.desk.bundles)
-    base = f"http://{address.written if address.local else address.remote_names[0]}:{port}/?token="
-    click.echo(f"{names}: open {base}{'<your key>' if token.given else token.value}")
+    key = "<your key>" if token.given else token.value
+    click.echo(f"{names}: open http://{address.called}:{port}/?token={key}")
     if not address.local:
         click.echo("This is plain HTTP, and the key travels in it: put a proxy with TLS in front on a network you share.")
     click.echo("Ctrl-C ends.")
-    if open_page:  # the socket listens already; some browsers keep their caller waiting
-        threading.Thread(target=webbrowser.open, args=(base + token.value,), daemon=True).start()
+
+
+def _open_browser(url: str) -> None:
+    """In a thread: some browsers keep their caller waiting. The socket listens already."""
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _is_ip(host: str) -> bool:

@@ -29,13 +29,15 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`names`: what a browser on this machine may call the server by; `remote`: what browsers elsewhere may, there also
-    without the port, which a proxy in front hides."""
+    without the port, which a proxy in front hides. `ticket`: opens the page once, in place of the token, for the browser
+    that we start: its command line is there for every user of the machine to read."""
 
     token: str
     port: int
     state: Path
     names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     remote: tuple[str, ...] = ()
+    ticket: str = ""
     limits: Limits = field(default_factory=Limits)
 
     @property
