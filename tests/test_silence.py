@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
 from fieldpack_build import silence
@@ -28,6 +31,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "chat": ([*COMMAND, "chat", "{bundle}", "--state", "{state}"], f"{QUESTION}\n/sources\n/search fee\n"),
     "search": ([*COMMAND, "search", "{bundle}", QUESTION], ""),
     "info": ([*COMMAND, "info", "{bundle}"], ""),
+    "doctor": ([*COMMAND, "doctor", "{bundle}", "--state", "{state}"], ""),
     "the library": ([sys.executable, "-c", LIBRARY, "{bundle}", QUESTION], ""),
 }
 HAS_TRACE = pytest.mark.skipif(silence.tool()[0] is None, reason=silence.tool()[1])
@@ -45,9 +49,10 @@ def filled(command: Sequence[str], bundle: Path, state: Path) -> list[str]:
     return [part.format(bundle=bundle, state=state) if part in ("{bundle}", "{state}") else part for part in command]
 
 
-def can_cut_off() -> bool:
+def can_cut_off(*, with_loopback: bool = False) -> bool:
     unshare = shutil.which("unshare")
-    return bool(unshare) and subprocess.run([str(unshare), "-rn", "true"], capture_output=True).returncode == 0
+    command = ["ip", "link", "set", "lo", "up"] if with_loopback else ["true"]
+    return bool(unshare) and subprocess.run([str(unshare), "-rn", *command], capture_output=True).returncode == 0
 
 
 @pytest.mark.skipif(not can_cut_off(), reason="no `unshare -rn` here (util-linux, user namespaces)")
@@ -73,6 +78,59 @@ def test_nothing_is_sent_looked_up_or_written(sealed: Path, tmp_path: Path, name
     assert seen.returncode == 0, seen.errors
     assert (seen.network, seen.looked_up, seen.written) == ((), (), ())
     assert seen.calls > 100, "the trace saw nothing at all"
+
+
+def ask_and_stop(process: subprocess.Popen[str], stop: Callable[[], None]) -> None:
+    """One question over the loopback, to the end of its answer."""
+    assert process.stdout
+    address = next(found for line in process.stdout if (found := re.search(r"(http://127.0.0.1:\d+)/\?token=(\S+)", line)))
+    key = {"Authorization": f"Bearer {address[2]}"}
+    rated = {"question": QUESTION, "answer": "x", "rating": "up"}
+    assert "event: done" in httpx.post(f"{address[1]}/api/ask", headers=key, json={"question": QUESTION}, timeout=60).text
+    assert httpx.post(f"{address[1]}/api/feedback", headers=key, json=rated).status_code == 204
+    stop()
+
+
+def serve(bundle: Path, state: Path) -> list[str]:
+    return [*COMMAND, "serve", str(bundle), "--port", "0", "--state", str(state)]
+
+
+def serve_and_ask(bundle: str, state: str) -> None:
+    """Both ends; run inside the namespace, whose loopback is its own."""
+    with subprocess.Popen(serve(Path(bundle), Path(state)), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            ask_and_stop(process, process.terminate)
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(not can_cut_off(with_loopback=True), reason="no `unshare -rn` with `ip link set lo up` here")
+def test_the_server_answers_in_a_namespace_with_its_loopback_alone(sealed: Path, tmp_path: Path) -> None:
+    home = environment(tmp_path / "home")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from test_silence import serve_and_ask; serve_and_ask(*sys.argv[2:])"
+    inside = [sys.executable, "-c", code, str(Path(__file__).parent), str(sealed), str(tmp_path / "state")]
+    command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inside]
+    done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "state"} and not any((tmp_path / "home").iterdir())
+
+
+@HAS_TRACE
+def test_the_server_listens_on_the_loopback_and_calls_nobody(sealed: Path, tmp_path: Path) -> None:
+    def talk(process: subprocess.Popen[str]) -> None:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")  # strace's one is the server
+        ask_and_stop(process, lambda: os.kill(int(children.read_text()), signal.SIGINT))
+
+    state = tmp_path / "state"
+    command = serve(sealed, state)
+    seen = silence.trace(command, environment=environment(tmp_path / "home"), allowed=[state], meanwhile=talk)
+    answers = re.compile(r"sendto\(.*, NULL, 0\)\s+= \d+$")  # to whoever called, or to itself
+    reaching = re.compile(r"(socket|bind|connect|sendto|sendmsg|sendmmsg|io_uring_setup)\(")
+    opened, bound = (call for call in seen.network if reaching.match(call) and not answers.match(call))
+    assert opened.startswith("socket(AF_INET, SOCK_STREAM")
+    assert bound.startswith("bind(") and 'inet_addr("127.0.0.1")' in bound
+    assert (seen.looked_up, seen.written) == ((), ())
+    assert [path.name for path in state.iterdir()] == ["feedback.jsonl"]
 
 
 @HAS_TRACE

@@ -3,11 +3,13 @@ nothing of bundles or of what the command does."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -66,28 +68,44 @@ def tool() -> tuple[str | None, str]:
 
 def trace(
     command: Sequence[str], *, environment: Mapping[str, str], allowed: Sequence[Path] = (), given: str | None = None,
-    timeout: float = 600,
+    meanwhile: Callable[[subprocess.Popen[str]], None] | None = None, timeout: float = 600,
 ) -> Trace:  # fmt: skip
     """Run a command to its end and say what it asked for. `allowed`: folders that it may write to; /dev and /proc always
-    are. `given`: its standard input. Python's own cache of compiled modules is left away, as installed packages bring
-    theirs."""
+    are. `given`: its standard input. `meanwhile`: called once it runs, to talk to it and to end it. Python's own cache of
+    compiled modules is left away, as installed packages bring theirs."""
     named, why = tool()
     if named is None:
         raise RuntimeError(why)
     with tempfile.TemporaryDirectory(prefix="fieldpack-trace-") as folder:
         watched = ["strace", "-ff", "-qq", "-s", "4096", "-e", f"trace={_WATCHED}", "-o", f"{folder}/t", *command]
-        done = subprocess.run(
-            watched, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}, input=given, capture_output=True, text=True,
-            errors="replace", timeout=timeout,
+        process = subprocess.Popen(
+            watched, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
+        try:
+            if meanwhile is not None:
+                meanwhile(process)
+            output, errors = process.communicate(given, timeout)
+        finally:
+            _end(process)
         logs = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(Path(folder).iterdir())]
     lines = [line for log in logs for line in log.splitlines()]
     return Trace(
-        named, tuple(command), done.returncode, done.stdout, done.stderr, network=tuple(network_calls(lines)),
+        named, tuple(command), process.returncode, output, errors, network=tuple(network_calls(lines)),
         looked_up=tuple(sorted({path for path, _ in _paths(lines) if path in _LOOKING_UP})),
         written=tuple(sorted({path for path, writes in _paths(lines) if writes and not _within(path, allowed)})),
         calls=len(lines), threads=len(logs),
     )  # fmt: skip
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """strace that is killed leaves what it watched running; its group ends all."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def network_calls(lines: Sequence[str]) -> list[str]:
