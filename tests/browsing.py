@@ -43,6 +43,7 @@ class Scripted:
     script: Mapping[str, Said]
     asked: list[dict[str, Any]] = field(default_factory=list)
     loads: int = 0
+    ahead: list[str] = field(default_factory=list)
     stopped: int = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -50,6 +51,9 @@ class Scripted:
 
     def load(self) -> None:
         self.loads += 1
+
+    def read_ahead(self, question: str, **options: Any) -> None:
+        self.ahead.append(question)
 
     def stream(self, question: str, *, cancel: threading.Event, **options: Any) -> Iterator[fieldpack.Event]:
         self.asked.append({"question": question, **options})

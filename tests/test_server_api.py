@@ -15,7 +15,7 @@ import pytest
 import fakes
 from fieldpack_app.server.settings import Limits
 from fieldpack_app.server.static import PAGE
-from serving import Served, events_of, paced, served
+from serving import Served, events_of, paced, served, wait_for
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 
@@ -217,3 +217,21 @@ def test_a_bundle_without_documents(exported_llama: Path, tmp_path: Path) -> Non
         assert client.get("/api/passages/0").status_code == 404
         assert "knowledge" not in client.get("/api/about").json()
     shutil.rmtree(bare)
+
+
+def test_what_is_typed_is_read_ahead(server: Served, client: httpx.Client) -> None:
+    """The question then has little left to read."""
+    assert client.post("/api/load", json={}).status_code == 202
+    wait_for(lambda: client.get("/health").json() == {"status": "ok"})
+    ask(client, question="When do quiet hours begin?")
+    assert client.post("/api/load", json={"question": QUESTION[:-1]}).status_code == 202
+    server.application.answering.thread.submit(lambda: None).result()
+    done = ask(client)[-1][1]
+    assert done["timings"]["cached_tokens"] > 0.7 * done["timings"]["prompt_tokens"]
+    previous = {"question": done["asked"], "passages": [p["chunk_id"] for p in done["passages"]]}
+    assert client.post("/api/load", json={"question": "And", "previous": previous}).status_code == 202
+
+
+@pytest.mark.parametrize("wrong", [{"question": 5}, {"quest": ""}, {"question": "x", "previous": []}])
+def test_only_a_question_is_read_ahead(client: httpx.Client, wrong: dict[str, Any]) -> None:
+    assert client.post("/api/load", json=wrong).status_code == 400

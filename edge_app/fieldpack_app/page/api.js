@@ -44,7 +44,8 @@ export const bundles = () => json("/api/bundles");
 /** A passage with its page's text around it; `end` as the passage has it, which may be joined of two. */
 export const passage = ({ chunk_id: id, end }) => json(`/api/passages/${id}${end ? `?end=${end}` : ""}`);
 export const health = () => json("/health");
-export const load = () => post("/api/load", {});
+/** Opens the models, and reads ahead for a question that is still being typed. */
+export const load = (question, previous) => post("/api/load", { question, previous });
 export const choose = (id) => post("/api/bundles/current", { id });
 export const feedback = (said) => post("/api/feedback", said);
 

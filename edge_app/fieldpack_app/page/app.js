@@ -20,8 +20,10 @@ const page = {
   conversation: history.begin(),
   running: null, // {turn, controller} while an answer comes
   loaded: false, // were the models asked for?
+  pause: 0, // the timer that waits for a pause in typing
 };
 
+const PAUSE = 400; // milliseconds without a key
 const SLOW = 1500; // milliseconds without a passage: then something is still opening
 
 const actions = {
@@ -41,6 +43,7 @@ async function ask(question, { instead = null, alone = false } = {}) {
   const previous = alone ? null : history.previous(conversation);
   const turn = { question, alone, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [] };
   const controller = new AbortController();
+  clearTimeout(page.pause);
   conversation.turns.push(turn);
   conversation.at = turn.at;
   page.running = { turn, controller };
@@ -206,12 +209,17 @@ async function look() {
   }
 }
 
-/** The models begin to open while the question is still being typed. */
-async function typing() {
-  if (page.loaded || !page.about) return;
+/** While the question is being typed the models open, and after a pause the passages that it seems to want are read. */
+function typing() {
+  clearTimeout(page.pause);
+  page.pause = setTimeout(readAhead, page.loaded ? PAUSE : 0);
+}
+
+async function readAhead() {
+  if (page.running || !page.about) return;
   page.loaded = true;
   try {
-    await api.load();
+    await api.load(box.typed(), history.previous(page.conversation));
   } catch (error) {
     if (!api.expected(error)) throw error;
     page.loaded = false;

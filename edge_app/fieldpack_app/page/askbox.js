@@ -45,6 +45,8 @@ export function put(text) {
   fit();
 }
 
+export const typed = () => field().value.trim();
+
 export function focus() {
   field().focus();
 }

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from fieldpack import Answer, Done, Event, Expert, FieldpackError
 
+from .ahead import Ahead
 from .desk import Desk
 from .errors import HttpError, from_runtime
 from .metrics import Metrics
@@ -40,10 +41,12 @@ class Answering:
         self.notes = notes
         self.limits = limits
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
+        self.ahead = Ahead(desk, turns, self.thread)
         self._jobs: set[Job] = set()
 
     def start(self, client: str, begin: Start) -> Job:
         """Queue an answer. Raises HttpError (429)."""
+        self.ahead.stop()
         try:
             place = self.turns.enter(client)
         except QueueFull as full:
@@ -59,6 +62,7 @@ class Answering:
             job.stop(HttpError(503, "stopping", "the server is being stopped; ask again when it runs"))
 
     def close(self) -> None:
+        self.ahead.stop()
         self.thread.shutdown(cancel_futures=True)
 
     def _full(self, full: QueueFull) -> HttpError:

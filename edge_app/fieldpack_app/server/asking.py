@@ -36,7 +36,7 @@ class Asking:
         question = clean_question(field(data, "question", str), settings.max_question_chars)
         options: dict[str, Any] = {}
         if (before := data.get("previous")) is not None:
-            options["previous"] = _previous(before, settings.max_question_chars)
+            options["previous"] = previous_of(before, settings.max_question_chars)
         if globs := list_of(data, "documents", str, most=self._answering.limits.passages):
             options["where"] = Filter(documents=globs)
         return lambda expert, cancel: expert.stream(question, cancel=cancel, **options)
@@ -53,7 +53,7 @@ class Asking:
                 yield sse(named[1], named[0])
 
 
-def _previous(given: object, most: int) -> Previous:
+def previous_of(given: object, most: int) -> Previous:
     """What the page sends back of the answer before: `asked`, and its passages' ids."""
     if not isinstance(given, dict):
         raise bad_request('previous: want {"question": ..., "passages": [...]}', param="previous")

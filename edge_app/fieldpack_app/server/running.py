@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from .answering import Answering
+from .asking import previous_of
 from .bodies import field, read_json, refuse_unknown
 from .guard import CLIENT
 from .replies import Json
@@ -28,10 +29,17 @@ class Running:
         return PlainTextResponse(text, media_type=_PROMETHEUS)
 
     async def load(self, request: Request) -> Response:
-        """Begin to open the models, so that the first question waits less."""
+        """Begin to open the models, so that the first question waits less; with `question`, as far as it is typed, read ahead
+        what it will want."""
+        data = {}
         if request.headers.get("content-length", "0") != "0":
-            await self._json(request, set())
+            data = await self._json(request, {"question", "previous"})
+        most = self._desk.expert.settings.max_question_chars
+        typed = field(data, "question", str, default="")[:most]
+        before = data.get("previous")
+        previous = None if before is None else previous_of(before, most)
         self._desk.load()
+        self._answering.ahead.begin(typed, previous)
         return Json({"status": "loading" if self._desk.loading else "ok"}, 202)
 
     async def bundles(self, request: Request) -> Response:

@@ -69,6 +69,11 @@ class Turns:
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody is served or waits."""
+        return self._served is None
+
     def enter(self, client: str) -> Place:
         """At the end of the client's own. Raises QueueFull."""
         own = sum(place.client == client for place in self._waiting)
