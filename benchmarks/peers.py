@@ -3,7 +3,8 @@ onnxruntime-genai: the same model, documents, questions and threads, in one run 
 
 Each side runs in a fresh process each round and answers the same questions in the same order; rounds alternate. The files
 lie in the page cache. The peer's index is made of the bundle's own chunks before the clock starts. The questions are those
-of FILE whose answer, as the bundle gives it, cites the documents; each is followed by one over the same passages.
+of FILE whose answer, as the bundle gives it, cites the documents; each is followed by one over the same passages. "read
+ahead": as on the page, where passages are searched and read while the last word is still being typed.
 
 The GGUF is made once, of the merge stage's model, with llama.cpp's own tools:
 
@@ -71,7 +72,7 @@ def main(
         spec = _spec(bundle, questions, count, threads or facts["cores"], folder)
         sides: dict[str, Any] = {
             "fieldpack": (sys.executable, "fieldpack", {}), "no drafts": (sys.executable, "fieldpack", {"speculate": False}),
-            "bare genai": (sys.executable, "bare", {}),
+            "read ahead": (sys.executable, "fieldpack", {"typed": True}), "bare genai": (sys.executable, "bare", {}),
         }  # fmt: skip
         if gguf and embedder and peer_python:
             spec |= {"gguf": str(gguf.resolve()), "embedder": embedder}

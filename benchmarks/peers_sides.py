@@ -26,6 +26,8 @@ def fieldpack(spec: Spec) -> Row:
     opened = time.monotonic()
     rows, before = [], None
     for question in spec["questions"]:
+        if spec.get("typed"):  # all but the last word, while nobody waits
+            expert.read_ahead(question["question"].rpartition(" ")[0])
         rows.append(_ours(expert, question["question"], None))
         if question.get("follow_up"):
             before = fp.Previous(rows[-1].pop("asked"), tuple(rows[-1].pop("ids")))
