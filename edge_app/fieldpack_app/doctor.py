@@ -117,7 +117,7 @@ class Doctor:
         if change is None:
             return Finding(name, "ok", f"{golden.question} - answered as where it was built", facts=facts)
         if change == "text":
-            says = f"{golden.question} - in other words, from the same document: other versions and processors round differently"
+            says = f"{golden.question} - in other words, from the same document: versions and processors round differently"
             return Finding(name, "note", says, facts=facts)
         advice = "install the versions that the bundle was proved with; if it stays, build the bundle again"
         return Finding(name, "warning", f"{golden.question} - {_CHANGES[change]}", advice, facts)
