@@ -178,6 +178,14 @@ def test_reading_ahead_leaves_only_the_question_to_read(expert: fieldpack.Expert
     assert expert.ask(QUESTION).text == ahead.text
 
 
+def test_a_loaded_expert_has_read_what_every_prompt_begins_with(sealed: Path) -> None:
+    with fieldpack.open(sealed, threads=1) as fresh:
+        fresh.load()
+        rag = fresh._open_rag()
+        timings = fresh.ask(QUESTION).timings
+    assert timings.cached_tokens >= rag.generator.count_tokens(rag.builder.opening().text) - 2
+
+
 def test_reading_ahead_stops_for_the_question(expert: fieldpack.Expert) -> None:
     cancel = threading.Event()
     cancel.set()

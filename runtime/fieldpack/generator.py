@@ -22,6 +22,7 @@ from .kept import SLICE, Kept, check
 # What genai_config.json may say of a session. It can load libraries, so it is read as code: all else is refused.
 _HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"})
 CONFIG = "genai_config.json"
+_AHEAD = 1024  # tokens of room when a prompt's beginning is read, so that the rest and the answer find it
 
 
 @dataclass(slots=True)
@@ -120,8 +121,9 @@ class TextGenerator:
     def read_ahead(self, prompt: str, *, max_context: int, cancel: threading.Event | None = None) -> None:
         """Read a prompt, or how it will begin, so that its answer starts at once. Raises Cancelled."""
         ids = self.encode(prompt)[:max_context]
+        room = max(len(ids), min(max_context, _AHEAD))
         with self._my_turn(cancel):
-            self._kept.read(ids, room=len(ids), most=max_context, cancel=cancel, timed=self._pace.read)
+            self._kept.read(ids, room=room, most=max_context, cancel=cancel, timed=self._pace.read)
 
     def _tokens(
         self, ids: list[int], most: int, max_context: int, penalty: float, cancel: threading.Event | None,
