@@ -154,6 +154,7 @@ def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) 
         ("Who approves personal account dealing?", 0.51, 0.66, 0.60, False),
         ("What is the wifi password?", 0.15, 0.50, 0.60, False),  # draws away from what it would be joined to
         ("Why?", 0.19, 0.61, 0.60, True),
+        ("What is the wifi password of the Singapore office?", 0.38, 0.59, 0.60, False),  # to be refused, not answered
     ],
 )  # fmt: skip
 def test_when_a_follow_up_is_joined(question: str, alone: float, joined: float, before: float, together: bool) -> None:
