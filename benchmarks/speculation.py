@@ -11,6 +11,7 @@ otherwise. Only decoding is timed.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
         }
         assert rag.retriever
         found = []
-        with click.progressbar(asked, label="questions", file=click.get_text_stream("stderr")) as bar:
+        with click.progressbar(asked, label="questions", file=sys.stderr) as bar:
             for number, question in enumerate(bar):
                 passages = rag.retriever.search(question, settings.passages)
                 prompt = rag.builder.build(question, passages).text

@@ -29,7 +29,7 @@ def test_the_finance_recipe_becomes_an_expert_with_sources(machine: Path, tmp_pa
     cache, target = make_cache(tmp_path / "cache", machine), tmp_path / "dist" / "finance"
 
     def make() -> list[str]:
-        overrides = ("train.max_steps=6", "evaluate.sample=6")
+        overrides = ("train.max_steps=6", "train.effective_batch=4", "evaluate.sample=6")
         ran: list[str] = build(str(RECIPE), output=target, overrides=overrides, cache=cache, listener=Listener())["ran"]
         return ran
 
@@ -75,7 +75,5 @@ def _prints_the_documented_json(bundle: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert set(answer) >= {"question", "answer", "refused", "citations", "passages", "timings"}
-    assert set(answer["timings"]) == {
-        "retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens",
-    }  # fmt: skip
+    assert set(answer["timings"]) >= {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens"}
     assert answer["question"] == FEE and answer["citations"]
