@@ -3,7 +3,8 @@ drafts and without. Knows nothing of text or prompts.
 
 Every step reads two tokens at least, the second one a guess: a step of one goes through other kernels and rounds otherwise
 (see `Kept.advance`), which changed the words of 8 of 30 answers of the finance expert. Steps of two and more agree to the
-bit, so that what is said depends neither on how long a draft happened to be nor on how busy the machine was.
+bit, so that what is said depends neither on how long a draft happened to be nor on how busy the machine was. A cache that
+cannot be set back (`Kept.rewinds`) takes a token a step and no drafts.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def answer_tokens(
     yield token
     while token not in ends and made < most:
         check(cancel)
-        order, draft = _draft(lookup, pace, token, most - made - 1)
+        order, draft = _draft(lookup, pace, token, most - made - 1) if kept.rewinds else (0, [])
         started, before = perf_counter(), kept.count
         rows = kept.advance([token, *draft])
         spent_ms = (perf_counter() - started) * 1000

@@ -27,9 +27,13 @@ _ROOM = 256  # tokens: the cache grows in such steps, as all of it is reserved a
 
 
 class Kept:
-    """A KV cache and the tokens in it. Not safe to use from several threads at once."""
+    """A KV cache and the tokens in it. Not safe to use from several threads at once.
+
+    `rewinds`: it can be set back. A model whose layers see a window of the last tokens alone (Gemma 2) forgets what it would
+    go back to; that shows at the first try, and from then on every prompt is read from its start."""
 
     def __init__(self, model: Any) -> None:
+        self.rewinds = True
         self._model = model
         self._generator: Any = None
         self._held: list[int] = []
@@ -71,10 +75,23 @@ class Kept:
         return np.asarray(self._generator.get_logits(), dtype=np.float32).reshape(-1)
 
     def back_to(self, count: int) -> None:
-        """Forget all but the first `count` tokens."""
+        """Forget all but the first `count` tokens; where the cache cannot, read those once more."""
         if count < len(self._held):
-            self._generator.rewind_to(count)
-            del self._held[count:]
+            kept = self._held[:count]
+            if not self._rewind(count):
+                self._generator, self._held = self._begin(), []
+                for at in range(0, count, SLICE):
+                    self._append(kept[at : at + SLICE])
+
+    def _rewind(self, count: int) -> bool:
+        if self.rewinds:
+            try:
+                self._generator.rewind_to(count)
+            except RuntimeError:  # "the sliding-window KV cache holds only the last ..."
+                self.rewinds = False
+            else:
+                del self._held[count:]
+        return self.rewinds
 
     @property
     def count(self) -> int:
@@ -103,9 +120,8 @@ class Kept:
             if ours != held:
                 break
             shared += 1
-        if shared == 0 and self._held:
-            self._generator, self._held = self._begin(), []
-        self.back_to(shared)
+        if self._held and (shared == 0 or (shared < len(self._held) and not self._rewind(shared))):
+            self._generator, self._held, shared = self._begin(), [], 0
         return shared
 
     def _begin(self) -> Any:
