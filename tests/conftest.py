@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,9 @@ import pytest
 import fakes
 import fieldpack
 
+# pytest-xdist starts its workers deaf to SIGINT, and what they start inherits that: no Ctrl-C could be tried.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"  # ORT_DISABLE_TELEMETRY is fieldpack's own to set: a test looks
 
 

@@ -47,7 +47,7 @@ def test_every_model_is_asked_and_an_interrupted_run_goes_on(toy: Project, built
         perplexity = {step: figures["perplexity"] for step, figures in found[path]["figures"].items()}
         assert perplexity["tuned"] == pytest.approx(perplexity["merged"], rel=1e-3)
         assert perplexity["exported"] == pytest.approx(perplexity["merged"], rel=1e-3), "torch and the runtime read one prompt"
-        assert perplexity["base"] != pytest.approx(perplexity["tuned"], rel=1e-2)
+        assert perplexity["base"] != pytest.approx(perplexity["tuned"], rel=2e-3)
     answers = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in (task.out / stage.ANSWERS).iterdir()}
     assert len(answers) == 10 and {len(lines) for lines in answers.values()} == {3}
     texts = {arm: [json.loads(line)["answer"] for line in lines] for arm, lines in answers.items()}
