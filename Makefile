@@ -10,7 +10,7 @@ BUNDLE := dist/finance-1.0.0
 .PHONY: help quickstart test lint types setup wheel clean
 
 help:
-	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (about 12 minutes on two cores)"
+	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (13 to 22 minutes on two cores)"
 	@echo "make test         tests, ruff and mypy, as CI runs them"
 	@echo "make setup        only the environment in $(VENV)"
 	@echo "make wheel        the wheel in dist-wheel/"
@@ -25,8 +25,8 @@ $(STAMP): constraints.txt pyproject.toml
 
 quickstart: $(STAMP)
 	$(BIN)/build recipe recipes/finance.yaml
-	@echo; echo '$$ fieldpack ask $(BUNDLE) "A portfolio manager resigns. How long is the garden leave?"'
-	@$(BIN)/fieldpack ask $(BUNDLE) "A portfolio manager resigns. How long is the garden leave?"
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the garden leave of a portfolio manager?"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "What is the garden leave of a portfolio manager?"
 	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"'
 	@$(BIN)/fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"
 	@echo
