@@ -82,7 +82,7 @@ class Expert:
         return self._index().context(chunk_id, end, characters)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
-        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises BundleCorrupt in a bundle without knowledge."""
+        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a bundle without knowledge."""
         embedder = self._knowledge().embedder
         if not query:
             return embedder.embed_passages(texts)

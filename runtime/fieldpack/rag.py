@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .retriever import Retriever
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
+_FEW = 2  # words that mean something, in a question that may need the one before it
 _UNSPEAKABLE = frozenset(("Cc", "Cs", "Cn", "Co"))  # control, lone surrogate, unassigned, private use
 
 
@@ -143,7 +144,8 @@ class Rag:
         if previous is None:
             return asked
         joined = f"{previous.question} {question}"
-        if len(joined) <= self.builder.settings.max_question_chars:
+        short = len(content_words(question)) <= _FEW  # what says enough is not searched for three times
+        if short and len(joined) <= self.builder.settings.max_question_chars:
             asked = follow_up(asked, found(joined, count), found(previous.question, 1))
         if asked.passages and asked.passages[0].chunk_id in previous.passages:
             return replace(asked, passages=retriever.again(previous.passages, asked.passages))
@@ -170,7 +172,7 @@ def follow_up(alone: Asked, joined: Asked, before: Asked) -> Asked:
     a question about something else draws them away from it. Chosen on twenty follow-ups of the finance recipe: 17 are read
     as a person would."""
     words = len(content_words(alone.question))
-    vague = words < 2 or (words == 2 and alone.similarity < before.similarity - _VAGUE)
+    vague = words < 2 or (words == _FEW and alone.similarity < before.similarity - _VAGUE)
     return joined if vague and joined.similarity >= before.similarity - _ELSEWHERE else alone
 
 
