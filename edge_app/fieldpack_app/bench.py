@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import fieldpack
-from fieldpack import Answer, Expert, FieldpackError, InputError, Previous, read_manifest
+from fieldpack import Answer, Expert, FieldpackError, InputError, read_manifest
 from fieldpack.golden import read_golden
 
 from .batch import read_rows
@@ -104,8 +104,7 @@ class Bench:
         return [answer for answer in answers if answer.timings.tokens]
 
     def _follow(self, expert: Expert, answer: Answer) -> None:
-        previous = Previous(answer.asked, tuple(passage.chunk_id for passage in answer.passages))
-        followed = expert.ask(_FOLLOW_UP, previous=previous)
+        followed = expert.ask(_FOLLOW_UP, previous=answer.previous)
         if followed.timings.tokens:
             self._values["first_token_follow_up_ms"].append(followed.timings.first_token_ms)
 

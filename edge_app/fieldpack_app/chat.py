@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, Previous, QuestionError
+from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
 from . import render
 from .hint import Hint
@@ -75,7 +75,7 @@ class Conversation:
 
     def _ask(self, question: str) -> None:
         hint = Hint("opening the models" if self._still_opening() else "searching")
-        events: Any = self._expert.stream(question, previous=self._previous())
+        events: Any = self._expert.stream(question, previous=self.last.previous if self.last else None)
         try:
             with hint, closing(events):
                 answer = render.stream_text(_hinted(events, hint))
@@ -86,11 +86,6 @@ class Conversation:
         else:
             self.last = answer
             click.echo("".join(f"\n{part}\n" for part in (*self._how(answer), *render.below(answer))))
-
-    def _previous(self) -> Previous | None:
-        if self.last is None:
-            return None
-        return Previous(self.last.asked, tuple(passage.chunk_id for passage in self.last.passages))
 
     def _how(self, answer: Answer) -> list[str]:
         """A person may not have meant to go on; a script knows what it asked."""

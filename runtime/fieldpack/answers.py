@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .passages import Citation, Passage
+from .passages import Citation, Passage, Previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,11 @@ class Answer:
     timings: Timings
     asked: str = ""
     unsupported: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def previous(self) -> Previous:
+        """What a follow-up goes on from."""
+        return Previous(self.asked, tuple(passage.chunk_id for passage in self.passages))
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `fieldpack ask --json`."""

@@ -86,5 +86,4 @@ class Completions:
                     yield HEARTBEAT
 
     def _remember(self, bundle: Shelved, wanted: ChatRequest, answer: Answer, said: tuple[str, ...]) -> None:
-        passages = tuple(passage.chunk_id for passage in answer.passages)
-        self._remembered.keep(bundle.id, answer.question, (answer.text, *said), Previous(answer.asked, passages))
+        self._remembered.keep(bundle.id, answer.question, (answer.text, *said), answer.previous)
