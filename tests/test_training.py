@@ -72,6 +72,34 @@ def test_two_processes_learn_what_one_does(home: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "two" / "ranks").exists()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_gradients_in_4_bit_are_the_same_after_an_evaluation(home: Path, tmp_path: Path, dtype: str) -> None:
+    """On a CPU with AVX512-BF16 bitsandbytes changes to kernels without a backward at the first evaluation."""
+    import torch
+
+    from fieldpack_build.training.adapter import with_adapter
+    from fieldpack_build.training.loss import answer_loss
+    from fieldpack_build.training.rows import Collator, item
+
+    job = Job(training.recipe_of(home, method="qlora", dtype=dtype), home / "base" / "model", tmp_path, "cpu", 0, None)
+    model = with_adapter(job)
+    batch = Collator(0)([item([Tokenized(list(range(5, 45)), [IGNORED] * 30 + list(range(35, 45)))])])
+
+    def gradients() -> dict[str, Any]:
+        model.train()
+        model.zero_grad()
+        answer_loss(model, batch).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    before = gradients()
+    model.eval()
+    with torch.no_grad():
+        answer_loss(model, batch)
+    after = gradients()
+    assert before.keys() == after.keys() and any(float(g.abs().max()) for name, g in before.items() if ".layers.0." in name)
+    assert all(torch.equal(gradient, after[name]) for name, gradient in before.items())
+
+
 def test_killed_or_short_of_memory_it_ends_in_the_same_weights(home: Path, whole: Path, tmp_path: Path) -> None:
     """SIGKILL between checkpoints, within one, and when the last step is done; then a process whose memory really ends."""
     held = {"validation": 5, "evaluate_steps": 3, "early_stop": 1, "learning_rate": 0.05}
@@ -174,7 +202,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
     import torch
     from transformers import AutoModelForCausalLM
 
-    from fieldpack_build.training.adapter import prove_apart
+    from fieldpack_build.training.isolation import prove_rows_isolated
     from fieldpack_build.training.loss import answer_loss
     from fieldpack_build.training.rows import Collator, item
 
@@ -192,7 +220,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
         packed_loss, packed_slope = gradient(groups, True)
         assert packed_loss == pytest.approx(loss, abs=1e-4)
         assert torch.allclose(packed_slope, slope, atol=1e-3 * float(slope.abs().max()))
-    prove_apart(model, rows, 0, packed=True)
+    prove_rows_isolated(model, rows, 0, packed=True)
 
     class Blind(torch.nn.Module):
         def __init__(self) -> None:
@@ -203,7 +231,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
             return self.inner(**inputs)
 
     with pytest.raises(CheckFailed, match=r"train\.packing"):
-        prove_apart(Blind(), rows, 0, packed=True)
+        prove_rows_isolated(Blind(), rows, 0, packed=True)
 
 
 def test_packing_trains(home: Path, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import fakes
 from fieldpack_build import models
-from fieldpack_build.errors import CheckFailed
+from fieldpack_build.errors import CheckFailed, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
-from fieldpack_build.training.adapter import prove_apart
+from fieldpack_build.training.isolation import prove_rows_isolated, refuse_windowed_sharing
 from fieldpack_build.training.loss import answer_loss
 from fieldpack_build.training.rows import Collator, Rows, item, shared, who_sees_whom
 
@@ -77,9 +77,11 @@ def test_loss_and_gradients_are_those_of_the_rows_apart(tmp_path: Path, architec
         assert torch.allclose(one, other, atol=1e-6 + 1e-4 * float(other.abs().max()))
 
 
-def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path) -> None:
-    model = models.load_model(fakes.write_tiny_model(tmp_path / "m", "llama"), dtype=torch.float32)
-    prove_apart(model, ROWS, 0, packed=False)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path, dtype: Any) -> None:
+    """In every dtype: what rounding explains is measured with the model at hand."""
+    model = models.load_model(fakes.write_tiny_model(tmp_path / "m", "llama"), dtype=dtype)
+    prove_rows_isolated(model, ROWS, 0, packed=False)
 
     class Blind(torch.nn.Module):
         """Sees every token before, whatever the mask says."""
@@ -92,7 +94,16 @@ def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path) -> None:
             return self.model(**inputs)
 
     with pytest.raises(CheckFailed, match=r"train\.share: this model reads across rows"):
-        prove_apart(Blind(), ROWS, 0, packed=False)
+        prove_rows_isolated(Blind(), ROWS, 0, packed=False)
+
+
+def test_a_window_that_a_row_outgrows_is_refused(tmp_path: Path) -> None:
+    config = models.load_model(fakes.write_tiny_model(tmp_path / "m", "gemma2")).config
+    fits = row([8] * (config.sliding_window - len(PASSAGES) - 1), [31])
+    refuse_windowed_sharing(config, [fits])
+    refuse_windowed_sharing(config, [row([8] * config.sliding_window, [31], group=None)])
+    with pytest.raises(RecipeError, match=rf"last {config.sliding_window} tokens and a row has {config.sliding_window + 1}"):
+        refuse_windowed_sharing(config, [row([8] * (config.sliding_window - len(PASSAGES)), [31])])
 
 
 def _learned(model: Any, items: list[Any]) -> tuple[float, list[torch.Tensor]]:

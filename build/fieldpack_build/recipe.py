@@ -186,6 +186,8 @@ class Train(Section):
     `effective_batch`: rows an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows
     at once on one device; auto: what its memory takes. Neither how an update is split nor where it runs makes another
     model, so neither is part of the key.
+    `dtype`: what the base computes in; auto: bfloat16 where the device multiplies it in hardware, else float32. float32 is
+    slower and rounds 65,536 times finer, so that two machines, or two ways to split an update, give nearly the same adapter.
     `packing`: short rows end to end in sequences of `max_tokens`; then `effective_batch` counts these.
     `validation`: a share or a number of rows held out, whole documents and questions; the checkpoint with the least loss
     on them becomes the adapter, and `early_stop` is how many evaluations without a better one end the training.
@@ -206,6 +208,7 @@ class Train(Section):
     rslora: bool = False
     dora: bool = False
     targets: Targets = "all-linear"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     optimizer: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit"] = "auto"
     effective_batch: Positive | None = None
     batch_size: CountOrAuto = "auto"

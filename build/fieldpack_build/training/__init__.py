@@ -8,6 +8,7 @@
     checkpoints which are whole, whether the last is the end, what of them is kept
     split       rows at once and gradient checkpointing, from the memory there is; smaller after it ran out
     loss        cross entropy over the answers' tokens alone
+    isolation   the proof that rows in one sequence do not see each other
     adapter     the base in 4 bit or full, with LoRA, rsLoRA or DoRA on it
     trainer     transformers' Trainer with our order, loss and log
     engine      one run: split, train, from checkpoint to checkpoint, until an adapter stands

@@ -59,15 +59,17 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
 
 
 def _attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], say: Say) -> None:
-    from .adapter import checkpoint_activations, prove_apart, with_adapter
+    from .adapter import checkpoint_activations, with_adapter
+    from .isolation import prove_rows_isolated, refuse_windowed_sharing
 
     say({"event": "note", "text": "loading the model"})
     _join(job)
     model = with_adapter(job)
+    refuse_windowed_sharing(model.config, [*learned, *held])
     rows, kept_out = _rows(job, learned), _rows(job, held)
     chosen = _choose(job, model, rows)
     if probe := together(learned, packed=job.train.packing):
-        prove_apart(model, probe, job.pad, packed=job.train.packing)
+        prove_rows_isolated(model, probe, job.pad, packed=job.train.packing)
     if chosen.checkpointing and not job.sharded:
         checkpoint_activations(model)
     trainer = make_trainer(job, model, rows, kept_out, chosen, trackers=tracking.set_up(job.recipe), say=say)
@@ -109,7 +111,7 @@ def _choose(job: Job, model: Any, rows: Rows) -> split.Split:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         here = job.processes // job.train.launch.hosts if job.device == "cpu" else 1
         free = free_bytes(job.device) // here - 16 * trained  # gradient, two moments, the step's copy
-        shape = split.Shape.of(model.config, size=compute_dtype(job.device).itemsize)
+        shape = split.Shape.of(model.config, size=compute_dtype(job).itemsize)
         known = split.choose(job.train, shape, rows.sizes, free=free, processes=job.processes, cuda=job.device == "cuda")
     every = _of_all(job, known)
     known = replace(

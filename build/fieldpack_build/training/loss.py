@@ -13,6 +13,24 @@ def answer_loss(model: Any, batch: Any, items: Any = None) -> Any:
     matter how the update is split; by the batch's own without it."""
     import torch
 
+    logits, wanted = _logits(model, batch)
+    if not wanted.numel():  # blanks: no loss, but a graph, which several processes must all have
+        return logits.sum() * 0.0
+    total = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), wanted.reshape(-1), ignore_index=IGNORED, reduction="sum"
+    )
+    return total / (supervised(batch) if items is None else items)
+
+
+def supervised_logits(model: Any, batch: Any) -> Any:
+    """Return the logits that foretell the batch's supervised tokens, row by row: float32 [supervised tokens, vocabulary]."""
+    logits, wanted = _logits(model, batch)
+    return logits[wanted != IGNORED]
+
+
+def _logits(model: Any, batch: Any) -> tuple[Any, Any]:
+    """(float32 logits [rows, places, vocabulary], the labels that they foretell [rows, places]) at every place where some row
+    has a label; without any label one place of logits and no labels."""
     labels = batch["labels"]
     # The position before a label predicts it.
     asked = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().flatten()
@@ -21,14 +39,8 @@ def answer_loss(model: Any, batch: Any, items: Any = None) -> Any:
     mask = inputs.get("attention_mask")
     if mask is not None and mask.dim() == 4:
         inputs["attention_mask"] = _added(mask, model)
-    if not len(asked):  # blanks: no loss, but a graph, which several processes must all have
-        return model(**inputs, logits_to_keep=1).logits.float().sum() * 0.0
-    logits = model(**inputs, logits_to_keep=asked).logits.float()
-    wanted = labels[:, asked + 1]
-    total = torch.nn.functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), wanted.reshape(-1), ignore_index=IGNORED, reduction="sum"
-    )
-    return total / (supervised(batch) if items is None else items)
+    logits = model(**inputs, logits_to_keep=asked if len(asked) else 1).logits.float()
+    return logits, labels[:, asked + 1]
 
 
 def supervised(batch: Any) -> Any:

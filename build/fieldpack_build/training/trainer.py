@@ -14,7 +14,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from ..errors import CheckFailed
 from . import checkpoints
-from .adapter import optimizer_name
+from .adapter import compute_dtype, optimizer_name
 from .job import Job
 from .loss import answer_loss, supervised
 from .order import Order
@@ -123,6 +123,7 @@ def _watchers(job: Job, evaluate: bool) -> list[Any]:
 
 def _arguments(job: Job, split: Split, order: Order, *, evaluate: bool, trackers: list[str]) -> Any:
     train = job.train
+    mixed = job.device == "cuda" and compute_dtype(job) == torch.bfloat16
     steps = job.steps or math.ceil(train.epochs * order.per_epoch)
     evaluation = {
         "eval_strategy": "steps", "eval_steps": train.evaluate_steps or max(1, steps // _EVALUATIONS),
@@ -135,7 +136,7 @@ def _arguments(job: Job, split: Split, order: Order, *, evaluate: bool, trackers
         learning_rate=train.learning_rate, lr_scheduler_type="cosine", warmup_steps=train.warmup,
         optim=optimizer_name(job), max_grad_norm=1.0, logging_steps=1, logging_nan_inf_filter=False,
         save_steps=train.checkpoint_steps, save_total_limit=2, seed=train.seed, data_seed=train.seed,
-        restore_callback_states_from_checkpoint=True, use_cpu=job.device == "cpu", bf16=job.device == "cuda",
+        restore_callback_states_from_checkpoint=True, use_cpu=job.device == "cpu", bf16=mixed,
         report_to=trackers, run_name=f"{job.recipe.name}-{job.recipe.version}", disable_tqdm=True,
         remove_unused_columns=False, dataloader_pin_memory=False, ddp_find_unused_parameters=False,
         save_on_each_node=train.launch.hosts > 1, **(evaluation if evaluate else {}), **_sharding(job, split),
