@@ -32,12 +32,22 @@ def write_base(folder: Path, architecture: str, *, tied: bool) -> Path:
     return folder
 
 
+def write_bfloat16(base: Path, folder: Path) -> Path:
+    """The same base with its weights rounded to bfloat16, as most of a hub's are."""
+    import torch
+
+    model = models.load_model(base).to(torch.bfloat16)
+    model.save_pretrained(folder)
+    models.load_tokenizer(base).save_pretrained(folder)
+    return folder
+
+
 def write_adapter(base: Path, folder: Path, settings: dict[str, Any], *, rows: int | None = None) -> Any:
     """An adapter with random weights; gives the logits of base + adapter, as it was trained."""
     import torch
     from peft import LoraConfig, get_peft_model
 
-    model = models.load_model(base)
+    model = models.load_model(base).float()
     if rows:
         model.resize_token_embeddings(rows)
     tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **settings)).eval()
@@ -91,6 +101,26 @@ def test_the_saved_model_is_base_and_adapter(
     assert float((logits(model) - trained).abs().max()) < 2e-3
     assert facts["matrices_moved"] and facts["logit_shift"] > 0.05
     assert (facts["tied"], model.config.tie_word_embeddings) == (still_tied, still_tied)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "phi3", "gemma2"])
+def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: str) -> None:
+    """Merged into the float32 and into the bfloat16 base, weights differ by the base's own rounding and no more."""
+    import torch
+
+    wide = write_base(tmp_path / "wide", architecture, tied=True)
+    narrow = write_bfloat16(wide, tmp_path / "narrow")
+    trained = write_adapter(narrow, tmp_path / "adapter", PLAIN)
+    from_narrow, facts = merged_and_saved(narrow, tmp_path / "adapter", tmp_path / "merged")
+    from_wide, _ = merged_and_saved(wide, tmp_path / "adapter", tmp_path / "merged-wide")
+    assert float((logits(from_narrow) - trained).abs().max()) < 0.01 * facts["logit_shift"]
+    before, other = dict(models.load_model(wide).named_parameters()), dict(from_wide.named_parameters())
+    eps = torch.finfo(torch.float32).eps
+    for name, weight in from_narrow.named_parameters():
+        assert weight.dtype == torch.float32
+        size = before[name].abs()
+        allowed = size * torch.finfo(torch.bfloat16).eps / 2 + 2 * eps * (size + other[name].abs())
+        assert bool(((weight - other[name]).abs() <= allowed).all()), name
 
 
 @pytest.mark.parametrize("settings", [WHOLE, {**PLAIN, "modules_to_save": ["embed_tokens", "lm_head"]}])

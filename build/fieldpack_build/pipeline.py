@@ -274,7 +274,7 @@ STAGES: tuple[Stage, ...] = (
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
     ),
     Stage(
-        "merge", 2, "merge the adapter into the full-precision base",
+        "merge", 3, "merge the adapter into the base, in float32",
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(

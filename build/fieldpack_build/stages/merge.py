@@ -1,6 +1,10 @@
-"""Merge the adapter into the full-precision base (never into the 4-bit one: peft#2321), and prove that it is in there.
+"""Merge the adapter into the base (never into the 4-bit one: peft#2321), in float32 whatever the base's files hold, and
+prove that it is in there.
 
-model/         as transformers writes it, with the tokenizer
+A bfloat16 weight keeps 8 bits: added to it, much of what the adapter says is rounded away, and the merged model's logits
+differ from base + adapter by 0.9 to 1.4 (SmolLM2-135M). The export reads float32 all the same.
+
+model/         as transformers writes it, in float32, with the tokenizer
 """
 
 from __future__ import annotations
@@ -16,17 +20,18 @@ from ..task import Task
 from .base import MODEL
 from .train import ADAPTER, encode
 
-# Merged against base + adapter, on the canaries: bfloat16 keeps 8 bits of each sum, float32 24.
-_TOLERANCE = {"float32": 2e-3, "float16": 0.25, "bfloat16": 1.0}
+_LOST = 0.01  # of what the adapter does to the logits: in float32 a merge loses a thousandth of that
 CANARIES = ("The annual charge of the fund is", "Settlement takes three days unless", "1 2 3 4 5 6")
 
 
 def run(task: Task) -> dict[str, Any]:
+    import torch
+
     models.quiet()
     base = task.inputs["base"] / MODEL
     tokenizer = models.load_tokenizer(base)
     task.note("loading base and adapter")
-    model = models.load_model(base)
+    model = models.load_model(base, dtype=torch.float32)
     merged, facts = merge(model, tokenizer, task.inputs["train"] / ADAPTER, note=task.note)
     if facts["rows_added"]:
         task.warn(f"the tokenizer knows {facts['rows_added']} tokens more than the model has rows: they were added, untrained")
@@ -39,7 +44,8 @@ def run(task: Task) -> dict[str, Any]:
 def merge(
     model: Any, tokenizer: Any, adapter: Path, *, note: Callable[[str], None] = lambda text: None
 ) -> tuple[Any, dict[str, Any]]:
-    """The full-precision `model` with the adapter's weights in it, and what proves it. Raises CheckFailed."""
+    """Return the `model` in float32 with the adapter's weights in it, and what proves it. Raises CheckFailed."""
+    model = model.float()
     added = _fit_rows(model, tokenizer, adapter)
     plain = _logits(model, tokenizer)
     before = _sums(model)
@@ -49,7 +55,8 @@ def merge(
     untied = _untie(model)
     merged = model.merge_and_unload(safe_merge=True)
     tied = _settle_ties(merged, untied)
-    facts = _prove(plain, adapted, _logits(merged, tokenizer), before, _sums(merged), str(merged.dtype))
+    operations = sum(1 for _ in merged.modules())
+    facts = _prove(plain, adapted, _logits(merged, tokenizer), before, _sums(merged), operations)
     return merged, facts | {"rows_added": added, "tied": tied}
 
 
@@ -134,16 +141,19 @@ def _sums(model: Any) -> dict[str, float]:
 
 
 def _prove(
-    plain: Any, adapted: Any, merged: Any, before: dict[str, float], after: dict[str, float], dtype: str
+    plain: Any, adapted: Any, merged: Any, before: dict[str, float], after: dict[str, float], operations: int
 ) -> dict[str, Any]:
     """Weights moved, logits moved, and they moved to where base + adapter is. Raises CheckFailed."""
+    import torch
+
     moved = sum(before[name] != after[name] for name in before.keys() & after.keys())
     shift = float((adapted - plain).abs().max())
     gap = float((merged - adapted).abs().max())
     if not moved or not shift > 0:
         raise CheckFailed("the adapter changes nothing: no weight or no logit moved; train longer or raise learning_rate")
-    # The gap may not be a good part of the shift either, or a merge that gave back the base would pass.
-    allowed = min(_TOLERANCE.get(dtype.removeprefix("torch."), 2e-3), max(0.25 * shift, 1e-5))
+    # Roundings of float32 results, one an operation, add up as a random walk: below that nothing can be told.
+    rounding = torch.finfo(torch.float32).eps * float(adapted.abs().max()) * operations**0.5
+    allowed = max(_LOST * shift, rounding)
     if not gap <= allowed:
         raise CheckFailed(f"the merged model is not base + adapter: logits differ by {gap:.4g}, {allowed:.4g} allowed")
     return {"matrices_moved": moved, "logit_shift": round(shift, 4), "merge_gap": float(f"{gap:.3g}")}
