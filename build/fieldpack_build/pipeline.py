@@ -267,7 +267,7 @@ STAGES: tuple[Stage, ...] = (
         updates=lambda parts: "replies",  # each is kept under all that shaped it
     ),
     Stage(
-        "train", 2, "tune an adapter on the recipe's examples",
+        "train", 3, "tune an adapter on the recipe's examples",
         settings=_train_settings, needs=("base", "synthesize"),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=_train_files,
