@@ -116,6 +116,24 @@ def test_a_toolchain_runs_among_planted_modules(planted: Path, tmp_path: Path, m
     assert fakes.imported(planted) == []
 
 
+def test_readers_of_documents_run_among_planted_modules(planted: Path, tmp_path: Path) -> None:
+    """Processes that multiprocessing spawns with a plain `-c`."""
+    embedder = fakes.write_letter_embedder(tmp_path / "embedder")
+    (tmp_path / "lamp.md").write_text("# Lamp\n\nIt turns once in 20 seconds.\n")
+    code = """
+import sys; from pathlib import Path
+from fieldpack_build.library.pool import ReadingPool
+from fieldpack_build.library.reading import Order, Reading
+embedder, path = map(Path, sys.argv[1:])
+with ReadingPool(Reading(embedder, 64, 0, False, 10, {}), workers=1) as pool:
+    print([one.record.title for one in pool.results([Order(path, path.name, path.stat().st_size)])])
+"""
+    command = python("-c", code, embedder, tmp_path / "lamp.md")
+    done = subprocess.run(command, cwd=planted, env=safe_environment(), capture_output=True, text=True, timeout=120)
+    assert done.stdout == "['Lamp']\n", done.stderr
+    assert fakes.imported(planted) == []
+
+
 def test_ray_s_workers_embed_among_planted_modules(planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     embedder = fakes.write_letter_embedder(tmp_path / "embedder")

@@ -20,6 +20,7 @@ import training
 from fieldpack.child import python, safe_environment
 from fieldpack_build import store
 from fieldpack_build.errors import BuildError, LibraryError, MachineError, StageError
+from fieldpack_build.memory import peak_mb
 from fieldpack_build.store import Store
 from fieldpack_build.training.launch import _failure
 from fieldpack_build.training.memory import OutOfMemory
@@ -282,3 +283,12 @@ def test_the_command_ends_with_10(tmp_path: Path, command: str) -> None:
     done = subprocess.run(line, cwd=tmp_path, env=safe_environment(), capture_output=True, text=True)
     assert done.returncode == 10, done.stderr
     assert done.stderr.startswith(f"build: {tmp_path / 'file' / 'cache'}: Not a directory; ") and "Traceback" not in done.stderr
+
+
+# --- a child of a stage --------------------------------------------------------------------------------------------
+
+
+def test_the_process_that_measures_memory_is_quoted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(StageError, match=r"ended with 1; .* the last: fieldpack\.errors\.BundleNotFound: .*nothing") as caught:
+        peak_mb(tmp_path / "nothing", "Who?", retrieval=False)
+    assert caught.value.exit_code == 8 and "Traceback" in capfd.readouterr().err
