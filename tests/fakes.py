@@ -300,3 +300,21 @@ def reseal(folder: Path) -> None:
     write_manifest(folder, Manifest(
         "tiny", "1.0.0", "A toy for tests", describe_files(folder), limits, {"provider": "cpu"}, provenance,
     ))  # fmt: skip
+
+
+# --- files that must never be imported --------------------------------------------------------------------------------
+
+PLANTED = ("builders", "builder_config", "http", "json", "multiprocessing", "numpy", "pip", "random", "socket", "tempfile")
+
+
+def plant(folder: Path) -> Path:
+    """Modules that have the names of a library's: each leaves a file beside itself when it is imported, and raises."""
+    code = "open(__file__ + '.ran', 'w').close()\nraise RuntimeError(__file__ + ' was imported')\n"
+    for name in PLANTED:
+        (folder / f"{name}.py").write_text(code)
+    return folder
+
+
+def imported(folder: Path) -> list[str]:
+    """The planted modules that something has imported."""
+    return sorted(path.name.removesuffix(".py.ran") for path in folder.glob("*.py.ran"))

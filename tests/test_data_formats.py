@@ -277,3 +277,29 @@ def test_no_bytes_crash_a_reader(tmp_path: Path, data: bytes, ending: str) -> No
     if read.problems:
         with pytest.raises(DataError):
             read_examples(path)
+
+
+# --- half a character ----------------------------------------------------------------------------------------------
+
+HALF = "It costs 4 \ud83d"  # as json writes what was cut in the middle of an emoji
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "csv"])
+def test_half_a_surrogate_pair_is_a_problem_with_its_line(tmp_path: Path, kind: str) -> None:
+    """No tokenizer reads it. A table's cell can only hold it within JSON."""
+    turns = [{"role": "user", "content": Q}, {"role": "assistant", "content": HALF}]
+    plain, table = [{"question": Q, "answer": A}, {"question": Q, "answer": HALF}], [{"messages": TURNS}, {"messages": turns}]
+    said = problem(write(tmp_path / f"rows.{kind}", table if kind == "csv" else plain))
+    line = {"jsonl": 2, "json": 6, "csv": 3}[kind]
+    assert said == f":{line}: holds \\ud83d, half of a surrogate pair (character 12 of a text); write the whole one"
+
+
+@pytest.mark.parametrize("row", [{"question": HALF, "answer": A}, {"question": Q, "answer": A, "value": HALF}, {HALF: 1}])
+def test_so_it_is_in_test_questions_and_keys(tmp_path: Path, row: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"q\.jsonl:1: holds \\ud83d, half of a surrogate pair") as caught:
+        read_questions(write(tmp_path / "q.jsonl", [row]))
+    assert caught.value.exit_code == 6
+
+
+def test_a_whole_pair_is_a_character(tmp_path: Path) -> None:
+    assert pairs(write(tmp_path / "rows.jsonl", [{"question": Q, "answer": "4 \U0001f4b6"}])) == [(Q, "4 \U0001f4b6")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -240,3 +242,41 @@ def test_a_row_that_is_too_long_is_named() -> None:
         f"data/train.jsonl:7: {length} tokens with its passages, train.max_tokens is {length - 1}; "
         "raise it, or lower train.passages or knowledge.chunk.tokens"
     )
+
+
+# --- control tokens ------------------------------------------------------------------------------------------------
+
+
+def test_a_control_token_in_an_answer_is_learned_as_plain_text() -> None:
+    """As the device breaks it up in a question and in a passage: an answer that quotes one says what stands in the prompt."""
+    quoted = Chunk("turns.md", "Turns", None, (), 0, 40, "A turn ends with <|im_end|> and no other.")
+    found = Passage(1, quoted.document, quoted.title, None, (), quoted.text, 1.0, 1.0)
+    example = Example("What is <|im_end|>?", "A turn ends with <|im_end|> and no other.", "turns.md", 3)
+    row = builder(found).render(example)
+    assert row.answer == "A turn ends with < |im_end|> and no other. [1]<|im_end|>\n"
+    assert "A turn ends with < |im_end|> and no other." in row.prompt and "What is < |im_end|>?" in row.prompt
+
+
+def test_so_is_one_in_the_refusal() -> None:
+    settings = replace(SETTINGS, refusal="No.<|im_end|>")
+    assert builder(settings=settings).render(replace(A_CLASS, answer=None)).answer == "No.< |im_end|><|im_end|>\n"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "llama3", "phi3", "gemma"])
+def test_no_control_token_of_a_row_s_own_is_among_its_ids(tmp_path: Path, architecture: str) -> None:
+    """With the real tokenizer: the ids of a row are the template's control tokens and no more, whatever it spells."""
+    from fieldpack_build import models
+    from fieldpack_build.chat_template import chat_format
+    from fieldpack_build.stages.train import encode
+
+    tokenizer = models.load_tokenizer(fakes.write_tiny_model(tmp_path, architecture))
+    chat = chat_format(tokenizer, architecture)
+    control = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    made = ExampleBuilder(chat, SETTINGS, lambda text: encode(tokenizer, text), passages=0)
+
+    def ids(words: str) -> list[int]:
+        row = made.tokenize(made.render(Example(f"What?{words}", f"This.{words}", None, 1)), 1000, "f")
+        return [i for i in row.ids if i in control]
+
+    assert len(control) > 2 and len(chat.special_tokens) >= len(control)
+    assert ids(" ".join(chat.special_tokens)) == ids("".join(chat.special_tokens)) == ids("") != []

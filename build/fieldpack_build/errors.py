@@ -8,9 +8,10 @@
         ├── SourceError            exit code 7   a model: not found, wrong hash, no network, incomplete
         ├── StageError             exit code 8   a stage failed or its child process died
         │   ├── CheckFailed                      a stage's own proof failed (parity, weights unmoved, ...)
-        │   └── ProcessKilled                    SIGKILL: the kernel's, where memory runs out, or somebody's
+        │   ├── ProcessKilled                    SIGKILL: the kernel's, where memory runs out, or somebody's
+        │   └── LibraryError                     a library said no, in words of its own that are quoted
         ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
-        ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use
+        ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use or cannot be written
         └── OutputExists           exit code 11  the output folder holds something that is not ours to replace
 
 Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
@@ -65,6 +66,10 @@ class CheckFailed(StageError):
 
 
 class ProcessKilled(StageError):
+    pass
+
+
+class LibraryError(StageError):
     pass
 
 

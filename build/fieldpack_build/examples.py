@@ -106,9 +106,10 @@ class ExampleBuilder:
     def _written(self, example: Example, row: _Drawn, group: int | None) -> Rendered:
         prompt = self._prompts.build(example.question, row.passages)
         if example.answer is None or row.declined:
-            answer = self._settings.refusal
+            answer = self._chat.plain(self._settings.refusal)
         else:
-            answer = example.answer + (f" [{row.right + 1}]" if row.right is not None and row.right < prompt.used else "")
+            mark = f" [{row.right + 1}]" if row.right is not None and row.right < prompt.used else ""
+            answer = self._chat.plain(example.answer) + mark  # as the passage that it quotes stands in the prompt
         return Rendered(prompt.text, answer + self._chat.end, example.line, group)
 
     def _draw_row(self, example: Example) -> _Drawn:

@@ -12,16 +12,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fieldpack.child import python, safe_environment
+
 from .errors import StageError
 
 
 def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
     """Of a staged bundle. Raises StageError if it does not answer."""
     task = {"folder": str(folder), "question": question, "retrieval": retrieval}
-    command = [sys.executable, "-m", "fieldpack_build.memory"]
-    done = subprocess.run(command, input=json.dumps(task), stdout=subprocess.PIPE, stderr=2, text=True)
+    command = python("-m", "fieldpack_build.memory")
+    done = subprocess.run(
+        command, env=safe_environment(), input=json.dumps(task), capture_output=True, text=True, errors="replace"
+    )
+    sys.stderr.write(done.stderr)
     if done.returncode:
-        raise StageError(f"the process that measures memory ended with {done.returncode}; its words are in the stage's log.txt")
+        last = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+        raise StageError(
+            f"the process that measures memory ended with {done.returncode}; its words are in the stage's log.txt, the last: "
+            f"{last[-1][:300]}"
+        )
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
 

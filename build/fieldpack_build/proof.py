@@ -3,10 +3,10 @@ nothing of how strace is read."""
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
+
+from fieldpack.child import python, safe_environment
 
 from .silence import tool, trace
 
@@ -20,8 +20,8 @@ def watch(bundle: Path, question: str) -> dict[str, Any]:
     named, why = tool()
     if named is None:
         return {"tool": None, "why": why}
-    command = [sys.executable, "-m", "fieldpack_app.cli", "ask", str(bundle), "--quick", "--", question]
-    environment = {name: value for name, value in os.environ.items() if name not in _LEFT_AWAY}
+    command = python("-m", "fieldpack_app.cli", "ask", bundle, "--quick", "--", question)
+    environment = {name: value for name, value in safe_environment().items() if name not in _LEFT_AWAY}
     seen = trace(command, environment=environment)
     found = {"network": seen.network, "looked_up": seen.looked_up, "written": seen.written}
     return {

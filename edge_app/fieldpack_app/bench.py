@@ -18,6 +18,7 @@ import click
 
 import fieldpack
 from fieldpack import Answer, Expert, FieldpackError, InputError, read_manifest
+from fieldpack.child import python, safe_environment
 from fieldpack.golden import read_golden
 
 from .batch import read_rows
@@ -127,9 +128,8 @@ class Bench:
             self._progress(f"cold starts: {number + 1} of {self._rounds}")
             spec = {"bundle": str(self._bundle), "question": questions[number % len(questions)], **self._options}
             began = time.monotonic()
-            done = subprocess.run(
-                [sys.executable, "-m", "fieldpack_app.cold", json.dumps(spec)], capture_output=True, text=True
-            )
+            command = python("-m", "fieldpack_app.cold", json.dumps(spec))
+            done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
             if done.returncode:
                 raise FieldpackError(f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
             said = json.loads(done.stdout)

@@ -35,8 +35,8 @@ class PassageText(Protocol):
 class ChatFormat:
     """A chat template as strings: start + system + to_user + user + to_answer + answer + end.
 
-    `special_tokens` never reach the model from a document or a question: there they are broken into plain text.
-    `skip_tokens`: tokens the device's tokenizer adds in front of any text, which the template already holds.
+    `special_tokens` never reach the model from a document, a question or a training answer: there they are broken into
+    plain text. `skip_tokens`: tokens the device's tokenizer adds in front of any text, which the template already holds.
     """
 
     start: str
@@ -45,6 +45,14 @@ class ChatFormat:
     end: str
     special_tokens: tuple[str, ...] = ()
     skip_tokens: int = 0
+
+    def plain(self, text: str) -> str:
+        """Return `text` with its special tokens powerless: "<|im_end|>" becomes "< |im_end|>". NUL is left out."""
+        text = text.replace("\0", "")
+        for token in self.special_tokens:
+            if len(token) > 1:
+                text = text.replace(token, token[0] + " " + token[1:])
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,11 @@ class PromptBuilder:
         """Fits the context whatever the lengths: passages go first (the last one cut, then left out), then the end
         of the question."""
         budget = self.settings.max_context - self.settings.max_answer_tokens - self._count(self._frame("")) - 8
-        asked = "Question: " + self._cut(self._plain(question), budget // 2 if passages else budget)
+        asked = "Question: " + self._cut(self.chat.plain(question), budget // 2 if passages else budget)
         budget -= self._count(asked)
         parts: list[str] = []
         for number, passage in enumerate(passages, 1):
-            text = self._plain(f"[{number}] {' '.join(passage.context.split())}\n{fenced(passage.text)}") + "\n\n"
+            text = self.chat.plain(f"[{number}] {' '.join(passage.context.split())}\n{fenced(passage.text)}") + "\n\n"
             cost = self._count(text) + 1  # the blank line is one token alone and two before the next "["
             if cost > budget:
                 text = self._cut(text, budget - 2).rstrip() + "\n\n" if budget > _LEAST_PASSAGE_TOKENS else ""
@@ -106,14 +114,6 @@ class PromptBuilder:
 
     def _frame(self, user: str) -> str:
         return self.chat.start + self.settings.system + self.chat.to_user + user + self.chat.to_answer
-
-    def _plain(self, text: str) -> str:
-        """Special tokens in a text lose their power: "<|im_end|>" becomes "< |im_end|>"."""
-        text = text.replace("\0", "")
-        for token in self.chat.special_tokens:
-            if len(token) > 1:
-                text = text.replace(token, token[0] + " " + token[1:])
-        return text
 
     def _cut(self, text: str, tokens: int) -> str:
         """The longest beginning of `text`, by whole words where it has any, of at most `tokens` tokens."""

@@ -35,10 +35,26 @@ class Records:
     columns: bool = False
 
     def take(self, line: int, value: object) -> None:
-        if isinstance(value, dict):
-            self.good.append(Record(line, value))
-        else:
+        if not isinstance(value, dict):
             self.problems.append((line, "not a JSON object"))
+        elif (half := half_pair(value)) is not None:
+            self.problems.append((line, half))
+        else:
+            self.good.append(Record(line, value))
+
+
+def half_pair(value: object) -> str | None:
+    """What is wrong with the texts in a JSON value that hold one half of a UTF-16 surrogate pair, as a text does that was cut
+    in the middle of an emoji and written with escapes; None where all of them are text. No tokenizer reads such a half."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            escape = f"\\u{ord(value[error.start]):04x}"
+            return f"holds {escape}, half of a surrogate pair (character {error.start + 1} of a text); write the whole one"
+        return None
+    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for part in parts if (found := half_pair(part)) is not None), None)
 
 
 def read_records(path: Path) -> Records:

@@ -50,7 +50,7 @@ def _said(task: Task, rows: TrainingRows, prepared: Prepared) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     questions = str(task.recipe.path(evaluate.questions)) if evaluate else ""
     return {
-        "problems": rows.problems + prepared.problems, "warnings": rows.warnings,
+        "problems": rows.problems + prepared.problems, "warnings": rows.warnings + prepared.warnings,
         "duplicates": [str(d) for d in rows.duplicates if not d.contradicts],
         "contradictions": [str(d) for d in rows.duplicates if d.contradicts],
         "leaks": [leak.say(questions) for leak in rows.leaks],

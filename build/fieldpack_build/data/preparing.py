@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from fieldpack.prompt import ChatFormat
 from fieldpack.retriever import Retriever, open_retriever
 
 from ..errors import DataError
@@ -31,6 +31,7 @@ class Prepared:
     rows: list[Tokenized] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def prepare_rows(task: Task, encode: Encode, examples: Sequence[Example], *, context: int | None = None) -> Prepared:
@@ -42,8 +43,9 @@ def prepare_rows(task: Task, encode: Encode, examples: Sequence[Example], *, con
     retriever = _retriever(task)
     if retriever is not None:
         _check_documents(examples, set(retriever.index.documents()), task)
-    builder = _builder(recipe, task.inputs["base"], encode, retriever)
-    prepared = Prepared()
+    chat = read_chat(task.inputs["base"])
+    builder = _builder(recipe, chat, encode, retriever)
+    prepared = Prepared(warnings=_control_tokens(examples, chat))
     rendered = builder.render_all(examples, share=recipe.train.share)
     for number, (example, row) in enumerate(zip(examples, rendered, strict=True), 1):
         _take(prepared, builder, encode, example, row, limit=recipe.train.max_tokens, context=context)
@@ -83,14 +85,32 @@ def _retriever(task: Task) -> Retriever | None:
     )  # fmt: skip
 
 
-def _builder(recipe: Recipe, base: Path, encode: Encode, retriever: Retriever | None) -> ExampleBuilder:
+def _builder(recipe: Recipe, chat: ChatFormat, encode: Encode, retriever: Retriever | None) -> ExampleBuilder:
     # Never cut here: a cut could take the right passage away. A row that is too long is a problem that names its line.
     settings = replace(prompt_settings(recipe), max_context=2**20)
     return ExampleBuilder(
-        read_chat(base), settings, encode, passages=recipe.train_passages,
+        chat, settings, encode, passages=recipe.train_passages,
         search=retriever.search if retriever else None, chunks_of=retriever.index.chunks if retriever else None,
         seed=recipe.train.seed, only_distractors=recipe.train.only_distractors,
     )  # fmt: skip
+
+
+def _control_tokens(examples: Sequence[Example], chat: ChatFormat) -> list[str]:
+    """A line about the answers that spell a control token of the base model, such as what a chat's export leaves at their ends.
+    `examples.ExampleBuilder` breaks it up, as the device does in questions and documents: it is never learned as a token."""
+    named = [
+        (example.place, token) for example in examples
+        for token in [next((t for t in chat.special_tokens if t in (example.answer or "")), None)] if token
+    ]  # fmt: skip
+    if not named:
+        return []
+    place, token = named[0]
+    more = f", as in {len(named):,} rows" if len(named) > 1 else ""
+    said = (
+        f'{place}: its answer holds "{token}", a control token of the base model{more}; it is learned as the plain text '
+        f'"{chat.plain(token)}", as the device reads it in documents; take it out where it only marks the end of the answer'
+    )
+    return [said]
 
 
 def _check_documents(examples: Sequence[Example], known: set[str], task: Task) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .files import half_pair
+
 Turns = Literal["first", "each", "last"]
 Pair = tuple[str, str | None]  # a question and its answer, None for a refusal
 
@@ -137,6 +139,8 @@ def _listed(value: object, key: str) -> list[Any]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             raise BadRow(f"{key} is no JSON") from None
+        if (half := half_pair(value)) is not None:
+            raise BadRow(half)
     if not isinstance(value, list) or not value:
         raise BadRow(f"{key} must be a list of turns")
     return value

@@ -135,10 +135,14 @@ def _connect(address: str | None, cores: int, megabytes: float, scratch: str) ->
         import ray
     except ImportError:
         raise MachineError('knowledge.engine is ray, which is not installed here; pip install "fieldpack[ray]"') from None
+    # Without a working folder of its own Ray puts the current one first on every worker's import path.
+    empty = Path(scratch) / "empty"
+    empty.mkdir()
     common: dict[str, Any] = {
         "log_to_driver": False, "logging_level": "ERROR",
         # The code as it is here, so that a worker never runs another version's.
-        "runtime_env": {"py_modules": [str(Path(fieldpack.__file__).parent), str(Path(__file__).parents[1])],
+        "runtime_env": {"working_dir": str(empty),
+                        "py_modules": [str(Path(fieldpack.__file__).parent), str(Path(__file__).parents[1])],
                         "env_vars": {"ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}},
     }  # fmt: skip
     try:

@@ -4,18 +4,19 @@ for which memory is reserved, and input embeddings in float32 beside quantized m
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from fieldpack.child import python, safe_environment
 from fieldpack.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
 from ..errors import StageError
 from ..stages.train import encode
+from ..uncaught import disk_is_full, has_room, no_space
 from .candidates import Candidate, unfit
 from .embeddings import are_tied, quantize_embeddings, tied_copy
 from .window import look_at_the_last
@@ -43,13 +44,15 @@ def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> 
 
 def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) -> None:
     options = {"hf_token": "false", **candidate.options}  # without hf_token=false the builder asks for a login
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(source), "-o", str(folder)]
+    command = python("-m", "onnxruntime_genai.models.builder", "-i", source, "-o", folder)
     command += ["-p", candidate.precision, "-e", "cpu", "-c", str(cache), "--extra_options"]
     command += [f"{key}={value}" for key, value in options.items()]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    environment = safe_environment({"HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"})
     done = subprocess.run(command, env=environment, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace")
     sys.stderr.write(done.stderr)
     if done.returncode:
+        if disk_is_full(done.stderr) or not has_room(source.parent):
+            raise no_space(folder)
         last = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         raise StageError(
             f"onnxruntime-genai's builder ended with {done.returncode}; its words are in the stage's log.txt, "

@@ -70,7 +70,7 @@ def _maker(task: Task, chat: ChatFormat, tokenizer: Any) -> Callable[[str, str],
 
     def make(question: str, answer: str) -> Sample:
         text = prompts.build(question, search(question, settings.passages) if search else []).text
-        return Sample(text, encode(tokenizer, text), encode(tokenizer, answer)[:_ANSWER])
+        return Sample(text, encode(tokenizer, text), encode(tokenizer, chat.plain(answer))[:_ANSWER])
 
     return make
 

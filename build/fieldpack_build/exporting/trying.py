@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fieldpack.child import python, safe_environment
+
 from ..errors import StageError
 from . import choosing
 from .building import folder_mb
@@ -90,7 +92,8 @@ def probe(folder: Path, reference: Path, *, max_context: int, new_tokens: int) -
     """What `probe.py` says of an exported model. Raises StageError if it does not open or its process dies of it."""
     spec = {"folder": str(folder), "reference": str(reference), "max_context": max_context, "new_tokens": new_tokens}
     script = Path(__file__).with_name("probe.py")
-    done = subprocess.run([sys.executable, str(script)], input=json.dumps(spec) + "\n", capture_output=True, text=True)
+    given = json.dumps(spec) + "\n"
+    done = subprocess.run(python(script), env=safe_environment(), input=given, capture_output=True, text=True)
     sys.stderr.write(done.stderr)
     if done.returncode == 0:
         figures: Figures = json.loads(done.stdout.splitlines()[-1])

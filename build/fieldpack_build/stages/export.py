@@ -128,9 +128,19 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     if not ratio <= allowed:
         raise CheckFailed(
             f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {allowed}; "
-            "try export.precision auto or int8"
+            + _advice(chosen["precision"])
         )
     return chosen
+
+
+def _advice(precision: str) -> str:
+    """What to do about an export that is too far from torch: a wider precision helps where numbers were rounded."""
+    if precision != "fp32":
+        return f"try export.precision auto or {'int8' if precision == 'int4' else 'fp32'}"
+    return (
+        "in fp32 rounding is not why: onnxruntime-genai's builder does not build this architecture as transformers runs it "
+        "(rope scaling of a type it does not know, for one); take another base.model"
+    )
 
 
 def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:

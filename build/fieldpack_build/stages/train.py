@@ -47,6 +47,8 @@ def prepare(task: Task, tokenizer: Any) -> Prepared:
     context = getattr(models.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None)
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), examples, context=context)
     complain(prepared.problems)
+    for warning in prepared.warnings:
+        task.warn(warning)
     return prepared
 
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from fieldpack.passages import Chunk
 
+from ..data.files import half_pair
+
 _FEWEST = 12  # words; of less, nothing can be asked (a heading, a page number)
 
 ASK = """\
@@ -86,9 +88,10 @@ def read_questions(reply: str) -> list[str]:
 
 
 def read_pairs(reply: str) -> list[tuple[str, str]]:
-    """(question, answer) of each pair in a reply: as asked for, or as JSON."""
+    """(question, answer) of each pair in a reply: as asked for, or as JSON. One that holds half a character is none."""
     reply = _THOUGHT.sub("", reply)
-    return _from_json(reply) or [(question, answer) for question, answer in _marked(reply) if question and answer]
+    pairs = _from_json(reply) or [(question, answer) for question, answer in _marked(reply) if question and answer]
+    return [pair for pair in pairs if half_pair(list(pair)) is None]
 
 
 def _marked(reply: str) -> list[tuple[str, str]]:

@@ -49,7 +49,8 @@ class Replies:
         keys = [fingerprint([self._source, prompt, most_tokens]) for prompt in prompts]
         due = [(key, prompt) for key, prompt in zip(keys, prompts, strict=True) if key not in self._known]
         if due:
-            written = self._writer.write([prompt for _, prompt in due], most_tokens)
+            replies = self._writer.write([prompt for _, prompt in due], most_tokens)
+            written = [text.encode("utf-8", "replace").decode() for text in replies]  # half a surrogate pair fits in no file
             self.asked += len(due)
             for (key, _), text in zip(due, written, strict=True):
                 self._known[key] = text

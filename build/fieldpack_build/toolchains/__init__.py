@@ -3,7 +3,6 @@ files in and files out; never imported."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,10 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+from fieldpack.child import python, safe_environment
+
 from ..errors import MachineError, StageError
+from ..uncaught import disk_is_full, no_space
 
 _HERE = Path(__file__).parent
 
@@ -29,9 +31,11 @@ def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
     log(f"installing toolchain {name}")
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(partial)]
-    done = subprocess.run([*command, "-r", str(_HERE / f"{name}.txt")], capture_output=True, text=True)
+    command = python("-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, "-r", _HERE / f"{name}.txt")
+    done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
     if done.returncode:
+        if disk_is_full(done.stderr):
+            raise no_space(toolchains)
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
         raise MachineError(f"toolchain {name}: pip could not install it: {' '.join(errors)[:400]}")
     partial.rename(final)
@@ -40,12 +44,14 @@ def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
 
 def run(folder: Path, arguments: list[str]) -> str:
     """`python ARGUMENTS` with the toolchain first on its path, offline; its output, or StageError with its last lines."""
-    environment = {
-        **os.environ, "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+    environment = safe_environment({
+        "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
         "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false",
-    }  # fmt: skip
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    })  # fmt: skip
+    done = subprocess.run(python(*arguments), env=environment, capture_output=True, text=True)
     if done.returncode:
+        if disk_is_full(done.stderr):
+            raise no_space(Path(arguments[-1]).parent)
         last = " | ".join(line for line in done.stderr.strip().splitlines()[-3:])
         raise StageError(f"{' '.join(arguments[:3])}: exit {done.returncode}: {last[:600]}")
     return done.stdout

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fieldpack.child import python, safe_environment
 from fieldpack.devices import available_cores
 
 from .. import errors
@@ -44,7 +45,7 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
     job.write(folder, learned, held)
     here = job.processes // job.train.launch.hosts
     threads = str(max(1, available_cores() // here))
-    environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)}
+    environment = safe_environment({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)})
     failed: list[dict[str, Any]] = []
     with (folder / _LOG).open("w", encoding="utf-8") as log:
         child = subprocess.Popen(
@@ -55,7 +56,7 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
         for line in child.stdout:
             if (event := _event(line)) is None:
                 sys.stderr.write(line)
-            elif event["event"] in ("error", "memory"):
+            elif event["event"] in ("error", "memory", "uncaught"):
                 failed.append(event)
             else:
                 say(event)
@@ -74,9 +75,8 @@ def _command(launch: Launch, here: int, folder: Path) -> list[str]:
     one = ["--standalone"]
     several = ["--nnodes", str(launch.hosts), "--node-rank", str(launch.machine_rank),
                "--master-addr", launch.main_address, "--master-port", str(launch.main_port)]  # fmt: skip
-    return [sys.executable, "-m", "torch.distributed.run", *(several if launch.hosts > 1 else one),
-            "--nproc-per-node", str(here), "--max-restarts", "0", "--module", "fieldpack_build.training.rank",
-            str(folder)]  # fmt: skip
+    return python("-m", "torch.distributed.run", *(several if launch.hosts > 1 else one), "--nproc-per-node", str(here),
+                  "--max-restarts", "0", "--module", "fieldpack_build.training.rank", folder)  # fmt: skip
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -90,10 +90,16 @@ def _event(line: str) -> dict[str, Any] | None:
 def _failure(code: int, failed: Sequence[dict[str, Any]], log: str) -> Exception:
     if memory := next((event for event in failed if event["event"] == "memory"), None):
         return OutOfMemory(memory["message"])
-    if failed:
-        kind: type[BuildError] = getattr(errors, failed[0]["kind"], StageError)
-        return kind(failed[0]["message"])
+    if ours := next((event for event in failed if event["event"] == "error"), None):
+        return _rebuild(ours)
     if "exitcode  : -9 " in log or "Signal 9 (SIGKILL)" in log:
         return OutOfMemory("a training process was killed")
+    if failed:  # after a kill: the other processes' libraries only say that it no longer answers
+        return _rebuild(failed[0])
     lines = [line for line in log.splitlines() if line.strip()]
     return StageError(f"training in several processes ended with {code}: {lines[-1][:300] if lines else 'no log'}")
+
+
+def _rebuild(event: dict[str, Any]) -> BuildError:
+    kind: type[BuildError] = getattr(errors, event["kind"], StageError)
+    return kind(event["message"])

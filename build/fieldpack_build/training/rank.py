@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from ..errors import BuildError
+from ..uncaught import as_build_error
 from .job import Job
 from .memory import OutOfMemory
 
@@ -29,6 +31,15 @@ def main(folder: Path) -> None:
         channel.write(json.dumps(event) + "\n")
         channel.flush()
 
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        """What Python calls for an exception that nothing caught."""
+        sys.__excepthook__(kind, error, trace)
+        meant = as_build_error(error, cache=folder.parent, log=folder.parent / "log.txt")
+        send({"event": "uncaught", "kind": type(meant).__name__, "message": str(meant)[:2000]})
+        sys.stderr.flush()
+        os._exit(1)
+
+    sys.excepthook = report
     models.quiet()
     from .engine import attempt
 

@@ -95,18 +95,38 @@ class Speaker(TrainerCallback):  # type: ignore[misc]
         self._seconds, self._tokens, self._updates = self._seconds + seconds, self._tokens + self.tokens, self._updates + 1
         self.tokens_per_s = round(self.tokens / seconds, 1)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, model: Any = None, **_: Any
+    ) -> None:
         logs = logs or {}
         if "eval_loss" in logs:
             self._held = f", held out {logs['eval_loss']:.3f}"
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
-            raise CheckFailed(f"step {state.global_step}: the training loss is not a number; lower train.learning_rate")
+            raise CheckFailed(f"step {state.global_step}: the training loss is not a number; {_why_no_number(state, model)}")
         if state.is_world_process_zero:
             left = self._seconds / self._updates * (state.max_steps - state.global_step)
             note = f"steps, loss {logs['loss']:.3f}{self._held}, {self._tokens / self._seconds:,.0f} tokens/s"
             self._say({"event": "progress", "done": state.global_step, "total": state.max_steps, "note": note, "left": left})
+
+
+def _why_no_number(state: Any, model: Any) -> str:
+    """What to do about it. The loss of step 1 is computed before anything is learned, so no learning rate is at fault there;
+    nor is one where the frozen weights are no numbers."""
+    frozen = ((name, p) for name, p in model.named_parameters() if not p.requires_grad and p.is_floating_point())
+    bad = next((name for name, p in frozen if not torch.isfinite(p).all()), None)
+    if bad is not None:
+        return (
+            f"the base model's own weights hold values that are none (first: {bad}): its files are damaged, or were saved in a "
+            "dtype that cannot hold them; fetch the model again or take another base.model"
+        )
+    if state.global_step == 1:
+        return (
+            "nothing was learned before it, so train.learning_rate is not at fault: the base model gives no numbers on these "
+            "rows in this dtype; try train.method: lora, or another base.model"
+        )
+    return "lower train.learning_rate"
 
 
 class SaveEvaluated(TrainerCallback):  # type: ignore[misc]
