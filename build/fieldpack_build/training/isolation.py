@@ -47,6 +47,8 @@ def prove_rows_isolated(model: Any, rows: Sequence[Tokenized], pad: int, *, pack
         return list(logits([one], packed).split([row.supervised for row in rows]))
 
     alone = [logits([item([row])]) for row in rows]
+    if not all(bool(one.isfinite().all()) for one in alone):
+        return  # no numbers can be compared: the first training step ends at that and says what is wrong
     together = joined(rows)
     width = sum(len(row.ids) for row in rows)
     rounding = max(
