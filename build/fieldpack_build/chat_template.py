@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from fieldpack.prompt import ChatFormat
 
 from .errors import SourceError
+from .model_inspection import CHAT_TEMPLATE
 
 _SYSTEM, _USER, _ANSWER = "fieldpack-system-7f3a", "fieldpack-user-7f3a", "fieldpack-answer-7f3a"
 
 
-def chat_format(tokenizer: Any, name: str) -> ChatFormat:
-    """Raises SourceError where there is no template or it does not keep what it is given."""
+def chat_format(tokenizer: Any, name: str, path: Path | None = None) -> ChatFormat:
+    """Return the template's strings. `path`: the model's folder or GGUF, for advice. Raises SourceError where there is no
+    template, it is broken, or it does not keep what it is given."""
     from jinja2.exceptions import TemplateError
 
     if not tokenizer.chat_template:
-        raise SourceError(f"{name}: the model has no chat template; use an instruct model, or add chat_template.jinja")
+        place = path.parent / CHAT_TEMPLATE if path and path.is_file() else (path or Path()) / CHAT_TEMPLATE
+        raise SourceError(f"{name}: the model has no chat template; use an instruct model, or write its template as {place}")
     try:
         text = _render(tokenizer, [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}])
     except (TemplateError, ValueError):

@@ -6,29 +6,38 @@ import os
 from pathlib import Path
 
 from . import sources
+from .base_model import inspect_base
 from .data.rows import complain
 from .data.training import training_rows
 from .embedding.engines import problems as engine_problems
-from .errors import RecipeError
+from .errors import RecipeError, SourceError
 from .library.files import survey_of
-from .recipe import Recipe
+from .model_inspection import Use, file_problems, inspect_model
+from .recipe import ModelSource, Recipe
 
 
-def check_recipe(recipe: Recipe, name: str, synthesized: Path | None = None) -> list[str]:
-    """Warnings; raises RecipeError or DataError with every problem found in files the recipe names, and in rows that were
-    `synthesized` before (the finished folder)."""
-    check_sources(recipe, name)
+def check_recipe(
+    recipe: Recipe, name: str, synthesized: Path | None = None, *, models: Path | None = None
+) -> list[str]:
+    """Return warnings; raises RecipeError, SourceError or DataError with every problem found in files the recipe names, in
+    models that are on this disk (those fetched before lie in `models`), and in rows that were `synthesized` before (the
+    finished folder)."""
+    warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
     complain(rows.problems)
-    return rows.warnings
+    return warnings + rows.warnings
 
 
-def check_sources(recipe: Recipe, name: str) -> list[str]:
-    """The models and documents alone."""
+def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> list[str]:
+    """Return warnings of the models and documents alone. Raises RecipeError; SourceError where nothing is wrong but what is
+    in the models."""
     problems = sources.check_local(recipe.base, recipe, "base") + _knowledge_problems(recipe) + _writer_problems(recipe)
+    unusable, warnings = _look_at_models(recipe, models)
     if problems:
-        raise RecipeError([f"{name}: {problem}" for problem in problems])
-    return []
+        raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
+    if unusable:
+        raise SourceError("\n".join(f"{name}: {problem}" for problem in unusable))
+    return [f"{name}: {warning}" for warning in warnings]
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
@@ -36,6 +45,35 @@ def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
     return []
+
+
+def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:
+    """(problems, warnings) of what is in the models that are on this disk."""
+    problems, warnings = [], []
+    writer = recipe.train.synthesize.source if recipe.train.synthesize and recipe.tuned else None
+    knowledge = recipe.knowledge
+    wanted: list[tuple[str, ModelSource | None]] = [
+        ("base", recipe.base), ("train.synthesize", writer), ("knowledge.embedder", knowledge.embedder if knowledge else None),
+        ("knowledge.retrieval.reranker", knowledge.retrieval.reranker if knowledge else None),
+    ]  # fmt: skip
+    for key, source in wanted:
+        try:
+            path = sources.on_disk(source, recipe, models) if source else None
+        except SourceError as error:
+            problems.append(f"{key}.model: {error}")
+            continue
+        if path is None:
+            continue
+        if key == "base":
+            looked = inspect_base(path, recipe)
+        elif key == "train.synthesize":
+            looked = inspect_model(path, Use())
+        else:
+            problems += [f"{key}.model: {problem}" for problem in file_problems(path)]
+            continue
+        problems += [f"{key}.model: {problem}" for problem in looked.problems]
+        warnings += [f"{key}.model: {warning}" for warning in looked.warnings]
+    return problems, warnings
 
 
 def _writer_problems(recipe: Recipe) -> list[str]:

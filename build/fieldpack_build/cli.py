@@ -153,8 +153,10 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
     from .checking import check_recipe
     from .recipe_file import find_recipe, load_recipe
+    from .store import Store, default_cache
 
-    warnings = check_recipe(load_recipe(find_recipe(name), overrides), name)
+    models = Store(cache or default_cache()).models
+    warnings = check_recipe(load_recipe(find_recipe(name), overrides), name, models=models)
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, warnings), indent=1))

