@@ -99,10 +99,12 @@ def bare(spec: Spec) -> Row:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as ours has it: else its look-ups are timed
     import onnxruntime_genai as og
 
+    from fieldpack.longrope import LongRope, new_generator
+
     config = og.Config(str(Path(spec["bundle"]) / "model"))
     config.clear_providers()
     config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": spec["threads"]}}}}))
-    model = og.Model(config)
+    model, rope = og.Model(config), LongRope.read(Path(spec["bundle"]) / "model")
     tokenizer = og.Tokenizer(model)
     opened = time.monotonic()
     rows = []
@@ -110,8 +112,9 @@ def bare(spec: Spec) -> Row:
         started, first, text, tokens = time.monotonic(), None, "", 0
         ids = tokenizer.encode(question["prompt"]).tolist()
         params = og.GeneratorParams(model)
-        params.set_search_options(max_length=min(len(ids) + spec["new_tokens"], spec["context"]), do_sample=False)
-        generator, decoder = og.Generator(model, params), tokenizer.create_stream()
+        length = min(len(ids) + spec["new_tokens"], spec["context"])
+        params.set_search_options(max_length=length, do_sample=False)
+        generator, decoder = new_generator(model, params, rope, length), tokenizer.create_stream()
         generator.append_tokens(ids)
         while not generator.is_done():
             generator.generate_next_token()

@@ -24,10 +24,12 @@ def bare(spec: Spec) -> dict[str, Any]:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as ours has it: else its look-ups are timed
     import onnxruntime_genai as og
 
+    from fieldpack.longrope import LongRope, new_generator
+
     config = og.Config(str(Path(spec["bundle"]) / "model"))
     config.clear_providers()
     config.overlay(_threads(spec["threads"]))
-    model = og.Model(config)
+    model, rope = og.Model(config), LongRope.read(Path(spec["bundle"]) / "model")
     tokenizer = og.Tokenizer(model)
 
     def generate(tokens: int) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def bare(spec: Spec) -> dict[str, Any]:
         params.set_search_options(
             max_length=length, do_sample=False, repetition_penalty=spec["repetition_penalty"], **least
         )
-        generator = og.Generator(model, params)
+        generator = new_generator(model, params, rope, length)
         generator.append_tokens(ids)
         decoder, pieces, made, first_ms = tokenizer.create_stream(), [], 0, 0.0
         while not generator.is_done() and made < tokens:

@@ -78,11 +78,13 @@ def _decode(engine: Any, tokenizer: Any, prompt: str, settings: Any) -> dict[str
 def _by_genai(engine: Any, prompt: str, settings: Any) -> dict[str, Any]:
     import onnxruntime_genai as og
 
+    from fieldpack.longrope import new_generator
+
     ids = engine.encode(prompt)
     params = og.GeneratorParams(engine._model)
     length = min(len(ids) + settings.max_answer_tokens, settings.max_context)
     params.set_search_options(max_length=length, do_sample=False, repetition_penalty=settings.repetition_penalty)
-    generator, decoder = og.Generator(engine._model, params), engine._tokenizer.create_stream()
+    generator, decoder = new_generator(engine._model, params, engine._rope, length), engine._tokenizer.create_stream()
     generator.append_tokens(ids)
     text, tokens, started = "", 0, 0.0
     while not generator.is_done():

@@ -179,8 +179,9 @@ FAMILIES: dict[str, _Family] = {
 }  # fmt: skip
 
 
-def write_tiny_model(folder: Path, architecture: str = "llama", *, seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, architecture: str = "llama", *, seed: int = 0, **settings: Any) -> Path:
     """A Hugging Face folder: two random layers in float32, a byte-level BPE tokenizer, the family's chat template.
+    `settings`: of its configuration, beside or instead of the family's own.
 
     All widths are multiples of 32, the block of the int4 export."""
     import torch
@@ -190,12 +191,13 @@ def write_tiny_model(folder: Path, architecture: str = "llama", *, seed: int = 0
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _write_tokenizer(folder, architecture)
     torch.manual_seed(seed)
-    config = getattr(transformers, config_class)(
-        vocab_size=-(-len(tokenizer) // 32) * 32, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=1024, tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.convert_tokens_to_ids(end),
-        pad_token_id=tokenizer.pad_token_id, initializer_range=0.2, dtype="float32", **own,
-    )  # fmt: skip
+    common = {
+        "vocab_size": -(-len(tokenizer) // 32) * 32, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 1024, "tie_word_embeddings": True,
+        "bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.convert_tokens_to_ids(end),
+        "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2, "dtype": "float32",
+    }  # fmt: skip
+    config = getattr(transformers, config_class)(**{**common, **own, **settings})
     getattr(transformers, model_class)(config).to(torch.float32).save_pretrained(folder)
     return folder
 

@@ -241,3 +241,16 @@ def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: 
         assert small.ask(QUESTION).timings.prompt_tokens <= 320
     with pytest.raises(fieldpack.BundleUnsupported, match=r"needs \d+ MB to read one passage"):
         fieldpack.open(sealed, memory_mb=20)
+
+
+def test_the_context_is_at_most_the_model_s(bundle: Path) -> None:
+    """A recipe may ask for more than the model takes: a question is fitted into what there is."""
+    path = bundle / "model" / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["search"]["max_length"] = 300
+    path.write_text(json.dumps(config), encoding="utf-8")
+    fakes.reseal(bundle)
+    with fieldpack.open(bundle, threads=1) as small:
+        assert small.settings.max_context == 300 < fakes.SETTINGS.max_context
+        answer = small.ask("What does the A class cost? " * 15)
+    assert answer.timings.prompt_tokens + answer.timings.tokens <= 300

@@ -278,16 +278,16 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(
-        "export", 3, "export to quantized ONNX, open it, compare it with torch",
+        "export", 4, "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
     ),
     Stage(
-        "baseline", 3, "export the untuned base the same way, to compare with",
+        "baseline", 4, "export the untuned base the same way, to compare with",
         settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
         resumes=True,
     ),
     Stage(
-        "attribute", 1, "ask the same questions of every stage's model: where quality was won and lost",
+        "attribute", 2, "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],

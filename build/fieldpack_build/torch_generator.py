@@ -17,6 +17,7 @@ from fieldpack.generator import CONFIG, GenerationStats, TextGenerator
 
 from .measured import Loss, sum_of_losses
 from .stages.train import encode
+from .torch_cache import TorchCache
 
 
 class TorchGenerator(TextGenerator):
@@ -28,7 +29,7 @@ class TorchGenerator(TextGenerator):
         ends = json.loads((exported / CONFIG).read_text(encoding="utf-8"))["model"]["eos_token_id"]
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
         self._device = TextGenerator.open(exported)
-        self._last: tuple[list[int], Any] | None = None
+        self._last: tuple[list[int], TorchCache] | None = None
 
     def encode(self, text: str) -> list[int]:
         return encode(self._tokenizer, text)
@@ -46,7 +47,8 @@ class TorchGenerator(TextGenerator):
         stats.prompt_tokens = len(ids)
         said: list[int] = []
         with torch.no_grad():
-            logits, cache = self._forward(ids, None)
+            cache = TorchCache(self._model)
+            logits = cache.append(ids)
             while len(ids) + len(said) < min(len(ids) + max_new_tokens, max_context):
                 token = _best(logits[-1], [*ids, *said], repetition_penalty)
                 said.append(token)
@@ -56,7 +58,7 @@ class TorchGenerator(TextGenerator):
                     stats.first_token_ms = stats.total_ms
                 if token in self._ends:
                     break
-                logits, cache = self._forward([token], cache)
+                logits = cache.append([token])
         self._last = (ids, cache)
         yield self._device.decode(said)
 
@@ -79,16 +81,10 @@ class TorchGenerator(TextGenerator):
             self._last = None  # it is changed in place
             try:
                 cache.crop(len(ids) - 1)
-            except (AttributeError, ValueError):  # a sliding window forgets what it would take to go back
-                return self._forward([*ids, *more], None)[0]
-            return self._forward([ids[-1], *more], cache)[0]
-        return self._forward([*ids, *more], None)[0]
-
-    def _forward(self, ids: Sequence[int], cache: Any) -> tuple[Any, Any]:
-        import torch
-
-        out = self._model(input_ids=torch.tensor([list(ids)], device=self._model.device), past_key_values=cache, use_cache=True)
-        return out.logits[0], out.past_key_values
+            except RuntimeError:  # a sliding window forgets what it would take to go back
+                return TorchCache(self._model).append([*ids, *more])
+            return cache.append([ids[-1], *more])
+        return TorchCache(self._model).append([*ids, *more])
 
 
 def _best(logits: Any, seen: Sequence[int], penalty: float) -> int:

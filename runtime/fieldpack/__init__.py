@@ -29,6 +29,7 @@ from .errors import (
     BundleUnsupported,
     Cancelled,
     EmptyQuestion,
+    EngineFailed,
     FieldpackError,
     InputError,
     NoSuchPassage,
@@ -41,7 +42,7 @@ from .passages import Citation, DocumentRecord, Filter, Passage, PassageContext,
 __version__ = "0.1.0"
 __all__ = [
     "Answer", "BundleCorrupt", "BundleError", "BundleNotFound", "BundleUnsupported", "Cancelled", "Citation",
-    "CitationsFound", "DocumentRecord", "Done", "EmptyQuestion", "Event", "Expert", "FieldpackError", "Filter", "InputError",
-    "Manifest", "NoSuchPassage", "Passage", "PassageContext", "PassagesFound", "Previous", "QuestionError", "QuestionTooLong",
-    "TextPiece", "Timings", "open", "read_manifest",
+    "CitationsFound", "DocumentRecord", "Done", "EmptyQuestion", "EngineFailed", "Event", "Expert", "FieldpackError",
+    "Filter", "InputError", "Manifest", "NoSuchPassage", "Passage", "PassageContext", "PassagesFound", "Previous",
+    "QuestionError", "QuestionTooLong", "TextPiece", "Timings", "open", "read_manifest",
 ]  # fmt: skip

@@ -63,6 +63,16 @@ def fit_context(folder: Path, manifest: Manifest, limit_mb: float, *, most: int,
     return context
 
 
+def model_context(folder: Path) -> int | None:
+    """Return the tokens of text that the model of the bundle in `folder` takes; None where its configuration does not say,
+    or there is no model."""
+    try:
+        config = json.loads((folder / "model" / "genai_config.json").read_text(encoding="utf-8"))
+        return int(config["search"]["max_length"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # what is wrong with it is said when the model is opened
+
+
 def _shape(path: Path) -> tuple[dict[str, Any], int]:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))["model"]

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer, Event
-from .budget import fit_context
+from .budget import fit_context, model_context
 from .devices import Device
 from .errors import BundleCorrupt, NoSuchPassage
 from .manifest import Manifest, read_manifest, verify
@@ -47,6 +47,8 @@ class Expert:
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
+        if (most := model_context(path)) is not None and most < self.settings.max_context:
+            self.settings = replace(self.settings, max_context=most)
         if memory_mb is not None:
             least = self.settings.max_answer_tokens + _LEAST_ROOM
             context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)

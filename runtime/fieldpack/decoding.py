@@ -70,6 +70,10 @@ def answer_tokens(
     while token not in ends and made < most:
         check(cancel)
         order, draft = _draft(lookup, pace, token, most - made - 1) if kept.rewinds else (0, [])
+        if (few := kept.before_switch) is not None and len(draft) >= few:
+            draft = draft[: few - 1]  # to guess past the switch would be to read all of the text for a guess
+            order = order if draft else 0
+        kept.fit(kept.count + 1, cancel)
         started, before = perf_counter(), kept.count
         rows = kept.advance([token, *draft])
         spent_ms = (perf_counter() - started) * 1000

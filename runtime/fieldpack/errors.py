@@ -9,6 +9,7 @@
     │   ├── EmptyQuestion
     │   ├── QuestionTooLong
     │   └── NoSuchPassage              an id that the bundle's library does not have
+    ├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
     ├── Cancelled                  exit code 130 the caller stopped the answer
     └── InputError                 exit code 4   a batch file, or another input of a command
 """
@@ -55,6 +56,10 @@ class InputError(FieldpackError):
 
 
 class NoSuchPassage(QuestionError):
+    pass
+
+
+class EngineFailed(FieldpackError):
     pass
 
 

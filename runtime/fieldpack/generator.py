@@ -17,7 +17,8 @@ from .decoding import Drafts, answer_tokens
 from .devices import Device, require_provider
 from .drafting import Pace
 from .errors import BundleCorrupt, BundleUnsupported, QuestionError
-from .kept import SLICE, Kept, check
+from .kept import SLICE, Kept, check, engine_errors
+from .longrope import LongRope, new_generator
 
 # What genai_config.json may say of a session. It can load libraries, so it is read as code: all else is refused.
 _HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"})
@@ -47,13 +48,17 @@ class GenerationStats:
 class TextGenerator:
     """`open(folder)` wants what genai's model builder writes. One generation runs at a time; others wait."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, skip_tokens: int = 0, speculate: bool = True) -> None:
-        """`speculate`: look for drafts, as long as they gain on this machine; the words are the same."""
+    def __init__(
+        self, model: Any, tokenizer: Any, *, rope: LongRope | None = None, skip_tokens: int = 0, speculate: bool = True
+    ) -> None:
+        """`rope`: of a model with two sets of rotary factors. `speculate`: look for drafts, as long as they gain on this
+        machine; the words are the same."""
         self._model = model
+        self._rope = rope
         self._tokenizer = tokenizer
         self._skip = skip_tokens
         self._turn = threading.Lock()
-        self._kept = Kept(model)
+        self._kept = Kept(model, rope)
         self._pace = Pace()
         self._speculates = speculate
 
@@ -62,6 +67,7 @@ class TextGenerator:
         cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0, speculate: bool = True
     ) -> TextGenerator:
         check_config(folder / CONFIG)
+        rope = LongRope.read(folder)
         import onnxruntime_genai as og
 
         device = device or Device()
@@ -75,7 +81,7 @@ class TextGenerator:
                 config.append_provider(device.provider)
             config.overlay(json.dumps(threads))
             model = og.Model(config)
-            return cls(model, og.Tokenizer(model), skip_tokens=skip_tokens, speculate=speculate)
+            return cls(model, og.Tokenizer(model), rope=rope, skip_tokens=skip_tokens, speculate=speculate)
         except RuntimeError as error:
             raise BundleUnsupported(f"{folder}: the model does not open here: {str(error).splitlines()[0]}") from None
 
@@ -141,23 +147,47 @@ class TextGenerator:
         """Tokens that follow a JSON schema. genai's own search on a cache of its own, which the guidance wants.
 
         Raises QuestionError for a schema that cannot be followed."""
+        self._kept.drop()  # two caches would be twice the memory
+        said: list[int] = []
+        search = self._guided_search(ids, said, most, schema, cancel)
+        while not search.is_done():
+            check(cancel)
+            if said and self._rope is not None and len(ids) + len(said) == self._rope.original_length + 1:
+                del search
+                search = self._guided_search(ids, said, most, schema, cancel)
+            with engine_errors(search):
+                search.generate_next_token()
+            said.append(int(search.get_next_tokens()[0]))
+            yield said[-1]
+
+    def _guided_search(
+        self, ids: list[int], said: list[int], most: int, schema: str, cancel: threading.Event | None
+    ) -> Any:
+        """genai's search behind `ids` and `said`, with the rotary factors for a text of their length.
+
+        What was said is chosen anew, token by token: only so the guidance knows at what place of the schema it is."""
+        import numpy as np
         import onnxruntime_genai as og
 
-        self._kept.drop()  # two caches would be twice the memory
         params = og.GeneratorParams(self._model)
         params.set_search_options(max_length=len(ids) + most, do_sample=False)
         try:
             params.set_guidance("json_schema", schema)
-            generator = og.Generator(self._model, params)
+            search = new_generator(self._model, params, self._rope, len(ids) + len(said))
         except RuntimeError as error:
             raise QuestionError(f"the JSON schema cannot be followed: {str(error).splitlines()[0]}") from None
         for at in range(0, len(ids), SLICE):
             check(cancel)
-            generator.append_tokens(ids[at : at + SLICE])
-        while not generator.is_done():
+            with engine_errors(search):
+                search.append_tokens(ids[at : at + SLICE])
+        for token in said:
             check(cancel)
-            generator.generate_next_token()
-            yield int(generator.get_next_tokens()[0])
+            with engine_errors(search):
+                only = np.full_like(search.get_logits(), np.finfo(np.float32).min / 2)
+                only[..., token] = 0
+                search.set_logits(only)
+                search.generate_next_token()
+        return search
 
     @cached_property
     def _ends(self) -> frozenset[int]:

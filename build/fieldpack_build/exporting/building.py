@@ -17,8 +17,10 @@ from fieldpack.prompt import ChatFormat
 from ..errors import StageError
 from ..stages.train import encode
 from ..uncaught import disk_is_full, has_room, no_space
+from .builder_source import builder_source
 from .candidates import Candidate, unfit
-from .embeddings import are_tied, quantize_embeddings, tied_copy
+from .embeddings import are_tied, quantize_embeddings
+from .longrope import cut_tables, take_choice_as_input
 from .window import look_at_the_last
 
 _REASON = 300  # characters of the builder's last words
@@ -33,17 +35,21 @@ def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> 
     work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        read = tied_copy(source, work / "tied")
+        read = builder_source(source, work)
         _run_builder(read, folder, candidate, work / "cache")
         if candidate.quantized:
             quantize_embeddings(folder, tied=are_tied(read))
         look_at_the_last(folder)
+        take_choice_as_input(folder, json.loads((read / "config.json").read_text(encoding="utf-8")))
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) -> None:
-    options = {"hf_token": "false", **candidate.options}  # without hf_token=false the builder asks for a login
+    # Without hf_token=false the builder asks for a login. Its windowed KV caches hold the last tokens alone: what was read
+    # cannot be gone back to ("Cannot rewind to 16: the sliding-window KV cache holds only the last ...", genai 0.18), and a
+    # model is wanted that reads on from an earlier question. The layers' windows stay, their caches keep all.
+    options = {"hf_token": "false", "windowed_kv_cache": "false", **candidate.options}
     command = python("-m", "onnxruntime_genai.models.builder", "-i", source, "-o", folder)
     command += ["-p", candidate.precision, "-e", "cpu", "-c", str(cache), "--extra_options"]
     command += [f"{key}={value}" for key, value in options.items()]
@@ -61,17 +67,22 @@ def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) 
 
 
 def adjust_config(folder: Path, tokenizer: Any, chat: ChatFormat, max_context: int) -> None:
-    """The recipe's context instead of the model's whole one (genai reserves memory for it), and the chat template's
+    """Write the recipe's context instead of the model's whole one (genai reserves memory for it), and the chat template's
     closing token among those that end an answer."""
     path = folder / CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["search"]["max_length"] = min(max_context, int(config["model"]["context_length"]))
+    context = min(max_context, int(config["model"]["context_length"]))
+    config["search"]["max_length"] = context
     ends = config["model"]["eos_token_id"]
     ends = ends if isinstance(ends, list) else [ends]
     closing = encode(tokenizer, chat.end.strip())
     if len(closing) == 1 and closing[0] not in ends:
         ends = [*ends, closing[0]]
     config["model"]["eos_token_id"] = ends if len(ends) > 1 else ends[0]
+    if cut_tables(folder, context):
+        # Of a "phi3" genai's search reads all of a text again, in one piece and without its guidance, where that has 4,097
+        # tokens, whatever the model's original length (0.18); the runtime knows when, and no other meaning hangs on the word.
+        config["model"]["type"] = "phi"
     path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 

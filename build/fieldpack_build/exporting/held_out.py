@@ -39,11 +39,11 @@ def domain_texts(recipe: Recipe) -> list[tuple[str, str]]:
     return found or [(recipe.answer.system, recipe.answer.refusal)]
 
 
-def held_out(task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int) -> list[Sample]:
+def held_out(task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int) -> list[Sample]:
     """Test questions spread evenly, as many as `tokens` has room for (4 to 32): a prompt with passages costs ten times one
-    without. Training rows where the recipe has no test questions."""
+    without. Training rows where the recipe has no test questions. `context`: tokens of a prompt and its answer at most."""
     pairs = _pairs(task.recipe)
-    make = _maker(task, chat, tokenizer)
+    make = _maker(task, chat, tokenizer, context)
     first = make(*pairs[0])
     count = max(_FEWEST, min(_MOST, tokens // (len(first.prompt) + len(first.answer))))
     return [make(*pair) for pair in _spread(pairs, count)]
@@ -57,9 +57,9 @@ def _pairs(recipe: Recipe) -> list[tuple[str, str]]:
     return [(question, answer or refusal) for question, answer in domain_texts(recipe)]
 
 
-def _maker(task: Task, chat: ChatFormat, tokenizer: Any) -> Callable[[str, str], Sample]:
+def _maker(task: Task, chat: ChatFormat, tokenizer: Any, context: int) -> Callable[[str, str], Sample]:
     settings = prompt_settings(task.recipe)
-    settings = replace(settings, max_context=min(settings.max_context, int(getattr(tokenizer, "model_max_length", 1 << 30))))
+    settings = replace(settings, max_context=min(context, int(getattr(tokenizer, "model_max_length", 1 << 30))))
     prompts = PromptBuilder(chat, settings, lambda text: len(encode(tokenizer, text)))
     search = None
     if "knowledge" in task.inputs:

@@ -16,7 +16,8 @@ import numpy as np
 
 from fieldpack.devices import Device
 from fieldpack.generator import TextGenerator
-from fieldpack.kept import SLICE, WINDOW
+from fieldpack.kept import SLICE, WINDOW, Kept
+from fieldpack.longrope import LongRope, new_generator
 
 Row = dict[str, Any]
 
@@ -31,9 +32,9 @@ def main() -> None:
         pass
     found: Row = {"memory_mb": _peak_mb()}  # before logits of many positions are looked at, which a device never does
     del generator
-    model = _open(spec["folder"])
-    found |= _speed(model, longest["prompt"], spec["new_tokens"])
-    found |= _compare(model, rows, reference)
+    model, rope = _open(spec["folder"]), LongRope.read(Path(spec["folder"]))
+    found |= _speed(model, rope, longest["prompt"], spec["new_tokens"])
+    found |= _compare(Kept(model, rope), rows, reference)
     print(json.dumps(found))
 
 
@@ -53,24 +54,16 @@ def _open(folder: str) -> Any:
     return og.Model(config)
 
 
-def _start(model: Any, length: int, **options: Any) -> Any:
+def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int) -> Row:
     import onnxruntime_genai as og
 
-    params = og.GeneratorParams(model)
-    params.set_search_options(max_length=length, do_sample=False, **options)
-    return og.Generator(model, params)
-
-
-def _append(generator: Any, ids: list[int]) -> None:
-    for at in range(0, len(ids), SLICE):
-        generator.append_tokens(ids[at : at + SLICE])
-
-
-def _speed(model: Any, prompt: list[int], new_tokens: int) -> Row:
     length = len(prompt) + new_tokens
-    generator = _start(model, length, min_length=length)
+    params = og.GeneratorParams(model)
+    params.set_search_options(max_length=length, min_length=length, do_sample=False)
+    generator = new_generator(model, params, rope, length)
     begun = time.perf_counter()
-    _append(generator, prompt)
+    for at in range(0, len(prompt), SLICE):
+        generator.append_tokens(prompt[at : at + SLICE])
     read = time.perf_counter()
     for _ in range(new_tokens):
         generator.generate_next_token()
@@ -79,14 +72,14 @@ def _speed(model: Any, prompt: list[int], new_tokens: int) -> Row:
             "decode_tokens_per_s": round(new_tokens / (done - read), 1)}  # fmt: skip
 
 
-def _compare(model: Any, rows: list[Row], reference: Path) -> Row:
+def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
     """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
     KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
     answering greedily, gives to the letter."""
     mine, theirs, divergences, same, answers = [], [], [], [], []
     for number, row in enumerate(rows):
         full = _log_softmax(np.load(reference / f"{number:02}.npy"))
-        this = _log_softmax(_logits(model, row))
+        this = _log_softmax(_logits(kept, row))
         given = len(row["answer"])
         places = np.arange(given), np.array(row["answer"], dtype=int)
         mine.append(this[places])
@@ -105,18 +98,15 @@ def _compare(model: Any, rows: list[Row], reference: Path) -> Row:
     }  # fmt: skip
 
 
-def _logits(model: Any, row: Row) -> Any:
+def _logits(kept: Kept, row: Row) -> Any:
     """Rows as the reference has them."""
     prompt, found = row["prompt"], []
-    generator = _start(model, len(prompt) + max(len(row["answer"]), len(row["own"])) + 1)
-    _append(generator, prompt[:-1])
+    room = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
     for answer in (row["answer"], row["own"]):
-        generator.rewind_to(len(prompt) - 1)
+        kept.read(prompt, room=room, most=room)
+        kept.back_to(len(prompt) - 1)
         read = [prompt[-1], *answer[:-1]]
-        for at in range(0, len(read), WINDOW):
-            generator.append_tokens(read[at : at + WINDOW])
-            logits = np.asarray(generator.get_output("logits"), dtype=np.float32)
-            found.append(logits.reshape(-1, logits.shape[-1]).copy())
+        found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
     return np.concatenate(found)
 
 

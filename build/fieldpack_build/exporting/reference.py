@@ -7,13 +7,13 @@ NN.npy             float32 logits, a row for each token of the right answer, the
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from .. import models
+from ..torch_cache import TorchCache
 from .held_out import Sample
 
 FILE = "reference.json"
@@ -45,13 +45,13 @@ def _read(model: Any, sample: Sample, ends: Collection[int], longest: int) -> tu
     import torch
 
     *before, last = sample.prompt
-    past = model(torch.tensor([before]), use_cache=True, logits_to_keep=1).past_key_values if before else None
-    mine = copy.deepcopy(past)
-    given = model(torch.tensor([[last, *sample.answer[:-1]]]), past_key_values=past, use_cache=True).logits[0]
+    past = TorchCache(model)
+    if before:
+        past.append(before, last_only=True)
+    mine = past.copy()
+    given = past.append([last, *sample.answer[:-1]])
     steps, own = [], [last]
     while len(own) <= longest and (len(own) == 1 or own[-1] not in ends):
-        out = model(torch.tensor([own[-1:]]), past_key_values=mine, use_cache=True)
-        mine = out.past_key_values
-        steps.append(out.logits[0, -1])
+        steps.append(mine.append(own[-1:])[-1])
         own.append(int(steps[-1].argmax()))
     return torch.cat([given, torch.stack(steps)]).float().numpy(), own[1:]

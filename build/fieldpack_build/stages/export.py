@@ -64,8 +64,9 @@ def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limi
     models.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), models.load_tokenizer(source)
-    _write_reference(task, source, chat, tokenizer, tokens)
-    trial = _trial(task, source, chat, tokenizer, limits)
+    context = _context(task, source)
+    _write_reference(task, source, chat, tokenizer, tokens=tokens, context=context)
+    trial = _trial(task, source, chat, tokenizer, limits, context)
     found = trial.run(candidates, task.note)
     chosen = _chosen(task, found, limits)
     trial.folder(chosen["name"]).rename(task.out / MODEL)
@@ -86,12 +87,26 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def _write_reference(task: Task, source: Path, chat: ChatFormat, tokenizer: Any, tokens: int) -> None:
+def _context(task: Task, source: Path) -> int:
+    """The recipe's context, or as much of it as the model takes, with a warning."""
+    wanted = task.recipe.export.max_context
+    most = int(getattr(models.load_config(source), "max_position_embeddings", wanted))
+    if most < wanted:
+        task.warn(
+            f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most (max_position_embeddings in "
+            f"its config.json): the bundle's context is {most:,}"
+        )
+    return min(wanted, most)
+
+
+def _write_reference(
+    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int
+) -> None:
     folder = task.out / _REFERENCE
     if (folder / FILE).is_file():  # of an export that was interrupted
         return
     task.note("preparing test questions")
-    samples = held_out(task, chat, tokenizer, tokens=tokens)
+    samples = held_out(task, chat, tokenizer, tokens=tokens, context=context)
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
     longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
 
@@ -101,9 +116,9 @@ def _write_reference(task: Task, source: Path, chat: ChatFormat, tokenizer: Any,
     write_reference(source, samples, folder, ends=ends, longest=longest, told=told)
 
 
-def _trial(task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits) -> Trial:
-    context = task.recipe.export.max_context
-
+def _trial(
+    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits, context: int
+) -> Trial:
     def build(wanted: Candidate, folder: Path) -> None:
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)

@@ -1,0 +1,65 @@
+"""What transformers says behind a text, read at once, and what the device says behind the same, for models whose answer
+depends on a text's length: two sets of rotary factors, layers with a window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldpack.decoding import answer_tokens
+from fieldpack.drafting import Pace
+from fieldpack.kept import Kept
+from fieldpack.longrope import LongRope
+from fieldpack_build import models
+
+TOKENS = 24
+IDS = [20 + (i * 7 + i * i // 5) % 300 for i in range(600)]  # of a text that repeats itself, so that drafts are found
+
+Logits = Callable[[Sequence[int]], Any]
+
+
+def torch_logits(source: Path) -> Logits:
+    """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in float32."""
+    import torch
+
+    model = models.load_model(source, dtype=torch.float32, attn_implementation="eager").eval()
+
+    def logits(ids: Sequence[int]) -> Any:
+        with torch.no_grad():
+            return model(torch.tensor([list(ids)])).logits[0, -1].numpy()
+
+    return logits
+
+
+def torch_tokens(logits: Logits, ids: Sequence[int], count: int = TOKENS) -> list[int]:
+    """The next tokens, each of a text that is read at once: what a cache does cannot show in them."""
+    text = list(ids)
+    for _ in range(count):
+        text.append(int(logits(text).argmax()))
+    return text[len(ids) :]
+
+
+def open_cache(folder: Path) -> Kept:
+    import onnxruntime_genai as og
+
+    return Kept(og.Model(str(folder)), LongRope.read(folder))
+
+
+def read(kept: Kept, ids: Sequence[int]) -> Any:
+    """The logits behind `ids`, which the cache reads in slices or has read."""
+    kept.read(ids, room=len(ids) + TOKENS, most=900)
+    return kept.logits()
+
+
+def tokens(kept: Kept, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS) -> list[int]:
+    """The device's answer behind `ids`."""
+    kept.read(ids, room=len(ids) + count, most=900)
+    pace = Pace() if speculate else None
+    return list(answer_tokens(kept, ids, ends=frozenset(), most=count, pace=pace))
+
+
+def gap(mine: Any, theirs: Any) -> float:
+    return float(np.abs(mine - theirs).max())
