@@ -231,7 +231,7 @@ def _needs(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
 
 STAGES: tuple[Stage, ...] = (
     Stage(
-        "base", 1, "resolve the base model, convert it to full precision, read its chat template",
+        "base", 2, "resolve the base model, convert it to full precision, read its chat template",
         settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
         files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
     ),
@@ -278,11 +278,11 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(
-        "export", 3, "export to quantized ONNX, open it, compare it with torch",
+        "export", 4, "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
     ),
     Stage(
-        "baseline", 3, "export the untuned base the same way, to compare with",
+        "baseline", 4, "export the untuned base the same way, to compare with",
         settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
         resumes=True,
     ),
