@@ -103,7 +103,7 @@ class Bench:
         folder.mkdir()
         (folder / "model.onnx").write_bytes(bytes(given[0] * 1000_000))
 
-    def _measure(self, folder: Path) -> Figures:
+    def _measure(self, wanted: Candidate, folder: Path) -> Figures:
         given = self._figures[self._last]
         if given[1] == -1:
             raise KeyboardInterrupt

@@ -14,7 +14,11 @@ from .errors import SourceError
 from .model_inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
 
 __all__ = ["TOKENIZER_FILES", "check_numbers", "check_tensors", "load_config", "load_model", "load_tokenizer", "parameters",
-           "quiet", "tiny_random_model"]  # fmt: skip
+           "quiet", "stored_dtype", "tiny_random_model"]  # fmt: skip
+
+# Widths that differ by this have blocks of 16 to 256 that are odd or even alike: k_quant packs two zero points into a byte.
+_WIDTHS = 2 * 256
+_LAYERS = 8  # of a rehearsal's model at most
 
 
 def quiet() -> None:
@@ -152,25 +156,84 @@ def _first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def tiny_random_model(config: Any, *, seed: int = 0) -> Any:
-    """A two-layer model of the same architecture and vocabulary with random weights: for rehearsals."""
+def tiny_random_model(config: Any, *, dtype: Any = None, seed: int = 0) -> Any:
+    """A model of few layers with random weights for rehearsals, of the same architecture, vocabulary and dtype (`dtype`, or
+    the one that `config` names). What decides whether an export works stays: the rope, its original length, the sliding
+    window and the head size as they are, the widths in the remainder that is left over when they are divided into blocks,
+    and of the layers' kinds each one. Changes `config`."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    many = getattr(config, "num_key_value_heads", None) == config.num_attention_heads
-    config.num_hidden_layers = 2
-    config.num_attention_heads = 2
-    config.num_key_value_heads = 2 if many else 1
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads, few = config.num_attention_heads, _few_heads(config.num_attention_heads, head_size)
+    sharing = heads // (getattr(config, "num_key_value_heads", None) or heads)  # query heads for each of keys and values
+    square = config.hidden_size == heads * head_size
+    _keep_each_kind_of_layer(config)
+    config.num_attention_heads = few
+    if getattr(config, "num_key_value_heads", None):
+        config.num_key_value_heads = few // sharing if few % sharing == 0 else 1
     # head_dim stays: rotary tables (long-context factors, partial rotary) have its size.
-    config.hidden_size = 2 * head_dim
-    config.intermediate_size = 4 * head_dim
-    for name in ("layer_types", "no_rope_layers"):
-        if getattr(config, name, None):
-            setattr(config, name, getattr(config, name)[:2])
+    config.hidden_size = few * head_size if square else _few_columns(config.hidden_size)
+    for name in ("intermediate_size", "moe_intermediate_size", "shared_expert_intermediate_size"):
+        if isinstance(getattr(config, name, None), int):
+            setattr(config, name, _few_columns(getattr(config, name)))
+    for name in ("num_local_experts", "num_experts", "n_routed_experts"):
+        if isinstance(getattr(config, name, None), int):
+            chosen = getattr(config, "num_experts_per_tok", None) or 1
+            setattr(config, name, min(getattr(config, name), max(4, chosen)))
+    # Keys and queries larger than one: the usual 0.02 is for wide models, and attention so flat that a wrong rope shows in no
+    # token.
+    config.initializer_range = 1.5 * config.hidden_size**-0.5
     config.__dict__.pop("quantization_config", None)
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    dtype = dtype or getattr(config, "dtype", None) or torch.float32
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+
+
+def stored_dtype(path: Path, config: Any) -> Any:
+    """The torch dtype in which `load_model` loads the weights in `path`: the config's, else that of the first matrix in its
+    safetensors; float32 where neither says (a GGUF is dequantized to it)."""
+    import torch
+    from safetensors import safe_open
+
+    if path.is_file():
+        return torch.float32
+    if getattr(config, "dtype", None) is not None:
+        return config.dtype
+    for file in sorted(path.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (no mapping)
+                if (dtype := tensors.get_tensor(name).dtype).is_floating_point:
+                    return dtype
+    return torch.float32
+
+
+def _few_columns(width: int) -> int:
+    """A small width with the same number of blocks in a row, odd or even, and the same rest, for blocks of 16 to 256."""
+    return width % _WIDTHS or _WIDTHS
+
+
+def _few_heads(heads: int, head_size: int) -> int:
+    """The smallest number of heads, two or more, whose width has the same remainder as that of all heads."""
+    return next((few for few in range(2, heads) if (heads - few) * head_size % _WIDTHS == 0), heads)
+
+
+def _keep_each_kind_of_layer(config: Any) -> None:
+    """Cut the layers off behind the first two, or behind the first of each kind: sliding and full attention, with rope and
+    without, dense and experts."""
+    layers = config.num_hidden_layers
+    lists = {name: value for name, value in vars(config).items() if isinstance(value, list) and len(value) == layers}
+    kinds = list(zip(*lists.values(), strict=True)) if lists else [()] * layers
+    every = set(kinds)
+    few = next(count for count in range(min(2, layers), layers + 1) if set(kinds[:count]) == every)
+    kept = list(range(few))
+    if few > _LAYERS:  # Qwen2's windows begin behind two thirds of the layers
+        kept = sorted({kinds.index(kind) for kind in every})
+        if isinstance(getattr(config, "max_window_layers", None), int):
+            config.max_window_layers = 1
+    config.num_hidden_layers = len(kept)
+    for name, value in lists.items():
+        setattr(config, name, [value[i] for i in kept])
 
 
 def parameters(model: Any) -> int:

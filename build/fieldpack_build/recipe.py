@@ -14,7 +14,7 @@ from fieldpack.ranking import RetrievalSettings
 
 from .errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
-from .recipe_types import CountOrAuto, Part, SwitchOrAuto, Targets
+from .recipe_types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
@@ -279,7 +279,11 @@ class Export(Section):
     (int4, int8) say how. `max_size_mb`: of the model's folder. `max_memory_mb`: the most that opening it and answering one
     question takes. `max_degradation`: by what share a perplexity on held-out questions may rise against full precision
     (that of the right answers or of the model's own, whichever rises more). `max_perplexity_ratio`: a safety net under
-    every precision, over the right answers alone."""
+    every precision, over the right answers alone. `max_kl` and `min_same_next_token`: how far the exported model may be from
+    the one in torch, under every precision: the mean KL divergence in nats, and the share of positions whose best next token
+    is the same (or level with it). auto: what the candidate's own rounding costs in torch, measured in the same run on the
+    same tokens, and half of that error again; beyond it, the graph computes something else. In fp32 that is a KL of about
+    1e-7 and all tokens but three."""
 
     precision: Literal["auto", "int4", "int8", "fp16", "fp32"] = "int4"
     # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4 (99 MB),
@@ -288,6 +292,8 @@ class Export(Section):
     block_size: Literal[16, 32, 64, 128, 256] = 32
     max_context: Annotated[int, Field(ge=128)] = 2048
     max_perplexity_ratio: Annotated[float, Field(ge=1)] = 1.5
+    max_kl: LimitOrAuto = "auto"
+    min_same_next_token: ShareOrAuto = "auto"
     candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     max_memory_mb: Annotated[float, Field(gt=0)] | None = None

@@ -26,6 +26,14 @@ def _is_count(value: object) -> bool:
 CountOrAuto = Annotated[
     int | Literal["auto"], _one_of("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v))
 ]
+LimitOrAuto = Annotated[
+    float | Literal["auto"],
+    _one_of("a number from 0, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v < float("inf"))),
+]
+ShareOrAuto = Annotated[
+    float | Literal["auto"],
+    _one_of("a share from 0 to 1, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v <= 1)),
+]
 SwitchOrAuto = Annotated[bool | Literal["auto"], _one_of("true, false or auto", lambda v: v == "auto" or type(v) is bool)]
 Targets = Annotated[
     list[str] | Literal["all-linear"],

@@ -15,6 +15,8 @@ def rehearse(recipe: Recipe) -> Recipe:
     answer = recipe.answer.model_copy(update={"max_answer_tokens": min(16, recipe.answer.max_answer_tokens)})
     # Every kind of candidate builds alike: two show that choosing works.
     export = recipe.export.model_copy(update={"max_perplexity_ratio": 1e6, "max_degradation": 1e6, "max_size_mb": None,
-                                              "max_memory_mb": None, "candidates": recipe.export.candidates[:2]})  # fmt: skip
+                                              "max_memory_mb": None, "candidates": recipe.export.candidates[:2],
+                                              # measured against the same weights in torch, random or not
+                                              "max_kl": "auto", "min_same_next_token": "auto"})  # fmt: skip
     changed = {"train": train, "answer": answer, "export": export, "rehearsal": True}
     return recipe.model_copy(update=changed)

@@ -35,6 +35,18 @@ class Candidate:
         return self.precision in ("int4", "int8")
 
     @property
+    def int8_head(self) -> bool:
+        """The output matrix is in int8 whatever the others are in."""
+        return self.precision == "int8" or self.algorithm in ("k_quant_last", "k_quant_mixed")
+
+    @property
+    def rounded_alike(self) -> Candidate:
+        """One candidate for all that are rounded alike in torch (`rounding`)."""
+        if self.precision != "int4":
+            return self
+        return Candidate("int4", "k_quant_last" if self.int8_head else "rtn", self.block_size)
+
+    @property
     def options(self) -> dict[str, str]:
         """What genai's builder is told of it."""
         blocks = {"block_size": str(self.block_size)} if self.block_size else {}

@@ -1,5 +1,6 @@
 """Opens one exported model in a process of its own, as a device does, and says how it fares against the reference. Runs by
-its path, so that its peak memory is the model's and not the build's: it imports the runtime, numpy and genai alone.
+its path, so that its peak memory is the model's and not the build's: until that is read it imports the runtime, numpy and
+genai alone.
 
 stdin: {"folder", "reference", "max_context", "new_tokens"}; stdout: one JSON object.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +77,30 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
 def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
     """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
     KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
-    answering greedily, gives to the letter."""
-    mine, theirs, divergences, same, answers = [], [], [], [], []
-    for number, row in enumerate(rows):
-        full = _log_softmax(np.load(reference / f"{number:02}.npy"))
-        this = _log_softmax(_logits(kept, row))
-        given = len(row["answer"])
-        places = np.arange(given), np.array(row["answer"], dtype=int)
-        mine.append(this[places])
-        theirs.append(full[places])
-        divergences.append((np.exp(full) * (full - this)).sum(axis=-1))
-        alike = full.argmax(axis=-1) == this.argmax(axis=-1)
-        same.append(alike)
-        answers.append(bool(alike[given:].all()))
+    answering greedily, gives to the letter. What is not a number is None."""
+    from fieldpack_build.exporting.agreement import compare, log_softmax  # here: memory at its peak has been read
+
+    mine, theirs, answers = [], [], []
+
+    def pairs() -> Iterator[tuple[Any, Any]]:
+        for number, row in enumerate(rows):
+            full, this = np.load(reference / f"{number:02}.npy"), _logits(kept, row)
+            given = len(row["answer"])
+            places = np.arange(given), np.array(row["answer"], dtype=int)
+            mine.append(log_softmax(this[:given])[places])
+            theirs.append(log_softmax(full[:given])[places])
+            answers.append(bool((full[given:].argmax(axis=-1) == this[given:].argmax(axis=-1)).all()))
+            yield full, this
+
+    seen = compare(pairs())
+    if not seen.finite:
+        return {"kl": None}
     perplexity = [float(np.exp(-np.concatenate(part).mean())) for part in (theirs, mine)]
     return {
         "perplexity_torch": round(perplexity[0], 3), "perplexity_onnx": round(perplexity[1], 3),
         "perplexity_ratio": round(perplexity[1] / perplexity[0], 4),
-        "kl": round(float(np.concatenate(divergences).mean()), 5),
-        "same_next_token": round(float(np.concatenate(same).mean()), 4), "same_answers": round(float(np.mean(answers)), 4),
-        "texts": len(rows), "positions": sum(map(len, same)),
+        "kl": float(f"{seen.kl:.4g}"), "same_next_token": round(seen.same_next_token, 6),
+        "same_answers": round(float(np.mean(answers)), 4), "texts": len(rows), "positions": seen.positions,
     }  # fmt: skip
 
 
@@ -108,11 +114,6 @@ def _logits(kept: Kept, row: Row) -> Any:
         read = [prompt[-1], *answer[:-1]]
         found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
     return np.concatenate(found)
-
-
-def _log_softmax(logits: Any) -> Any:
-    top = logits.max(axis=-1, keepdims=True)
-    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
 
 
 if __name__ == "__main__":

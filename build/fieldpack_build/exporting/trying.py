@@ -26,12 +26,12 @@ from .choosing import Limits
 
 Figures = Mapping[str, Any]
 Build = Callable[[Candidate, Path], None]
-Measure = Callable[[Path], Figures]
+Measure = Callable[[Candidate, Path], Figures]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`build(candidate, folder)` raises StageError, `measure(folder)` too."""
+    """`build(candidate, folder)` raises StageError, `measure(candidate, folder)` too."""
 
     work: Path
     limits: Limits
@@ -72,7 +72,9 @@ class Trial:
             self.build(candidate, half)
             figures["size_mb"] = folder_mb(half)
             if choosing.refusal(figures, self.limits) is None:  # nobody needs to know how good a file is that is too large
-                figures |= self.measure(half)
+                figures |= self.measure(candidate, half)
+                if figures["kl"] is None:
+                    raise StageError("its logits are not numbers (NaN or infinite): its weights are not, or it overflows")
                 figures["degradation"] = choosing.degradation(figures)
         except StageError as error:
             figures["failed"] = str(error)

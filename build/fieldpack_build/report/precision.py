@@ -50,8 +50,8 @@ class Scatter:
     limit: str
 
 
-COLUMNS = ("Size, MB", "Perplexity", "× full", "KL, nats", "Same token", "Same answers", "Worse by", "Prefill, tok/s",
-           "Decode, tok/s", "Peak, MB")  # fmt: skip
+COLUMNS = ("Size, MB", "Perplexity", "× full", "KL, nats", "at most", "Same token", "at least", "Same answers", "Worse by",
+           "Prefill, tok/s", "Decode, tok/s", "Peak, MB")  # fmt: skip
 
 
 def precision(model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -117,7 +117,8 @@ def _apart(heights: Sequence[float]) -> list[float]:
 
 
 def _cells(c: Mapping[str, Any]) -> tuple[str, ...]:
-    formats = (("size_mb", ",.1f"), ("perplexity_onnx", ".2f"), ("perplexity_ratio", ".3f"), ("kl", ".4f"),
-               ("same_next_token", ".1%"), ("same_answers", ".0%"), ("degradation", ".1%"), ("prefill_tokens_per_s", ",.0f"),
+    formats = (("size_mb", ",.1f"), ("perplexity_onnx", ".2f"), ("perplexity_ratio", ".3f"), ("kl", ".2g"),
+               ("max_kl", ".2g"), ("same_next_token", ".1%"), ("min_same_next_token", ".1%"), ("same_answers", ".0%"),
+               ("degradation", ".1%"), ("prefill_tokens_per_s", ",.0f"),
                ("decode_tokens_per_s", ",.0f"), ("memory_mb", ",.0f"))  # fmt: skip
     return tuple(NONE if c.get(key) is None else format(c[key], shape) for key, shape in formats)

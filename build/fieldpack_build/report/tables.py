@@ -231,10 +231,13 @@ def _export(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     torch, onnx = f.get("perplexity_torch"), f.get("perplexity_onnx")
     ratio = NONE if f.get("perplexity_ratio") is None else f"{f['perplexity_ratio']:.3f} times torch's"
     both = "" if torch is None or onnx is None else f" ({onnx:.2f} against {torch:.2f})"
-    same = f.get("same_next_token")
+    same, least = f.get("same_next_token"), f.get("min_same_next_token")
+    kl, most = f.get("kl"), f.get("max_kl")
     return [("Precision", _plain(f.get("candidate"))), ("Size", _count(f.get("size_mb"), "MB")),
             ("Memory at its peak", _count(f.get("memory_mb"), "MB")), ("Perplexity", ratio + both if ratio != NONE else NONE),
-            ("Same next token as torch", NONE if same is None else f"{same:.1%}"),
+            ("Same next token as torch",
+             NONE if same is None else f"{same:.1%}" + ("" if least is None else f" (at least {least:.1%})")),
+            ("KL from torch", NONE if kl is None else f"{kl:.2g} nats" + ("" if most is None else f" (at most {most:.2g})")),
             ("Texts with the same tokens", _count(f.get("texts_compared"), ""))]  # fmt: skip
 
 

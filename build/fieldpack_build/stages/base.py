@@ -37,7 +37,8 @@ def run(task: Task) -> dict[str, Any]:
     target = task.out / MODEL
     if recipe.rehearsal:
         task.note("making a tiny random model of the same architecture")
-        _save(models.tiny_random_model(models.load_config(path)), tokenizer, target)
+        config = models.load_config(path)
+        _save(models.tiny_random_model(config, dtype=models.stored_dtype(path, config)), tokenizer, target)
     elif path.is_file():
         task.note("converting GGUF to full precision")
         _save(models.load_model(path), tokenizer, target)

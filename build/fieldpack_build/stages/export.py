@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from ..exporting import Candidate, adjust_config, build_onnx, choosing
 from ..exporting.candidates import candidate, parse
 from ..exporting.choosing import Limits
 from ..exporting.held_out import domain_texts, held_out
-from ..exporting.reference import FILE, write_reference
+from ..exporting.reference import FILE, cost_of_rounding, write_reference
 from ..exporting.trying import Trial, probe
 from ..recipe import Export
 from ..shipped import prompt_settings
@@ -65,7 +65,7 @@ def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limi
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), models.load_tokenizer(source)
     context = _context(task, source)
-    _write_reference(task, source, chat, tokenizer, tokens=tokens, context=context)
+    _write_reference(task, source, chat, tokenizer, candidates, tokens=tokens, context=context)
     trial = _trial(task, source, chat, tokenizer, limits, context)
     found = trial.run(candidates, task.note)
     chosen = _chosen(task, found, limits)
@@ -100,7 +100,7 @@ def _context(task: Task, source: Path) -> int:
 
 
 def _write_reference(
-    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int
+    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, candidates: Sequence[Candidate], *, tokens: int, context: int
 ) -> None:
     folder = task.out / _REFERENCE
     if (folder / FILE).is_file():  # of an export that was interrupted
@@ -110,10 +110,7 @@ def _write_reference(
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
     longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
 
-    def told(done: int, total: int) -> None:
-        task.progress(done, total, "questions answered in full precision")
-
-    write_reference(source, samples, folder, ends=ends, longest=longest, told=told)
+    write_reference(source, samples, folder, ends=ends, longest=longest, candidates=candidates, told=task.progress)
 
 
 def _trial(
@@ -123,39 +120,41 @@ def _trial(
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
 
-    def measure(folder: Path) -> dict[str, Any]:
-        return dict(probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS))
+    def measure(wanted: Candidate, folder: Path) -> dict[str, Any]:
+        rounding = cost_of_rounding(task.out / _REFERENCE, wanted)
+        seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
+        return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
 
     return Trial(task.out / _WORK, limits, build, measure)
+
+
+def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:
+    """How much an exported model may differ from torch: as the recipe says, `auto` being what its rounding explains."""
+    wanted = {"max_kl": export.max_kl, "min_same_next_token": export.min_same_next_token}
+    return {key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()}
 
 
 def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     """Raises StageError where a lone candidate could not be made, CheckFailed where none is within the limits."""
     if len(found) == 1 and found[0].get("failed"):
         raise StageError(found[0]["failed"])
+    if len(found) == 1 and (differs := choosing.disagreement(found[0])):
+        raise CheckFailed(f"the model as {found[0]['name']} is too far from torch's: {differs}; {choosing.advice(found[0])}")
     chosen = choosing.choose(found, limits)
     if chosen is None:
+        wrong = next((figures for figures in found if choosing.computes_something_else(figures)), None)
+        next_step = "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
         raise CheckFailed(
             f"no candidate is within the limits of `export`:\n{choosing.table(found, limits)}\n"
-            "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
+            + (f"{wrong['name']}: {choosing.advice(wrong)}" if wrong else next_step)
         )
-    ratio, allowed = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio
-    if not ratio <= allowed:
+    ratio, most = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio
+    if not ratio <= most:
         raise CheckFailed(
-            f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {allowed}; "
-            + _advice(chosen["precision"])
+            f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {most}; "
+            f"{choosing.advice(chosen)}"
         )
     return chosen
-
-
-def _advice(precision: str) -> str:
-    """What to do about an export that is too far from torch: a wider precision helps where numbers were rounded."""
-    if precision != "fp32":
-        return f"try export.precision auto or {'int8' if precision == 'int4' else 'fp32'}"
-    return (
-        "in fp32 rounding is not why: onnxruntime-genai's builder does not build this architecture as transformers runs it "
-        "(rope scaling of a type it does not know, for one); take another base.model"
-    )
 
 
 def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:

@@ -45,7 +45,7 @@ class LocalModel:
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
             if self._tiny:
-                model = models.tiny_random_model(models.load_config(self._path))
+                model = models.tiny_random_model(models.load_config(self._path), dtype=torch.float32)
             else:
                 model = models.load_model(self._path, dtype=torch.bfloat16 if self._cuda else torch.float32)
             self._loaded = model.to("cuda" if self._cuda else "cpu").eval(), tokenizer

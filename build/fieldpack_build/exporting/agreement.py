@@ -1,0 +1,85 @@
+"""How near one model's logits are to another's: their KL divergence and how often the next token is the same. Knows nothing
+of models or files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite, sqrt
+from typing import Any
+
+# Two float32 kernels that add up n products in different orders differ by about sqrt(n) * 2^-24 of the largest (Higham and
+# Mary, 2019); n is the hidden size, and 65,536 is wider than any model's. Logits that are nearer than that are a tie.
+_TIE = sqrt(65_536) * 2.0**-24
+# Exports against the same rounding in torch: KL 0.354 and 0.358 (SmolLM2-135M, int4 rtn), 0.0042 and 0.0048 (int8), 0.0038
+# and 0.0028 (a random model of two layers, int8); a wrong rope base 2.2 and more under any precision.
+_MORE = 1.5
+_AT_ONCE = 16  # positions: in float64, a vocabulary of 256,000 takes 2 MB a position
+
+Pair = tuple[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """`kl`: the mean of KL(full || other) over the positions, in nats. `different`: positions where the other model's best
+    token is neither the full model's nor level with it. `rounding_kl`: what float32 alone may add to the KL."""
+
+    positions: int
+    different: int
+    kl: float
+    rounding_kl: float
+
+    @property
+    def same_next_token(self) -> float:
+        return 1 - self.different / self.positions
+
+    @property
+    def finite(self) -> bool:
+        """False where a logit was infinite or not a number."""
+        return isfinite(self.kl)
+
+
+def compare(pairs: Iterable[Pair]) -> Agreement:
+    """`pairs`: logits of the full model and of the other one, float32 [positions, vocabulary] each."""
+    import numpy as np
+
+    divergences, different, largest = [], 0, 0.0
+    for full, other in pairs:
+        for at in range(0, len(full), _AT_ONCE):
+            p, q = full[at : at + _AT_ONCE].astype(np.float64), other[at : at + _AT_ONCE].astype(np.float64)
+            scale = np.abs(p).max(axis=-1)
+            chosen = np.take_along_axis(p, q.argmax(axis=-1, keepdims=True), axis=-1)[:, 0]
+            # `not <=`: what is no number agrees with nothing
+            near = (p.max(axis=-1) - chosen <= _TIE * scale) & np.isfinite(q).all(axis=-1)
+            different += int((~near).sum())
+            log_p, log_q = log_softmax(p), log_softmax(q)
+            divergences.append((np.exp(log_p) * (log_p - log_q)).sum(axis=-1))
+            largest = max(largest, float(scale.max()))
+    every = np.concatenate(divergences)
+    # An error e in the logits is worth about e^2 / 2 nats.
+    kl = float(every.mean())
+    return Agreement(len(every), different, 0.0 if kl < 0 else kl, (_TIE * largest) ** 2 / 2)
+
+
+def log_softmax(logits: Any) -> Any:
+    import numpy as np
+
+    top = logits.max(axis=-1, keepdims=True)
+    return logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
+
+
+def allowed(rounded: Agreement) -> dict[str, float]:
+    """The largest KL and the least share of same next tokens that the rounding explains. `rounded`: what the same rounding
+    costs in torch, on the same positions, without any exported graph.
+
+    Half as much error again is allowed in the logits, because an exported graph rounds in other places than torch does: a KL
+    grows with the square of an error, the number of changed tokens in proportion to it. To a number of changed tokens
+    belongs its chance, three standard deviations of a Poisson count; where none changed, three may (the rule of three)."""
+    expected = _MORE * rounded.different
+    most = expected + 3 * sqrt(max(1.0, expected))
+    return {
+        "max_kl": _MORE**2 * rounded.kl + rounded.rounding_kl,
+        "min_same_next_token": max(0.0, 1 - most / rounded.positions),
+    }
+
+
