@@ -171,7 +171,6 @@ FAMILIES: dict[str, _Family] = {
         # genai refuses a KV cache shorter than the window: a real Gemma 2 (4,096) needs max_length of 4,096 and more.
         {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 32},
     ),
-    # Not exportable: genai 0.18's builder reads rope_parameters["rope_type"]; transformers 5 nests it by layer type.
     "gemma3": (
         "Gemma3TextConfig", "Gemma3ForCausalLM", _GEMMA, "<end_of_turn>", "<bos>", ("<start_of_turn>", "<eos>"),
         {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 512},

@@ -208,14 +208,16 @@ def test_an_architecture_that_the_builder_has_not(folder: Path) -> None:
     checkpoints.change(folder, architectures=["Olmo2ForCausalLM"], model_type="olmo2")
     said = problem(folder)
     assert "model builder does not export Olmo2ForCausalLM (did you mean OlmoForCausalLM?)" in said
-    assert "LlamaForCausalLM" in said and "Whisper" not in said and "SmolLM3" not in said
+    assert "LlamaForCausalLM" in said and "Whisper" not in said and "SmolLM3ForCausalLM" in said
 
 
-@pytest.mark.parametrize("name", sorted(libraries.FAILS_IN_EXPORT))
-def test_an_architecture_that_the_builder_accepts_and_fails_on(folder: Path, name: str) -> None:
-    kinds = {architecture: kind for kind, architecture in libraries.causal_classes().items()}
-    checkpoints.change(folder, architectures=[name], model_type=kinds[name])
-    assert f"{name} cannot be exported: {libraries.FAILS_IN_EXPORT[name]}" in problem(folder)
+@pytest.mark.parametrize("kind", ["mamba", "linear_attention"])
+def test_layers_of_a_kind_that_the_builder_has_not(folder: Path, kind: str) -> None:
+    granite = {"architectures": ["GraniteMoeHybridForCausalLM"], "model_type": "granitemoehybrid"}
+    checkpoints.change(folder, **granite, layer_types=[kind, "attention"])
+    assert f"has no code for the {kind} layers of a GraniteMoeHybridForCausalLM; use a model without them" in problem(folder)
+    checkpoints.change(folder, layer_types=["attention", "attention"])
+    assert not inspect_model(folder, WHOLE_BUILD).problems
 
 
 def test_the_builder_is_asked_and_no_list_kept() -> None:

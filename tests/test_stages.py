@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import fakes
+import architectures
 import fieldpack
 from fieldpack.golden import read_golden
 from fieldpack.manifest import read_manifest, verify
@@ -244,9 +244,8 @@ def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built)
 
 
 def test_what_the_builder_cannot_export_is_refused_before_anything_is_paid(toy: Project, tmp_path: Path) -> None:
-    """Gemma 3: genai 0.18's builder looks for rope_type where transformers 5 no longer keeps it."""
-    model = fakes.write_tiny_model(tmp_path / "gemma3", "gemma3")
-    with pytest.raises(SourceError, match="Gemma3ForCausalLM cannot be exported"):
+    model = architectures.write(tmp_path / "granite", "Granite 4, Mamba")
+    with pytest.raises(SourceError, match="has no code for the linear_attention layers"):
         build_here(toy, f"base.model={model}", "train=none")
     with pytest.raises(StageError, match=r"builder ended with 1; its words are in the stage's log\.txt"):
         build_onnx(model, tmp_path / "out", FP32, tmp_path / "work")

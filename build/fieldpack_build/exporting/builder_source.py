@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import models
+from .corrections import builder_changes
 from .embeddings import tied_copy
 
 _CONFIG = "config.json"
@@ -19,7 +20,7 @@ def builder_source(source: Path, work: Path) -> Path:
     source = tied_copy(source, work / "tied")
     raw = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
     config = models.load_config(source)
-    changes = {**_windows(config), **_rope(config)}
+    changes = {**_windows(config), **_rope(config), **builder_changes(config)}
     if not changes:
         return source
     folder = work / "source"

@@ -19,6 +19,7 @@ from ..stages.train import encode
 from ..uncaught import disk_is_full, has_room, no_space
 from .builder_source import builder_source
 from .candidates import Candidate, unfit
+from .corrections import correct_graph
 from .embeddings import are_tied, quantize_embeddings
 from .longrope import cut_tables, take_choice_as_input
 from .window import look_at_the_last
@@ -37,6 +38,7 @@ def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> 
     try:
         read = builder_source(source, work)
         _run_builder(read, folder, candidate, work / "cache")
+        correct_graph(folder, source)
         if candidate.quantized:
             quantize_embeddings(folder, tied=are_tied(read))
         look_at_the_last(folder)

@@ -58,6 +58,8 @@ FP32 = Candidate("fp32")
 
 def unfit(wanted: Candidate, config: Mapping[str, Any]) -> str | None:
     """Why the builder would fail on a model of this config.json, after it has read all of it; None if nothing is known."""
+    if config.get("model_type") == "gpt_oss" and wanted.quantized:
+        return "the builder quantizes gpt-oss from its publisher's MXFP4 tensors alone, which a merged model no longer has"
     heads = config.get("head_dim") or int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
     widths = (config.get("hidden_size"), config.get("intermediate_size"), heads * int(config.get("num_attention_heads", 0)))
     blocks = [(width, -(-int(width) // wanted.block_size)) for width in widths if width and wanted.block_size]

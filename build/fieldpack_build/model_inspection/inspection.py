@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import suggest
 from . import libraries
 from .checkpoint import CHAT_TEMPLATE, Checkpoint, decide_ties, open_checkpoint
-from .settings import context, original_context, rope_type, sliding_window, text_settings, whole_number
+from .settings import context, original_context, rope_type, sliding_window, text_settings, value, whole_number
 
 if TYPE_CHECKING:
     from ..exporting.candidates import Candidate
@@ -198,15 +198,23 @@ def _architecture_problems(checkpoint: Checkpoint) -> Iterator[str]:
         return
     if name not in known:
         causal = [other for other in known if other in libraries.causal_classes().values() and known[other] is None]
-        usable = sorted(set(causal) - set(libraries.FAILS_IN_EXPORT))
+        usable = sorted(causal)
         near = suggest(name, usable)
         yield (f"{checkpoint.path}: {builder} does not export {name}{near}; use a model of an architecture that it does: "
                f"{', '.join(usable)}")  # fmt: skip
     elif known[name]:
         yield (f"{checkpoint.path}: {builder} exports {name} for {known[name]} alone, and a bundle runs on a CPU; use another "
                "model")  # fmt: skip
-    elif name in libraries.FAILS_IN_EXPORT:
-        yield f"{checkpoint.path}: {name} cannot be exported: {libraries.FAILS_IN_EXPORT[name]}; use another model"
+    else:
+        kinds = _layer_kinds(checkpoint.config).intersection(libraries.FAILS_IN_EXPORT.get(name, ()))
+        if kinds:
+            yield (f"{checkpoint.path}: {builder} has no code for the {' and '.join(sorted(kinds))} layers of a {name}; use a "
+                   "model without them")  # fmt: skip
+
+
+def _layer_kinds(config: Mapping[str, Any]) -> set[str]:
+    kinds = value(text_settings(config), "layer_types")
+    return {str(kind) for kind in kinds} if isinstance(kinds, list) else set()
 
 
 def _rope_problems(checkpoint: Checkpoint) -> Iterator[str]:
