@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BUNDLE := dist/finance-1.0.0
 
-.PHONY: help quickstart test test-avx2 lint types setup wheel clean
+.PHONY: help quickstart test test-avx2 matrix lint types setup wheel clean
 
 help:
 	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (13 to 22 minutes on two cores)"
 	@echo "make test         tests, ruff and mypy, as CI runs them"
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
+	@echo "make matrix       every architecture through a whole build (3 minutes), as CI runs it too"
 	@echo "make setup        only the environment in $(VENV)"
 	@echo "make wheel        the wheel in dist-wheel/"
 
@@ -47,6 +48,9 @@ test: $(STAMP)
 test-avx2: $(STAMP)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
 	  tests/test_training.py tests/test_training_share.py tests/test_merge.py tests/test_export.py
+
+matrix: $(STAMP)
+	$(BIN)/python -m pytest -m matrix tests/test_architectures.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
