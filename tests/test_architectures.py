@@ -13,6 +13,8 @@ import architectures
 import matrix
 from fieldpack_build.errors import StageError
 from fieldpack_build.exporting import FP32, build_onnx
+from fieldpack_build.exporting.candidates import parse
+from fieldpack_build.model_inspection import Use, inspect_model
 from matrix import Row
 
 REFUSED = ("Granite 4, Mamba", "GPT-2", "Falcon", "BLOOM", "StableLM", "Mixtral", "OLMo 2")
@@ -51,6 +53,17 @@ def test_a_rope_that_changes_with_the_length_is_refused(tmp_path: Path) -> None:
     source = architectures.write(tmp_path / "model", "Llama", rope_parameters=dynamic)
     with pytest.raises(StageError, match="picks its factors by the text's length"):
         build_onnx(source, tmp_path / "out", FP32, tmp_path / "work")
+
+
+def test_what_cannot_be_quantized_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    source = architectures.write(tmp_path / "model", "gpt-oss")
+    wanted = parse("int4-k_quant_mixed-32"), parse("int8-32")
+    fixed = inspect_model(source, Use(export=wanted[:1])).problems
+    chosen = inspect_model(source, Use(export=wanted, fixed=False)).problems
+    assert len(fixed) == len(chosen) == 1 and "from its publisher's MXFP4 tensors alone" in fixed[0]
+    assert fixed[0].endswith("; set export.precision: fp32")
+    assert chosen[0].endswith("; none of export.candidates fits: add fp32")
+    assert inspect_model(source, Use(export=(FP32,))).problems == ()
 
 
 def test_a_wrong_token_is_seen() -> None:

@@ -242,7 +242,8 @@ def _fit(checkpoint: Checkpoint, use: Use) -> tuple[list[str], list[str]]:
     if use.fixed:
         return [f"{first}; set {_remedy(use.export[0], config)}"], []
     if len(reasons) == len(use.export):
-        return [f"{first}; none of export.candidates fits: add int4-rtn-32 or int8-32"], []
+        fit = "int4-rtn-32 or int8-32" if _fits_int8(config) else "fp32"
+        return [f"{first}; none of export.candidates fits: add {fit}"], []
     return [], [f"{first}; of export.candidates {', '.join(reasons)} will fail: leave them out"]
 
 
@@ -253,7 +254,14 @@ def _remedy(wanted: Candidate, config: Mapping[str, Any]) -> str:
     for block in _BLOCK_SIZES:
         if unfit(Candidate(wanted.precision, wanted.algorithm, block), config) is None:
             return f"export.block_size: {block}"
-    return "export.algorithm: rtn, or export.precision: int8"
+    return "export.algorithm: rtn, or export.precision: int8" if _fits_int8(config) else "export.precision: fp32"
+
+
+def _fits_int8(config: Mapping[str, Any]) -> bool:
+    """False of a model that the builder cannot quantize at all."""
+    from ..exporting.candidates import Candidate, unfit
+
+    return unfit(Candidate("int8", None, 32), config) is None
 
 
 def _length_warnings(checkpoint: Checkpoint, max_context: int | None) -> list[str]:
