@@ -193,13 +193,6 @@ def test_the_table_names_what_made_no_file() -> None:
     assert "no file" in choosing.table([{"name": "fp16", "failed": "why"}], Limits())
 
 
-def test_advice_fits_the_precision() -> None:
-    """In fp32 nothing was rounded: a wider precision is no way out."""
-    assert export._advice("int4") == "try export.precision auto or int8"
-    assert export._advice("int8") == export._advice("fp16") == "try export.precision auto or fp32"
-    assert export._advice("fp32").startswith("in fp32 rounding is not why: ") and "int8" not in export._advice("fp32")
-
-
 def test_rope_that_the_builder_ignores_is_not_blamed_on_rounding(tmp_path: Path) -> None:
     """Linear rope scaling: genai's builder 0.18 knows none. At positions a tenth of its own the model reads another text."""
     source = fakes.write_tiny_model(tmp_path / "model")
@@ -213,5 +206,5 @@ def test_rope_that_the_builder_ignores_is_not_blamed_on_rounding(tmp_path: Path)
     recipe = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model": str(source)}), "export": exact})
     base.run(Task(recipe, {}, tmp_path / "base", Store(tmp_path / "cache")))
     (tmp_path / "out").mkdir()
-    with pytest.raises(CheckFailed, match=r"in fp32 rounding is not why: .* take another base\.model"):
+    with pytest.raises(CheckFailed, match=r"rounding to fp32 does not explain it: .* Take another base model"):
         export.run(Task(recipe, {"base": tmp_path / "base"}, tmp_path / "out", Store(tmp_path / "cache")))

@@ -90,11 +90,11 @@ def test_a_safetensors_file_with_more_behind_it(folder: Path) -> None:
 
 def test_a_pointer_of_git_lfs(folder: Path) -> None:
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 5330\n"
-    for name in ("model.safetensors", "tokenizer.json", "config.json"):
+    names = ("config.json", "model.safetensors", "tokenizer.model", "tokenizer.json")
+    for name in names:
         (folder / name).write_text(pointer)
     said = inspect_model(folder, WHOLE_BUILD).problems
-    assert [line.split(": ")[0] for line in said] == [str(folder / name) for name in
-                                                      ("config.json", "model.safetensors", "tokenizer.json")]  # fmt: skip
+    assert [line.split(": ")[0] for line in said] == [str(folder / name) for name in names]
     assert all("Git LFS" in line and "git lfs pull" in line for line in said)
 
 
@@ -191,6 +191,24 @@ def test_a_damaged_gguf_header_is_a_sentence(tmp_path: Path, keep: int, at: int,
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(data if keep > 2000 else data[:keep])
     _read_or_refuse(broken)
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["rope_type", "full_attention"]), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(
+    st.sampled_from([*checkpoints.CONFIG, "head_dim", "rope_scaling", "rope_parameters", "layer_types", "sliding_window",
+                     "use_sliding_window", "text_config", "quantization_config", "auto_map"]), _ANYTHING,
+))  # fmt: skip
+def test_any_settings_are_sentences(folder: Path, changes: dict[str, Any]) -> None:
+    checkpoints.write_json(folder / "config.json", checkpoints.CONFIG | changes)
+    looked = inspect_model(folder, WHOLE_BUILD)
+    assert all("\n" not in line for line in looked.problems + looked.warnings)
 
 
 def _read_or_refuse(path: Path) -> None:

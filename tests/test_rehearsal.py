@@ -11,7 +11,7 @@ import transformers
 
 import fakes
 from fieldpack_build import models
-from fieldpack_build.errors import StageError
+from fieldpack_build.errors import SourceError, StageError
 from fieldpack_build.exporting import build_onnx
 from fieldpack_build.exporting.candidates import parse, unfit
 from fieldpack_build.recipe import CANDIDATES
@@ -61,15 +61,15 @@ def test_a_rehearsal_model_is_small_and_has_the_real_ones_traits(name: str) -> N
         assert small["num_key_value_heads"] < config.num_attention_heads
 
 
-def _rehearsed_base(folder: Path, model: Path) -> Path:
+def _rehearsed_base(folder: Path, model: Path, *, algorithm: str = "k_quant_mixed") -> Path:
     """What the base stage makes of `model` in a rehearsal."""
     recipe = folder / "r.yaml"
     recipe.write_text(json.dumps({
         "name": "r", "version": "1.0.0", "base": {"model": str(model)}, "train": {"method": "lora", "data": "t.jsonl"},
-        "answer": {"system": "Answer."},
+        "answer": {"system": "Answer."}, "export": {"algorithm": algorithm},
     }), encoding="utf-8")  # fmt: skip
     out = folder / "base"
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     base.run(Task(rehearse(load_recipe(recipe)), {}, out, Store(folder / "cache")))
     return out / base.MODEL
 
@@ -96,7 +96,9 @@ def test_an_odd_number_of_blocks_is_found_by_the_rehearsal(tmp_path: Path) -> No
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config |= {"hidden_size": 32 * 51, "num_attention_heads": 51, "num_key_value_heads": 17, "head_dim": 32}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    made = _rehearsed_base(tmp_path, folder)
+    with pytest.raises(SourceError, match="k_quant needs an even number of blocks"):  # a look at the config is enough
+        _rehearsed_base(tmp_path, folder)
+    made = _rehearsed_base(tmp_path, folder, algorithm="rtn")
     assert json.loads((made / "config.json").read_text(encoding="utf-8"))["hidden_size"] < 32 * 51
     with pytest.raises(StageError, match="k_quant needs an even number of blocks"):
         build_onnx(made, tmp_path / "out", parse("int4-k_quant_mixed-32"), tmp_path / "work")

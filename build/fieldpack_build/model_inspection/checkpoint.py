@@ -170,6 +170,9 @@ def _count_tokens(path: Path, problems: list[str]) -> int | None:
     if not any((path / name).exists() for name in TOKENIZER_FILES):
         problems.append(f"{path}: no tokenizer in the model's folder (looked for {', '.join(TOKENIZER_FILES)})")
         return None
+    for name in ("tokenizer.model", "spiece.model"):
+        if (path / name).is_file() and is_lfs_pointer(path / name):
+            problems.append(f"{path / name}: a Git LFS pointer and not the file itself; run `git lfs pull` in its folder")
     if (path / "tokenizer.json").exists():
         read = _read_json(path / "tokenizer.json", problems)
         model, added = read.get("model"), read.get("added_tokens")

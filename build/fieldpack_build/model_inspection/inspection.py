@@ -235,6 +235,8 @@ def _fit(checkpoint: Checkpoint, use: Use) -> tuple[list[str], list[str]]:
         return [], []
     if wrong := [name for name in sizes if whole_number(config, name) is None]:
         return [f"{checkpoint.path / 'config.json'}: {', '.join(wrong)} missing or no whole number; download it again"], []
+    if any(config.get(name) is not None and whole_number(config, name) is None for name in ("intermediate_size", "head_dim")):
+        return [], []  # one for each layer, or nonsense: nothing can be said of blocks
     reasons = {candidate.name: why for candidate in use.export if (why := unfit(candidate, config))}
     if not reasons:
         return [], []
