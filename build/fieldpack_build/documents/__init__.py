@@ -44,6 +44,7 @@ def read_library(
     on_error: Literal["warn", "fail"],
     include: Sequence[str] = EVERYTHING,
     ocr: bool = False,
+    hidden: bool = False,
     max_file_mb: int = MAX_FILE_MB,
 ) -> Iterator[Document | Skipped]:
     """What `survey` passed over, then the documents of `folder`, each in the order of their paths.
@@ -61,7 +62,7 @@ def read_library(
     for path in found.paths:
         relative = path.relative_to(folder).as_posix()
         try:
-            yield read_document(path, relative, ocr=ocr, max_file_mb=max_file_mb)
+            yield read_document(path, relative, ocr=ocr, hidden=hidden, max_file_mb=max_file_mb)
         except DocumentError as error:
             if on_error == "fail":
                 raise
@@ -83,11 +84,15 @@ def find_documents(folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bo
     return survey(folder, include, ocr=ocr).paths
 
 
-def read_document(path: Path, relative: str, *, ocr: bool = False, max_file_mb: int = MAX_FILE_MB) -> Document:
-    """Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
+def read_document(
+    path: Path, relative: str, *, ocr: bool = False, hidden: bool = False, max_file_mb: int = MAX_FILE_MB
+) -> Document:
+    """`hidden`: read what a document hides too (`knowledge.hidden: read`).
+
+    Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        content = readers.read(data, relative, ocr=ocr)
+        content = readers.read(data, relative, ocr=ocr, hidden=hidden)
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:

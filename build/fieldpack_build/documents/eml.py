@@ -22,7 +22,7 @@ _NAME_LIMIT = 120
 _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
     # The old policy: the new one parses each header when it is touched, and ends in errors of many kinds on bad ones.
     message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
