@@ -151,7 +151,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
     if knowledge is None:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "vectors")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors")
     return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, "rehearsal": recipe.rehearsal}
 
 
@@ -248,11 +248,11 @@ STAGES: tuple[Stage, ...] = (
         tools=("torch", "onnx", "onnxruntime"), active=_with_reranker, locks=("optimum",),
     ),
     Stage(
-        "knowledge", 2, "read, chunk, embed and index the documents",
+        "knowledge", 3, "read, chunk, embed and index the documents",
         settings=_knowledge_settings, needs=("embedder",), files=_document_files, active=_with_knowledge, resumes=True,
         updates=_same_library,
         tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "python-pptx", "openpyxl",
-               "beautifulsoup4", "markdown-it-py", "charset-normalizer"),
+               "beautifulsoup4", "lxml", "markdown-it-py", "charset-normalizer"),
     ),
     Stage(
         "calibrate", 1, "learn from which similarity on a question is refused",

@@ -98,6 +98,7 @@ class Retrieval(Section):
 
 class Knowledge(Section):
     """`tags`: glob -> tags of the documents it matches. `workers`: processes that read documents; all cores if None.
+    `hidden`: what becomes of what documents hide: sheets, rows, columns, slides, text, HTML elements, comments; skip names it.
     `engine`: what embeds; auto is cuda where there is a GPU, else onnx. `vectors`: how they are stored."""
 
     documents: str
@@ -105,6 +106,7 @@ class Knowledge(Section):
     include: list[str] = ["**/*"]
     tags: dict[str, list[str]] = {}
     ocr: bool = False
+    hidden: Literal["skip", "read"] = "skip"
     max_file_mb: Positive = 512
     chunk: Chunking = Chunking()
     on_error: Literal["warn", "fail"] = "warn"

@@ -116,7 +116,7 @@ def _sample(recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion
         if relative not in named or left <= 0:
             continue
         try:
-            document = read_document(path, relative, ocr=knowledge.ocr)
+            document = read_document(path, relative, ocr=knowledge.ocr, hidden=knowledge.hidden == "read")
         except DocumentError:
             continue  # the knowledge stage reports it
         cut = knowledge.chunk
