@@ -19,12 +19,16 @@ EVERYTHING = ("**/*",)
 # Documents to a person, but to no reader of ours: named one by one. What else is there, pictures or programs, is
 # counted by suffix.
 _SAVE_AS = {
-    ".doc": ".docx", ".dot": ".docx", ".rtf": ".docx", ".odt": ".docx", ".wpd": ".docx", ".pages": ".docx",
-    ".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx", ".numbers": ".xlsx",
-    ".ppt": ".pptx", ".pps": ".pptx", ".odp": ".pptx", ".key": ".pptx",
-    ".msg": ".eml", ".epub": ".html", ".mht": ".html", ".mhtml": ".html", ".djvu": ".pdf", ".xps": ".pdf",
-    ".ps": ".pdf",
+    ".doc": ".docx", ".dot": ".docx", ".wpd": ".docx", ".pages": ".docx",
+    ".xls": ".xlsx", ".xlsb": ".xlsx", ".numbers": ".xlsx",
+    ".ppt": ".pptx", ".pps": ".pptx", ".key": ".pptx",
+    ".msg": ".eml", ".mht": ".html", ".mhtml": ".html", ".djvu": ".pdf", ".xps": ".pdf",
+    ".ps": ".pdf", ".zim": ".html", ".mobi": ".epub", ".azw3": ".epub", ".fb2": ".epub", ".chm": ".html",
+    ".pst": ".mbox", ".ost": ".mbox",
+    ".one": ".docx", ".vsd": ".pdf", ".vsdx": ".pdf", ".pub": ".pdf", ".tex": ".pdf",
 }  # fmt: skip
+# Hidden files, and the marks that Office and LibreOffice leave beside a document that is open.
+_PASSED_OVER = (".", "~$")
 _MB = 1 << 20
 
 
@@ -69,7 +73,7 @@ class _Search:
             try:
                 with os.scandir(top) as entries:
                     for entry in entries:
-                        if not entry.name.startswith("."):
+                        if not entry.name.startswith(_PASSED_OVER):
                             path = f"{relative}{entry.name}"
                             if entry.is_dir(follow_symlinks=False):
                                 waiting.append((entry.path, f"{path}/"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.docx_numbering import FORMATS
-from fieldpack_build.documents.encoding import decode_markup, refuse_binary
+from fieldpack_build.documents.encoding import declared_encoding, decode_markup, guess_warning, refuse_binary
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office import split_tags
 from fieldpack_build.documents.omissions import Omissions
@@ -66,7 +66,13 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
         _Walk(builder).block(_main_content(soup, omissions))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
-    return Content(title, (builder.page(),), date, tags, omissions.sentences())
+    warnings = (*guess_warning(data, declared_encoding(data)), *omissions.sentences())
+    return Content(title, (builder.page(),), date, tags, warnings)
+
+
+def words_of(markup: str) -> str:
+    """Return the words of some markup, roughly: for comparing, not for reading."""
+    return re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE)
 
 
 def _title(soup: BeautifulSoup) -> str:
@@ -111,7 +117,7 @@ def _is_hidden(tag: Tag, style: str) -> bool:
 
 
 def _drop(tag: Tag, omissions: Omissions, kind: str, *, name: str = "", hidden: bool = False) -> None:
-    words = _word_count(tag) + len(_markup_words(str(tag.get("srcdoc") or "")))
+    words = _word_count(tag) + len(words_of(str(tag.get("srcdoc") or "")).split())
     if words:
         omissions.add(kind, name, count=words, hidden=hidden)
     tag.decompose()
@@ -119,10 +125,6 @@ def _drop(tag: Tag, omissions: Omissions, kind: str, *, name: str = "", hidden: 
 
 def _word_count(tag: Tag) -> int:
     return len(tag.get_text(" ").split())
-
-
-def _markup_words(markup: str) -> list[str]:
-    return re.sub(r"<[^>]*>", " ", markup).split()
 
 
 def _main_content(soup: BeautifulSoup, omissions: Omissions) -> Tag:

@@ -62,7 +62,7 @@ def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Pr
         raise DocumentError(f"{name}: is encrypted, or a {old}; save it anew without a password")
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
-            _check_sizes(package.infolist(), name)
+            check_sizes(package.infolist(), name)
             _check_types(package, name)
             properties = _properties(package)
             return (_usual(package) if _is_strict(package) or _is_variant(package) else data), properties
@@ -71,7 +71,8 @@ def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Pr
         raise DocumentError(f"{name}: is no {kind}, or a damaged one: {squeeze(str(error))}") from error
 
 
-def _check_sizes(members: list[zipfile.ZipInfo], name: str) -> None:
+def check_sizes(members: list[zipfile.ZipInfo], name: str) -> None:
+    """Raise DocumentError for a zip that unpacks to more than a document does."""
     # zipfile unpacks no more of a member than its stated size, so that what is added up here is what can come.
     whole = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)

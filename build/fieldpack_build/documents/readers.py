@@ -6,7 +6,26 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from fieldpack_build.documents import csv_file, docx, eml, html, image, jsonl, markdown, pdf, plain, pptx, xlsx
+from fieldpack_build.documents import (
+    csv_file,
+    docx,
+    eml,
+    epub,
+    html,
+    ics,
+    image,
+    json_file,
+    jsonl,
+    markdown,
+    notebook,
+    odf,
+    pdf,
+    plain,
+    pptx,
+    rtf,
+    xlsx,
+    xml_file,
+)  # fmt: skip
 from fieldpack_build.documents.pages import Content
 from fieldpack_build.errors import DocumentError
 
@@ -24,21 +43,31 @@ _OFFICE: dict[str, Reader] = {
     **dict.fromkeys((".pptm", ".pptx", ".ppsm", ".ppsx"), lambda data, name, o: pptx.read(data, name, hidden=o.hidden)),
     **dict.fromkeys((".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)),
 }
+_OPEN: dict[str, Reader] = {
+    ".epub": lambda data, name, o: epub.read(data, name, hidden=o.hidden),
+    **dict.fromkeys((".odp", ".ods", ".odt", ".ott"), lambda data, name, o: odf.read(data, name, hidden=o.hidden)),
+    ".rtf": lambda data, name, o: rtf.read(data, name, hidden=o.hidden),
+}
 _TEXTS: dict[str, Reader] = {
     **dict.fromkeys((".csv", ".tab", ".tsv"), lambda data, name, o: csv_file.read(data, name)),
     **dict.fromkeys((".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)),
+    ".ipynb": lambda data, name, o: notebook.read(data, name),
+    ".json": lambda data, name, o: json_file.read(data, name),
     **dict.fromkeys((".jsonl", ".ndjson"), lambda data, name, o: jsonl.read(data, name)),
     **dict.fromkeys((".markdown", ".md"), lambda data, name, o: markdown.read(data, name)),
     **dict.fromkeys((".text", ".txt"), lambda data, name, o: plain.read(data, name)),
+    ".xml": lambda data, name, o: xml_file.read(data, name),
 }
 _OTHERS: dict[str, Reader] = {
     ".eml": lambda data, name, o: eml.read(data, name, ocr=o.ocr, hidden=o.hidden),
+    ".ics": lambda data, name, o: ics.read(data, name),
+    ".mbox": lambda data, name, o: eml.read_mbox(data, name, ocr=o.ocr, hidden=o.hidden),
     ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGES: dict[str, Reader] = dict.fromkeys(IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr))
-_READERS = {**_OFFICE, **_TEXTS, **_OTHERS, **_IMAGES}
-SUFFIXES = tuple(sorted({*_OFFICE, *_TEXTS, *_OTHERS}))
+_READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
+SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))
 
 
 def reads(name: str, *, ocr: bool = False) -> bool:
