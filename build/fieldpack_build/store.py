@@ -10,6 +10,7 @@ A cache is one folder:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -111,20 +112,25 @@ class Store:
         """One build at a time in a cache; the lock goes with the process, however it ends."""
         from filelock import FileLock, Timeout
 
-        self.root.mkdir(parents=True, exist_ok=True)
+        self._make_root()
         try:
             with FileLock(self.root / "lock", timeout=0):
                 yield
         except Timeout:
             raise MachineError(f"{self.root}: another build is using this cache; wait for it or name --cache") from None
 
+    def _make_root(self) -> None:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise MachineError(f"{self.root}: {error.strerror}; name another folder with --cache") from None
+
     def hash_files(self, paths: Iterable[Path]) -> dict[str, str]:
         """SHA-256 of each file, read again only when its size or modification time changed."""
         wanted = list(paths)
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MachineError(f"{self.root}: {error.strerror}; name another folder with --cache") from None
+        self._make_root()
         try:
             return self._hash_files(wanted)
         except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time

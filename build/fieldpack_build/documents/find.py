@@ -34,11 +34,13 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`paths` and `skipped` are sorted by path; `other_formats` counts, by suffix, the files that are no documents."""
+    """`paths` and `skipped` are sorted by path; `other_formats` counts, by suffix, the files that are no documents. `names`:
+    what each of `paths` is called in the library."""
 
     paths: list[Path]
     skipped: list[Skipped]
     other_formats: dict[str, int] = field(default_factory=dict)
+    names: dict[Path, str] = field(default_factory=dict)
 
 
 def survey(folder: Path, *, suffixes: Collection[str], include: Sequence[str], max_file_mb: int) -> Survey:
@@ -52,7 +54,37 @@ def survey(folder: Path, *, suffixes: Collection[str], include: Sequence[str], m
     search.run()
     paths = [search.found[relative] for relative in sorted(search.found)]
     skipped = [Skipped(relative, f"{relative}: {search.skipped[relative]}") for relative in sorted(search.skipped)]
-    return Survey(paths, skipped, dict(sorted(search.others.items())))
+    names = {path: relative for relative, path in search.found.items()}
+    return Survey(paths, skipped, dict(sorted(search.others.items())), names)
+
+
+def survey_file(path: Path, *, suffixes: Collection[str], max_file_mb: int) -> Survey:
+    """One file that is named outright: a document of its own name, or skipped and why."""
+    suffix = path.suffix.lower()
+    reason = ""
+    if suffix not in suffixes:
+        instead = _SAVE_AS.get(suffix)
+        reason = f"no reader for {suffix or 'a file without suffix'}" + (f"; save it as {instead}" if instead else "")
+    elif path.stat().st_size > max_file_mb * _MB:
+        reason = f"has {path.stat().st_size / _MB:,.0f} MB, over the {max_file_mb} of knowledge.max_file_mb"
+    if reason:
+        return Survey([], [Skipped(path.name, f"{path.name}: {reason}")], {} if suffix in _SAVE_AS else {suffix or "(none)": 1})
+    return Survey([path], [], {}, {path: path.name})
+
+
+def together(surveys: Sequence[Survey], prefixes: Sequence[str]) -> Survey:
+    """Several surveys as one, the names of each behind its prefix."""
+    paths: list[Path] = []
+    names: dict[Path, str] = {}
+    skipped: list[Skipped] = []
+    others: Counter[str] = Counter()
+    for found, prefix in zip(surveys, prefixes, strict=True):
+        paths += [path for path in found.paths if path not in names]
+        names = {path: f"{prefix}{name}" for path, name in found.names.items()} | names
+        skipped += [Skipped(f"{prefix}{entry.path}", f"{prefix}{entry.reason}") for entry in found.skipped]
+        others.update(found.other_formats)
+    return Survey(sorted(paths, key=lambda path: names[path]), sorted(skipped, key=lambda entry: entry.path),
+                  dict(sorted(others.items())), names)  # fmt: skip
 
 
 class _Search:
