@@ -2,11 +2,11 @@
 
     python benchmarks/document_cases.py ../shared/cases/documents -o cases.json
 
-The folder holds the documents and `expected.jsonl`, a line for each: {"file", "kind", "text_has": [...],
-"text_lacks": [...], "or_named": [...], "note"}. A line holds if all of `text_has` stands in the text and nothing of `text_lacks` does, or, where there
-is `or_named`, if the document's "read in part" lines name one of its words in the place of what the text has not. A line with a
-`note` alone is for a person: its text is printed with --texts, and it counts neither as held nor as failed. Check out another
-commit to have figures of before.
+The folder holds the documents and `expected.jsonl`, a line for each: {"file", "kind", "text_has": [...], "text_lacks":
+[...], "or_named": [...], "note"}. A line holds if all of `text_has` stands in the text and nothing of `text_lacks`
+does, or, where there is `or_named`, if the document's "read in part" lines name one of its words in the place of what
+the text has not. A line with a `note` alone is for a person: its text is printed with --texts, and it counts neither as
+held nor as failed. Check out another commit to have figures of before.
 """
 
 from __future__ import annotations

@@ -117,6 +117,24 @@ def test_xlsx_reads_what_is_hidden_when_it_is_asked_to(tmp_path: Path) -> None:
     assert document.warnings == ()
 
 
+def test_xlsx_superscripts_and_struck_cells(tmp_path: Path) -> None:
+    import xlsxwriter  # it stores texts once, as Excel does
+
+    buffer = BytesIO()
+    with xlsxwriter.Workbook(buffer) as book:
+        up, gone = book.add_format({"font_script": 1}), book.add_format({"font_strikeout": True})
+        sheet = book.add_worksheet("Stock")
+        sheet.write_row(0, 0, ["Item", "Count"])
+        sheet.write_rich_string(1, 0, "Rivets", up, "1", " steel ", gone, "old name ")
+        sheet.write_rich_string(1, 1, "482", up, "2", " boxes")
+        sheet.write(2, 0, "Hinges")
+        sheet.write(2, 1, 400, gone)
+        sheet.write(2, 2, 32)
+    document = read(tmp_path, "a.xlsx", buffer.getvalue())
+    assert blocks(document)[0][2] == "Item | Count |\nRivets¹ steel | 482² boxes |\nHinges |  | 32"
+    assert document.warnings == ("not read: 3 words of struck-out text (Stock)",)
+
+
 def test_xlsx_tables_side_by_side_are_two(tmp_path: Path) -> None:
     rows = [["Plan of spring"], [], ["Vehicle", "Driver", "Km", "", "", "Part", "Left"],
             ["Truck 1", "Olga", 120, "", "", "Wiper", 14], ["Truck 2", "Pavel", 95, "", "", "Bulb", 33]]  # fmt: skip

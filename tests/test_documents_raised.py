@@ -50,10 +50,11 @@ def test_a_raised_mark_never_joins_a_figure(figure: str, mark: str, after: str) 
 
 def test_html(tmp_path: Path) -> None:
     page = """<p>Price 4<sup>99</sup> of 482<sup><a href="#1">1</a></sup> items, 2<sup>31</sup> rows on the
-    5<sup>th</sup>, H<sub>2</sub>O, base 10<sub>2</sub>.</p><table><tr><th>Item<sup>2</sup></th><th>Sum</th></tr>
+    5<sup>th</sup>, H<sub>2</sub>O, base 10<sub>2</sub>,
+    15<span style="vertical-align: super">3</span>.</p><table><tr><th>Item<sup>2</sup></th><th>Sum</th></tr>
     <tr><td>Lamp</td><td>1,200<sup>3</sup></td></tr></table><ul><li>mc<sup>2</sup></li></ul>"""
     assert blocks(read(tmp_path, "a.html", page)) == [
-        ("text", (), "Price 4⁹⁹ of 482¹ items, 2³¹ rows on the 5th, H2O, base 10₂."),
+        ("text", (), "Price 4⁹⁹ of 482¹ items, 2³¹ rows on the 5th, H2O, base 10₂, 15³."),
         ("table", (), "Item² | Sum\nLamp | 1,200³"),
         ("text", (), "- mc²"),
     ]

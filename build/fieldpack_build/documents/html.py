@@ -31,6 +31,7 @@ _AROUND_OUTSIDE = ("header", "footer", "aside")
 _STRUCK = ("del", "s", "strike")
 _STRUCK_STYLE = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE)
+_PLACED_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
 _SHOWN_INPUTS = ("", "text", "number", "date", "datetime-local", "email", "month", "tel", "time", "url", "week")
 _OUTSIDE_SHARE = 0.5  # as many words outside of <main> as this share of its own: then it holds an intro, not the content
 _LIST_TYPES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
@@ -287,6 +288,10 @@ def _inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
     write = _INLINE.get(tag.name)
     if write is not None:
         yield write(tag)
+        return
+    placed = _PLACED_STYLE.search(str(tag.get("style") or ""))
+    if placed and tag.name not in _BLOCKS:
+        yield (raise_ if placed[1].lower() == "super" else lower)("".join(_strings(tag, lists)).strip())
         return
     space = " " if tag.name in _BLOCKS else ""
     yield space

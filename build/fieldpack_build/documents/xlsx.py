@@ -18,6 +18,7 @@ from fieldpack_build.documents.number_format import shown
 from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
+from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
 _MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be waited for through all those before it
@@ -30,6 +31,7 @@ _ROW = re.compile(rb"<(?:\w+:)?row\s([^>]*)>")
 _COLUMN = re.compile(rb"<(?:\w+:)?col\s([^>]*)>")
 _HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
 _NUMBER = rb"""\b%s=["']([0-9]{1,7})["']"""
+_STRINGS = "xl/sharedStrings.xml"
 _MAX_COLUMNS = 1 << 14
 _DRAWN = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
 # A formula whose result is not stored: written by a program that does not calculate.
@@ -59,6 +61,7 @@ class _Sheet:
     hidden_columns: set[int] = field(default_factory=set)
     comments: list[tuple[str, str]] = field(default_factory=list)
     drawn: list[str] = field(default_factory=list)
+    crossed: int = 0  # words of struck-out text
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
@@ -86,6 +89,8 @@ def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
     """What is left out of a sheet. Hidden rows and columns without a cell count for nothing."""
     if not sheet.visible:
         omissions.add("hidden sheets", sheet.title, hidden=True)
+    if sheet.crossed:
+        omissions.add("words of struck-out text", sheet.title, count=sheet.crossed)
     for kind in sheet.drawn:
         omissions.add(kind, sheet.title)
     if hidden:
@@ -100,34 +105,43 @@ def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
 def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
     import openpyxl
 
-    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    with zipfile.ZipFile(BytesIO(data)) as package:
+        strings = package.read(_STRINGS) if _STRINGS in package.namelist() else b""
+    shaped = b"vertAlign" in strings or b"<strike" in strings
+    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped)
+    fonts = book._fonts
+    struck = {number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike}
     try:
         # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4 macros.
         if not book.worksheets:
             raise ValueError("none of its sheets is there")
         with zipfile.ZipFile(BytesIO(data)) as package:
-            return [_sheet(sheet, number, package, hidden=hidden) for number, sheet in enumerate(book.worksheets, start=1)]
+            return [
+                _sheet(sheet, number, package, struck, hidden=hidden) for number, sheet in enumerate(book.worksheets, start=1)
+            ]
     finally:
         book.close()
 
 
-def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, *, hidden: bool) -> _Sheet:
+def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool) -> _Sheet:
     if sheet.sheet_state != "visible" and not hidden:
         return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     rows: list[list[str]] = []
     room = _MAX_SHOWN
+    crossed = 0
     for cells in sheet.iter_rows():
         if len(rows) >= _MAX_ROWS:
             raise _TooLarge(f"a sheet has more than {_MAX_ROWS:,} rows")
-        row, room = _row(cells, room)
+        row, room, words = _row(cells, room, struck)
         rows.append(row)
+        crossed += words
     path = posixpath.normpath(sheet._worksheet_path)
     xml = package.read(path)
     comments, drawn = _beside(package, path)
     return _Sheet(
         number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)), True, _hidden_rows(xml),
-        _hidden_columns(xml), comments, drawn,
+        _hidden_columns(xml), comments, drawn, crossed,
     )  # fmt: skip
 
 
@@ -219,17 +233,40 @@ def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str
     return rows, kept
 
 
-def _row(cells: Any, room: int) -> tuple[list[str], int]:
-    """The texts of a row without the empty ones at its end, and what is left of `room` after it."""
+def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
+    """The texts of a row without the empty ones at its end, what is left of `room` after it, and how many words are struck
+    out: by one of the styles in `struck`, or within a cell."""
     found: list[str] = []
+    crossed = 0
     for cell in cells:
-        found.append(squeeze(shown(cell.value, cell.number_format)) if cell.value is not None else "")
-        room -= 1 + len(found[-1])
+        value, words = cell.value, 0
+        if isinstance(value, list):
+            value, words = _shaped(value)
+        text = squeeze(shown(value, cell.number_format)) if value is not None else ""
+        if text and struck and cell._style_id in struck:
+            text, words = "", words + len(text.split())
+        crossed += words
+        found.append(text)
+        room -= 1 + len(text)
         if room < 0:
             raise _TooLarge(f"a sheet shows more than {_MAX_SHOWN:,} cells and characters")
     while found and not found[-1]:
         found.pop()
-    return found, room
+    return found, room, crossed
+
+
+def _shaped(pieces: list[Any]) -> tuple[str, int]:
+    """The text of a cell whose parts look different, superscripts apart, and how many of its words are struck out."""
+    text, crossed = "", 0
+    for piece in pieces:
+        font, words = getattr(piece, "font", None), getattr(piece, "text", piece)
+        if font is not None and font.strike:
+            crossed += len(words.split())
+        elif font is not None and font.vertAlign == "superscript":
+            text += raise_(words)
+        else:
+            text += lower(words) if font is not None and font.vertAlign == "subscript" else words
+    return settle(text), crossed
 
 
 def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:
