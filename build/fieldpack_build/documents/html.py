@@ -37,11 +37,11 @@ _OUTSIDE_SHARE = 0.5  # as many words outside of <main> as this share of its own
 _LIST_TYPES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LISTS = ("ul", "ol", "menu")
-_BLOCKS = (
+_BLOCKS = frozenset((
     *(*_HEADINGS, *_LISTS, "html", "body", "main", "article", "section", "header", "div", "p", "table", "caption"),
     *("dl", "dt", "dd", "pre", "blockquote", "figure", "figcaption", "details", "summary", "address", "hr", "form"),
     *("fieldset", "legend", "hgroup", "center", "li", "tr", "td", "th", "thead", "tbody", "tfoot"),
-)
+))
 _DATES = (
     "article:modified_time", "datemodified", "last-modified", "dcterms.modified", "article:published_time", "datepublished",
     "date", "dc.date", "dcterms.date", "dcterms.created", "dc.date.issued", "pubdate",
@@ -174,7 +174,7 @@ class _Walk:
                 self._inline.append(_words(child))
             elif inner.name in _BLOCKS:
                 self.block(inner)
-            elif inner.name in _INLINE or not inner.find(_BLOCKS):
+            elif inner.name in _INLINE or not any(getattr(entry, "name", None) in _BLOCKS for entry in inner.descendants):
                 self._inline.append("".join(_inline(inner, None)).replace("\n", " "))
             else:
                 self._children(inner)
@@ -289,7 +289,8 @@ def _inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
     if write is not None:
         yield write(tag)
         return
-    placed = _PLACED_STYLE.search(str(tag.get("style") or ""))
+    style = tag.get("style")
+    placed = _PLACED_STYLE.search(str(style)) if style else None
     if placed and tag.name not in _BLOCKS:
         yield (raise_ if placed[1].lower() == "super" else lower)("".join(_strings(tag, lists)).strip())
         return
