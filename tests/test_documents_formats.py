@@ -109,6 +109,20 @@ def test_odp(tmp_path: Path) -> None:
     assert document.warnings == ("not read: 1 hidden slide (2); knowledge.hidden: read reads it",)
 
 
+_ELEMENTS = [
+    "<text:note/>", "<text:ruby/>", "<draw:frame/>", "<office:annotation/>", "<text:s text:c='x'/>", "<text:span>a</text:span>",
+    "<table:table><table:table-row><table:table-cell table:number-rows-spanned='9'/></table:table-row></table:table>",
+    "<text:list><text:list-item/></text:list>", "<text:h text:outline-level='77'>h</text:h>", "<text:p>p</text:p>",
+    "<draw:page presentation:class='title'/>", "<text:tracked-changes/>",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(_ELEMENTS), max_size=6), st.sampled_from(["text", "spreadsheet", "presentation", "drawing"]))
+def test_any_open_document_is_read_or_refused(elements: list[str], kind: str) -> None:
+    inner = "".join(elements)
+    readers.read(open_document(kind, f"{inner}<text:p>{inner}</text:p><table:table>{inner}</table:table>"), "a.odt")
+
+
 def test_open_document_refusals(tmp_path: Path) -> None:
     assert refusal(tmp_path, "a.odt", b"no zip").startswith("is no OpenDocument file")
     assert refusal(tmp_path, "b.odt", packed(content_xml="<a")).startswith("is a damaged OpenDocument file")
@@ -151,6 +165,8 @@ def test_rtf(tmp_path: Path) -> None:
         "not read: 1 word of tracked deletions", "not read: 1 picture", f"not read: 1 comment{read_it}",
     )  # fmt: skip
     assert refusal(tmp_path, "b.rtf", "hello").startswith("is no RTF")
+    halves = r"{\rtf1 {\pntext 7.\tab}Smile \u-10179?\u-8704?!\par}"
+    assert blocks(read(tmp_path, "c.rtf", halves))[0][2] == "7. Smile 😀!"
 
 
 @given(st.text(st.sampled_from(list("\\{}abu1'*; \n")) | st.characters(codec="latin-1"), max_size=60))

@@ -212,8 +212,9 @@ class _Reader:
         elif name == f"{_TEXT}hidden-text" and not self._hidden:
             self.omissions.add("words of hidden text", count=max(len((child.text or "").split()), 1), hidden=True)
         elif name == f"{_TEXT}ruby":
-            base, reading = ("".join(child.find(_TEXT + part).itertext()) for part in ("ruby-base", "ruby-text"))
-            yield f"{base}({reading})"
+            base, reading = (child.find(_TEXT + part) for part in ("ruby-base", "ruby-text"))
+            yield "".join(base.itertext()) if base is not None else ""
+            yield f"({''.join(reading.itertext())})" if reading is not None else ""
         elif name == f"{_DRAW}frame":
             self._frame(child)
         elif name not in (f"{_OFFICE}annotation-end", f"{_TEXT}bookmark"):

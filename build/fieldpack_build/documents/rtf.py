@@ -29,7 +29,7 @@ _SILENT = frozenset((
     "fonttbl", "colortbl", "pict", "object", "fldinst", "xe", "tc", "rsidtbl", "generator", "themedata", "datastore",
     "listtable", "listoverridetable", "latentstyles", "filetbl", "revtbl", "userprops", "xmlnstbl", "bkmkstart", "bkmkend",
     "nonshppict", "pgdsctbl", "mmathPr", "operator", "author", "company", "doccomm", "keywords", "subject", "category",
-    "manager", "hlinkbase", "atnid", "atnauthor", "atnref", "atndate", "atrfstart", "atrfend", "pntext", "shpinst",
+    "manager", "hlinkbase", "atnid", "atnauthor", "atnref", "atndate", "atrfstart", "atrfend", "shpinst",
 ))  # fmt: skip
 _MARGINS = frozenset(("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf"))
 _OPENED = frozenset(("shppict", "shptxt", "bkmkstart"))
@@ -204,6 +204,8 @@ class _Reader:
             target = word[:6]
         elif word in ("footnote", "annotation") or word in ("title", "revtim", "creatim", "stylesheet", "fonttbl", "listtext"):
             target = word
+        elif word == "pntext":  # as the programs before Word 97 wrote it
+            target = "listtext"
         elif word in _SILENT or (starred and word not in _OPENED):
             target = "silent"
         if not target:
@@ -224,7 +226,7 @@ class _Reader:
                 self._styles[state.style] = 1
         if not ended:
             return
-        said = squeeze(settle("".join(self._text.pop(state.into, ()))))
+        said = squeeze(_whole(self._text.pop(state.into, [])))
         if state.into == "footnote" and said:
             self._aside.append(f"{settle(raise_(str(self._notes)))} {said}")
         elif state.into == "annotation":
@@ -283,7 +285,7 @@ class _Reader:
     # --- blocks
 
     def _paragraph(self) -> None:
-        text = settle("".join(self._text.pop("body", ()))).strip()
+        text = _whole(self._text.pop("body", [])).strip()
         mark, self._mark = self._mark, ""
         state = self._state
         if state.in_table:
@@ -308,7 +310,7 @@ class _Reader:
             self._flush_aside()
 
     def _cell(self) -> None:
-        text = squeeze(settle("".join(self._text.pop("body", ()))))
+        text = squeeze(_whole(self._text.pop("body", [])))
         mark, self._mark = self._mark, ""
         self._row.cells.append(f"{mark} {text}".strip() if mark != "-" else text)
 
@@ -339,6 +341,11 @@ class _Reader:
         waiting, self._aside = self._aside, []
         for text in waiting:
             self.builder.text(text)
+
+
+def _whole(parts: list[str]) -> str:
+    """Parts of a text as one; a character beyond the first 65,536 comes as the two halves that UTF-16 makes of it."""
+    return settle("".join(parts)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State:
