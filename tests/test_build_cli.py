@@ -129,11 +129,12 @@ def test_a_missing_file_of_rows(home: Path, verb: str) -> None:
 
 
 def test_missing_models_and_documents_come_at_once(home: Path) -> None:
-    wrong = ["--set", "base.model=gone", "--set", "knowledge.embedder.model=gone.gguf", "--set", "knowledge.documents=model"]
+    (home / "recipes" / "nothing").mkdir()
+    wrong = ["--set", "base.model=gone", "--set", "knowledge.embedder.model=gone.gguf", "--set", "knowledge.documents=nothing"]
     expected = [
         f"build: tiny: base.model: {home}/recipes/gone: no such folder or file",
         f"build: tiny: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
-        f"build: tiny: knowledge.documents: {home}/recipes/model: no documents of a known format in it",
+        f"build: tiny: knowledge.documents: {home}/recipes/nothing: no documents of a known format in it",
     ]
     for verb in ("check", "recipe"):
         assert fails(home, 5, verb, "tiny", *wrong) == expected

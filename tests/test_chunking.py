@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.passages import Chunk
-from fieldpack_build.documents import Document, Page
+from fieldpack_build.documents import Block, Document, Page
 from fieldpack_build.documents.chunking import chunk_document
 from fieldpack_build.documents.pages import HeadingPath, PageBuilder
 from fieldpack_build.documents.splitting import row_spans
@@ -167,3 +167,18 @@ def test_pages_never_share_a_chunk() -> None:
 def test_senseless_limits(most: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="needs to be"):
         chunk(document(("text", "a")), most, overlap=overlap)
+
+
+def test_a_run_without_blanks_is_cut_by_its_characters() -> None:
+    """To WordPiece a word of more than 100 letters is one unknown token, however long."""
+    text = "Start. " + "鷗x" * 20_000 + " End."
+    page = Page(None, text, (Block("text", 0, len(text), ()),))
+    document = Document("a.txt", "a", "0" * 64, (page,))
+
+    def starts(text: str) -> list[int]:
+        return [found.start() for found in re.finditer(r"\S+", text)]
+
+    for token_starts in (None, starts):
+        chunks = chunk_document(document, count_tokens=lambda t: len(t.split()), max_tokens=64, token_starts=token_starts)
+        assert max(len(chunk.text) for chunk in chunks) <= 20 * 64
+        assert "".join(chunk.gap + chunk.text for chunk in chunks).replace(" ", "") == text.replace(" ", "")

@@ -142,7 +142,7 @@ def test_html(tmp_path: Path) -> None:
         ("text", (top,), "loose text"),
         ("text", (top, "Lists"), "1. first\n  - inner link\n2. second"),
         ("text", (top, "Table"), "Rates"),
-        ("table", (top, "Table"), "Fund | Class |\nCGEF | A | 0.75%\nCGEF | I | 0.55%"),
+        ("table", (top, "Table"), "Fund | Class | Class\nCGEF | A | 0.75%\nCGEF | I | 0.55%"),
         ("text", (top, "Terms"), "Box\nUnits held."),
         ("text", (top, "Terms"), "Bid\nOffer\nPrices."),
         ("text", (top, "Terms"), "a\n      b"),

@@ -106,3 +106,40 @@ def test_one_broken_byte_does_not_make_utf8_another_encoding() -> None:
 def test_a_few_lost_nuls_are_no_reason(tmp_path: Path) -> None:
     assert blocks(read(tmp_path, "a.csv", b"a,b\n1,\x002\n"))[0][2] == "a | b\n1 | 2"
     assert "is no text" in refusal(tmp_path, "b.md", bytes(range(256)) * 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "named"),
+    [
+        ("Le prix est de 12 € par mètre, œuvre comprise.\n", "iso8859_15", "iso8859_15"),
+        ("Die Gebühr für Käufer beträgt 5 Gulden, größer als früher.\n", "cp437", "cp437"),
+        ("Die Gebühr für Käufer beträgt 5 Gulden, größer als früher.\n", "mac_roman", "mac_roman"),
+        ("Die Gebühr: 5 €, „siehe oben“, ½ Liter für 20 °C.\n", "cp1252", "cp1252"),
+    ],
+)  # fmt: skip
+def test_western_encodings_are_told_apart_and_the_guess_is_named(tmp_path: Path, text: str, encoding: str, named: str) -> None:
+    for name in ("a.txt", "a.md", "a.csv", "a.html"):
+        document = read(tmp_path, name, text.encode(encoding))
+        assert document.pages[0].text.strip().replace(" | ", ", ") == text.strip(), name
+        assert document.warnings[0] == (
+            f"its encoding is not stated and was guessed: {named}; where letters are wrong, save it as UTF-8"
+        )
+    assert read(tmp_path, "b.txt", text).warnings == ()
+
+
+def test_lock_files_of_office_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "~$report.docx").write_bytes(b"\x03Ann")
+    (tmp_path / "a.md").write_text("text")
+    found = survey(tmp_path)
+    assert [path.name for path in found.paths] == ["a.md"] and not found.skipped and not found.other_formats
+
+
+@pytest.mark.parametrize("name", ["a.md", "a.txt", "a.jsonl"])
+def test_files_in_base64_are_left_out(tmp_path: Path, name: str) -> None:
+    blob = "iVBORw0KGgo" * 40_000
+    text = f"See ![picture](data:image/png;base64,{blob}==) and {blob} here."
+    document = read(tmp_path, name, f'{{"text": "{text}"}}' if name.endswith("l") else text)
+    assert blocks(document)[0][2] == "See ![picture]() and  here."
+    assert document.warnings == ("not read: 2 embedded files in base64",)
+    lines = "\n".join(["QUJDRA" * 12] * 20)
+    assert len(read(tmp_path, "b.txt", f"Before.\n{lines}\nAfter.").pages[0].text) < 40

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from broken import PROSE, saved, slides, with_part, word, workbook
+from fieldpack_build.documents import read_document
 from fieldpack_build.documents.number_format import shown
 from test_documents import blocks, read, refusal
 
@@ -68,7 +69,85 @@ def test_xlsx_says_what_it_leaves_away(tmp_path: Path) -> None:
     document = read(tmp_path, "a.xlsx", saved(book))
     assert document.warnings == (
         "1 formulas have no result in the file: open it in Excel and save it",
-        "hidden sheets not read: Lists",
+        "not read: 1 hidden sheet (Lists); knowledge.hidden: read reads it",
+    )
+
+
+def _stock() -> bytes:
+    import openpyxl
+    from openpyxl.comments import Comment
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "Stock"
+    for row in (["", "2023", "", "2024", ""], ["Item", "Plan", "Cost", "Plan", "Cost"], ["Rivets", 400, 1, 410, 2],
+                ["Secret item", 5, 9, 6, 10], ["Hinges", 32, 7, 33, 8]):  # fmt: skip
+        sheet.append(row)
+    sheet.merge_cells("B1:C1")
+    sheet.merge_cells("D1:E1")
+    sheet["B3"].comment = Comment("Recount is due in May", "Ed")
+    sheet.row_dimensions[4].hidden = True
+    sheet.column_dimensions["C"].hidden = True
+    sheet.column_dimensions["Z"].hidden = True  # nothing stands in it
+    book.create_sheet("Old").sheet_state = "veryHidden"
+    book["Old"].append(["Ghost", 999])
+    return saved(book)
+
+
+def test_xlsx_leaves_out_what_is_hidden(tmp_path: Path) -> None:
+    document = read(tmp_path, "a.xlsx", _stock())
+    assert [text for _, _, text in blocks(document)] == [
+        "Item | 2023 Plan | 2024 Plan | 2024 Cost\nRivets | 400 | 410 | 2\nHinges | 32 | 33 | 8"
+    ]
+    read_it = "knowledge.hidden: read reads it"
+    assert document.warnings == (
+        f"not read: 1 hidden row (Stock); {read_it}", f"not read: 1 hidden column (Stock); {read_it}",
+        f"not read: 1 comment (Stock); {read_it}", f"not read: 1 hidden sheet (Old); {read_it}",
+    )  # fmt: skip
+
+
+def test_xlsx_reads_what_is_hidden_when_it_is_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "a.xlsx").write_bytes(_stock())
+    document = read_document(tmp_path / "a.xlsx", "a.xlsx", hidden=True)
+    rows = ["Item | 2023 Plan | 2023 Cost | 2024 Plan | 2024 Cost", "Rivets | 400 | 1 | 410 | 2",
+            "Secret item | 5 | 9 | 6 | 10", "Hinges | 32 | 7 | 33 | 8"]  # fmt: skip
+    assert [text for _, _, text in blocks(document)] == [
+        "\n".join(rows), "Comment on B3: Recount is due in May", "Ghost | 999",
+    ]  # fmt: skip
+    assert document.warnings == ()
+
+
+def test_xlsx_superscripts_and_struck_cells(tmp_path: Path) -> None:
+    import xlsxwriter  # it stores texts once, as Excel does
+
+    buffer = BytesIO()
+    with xlsxwriter.Workbook(buffer) as book:
+        up, gone = book.add_format({"font_script": 1}), book.add_format({"font_strikeout": True})
+        sheet = book.add_worksheet("Stock")
+        sheet.write_row(0, 0, ["Item", "Count"])
+        sheet.write_rich_string(1, 0, "Rivets", up, "1", " steel ", gone, "old name ")
+        sheet.write_rich_string(1, 1, "482", up, "2", " boxes")
+        sheet.write(2, 0, "Hinges")
+        sheet.write(2, 1, 400, gone)
+        sheet.write(2, 2, 32)
+    document = read(tmp_path, "a.xlsx", buffer.getvalue())
+    assert blocks(document)[0][2] == "Item | Count |\nRivets¹ steel | 482² boxes |\nHinges |  | 32"
+    assert document.warnings == ("not read: 3 words of struck-out text (Stock)",)
+
+
+def test_xlsx_tables_side_by_side_are_two(tmp_path: Path) -> None:
+    rows = [["Plan of spring"], [], ["Vehicle", "Driver", "Km", "", "", "Part", "Left"],
+            ["Truck 1", "Olga", 120, "", "", "Wiper", 14], ["Truck 2", "Pavel", 95, "", "", "Bulb", 33]]  # fmt: skip
+    assert blocks(read(tmp_path, "a.xlsx", workbook(rows, "Depot"))) == [
+        ("table", ("Depot", "Plan of spring"), "Vehicle | Driver | Km\nTruck 1 | Olga | 120\nTruck 2 | Pavel | 95"),
+        ("table", ("Depot",), "Part | Left\nWiper | 14\nBulb | 33"),
+    ]
+
+
+def test_xlsx_columns_apart_of_one_table_stay_together(tmp_path: Path) -> None:
+    rows = [["Region", "Head", "", "2023", "2024"], ["North", "Ann", "", 5, 6], ["South", "Bob", "", 7, 8]]
+    assert blocks(read(tmp_path, "a.xlsx", workbook(rows)))[0][2] == (
+        "Region | Head | 2023 | 2024\nNorth | Ann | 5 | 6\nSouth | Bob | 7 | 8"
     )
 
 
@@ -164,6 +243,37 @@ def test_pptx(tmp_path: Path) -> None:
         ("text", ("Figures",), "In a group"),
         ("text", (), "Thank you"),
     ]
+
+
+def test_pptx_superscripts_numbers_and_what_it_leaves_out(tmp_path: Path) -> None:
+    import pptx
+    from lxml import etree
+
+    show = pptx.Presentation()
+    first = show.slides.add_slide(show.slide_layouts[1])
+    first.shapes.title.text = "Stock"
+    frame = first.placeholders[1].text_frame
+    paragraph = frame.paragraphs[0]
+    for text, shape in (("There are 482", {}), ("1", {"baseline": "30000"}), (" items", {}), ("old", {"strike": "sngStrike"})):
+        run = paragraph.add_run()
+        run.text = text
+        for name, value in shape.items():
+            run._r.get_or_add_rPr().set(name, value)
+    for text in ("first", "second"):
+        item = frame.add_paragraph()
+        item.text = text
+        etree.SubElement(item._p.get_or_add_pPr(), "{http://schemas.openxmlformats.org/drawingml/2006/main}buAutoNum",
+                         type="alphaLcParenR", startAt="3")  # fmt: skip
+    hidden = show.slides.add_slide(show.slide_layouts[1])
+    hidden.shapes.title.text = "Secret"
+    hidden._element.set("show", "0")
+    document = read(tmp_path, "a.pptx", saved(show))
+    assert [text for _, _, text in blocks(document)] == ["There are 482¹ items\nc) first\nd) second"]
+    assert document.warnings == (
+        "not read: 1 word of struck-out text", "not read: 1 hidden slide (2); knowledge.hidden: read reads it",
+    )  # fmt: skip
+    opened = read_document(tmp_path / "a.pptx", "a.pptx", hidden=True)
+    assert [page.number for page in opened.pages] == [1, 2] and "Secret" in opened.pages[1].text
 
 
 # All three

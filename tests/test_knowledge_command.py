@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,33 @@ def test_only_a_library_that_was_made_alike_is_brought_up_to_date(shelf: Shelf) 
     assert f"{words}: 3 documents as they were, 1 to read, 0 gone" in shelf.command().stderr
     again = shelf.command("--force")
     assert again.returncode == 0 and words not in again.stderr and "chunks 3, embedded 3" in again.stderr
+
+
+def test_show_prints_one_document_with_what_was_left_out(shelf: Shelf) -> None:
+    shelf.write("a/fees.html", "<h1>Fees</h1><p>Nine<sup>1</sup> francs.</p><p><del>Eight</del></p><h2>Late</h2><p>Ten.</p>")
+    done = shelf.command("--show", "a/fees.html")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "a/fees.html: Fees", "  1 pages", "read in part:", "  not read: 1 word of struck-out text", "", "--- text", "[Fees]",
+        "Nine¹ francs.", "", "[Fees > Late]", "Ten.", "",
+    ]  # fmt: skip
+    by_path = shelf.command("--show", str(shelf.documents / "a" / "fees.html"), "--json")
+    shown = json.loads(by_path.stdout)
+    assert shown["document"] == "a/fees.html" and shown["read_in_part"] == ["not read: 1 word of struck-out text"]
+    block = shown["pages"][0]["blocks"][0]
+    assert shown["pages"][0]["text"][block["start"] : block["end"]] == "Nine¹ francs."
+    missing = shelf.command("--show", "fees.html")
+    assert missing.returncode == 6 and missing.stderr.endswith("; is it a/fees.html?\n")
+    assert not (shelf.cache / "stages" / "knowledge").exists()
+
+
+def test_a_cache_that_cannot_be_made(shelf: Shelf) -> None:
+    shelf.write("a.md", "Text.")
+    (shelf.folder / "file").write_text("")
+    line = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", "shelf.yaml", "--cache", str(shelf.folder / "file" / "x")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=shelf.folder)
+    assert done.returncode == 10
+    assert done.stderr == f"build: {shelf.folder}/file/x: Not a directory; name another folder with --cache\n"
 
 
 # --- without a process -----------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.library import table
 from fieldpack_build.library.journal import interrupted
+from fieldpack_build.library.kept import KEPT, KeptVectors
 from fieldpack_build.pipeline import make_plan
 from shelf import HALF, Shelf, rows
 
@@ -188,7 +190,18 @@ def test_a_folder_without_text_is_an_error(shelf: Shelf, tmp_path: Path) -> None
     with pytest.raises(DocumentError, match="no documents of a known format in it"):
         shelf.make(tmp_path / "1")
     shelf.write("a.md", b"")
-    with pytest.raises(DocumentError, match="no text in any of 1 documents"):
+    with pytest.raises(DocumentError, match=r"no text in any of 1 documents; the first: a\.md: is empty"):
+        shelf.make(tmp_path / "2")
+
+
+def test_a_folder_of_images_or_old_formats_says_what_to_do(shelf: Shelf, tmp_path: Path) -> None:
+    for name in ("a.png", "b.jpg"):
+        shelf.write(name, b"x")
+    with pytest.raises(DocumentError, match=r"in it; 2 images: knowledge\.ocr: true reads the text in them$"):
+        shelf.make(tmp_path / "1")
+    for name in ("a.doc", "b.xls"):
+        shelf.write(name, b"x")
+    with pytest.raises(DocumentError, match=r"; a\.doc: no reader for \.doc; save it as \.docx \(and 1 more\)$"):
         shelf.make(tmp_path / "2")
 
 
@@ -270,6 +283,65 @@ def test_what_an_interrupted_build_embedded_is_not_lost_when_a_document_changes(
     assert not result["resumed"] and 0 < result["read_now"] < 30 and result["documents"] == 60
     shelf.make(tmp_path / "fresh")
     assert rows(tmp_path / "2") == rows(tmp_path / "fresh")
+
+
+def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_path: Path) -> None:
+    """It goes into the index as a whole, so until its end nothing of it is there."""
+    choose = random.Random(3)
+    shelf.write("large.md", "\n\n".join(f"# Part {n}\n\n{prose(choose)}" for n in range(450)))
+    whole = shelf.make(tmp_path / "whole")
+    assert whole["documents"] == 1 and whole["embedded"] > 1_200
+    killed(shelf, tmp_path / "killed")
+    assert (tmp_path / "killed" / KEPT).stat().st_size > 0
+    result = shelf.make(tmp_path / "killed")
+    assert result["resumed"] and 0 < result["embedded"] < whole["embedded"] - 900
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    for name in sorted(path.name for path in (tmp_path / "whole").iterdir()):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_kept_vectors_survive_half_a_record(tmp_path: Path) -> None:
+    kept = KeptVectors(tmp_path / KEPT, 4)
+    keys = [bytes([n]) * 15 + b"\0" for n in range(3)]
+    kept.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
+    kept.close()
+    data = (tmp_path / KEPT).read_bytes()
+    (tmp_path / KEPT).write_bytes(data[:-5])
+    again = KeptVectors(tmp_path / KEPT, 4)
+    assert sorted(again.found) == keys[:2] and again.found[keys[1]].tolist() == [4, 5, 6, 7]
+    again.add(keys[2:], np.ones((1, 4), dtype=np.float32))
+    again.close()
+    assert len(KeptVectors(tmp_path / KEPT, 4).found) == 3
+
+
+def test_a_file_or_a_list_of_documents(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("a.md", "# A\n\nIn the folder.")
+    (shelf.folder / "more").mkdir()
+    for name in ("more/a.md", "rules.txt", "plan.doc"):
+        (shelf.folder / name).write_text(f"Text of {name}.")
+    shelf.make(tmp_path / "1", "knowledge.documents=rules.txt")
+    assert list(rows(tmp_path / "1")) == ["rules.txt"]
+    shelf.make(tmp_path / "2", "knowledge.documents=[documents, more, rules.txt, plan.doc]")
+    found = rows(tmp_path / "2")
+    assert list(found) == ["documents/a.md", "more/a.md", "plan.doc", "rules.txt"]
+    assert found["plan.doc"]["skipped"] == "plan.doc: no reader for .doc; save it as .docx"
+    (shelf.folder / "other" / "more").mkdir(parents=True)
+    with pytest.raises(DocumentError, match=r"another one of knowledge\.documents is named more too"):
+        shelf.make(tmp_path / "3", "knowledge.documents=[more, other/more]")
+
+
+def test_names_of_a_list_are_part_of_the_key(shelf: Shelf) -> None:
+    shelf.write("a.md", "Text.")
+    keys = {make_plan(shelf.recipe(f"knowledge.documents={value}"), shelf.store, among=HALF).steps[-1].key
+            for value in ("documents", "[documents]", "[documents, documents/a.md]")}  # fmt: skip
+    assert len(keys) == 2
+
+
+def test_what_is_hidden_is_read_when_the_recipe_says_so(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("a.html", "<p>Shown text.</p><p hidden>Secret words.</p>")
+    assert shelf.make(tmp_path / "1")["warned"] == 1
+    assert shelf.make(tmp_path / "2", "knowledge.hidden=read")["warned"] == 0
+    assert shelf.found(tmp_path / "2", ["Secret"])[0][0][4].endswith("Secret words.")
 
 
 def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:

@@ -144,3 +144,15 @@ def _two_documents(folder: Path, first: str, second: str) -> KnowledgeIndex:
         writer.add(DocumentRecord(path, path, "", 1), [Chunk(path, path, 1, (), 0, len(words), words)], unit(1, 0))
     writer.finish()
     return KnowledgeIndex(folder)
+
+
+def test_a_superscript_is_no_part_of_the_figure_before_it(tmp_path: Path) -> None:
+    texts = ["There are 482¹ items.", "There are 4821 items.", "It weighs 2³¹ grams of x²."]
+    writer = IndexWriter(tmp_path, dim=DIM)
+    chunks = [Chunk("a.txt", "a", 1, (), 0, 1, text) for text in texts]
+    writer.add(DocumentRecord("a.txt", "a", "", 1), chunks, unit(3, 1))
+    writer.finish()
+    assert [row for row, _ in by_fts5(tmp_path, ["482"], 5)] == [0]
+    assert [row for row, _ in by_fts5(tmp_path, ["4821"], 5)] == [1]
+    assert [row for row, _ in by_fts5(tmp_path, ["231"], 5)] == [] and [row for row, _ in by_fts5(tmp_path, ["x"], 5)] == [2]
+    assert [row for row, _ in by_fts5(tmp_path, ["482¹"], 5)] == [0]

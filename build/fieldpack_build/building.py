@@ -14,10 +14,12 @@ from .checking import check_knowledge, check_recipe, check_sources
 from .console import duration, make_console, say, summary
 from .data import TestQuestion, read_questions
 from .delivery import check_target, deliver, is_delivered
+from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine
 from .library import asking
 from .library.journal import read_library_file
+from .library.showing import read_one
 from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_aside, run_plan
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
@@ -92,6 +94,14 @@ def build_knowledge(
         "report": measure(search, fitted) if questions and search else None,
         "seconds": round(time.perf_counter() - started, 2),
     }  # fmt: skip
+
+
+def show_document(name: str, file: str, *, overrides: Sequence[str] = ()) -> Document:
+    """One document of a recipe as a build reads it; nothing is built. Raises DocumentError for one that is not there."""
+    recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
+    if recipe.knowledge is None:
+        raise RecipeError(f"{name}: knowledge: missing; there is nothing to read")
+    return read_one(recipe, recipe.knowledge, file)
 
 
 def look_at_data(

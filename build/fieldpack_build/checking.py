@@ -11,7 +11,7 @@ from .data.rows import complain
 from .data.training import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
-from .library.files import survey_of
+from .library.files import hint, roots_of, survey_of
 from .model_inspection import Use, file_problems, inspect_model
 from .recipe import ModelSource, Recipe
 
@@ -94,10 +94,12 @@ def _knowledge_problems(recipe: Recipe) -> list[str]:
     problems = sources.check_local(knowledge.embedder, recipe, "knowledge.embedder") + engine_problems(knowledge)
     if knowledge.retrieval.reranker:
         problems += sources.check_local(knowledge.retrieval.reranker, recipe, "knowledge.retrieval.reranker")
-    folder = recipe.path(knowledge.documents)
-    if not folder.is_dir():
-        problems.append(f"knowledge.documents: {folder}: no such folder")
-    elif not survey_of(recipe, knowledge).paths:
+    roots = roots_of(recipe, knowledge)
+    missing = [f"knowledge.documents: {root}: no such folder" for root in roots if not root.exists()]
+    if not missing and not (found := survey_of(recipe, knowledge)).paths:
         among = "" if knowledge.include == ["**/*"] else f" that matches {', '.join(knowledge.include)}"
-        problems.append(f"knowledge.documents: {folder}: no documents of a known format in it{among}")
-    return problems
+        where = ", ".join(map(str, roots))
+        problems.append(
+            f"knowledge.documents: {where}: no documents of a known format in it{among}{hint(found, knowledge)}"
+        )
+    return problems + missing

@@ -76,12 +76,13 @@ def recipe(
 @click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Measure retrieval with these.")
 @click.option("-k", "--misses", default=10, show_default=True, type=click.IntRange(min=0), help="Worst misses to show.")
 @click.option("--report", "page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the library's picture.")
+@click.option("--show", metavar="FILE", help="Print what is read of one document, and what is left out; build nothing.")
 @click.option("--force", is_flag=True, help="Read and embed everything again.")
 @click.option("--json", "as_json", is_flag=True, help="Print every document and question as JSON on stdout.")
 @_cache
 def knowledge(
-    name: str, overrides: tuple[str, ...], questions: Path | None, misses: int, page: Path | None, force: bool,
-    as_json: bool, cache: Path | None,
+    name: str, overrides: tuple[str, ...], questions: Path | None, misses: int, page: Path | None, show: str | None,
+    force: bool, as_json: bool, cache: Path | None,
 ) -> None:  # fmt: skip
     """Build only the library of RECIPE: read, chunk, embed and index its documents. No language model is needed.
 
@@ -92,16 +93,23 @@ def knowledge(
     build knowledge finance.yaml
     build knowledge finance.yaml --questions questions.jsonl
     build knowledge finance.yaml --questions questions.jsonl --set knowledge.chunk.tokens=220
+    build knowledge finance.yaml --show manual.docx
 
     A question is one line {"question": "...", "document": "a/b.pdf", "pages": [3]}; with pages the figures are by page
     too. recall @k is the share of questions with the right document (page) among the first k passages, MRR the mean of
     1/rank. The worst misses come with what was found in their place. --report shows the documents, their chunks, a map of
     the vectors and the questions without a good passage, as one page.
     """
-    from .building import build_knowledge
+    from .building import build_knowledge, show_document
     from .console import show_library
-    from .library import asking
+    from .library import asking, showing
 
+    if show is not None:
+        document = show_document(name, show, overrides=overrides)
+        told = [json.dumps(showing.as_json(document), indent=1, ensure_ascii=False)] if as_json else showing.lines(document)
+        for line in told:
+            click.echo(line)
+        return
     outcome = build_knowledge(name, overrides=overrides, force=force, cache=cache, questions=questions, page=page)
     receipt, report = outcome.pop("receipt"), outcome.pop("report")
     if "knowledge" not in outcome["ran"]:  # else the table came when the stage was done

@@ -151,8 +151,10 @@ def _knowledge_settings(recipe: Recipe) -> object:
     if knowledge is None:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "vectors")
-    return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, "rehearsal": recipe.rehearsal}
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors")
+    # With several folders each document's name begins with that of its folder.
+    named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
+    return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, **named, "rehearsal": recipe.rehearsal}
 
 
 def _retrieval(recipe: Recipe) -> object:
@@ -248,11 +250,11 @@ STAGES: tuple[Stage, ...] = (
         tools=("torch", "onnx", "onnxruntime"), active=_with_reranker, locks=("optimum",),
     ),
     Stage(
-        "knowledge", 2, "read, chunk, embed and index the documents",
+        "knowledge", 3, "read, chunk, embed and index the documents",
         settings=_knowledge_settings, needs=("embedder",), files=_document_files, active=_with_knowledge, resumes=True,
         updates=_same_library,
         tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "python-pptx", "openpyxl",
-               "beautifulsoup4", "markdown-it-py", "charset-normalizer"),
+               "beautifulsoup4", "lxml", "markdown-it-py", "charset-normalizer"),
     ),
     Stage(
         "calibrate", 1, "learn from which similarity on a question is refused",

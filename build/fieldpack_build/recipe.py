@@ -96,15 +96,25 @@ class Retrieval(Section):
     rerank: Annotated[int, Field(ge=2, le=100)] = _RANKING.rerank
 
 
+def _path_or_paths(value: object) -> str | list[str]:
+    paths = value if isinstance(value, list) else [value]
+    if not paths or not all(isinstance(path, str) and path for path in paths):
+        raise ValueError("must be a folder, a file or a list of them")
+    return value if isinstance(value, str) else [str(path) for path in paths]
+
+
 class Knowledge(Section):
-    """`tags`: glob -> tags of the documents it matches. `workers`: processes that read documents; all cores if None.
+    """`documents`: a folder, a file or a list of them; of several folders a document's name begins with that of its folder.
+    `tags`: glob -> tags of the documents it matches. `workers`: processes that read documents; all cores if None.
+    `hidden`: what becomes of what documents hide: sheets, rows, columns, slides, text, HTML elements, comments; skip names it.
     `engine`: what embeds; auto is cuda where there is a GPU, else onnx. `vectors`: how they are stored."""
 
-    documents: str
+    documents: Annotated[str | list[str], PlainValidator(_path_or_paths)]
     embedder: EmbedderSource
     include: list[str] = ["**/*"]
     tags: dict[str, list[str]] = {}
     ocr: bool = False
+    hidden: Literal["skip", "read"] = "skip"
     max_file_mb: Positive = 512
     chunk: Chunking = Chunking()
     on_error: Literal["warn", "fail"] = "warn"
@@ -113,6 +123,11 @@ class Knowledge(Section):
     ray_address: str | None = None
     workers: Positive | None = None
     retrieval: Retrieval = Retrieval()
+
+    @property
+    def places(self) -> list[str]:
+        """`documents` as a list."""
+        return [self.documents] if isinstance(self.documents, str) else self.documents
 
 
 class Launch(Section):

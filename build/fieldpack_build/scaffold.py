@@ -28,6 +28,7 @@ base:
 knowledge:
   documents: {name}/documents      # put PDF, Office, CSV, HTML, Markdown, text, JSON Lines or e-mail files there
   # ocr: true                      # scanned pages and images: pip install "fieldpack[ocr]"
+  # hidden: read                  # hidden sheets, rows, slides, text and comments too; else they are left out and named
   on_error: warn                   # or fail: stop at the first broken document
   chunk:
     tokens: 128

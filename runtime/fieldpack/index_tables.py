@@ -17,7 +17,8 @@ from .passages import Chunk, DocumentRecord
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 2
-TOKENIZER = "porter unicode61 remove_diacritics 2"  # words by their stems, accents aside
+# Words by their stems, accents aside. A superscript is no part of the word or figure before it: "482¹" is found by 482.
+TOKENIZER = "porter unicode61 remove_diacritics 2 separators ''⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ''"
 
 # A document's chunks have consecutive ids from `first` on; a chunk's title is NULL where it is the document's.
 # words has no content of its own: the text is in chunks already. SQLite before 3.43 has no contentless_delete (Debian 12

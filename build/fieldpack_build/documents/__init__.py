@@ -44,6 +44,7 @@ def read_library(
     on_error: Literal["warn", "fail"],
     include: Sequence[str] = EVERYTHING,
     ocr: bool = False,
+    hidden: bool = False,
     max_file_mb: int = MAX_FILE_MB,
 ) -> Iterator[Document | Skipped]:
     """What `survey` passed over, then the documents of `folder`, each in the order of their paths.
@@ -59,9 +60,9 @@ def read_library(
             raise DocumentError(entry.reason)
         yield entry
     for path in found.paths:
-        relative = path.relative_to(folder).as_posix()
+        relative = found.names[path]
         try:
-            yield read_document(path, relative, ocr=ocr, max_file_mb=max_file_mb)
+            yield read_document(path, relative, ocr=ocr, hidden=hidden, max_file_mb=max_file_mb)
         except DocumentError as error:
             if on_error == "fail":
                 raise
@@ -69,13 +70,30 @@ def read_library(
 
 
 def survey(
-    folder: Path, include: Sequence[str] = EVERYTHING, max_file_mb: int = MAX_FILE_MB, *, ocr: bool = False
+    where: Path | Sequence[Path], include: Sequence[str] = EVERYTHING, max_file_mb: int = MAX_FILE_MB, *, ocr: bool = False
 ) -> Survey:
-    """What is below `folder`: documents that we read, and what is skipped and why. With `ocr` images are documents."""
+    """What there is in a folder, a file or several of them: documents that we read, and what is skipped and why. With `ocr`
+    images are documents.
+
+    A document's name is its path below the folder; of several folders each name begins with that of its folder. Raises
+    DocumentError for two of several that have the same name.
+    """
     suffixes = (*SUFFIXES, *IMAGE_SUFFIXES) if ocr else SUFFIXES
-    if not folder.is_dir():
-        return Survey([], [])
-    return find.survey(folder, suffixes=suffixes, include=include, max_file_mb=max_file_mb)
+    roots = [where] if isinstance(where, Path) else list(where)
+    if len({root.name for root in roots}) < len(roots):
+        twice = next(root for at, root in enumerate(roots) if root.name in {other.name for other in roots[:at]})
+        raise DocumentError(f"{twice}: another one of knowledge.documents is named {twice.name} too; rename it")
+
+    def one(root: Path) -> Survey:
+        if root.is_file():
+            return find.survey_file(root, suffixes=suffixes, max_file_mb=max_file_mb)
+        if not root.is_dir():
+            return Survey([], [])
+        return find.survey(root, suffixes=suffixes, include=include, max_file_mb=max_file_mb)
+
+    if len(roots) == 1:
+        return one(roots[0])
+    return find.together([one(root) for root in roots], [f"{root.name}/" if root.is_dir() else "" for root in roots])
 
 
 def find_documents(folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bool = False) -> list[Path]:
@@ -83,11 +101,15 @@ def find_documents(folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bo
     return survey(folder, include, ocr=ocr).paths
 
 
-def read_document(path: Path, relative: str, *, ocr: bool = False, max_file_mb: int = MAX_FILE_MB) -> Document:
-    """Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
+def read_document(
+    path: Path, relative: str, *, ocr: bool = False, hidden: bool = False, max_file_mb: int = MAX_FILE_MB
+) -> Document:
+    """`hidden`: read what a document hides too (`knowledge.hidden: read`).
+
+    Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        content = readers.read(data, relative, ocr=ocr)
+        content = readers.read(data, relative, ocr=ocr, hidden=hidden)
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from fieldpack.passages import Chunk, join_context
 from fieldpack_build.documents.leads import page_leads
 from fieldpack_build.documents.pages import Block, Document, Page
-from fieldpack_build.documents.splitting import Measure, Pieces, Span, row_spans, sentence_starts
+from fieldpack_build.documents.splitting import CHARACTERS_A_TOKEN, Measure, Pieces, Span, row_spans, sentence_starts
 
 _SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
 Counter = Callable[[str], int]
@@ -24,7 +24,7 @@ Starts = Callable[[str], Sequence[int]]
 def chunk_document(
     document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0, token_starts: Starts | None = None
 ) -> list[Chunk]:
-    """Chunks in the order of the text, none above `max_tokens` with its context line.
+    """Chunks in the order of the text, none above `max_tokens` with its context line, nor above 20 characters a token.
 
     `token_starts` gives the offset at which each token of a text begins: then a page is tokenized once instead of about
     five times, and a chunk's length is a difference of places in it (exact for WordPiece, whose tokens do not cross white
@@ -170,7 +170,8 @@ class _Cutter:
 
     def _fits(self, chunk: Chunk) -> bool:
         if self._starts is None:
-            return self._count(chunk.in_context) <= self._max
+            long = len(chunk.text) > CHARACTERS_A_TOKEN * self._max
+            return self._count(chunk.in_context) <= self._max and not long
         return self._count(f"{chunk.context}\n") + self._measure.size(chunk.start, chunk.end) <= self._max
 
     def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:

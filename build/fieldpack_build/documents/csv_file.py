@@ -6,7 +6,7 @@ import csv
 from collections import Counter
 from io import StringIO
 
-from fieldpack_build.documents.encoding import decode_text
+from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.grid import add_grid
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, squeeze
 from fieldpack_build.errors import DocumentError
@@ -17,7 +17,7 @@ _SAMPLE = 1 << 16  # characters that are looked at to find the delimiter
 
 
 def read(data: bytes, name: str) -> Content:
-    text = decode_text(data, name)
+    text, warnings = read_text(data, name)
     delimiter = "\t" if name.lower().endswith((".tsv", ".tab")) else delimiter_of(text)
     if text.lower().startswith("sep=") and len(first := text.split("\n", 1)[0]) == 5:  # Excel's own way to say it
         delimiter, text = first[4], text[6:]
@@ -27,7 +27,7 @@ def read(data: bytes, name: str) -> Content:
         raise DocumentError(f"{name}: is no table: {error}; is a quotation mark left open?") from error
     builder = PageBuilder(HeadingPath())
     add_grid(builder, rows)
-    return Content("", (builder.page(),))
+    return Content("", (builder.page(),), warnings=warnings)
 
 
 def delimiter_of(text: str) -> str:

@@ -1,38 +1,61 @@
-"""Reads an e-mail: its subject as title, who wrote to whom and when, its text, and attachments of formats we read."""
+"""Reads an e-mail, or a mailbox of them: its subject as title, who wrote to whom and when, its text, invitations, and
+attachments of formats we read; what is attached and not read is named."""
 
 from __future__ import annotations
 
 import email
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+from typing import Literal, NamedTuple
 
-from fieldpack_build.documents import html
+from fieldpack_build.documents import html, ics
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.errors import DocumentError
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _DEEPEST = 3  # e-mails in e-mails
 _NAME_LIMIT = 120
+_SAME = 0.5  # of the words of the HTML that the plain text has too: with fewer it is a stub, "needs an HTML viewer"
+_TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
+_FROM_LINE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d{4}\r?\n")
 # What decoding "=?x?b?...?=" ends in: no base64, an unknown character set, bytes that are not of it.
 _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
     # The old policy: the new one parses each header when it is touched, and ends in errors of many kinds on bad ones.
     message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
         raise DocumentError(f"{name}: is no e-mail: it has no From, Subject or Date")
-    found = _Mail(name, ocr)
-    found.read(message, 0)
-    pages = tuple(found.pages)
-    if len(pages) == 1:
-        pages = (replace(pages[0], number=None),)
-    return Content(_header(message, "Subject"), pages, iso_date(_header(message, "Date")), (), tuple(found.warnings))
+    mail = _Mail(name, ocr, hidden)
+    mail.read(message, 0)
+    return mail.content(_header(message, "Subject"), iso_date(_header(message, "Date")))
+
+
+def read_mbox(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
+    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject."""
+    starts = [found.start() for found in _FROM_LINE.finditer(data)]
+    if not starts:
+        raise DocumentError(f"{name}: is no mailbox: no line begins with \"From \" and ends with a year")
+    mail = _Mail(name, ocr, hidden)
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        whole = data[start:end].partition(b"\n")[2]
+        mail.read(email.message_from_bytes(re.sub(rb"(?m)^>(>*From )", rb"\1", whole)), 0)
+    return mail.content("", None)
+
+
+class _Body(NamedTuple):
+    """What a person sees of an e-mail, in order: plain text, HTML or an invitation."""
+
+    kind: Literal["plain", "html", "calendar"]
+    text: str
 
 
 @dataclass
@@ -41,8 +64,16 @@ class _Mail:
 
     name: str
     ocr: bool
+    hidden: bool
     pages: list[Page] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    omissions: Omissions = field(default_factory=Omissions)
+
+    def content(self, title: str, date: str | None) -> Content:
+        pages = tuple(self.pages)
+        if len(pages) == 1:
+            pages = (replace(pages[0], number=None),)
+        return Content(title, pages, date, (), (*self.warnings, *self.omissions.sentences()))
 
     def read(self, message: Message, depth: int, above: tuple[str, ...] = ()) -> None:
         attachments = list(_attachments(message))
@@ -51,17 +82,28 @@ class _Mail:
         lines = [f"{key}: {value}" for key in _SHOWN if (value := _header(message, key))]
         names = ", ".join(name for name, _ in attachments)
         builder.text("\n".join([*lines, f"Attachments: {names}"] if names else lines))
-        plain, rich = _bodies(message)
-        if plain.strip() or rich is None:
-            _add_paragraphs(builder, plain)
-            self._add(builder.page(), above)
-        else:
-            self._add(builder.page(), above)
-            subject = tuple(filter(None, [label(_header(message, "Subject"))]))
-            for page in html.read(rich, self.name).pages:
-                self._join(page, (*above, *subject))
+        subject = tuple(filter(None, [label(_header(message, "Subject"))]))
+        self._add(builder.page(), above)
+        for body in _bodies(message):
+            if body.kind == "html":
+                self._html(body.text, (*above, *subject))
+                continue
+            path = HeadingPath()
+            path.enter(1, _header(message, "Subject"))
+            builder = PageBuilder(path)
+            if body.kind == "plain":
+                _add_paragraphs(builder, body.text)
+            else:
+                ics.add_events(builder, body.text)
+            self._join(builder.page(), above)
         for name, part in attachments:
             self._attachment(name, part, depth, above)
+
+    def _html(self, text: str, above: tuple[str, ...]) -> None:
+        content = html.read(text.encode(), self.name, hidden=self.hidden)
+        self.warnings += content.warnings
+        for page in content.pages:
+            self._join(page, above)
 
     def _attachment(self, name: str, part: Message, depth: int, above: tuple[str, ...]) -> None:
         path = (*above, f"Attachment: {name}")
@@ -69,14 +111,24 @@ class _Mail:
         if isinstance(inner, Message):
             if depth < _DEEPEST:
                 self.read(inner, depth + 1, path)
+            else:
+                self.omissions.add("e-mails nested too deeply", name)
             return
         from fieldpack_build.documents import readers  # here, as the table of readers has this one in it
 
         data = part.get_payload(decode=True)
-        if not isinstance(data, bytes) or not data or not readers.reads(name, ocr=self.ocr):
-            return  # it is listed by name
+        if not isinstance(data, bytes) or not data:
+            self.warnings.append(f"attachment {name}: is empty")
+        elif not readers.reads(name, ocr=self.ocr):
+            self._unread(name, part)
+        else:
+            self._file(data, name, path)
+
+    def _file(self, data: bytes, name: str, path: tuple[str, ...]) -> None:
+        from fieldpack_build.documents import readers
+
         try:
-            content = readers.read(data, name, ocr=self.ocr)
+            content = readers.read(data, name, ocr=self.ocr, hidden=self.hidden)
         except DocumentError as error:
             self.warnings.append(f"attachment {error}")
             return
@@ -84,16 +136,26 @@ class _Mail:
         for page in content.pages:
             self._add(page, path)
 
+    def _unread(self, name: str, part: Message) -> None:
+        """Name an attachment that no reader takes, with what to do where there is something."""
+        if part.get_content_type() in _TNEF or name.lower() == "winmail.dat":
+            how = "have the e-mail sent anew as HTML, or unpack it with the program tnef"
+            self.warnings.append(f"attachment {name}: not read: Outlook's own format (TNEF); {how}")
+        elif part.get_content_maintype() == "image":
+            self.omissions.add("attached pictures", name)
+        else:
+            self.omissions.add("attachments of a format without a reader", name)
+
     def _add(self, page: Page, above: tuple[str, ...]) -> None:
         """Numbered as they come, so that a place in the text is one place."""
         blocks = tuple(replace(block, heading=(*above, *block.heading)) for block in page.blocks)
         self.pages.append(Page(len(self.pages) + 1, page.text, blocks))
 
     def _join(self, page: Page, above: tuple[str, ...]) -> None:
-        """The text of an HTML body goes on the page of the headers."""
+        """The text of a body goes on the page of the headers."""
         before = self.pages.pop()
         shift = len(before.text) + 2 if before.text else 0
-        text = f"{before.text}\n\n{page.text}" if before.text else page.text
+        text = f"{before.text}\n\n{page.text}" if before.text and page.text else before.text or page.text
         moved = tuple(
             Block(block.kind, block.start + shift, block.end + shift, (*above, *block.heading)) for block in page.blocks
         )
@@ -113,21 +175,39 @@ def _words(raw: str) -> str:
         return squeeze(text)
 
 
-def _bodies(message: Message) -> tuple[str, bytes | None]:
-    """The plain text of all parts that are no attachment, and the first part in HTML."""
-    plain: list[str] = []
-    rich: bytes | None = None
-    for part in _leaves(message):
-        if _is_attachment(part):
-            continue
-        data = part.get_payload(decode=True)
-        if not isinstance(data, bytes):
-            continue
-        if part.get_content_type() == "text/plain":
-            plain.append(_decoded(part, data))
-        elif part.get_content_type() == "text/html" and rich is None:
-            rich = _decoded(part, data).encode()
-    return "\n\n".join(plain), rich
+def _bodies(part: Message) -> list[_Body]:
+    """What is no attachment, in order. Of alternatives the plain text, unless it lacks most of what the HTML says; an
+    invitation beside them is read too."""
+    inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
+    if isinstance(inner, list):
+        parts = [_bodies(entry) for entry in inner if isinstance(entry, Message)]
+        if part.get_content_type() == "multipart/alternative":
+            return _chosen(parts)
+        return [body for some in parts for body in some]
+    kinds: dict[str, Literal["plain", "html", "calendar"]] = {
+        "text/plain": "plain", "text/html": "html", "text/calendar": "calendar",
+    }  # fmt: skip
+    kind = kinds.get(part.get_content_type())
+    data = part.get_payload(decode=True)
+    if kind is None or _is_attachment(part) or not isinstance(data, bytes):
+        return []
+    text = _decoded(part, data)
+    return [_Body(kind, text)] if text.strip() else []
+
+
+def _chosen(alternatives: list[list[_Body]]) -> list[_Body]:
+    plain = next((bodies for bodies in alternatives if any(body.kind == "plain" for body in bodies)), [])
+    rich = next((bodies for bodies in alternatives if any(body.kind == "html" for body in bodies)), [])
+    invitations = [body for bodies in alternatives for body in bodies if body.kind == "calendar"]
+    said, shown = _vocabulary(plain), _vocabulary(rich)
+    chosen = rich if len(shown & said) < _SAME * len(shown) or not plain else plain
+    return [*(body for body in chosen if body.kind != "calendar"), *invitations]
+
+
+def _vocabulary(bodies: list[_Body]) -> set[str]:
+    """The different words of some bodies, without markup."""
+    texts = (html.words_of(body.text) if body.kind == "html" else body.text for body in bodies)
+    return {word.lower() for text in texts for word in re.findall(r"\w{3,}", text)}
 
 
 def _decoded(part: Message, data: bytes) -> str:

@@ -39,6 +39,15 @@ _OLD = (
     "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "iso8859_2", "koi8_r", "cp866",
     "cp932", "euc_jp", "gb18030", "big5", "cp949",
 )  # fmt: skip
+# Western encodings that no statistics tell apart, as they differ in a few bytes only: the likeliest first.
+_WESTERN = ("cp1252", "iso8859_15", "mac_roman", "cp437", "cp850")
+_WESTERN_SIGNS = frozenset("‘’“”„‚–—…€£§°«»‹›·•©®™¿¡ºª²³×\u00a0%±½¼µ†‡¢¥")
+_DOUBTFUL = frozenset("½¼¾ºª¢¥µ×")  # signs that stand beside figures or at a word's end, and never begin a word
+_BLOB = re.compile(
+    r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,[A-Za-z0-9+/=_\-]+"  # a file in a link
+    r"|(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{1000,}={0,2}"  # the same bare: no word of any language is as long
+    r"|(?<![^\n])(?:[A-Za-z0-9+/]{60,80}\r?\n){16,}(?:[A-Za-z0-9+/]*={0,2}(?=\n|\Z))?"  # and in lines, as e-mails have it
+)
 _OLD_FROM = 12  # bytes beyond ASCII: fewer are too few to tell by
 _OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1252
 
@@ -75,6 +84,33 @@ def decode_text(data: bytes, name: str) -> str:
     """As `decode`. Raises DocumentError for data that is no text."""
     refuse_binary(data, name)
     return decode(data)
+
+
+def read_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    """As `decode_text`, and what a user should know of it: a guessed encoding, files in base64 that were left out."""
+    text, warnings = without_blobs(decode_text(data, name))
+    return text, (*guess_warning(data), *warnings)
+
+
+def guess_warning(data: bytes, declared: str | None = None) -> tuple[str, ...]:
+    """A line where the encoding of `data` is neither UTF-8 or UTF-16 nor stated, so that letters may be wrong."""
+    if declared or any(data.startswith(mark) for mark, _ in _MARKS) or _wide(data) or _is_utf8(data):
+        return ()
+    guess = _guessed(data)
+    if guess == "utf-8":
+        return (f"{data.decode('utf-8', 'replace').count(chr(0xFFFD)):,} characters are no UTF-8; they stand as \ufffd",)
+    return (f"its encoding is not stated and was guessed: {guess}; where letters are wrong, save it as UTF-8",)
+
+
+def declared_encoding(data: bytes) -> str | None:
+    """The encoding that an HTML or XML head declares, None where there is none that we know."""
+    return _declared(data)
+
+
+def without_blobs(text: str) -> tuple[str, tuple[str, ...]]:
+    """The text without files in base64, such as pictures in the links of Markdown, and a line that counts them."""
+    shorter, count = _BLOB.subn("", text)
+    return (shorter, (f"not read: {count:,} embedded files in base64",)) if count else (text, ())
 
 
 def _decode(data: bytes, declared: str | None) -> str:
@@ -120,11 +156,29 @@ def _guessed(data: bytes) -> str:
         return "utf-8"
     letters = len(re.findall(rb"[A-Za-z]", sample))
     if high < _OLD_FROM or high < _OLD_SHARE * (high + letters):
-        return "cp1252"
+        return _western(sample)
     from charset_normalizer import from_bytes
 
     best = from_bytes(sample, cp_isolation=list(_OLD)).best()
-    return best.encoding if best else "cp1252"
+    return best.encoding if best and best.encoding != "cp1252" else _western(sample)
+
+
+def _western(sample: bytes) -> str:
+    """The western encoding under which the bytes beyond ASCII are letters inside words and usual signs, cp1252 if all are."""
+    return max(_WESTERN, key=lambda encoding: (_fit(sample.decode(encoding, "replace")), -_WESTERN.index(encoding)))
+
+
+def _fit(text: str) -> int:
+    """One for each character beyond ASCII that fits where it stands, minus one for each that does not."""
+    score = 0
+    for found in re.finditer(r"[^\x00-\x7f]", text):
+        char, before, after = found[0], text[max(found.start() - 1, 0) : found.start()], text[found.end() : found.end() + 1]
+        if "\u00c0" <= char <= "\u024f" and char not in "×÷":
+            fits = not (char.isupper() and before.islower()) and not (before.isdigit() or after.isdigit())
+        else:
+            fits = char in _WESTERN_SIGNS and not (char in _DOUBTFUL and (after.isalpha() or before.isalpha()))
+        score += 1 if fits else -1
+    return score
 
 
 def _declared(data: bytes) -> str | None:

@@ -19,22 +19,28 @@ EVERYTHING = ("**/*",)
 # Documents to a person, but to no reader of ours: named one by one. What else is there, pictures or programs, is
 # counted by suffix.
 _SAVE_AS = {
-    ".doc": ".docx", ".dot": ".docx", ".rtf": ".docx", ".odt": ".docx", ".wpd": ".docx", ".pages": ".docx",
-    ".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx", ".numbers": ".xlsx",
-    ".ppt": ".pptx", ".pps": ".pptx", ".odp": ".pptx", ".key": ".pptx",
-    ".msg": ".eml", ".epub": ".html", ".mht": ".html", ".mhtml": ".html", ".djvu": ".pdf", ".xps": ".pdf",
-    ".ps": ".pdf",
+    ".doc": ".docx", ".dot": ".docx", ".wpd": ".docx", ".pages": ".docx",
+    ".xls": ".xlsx", ".xlsb": ".xlsx", ".numbers": ".xlsx",
+    ".ppt": ".pptx", ".pps": ".pptx", ".key": ".pptx",
+    ".msg": ".eml", ".mht": ".html", ".mhtml": ".html", ".djvu": ".pdf", ".xps": ".pdf",
+    ".ps": ".pdf", ".zim": ".html", ".mobi": ".epub", ".azw3": ".epub", ".fb2": ".epub", ".chm": ".html",
+    ".pst": ".mbox", ".ost": ".mbox",
+    ".one": ".docx", ".vsd": ".pdf", ".vsdx": ".pdf", ".pub": ".pdf", ".tex": ".pdf",
 }  # fmt: skip
+# Hidden files, and the marks that Office and LibreOffice leave beside a document that is open.
+_PASSED_OVER = (".", "~$")
 _MB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`paths` and `skipped` are sorted by path; `other_formats` counts, by suffix, the files that are no documents."""
+    """`paths` and `skipped` are sorted by path; `other_formats` counts, by suffix, the files that are no documents. `names`:
+    what each of `paths` is called in the library."""
 
     paths: list[Path]
     skipped: list[Skipped]
     other_formats: dict[str, int] = field(default_factory=dict)
+    names: dict[Path, str] = field(default_factory=dict)
 
 
 def survey(folder: Path, *, suffixes: Collection[str], include: Sequence[str], max_file_mb: int) -> Survey:
@@ -48,7 +54,37 @@ def survey(folder: Path, *, suffixes: Collection[str], include: Sequence[str], m
     search.run()
     paths = [search.found[relative] for relative in sorted(search.found)]
     skipped = [Skipped(relative, f"{relative}: {search.skipped[relative]}") for relative in sorted(search.skipped)]
-    return Survey(paths, skipped, dict(sorted(search.others.items())))
+    names = {path: relative for relative, path in search.found.items()}
+    return Survey(paths, skipped, dict(sorted(search.others.items())), names)
+
+
+def survey_file(path: Path, *, suffixes: Collection[str], max_file_mb: int) -> Survey:
+    """One file that is named outright: a document of its own name, or skipped and why."""
+    suffix = path.suffix.lower()
+    reason = ""
+    if suffix not in suffixes:
+        instead = _SAVE_AS.get(suffix)
+        reason = f"no reader for {suffix or 'a file without suffix'}" + (f"; save it as {instead}" if instead else "")
+    elif path.stat().st_size > max_file_mb * _MB:
+        reason = f"has {path.stat().st_size / _MB:,.0f} MB, over the {max_file_mb} of knowledge.max_file_mb"
+    if reason:
+        return Survey([], [Skipped(path.name, f"{path.name}: {reason}")], {} if suffix in _SAVE_AS else {suffix or "(none)": 1})
+    return Survey([path], [], {}, {path: path.name})
+
+
+def together(surveys: Sequence[Survey], prefixes: Sequence[str]) -> Survey:
+    """Several surveys as one, the names of each behind its prefix."""
+    paths: list[Path] = []
+    names: dict[Path, str] = {}
+    skipped: list[Skipped] = []
+    others: Counter[str] = Counter()
+    for found, prefix in zip(surveys, prefixes, strict=True):
+        paths += [path for path in found.paths if path not in names]
+        names = {path: f"{prefix}{name}" for path, name in found.names.items()} | names
+        skipped += [Skipped(f"{prefix}{entry.path}", f"{prefix}{entry.reason}") for entry in found.skipped]
+        others.update(found.other_formats)
+    return Survey(sorted(paths, key=lambda path: names[path]), sorted(skipped, key=lambda entry: entry.path),
+                  dict(sorted(others.items())), names)  # fmt: skip
 
 
 class _Search:
@@ -69,7 +105,7 @@ class _Search:
             try:
                 with os.scandir(top) as entries:
                     for entry in entries:
-                        if not entry.name.startswith("."):
+                        if not entry.name.startswith(_PASSED_OVER):
                             path = f"{relative}{entry.name}"
                             if entry.is_dir(follow_symlinks=False):
                                 waiting.append((entry.path, f"{path}/"))

@@ -42,11 +42,15 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
             waiting = ["".join(row) for row in area]
             continue
         names = _names(area[lines:], (spans or {}).get(start + lines, ()))
-        if table and not _is_header(names[0]):
+        if table and not is_header(names[0]):
             table += area
             continue
         _flush(builder, table)
         own = ["".join(row) for row in area[:lines]]
+        if len(parts := _side_by_side(area[lines:])) > 1:
+            _add_parts(builder, waiting + own, area[lines:], parts, _spans_from(spans, start + lines, end))
+            waiting = []
+            continue
         if not _is_title(waiting):
             builder.text("\n".join(waiting))
             waiting = []
@@ -55,6 +59,50 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
         table += names
     _flush(builder, table)
     builder.text("\n".join(waiting))
+
+
+def _add_parts(
+    builder: PageBuilder, title: list[str], area: Sequence[Row], parts: Sequence[Span], spans: Mapping[int, Sequence[Span]]
+) -> None:
+    """Tables that stand beside each other, one after the other; the title above them goes with the first."""
+    for number, (first, last) in enumerate(parts):
+        above = [[line] for line in title] if number == 0 else []
+        rows = [*above, *(row[first : last + 1] for row in area)]
+        own = {row + len(above): [(left - first, right - first) for left, right in merged if first <= left and right <= last]
+               for row, merged in spans.items()}  # fmt: skip
+        add_grid(builder, rows, own)
+
+
+def _spans_from(spans: Mapping[int, Sequence[Span]] | None, start: int, end: int) -> dict[int, Sequence[Span]]:
+    return {row - start: merged for row, merged in (spans or {}).items() if start <= row < end}
+
+
+def _side_by_side(area: Sequence[Row]) -> list[Span]:
+    """First and last column of each table in rows that are not empty: one, unless empty columns part it into tables of two
+    columns or more, each with a head of its own and with names, not figures, in its first column.
+
+    A single empty column is as often a gap of the layout: there the heads must be the same, or one table be longer.
+    """
+    width = max(len(row) for row in area)
+    whole = [(0, width - 1)]
+    full = [any(column < len(row) and row[column] for row in area) for column in range(width)] if width > 4 else []
+    if all(full):
+        return whole
+    edges = [False, *full, False]
+    turns = [column for column, (before, after) in enumerate(pairwise(edges)) if before != after]
+    parts = [(first, after - 1) for first, after in zip(turns[::2], turns[1::2], strict=True)]
+    if len(parts) < 2 or not all(_is_table(area, part) for part in parts):
+        return whole
+    wide = all(right[0] - left[1] > 2 for left, right in pairwise(parts))
+    heads = [tuple(area[0][first : last + 1]) for first, last in parts]
+    depths = {max(at for at, row in enumerate(area) if any(row[first : last + 1])) for first, last in parts}
+    return parts if wide or len(set(heads)) == 1 or len(depths) > 1 else whole
+
+
+def _is_table(area: Sequence[Row], part: Span) -> bool:
+    first, last = part
+    names = [row[first] for row in area[1:] if first < len(row) and row[first]]
+    return last > first and is_header(area[0][first : last + 1]) and bool(names) and not any(map(_is_figure, names))
 
 
 def _is_title(lines: Sequence[str]) -> bool:
@@ -88,7 +136,7 @@ def _add_title(builder: PageBuilder, lines: list[str]) -> None:
 
 def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
     """The area with a header of two rows, groups above names, made one: "2024" over "Q1" and "Q2" is "2024 Q1"."""
-    if not spans or len(area) < 3 or not _is_header(area[1]):
+    if not spans or len(area) < 3 or not is_header(area[1]):
         return area
     width = max(len(area[0]), len(area[1]))
     upper = _padded(area[0], width)
@@ -109,7 +157,7 @@ def _filled(row: Row) -> int:
     return sum(1 for cell in row if cell)
 
 
-def _is_header(row: Row) -> bool:
+def is_header(row: Row) -> bool:
     """Names and years, no figures and no dates."""
     cells = [cell for cell in row if cell]
     return len(cells) > 1 and all(_YEAR.fullmatch(cell) or not _is_figure(cell) for cell in cells)

@@ -1,52 +1,79 @@
-"""Reads HTML: the main content without the site around it; headings, lists and tables as lines of text."""
+"""Reads HTML: the main content without the site around it; headings, lists and tables as lines of text.
+
+What is struck out, hidden or around the content is left out and counted.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.encoding import decode_markup, refuse_binary
-from fieldpack_build.documents.grid import REPEATED_LIMIT
+from fieldpack_build.documents.docx_numbering import FORMATS
+from fieldpack_build.documents.encoding import declared_encoding, decode_markup, guess_warning, refuse_binary
+from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office import split_tags
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from bs4.element import PageElement, Tag
 
-# ix:header holds the hidden facts of an inline XBRL filing.
-_DROPPED = ("nav", "footer", "aside", "script", "style", "noscript", "template", "svg", "button", "select", "ix:header")
+# No words of the page: ix:header holds the hidden facts of an inline XBRL filing, an annotation repeats a formula in TeX.
+_DROPPED = ("script", "style", "template", "ix:header", "annotation", "annotation-xml", "rp")
+# The site around the content; a header, footer or aside inside an article is part of it.
+_AROUND = ("nav", "noscript", "svg", "button", "select", "iframe")
+_AROUND_OUTSIDE = ("header", "footer", "aside")
+_STRUCK = ("del", "s", "strike")
+_STRUCK_STYLE = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
+_HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE)
+_PLACED_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
+_SHOWN_INPUTS = ("", "text", "number", "date", "datetime-local", "email", "month", "tel", "time", "url", "week")
+_OUTSIDE_SHARE = 0.5  # as many words outside of <main> as this share of its own: then it holds an intro, not the content
+_LIST_TYPES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LISTS = ("ul", "ol", "menu")
-_BLOCKS = (
+_BLOCKS = frozenset((
     *(*_HEADINGS, *_LISTS, "html", "body", "main", "article", "section", "header", "div", "p", "table", "caption"),
     *("dl", "dt", "dd", "pre", "blockquote", "figure", "figcaption", "details", "summary", "address", "hr", "form"),
     *("fieldset", "legend", "hgroup", "center", "li", "tr", "td", "th", "thead", "tbody", "tfoot"),
-)
+))
 _DATES = (
     "article:modified_time", "datemodified", "last-modified", "dcterms.modified", "article:published_time", "datepublished",
     "date", "dc.date", "dcterms.date", "dcterms.created", "dc.date.issued", "pubdate",
 )  # fmt: skip
 _KEYWORDS = ("keywords", "article:tag", "dc.subject", "dcterms.subject")
+_LINE = "\0"  # a line's end inside a paragraph; decoded text has no such character
+_BREAKS = re.compile("[\u00ad\u200b\u2060]")
 _SPAN_LIMIT = 50  # columns or rows; a larger span is a mistake or an attack
 
 
-def read(data: bytes, name: str) -> Content:
+def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+    """`hidden`: read what the page hides too."""
     from bs4 import BeautifulSoup
 
     refuse_binary(data, name)
     soup = BeautifulSoup(decode_markup(data), "lxml")
     builder = PageBuilder(HeadingPath())
+    omissions = Omissions()
     try:
-        title = _title(soup)
         date, tags = _meta(soup)
-        _Walk(builder).block(_main_content(soup))
+        _leave_out(soup, omissions, hidden=hidden)
+        title = _title(soup)
+        _Walk(builder).block(_main_content(soup, omissions))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
-    return Content(title, (builder.page(),), date, tags)
+    warnings = (*guess_warning(data, declared_encoding(data)), *omissions.sentences())
+    return Content(title, (builder.page(),), date, tags, warnings)
+
+
+def words_of(markup: str) -> str:
+    """Return the words of some markup, roughly: for comparing, not for reading."""
+    return re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE)
 
 
 def _title(soup: BeautifulSoup) -> str:
@@ -67,19 +94,54 @@ def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
     return next((date for date in dates if date), None), tuple(dict.fromkeys(words))
 
 
-def _main_content(soup: BeautifulSoup) -> Tag:
+def _leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> None:
+    """Take out what is no text of the document, and count the words of what a person would see or could unhide."""
     for tag in soup.find_all(_DROPPED):
         tag.decompose()
-    for tag in soup.find_all(hidden=True):
-        if not tag.decomposed:
-            tag.decompose()
-    for tag in soup.find_all("header"):
-        # The header of an article holds its heading and date; that of the page, the site's name and menu.
-        if not tag.decomposed and not tag.find_parent(("main", "article")):
-            tag.decompose()
+    for tag in soup.find_all(True):
+        if tag.decomposed:
+            continue
+        style = str(tag.get("style") or "")
+        if tag.name in _STRUCK or (style and _STRUCK_STYLE.search(style)):
+            _drop(tag, omissions, "words of struck-out text")
+        elif not hidden and _is_hidden(tag, style):
+            _drop(tag, omissions, "words of hidden elements", hidden=True)
+        elif tag.name in _AROUND or (tag.name in _AROUND_OUTSIDE and not tag.find_parent(("main", "article"))):
+            _drop(tag, omissions, "words of the site around the content", name=tag.name)
+
+
+def _is_hidden(tag: Tag, style: str) -> bool:
+    if tag.name in ("html", "body"):
+        return False
+    stated = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
+    return stated or (style != "" and _HIDDEN_STYLE.search(style) is not None)
+
+
+def _drop(tag: Tag, omissions: Omissions, kind: str, *, name: str = "", hidden: bool = False) -> None:
+    words = _word_count(tag) + len(words_of(str(tag.get("srcdoc") or "")).split())
+    if words:
+        omissions.add(kind, name, count=words, hidden=hidden)
+    tag.decompose()
+
+
+def _word_count(tag: Tag) -> int:
+    return len(tag.get_text(" ").split())
+
+
+def _main_content(soup: BeautifulSoup, omissions: Omissions) -> Tag:
+    """The element that holds the content, or the whole page where much of it stands elsewhere."""
+    page = soup.body or soup
     articles = soup.find_all("article")
     only_article = articles[0] if len(articles) == 1 else None
-    return soup.find("main") or soup.find(role="main") or only_article or soup.body or soup
+    main = soup.find("main") or soup.find(role="main") or only_article
+    if main is None:
+        return page
+    inside, whole = _word_count(main), _word_count(page)
+    if whole - inside > _OUTSIDE_SHARE * inside:
+        return page
+    if whole > inside:
+        omissions.add("words of the site around the content", f"outside of <{main.name}>", count=whole - inside)
+    return main
 
 
 class _Walk:
@@ -93,7 +155,7 @@ class _Walk:
             **dict.fromkeys(_LISTS, self._list),
             "table": self._table,
             "dl": self._definitions,
-            "pre": lambda tag: self._builder.text(tag.get_text()),
+            "pre": lambda tag: self._builder.text(settle("".join(_strings(tag, None))).replace(_LINE, "\n")),
         }
 
     def block(self, tag: Tag) -> None:
@@ -112,13 +174,13 @@ class _Walk:
                 self._inline.append(_words(child))
             elif inner.name in _BLOCKS:
                 self.block(inner)
-            elif inner.name == "br":
-                self._inline.append("\0")
+            elif inner.name in _INLINE or not any(getattr(entry, "name", None) in _BLOCKS for entry in inner.descendants):
+                self._inline.append("".join(_inline(inner, None)).replace("\n", " "))
             else:
                 self._children(inner)
 
     def _flush(self) -> None:
-        lines = (squeeze(line) for line in "".join(self._inline).split("\0"))
+        lines = (squeeze(line) for line in settle("".join(self._inline)).split(_LINE))
         self._builder.text("\n".join(line for line in lines if line))
         self._inline.clear()
 
@@ -150,30 +212,18 @@ class _Walk:
             return
         if tag.caption:
             self._builder.text(_text(tag.caption))
-        self._builder.table(list(_rows(tag)))
+        heads = sum(len(part.find_all("tr")) for part in tag.find_all("thead"))
+        table = lay_out(list(_rows(tag)), heads)
+        self._builder.text(table.title)
+        self._builder.table(table.rows)
 
 
-def _rows(table: Tag) -> Iterator[list[str]]:
-    """A cell over several rows is repeated in each; one over several columns is followed by empty cells."""
-    above: dict[int, tuple[int, str]] = {}
+def _rows(table: Tag) -> Iterator[list[Cell]]:
     for row in table.find_all("tr"):
-        cells: list[str] = []
-        for cell in row.find_all(("td", "th")):
-            _fill_from_above(cells, above)
-            text = _text(cell)
-            if (rows := _span(cell, "rowspan")) > 1 and len(text) <= REPEATED_LIMIT:
-                above[len(cells)] = (rows - 1, text)
-            cells += [text] + [""] * (_span(cell, "colspan") - 1)
-        _fill_from_above(cells, above)
-        yield cells
-
-
-def _fill_from_above(cells: list[str], above: dict[int, tuple[int, str]]) -> None:
-    while len(cells) in above:
-        left, text = above.pop(len(cells))
-        if left > 1:
-            above[len(cells)] = (left - 1, text)
-        cells.append(text)
+        yield [
+            Cell(_text(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th")
+            for cell in row.find_all(("td", "th"))
+        ]
 
 
 def _span(cell: Tag, name: str) -> int:
@@ -182,24 +232,43 @@ def _span(cell: Tag, name: str) -> int:
 
 
 def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
-    for number, item in enumerate(tag.find_all("li", recursive=False), start=1):
-        mark = f"{number}." if tag.name == "ol" else "-"
+    items = tag.find_all("li", recursive=False)
+    number = _whole(tag.get("start"), len(items) if tag.has_attr("reversed") else 1)
+    for item in items:
+        number = _whole(item.get("value"), number)
         text, nested = _item_text(item)
         if text:
-            yield f"{indent}{mark} {text}"
+            yield f"{indent}{_number(tag, number)} {text}"
         for inner in nested:
             yield from _list_lines(inner, indent + "  ")
+        number += -1 if tag.has_attr("reversed") else 1
+
+
+def _number(tag: Tag, number: int) -> str:
+    if tag.name != "ol":
+        return "-"
+    form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
+    return f"{form(number) if 0 < number < 10_000 else number}."
+
+
+def _whole(stated: object, otherwise: int) -> int:
+    text = str(stated or "").strip()
+    return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else otherwise
 
 
 def _item_text(item: Tag) -> tuple[str, list[Tag]]:
     """The words of an item without those of the lists inside it, and these lists."""
     nested: list[Tag] = []
-    return squeeze("".join(_strings(item, nested))), nested
+    return _one_line(_strings(item, nested)), nested
 
 
 def _text(tag: Tag) -> str:
     """All words of an element on one line, with a space where a block begins or ends."""
-    return squeeze("".join(_strings(tag, None)))
+    return _one_line(_strings(tag, None))
+
+
+def _one_line(strings: Iterator[str]) -> str:
+    return squeeze(settle("".join(strings)).replace(_LINE, " "))
 
 
 def _strings(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
@@ -211,10 +280,86 @@ def _strings(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
         elif lists is not None and inner.name in _LISTS:
             lists.append(inner)
         else:
-            space = " " if inner.name in _BLOCKS or inner.name == "br" else ""
-            yield space
-            yield from _strings(inner, lists)
-            yield space
+            yield from _inline(inner, lists)
+
+
+def _inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
+    """The strings of an element, itself included: a superscript is marked as one, a formula written on one line."""
+    write = _INLINE.get(tag.name)
+    if write is not None:
+        yield write(tag)
+        return
+    style = tag.get("style")
+    placed = _PLACED_STYLE.search(str(style)) if style else None
+    if placed and tag.name not in _BLOCKS:
+        yield (raise_ if placed[1].lower() == "super" else lower)("".join(_strings(tag, lists)).strip())
+        return
+    space = " " if tag.name in _BLOCKS else ""
+    yield space
+    yield from _strings(tag, lists)
+    yield space
+
+
+def _inner(tag: Tag) -> str:
+    return "".join(_strings(tag, None))
+
+
+def _alternative(tag: Tag) -> str:
+    """What a picture says of itself; decoration says nothing, and the name of a file is nothing."""
+    said = squeeze(str(tag.get("alt") or ""))
+    return "" if not said or re.fullmatch(r"\S+\.\w{3,4}", said) else f" [{said}] "
+
+
+def _filled(tag: Tag) -> str:
+    """What a field of a form shows."""
+    kind = str(tag.get("type") or "").lower()
+    if kind in ("checkbox", "radio"):
+        return "☒ " if tag.has_attr("checked") else "☐ "
+    return f" {tag.get('value') or ''} " if kind in _SHOWN_INPUTS else ""
+
+
+def _parts(tag: Tag) -> list[str]:
+    """The texts of a formula's parts."""
+    return ["".join(_inline(part, None)).strip() for child in tag.children if (part := _as_tag(child)) is not None]
+
+
+def _grouped(text: str) -> str:
+    text = settle(text)
+    return text if text.isalnum() else f"({text})"
+
+
+def _scripts(tag: Tag, *, places: Sequence[Callable[[str], str]]) -> str:
+    """MathML's base with what stands at its upper or lower right."""
+    base, *others = _parts(tag) or [""]
+    return base + "".join(place(other) for place, other in zip(places, others, strict=False))
+
+
+def _below(text: str) -> str:
+    text = settle(text)
+    return f"_{text}" if text.isalnum() else f"_({text})"
+
+
+def _above(text: str) -> str:
+    return raise_(settle(text))
+
+
+_INLINE: dict[str, Callable[[Tag], str]] = {
+    "br": lambda tag: _LINE,
+    "sup": lambda tag: raise_(_inner(tag).strip()),
+    "sub": lambda tag: lower(_inner(tag).strip()),
+    "rt": lambda tag: f"({_inner(tag)})",
+    "img": _alternative,
+    "input": _filled,
+    "msup": lambda tag: _scripts(tag, places=(_above,)),
+    "msub": lambda tag: _scripts(tag, places=(_below,)),
+    "msubsup": lambda tag: _scripts(tag, places=(_below, _above)),
+    "munder": lambda tag: _scripts(tag, places=(_below,)),
+    "mover": lambda tag: _scripts(tag, places=(_above,)),
+    "munderover": lambda tag: _scripts(tag, places=(_below, _above)),
+    "mfrac": lambda tag: "/".join(_grouped(part) for part in _parts(tag)),
+    "msqrt": lambda tag: f"√({settle(_inner(tag))})",
+    "mroot": lambda tag: "√".join(_grouped(part) for part in reversed(_parts(tag))),
+}
 
 
 def _as_tag(element: PageElement) -> Tag | None:
@@ -227,4 +372,5 @@ def _words(element: PageElement) -> str:
     """The text of a string in the tree; comments, doctypes and CDATA are none."""
     from bs4.element import NavigableString
 
-    return str(element) if type(element) is NavigableString else ""
+    # Soft hyphens and blanks of no width are places to break a line, and no part of the word.
+    return _BREAKS.sub("", str(element)) if type(element) is NavigableString else ""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fieldpack_build.documents.encoding import decode_text
+from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
 from fieldpack_build.errors import DocumentError
 
@@ -18,7 +18,8 @@ def read(data: bytes, name: str) -> Content:
     builder = PageBuilder(HeadingPath())
     records = 0
     bad: list[str] = []
-    for number, line in enumerate(decode_text(data, name).split("\n"), start=1):
+    text, told = read_text(data, name)
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -29,24 +30,25 @@ def read(data: bytes, name: str) -> Content:
         except RecursionError:
             bad.append(f"line {number}: nested too deeply")
             continue
-        _add(builder, record)
+        add_record(builder, record, 1)
         records += 1
     if not records and bad:
         raise DocumentError(f"{name}: is no JSONL: {bad[0]}; it needs one JSON record a line")
     warnings = (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
-    return Content("", (builder.page(),), warnings=warnings)
+    return Content("", (builder.page(),), warnings=(*told, *warnings))
 
 
-def _add(builder: PageBuilder, record: Any) -> None:
+def add_record(builder: PageBuilder, record: Any, level: int) -> None:
+    """Put a record into the page: its title, if it has one, as a heading of `level`, its other values as lines."""
     if not isinstance(record, dict):
         builder.text("\n".join(_lines("", record)))
         return
     keys = {key.lower(): key for key in record}
     title, text = (record[keys[key]] if key in keys else None for key in (_TITLE, _TEXT))
     named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if isinstance(value, str)}
-    builder.close(1)
+    builder.close(level)
     if isinstance(title, str) and title.strip():
-        builder.heading(1, label(title))
+        builder.heading(level, label(title))
     lines = list(_lines("", {key: value for key, value in record.items() if key not in named}))
     builder.text("\n".join([*lines, text] if isinstance(text, str) else lines))
 

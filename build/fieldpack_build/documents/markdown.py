@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.encoding import decode_text
+from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, label
 
 if TYPE_CHECKING:
@@ -24,14 +24,15 @@ _COMMENT = re.compile(r"\s*<!--.*-->\s*", re.DOTALL)
 def read(data: bytes, name: str) -> Content:
     from markdown_it import MarkdownIt
 
-    text, stated = _without_front_matter(decode_text(data, name))
+    source, warnings = read_text(data, name)
+    text, stated = _without_front_matter(source)
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     titles = [_heading_text(tokens[i + 1]) for i, token in enumerate(tokens) if _is_heading(token, "h1")]
     page = Page(None, text, tuple(_blocks(text, tokens)))
     title = label(_plain(stated.get("title", ""))) or (titles[0] if titles else "")
     dates = (iso_date(_plain(stated.get(key, ""))) for key in _DATE_KEYS)
     tags = dict.fromkeys(tag for key in _TAG_KEYS for tag in _list(stated.get(key, "")))
-    return Content(title, (page,), next((date for date in dates if date), None), tuple(tags))
+    return Content(title, (page,), next((date for date in dates if date), None), tuple(tags), warnings)
 
 
 def _without_front_matter(text: str) -> tuple[str, dict[str, str]]:

@@ -27,6 +27,16 @@ _MAX_MEMBERS = 50_000
 _HEAD = 4096  # bytes of a part in which a document type would stand
 _DOCTYPE = re.compile(rb"<\0?!\0?(?:D\0?O\0?C\0?T\0?Y\0?P\0?E|E\0?N\0?T\0?I\0?T\0?Y)", re.IGNORECASE)
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
+_TYPES = "[Content_Types].xml"
+_WORD = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+_POWERPOINT = b"application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"
+_VARIANTS = {
+    b"application/vnd.ms-word.document.macroEnabled.main+xml": _WORD,
+    b"application/vnd.ms-word.template.macroEnabledTemplate.main+xml": _WORD,
+    b"application/vnd.openxmlformats-officedocument.wordprocessingml.template.main+xml": _WORD,
+    b"application/vnd.openxmlformats-officedocument.presentationml.slideshow.main+xml": _POWERPOINT,
+    b"application/vnd.ms-powerpoint.slideshow.macroEnabled.main+xml": _POWERPOINT,
+}
 # Dates of the templates that python-docx and python-pptx start from: no date of any document.
 _TEMPLATE_DATES = ("2013-12-23", "2013-01-27")
 
@@ -52,16 +62,17 @@ def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Pr
         raise DocumentError(f"{name}: is encrypted, or a {old}; save it anew without a password")
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
-            _check_sizes(package.infolist(), name)
+            check_sizes(package.infolist(), name)
             _check_types(package, name)
             properties = _properties(package)
-            return (_transitional(package) if _is_strict(package) else data), properties
+            return (_usual(package) if _is_strict(package) or _is_variant(package) else data), properties
     # ValueError: an offset before the file's start.
     except (*PACKAGE_ERRORS, ValueError) as error:
         raise DocumentError(f"{name}: is no {kind}, or a damaged one: {squeeze(str(error))}") from error
 
 
-def _check_sizes(members: list[zipfile.ZipInfo], name: str) -> None:
+def check_sizes(members: list[zipfile.ZipInfo], name: str) -> None:
+    """Raise DocumentError for a zip that unpacks to more than a document does."""
     # zipfile unpacks no more of a member than its stated size, so that what is added up here is what can come.
     whole = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)
@@ -86,12 +97,21 @@ def _is_strict(package: zipfile.ZipFile) -> bool:
     return b"http://purl.oclc.org/ooxml/" in package.read("_rels/.rels") if "_rels/.rels" in package.namelist() else False
 
 
-def _transitional(package: zipfile.ZipFile) -> bytes:
+def _is_variant(package: zipfile.ZipFile) -> bool:
+    """With macros, a template or a show: the same parts under another content type, which the libraries refuse."""
+    types = package.read(_TYPES) if _TYPES in package.namelist() else b""
+    return any(variant in types for variant in _VARIANTS)
+
+
+def _usual(package: zipfile.ZipFile) -> bytes:
     """The same in the names that Office writes by default: "Strict Open XML" has its own, which no library knows."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as copy:
         for member in package.infolist():
             part = package.read(member)
+            if member.filename == _TYPES:
+                for variant, usual in _VARIANTS.items():
+                    part = part.replace(variant, usual)
             if _is_xml(member):
                 part = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/", part)
             copy.writestr(member.filename, part)

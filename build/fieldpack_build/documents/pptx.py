@@ -1,17 +1,23 @@
 """Reads PowerPoint files: each slide a page under its title, with its texts, tables, charts, diagrams and notes.
 
-Knows nothing of pictures, nor of where on a slide a text stands: the order is the file's, which screen readers use.
+Hidden slides, struck text, comments and pictures are left out and counted. Knows nothing of where on a slide a text stands:
+the order is the file's, which screen readers use.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from fieldpack_build.documents.grid import REPEATED_LIMIT
+from fieldpack_build.documents import omml
+from fieldpack_build.documents.docx_numbering import FORMATS
+from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml, without_address
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
+from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
@@ -22,22 +28,27 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _NOTES = "Speaker notes"
 _DEEPEST_GROUP = 20
 _DEEPEST_ITEM = 8
+_AUTO_NUMBER = re.compile(r"(arabic|alphaLc|alphaUc|romanLc|romanUc)(Period|ParenR|ParenBoth|Plain)")
+_AUTO_FORMATS = {"arabic": "decimal", "alphaLc": "lowerLetter", "alphaUc": "upperLetter", "romanLc": "lowerRoman",
+                 "romanUc": "upperRoman"}  # fmt: skip
+_AUTO_SHAPES = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
 
 
-def read(data: bytes, name: str) -> Content:
+def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     from lxml.etree import XMLSyntaxError
     from pptx.exc import PythonPptxError
 
     data, properties = open_package(data, name, "PowerPoint file", ".ppt of PowerPoint 97 to 2003")
     try:
-        pages = _pages(data)
+        omissions = Omissions()
+        pages = _pages(data, omissions, hidden=hidden)
     except (*PACKAGE_ERRORS, PythonPptxError, XMLSyntaxError, KeyError, ValueError) as error:
         raise DocumentError(f"{name}: is a damaged PowerPoint file: {without_address(error)}") from error
     # python-pptx 1.0 checks no part: one of the wrong kind, or an element left out, ends in these.
     except (AttributeError, TypeError, IndexError, AssertionError) as error:
         raise DocumentError(f"{name}: is a damaged PowerPoint file: a part is of the wrong kind") from error
     title = properties.title if says_something(properties.title) else _first_words(pages[:1])
-    return Content(title, pages, properties.date, properties.tags)
+    return Content(title, pages, properties.date, properties.tags, omissions.sentences())
 
 
 def _first_words(pages: tuple[Page, ...]) -> str:
@@ -48,27 +59,130 @@ def _first_words(pages: tuple[Page, ...]) -> str:
     return blocks[0].heading[0] if blocks[0].heading else label(pages[0].text[blocks[0].start :].split("\n", 1)[0])
 
 
-def _pages(data: bytes) -> tuple[Page, ...]:
+def _pages(data: bytes, omissions: Omissions, *, hidden: bool) -> tuple[Page, ...]:
     import pptx
 
-    slides = pptx.Presentation(BytesIO(data)).slides
-    return tuple(_page(slide, number) for number, slide in enumerate(slides, start=1))
+    pages = []
+    for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
+        if slide._element.get("show") in ("0", "false") and not hidden:
+            omissions.add("hidden slides", str(number), hidden=True)
+        else:
+            pages.append(_Slide(slide, omissions, hidden=hidden).page(number))
+    return tuple(pages)
 
 
-def _page(slide: Any, number: int) -> Page:
-    builder = PageBuilder(HeadingPath())
-    title = slide.shapes.title
-    words = squeeze(title.text_frame.text) if title is not None and title.has_text_frame else ""
-    if words:
-        builder.heading(1, words)
-    for shape in _shapes(slide.shapes, 0):
-        if title is None or shape.shape_id != title.shape_id:
-            _add_shape(builder, slide, shape)
-    notes = slide.notes_slide.notes_text_frame if slide.has_notes_slide else None
-    if notes is not None and notes.text.strip():
-        builder.heading(2, _NOTES)
-        builder.text(_lines(notes))
-    return builder.page(number)
+class _Slide:
+    def __init__(self, slide: Any, omissions: Omissions, *, hidden: bool) -> None:
+        self._slide = slide
+        self._omissions = omissions
+        self._hidden = hidden
+        self._builder = PageBuilder(HeadingPath())
+
+    def page(self, number: int) -> Page:
+        title = self._slide.shapes.title
+        words = squeeze(self._lines(title.text_frame)) if title is not None and title.has_text_frame else ""
+        if words:
+            self._builder.heading(1, words)
+        for shape in _shapes(self._slide.shapes, 0):
+            if title is None or shape.shape_id != title.shape_id:
+                self._add(shape)
+        notes = self._slide.notes_slide.notes_text_frame if self._slide.has_notes_slide else None
+        if notes is not None and notes.text.strip():
+            self._builder.heading(2, _NOTES)
+            self._builder.text(self._lines(notes))
+        self._add_comments()
+        return self._builder.page(number)
+
+    def _add(self, shape: Any) -> None:
+        if shape.has_text_frame:
+            self._builder.text(self._lines(shape.text_frame))
+        elif getattr(shape, "has_table", False):
+            table = lay_out(list(self._rows(shape.table)))
+            self._builder.text(table.title)
+            self._builder.table(table.rows)
+        elif getattr(shape, "has_chart", False):
+            _add_chart(self._builder, shape.chart)
+        else:
+            lines = list(_diagram(self._slide, shape))
+            self._builder.text("\n".join(lines))
+            if not lines and next(shape._element.iter(f"{_A}blip"), None) is not None:
+                self._omissions.add("pictures")
+
+    def _add_comments(self) -> None:
+        for relation in self._slide.part.rels.values():
+            if relation.is_external or relation.reltype.rpartition("/")[2] != "comments":
+                continue
+            root = parse_xml(relation.target_part.blob)
+            for entry in () if root is None else root.iter("{*}cm"):
+                words = squeeze(" ".join(node.text or "" for node in entry.iter("{*}text", f"{_A}t")))
+                if self._hidden:
+                    self._builder.text(f"Comment: {words}")
+                elif words:
+                    self._omissions.add("comments", hidden=True)
+
+    def _lines(self, frame: Any) -> str:
+        """Paragraphs as lines; those below the first level are items of a list, numbered ones carry their number."""
+        lines = []
+        counts: dict[int, int] = {}
+        for paragraph in frame.paragraphs:
+            text = self._text(paragraph._p).replace("\v", "\n").strip()
+            level = min(paragraph.level, _DEEPEST_ITEM)
+            counts = {place: count for place, count in counts.items() if place <= level}
+            mark = _auto_number(paragraph._p, level, counts)
+            if not mark:
+                counts.pop(level, None)
+                mark = "-" if level else ""
+            if text:
+                lines.append("  " * max(level - 1, 0) + f"{mark} {text}".lstrip())
+        return "\n".join(lines)
+
+    def _text(self, element: Any) -> str:
+        return settle("".join(self._pieces(element)))
+
+    def _pieces(self, element: Any) -> Iterator[str]:
+        for child in element.iterchildren("*"):
+            name = child.tag.rpartition("}")[2]
+            if name == "br":
+                yield "\v"
+            elif name in ("r", "fld") and child.tag.startswith(_A):
+                yield self._run(child)
+            elif child.tag.startswith(omml.M):
+                yield omml.written(child)
+            elif name in ("AlternateContent", "Choice", "m"):
+                yield from self._pieces(child)
+
+    def _run(self, run: Any) -> str:
+        text = "".join(node.text or "" for node in run.iter(f"{_A}t"))
+        shape = run.find(f"{_A}rPr")
+        if shape is None:
+            return text
+        if shape.get("strike", "noStrike") != "noStrike":
+            if words := len(text.split()):
+                self._omissions.add("words of struck-out text", count=words)
+            return ""
+        baseline = shape.get("baseline", "0").rstrip("%")
+        if baseline.lstrip("-") in ("", "0"):
+            return text
+        return lower(text) if baseline.startswith("-") else raise_(text)
+
+    def _rows(self, table: Any) -> Iterator[list[Cell]]:
+        for row in table.rows:
+            yield [
+                Cell(squeeze(self._lines(cell.text_frame)), cell.span_height, cell.span_width)
+                if cell.is_merge_origin else Cell(squeeze(self._lines(cell.text_frame)))
+                for cell in row.cells if not cell.is_spanned
+            ]  # fmt: skip
+
+
+def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
+    """The number that PowerPoint shows before a paragraph that states one; `counts` by level goes on."""
+    stated = paragraph.find(f"{_A}pPr/{_A}buAutoNum")
+    shape = _AUTO_NUMBER.fullmatch(stated.get("type", "")) if stated is not None else None
+    if stated is None or shape is None:
+        return ""
+    start = stated.get("startAt", "1")
+    counts[level] = counts[level] + 1 if level in counts else int(start) if start.isdigit() else 1
+    return _AUTO_SHAPES[shape[2]].format(FORMATS[_AUTO_FORMATS[shape[1]]](counts[level]))
 
 
 def _shapes(shapes: Any, depth: int) -> Iterator[Any]:
@@ -84,45 +198,6 @@ def _is_footer(shape: Any) -> bool:
 
     footers = (PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE)
     return bool(shape.is_placeholder and shape.placeholder_format.type in footers)
-
-
-def _add_shape(builder: PageBuilder, slide: Any, shape: Any) -> None:
-    if shape.has_text_frame:
-        builder.text(_lines(shape.text_frame))
-    elif getattr(shape, "has_table", False):
-        builder.table(list(_rows(shape.table)))
-    elif getattr(shape, "has_chart", False):
-        _add_chart(builder, shape.chart)
-    else:
-        builder.text("\n".join(_diagram(slide, shape)))
-
-
-def _lines(frame: Any) -> str:
-    """Paragraphs as lines; those below the first level are items of a list."""
-    lines = []
-    for paragraph in frame.paragraphs:
-        text = paragraph.text.replace("\v", "\n").strip()
-        level = min(paragraph.level, _DEEPEST_ITEM)
-        if text:
-            lines.append(f"{'  ' * (level - 1)}- {text}" if level else text)
-    return "\n".join(lines)
-
-
-def _rows(table: Any) -> Iterator[list[str]]:
-    """A cell over several rows is repeated in each; one over several columns is followed by empty cells."""
-    above: dict[int, tuple[int, str]] = {}
-    for row in table.rows:
-        cells = []
-        for column, cell in enumerate(row.cells):
-            left, text = above.get(column, (0, ""))
-            if left and cell.is_spanned:
-                above[column] = (left - 1, text)
-                cells.append(text)
-                continue
-            cells.append("" if cell.is_spanned else squeeze(cell.text_frame.text))
-            if cell.is_merge_origin and cell.span_height > 1 and len(cells[-1]) <= REPEATED_LIMIT:
-                above[column] = (cell.span_height - 1, cells[-1])
-        yield cells
 
 
 def _add_chart(builder: PageBuilder, chart: Any) -> None:

@@ -2,46 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import NamedTuple
 
-from fieldpack_build.documents import csv_file, docx, eml, html, image, jsonl, markdown, pdf, plain, pptx, xlsx
+from fieldpack_build.documents import (
+    csv_file,
+    docx,
+    eml,
+    epub,
+    html,
+    ics,
+    image,
+    json_file,
+    jsonl,
+    markdown,
+    notebook,
+    odf,
+    pdf,
+    plain,
+    pptx,
+    rtf,
+    xlsx,
+    xml_file,
+)  # fmt: skip
 from fieldpack_build.documents.pages import Content
 from fieldpack_build.errors import DocumentError
 
 
-class Reader(Protocol):
-    def __call__(self, data: bytes, name: str) -> Content: ...
+class Options(NamedTuple):
+    """`ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`)."""
+
+    ocr: bool = False
+    hidden: bool = False
 
 
-class SeeingReader(Protocol):
-    """A reader of a format that may hold images of text, which it reads when `ocr` says so."""
-
-    def __call__(self, data: bytes, name: str, *, ocr: bool = False) -> Content: ...
-
-
-_READERS: dict[str, Reader] = {
-    ".csv": csv_file.read,
-    ".docx": docx.read,
-    ".htm": html.read,
-    ".html": html.read,
-    ".jsonl": jsonl.read,
-    ".markdown": markdown.read,
-    ".md": markdown.read,
-    ".ndjson": jsonl.read,
-    ".pptm": pptx.read,
-    ".pptx": pptx.read,
-    ".tab": csv_file.read,
-    ".text": plain.read,
-    ".tsv": csv_file.read,
-    ".txt": plain.read,
-    ".xhtml": html.read,
-    ".xlsm": xlsx.read,
-    ".xlsx": xlsx.read,
+Reader = Callable[[bytes, str, Options], Content]
+_OFFICE: dict[str, Reader] = {
+    **dict.fromkeys((".docm", ".docx", ".dotm", ".dotx"), lambda data, name, o: docx.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys((".pptm", ".pptx", ".ppsm", ".ppsx"), lambda data, name, o: pptx.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys((".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)),
+}
+_OPEN: dict[str, Reader] = {
+    ".epub": lambda data, name, o: epub.read(data, name, hidden=o.hidden),
+    **dict.fromkeys((".odp", ".ods", ".odt", ".ott"), lambda data, name, o: odf.read(data, name, hidden=o.hidden)),
+    ".rtf": lambda data, name, o: rtf.read(data, name, hidden=o.hidden),
+}
+_TEXTS: dict[str, Reader] = {
+    **dict.fromkeys((".csv", ".tab", ".tsv"), lambda data, name, o: csv_file.read(data, name)),
+    **dict.fromkeys((".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)),
+    ".ipynb": lambda data, name, o: notebook.read(data, name),
+    ".json": lambda data, name, o: json_file.read(data, name),
+    **dict.fromkeys((".jsonl", ".ndjson"), lambda data, name, o: jsonl.read(data, name)),
+    **dict.fromkeys((".markdown", ".md"), lambda data, name, o: markdown.read(data, name)),
+    **dict.fromkeys((".text", ".txt"), lambda data, name, o: plain.read(data, name)),
+    ".xml": lambda data, name, o: xml_file.read(data, name),
+}
+_OTHERS: dict[str, Reader] = {
+    ".eml": lambda data, name, o: eml.read(data, name, ocr=o.ocr, hidden=o.hidden),
+    ".ics": lambda data, name, o: ics.read(data, name),
+    ".mbox": lambda data, name, o: eml.read_mbox(data, name, ocr=o.ocr, hidden=o.hidden),
+    ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-_SEEING: dict[str, SeeingReader] = {".eml": eml.read, ".pdf": pdf.read, **dict.fromkeys(IMAGE_SUFFIXES, image.read)}
-SUFFIXES = tuple(sorted({*_READERS, *_SEEING} - set(IMAGE_SUFFIXES)))
+_IMAGES: dict[str, Reader] = dict.fromkeys(IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr))
+_READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
+SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))
 
 
 def reads(name: str, *, ocr: bool = False) -> bool:
@@ -49,11 +75,9 @@ def reads(name: str, *, ocr: bool = False) -> bool:
     return suffix in SUFFIXES or (ocr and suffix in IMAGE_SUFFIXES)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
     """Raises DocumentError, on one line that begins with `name`, for what its reader cannot read."""
     suffix = PurePosixPath(name).suffix.lower()
-    if seeing := _SEEING.get(suffix):
-        return seeing(data, name, ocr=ocr)
     if reader := _READERS.get(suffix):
-        return reader(data, name)
+        return reader(data, name, Options(ocr, hidden))
     raise DocumentError(f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}")

@@ -11,19 +11,25 @@ from typing import NamedTuple
 _CLOSING = r"""["'\u201d\u2019)\]»]*"""  # quotes and brackets
 _WIDE = r"[\u3002\uff01\uff1f]"  # the full stop, exclamation and question mark of Chinese and Japanese
 _SENTENCE = rf"(?<!\b[A-Z])[.!?]{_CLOSING}\s+(?![a-z\s])|{_WIDE}+[\u201d\u2019\uff09」』]*\s*"
+_MARK = r"(?:[-*•+]|\d+[.)]|\d+(?:\.\d+)+\.?|\(?[a-z\d]{1,4}\)|§ ?\d+)"  # before an item of a list: 1. 2.1 (a) § 3
 # The best place first. A line that ends amid a sentence, as every line of a PDF does, comes after sentences.
 _PLACES = tuple(
     re.compile(place)
     for place in (
         r"\n[ \t]*\n\s*",
-        rf"(?<=[.!?:;])[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•+]|\d+[.)])\s)|{_WIDE}\n\s*",
+        rf"(?<=[.!?:;])[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)|{_WIDE}\n\s*",
         _SENTENCE,
         r"\n\s*",
         r"\s+",
     )
 )
-_SENTENCE_START = re.compile(rf"{_SENTENCE}|\n[ \t]*\n\s*|\n(?=[ \t]*(?:[-*•+]|\d+[.)])\s)")
+_SENTENCE_START = re.compile(rf"{_SENTENCE}|\n[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
+
+
+# Characters for which a token is counted at least: a word of 100 letters and more is one unknown token to WordPiece, and
+# 440,000 characters without a blank were one chunk. English has 4 to 5 a token, a table in columns up to 12.
+CHARACTERS_A_TOKEN = 20
 
 
 class Span(NamedTuple):
@@ -33,7 +39,8 @@ class Span(NamedTuple):
 
 
 class Measure:
-    """Tokens of slices of one text: by counting each, or as places in `starts`, the offsets of all its tokens."""
+    """Tokens of slices of one text: by counting each, or as places in `starts`, the offsets of all its tokens. A slice of many
+    characters counts for some even where the tokenizer sees one word."""
 
     def __init__(self, text: str, count_tokens: Callable[[str], int], starts: Sequence[int] | None = None) -> None:
         self.text = text
@@ -42,9 +49,10 @@ class Measure:
         self._starts = starts
 
     def size(self, start: int, end: int) -> int:
+        least = (end - start) // CHARACTERS_A_TOKEN
         if self._starts is None:
-            return self._count(self.text[start:end]) - self._fixed
-        return bisect_left(self._starts, end) - bisect_left(self._starts, start)
+            return max(self._count(self.text[start:end]) - self._fixed, least)
+        return max(bisect_left(self._starts, end) - bisect_left(self._starts, start), least)
 
 
 class Pieces:

@@ -8,8 +8,11 @@ from pathlib import PurePosixPath
 # What programs and templates leave where a title belongs, and first lines that stand on thousands of documents.
 _WORTHLESS = re.compile(
     r"""
-    untitled.* | unknown | no[ ]title | \(?no[ ]subject\)? | title | titel | \[?document[ ]title\]? | default
-    | (?:microsoft[ ])?(?:word|excel|powerpoint)(?:[ ]-[ ].*|[ ](?:document|workbook|dokument))? | powerpoint[ -]\S+
+    untitled.* | unknown | \(?(?:anonymous|unspecified|none)\)? | no[ ]title | \(?no[ ]subject\)? | title | titel
+    | \[?document[ ]title\]? | default
+    | (?:microsoft[ ](?:office[ ])?)?(?:word|excel|powerpoint|publisher|visio)
+      (?:[ ][-–—][ ].*|[ ](?:document|workbook|dokument))?
+    | powerpoint[ -]\S+
     | (?:new[ ]|neues[ ])?(?:document|dokument|doc|book|workbook|sheet|slide|page|presentation|mappe|tabelle)[ _-]?\d*
     | (?:scan|print|image|picture)[ _-]?\d*
     | (?:table[ ]of[ ])?contents | index | cover(?:[ ]page)? | home | welcome | draft | confidential | internal | attachment

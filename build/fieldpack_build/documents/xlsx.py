@@ -1,6 +1,7 @@
 """Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as their last result.
 
-Knows nothing of charts, comments and hidden rows: openpyxl's read-only mode, which keeps memory flat, has none of them.
+What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures too. openpyxl's read-only
+mode, which keeps memory flat, has none of them: they are looked up in the package.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Any, NamedTuple
 
 from fieldpack_build.documents.grid import REPEATED_LIMIT, Span, add_grid
 from fieldpack_build.documents.number_format import shown
-from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package
+from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
+from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
 _MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be waited for through all those before it
@@ -24,6 +27,13 @@ _MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be w
 _MAX_SHOWN = 100_000_000
 _MAX_MERGED_ROWS = 2_000_000
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_ROW = re.compile(rb"<(?:\w+:)?row\s([^>]*)>")
+_COLUMN = re.compile(rb"<(?:\w+:)?col\s([^>]*)>")
+_HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
+_NUMBER = rb"""\b%s=["']([0-9]{1,7})["']"""
+_STRINGS = "xl/sharedStrings.xml"
+_MAX_COLUMNS = 1 << 14
+_DRAWN = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
 # A formula whose result is not stored: written by a program that does not calculate.
 _NEVER_CALCULATED = re.compile(rb"(?:</f>|<f[^>]*/>)\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
 
@@ -47,59 +57,146 @@ class _Sheet:
     merges: list[_Merge] = field(default_factory=list)
     uncalculated: int = 0
     visible: bool = True
+    hidden_rows: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
+    comments: list[tuple[str, str]] = field(default_factory=list)
+    drawn: list[str] = field(default_factory=list)
+    crossed: int = 0  # words of struck-out text
 
 
-def read(data: bytes, name: str) -> Content:
+def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     data, properties = open_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
     try:
-        sheets = _sheets(data)
+        sheets = _sheets(data, hidden=hidden)
     except _TooLarge as error:
         raise DocumentError(f"{name}: {error}; is it a bomb? split it") from error
     # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with damaged files).
     except (*PACKAGE_ERRORS, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:
         raise DocumentError(f"{name}: is a damaged Excel file: {squeeze(str(error))}") from error
     shown_sheets = [sheet for sheet in sheets if sheet.visible]
-    hidden = [sheet.title for sheet in sheets if not sheet.visible]
     uncalculated = sum(sheet.uncalculated for sheet in shown_sheets)
     warnings = []
     if uncalculated:
         warnings.append(f"{uncalculated} formulas have no result in the file: open it in Excel and save it")
+    omissions = Omissions()
+    for sheet in sheets:
+        _count_hidden(sheet, omissions, hidden=hidden)
+    pages = tuple(_page(sheet, hidden=hidden) for sheet in shown_sheets)
+    return Content(properties.title, pages, properties.date, properties.tags, (*warnings, *omissions.sentences()))
+
+
+def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
+    """What is left out of a sheet. Hidden rows and columns without a cell count for nothing."""
+    if not sheet.visible:
+        omissions.add("hidden sheets", sheet.title, hidden=True)
+    if sheet.crossed:
+        omissions.add("words of struck-out text", sheet.title, count=sheet.crossed)
+    for kind in sheet.drawn:
+        omissions.add(kind, sheet.title)
     if hidden:
-        warnings.append(f"hidden sheets not read: {', '.join(hidden)}")
-    pages = tuple(_page(sheet) for sheet in shown_sheets)
-    return Content(properties.title, pages, properties.date, properties.tags, tuple(warnings))
+        return
+    full_rows = [row for row in sheet.hidden_rows if row < len(sheet.rows) and any(sheet.rows[row])]
+    columns = [c for c in sheet.hidden_columns if any(c < len(row) and row[c] for row in sheet.rows)]
+    for kind, count in (("hidden rows", len(full_rows)), ("hidden columns", len(columns)), ("comments", len(sheet.comments))):
+        if count:
+            omissions.add(kind, sheet.title, count=count, hidden=True)
 
 
-def _sheets(data: bytes) -> list[_Sheet]:
+def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
     import openpyxl
 
-    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
+    with zipfile.ZipFile(BytesIO(data)) as package:
+        strings = package.read(_STRINGS) if _STRINGS in package.namelist() else b""
+    shaped = b"vertAlign" in strings or b"<strike" in strings
+    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped)
+    fonts = book._fonts
+    struck = {number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike}
     try:
         # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4 macros.
         if not book.worksheets:
             raise ValueError("none of its sheets is there")
         with zipfile.ZipFile(BytesIO(data)) as package:
-            return [_sheet(sheet, number, package) for number, sheet in enumerate(book.worksheets, start=1)]
+            return [
+                _sheet(sheet, number, package, struck, hidden=hidden) for number, sheet in enumerate(book.worksheets, start=1)
+            ]
     finally:
         book.close()
 
 
-def _sheet(sheet: Any, number: int, package: zipfile.ZipFile) -> _Sheet:
-    if sheet.sheet_state != "visible":
+def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool) -> _Sheet:
+    if sheet.sheet_state != "visible" and not hidden:
         return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     rows: list[list[str]] = []
     room = _MAX_SHOWN
+    crossed = 0
     for cells in sheet.iter_rows():
         if len(rows) >= _MAX_ROWS:
             raise _TooLarge(f"a sheet has more than {_MAX_ROWS:,} rows")
-        row, room = _row(cells, room)
+        row, room, words = _row(cells, room, struck)
         rows.append(row)
-    xml = package.read(posixpath.normpath(sheet._worksheet_path))
-    return _Sheet(number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)))
+        crossed += words
+    path = posixpath.normpath(sheet._worksheet_path)
+    xml = package.read(path)
+    comments, drawn = _beside(package, path)
+    return _Sheet(
+        number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)), True, _hidden_rows(xml),
+        _hidden_columns(xml), comments, drawn, crossed,
+    )  # fmt: skip
 
 
-def _page(sheet: _Sheet) -> Page:
+def _hidden_rows(xml: bytes) -> set[int]:
+    """Places from 0, those that a filter hides included."""
+    if not _HIDDEN.search(xml):
+        return set()
+    stated = (found[1] for found in _ROW.finditer(xml) if _HIDDEN.search(found[1]))
+    return {int(number[1]) - 1 for row in stated if (number := re.search(_NUMBER % b"r", row))}
+
+
+def _hidden_columns(xml: bytes) -> set[int]:
+    columns: set[int] = set()
+    for found in _COLUMN.finditer(xml, 0, max(xml.find(b"<sheetData"), 0)):
+        first, last = (re.search(_NUMBER % name, found[1]) for name in (b"min", b"max"))
+        if _HIDDEN.search(found[1]) and first and last:
+            columns.update(range(int(first[1]) - 1, min(int(last[1]), _MAX_COLUMNS)))
+    return columns
+
+
+def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Comments of a sheet as (cell, words), and the kinds of what is drawn on it."""
+    comments: list[tuple[str, str]] = []
+    drawn: list[str] = []
+    for kind, target in _relations(package, path):
+        if kind == "comments" and (root := parse_xml(package.read(target))) is not None:
+            for entry in root.iter("{*}comment"):
+                words = squeeze("".join(node.text or "" for node in entry.iter("{*}t")))
+                comments.append((entry.get("ref") or "", _words_of_thread(words)))
+        elif kind == "drawing":
+            drawn += [_DRAWN[inner] for inner, _ in _relations(package, target) if inner in _DRAWN]
+    return comments, drawn
+
+
+def _words_of_thread(words: str) -> str:
+    """Newer Excel keeps a conversation beside the comment, which then begins with advice to older ones."""
+    return words.partition("Comment: ")[2] or words if words.startswith("[Threaded comment]") else words
+
+
+def _relations(package: zipfile.ZipFile, path: str) -> list[tuple[str, str]]:
+    """(kind, part) of what a part refers to, as far as it is in the package."""
+    folder, name = posixpath.split(path)
+    relations = f"{folder}/_rels/{name}.rels"
+    there = set(package.namelist())
+    root = parse_xml(package.read(relations)) if relations in there else None
+    found = []
+    for entry in () if root is None else root.iter("{*}Relationship"):
+        target = entry.get("Target") or ""
+        whole = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
+        if whole in there:
+            found.append(((entry.get("Type") or "").rpartition("/")[2], whole))
+    return found
+
+
+def _page(sheet: _Sheet, *, hidden: bool) -> Page:
     spans: dict[int, list[Span]] = {}
     for merge in sheet.merges:
         _repeat_down(sheet.rows, merge)
@@ -108,21 +205,68 @@ def _page(sheet: _Sheet) -> Page:
     builder = PageBuilder(HeadingPath())
     if any(any(row) for row in sheet.rows):
         builder.heading(1, sheet.title)
-    add_grid(builder, sheet.rows, spans)
+    rows = sheet.rows
+    if not hidden and (sheet.hidden_rows or sheet.hidden_columns):
+        rows, spans = _visible(sheet, spans)
+    add_grid(builder, rows, spans)
+    for cell, words in sheet.comments if hidden else ():
+        builder.text(f"Comment on {cell}: {words}")
     return builder.page(sheet.number)
 
 
-def _row(cells: Any, room: int) -> tuple[list[str], int]:
-    """The texts of a row without the empty ones at its end, and what is left of `room` after it."""
+def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str]], dict[int, list[Span]]]:
+    """The rows and merged cells that are shown, at the places that they then have."""
+    width = max(map(len, sheet.rows), default=0)
+    place = [0]  # of each column, its new place: that of the next shown one for a hidden one
+    for column in range(width):
+        place.append(place[-1] + (column not in sheet.hidden_columns))
+    rows: list[list[str]] = []
+    kept: dict[int, list[Span]] = {}
+    for at, row in enumerate(sheet.rows):
+        if at in sheet.hidden_rows:
+            continue
+        for first, last in spans.get(at, ()):
+            left, right = place[min(first, width)], place[min(last + 1, width)] - 1
+            if right > left:
+                kept.setdefault(len(rows), []).append((left, right))
+        rows.append([text for column, text in enumerate(row) if column not in sheet.hidden_columns])
+    return rows, kept
+
+
+def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
+    """The texts of a row without the empty ones at its end, what is left of `room` after it, and how many words are struck
+    out: by one of the styles in `struck`, or within a cell."""
     found: list[str] = []
+    crossed = 0
     for cell in cells:
-        found.append(squeeze(shown(cell.value, cell.number_format)) if cell.value is not None else "")
-        room -= 1 + len(found[-1])
+        value, words = cell.value, 0
+        if isinstance(value, list):
+            value, words = _shaped(value)
+        text = squeeze(shown(value, cell.number_format)) if value is not None else ""
+        if text and struck and cell._style_id in struck:
+            text, words = "", words + len(text.split())
+        crossed += words
+        found.append(text)
+        room -= 1 + len(text)
         if room < 0:
             raise _TooLarge(f"a sheet shows more than {_MAX_SHOWN:,} cells and characters")
     while found and not found[-1]:
         found.pop()
-    return found, room
+    return found, room, crossed
+
+
+def _shaped(pieces: list[Any]) -> tuple[str, int]:
+    """The text of a cell whose parts look different, superscripts apart, and how many of its words are struck out."""
+    text, crossed = "", 0
+    for piece in pieces:
+        font, words = getattr(piece, "font", None), getattr(piece, "text", piece)
+        if font is not None and font.strike:
+            crossed += len(words.split())
+        elif font is not None and font.vertAlign == "superscript":
+            text += raise_(words)
+        else:
+            text += lower(words) if font is not None and font.vertAlign == "subscript" else words
+    return settle(text), crossed
 
 
 def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:

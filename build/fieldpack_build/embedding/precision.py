@@ -13,9 +13,10 @@ from fieldpack.embedder import SETTINGS, Embedder
 from fieldpack.passages import Chunk
 
 from ..data import TestQuestion, read_questions
-from ..documents import find_documents, read_document
+from ..documents import read_document
 from ..documents.chunking import chunk_document
 from ..errors import DocumentError
+from ..library.files import survey_of
 from ..recipe import Recipe
 from ..scoring import contains
 
@@ -107,16 +108,15 @@ def _sample(recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion
     """All chunks of the documents that the questions name, document by document, up to MOST_CHUNKS."""
     knowledge = recipe.knowledge
     assert knowledge
-    folder = recipe.path(knowledge.documents)
     named = {question.document for question in questions}
-    paths = find_documents(folder, knowledge.include, ocr=knowledge.ocr) if folder.is_dir() and named else []
+    library = survey_of(recipe, knowledge)
     left = MOST_CHUNKS
-    for path in paths:
-        relative = path.relative_to(folder).as_posix()
+    for path in library.paths if named else ():
+        relative = library.names[path]
         if relative not in named or left <= 0:
             continue
         try:
-            document = read_document(path, relative, ocr=knowledge.ocr)
+            document = read_document(path, relative, ocr=knowledge.ocr, hidden=knowledge.hidden == "read")
         except DocumentError:
             continue  # the knowledge stage reports it
         cut = knowledge.chunk

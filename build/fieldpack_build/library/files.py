@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..documents import Survey, survey
+from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..recipe import Knowledge, Recipe
 from ..store import Store
@@ -31,17 +31,34 @@ class Files:
 
 
 def survey_of(recipe: Recipe, knowledge: Knowledge) -> Survey:
-    folder = recipe.path(knowledge.documents)
-    return survey(folder, tuple(knowledge.include), knowledge.max_file_mb, ocr=knowledge.ocr)
+    return survey(roots_of(recipe, knowledge), tuple(knowledge.include), knowledge.max_file_mb, ocr=knowledge.ocr)
+
+
+def roots_of(recipe: Recipe, knowledge: Knowledge) -> list[Path]:
+    """The folders and files that the recipe names."""
+    return [recipe.path(place) for place in knowledge.places]
+
+
+def hint(found: Survey, knowledge: Knowledge) -> str:
+    """What to do about a folder without a document: of images alone, or of formats that other programs can save anew."""
+    images = sum(count for suffix, count in found.other_formats.items() if suffix in IMAGE_SUFFIXES)
+    hints = [f"{images:,} images: knowledge.ocr: true reads the text in them"] if images and not knowledge.ocr else []
+    if found.skipped:
+        more = f" (and {len(found.skipped) - 1:,} more)" if len(found.skipped) > 1 else ""
+        hints.append(f"{found.skipped[0].reason}{more}")
+    return "".join(f"; {entry}" for entry in hints)
 
 
 def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
     """Raises DocumentError for a folder without documents and, with `on_error: fail`, for one that cannot be read."""
-    folder = recipe.path(knowledge.documents)
+    roots = roots_of(recipe, knowledge)
+    for root in roots:
+        if not root.exists():
+            raise DocumentError(f"{root}: no such folder")
     found = survey_of(recipe, knowledge)
     if not found.paths:
-        what = "no documents of a known format in it" if folder.is_dir() else "no such folder"
-        raise DocumentError(f"{folder}: {what}")
+        where = ", ".join(map(str, roots))
+        raise DocumentError(f"{where}: no documents of a known format in it{hint(found, knowledge)}")
     if found.skipped and knowledge.on_error == "fail":
         raise DocumentError(found.skipped[0].reason)
     paths = found.paths[:_REHEARSED] if recipe.rehearsal else found.paths
@@ -50,7 +67,7 @@ def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
     same: dict[str, str] = {}
     first: dict[tuple[str, str], str] = {}
     for path in paths:
-        relative, digest = path.relative_to(folder).as_posix(), hashes[str(path)]
+        relative, digest = found.names[path], hashes[str(path)]
         # By suffix too: it chooses the reader, and what one cannot read another may.
         other = first.setdefault((digest, PurePosixPath(relative).suffix.lower()), relative)
         if other == relative:

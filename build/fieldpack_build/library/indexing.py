@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack.index_writer import IndexWriter, chunk_key
 
+from .kept import KeptVectors
 from .meter import Meter
 from .reading import ReadDocument
 
@@ -45,14 +46,15 @@ class _Window:
 class Indexer:
     """`with Indexer(...) as indexer: indexer.take(document) ...; indexer.finish()`. Documents go into the index in the
     order in which they are taken. `written` is called right before one does. `embed` runs in a thread of its own, one
-    call at a time, with `step` texts or fewer of a window of `window` chunks or a little more."""
+    call at a time, with `step` texts or fewer of a window of `window` chunks or a little more. `kept`: vectors that an
+    interrupted build had made, and where those of this one are kept until their documents are in the index."""
 
     def __init__(
         self, writer: IndexWriter, embed: Embed, meter: Meter, *, dim: int, window: int, step: int,
-        written: Callable[[ReadDocument], None],
+        written: Callable[[ReadDocument], None], kept: KeptVectors | None = None,
     ) -> None:  # fmt: skip
         self._writer, self._embed, self._meter, self._dim = writer, embed, meter, dim
-        self._size, self._step, self._written = window, step, written
+        self._size, self._step, self._written, self._kept = window, step, written, kept
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
         self._window = _Window()
         self._ahead: tuple[_Window, Future[None]] | None = None
@@ -70,6 +72,8 @@ class Indexer:
         texts = {key: chunk.embedded for key, chunk in zip(keys, read.chunks, strict=True)}
         asked = [key for key in texts if key not in window.known and key not in window.fresh]
         window.known |= self._writer.known(asked)
+        if self._kept is not None and self._kept.found:
+            window.known |= {key: self._kept.found[key] for key in asked if key in self._kept.found}
         under_way = self._ahead[0].fresh if self._ahead else {}
         new = {key: texts[key] for key in asked if key not in window.known and key not in under_way}
         window.fresh |= new
@@ -102,6 +106,8 @@ class Indexer:
         for read, keys in window.documents:
             self._written(read)
             self._writer.add(read.record, read.chunks, self._stack([window.vector(key) for key in keys]))
+        if self._kept is not None:
+            self._kept.forget()
         return window.made
 
     def _make(self, window: _Window) -> None:
@@ -111,6 +117,8 @@ class Indexer:
             some = keys[at : at + self._step]
             vectors = self._embed([window.fresh[key] for key in some])
             window.made.update(zip(some, vectors, strict=True))
+            if self._kept is not None and len(keys) > self._step:
+                self._kept.add(some, vectors)
             self._meter.embed(len(some))
 
     def _stack(self, vectors: Sequence[Vectors]) -> Vectors:

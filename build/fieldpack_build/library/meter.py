@@ -22,6 +22,11 @@ class Meter:
         self._last = float("-inf")
         self._lock = threading.Lock()
 
+    def begin(self) -> None:
+        """The first report: there is something to count, and nothing is read yet."""
+        with self._lock:
+            self._say()
+
     def read(self, size: int, new_chunks: int) -> None:
         """A document is read; `new_chunks` of it have no vector yet."""
         with self._lock:

@@ -35,12 +35,13 @@ class Reading:
     ocr: bool
     max_file_mb: int
     tags: Mapping[str, Sequence[str]]
+    hidden: bool = False
 
     @classmethod
     def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
         return cls(
             embedder, knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
-            knowledge.max_file_mb, knowledge.tags,
+            knowledge.max_file_mb, knowledge.tags, knowledge.hidden == "read",
         )  # fmt: skip
 
 
@@ -75,7 +76,9 @@ def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcom
     from ..documents.chunking import chunk_document
 
     try:
-        document = read_document(order.path, order.relative, ocr=reading.ocr, max_file_mb=reading.max_file_mb)
+        document = read_document(
+            order.path, order.relative, ocr=reading.ocr, hidden=reading.hidden, max_file_mb=reading.max_file_mb
+        )
     except DocumentError as error:
         return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
     chunks = chunk_document(

@@ -34,7 +34,7 @@ ROWS = 200  # of each list
 BINS = 30
 GROUPS = 8  # colours that an eye tells apart
 GOOD, DEPTH = 5, 20  # a right passage beyond the fifth place is read by no small model; searched this deep
-TEXT, REASON = 80, 200  # characters kept
+TEXT, REASON, PARTS = 80, 200, 600  # characters kept; of a document that was read in part each thing left out is named
 
 _KEPT = ("document", "pages", "chunks", "characters")
 
@@ -72,7 +72,7 @@ def documents(folder: Path) -> dict[str, Any]:
     read = [row for row in rows if "chunks" in row]
     skipped = [[row["document"], _reason(row["document"], row["skipped"])] for row in rows if "skipped" in row]
     same = [[row["document"], row["same_as"]] for row in rows if "same_as" in row]
-    warned = [[row["document"], _reason(row["document"], *row["warnings"])] for row in read if row.get("warnings")]
+    warned = [[row["document"], _reason(row["document"], *row["warnings"], room=PARTS)] for row in read if row.get("warnings")]
     dates = sorted(row["date"] for row in read if row.get("date"))
     largest = sorted(read, key=lambda row: (-row["chunks"], row["document"]))[:ROWS]
     return {
@@ -88,9 +88,9 @@ def documents(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _reason(document: str, *sentences: str) -> str:
+def _reason(document: str, *sentences: str, room: int = REASON) -> str:
     """Without the name of the document, which stands beside it."""
-    return shorten("; ".join(sentence.removeprefix(f"{document}: ") for sentence in sentences), REASON)
+    return shorten("; ".join(sentence.removeprefix(f"{document}: ") for sentence in sentences), room)
 
 
 def _folders(read: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

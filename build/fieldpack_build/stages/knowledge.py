@@ -20,9 +20,10 @@ from fieldpack.passages import DocumentRecord
 from .. import sources
 from ..embedding.engines import WINDOW, Engine, OnnxEngine, choose, open_engine
 from ..errors import DocumentError
-from ..library.files import File, Files, find_files
+from ..library.files import File, Files, find_files, roots_of
 from ..library.indexing import Indexer
 from ..library.journal import LIBRARY, Journal
+from ..library.kept import KEPT, KeptVectors
 from ..library.meter import Meter
 from ..library.pool import ReadingPool
 from ..library.reading import ReadDocument, Reading, tags_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..recipe import Knowledge
+
+_LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 
 __all__ = ["LIBRARY", "run"]
 
@@ -52,7 +55,9 @@ def run(task: Task) -> dict[str, Any]:
         embedded = _index(task, knowledge, writer, journal, due, dim)
         read = {path for path in files.distinct if "skipped" not in journal.rows[path]}
         if not read:
-            raise DocumentError(f"{task.recipe.path(knowledge.documents)}: no text in any of {len(files.distinct)} documents")
+            where = ", ".join(str(root) for root in roots_of(task.recipe, knowledge))
+            first = journal.rows[next(iter(files.distinct))]["skipped"]
+            raise DocumentError(f"{where}: no text in any of {len(files.distinct)} documents; the first: {first}")
         writer.remove(sorted(writer.documents().keys() - read))
         task.note("indexing words and vectors")
         writer.finish(lambda done, total: task.progress(done, total, "vectors indexed"))
@@ -98,11 +103,18 @@ def _index(
     pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
     hashes = {file.order.relative: file.sha256 for file in due}
 
+    for file in due:
+        if file.order.size >= _LARGE:
+            task.say(f"{file.order.relative} has {file.order.size >> 20:,} MB: it is read as a whole before its first chunk")
+    meter.begin()
+    kept = KeptVectors(task.out / KEPT, dim)
+
     def written(read: ReadDocument) -> None:
         journal.note(read, hashes[read.record.path])
 
     with _Embedding(task, knowledge) as embedding, pool, Indexer(
-        writer, embedding.embed, meter, dim=dim, window=embedding.window, step=embedding.step, written=written
+        writer, embedding.embed, meter, dim=dim, window=embedding.window, step=embedding.step, written=written,
+        kept=kept,
     ) as indexer:
         for file, outcome in zip(due, pool.results([file.order for file in due]), strict=True):
             if isinstance(outcome, ReadDocument):
@@ -113,6 +125,7 @@ def _index(
                 journal.note(outcome, file.sha256)
                 meter.skipped(file.order.size)
         indexer.finish()
+    kept.close(remove=True)
     return meter.embedded
 
 

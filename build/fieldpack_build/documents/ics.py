@@ -1,0 +1,117 @@
+"""Reads calendar files and invitations (iCalendar, RFC 5545): each event or task as lines "Summary: ...", "Start: ...".
+
+Times are as the file states them, with their zone; a repetition stands as its rule. Knows nothing of e-mail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.encoding import decode_text
+from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
+from fieldpack_build.errors import DocumentError
+
+_KINDS = ("VEVENT", "VTODO", "VJOURNAL")
+_SHOWN = {
+    "STATUS": "Status", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "RRULE": "Repeats",
+    "EXDATE": "Except", "LOCATION": "Location", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "CATEGORIES": "Categories",
+    "DESCRIPTION": "Description", "COMMENT": "Comment",
+}  # fmt: skip
+_PROPERTY = re.compile(r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL)
+_PARAMETER = re.compile(r';([^=:;]+)=("[^"]*"|[^":;]*)')
+_TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
+
+
+class _Property(NamedTuple):
+    name: str
+    parameters: dict[str, str]
+    value: str
+
+
+def read(data: bytes, name: str) -> Content:
+    text = decode_text(data, name)
+    events = list(_events(text))
+    if not events:
+        raise DocumentError(f"{name}: is no calendar, or one without an event")
+    builder = PageBuilder(HeadingPath())
+    for event in events:
+        _add(builder, event)
+    dates = [date for event in events for entry in event if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))]
+    title = _summary(events[0]) if len(events) == 1 else ""
+    return Content(title, (builder.page(),), dates[0] if len(events) == 1 and dates else None)
+
+
+def add_events(builder: PageBuilder, text: str) -> None:
+    """Put the events of an invitation into the page of its e-mail."""
+    for event in _events(text):
+        builder.text("\n".join([f"Event: {_summary(event)}", *_lines(event)]))
+
+
+def _add(builder: PageBuilder, event: list[_Property]) -> None:
+    builder.close(1)
+    if summary := label(_summary(event)):
+        builder.heading(1, summary)
+    builder.text("\n".join(_lines(event)))
+
+
+def _events(text: str) -> Iterator[list[_Property]]:
+    depth: list[str] = []
+    found: list[_Property] = []
+    for line in re.sub(r"\r?\n[ \t]", "", text).splitlines():
+        parts = _PROPERTY.fullmatch(line)
+        if parts is None:
+            continue
+        key = parts[1].upper()
+        if key == "BEGIN":
+            depth.append(parts[3].strip().upper())
+            if depth[-1] in _KINDS:
+                found = []
+        elif key == "END":
+            if depth and depth[-1] in _KINDS:
+                yield found
+            depth = depth[:-1]
+        elif depth and depth[-1] in _KINDS:
+            parameters = {name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])}
+            found.append(_Property(key, parameters, parts[3]))
+
+
+def _summary(event: list[_Property]) -> str:
+    return next((_plain(entry.value) for entry in event if entry.name == "SUMMARY"), "")
+
+
+def _lines(event: list[_Property]) -> Iterator[str]:
+    for key, shown in _SHOWN.items():
+        for entry in (entry for entry in event if entry.name == key):
+            if text := _shown(entry):
+                yield f"{shown}: {text}"
+
+
+def _shown(entry: _Property) -> str:
+    if entry.name in ("DTSTART", "DTEND", "DUE", "EXDATE"):
+        zone = entry.parameters.get("TZID", "")
+        return ", ".join(_time(value, zone) for value in entry.value.split(","))
+    if entry.name in ("ORGANIZER", "ATTENDEE"):
+        address = re.sub("^mailto:", "", entry.value, flags=re.IGNORECASE)
+        named = entry.parameters.get("CN", "")
+        state = entry.parameters.get("PARTSTAT", "").lower()
+        who = f"{named} <{address}>" if named and named != address else address
+        return f"{who}, {state}" if state not in ("", "needs-action") else who
+    return _plain(entry.value)
+
+
+def _time(value: str, zone: str) -> str:
+    parts = _TIME.fullmatch(value.strip())
+    if parts is None:
+        return value
+    day = "-".join(parts.group(1, 2, 3))
+    if parts[4] is None:
+        return day
+    zone = "UTC" if parts[7] else zone
+    return f"{day} {parts[4]}:{parts[5]}" + (f" {zone}" if zone else "")
+
+
+def _plain(value: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], value).strip()

@@ -1,0 +1,42 @@
+"""Counts what a reader leaves out of a document, and says it in one line a kind. Knows nothing of formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+_NAMED = 8  # names of a kind in one line
+_READ_IT = "knowledge.hidden: read reads it"
+
+
+class Omissions:
+    """What was left out, by kind, in the order in which each kind was first met."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
+        self._hidden: set[str] = set()
+
+    def add(self, kind: str, name: str = "", *, count: int = 1, hidden: bool = False) -> None:
+        """`kind` in the plural ("pictures"); `name`: which one, where it has a name. `hidden`: `knowledge.hidden` decides."""
+        self._counts[kind] += count
+        if name:
+            self._names.setdefault(kind, []).append(name)
+        if hidden:
+            self._hidden.add(kind)
+
+    def sentences(self) -> tuple[str, ...]:
+        """One line a kind: "not read: 2 hidden sheets (Lists, Old); knowledge.hidden: read reads it"."""
+        lines = []
+        for kind, count in self._counts.items():
+            names = list(dict.fromkeys(self._names.get(kind, ())))
+            listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            which = f" ({listed})" if listed else ""
+            how = f"; {_READ_IT}" if kind in self._hidden else ""
+            lines.append(f"not read: {_counted(count, kind)}{which}{how}")
+        return tuple(lines)
+
+
+def _counted(count: int, kind: str) -> str:
+    """ "1 word of hidden text", "2 words of hidden text"."""
+    what, of, whole = kind.partition(" of ")
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}{of}{whole}"

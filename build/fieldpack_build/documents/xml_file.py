@@ -1,0 +1,92 @@
+"""Reads any XML: prose as paragraphs, titles as headings, short values as lines "name: value" of the element around them.
+
+Knows no vocabulary: an element with words and other elements in it is a paragraph, one with a few words a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fieldpack_build.documents.encoding import refuse_binary
+from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.errors import DocumentError
+
+_TITLES = ("title", "head", "heading", "subject", "headline")
+_DEEPEST = 6
+_PROSE = 8  # words; fewer are a value
+_SPACE = "{http://www.w3.org/XML/1998/namespace}"
+
+
+def read(data: bytes, name: str) -> Content:
+    from lxml import etree
+
+    refuse_binary(data, name)
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(data, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise DocumentError(f"{name}: is no XML, or a damaged one: {squeeze(str(error))}") from error
+    builder = PageBuilder(HeadingPath())
+    _Walk(builder).element(root, 1)
+    title = next((squeeze("".join(entry.itertext())) for entry in root.iter("*") if _local(entry) in _TITLES), "")
+    return Content(label(title), (builder.page(),))
+
+
+class _Walk:
+    def __init__(self, builder: PageBuilder) -> None:
+        self._builder = builder
+
+    def element(self, element: Any, level: int) -> None:
+        """Its own values in one block, then what is inside, one after the other."""
+        lines = list(_attributes(element, ""))
+        children = list(element.iterchildren("*"))
+        for child in children:
+            if _local(child) in _TITLES and not lines and _is_leaf(child):
+                self._builder.close(level)
+                self._builder.heading(min(level, _DEEPEST), _words(child))
+            elif _is_mixed(child) or (_is_leaf(child) and len(_words(child).split()) >= _PROSE):
+                lines = self._flush(lines)
+                self._builder.text(_words(child))
+            elif _is_leaf(child):
+                lines += _values(child)
+            else:
+                lines = self._flush(lines)
+                self.element(child, min(level + 1, _DEEPEST))
+        if not children and (own := _words(element)):
+            lines.append(own)
+        self._flush(lines)
+
+    def _flush(self, lines: list[str]) -> list[str]:
+        self._builder.text("\n".join(lines))
+        return []
+
+
+def _values(element: Any) -> Iterator[str]:
+    name = _local(element)
+    if words := _words(element):
+        yield f"{name}: {words}"
+    yield from _attributes(element, f"{name}.")
+
+
+def _attributes(element: Any, path: str) -> Iterator[str]:
+    for key, value in element.attrib.items():
+        if not key.startswith(_SPACE) and not key.rpartition("}")[2].startswith("schemaLocation") and value.strip():
+            yield f"{path}{key.rpartition('}')[2]}: {squeeze(value)}"
+
+
+def _is_leaf(element: Any) -> bool:
+    return next(element.iterchildren("*"), None) is None
+
+
+def _is_mixed(element: Any) -> bool:
+    """Words beside other elements: prose with marks in it."""
+    return not _is_leaf(element) and bool((element.text or "").strip() or any((child.tail or "").strip() for child in element))
+
+
+def _words(element: Any) -> str:
+    return squeeze("".join(element.itertext()))
+
+
+def _local(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]

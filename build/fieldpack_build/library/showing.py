@@ -1,0 +1,76 @@
+"""What was read of one document, page by page, with what was left out: how a user sees what a reader makes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..documents import Document, read_document, survey
+from ..errors import DocumentError
+from ..recipe import Knowledge, Recipe
+from .files import roots_of, survey_of
+
+
+def read_one(recipe: Recipe, knowledge: Knowledge, file: str) -> Document:
+    """The document of the library that is called `file`, or is that file; read as a build reads it.
+
+    Raises DocumentError for one that is not in the library, or that cannot be read.
+    """
+    found = survey_of(recipe, knowledge)
+    wanted = Path(file)
+    for path, name in found.names.items():
+        if name == file or (wanted.exists() and path.exists() and path.samefile(wanted)):
+            return _read(path, name, knowledge)
+    for entry in found.skipped:
+        if entry.path == file:
+            raise DocumentError(entry.reason)
+    if wanted.is_file():  # a file that is to be looked at before it goes into the library
+        alone = survey(wanted, max_file_mb=knowledge.max_file_mb, ocr=knowledge.ocr)
+        if alone.skipped:
+            raise DocumentError(alone.skipped[0].reason)
+        return _read(wanted, wanted.name, knowledge)
+    endings = [name for name in found.names.values() if name.endswith(f"/{wanted.name}")]
+    instead = f"; is it {endings[0]}?" if endings else ""
+    where = ", ".join(map(str, roots_of(recipe, knowledge)))
+    raise DocumentError(f"{file}: no such document in {where}{instead}")
+
+
+def _read(path: Path, name: str, knowledge: Knowledge) -> Document:
+    return read_document(
+        path, name, ocr=knowledge.ocr, hidden=knowledge.hidden == "read", max_file_mb=knowledge.max_file_mb
+    )
+
+
+def lines(document: Document) -> Iterator[str]:
+    """As text for a terminal: what the document states, what was left out, then each page under its number with the path of
+    headings before what stands under it."""
+    yield f"{document.path}: {document.title}"
+    stated = [document.date or "", ", ".join(document.tags), f"{len(document.pages):,} pages"]
+    yield "  " + "; ".join(filter(None, stated))
+    yield "read in part:" if document.warnings else "nothing was left out that the reader knows of"
+    yield from (f"  {warning.removeprefix(f'{document.path}: ')}" for warning in document.warnings)
+    for page in document.pages:
+        yield ""
+        yield f"--- page {page.number}" if page.number is not None else "--- text"
+        heading: tuple[str, ...] = ()
+        for block in page.blocks:
+            if block.heading != heading:
+                heading = block.heading
+                yield f"[{' > '.join(heading)}]"
+            yield page.text[block.start : block.end]
+            yield ""
+
+
+def as_json(document: Document) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "document": document.path, "title": document.title, "date": document.date, "tags": list(document.tags),
+        "read_in_part": list(document.warnings),
+        "pages": [
+            {"page": page.number, "text": page.text, "blocks": [
+                {"kind": block.kind, "start": block.start, "end": block.end, "heading": list(block.heading)}
+                for block in page.blocks]}
+            for page in document.pages
+        ],
+    }  # fmt: skip

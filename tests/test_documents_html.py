@@ -1,0 +1,75 @@
+"""HTML: what is left out and counted, where the content stands, tables with merged cells, lists with numbers of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fieldpack_build.documents import read_document
+from test_documents import blocks, read
+
+
+def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
+    page = """<h1>Fees</h1><p>Now <del>old 70</del> <s>older 60</s> <span style="text-decoration: line-through">60</span>
+    <ins>new 80</ins>.</p><p hidden>secret one</p><p style="display: none">secret two</p><p aria-hidden="true">three</p>
+    <p>Shown.</p>"""
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == ["Now new 80.", "Shown."]
+    assert document.warnings == (
+        "not read: 5 words of struck-out text",
+        "not read: 5 words of hidden elements; knowledge.hidden: read reads it",
+    )
+    opened = read_document(tmp_path / "a.html", "a.html", hidden=True)
+    assert [text for _, _, text in blocks(opened)] == ["Now new 80.", "secret one", "secret two", "three", "Shown."]
+    assert opened.warnings == ("not read: 5 words of struck-out text",)
+
+
+def test_the_site_around_the_content_is_counted(tmp_path: Path) -> None:
+    page = "<body><nav>Home Shop</nav><main><p>The gate closes at ten in the evening.</p><aside>Except in May.</aside></main>"
+    document = read(tmp_path, "a.html", page + "<div>Cookies</div><footer>Imprint</footer></body>")
+    assert [text for _, _, text in blocks(document)] == ["The gate closes at ten in the evening.", "Except in May."]
+    assert document.warnings == ("not read: 4 words of the site around the content (nav, footer, outside of <main>)",)
+
+
+def test_content_outside_of_main(tmp_path: Path) -> None:
+    page = "<main><p>An intro.</p></main><section><h2>Hours</h2><p>The museum opens at eleven on Sundays.</p></section>"
+    document = read(tmp_path, "a.html", page)
+    assert blocks(document) == [("text", (), "An intro."), ("text", ("Hours",), "The museum opens at eleven on Sundays.")]
+    assert document.warnings == ()
+
+
+def test_heads_over_several_columns_stand_over_each(tmp_path: Path) -> None:
+    page = """<table><tr><th colspan=5>Fares of 2024</th></tr>
+    <tr><th rowspan=2>Line</th><th colspan=2>Summer</th><th colspan=2>Winter</th></tr>
+    <tr><th>Adult</th><th>Child</th><th>Adult</th><th>Child</th></tr>
+    <tr><td rowspan=2>Island</td><td>12</td><td>6</td><td>9</td><td>4</td></tr>
+    <tr><td>14</td><td>7</td><td colspan=2>none</td></tr></table>"""
+    names = "Line | Summer Adult | Summer Child | Winter Adult | Winter Child"
+    assert blocks(read(tmp_path, "a.html", page)) == [
+        ("text", (), "Fares of 2024"),
+        ("table", (), f"{names}\nIsland | 12 | 6 | 9 | 4\nIsland | 14 | 7 | none |"),
+    ]
+
+
+def test_a_head_in_plain_cells_is_known_by_what_it_holds(tmp_path: Path) -> None:
+    head = "<tr><td></td><td colspan=2>2023</td><td colspan=2>2024</td></tr>"
+    names = "<tr><td>Ward</td><td>Beds</td><td>Nurses</td><td>Beds</td><td>Nurses</td></tr>"
+    row = "<tr><td>Burns</td><td>6</td><td>14</td><td>8</td><td>17</td></tr>"
+    assert blocks(read(tmp_path, "a.html", f"<table>{head}{names}{row}</table>"))[0][2] == (
+        "Ward | 2023 Beds | 2023 Nurses | 2024 Beds | 2024 Nurses\nBurns | 6 | 14 | 8 | 17"
+    )
+
+
+def test_numbers_of_lists(tmp_path: Path) -> None:
+    page = "<ol start=4 type=a><li>four<li value=9>nine<ol type=i><li>in</ol></ol><ol reversed><li>two<li>one</ol>"
+    assert [text for _, _, text in blocks(read(tmp_path, "a.html", page))] == [
+        "d. four\ni. nine\n  i. in", "2. two\n1. one",
+    ]  # fmt: skip
+
+
+def test_what_pictures_and_forms_say(tmp_path: Path) -> None:
+    page = """<p>See <img src=x alt="Diagram of the flue"> and <img alt="photo.jpg"><img alt="">.</p><p>Length
+    <input value="11.40 m"><input type=hidden value=secret> <input type=checkbox checked>ticked</p>
+    <p><span>One<br>two</span> Ver&shy;sicherung</p>"""
+    assert [text for _, _, text in blocks(read(tmp_path, "a.html", page))] == [
+        "See [Diagram of the flue] and .", "Length 11.40 m ☒ ticked", "One\ntwo Versicherung",
+    ]  # fmt: skip
