@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fieldpack_build.documents.pdf_scripts import spoken
 from fieldpack_build.documents.pdf_text import PageText, Segment
 
 _MONEY = "$€£¥"
+_NOTE = r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻,*†‡]+|\^\S{1,8}"  # the mark of a note, or an exponent
 _FIGURE = re.compile(
     rf"[-–—−+(]*(?:[A-Z]{{1,2}})?[{_MONEY}]?[-–—−+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*"
-    rf"(?:\s?\((?:[a-z]|\d)\))*|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
+    rf"(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
 )
 _YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
 _LEADERS = re.compile(r"(?:\s?\.){4,}\s*")
-_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−-]+")
+_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾-]+")
 _OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
 _AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
@@ -143,6 +145,7 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
         else:
             cells.append(piece)
     for cell in cells:
+        cell.text = spoken(cell.text)
         cell.is_figure = len(cell.text) <= 24 and _FIGURE.fullmatch(cell.text) is not None
     return cells
 
