@@ -6,13 +6,14 @@ Knows nothing of how lines become headings (`pdf_lines`) or tables (`pdf_tables`
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
-from fieldpack_build.documents.pdf_layout import Sheet, lay_out
+from fieldpack_build.documents.pdf_layout import Sheet, join_hyphens, lay_out
 from fieldpack_build.documents.pdf_reading import in_reading_order
 from fieldpack_build.documents.pdf_tables import find_tables
 from fieldpack_build.documents.pdf_text import Line, read_page
@@ -26,10 +27,11 @@ _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
 _MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
-_NO_TITLE = re.compile(r"\S*[-_\d]\S*")
+_NO_TITLE = re.compile(r"\S*[-_\d]\S*|[(\[]?(?:anonymous|unspecified|unnamed|unknown|none|null|title)[)\]]?", re.IGNORECASE)
 # Largest lines of first pages that stand on thousands of documents.
 _GENERIC = re.compile(r"(?:for immediate|news|press|earnings) release.*|exhibit .{1,8}|current report.*|part i+", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]{2}")
+_TITLE_WORDS = 100  # characters; a longer line in the type of the text is no title but the text
 _FEW = 20  # letters and digits: a stamp or a page number on an image of a page
 _COVERED = 0.5  # of the page: an image of it, not one in it
 _OCR_DOTS = 200 / 72  # dots a point
@@ -69,6 +71,7 @@ def _content(document: pypdfium2.PdfDocument, name: str, *, ocr: bool) -> Conten
         raise DocumentError(f"{name}: is a damaged PDF: none of its {count} pages opens; save it again")
     if not any(sheet.lines for sheet in found.sheets):
         raise DocumentError(f"{name}: has no text (image only?); {_next_step(ocr=ocr)}")
+    join_hyphens(found.sheets)
     title = _title(document.get_metadata_value("Title"), found.sheets)
     dates = (iso_date(document.get_metadata_value(key)) for key in ("CreationDate", "ModDate"))
     pages = lay_out(found.sheets)
@@ -147,5 +150,7 @@ def _title(stated: str, sheets: Sequence[Sheet]) -> str:
     if says_something(stated) and not _NO_TITLE.fullmatch(stated):
         return stated
     first = next(sheet.lines for sheet in sheets if sheet.lines)
-    largest = label(max(first, key=lambda line: line.size if _WORDS.search(line.text) else 0).text)
-    return largest if says_something(largest) and not _GENERIC.fullmatch(largest) else ""
+    line = max(first, key=lambda line: line.size if _WORDS.search(line.text) else 0)
+    is_text = len(line.text) > _TITLE_WORDS and line.size <= Counter(other.size for other in first).most_common(1)[0][0]
+    largest = label(line.text)
+    return largest if says_something(largest) and not is_text and not _GENERIC.fullmatch(largest) else ""
