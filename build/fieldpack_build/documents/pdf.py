@@ -9,12 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
 from fieldpack_build.documents.pdf_layout import Sheet, join_hyphens, lay_out
 from fieldpack_build.documents.pdf_reading import in_reading_order
+from fieldpack_build.documents.pdf_rules import read_rules
 from fieldpack_build.documents.pdf_tables import find_tables
 from fieldpack_build.documents.pdf_text import Line, read_page
 from fieldpack_build.documents.titles import says_something
@@ -42,6 +44,7 @@ class _Found:
     sheets: list[Sheet] = field(default_factory=list)
     images: int = 0  # pages that are one, unread
     damaged: int = 0
+    struck: int = 0  # lines drawn through text
 
 
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
@@ -86,8 +89,14 @@ def _warnings(found: _Found, count: int) -> Iterator[str]:
     if found.images:
         of_pages = f"{found.images} of {count} pages are images" if found.images > 1 else f"1 of {count} pages is an image"
         yield f"{of_pages}: set knowledge.ocr: true to read {'them' if found.images > 1 else 'it'}"
+    if found.struck:
+        yield f"{_counted(found.struck, 'struck passage')} left out"
     if found.damaged:
         yield f"{found.damaged} of {count} pages {'are' if found.damaged > 1 else 'is'} damaged and left out"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}s are" if count > 1 else f"1 {what} is"
 
 
 def _read_pages(document: pypdfium2.PdfDocument, *, ocr: bool) -> _Found:
@@ -107,12 +116,14 @@ def _sheet(document: pypdfium2.PdfDocument, index: int, found: _Found, *, ocr: b
     page = document[index]
     textpage = page.get_textpage()
     try:
-        text = in_reading_order(read_page(textpage))
+        text = in_reading_order(read_page(textpage, partial(read_rules, page)))
+        found.struck += text.struck
         if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
             if ocr:
                 return Sheet(index + 1, _seen_lines(page), [])
             found.images += 1
-        return Sheet(index + 1, text.lines, find_tables(text))
+        lines, tables = find_tables(text)
+        return Sheet(index + 1, lines, tables)
     finally:
         textpage.close()
         page.close()

@@ -52,10 +52,18 @@ def join_hyphens(sheets: Sequence[Sheet]) -> None:
 
 
 def _outside_tables(sheet: Sheet) -> list[Line]:
-    if not sheet.tables:
-        return sheet.lines
-    inside = frozenset().union(*(table.lines for table in sheet.tables))
-    return [line for i, line in enumerate(sheet.lines) if i not in inside]
+    """The lines outside of tables, with an empty one in each table's place: the titles of two tables are no neighbours."""
+    inside = {i: table for table in sheet.tables for i in table.lines}
+    lines: list[Line] = []
+    before: Table | None = None
+    for i, line in enumerate(sheet.lines):
+        table = inside.get(i)
+        if table is None:
+            lines.append(line)
+        elif table is not before:
+            lines.append(Line("", 0.0, False, False, line.y, line.last_y))
+        before = table
+    return lines
 
 
 class _Layout:

@@ -7,7 +7,7 @@ tables and headings.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -20,6 +20,7 @@ _FLOWING_ROWS = 4  # enough where the lines of a column go on with each other
 _FLOWING_LETTERS = 12
 _FLOWING = 0.5  # of the lines of each column begin with a small letter: they go on with the one above
 _FIGURES = 8  # one character in so many, at most: the cells of a table have more
+_FIGURE = 10  # characters; a longer piece of text that begins with a digit may be prose
 _PAIRED = 0.5  # of the rows from the first one on
 _STEP = 2.5  # times the height, from row to row of a column
 _SAME_ROW = 0.5  # times the height: two lines that differ by less in height stand beside each other
@@ -27,8 +28,7 @@ _CLIMBING = 4  # lines, each above the one before: drawn from the bottom up
 
 
 def in_reading_order(page: PageText) -> PageText:
-    lines = _downwards(page.lines)
-    return replace(page, lines=_rejoined(list(_ordered(_rows(lines)))))
+    return replace(page, lines=_rejoined(_ordered(_downwards(_rows(page.lines)))))
 
 
 @dataclass(slots=True)
@@ -37,48 +37,38 @@ class _Row:
 
     lines: list[Line]
     segments: list[Segment]
-
-    @property
-    def height(self) -> float:
-        return max(self.segments[0].top - self.segments[0].bottom, 1.0)
-
-    @property
-    def y(self) -> float:
-        return self.lines[0].y
+    y: float
+    height: float
 
 
-def _downwards(lines: Sequence[Line]) -> list[Line]:
-    """Runs of lines that climb the page, turned over; lines beside each other stay as they are."""
-    rows = _rows(lines)
-    turned: list[Line] = []
+def _downwards(rows: Sequence[_Row]) -> list[_Row]:
+    """Runs of rows that climb the page, turned over."""
+    turned: list[_Row] = []
     i = 0
     while i < len(rows):
         end = i + 1
         while end < len(rows) and rows[end].y > rows[end - 1].y:
             end += 1
-        if end - i < _CLIMBING:
-            end = i + 1
-        for row in reversed(rows[i:end]):
-            turned += row.lines
+        turned += reversed(rows[i:end]) if end - i >= _CLIMBING else rows[i:end]
         i = end
     return turned
 
 
 def _rows(lines: Sequence[Line]) -> list[_Row]:
     rows: list[_Row] = []
+    row: _Row | None = None
     for line in lines:
-        if rows and _is_beside(rows[-1], line):
-            row = rows[-1]
+        if row and abs(row.y - line.y) <= _SAME_ROW * row.height and _is_free(row, line):
             row.lines.append(line)
             row.segments = sorted([*row.segments, *line.segments], key=lambda segment: segment.left)
         else:
-            rows.append(_Row([line], list(line.segments)))
+            first = line.segments[0]
+            row = _Row([line], line.segments, line.y, max(first.top - first.bottom, 1.0))
+            rows.append(row)
     return rows
 
 
-def _is_beside(row: _Row, line: Line) -> bool:
-    if abs(row.y - line.y) > _SAME_ROW * row.height:
-        return False
+def _is_free(row: _Row, line: Line) -> bool:
     return all(line.left >= other.right or line.right <= other.left for other in row.segments)
 
 
@@ -117,17 +107,24 @@ class _Run:
 def _ordered(rows: Sequence[_Row]) -> Iterator[Line]:
     run: _Run | None = None
     for row in rows:
-        if run and run.take(row):
+        beside = len(row.segments) > 1
+        is_table = beside and _has_figures(row)
+        if run and not is_table and run.take(row):
             continue
         if run:
             yield from _read_out(run)
             run = None
-        if len(row.segments) > 1:
+        if beside and not is_table:
             run = _Run(row)
         else:
             yield from row.lines
     if run:
         yield from _read_out(run)
+
+
+def _has_figures(row: _Row) -> bool:
+    """Cells that begin as figures do, of a table and not of prose."""
+    return any(len(segment.text) <= _FIGURE and segment.text[0] in "0123456789$€£(-–—" for segment in row.segments)
 
 
 def _read_out(run: _Run) -> list[Line]:
@@ -162,7 +159,7 @@ def _flows(column: Sequence[str]) -> bool:
     return len("".join(column)) >= _FLOWING_LETTERS * len(column) and going_on >= _FLOWING * (len(column) - 1)
 
 
-def _rejoined(lines: Sequence[Line]) -> list[Line]:
+def _rejoined(lines: Iterable[Line]) -> list[Line]:
     """A line that ends with a hyphen and the one that goes on with it as one line."""
     joined: list[Line] = []
     for line in lines:

@@ -146,8 +146,12 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
             cells.append(piece)
     for cell in cells:
         cell.text = spoken(cell.text)
-        cell.is_figure = len(cell.text) <= 24 and _FIGURE.fullmatch(cell.text) is not None
+        cell.is_figure = is_figure(cell.text)
     return cells
+
+
+def is_figure(text: str) -> bool:
+    return len(text) <= 24 and _FIGURE.fullmatch(text) is not None
 
 
 def _belongs(before: Cell, cell: Cell) -> bool:
@@ -175,9 +179,13 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
 
 
 def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
+    left = float(page.boxes[start, 0])
+    if " " not in text or not _ONLY_FIGURES.fullmatch(text):
+        yield Cell(_tidy(text), left, right, start, start + len(text))
+        return
     words = list(re.finditer(r"\S+", text))
-    if len(words) == 1 or not _ONLY_FIGURES.fullmatch(text):
-        yield Cell(_tidy(text), float(page.boxes[start, 0]), right, start, start + len(text))
+    if len(words) == 1:
+        yield Cell(words[0][0], left, right, start, start + len(text))
         return
     for word in words:
         a, b = start + word.start(), start + word.end() - 1
@@ -185,4 +193,5 @@ def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Ce
 
 
 def _tidy(text: str) -> str:
-    return _AFTER_SIGN.sub("", " ".join(text.split()))
+    words = text.split()
+    return _AFTER_SIGN.sub("", " ".join(words)) if len(words) > 1 else text.strip()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fieldpack_build.documents.pdf_columns import Columns, columns_of
+from fieldpack_build.documents.pdf_grid import take_grids
 from fieldpack_build.documents.pdf_rows import Row, read_rows
 from fieldpack_build.documents.pdf_text import Line, PageText
 
@@ -62,7 +63,21 @@ class _Run:
     data: list[int] = field(default_factory=list)
 
 
-def find_tables(page: PageText) -> list[Table]:
+def find_tables(page: PageText) -> tuple[list[Line], list[Table]]:
+    """The lines of the page, parted where one reaches out of a table with borders, and its tables."""
+    if page.rules.is_empty:
+        return page.lines, _without_borders(page)
+    lines, bordered = take_grids(page.lines, page.rules)
+    inside = frozenset().union(*(table.lines for table in bordered))
+    others = [i for i in range(len(lines)) if i not in inside]
+    tables = [Table(table.rows, table.lines) for table in bordered]
+    for table in _without_borders(replace(page, lines=[lines[i] for i in others])):
+        title = None if table.title is None else others[table.title]
+        tables.append(Table(table.rows, frozenset(others[i] for i in table.lines), title))
+    return lines, tables
+
+
+def _without_borders(page: PageText) -> list[Table]:
     if not _may_have_tables(page.lines):
         return []
     rows = read_rows(page)

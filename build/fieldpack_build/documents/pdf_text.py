@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fieldpack_build.documents.pdf_rules import Rules
+
 _LETTER = re.compile(r"\w")
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
 _SEGMENT_GAP = 0.7  # times the height of the type: the widest space of justified prose is half of that or less
@@ -30,6 +32,13 @@ _JUMP = 0.5  # times the height of the type, up or down: another line, though pd
 _UNEVEN = 0.06  # times the height: a box may be a script's; the boxes of one font differ by less
 _WIDEST = 1.0  # times the height, for each character: a wider piece has a gap that pdfium does not see
 _BLANK = 0.12  # times the height, between a script and what stands beside it: a blank is a fourth of the size and more
+_MOST_UPRIGHT = 500  # lines; more are a drawing
+_MOST_ACROSS = 500
+# Where a line through words is, of the height from the lowest descender to the highest ascender: the middle of the small
+# letters is at 0.4, an underline below 0.2.
+_STRUCK = (0.3, 0.6)
+_STRUCK_THICKNESS = 0.3  # pdfium's box of a stroked line is twice as high as the line
+_STRUCK_END = 0.35  # the line may end that much before or after the words
 HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `pdf_hyphens` resolves
 _SAMPLE = 7  # characters asked for their direction: a page is turned as a whole or not at all
 
@@ -77,12 +86,16 @@ class PageText:
     """The lines of a page in the order in which they were written.
 
     `boxes` is [characters, left right bottom top] in points; filled for the first and last character of each word.
-    `text` has superscripts as such, see `pdf_scripts.written`.
+    `rules` are the lines drawn on it; `turn` is the quarters of a turn to the right that its text has; `struck` lines are
+    drawn through text that was left out. `text` has superscripts as such, see `pdf_scripts.written`.
     """
 
     lines: list[Line]
     text: str
     boxes: NDArray[np.float32]
+    rules: Rules
+    turn: int
+    struck: int = 0
 
 
 class Pdfium:
@@ -94,15 +107,15 @@ class Pdfium:
 
     def __init__(self) -> None:
         p, i, d = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
-        self.loose_box = _function("FPDFText_GetLooseCharBox", i, p, i, p)
-        self.unicode = _function("FPDFText_GetUnicode", ctypes.c_uint, p, i)
-        self.angle = _function("FPDFText_GetCharAngle", ctypes.c_float, p, i)
-        self.origin = _function("FPDFText_GetCharOrigin", i, p, i, p, p)
-        self.matrix = _function("FPDFText_GetMatrix", i, p, i, p)
-        self.size = _function("FPDFText_GetFontSize", d, p, i)
-        self.text_object = _function("FPDFText_GetTextObject", p, p, i)
-        self.font = _function("FPDFTextObj_GetFont", p, p)
-        self.font_name = _function("FPDFFont_GetBaseFontName", ctypes.c_size_t, p, p, ctypes.c_size_t)
+        self.loose_box = function("FPDFText_GetLooseCharBox", i, p, i, p)
+        self.unicode = function("FPDFText_GetUnicode", ctypes.c_uint, p, i)
+        self.angle = function("FPDFText_GetCharAngle", ctypes.c_float, p, i)
+        self.origin = function("FPDFText_GetCharOrigin", i, p, i, p, p)
+        self.matrix = function("FPDFText_GetMatrix", i, p, i, p)
+        self.size = function("FPDFText_GetFontSize", d, p, i)
+        self.text_object = function("FPDFText_GetTextObject", p, p, i)
+        self.font = function("FPDFTextObj_GetFont", p, p)
+        self.font_name = function("FPDFFont_GetBaseFontName", ctypes.c_size_t, p, p, ctypes.c_size_t)
 
 
 @cache
@@ -110,7 +123,8 @@ def pdfium() -> Pdfium:
     return Pdfium()
 
 
-def _function(name: str, result: Any, *arguments: Any) -> Any:
+def function(name: str, result: Any, *arguments: Any) -> Any:
+    """One of pdfium's functions as C sees it; see `Pdfium`."""
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
@@ -118,9 +132,10 @@ def _function(name: str, result: Any, *arguments: Any) -> Any:
     return ctypes.PYFUNCTYPE(result, *arguments)(address)
 
 
-def read_page(textpage: Any) -> PageText:
-    """`textpage` is a pypdfium2.PdfTextPage."""
-    return _Reader(textpage).read()
+def read_page(textpage: Any, rules_of: Callable[[int], Rules]) -> PageText:
+    """`textpage` is a pypdfium2.PdfTextPage. `rules_of` gives the lines drawn on the page, turned as the text is, for
+    the quarters of a turn: a line between two words parts them, and what a line is drawn through is left out."""
+    return _Reader(textpage).read(rules_of)
 
 
 class _Reader:
@@ -135,18 +150,20 @@ class _Reader:
         self._point = (ctypes.c_double * 2)()
         self._turned_by = 0
 
-    def read(self) -> PageText:
+    def read(self, rules_of: Callable[[int], Rules]) -> PageText:
         text = self._text()
         self._turned_by = self._turn(text)
         boxes, first, last = self._pieces(text)
-        boxes = _turned(boxes, self._turned_by)
+        boxes = turned(boxes, self._turned_by)
         first, last = self._parted(text, boxes, first, last)
+        rules = rules_of(self._turned_by)
         if not first.size:
-            return PageText([], text, boxes)
+            return PageText([], text, boxes, rules, self._turned_by)
         pieces = _Pieces.of(text, boxes, first, last)
+        text, struck = _without_struck(text, pieces, rules)
         text = self._with_scripts(text, pieces)
         self._break_at_jumps(pieces)
-        return PageText(self._lines(text, pieces), text, boxes)
+        return PageText(self._lines(text, pieces, rules), text, boxes, rules, self._turned_by, struck)
 
     def _text(self) -> str:
         """One character of the string for each of pdfium's, so that both have the same index."""
@@ -188,11 +205,11 @@ class _Reader:
             chars = np.arange(first[i], last[i] + 1)
             asked = np.zeros((chars.size, 4), np.float32)
             self._ask_boxes(asked, chars, np.arange(chars.size))
-            asked = _turned(asked[:, [0, 2, 3, 1]], self._turned_by)
+            asked = turned(asked[:, [0, 2, 3, 1]], self._turned_by)
             boxes[chars] = asked
-            # Turned text has characters above each other, no script has.
-            advances = np.diff(asked[:, 0]) > _UNEVEN * height[i]
-            shifted = (np.abs(np.diff(asked[:, 2])) > _UNEVEN * height[i]) & advances
+            shifted = np.abs(np.diff(asked[:, 2])) > _UNEVEN * height[i]
+            if self._turn_of(int(first[i])) != self._turned_by:
+                continue  # the characters of text up the side of a page are all above each other
             apart = asked[1:, 0] - asked[:-1, 1] > _SEGMENT_GAP * height[i]
             cuts += (chars[1:][shifted | apart]).tolist()
         added = np.asarray(cuts, np.intp)
@@ -246,7 +263,7 @@ class _Reader:
         """Quarters of a turn to the right that most of the text has: 3 where it runs up the page."""
         found = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
         asked = (letter.start() for letter in found if letter)
-        turns = [round(self._api.angle(self._page, i) / (math.pi / 2)) % 4 for i in asked]
+        turns = [self._turn_of(i) for i in asked]
         return max(set(turns), key=turns.count) if turns else 0
 
     def _break_at_jumps(self, pieces: _Pieces) -> None:
@@ -258,20 +275,26 @@ class _Reader:
             rise = self._baseline(int(pieces.first[i])) - self._baseline(int(pieces.last[i - 1]))
             pieces.breaks[i] = abs(rise) > _JUMP * float(pieces.top[i - 1] - pieces.bottom[i - 1])
 
-    def _lines(self, text: str, pieces: _Pieces) -> list[Line]:
-        """Each line of the page as one, also those that pdfium joins at a hyphen."""
-        return [
-            self._line(text, pieces, segments, first, last)
-            for segments, first, last in _segmented(text, pieces)
-            if _clean_but_hyphens(text[segments[0].start : segments[-1].end]).strip()
-        ]
+    def _turn_of(self, char: int) -> int:
+        quarters: int = round(self._api.angle(self._page, char) / (math.pi / 2))
+        return quarters % 4
 
-    def _line(self, text: str, pieces: _Pieces, segments: list[Segment], first_piece: int, last_piece: int) -> Line:
-        start, end = segments[0].start, segments[-1].end
-        words = spoken(_clean_but_hyphens(text[start:end]).strip())
+    def _lines(self, text: str, pieces: _Pieces, rules: Rules) -> list[Line]:
+        """Each line of the page as one, also those that pdfium joins at a hyphen."""
+        lines = (self._line(text, pieces, *parts) for parts in _segmented(text, pieces, rules))
+        return [line for line in lines if line]
+
+    def _line(self, text: str, pieces: _Pieces, segments: list[Segment], first_piece: int, last_piece: int) -> Line | None:
+        """None if nothing is left of it but characters that no reader may let through."""
+        end = segments[-1].end
+        words = spoken(_clean_but_hyphens(text[segments[0].start : end]).strip())
+        if not words:
+            return None
         if text[end : end + 1] == HYPHEN:
             words += HYPHEN
-        first, last = pieces.main_ends(first_piece, last_piece)
+        first, last = segments[0].start, end - 1
+        if pieces.script[first_piece] or pieces.script[last_piece]:
+            first, last = pieces.main_ends(first_piece, last_piece)
         size, bold = self._type(first)
         if self._type(last) != (size, bold):
             size, bold = 0.0, False
@@ -301,7 +324,7 @@ class _Reader:
         return (y, x, -y, -x)[self._turned_by]
 
 
-def _turned(boxes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
+def turned(boxes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
     """Boxes as they are when the page is held so that its text runs to the right."""
     left, right, bottom, top = boxes.T
     if turn == 0:
@@ -379,6 +402,31 @@ class _Pieces:
         jumps: NDArray[np.bool_] = np.abs(np.diff(middle)) > _JUMP * np.maximum(self.top - self.bottom, 1)[:-1]
         return jumps
 
+    def parted_by(self, rules: Rules) -> NDArray[np.bool_]:
+        """For all pieces but the first, whether an upright line is drawn between it and the one before."""
+        import numpy as np
+
+        lines = rules.upright[:_MOST_UPRIGHT]
+        parted = np.zeros(self.first.size - 1, np.bool_)
+        if not len(lines):
+            return parted
+        middle = (self.bottom[1:] + self.top[1:]) / 2
+        slack = 0.1 * (self.top[1:] - self.bottom[1:])  # the box of a letter is wider than its ink
+        gap = np.flatnonzero(self.left[1:] > self.right[:-1] - slack)
+        ends, starts, at = self.right[:-1][gap] - slack[gap], self.left[1:][gap] + slack[gap], middle[gap]
+        left, right, bottom, top = lines.T[:, :, None]
+        parted[gap] = ((ends <= right) & (starts >= left) & (bottom <= at) & (at <= top)).any(axis=0)
+        return parted
+
+    def keep(self, those: NDArray[np.bool_]) -> None:
+        """Those pieces alone; a line that began with one of the others begins with the next."""
+        import numpy as np
+
+        line = np.cumsum(self.breaks)[those]
+        for name in ("first", "last", "left", "right", "bottom", "top", "script"):
+            setattr(self, name, getattr(self, name)[those])
+        self.breaks = np.concatenate(([True], line[1:] != line[:-1])) if line.size else line.astype(np.bool_)
+
     def join(self, i: int, base: int) -> None:
         """Piece i is a script of piece `base` and has its height."""
         self.bottom[i], self.top[i] = self.bottom[base], self.top[base]
@@ -392,6 +440,41 @@ class _Pieces:
         return int(self.first[main[0]]), int(self.last[main[-1]])
 
 
+def _without_struck(text: str, pieces: _Pieces, rules: Rules) -> tuple[str, int]:
+    """The text without what a line is drawn through from its first to its last letter, and the number of such lines.
+
+    A line that goes on beyond the words is a border, one below the middle of the small letters underlines."""
+    import numpy as np
+
+    lines = rules.across[:_MOST_ACROSS]
+    height = np.maximum(pieces.top - pieces.bottom, 1)
+    low, high = pieces.bottom + _STRUCK[0] * height, pieces.bottom + _STRUCK[1] * height
+    middle = (lines[:, 2:3] + lines[:, 3:4]) / 2
+    at_height = (middle > low) & (middle < high)
+    struck = np.zeros(pieces.first.size, np.bool_)
+    count = 0
+    for i in np.flatnonzero(at_height.any(axis=1)).tolist():
+        left, right, bottom, top = lines[i].tolist()
+        slack = _STRUCK_END * height
+        through = at_height[i] & (top - bottom < _STRUCK_THICKNESS * height)
+        through &= (pieces.left > left - slack) & (pieces.right < right + slack)
+        if through.any():
+            ends = slack[through].max()
+            if abs(pieces.left[through].min() - left) < ends and abs(pieces.right[through].max() - right) < ends:
+                struck |= through
+                count += 1
+    if not count:
+        return text, 0
+    chars = list(text)
+    for start, last in zip(pieces.first[struck].tolist(), pieces.last[struck].tolist(), strict=True):
+        end = last + 1
+        while text[end : end + 1] == " ":
+            end += 1
+        chars[start:end] = [DROPPED] * (end - start)
+    pieces.keep(~struck)
+    return "".join(chars), count
+
+
 def _close_gap(chars: list[str], pieces: _Pieces, i: int, *, is_script: bool) -> None:
     """Between piece i and the one before stands a blank if they are apart, and nothing else."""
     start, end = int(pieces.last[i - 1]) + 1, int(pieces.first[i])
@@ -403,7 +486,7 @@ def _close_gap(chars: list[str], pieces: _Pieces, i: int, *, is_script: bool) ->
     chars[start:end] = [" " if blank else DROPPED, *[DROPPED] * (end - start - 1)]
 
 
-def _segmented(text: str, pieces: _Pieces) -> Iterator[tuple[list[Segment], int, int]]:
+def _segmented(text: str, pieces: _Pieces, rules: Rules) -> Iterator[tuple[list[Segment], int, int]]:
     """The segments of each line, and its first and last piece."""
     import numpy as np
 
@@ -411,7 +494,7 @@ def _segmented(text: str, pieces: _Pieces) -> Iterator[tuple[list[Segment], int,
     height = np.maximum(top - bottom, 1)[:-1]
     gap = left[1:] - right[:-1]
     ends_line = pieces.breaks[1:] | (gap < -2 * height)
-    cut = ends_line | (gap > _SEGMENT_GAP * height) | pieces.jumps()
+    cut = ends_line | (gap > _SEGMENT_GAP * height) | pieces.jumps() | pieces.parted_by(rules)
     starts = np.concatenate(([0], np.flatnonzero(cut) + 1))
     ends = np.concatenate((starts[1:], [pieces.first.size]))
     edges = (
