@@ -35,11 +35,12 @@ class Page(NamedTuple):
     keys: str = ""  # of the page's dictionary
 
 
-def write_pdf(*pages: Page, info: str = "") -> bytes:
+def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[str] = ()) -> bytes:
+    """`catalog`: more of the document's dictionary; `more`: objects whose numbers begin at 7 + 2 * the pages."""
     kids = " ".join(f"{6 + 2 * i} 0 R" for i in range(len(pages)))
     image = zlib.compress(bytes(64))
     objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Catalog/Pages 2 0 R{catalog}>>".encode(),
         f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]>>".encode(),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding>>",
@@ -54,6 +55,7 @@ def write_pdf(*pages: Page, info: str = "") -> bytes:
         objects.append(b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream))
     size = "/Width 8/Height 8/BitsPerComponent 8/ColorSpace/DeviceGray/Filter/FlateDecode"
     objects.append(f"<</Type/XObject/Subtype/Image{size}/Length {len(image)}>>stream\n".encode() + image + b"\nendstream")
+    objects += [body.encode("latin-1") for body in more]
     data, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(data))

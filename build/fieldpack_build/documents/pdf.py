@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
+from fieldpack_build.documents.pdf_annotations import attachments, read_annotations, with_notes
 from fieldpack_build.documents.pdf_layout import Sheet, join_hyphens, lay_out
 from fieldpack_build.documents.pdf_reading import in_reading_order
 from fieldpack_build.documents.pdf_rules import read_rules
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pypdfium2
 
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
+_XFA = 2  # FORMTYPE_XFA_FULL
 _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
 _MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
@@ -45,6 +47,9 @@ class _Found:
     images: int = 0  # pages that are one, unread
     damaged: int = 0
     struck: int = 0  # lines drawn through text
+    left_out: Counter[str] = field(default_factory=Counter)  # annotations that are not read, by their kind
+    files: list[str] = field(default_factory=list)  # names of attachments
+    has_xfa: bool = False  # a form that only its own programs show
 
 
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
@@ -69,7 +74,12 @@ def _content(document: pypdfium2.PdfDocument, name: str, *, ocr: bool) -> Conten
     count = len(document)
     if not 0 < count <= _MOST_PAGES:
         raise DocumentError(f"{name}: has {count} pages; save it again with a PDF program, or split it")
+    form = document.get_formtype()
+    if form:
+        document.init_forms()
     found = _read_pages(document, ocr=ocr)
+    found.files += attachments(document)
+    found.has_xfa = form == _XFA
     if found.damaged == count:
         raise DocumentError(f"{name}: is a damaged PDF: none of its {count} pages opens; save it again")
     if not any(sheet.lines for sheet in found.sheets):
@@ -89,6 +99,12 @@ def _warnings(found: _Found, count: int) -> Iterator[str]:
     if found.images:
         of_pages = f"{found.images} of {count} pages are images" if found.images > 1 else f"1 of {count} pages is an image"
         yield f"{of_pages}: set knowledge.ocr: true to read {'them' if found.images > 1 else 'it'}"
+    for what, number in sorted(found.left_out.items()):
+        yield f"{_counted(number, what)} not read"
+    if found.files:
+        yield f"{_counted(len(found.files), 'attachment')} not read (save attachments as files of their own): {', '.join(found.files)}"
+    if found.has_xfa:
+        yield "its XFA form is not read: print it to a PDF"
     if found.struck:
         yield f"{_counted(found.struck, 'struck passage')} left out"
     if found.damaged:
@@ -116,7 +132,10 @@ def _sheet(document: pypdfium2.PdfDocument, index: int, found: _Found, *, ocr: b
     page = document[index]
     textpage = page.get_textpage()
     try:
-        text = in_reading_order(read_page(textpage, partial(read_rules, page)))
+        notes = read_annotations(page, document.formenv)
+        found.left_out += notes.left_out
+        found.files += notes.files
+        text = in_reading_order(with_notes(read_page(textpage, partial(read_rules, page, notes.strikes)), notes.notes))
         found.struck += text.struck
         if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
             if ocr:

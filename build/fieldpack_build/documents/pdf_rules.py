@@ -6,7 +6,7 @@ Asks pdfium for the page's objects. Knows nothing of text and tables.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import compress, repeat
@@ -25,6 +25,10 @@ _MOST_POINTS = 2000  # of one path
 _PATH, _FORM = 2, 5  # FPDF_PAGEOBJ_*
 _DRAWN = bytes(kind in (_PATH, _FORM) for kind in range(256))
 _LINE_TO, _MOVE_TO = 0, 2  # FPDF_SEGMENT_*
+
+
+_Box = tuple[float, float, float, float]
+_Matrix = tuple[float, float, float, float, float, float]
 
 
 @dataclass(slots=True)
@@ -67,18 +71,15 @@ def _pdfium() -> _Pdfium:
     return _Pdfium()
 
 
-def read_rules(page: Any, turn: int) -> Rules:
-    """`page` is a pypdfium2.PdfPage; the rules are as on the page turned by `turn` quarters, see `pdf_text.turned`."""
+def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
+    """`page` is a pypdfium2.PdfPage, `others` are lines that lie on top of it; the rules are as on the page turned by
+    `turn` quarters, see `pdf_text.turned`."""
     import numpy as np
 
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
-    boxes = list(_Reader(_pdfium()).rules(handle))
+    boxes = [*_Reader(_pdfium()).rules(handle), *others]
     found = np.array(boxes, np.float32).reshape(-1, 4)
     return Rules.of(turned(found, turn))
-
-
-_Box = tuple[float, float, float, float]
-_Matrix = tuple[float, float, float, float, float, float]
 
 
 class _Reader:
