@@ -75,6 +75,35 @@ def test_borders_on_turned_pages(turn: int) -> None:
 DEPOTS, VANS = ("Alderby", "Birkham", "Carnfell", "Dunmore"), ("12", "7", "9", "4")
 
 
+ROWS_APART = [
+    text._replace(y=text.y - 6 * (text.y < 640)) for text in FAULTS  # one line fits between two rows
+]  # fmt: skip
+
+
+def test_cells_of_several_lines_without_borders() -> None:
+    after = Text(50, 500, PROSE)
+    assert blocks(read(Page([*ROWS_APART, after]))) == [("table", (), FAULT_ROWS), ("text", (), PROSE)]
+
+
+def test_a_list_with_markers_is_no_table() -> None:
+    texts = [
+        text
+        for i, marker in enumerate("abc")
+        for text in (
+            Text(50, 700 - 40 * i, f"({marker})"),
+            Text(80, 700 - 40 * i, "A fund is a"), Text(80, 688 - 40 * i, "pool of money."),
+        )
+    ]  # fmt: skip
+    assert {kind for kind, _, _ in blocks(read(Page(texts)))} == {"text"}
+
+
+def test_columns_of_prose_without_borders_are_no_table() -> None:
+    words = "The pumps are old,and will be replaced,,In spring the hall,is painted again,,Work ends in May,at last"
+    column = words.split(",")
+    texts = [Text(x, 700 - 12 * i, line) for x in (50, 250) for i, line in enumerate(column) if line]
+    assert {kind for kind, _, _ in blocks(read(Page(texts)))} == {"text"}
+
+
 def test_a_label_over_several_rows_stands_on_each() -> None:
     ys = (700, 680, 660, 640, 620, 600)
     merged = [(50, 660, 150, 660), (50, 640, 150, 640)]

@@ -102,7 +102,8 @@ def _warnings(found: _Found, count: int) -> Iterator[str]:
     for what, number in sorted(found.left_out.items()):
         yield f"{_counted(number, what)} not read"
     if found.files:
-        yield f"{_counted(len(found.files), 'attachment')} not read (save attachments as files of their own): {', '.join(found.files)}"
+        unread = _counted(len(found.files), "attachment")
+        yield f"{unread} not read (save attachments as files of their own): {', '.join(found.files)}"
     if found.has_xfa:
         yield "its XFA form is not read: print it to a PDF"
     if found.struck:

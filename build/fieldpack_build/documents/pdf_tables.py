@@ -1,7 +1,8 @@
 """The tables of a PDF page: rows of figures that stand in columns, with the heads above them.
 
-Conservative: a table is found by its figures, which must stand below each other. A table of words stays lines of text;
-prose taken for a table would mislead more than a missed one. Knows nothing of pdfium, pages or headings.
+Conservative: a table without borders is found by its figures, which must stand below each other, or by cells of several
+lines in rows that stand apart. Another table of words stays lines of text; prose taken for a table would mislead more
+than a missed one. Knows nothing of pdfium, pages or headings.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fieldpack_build.documents.pdf_columns import Columns, columns_of
 from fieldpack_build.documents.pdf_grid import take_grids
 from fieldpack_build.documents.pdf_rows import Row, read_rows
 from fieldpack_build.documents.pdf_text import Line, PageText
+from fieldpack_build.documents.pdf_word_tables import find_word_tables
 
 # Heads that say a unit or a period: they may stand at the left or in the middle, far from the columns they are for.
 _UNIT = re.compile(
@@ -65,15 +67,17 @@ class _Run:
 
 def find_tables(page: PageText) -> tuple[list[Line], list[Table]]:
     """The lines of the page, parted where one reaches out of a table with borders, and its tables."""
-    if page.rules.is_empty:
-        return page.lines, _without_borders(page)
-    lines, bordered = take_grids(page.lines, page.rules)
+    lines, bordered = (page.lines, []) if page.rules.is_empty else take_grids(page.lines, page.rules)
     inside = frozenset().union(*(table.lines for table in bordered))
     others = [i for i in range(len(lines)) if i not in inside]
     tables = [Table(table.rows, table.lines) for table in bordered]
     for table in _without_borders(replace(page, lines=[lines[i] for i in others])):
         title = None if table.title is None else others[table.title]
         tables.append(Table(table.rows, frozenset(others[i] for i in table.lines), title))
+    inside |= frozenset().union(*(table.lines for table in tables))
+    others = [i for i in range(len(lines)) if i not in inside]
+    for rows, own in find_word_tables([lines[i] for i in others]):
+        tables.append(Table(rows, frozenset(others[i] for i in own)))
     return lines, tables
 
 
