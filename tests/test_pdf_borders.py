@@ -117,6 +117,24 @@ def test_a_label_over_several_rows_stands_on_each() -> None:
     assert blocks(read(Page(texts, stroked(grid(XS, ys, without=merged))))) == [("table", (), table)]
 
 
+def test_a_label_in_the_middle_of_its_rows_without_borders() -> None:
+    ys = (686, 672, 658, 644, 630)
+    texts = [Text(50, 700, "Region"), Text(150, 700, "Depot"), right(340, 700, "Vans")]
+    for i, (y, depot, vans) in enumerate(zip(ys, (*DEPOTS, "Eastleigh"), (*VANS, "15"), strict=True)):
+        texts += [Text(50, y, "North")] if i == 1 else [Text(50, 637, "South")] if i == 3 else []
+        texts += [Text(150, y, depot), right(340, y, vans)]
+    table = "Region | Depot | Vans\nNorth | Alderby | 12\nNorth | Birkham | 7\nNorth | Carnfell | 9\nSouth | Dunmore | 4"
+    assert blocks(read(Page(texts))) == [("table", (), f"{table}\nSouth | Eastleigh | 15")]
+
+
+def test_a_label_at_the_top_of_its_rows_stays_there() -> None:
+    texts = []
+    for y, region, depot, vans in ((686, "North", "Alderby", "12"), (672, "", "Birkham", "7"), (658, "South", "Carnfell", "9")):
+        texts += [Text(50, y, region)] if region else []
+        texts += [Text(150, y, depot), right(340, y, vans)]
+    assert blocks(read(Page(texts)))[0][2] == "North | Alderby | 12\n| Birkham | 7\nSouth | Carnfell | 9"
+
+
 def test_heads_over_several_columns() -> None:
     xs, ys = (50, 130, 200, 270, 340, 410), (700, 680, 660, 640, 620)
     merged = [(50, 680, 130, 680), (200, 680, 200, 700), (340, 680, 340, 700), (200, 620, 200, 640)]

@@ -64,6 +64,10 @@ class Row:
         return max(self.top - self.bottom, 1.0)
 
     @property
+    def middle(self) -> float:
+        return (self.bottom + self.top) / 2
+
+    @property
     def figures(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.is_figure]
 

@@ -40,6 +40,7 @@ _BETWEEN = 4  # rows without a figure between two with: "Current assets:", a lab
 _ROW_GAP = 4.0  # times the height of a row; a wider gap ends the table
 _HEAD_GAP = 2.5
 _LONE_FIGURES = 3  # in a table of one row
+_CENTRED = 0.7  # times the height, twice the way from the middle of a group's rows to that of its label
 _INDENT = 3.0  # points that the second line of a label may begin before the first
 _LABEL_GAP = 0.8  # times the height, between two lines of a label
 _WORDS = ("and", "or", "of", "to", "the", "for", "in", "at", "by", "on", "with", "from")
@@ -183,7 +184,7 @@ def _table(lines: Sequence[Line], rows: Sequence[Row], run: _Run, floor: int) ->
     columns = columns_of([rows[i] for i in run.data])
     head_rows = _head(rows, run, columns, floor)
     head = columns.head([rows[i] for i in head_rows])
-    body = [columns.cells(row) for row in _joined_labels([rows[i] for i in run.rows])]
+    body = [columns.cells(row) for row in _joined_labels(_with_groups([rows[i] for i in run.rows], columns))]
     members = frozenset(line for i in [*head_rows, *run.rows] for line in rows[i].lines)
     title = _title(lines, rows, head_rows[0] if head_rows else run.rows[0], floor)
     return Table(body, members, title), columns, head if any(head) else []
@@ -252,6 +253,31 @@ def _title(lines: Sequence[Line], rows: Sequence[Row], first: int, floor: int) -
 
 def _may_be_title(text: str) -> bool:
     return len(text) <= _TITLE_WORDS and not text.endswith((".", ",", ";", ":")) and text[0].isalnum() and not text[0].islower()
+
+
+def _with_groups(rows: Sequence[Row], columns: Columns) -> Sequence[Row]:
+    """The rows, each with the label of its group if those stand in the middle of their groups' height, as in merged cells
+    without borders; a label between two rows has a row of its own, which goes."""
+    if columns.labels < 2:
+        return rows
+    labels = [(row, row.cells[0]) for row in rows if columns.is_first(row.cells[0])]
+    data = [row for row in rows if row.figures]
+    if not labels or len(labels) == len(data) or any(not row.figures and len(row.cells) > 1 for row in rows):
+        return rows
+    grouped: list[Row] = []
+    for row, label in labels:
+        first = len(grouped)
+        middles = (abs(data[first].middle + other.middle - 2 * row.middle) for other in data[first:])
+        last = next((first + i for i, off in enumerate(middles) if off <= _CENTRED * row.height), None)
+        if last is None:
+            return rows
+        for member in data[first : last + 1]:
+            own = member.cells[1:] if columns.is_first(member.cells[0]) else member.cells
+            grouped.append(replace(member, cells=[label, *own]))
+        if len(grouped) == len(data):
+            break
+    is_whole = len(grouped) == len(data) and grouped[-1].cells[0] is labels[-1][1]
+    return grouped if is_whole else rows
 
 
 def _joined_labels(rows: Sequence[Row]) -> list[Row]:
