@@ -10,20 +10,23 @@ import ctypes
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from fieldpack_build.documents.pages import clean, squeeze
 from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import Line, PageText, Segment, turned
+from fieldpack_build.documents.pdf_text import Line, PageText, Segment, function, turned
 
 TICKED, UNTICKED = "[x]", "[ ]"
 _BESIDE = 0.5  # of the lower one's height that a field and its label share
 _ABOVE = 1.5  # times a label's height, from it down to its field
 _RIGHT = 2.0  # times a tick box's height, to a label right of it; else its label is left of it
+_MOST_NOTES = 1000  # on a page; each is looked for beside every line
 _NOVIEW = 2 | 32  # FPDF_ANNOT_FLAG_HIDDEN, FPDF_ANNOT_FLAG_NOVIEW
 _PASSWORD = 1 << 13  # of a text field's flags
 _CHECKBOX, _RADIO, _COMBO, _LIST, _TEXT = 2, 3, 4, 5, 6  # FPDF_FORMFIELD_*
 _FREE_TEXT, _STRIKE_OUT, _STAMP, _FILE, _WIDGET = 3, 12, 13, 17, 20  # FPDF_ANNOT_*
+_SILENT = frozenset((0, 2, 16))  # unknown ones, links, and the windows that comments open in
 _COMMENTS = frozenset((1, *range(4, 16)))  # notes, and marks, shapes and stamps that may have one
 
 
@@ -52,18 +55,36 @@ class Annotations:
     files: list[str] = field(default_factory=list)
 
 
+class _Pdfium:
+    """For the links that most pages have nothing but; see `pdf_text.Pdfium`."""
+
+    def __init__(self) -> None:
+        p, i = ctypes.c_void_p, ctypes.c_int
+        self.count = function("FPDFPage_GetAnnotCount", i, p)
+        self.annotation = function("FPDFPage_GetAnnot", p, p, i)
+        self.subtype = function("FPDFAnnot_GetSubtype", i, p)
+        self.close = function("FPDFPage_CloseAnnot", None, p)
+
+
+@cache
+def _pdfium() -> _Pdfium:
+    return _Pdfium()
+
+
 def read_annotations(page: Any, form: Any) -> Annotations:
     """`page` is a pypdfium2.PdfPage, `form` the document's form environment or None."""
     from pypdfium2 import raw
 
+    api = _pdfium()
     found = Annotations()
-    for i in range(raw.FPDFPage_GetAnnotCount(page.raw)):
-        annotation = raw.FPDFPage_GetAnnot(page.raw, i)
-        if annotation:
-            try:
-                _add(found, annotation, form)
-            finally:
-                raw.FPDFPage_CloseAnnot(annotation)
+    handle = ctypes.cast(page.raw, ctypes.c_void_p).value
+    for i in range(api.count(handle)):
+        address = api.annotation(handle, i)
+        if address:
+            kind = api.subtype(address)
+            if kind not in _SILENT:
+                _add(found, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
+            api.close(address)
     return found
 
 
@@ -72,10 +93,9 @@ def attachments(document: Any) -> list[str]:
     return [squeeze(document.get_attachment(i).get_name()) or "without a name" for i in range(document.count_attachments())]
 
 
-def _add(found: Annotations, annotation: Any, form: Any) -> None:
+def _add(found: Annotations, kind: int, annotation: Any, form: Any) -> None:
     from pypdfium2 import raw
 
-    kind = raw.FPDFAnnot_GetSubtype(annotation)
     if kind == _STRIKE_OUT:
         found.strikes += _strikes(annotation)
     hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW)
@@ -83,11 +103,13 @@ def _add(found: Annotations, annotation: Any, form: Any) -> None:
         note = _field(annotation, form) if form else None
         if note and hidden:
             found.left_out["hidden form field"] += bool(note.text not in ("", UNTICKED))
-        elif note and note.text:
+        elif note and note.text and len(found.notes) < _MOST_NOTES:
             found.notes.append(note)
+        elif note and note.text:
+            found.left_out["form field"] += 1
     elif kind == _FILE:
         found.files.append(_string(annotation, b"Contents") or "without a name")
-    elif (words := _string(annotation, b"Contents")) and kind == _FREE_TEXT and not hidden:
+    elif (words := _string(annotation, b"Contents")) and kind == _FREE_TEXT and not hidden and len(found.notes) < _MOST_NOTES:
         found.notes.append(Note(words, *_box(annotation), is_field=False))
     elif kind == _STAMP and not hidden:
         found.left_out["stamp annotation"] += 1
@@ -141,11 +163,11 @@ def _string(annotation: Any, key: bytes) -> str:
     return _text_of(raw.FPDFAnnot_GetStringValue, annotation, key)
 
 
-def _text_of(function: Any, *arguments: Any) -> str:
+def _text_of(getter: Any, *arguments: Any) -> str:
     """What a function of pdfium writes as UTF-16 into a buffer, on one line."""
-    size = function(*arguments, None, 0)
+    size = getter(*arguments, None, 0)
     buffer = ctypes.create_string_buffer(size)
-    function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
+    getter(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), size)
     return squeeze(clean(buffer.raw[:size].decode("utf-16-le", "replace").rstrip("\0")))
 
 

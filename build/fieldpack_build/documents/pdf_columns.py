@@ -71,7 +71,8 @@ class Columns:
         return [" ".join(text) for text in texts]
 
     def _place(self, cell: Cell) -> int:
-        shared = [min(cell.right, b) - max(cell.left, a) for a, b in self.edges]
+        left, right = cell.left, cell.right
+        shared = [(right if right < b else b) - (left if left > a else a) for a, b in self.edges]
         best = max(range(len(shared)), key=shared.__getitem__)
         if cell.is_figure:
             return best

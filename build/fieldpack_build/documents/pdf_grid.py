@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MEET = 2.5  # points between the end of one line and another that it meets: the thickness of either, and a little
 _MOST_LINES = 2000  # of one direction
-_MOST_CELLS = 10_000
+_MOST_CELLS = 3000  # of a page; more are a drawing
 _HEAD_ROWS = 4
 _LONGEST = 3000  # characters of a cell; a longer one is a column of a page with borders
 

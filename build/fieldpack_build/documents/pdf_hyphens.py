@@ -19,7 +19,7 @@ from pathlib import Path
 
 from fieldpack_build.documents.pdf_text import HYPHEN
 
-_SPLIT = re.compile(rf"([-–]?)(\w+){HYPHEN}[ \n]?(\w+)")
+_SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMPOUND = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
 # "Vor-" before "und Nachteile": the hyphen stands for the rest of the word.
@@ -50,15 +50,20 @@ class Hyphens:
 
     def __init__(self, texts: Iterable[str]) -> None:
         found: list[tuple[str, str, str]] = []
-        self._words: Counter[str] = Counter()
-        self._compounds: Counter[str] = Counter()
+        rest = []
         for text in texts:
             if HYPHEN in text:
                 found += _SPLIT.findall(text)
                 text = _SPLIT.sub(" ", text)
-            self._words.update(map(str.lower, _WORD.findall(text)))
-            if "-" in text:
-                self._compounds.update(pair for word in _COMPOUND.findall(text) for pair in _pairs(word.lower()))
+            rest.append(text)
+        self._words: Counter[str] = Counter()
+        self._compounds: Counter[str] = Counter()
+        for token, count in Counter(" ".join(rest).lower().split()).items():
+            for word in _WORD.findall(token):
+                self._words[word] += count
+            if "-" in token:
+                for pair in (pair for word in _COMPOUND.findall(token) for pair in _pairs(word)):
+                    self._compounds[pair] += count
         common = sum(self._words[word] for word in _ENGLISH)
         self._is_english = bool(found) and common >= _ENGLISH_SHARE * self._words.total()
         verdicts = Counter(self._verdict(*parts) for parts in found)

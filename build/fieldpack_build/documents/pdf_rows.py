@@ -118,9 +118,12 @@ class _Parts:
 
 def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
     """The latest row at the height of the segment with nothing in its place."""
+    bottom, top = segment.bottom, segment.top
     for row in reversed(rows[-_WINDOW:]):
-        shared = min(row.top, segment.top) - max(row.bottom, segment.bottom)
-        if shared > 0.6 * min(row.top - row.bottom, segment.top - segment.bottom):
+        if row.bottom >= top or row.top <= bottom:
+            continue
+        shared = min(row.top, top) - max(row.bottom, bottom)
+        if shared > 0.6 * min(row.top - row.bottom, top - bottom):
             free = all(segment.left >= other.right or segment.right <= other.left for other in row.segments)
             return row if free else None
     return None

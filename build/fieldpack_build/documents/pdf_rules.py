@@ -6,10 +6,11 @@ Asks pdfium for the page's objects. Knows nothing of text and tables.
 from __future__ import annotations
 
 import ctypes
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import compress, repeat
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.pdf_text import function, turned
@@ -23,7 +24,6 @@ _LENGTH = 6  # times the thickness at least
 _MOST_PATHS = 5000  # more are a drawing
 _MOST_POINTS = 2000  # of one path
 _PATH, _FORM = 2, 5  # FPDF_PAGEOBJ_*
-_DRAWN = bytes(kind in (_PATH, _FORM) for kind in range(256))
 _LINE_TO, _MOVE_TO = 0, 2  # FPDF_SEGMENT_*
 
 
@@ -77,9 +77,9 @@ def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
     import numpy as np
 
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
-    boxes = [*_Reader(_pdfium()).rules(handle), *others]
-    found = np.array(boxes, np.float32).reshape(-1, 4)
-    return Rules.of(turned(found, turn))
+    thin, boxes = _Reader(_pdfium()).rules(handle)
+    more = np.array([*boxes, *others], np.float32).reshape(-1, 4)
+    return Rules.of(turned(np.concatenate((thin, more)), turn))
 
 
 class _Reader:
@@ -89,13 +89,24 @@ class _Reader:
         self._at = ctypes.addressof(self._numbers)
         self._flags = (ctypes.c_int * 2)()
 
-    def rules(self, page: int | None) -> Iterator[_Box]:
+    def rules(self, page: int | None) -> tuple[NDArray[np.float32], list[_Box]]:
+        """Paths that are lines as a whole, and the lines that others are drawn with."""
+        import numpy as np
+
         count = self._api.count(page)
         objects = list(map(self._api.object, repeat(page, count), range(count)))
         types = bytes(map(self._api.type, objects))
-        if types.count(_PATH) <= _MOST_PATHS:
-            for i in compress(range(count), types.translate(_DRAWN)):
-                yield from (self._of_path(objects[i], None) if types[i] == _PATH else self._of_form(objects[i]))
+        forms = [line for i in _places(types, _FORM) for line in self._of_form(objects[i])]
+        if not 0 < types.count(_PATH) <= _MOST_PATHS:
+            return np.zeros((0, 4), np.float32), forms
+        paths = [objects[i] for i in _places(types, _PATH)]
+        boxes = np.zeros((len(paths), 4), np.float32)
+        at = range(boxes.ctypes.data, boxes.ctypes.data + boxes.nbytes, 4)  # left, bottom, right, top
+        deque(map(self._api.bounds, paths, at[::4], at[1::4], at[2::4], at[3::4]), maxlen=0)
+        sides = np.sort(boxes[:, 2:] - boxes[:, :2], axis=1)
+        is_thin = sides[:, 0] <= _THICKEST
+        drawn = [line for i in np.flatnonzero(~is_thin).tolist() for line in self._lines_of(paths[i], None)]
+        return boxes[is_thin & (sides[:, 1] >= _LENGTH * sides[:, 0])][:, [0, 2, 1, 3]], [*forms, *drawn]
 
     def _of_form(self, form: int) -> Iterator[_Box]:
         """The paths of a form, which have its coordinates. Forms within forms are passed over."""
@@ -117,7 +128,7 @@ class _Reader:
         if thin <= _THICKEST:
             if long >= _LENGTH * thin:
                 yield _moved((left, bottom, right, top), matrix)
-        elif self._is_stroked(path):
+        else:
             yield from self._lines_of(path, matrix)
 
     def _is_stroked(self, path: int) -> bool:
@@ -127,7 +138,7 @@ class _Reader:
 
     def _lines_of(self, path: int, matrix: _Matrix | None) -> Iterator[_Box]:
         count = self._api.points(path)
-        if count > _MOST_POINTS:
+        if count > _MOST_POINTS or not self._is_stroked(path):
             return
         own = self._matrix(path)
         start = before = (0.0, 0.0)
@@ -148,6 +159,13 @@ class _Reader:
         self._api.matrix(one, self._at)
         a, b, c, d, e, f = self._numbers[:6]
         return a, b, c, d, e, f
+
+
+def _places(types: bytes, kind: int) -> Iterator[int]:
+    at = types.find(kind)
+    while at >= 0:
+        yield at
+        at = types.find(kind, at + 1)
 
 
 def _at(x: float, y: float, matrix: _Matrix) -> tuple[float, float]:

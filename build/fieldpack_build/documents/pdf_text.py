@@ -179,7 +179,7 @@ class _Reader:
 
         boxes = np.zeros((self._count, 4), np.float32)
         first, last = _pieces(text)
-        ends = np.concatenate((first, last))
+        ends = np.concatenate((first, last[last > first]))
         self._ask_boxes(boxes, ends, ends)
         return boxes[:, [0, 2, 3, 1]], first, last  # FS_RECTF is left, top, right, bottom
 
@@ -296,7 +296,7 @@ class _Reader:
         if pieces.script[first_piece] or pieces.script[last_piece]:
             first, last = pieces.main_ends(first_piece, last_piece)
         size, bold = self._type(first)
-        if self._type(last) != (size, bold):
+        if last > first and self._type(last) != (size, bold):
             size, bold = 0.0, False
         columns = any(b.left - a.right > COLUMN_GAP * size for a, b in pairwise(segments))
         y = self._baseline(first)
