@@ -199,6 +199,12 @@ def test_columns_written_across_the_page() -> None:
     assert [line for line in text.split("\n") if line] == [head.text, *LEFT, *RIGHT]
 
 
+def test_a_columns_line_that_begins_with_a_figure() -> None:
+    sides = ([*LEFT[:4], "2019 too.", *LEFT[4:]], [*RIGHT, RIGHT[0]])
+    across = [Text(x, 700 - 12 * i, side[i], 9) for i in range(9) for x, side in ((50, sides[0]), (320, sides[1]))]
+    assert [line for line in read(Page(across)).pages[0].text.split("\n") if line] == [*sides[0], *sides[1]]
+
+
 def test_columns_written_one_by_one() -> None:
     down = [Text(x, 700 - 12 * i, side[i], 9) for x, side in ((50, LEFT), (320, RIGHT)) for i in range(8)]
     assert [line for line in read(Page(down)).pages[0].text.split("\n") if line] == [*LEFT, *RIGHT]
@@ -211,12 +217,12 @@ FLOWS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shift", [0, 3])
+@pytest.mark.parametrize("shift", [0, 3, 6])
 @pytest.mark.parametrize("columns", [2, 3])
 def test_narrow_columns_drawn_row_by_row(columns: int, shift: float) -> None:
     """Also where one column's lines stand a little lower than the other's, or its lines end with a hyphen."""
     sides = FLOWS[:columns]
-    across = [Text(50 + 120 * k, 700 - 12 * i - shift * k, side[i]) for i in range(6) for k, side in enumerate(sides)]
+    across = [Text(50 + 120 * k, 700 - 12 * i - shift * (k % 2), side[i]) for i in range(6) for k, side in enumerate(sides)]
     text = read(Page(across)).pages[0].text
     assert [line for line in text.split("\n") if line] == [line for side in sides for line in side]
 

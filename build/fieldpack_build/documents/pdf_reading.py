@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from fieldpack_build.documents.pdf_rows import is_figure
 from fieldpack_build.documents.pdf_scripts import spoken
 from fieldpack_build.documents.pdf_text import HYPHEN, Line, PageText, Segment
 
@@ -20,10 +21,10 @@ _FLOWING_ROWS = 4  # enough where the lines of a column go on with each other
 _FLOWING_LETTERS = 12
 _FLOWING = 0.5  # of the lines of each column begin with a small letter: they go on with the one above
 _FIGURES = 8  # one character in so many, at most: the cells of a table have more
-_FIGURE = 10  # characters; a longer piece of text that begins with a digit may be prose
+_FIGURE_STARTS = frozenset("0123456789$€£(-–—")
 _PAIRED = 0.5  # of the rows from the first one on
 _STEP = 2.5  # times the height, from row to row of a column
-_SAME_ROW = 0.5  # times the height: two lines that differ by less in height stand beside each other
+_SAME_ROW = 0.7  # times the height; the lines of a column are further apart: two that differ by less stand side by side
 _CLIMBING = 4  # lines, each above the one before: drawn from the bottom up
 
 
@@ -123,8 +124,8 @@ def _ordered(rows: Sequence[_Row]) -> Iterator[Line]:
 
 
 def _has_figures(row: _Row) -> bool:
-    """Cells that begin as figures do, of a table and not of prose."""
-    return any(len(segment.text) <= _FIGURE and segment.text[0] in "0123456789$€£(-–—" for segment in row.segments)
+    """Cells of figures alone, of a table and not of prose."""
+    return any(segment.text[0] in _FIGURE_STARTS and is_figure(segment.text) for segment in row.segments)
 
 
 def _read_out(run: _Run) -> list[Line]:
