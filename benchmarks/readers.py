@@ -15,6 +15,9 @@ FOLDER has docs/*.pdf and eval.jsonl with "document" and "pages". What is measur
   it has them all): a label, and figures and nothing but figures right of it. Found is a figure if one line of the
   library's text has it and the last word of its label.
 - in cells: the same figures, each alone in a cell of a row of a table whose other cells have the label's last word.
+
+pdfplumber's words have raised figures glued to what stands before them ("Health4"); a library that says them apart
+("Health⁴", "Health^4") has both of them.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ _ORIGIN = {"pypdfium2": "pdfium", "pypdf": "pypdf", "pdfminer.six": "pdfminer", 
 _FIGURE = re.compile(r"\d[\d,]*\.?\d*")
 _ROW_WORD = re.compile(r"[-$€£()%—–,.\d*]+")  # of a row of figures; with other words it is a sentence
 _WORD = re.compile(r"\w{2,}")
+_SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾₀₁₂₃₄₅₆₇₈₉", "0123456789+-=()0123456789")
 Pages = dict[str, list[dict[str, Any]]]  # file -> pages of text, and of rows of tables
 
 
@@ -140,6 +144,18 @@ def _rows(plumber: dict[str, Any] | None, evidence: dict[str, list[int]]) -> lis
     return rows
 
 
+def _glued(text: str) -> str:
+    return text.translate(_SCRIPTS).replace("^", "")
+
+
+def _tokens(line: str) -> set[str]:
+    return set(re.findall(r"\w+|\d[\d,]*\.?\d*", line)) | set(_FIGURE.findall(line))
+
+
+def _alone(row: list[str]) -> set[str]:
+    return {cell.strip("$()% ") for cell in row}
+
+
 def _measured(
     result: dict[str, Any], words: dict[str, list[Counter[str]]], rows: list[tuple[str, int, str, list[str]]]
 ) -> dict[str, Any]:
@@ -148,8 +164,8 @@ def _measured(
     in_line, in_cells, total = 0, 0, 0
     for file, i, label, figures in rows:
         page = result["pages"][file][i]
-        lines = [set(re.findall(r"\w+|\d[\d,]*\.?\d*", line)) | set(_FIGURE.findall(line)) for line in page["text"].split("\n")]
-        cells = [(" ".join(row), {cell.strip("$()% ") for cell in row}) for row in page["rows"]]
+        lines = [_tokens(line) | _tokens(_glued(line)) for line in page["text"].split("\n")]
+        cells = [(" ".join([*row, *map(_glued, row)]), _alone([*row, *map(_glued, row)])) for row in page["rows"]]
         for figure in figures:
             total += 1
             in_line += any(label in line and figure in line for line in lines)

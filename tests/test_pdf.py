@@ -35,11 +35,12 @@ class Page(NamedTuple):
     keys: str = ""  # of the page's dictionary
 
 
-def write_pdf(*pages: Page, info: str = "") -> bytes:
+def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[str] = ()) -> bytes:
+    """`catalog`: more of the document's dictionary; `more`: objects whose numbers begin at 7 + 2 * the pages."""
     kids = " ".join(f"{6 + 2 * i} 0 R" for i in range(len(pages)))
     image = zlib.compress(bytes(64))
     objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
+        f"<</Type/Catalog/Pages 2 0 R{catalog}>>".encode(),
         f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]>>".encode(),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold/Encoding/WinAnsiEncoding>>",
@@ -54,6 +55,7 @@ def write_pdf(*pages: Page, info: str = "") -> bytes:
         objects.append(b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream))
     size = "/Width 8/Height 8/BitsPerComponent 8/ColorSpace/DeviceGray/Filter/FlateDecode"
     objects.append(f"<</Type/XObject/Subtype/Image{size}/Length {len(image)}>>stream\n".encode() + image + b"\nendstream")
+    objects += [body.encode("latin-1") for body in more]
     data, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
         offsets.append(len(data))
@@ -197,9 +199,55 @@ def test_columns_written_across_the_page() -> None:
     assert [line for line in text.split("\n") if line] == [head.text, *LEFT, *RIGHT]
 
 
+def test_a_columns_line_that_begins_with_a_figure() -> None:
+    sides = ([*LEFT[:4], "2019 too.", *LEFT[4:]], [*RIGHT, RIGHT[0]])
+    across = [Text(x, 700 - 12 * i, side[i], 9) for i in range(9) for x, side in ((50, sides[0]), (320, sides[1]))]
+    assert [line for line in read(Page(across)).pages[0].text.split("\n") if line] == [*sides[0], *sides[1]]
+
+
 def test_columns_written_one_by_one() -> None:
     down = [Text(x, 700 - 12 * i, side[i], 9) for x, side in ((50, LEFT), (320, RIGHT)) for i in range(8)]
     assert [line for line in read(Page(down)).pages[0].text.split("\n") if line] == [*LEFT, *RIGHT]
+
+
+FLOWS = [
+    ["The fenders are let", "down. The crew", "ties the ropes and", "goes ashore at once", "when the gangway is", "safe."],
+    ["picked up by the van", "at noon. All papers", "are signed before", "the lorry leaves for", "the depot in town", "again."],
+    ["Lamps are lit at dusk", "and stay on until the", "keeper wakes and has", "tea in the small room", "below the", "dome."],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shift", [0, 3, 6])
+@pytest.mark.parametrize("columns", [2, 3])
+def test_narrow_columns_drawn_row_by_row(columns: int, shift: float) -> None:
+    """Also where one column's lines stand a little lower than the other's, or its lines end with a hyphen."""
+    sides = FLOWS[:columns]
+    across = [Text(50 + 120 * k, 700 - 12 * i - shift * (k % 2), side[i]) for i in range(6) for k, side in enumerate(sides)]
+    text = read(Page(across)).pages[0].text
+    assert [line for line in text.split("\n") if line] == [line for side in sides for line in side]
+
+
+def test_a_hyphen_at_the_end_of_a_columns_line() -> None:
+    left = ["The fenders are let", "down by the work-", "shop and the crew", "goes ashore at once", "when it is safe."]
+    both = (left, FLOWS[1][:5])
+    across = [Text(50 + 120 * k, 700 - 12 * i, side[i]) for i in range(5) for k, side in enumerate(both)]
+    text = read(Page([*across, Text(50, 500, "The workshop is here.")])).pages[0].text
+    assert text.startswith("The fenders are let\ndown by the workshop and the crew\ngoes ashore at once\nwhen it is safe.\n")
+
+
+def test_text_drawn_from_the_bottom_up() -> None:
+    up = [Text(x, 640 + 12 * i, line) for x, side in ((50, LEFT), (320, RIGHT)) for i, line in enumerate(reversed(side))]
+    assert [line for line in read(Page(up)).pages[0].text.split("\n") if line] == [*LEFT, *RIGHT]
+
+
+NAMES = ((50, "Pump in hall"), (250, "Owned by the city"))
+
+
+def test_a_table_of_words_drawn_row_by_row_is_not_read_by_columns() -> None:
+    texts = [
+        Text(x, 700 - 14 * i, f"{word} {i}") for i in range(6) for x, word in ((50, "Pump in hall"), (250, "Owned by the city"))
+    ]
+    assert read(Page(texts)).pages[0].text.startswith("Pump in hall 0 Owned by the city 0\nPump in hall 1")
 
 
 def test_hyphens_at_the_ends_of_lines() -> None:
@@ -280,11 +328,20 @@ def test_dates(info: str, date: str | None) -> None:
         ("", "FOR IMMEDIATE RELEASE", ""),
         ("Microsoft Word - x.doc", "Table of Contents", ""),
         ("", "FORM 10-K", ""),
+        ("(anonymous)", "Fees of the Bond Fund", "Fees of the Bond Fund"),
+        ("(unspecified)", "Fees of the Bond Fund", "Fees of the Bond Fund"),
+        ("untitled", "Fees of the Bond Fund", "Fees of the Bond Fund"),
+        ("Microsoft Word - fees.doc", "Fees of the Bond Fund", "Fees of the Bond Fund"),
     ],
 )
 def test_titles(stated: str, first: str, title: str) -> None:
     page = Page([Text(50, 760, first, 16), Text(50, 700, PROSE), Text(50, 688, PROSE)])
     assert read(page, info=f"/Title({stated})").title == title
+
+
+def test_a_line_of_the_text_is_no_title() -> None:
+    texts = [Text(50, 700 - 12 * i, f"{PROSE} {PROSE[:40]}", 8) for i in range(4)]
+    assert read(Page(texts)).title == ""
 
 
 def test_page_counts_that_lie() -> None:

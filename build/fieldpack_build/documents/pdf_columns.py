@@ -71,7 +71,8 @@ class Columns:
         return [" ".join(text) for text in texts]
 
     def _place(self, cell: Cell) -> int:
-        shared = [min(cell.right, b) - max(cell.left, a) for a, b in self.edges]
+        left, right = cell.left, cell.right
+        shared = [(right if right < b else b) - (left if left > a else a) for a, b in self.edges]
         best = max(range(len(shared)), key=shared.__getitem__)
         if cell.is_figure:
             return best
@@ -86,7 +87,7 @@ class Columns:
         groups = len(figures) // len(over) if over else 0
         for cell in cells:
             if cell not in over:
-                yield cell, (0,)
+                yield cell, (self._label_column(cell),)
             elif len(over) == len(figures):
                 yield cell, (figures[over.index(cell)],)
             elif len(over) == 1 and len(figures) > 1 and (len(self._over(cell)) > 1 or self._is_central(cell)):
@@ -97,6 +98,15 @@ class Columns:
                 yield cell, figures[at : at + groups]
             else:
                 yield cell, self._over(cell) or (self._nearest(cell),)
+
+    def is_first(self, cell: Cell) -> bool:
+        """Whether it is a label of the first column, and of no other."""
+        return not cell.is_figure and self.labels > 1 and cell.right <= self.edges[1][0]
+
+    def _label_column(self, cell: Cell) -> int:
+        """The column of labels that it stands over; the first if it stands over several or none."""
+        under = [i for i in range(self.labels) if cell.left < self.edges[i][1] and self.edges[i][0] < cell.right]
+        return under[0] if len(under) == 1 else 0
 
     def _is_central(self, cell: Cell) -> bool:
         """In the middle of three columns or more, as what stands over all of them is."""

@@ -5,18 +5,17 @@ Knows nothing of pdfium and of files.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from fieldpack_build.documents.pages import HeadingPath, Page, PageBuilder
+from fieldpack_build.documents.pdf_hyphens import Hyphens
 from fieldpack_build.documents.pdf_lines import find_headings, find_running_lines
 from fieldpack_build.documents.pdf_tables import Table
-from fieldpack_build.documents.pdf_text import Line
+from fieldpack_build.documents.pdf_text import HYPHEN, Line
 
-_SOFT_HYPHEN = re.compile("(\\w+)\ufffe(\\w+)")
 # A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings made by wkhtmltopdf
 # step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.
 _PARAGRAPH_STEP = 1.35
@@ -33,7 +32,6 @@ class Sheet:
 
 
 def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
-    join_hyphens([sheet.lines for sheet in sheets])
     running = find_running_lines([sheet.lines for sheet in sheets])
     titles = [sheet.lines[table.title] for sheet in sheets for table in sheet.tables if table.title is not None]
     headings = find_headings([_outside_tables(sheet) for sheet in sheets], titles)
@@ -41,27 +39,31 @@ def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
     return tuple(layout.page(sheet) for sheet in sheets)
 
 
-def join_hyphens(pages: Sequence[Sequence[Line]]) -> None:
-    """pdfium marks a hyphen at a line's end with U+FFFE. It goes where the document has the word in one piece."""
-    lines = [line for page in pages for line in page]
-    hyphenated = [line for line in lines if "\ufffe" in line.text]
-    if not hyphenated:
+def join_hyphens(sheets: Sequence[Sheet]) -> None:
+    """Lines and cells of tables get their words as `Hyphens` writes them."""
+    if not any(HYPHEN in line.text for sheet in sheets for line in sheet.lines):
         return
-    words = {word for line in lines for word in re.findall(r"\w+", line.text)}
-
-    def joined(found: re.Match[str]) -> str:
-        word = found[1] + found[2]
-        return word if word in words else f"{found[1]}-{found[2]}"
-
-    for line in hyphenated:
-        line.text = _SOFT_HYPHEN.sub(joined, line.text).replace("\ufffe", "-")
+    hyphens = Hyphens(line.text for sheet in sheets for line in sheet.lines)
+    for sheet in sheets:
+        for line in sheet.lines:
+            line.text = hyphens.resolve(line.text)
+        for table in sheet.tables:
+            table.rows = [[hyphens.resolve(cell) for cell in row] for row in table.rows]
 
 
 def _outside_tables(sheet: Sheet) -> list[Line]:
-    if not sheet.tables:
-        return sheet.lines
-    inside = frozenset().union(*(table.lines for table in sheet.tables))
-    return [line for i, line in enumerate(sheet.lines) if i not in inside]
+    """The lines outside of tables, with an empty one in each table's place: the titles of two tables are no neighbours."""
+    inside = {i: table for table in sheet.tables for i in table.lines}
+    lines: list[Line] = []
+    before: Table | None = None
+    for i, line in enumerate(sheet.lines):
+        table = inside.get(i)
+        if table is None:
+            lines.append(line)
+        elif table is not before:
+            lines.append(Line("", 0.0, False, False, line.y, line.last_y))
+        before = table
+    return lines
 
 
 class _Layout:

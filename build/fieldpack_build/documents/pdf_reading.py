@@ -1,79 +1,190 @@
-"""Columns of prose that a PDF writes across the page, line by line: put one below the other, as they are read.
+"""The lines of a PDF page in the order in which they are read, whatever the order in which they were drawn.
 
-Most programs write column by column, which needs nothing. Knows nothing of pdfium, tables and headings.
+Most programs draw column by column and from top to bottom, which needs nothing. Columns of prose drawn line by line
+across the page are put one below the other; text drawn from the bottom up is turned over. Knows nothing of pdfium,
+tables and headings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from fieldpack_build.documents.pdf_text import Line, PageText, Segment
+from fieldpack_build.documents.pdf_rows import is_figure
+from fieldpack_build.documents.pdf_scripts import spoken
+from fieldpack_build.documents.pdf_text import HYPHEN, Line, PageText, Segment
 
-_LINES = 6  # that must agree on the gap between the columns; fewer may be a form, or a table of words
-_LETTERS = 25  # characters on either side, on average: the cells of a table are shorter
+_ROWS = 6  # that must agree on the gaps between columns; fewer may be a form, or a table of words
+_LETTERS = 25  # characters in a cell, on average: the cells of a table are shorter
+_FLOWING_ROWS = 4  # enough where the lines of a column go on with each other
+_FLOWING_LETTERS = 12
+_FLOWING = 0.5  # of the lines of each column begin with a small letter: they go on with the one above
 _FIGURES = 8  # one character in so many, at most: the cells of a table have more
-_PAIRED = 0.5  # of the lines from the first pair on
-_STEP = 2.5  # times the height, from line to line of a column
-
-
-@dataclass(slots=True)
-class _Run:
-    """Lines below each other, of two segments or one, and the gap from `left` to `right` that none of them crosses."""
-
-    lines: list[Line]
-    left: float
-    right: float
-
-    def take(self, line: Line) -> bool:
-        above = self.lines[-1]
-        height = line.segments[0].top - line.segments[0].bottom
-        if not 0 < above.y - line.y < _STEP * height or len(line.segments) > 2:
-            return False
-        first, last = line.segments[0], line.segments[-1]
-        left, right = self.left, self.right
-        if first is not last or first.right < right:
-            left = max(left, first.right)
-        if first is not last or first.right >= right:
-            right = min(right, last.left)
-        if left >= right:
-            return False
-        self.left, self.right = left, right
-        self.lines.append(line)
-        return True
+_FIGURE_STARTS = frozenset("0123456789$€£(-–—")
+_PAIRED = 0.5  # of the rows from the first one on
+_STEP = 2.5  # times the height, from row to row of a column
+_SAME_ROW = 0.7  # times the height; the lines of a column are further apart: two that differ by less stand side by side
+_CLIMBING = 4  # lines, each above the one before: drawn from the bottom up
 
 
 def in_reading_order(page: PageText) -> PageText:
-    return replace(page, lines=list(_ordered(page.lines)))
+    return replace(page, lines=_rejoined(_ordered(_downwards(_rows(page.lines)))))
 
 
-def _ordered(lines: Sequence[Line]) -> Iterator[Line]:
-    run: _Run | None = None
+@dataclass(slots=True)
+class _Row:
+    """Lines that stand beside each other, from left to right, and their segments."""
+
+    lines: list[Line]
+    segments: list[Segment]
+    y: float
+    height: float
+
+
+def _downwards(rows: Sequence[_Row]) -> list[_Row]:
+    """Runs of rows that climb the page, turned over."""
+    turned: list[_Row] = []
+    i = 0
+    while i < len(rows):
+        end = i + 1
+        while end < len(rows) and rows[end].y > rows[end - 1].y:
+            end += 1
+        turned += reversed(rows[i:end]) if end - i >= _CLIMBING else rows[i:end]
+        i = end
+    return turned
+
+
+def _rows(lines: Sequence[Line]) -> list[_Row]:
+    rows: list[_Row] = []
+    row: _Row | None = None
     for line in lines:
-        if run and run.take(line):
+        if row and abs(row.y - line.y) <= _SAME_ROW * row.height and _is_free(row, line):
+            row.lines.append(line)
+            row.segments = sorted([*row.segments, *line.segments], key=lambda segment: segment.left)
+        else:
+            first = line.segments[0]
+            row = _Row([line], line.segments, line.y, max(first.top - first.bottom, 1.0))
+            rows.append(row)
+    return rows
+
+
+def _is_free(row: _Row, line: Line) -> bool:
+    return all(line.left >= other.right or line.right <= other.left for other in row.segments)
+
+
+class _Run:
+    """Rows below each other and the gaps between columns that none of them crosses, each from left to right edge."""
+
+    def __init__(self, row: _Row) -> None:
+        self.rows = [row]
+        self.gaps = [(a.right, b.left) for a, b in pairwise(row.segments)]
+
+    def take(self, row: _Row) -> bool:
+        above = self.rows[-1]
+        if not 0 < above.y - row.y < _STEP * above.height or len(row.segments) > len(self.gaps) + 1:
+            return False
+        gaps = []
+        for left, right in self.gaps:
+            middle = (left + right) / 2
+            left = max([left, *(segment.right for segment in row.segments if segment.left < middle and segment.right < right)])
+            right = min([right, *(segment.left for segment in row.segments if segment.right > middle and segment.left > left)])
+            if left >= right or any(segment.left < left and segment.right > right for segment in row.segments):
+                return False
+            gaps.append((left, right))
+        self.gaps = gaps
+        self.rows.append(row)
+        return True
+
+    def columns(self) -> list[list[tuple[Line, Segment]]]:
+        columns: list[list[tuple[Line, Segment]]] = [[] for _ in range(len(self.gaps) + 1)]
+        for row in self.rows:
+            for segment in row.segments:
+                line = next(line for line in row.lines if any(own is segment for own in line.segments))
+                columns[sum(segment.left >= right for _, right in self.gaps)].append((line, segment))
+        return columns
+
+
+def _ordered(rows: Sequence[_Row]) -> Iterator[Line]:
+    run: _Run | None = None
+    for row in rows:
+        beside = len(row.segments) > 1
+        is_table = beside and _has_figures(row)
+        if run and not is_table and run.take(row):
             continue
         if run:
-            yield from _columns(run)
+            yield from _read_out(run)
             run = None
-        if len(line.segments) == 2:
-            run = _Run([line], line.segments[0].right, line.segments[1].left)
+        if beside and not is_table:
+            run = _Run(row)
         else:
-            yield line
+            yield from row.lines
     if run:
-        yield from _columns(run)
+        yield from _read_out(run)
 
 
-def _columns(run: _Run) -> list[Line]:
-    pairs = [line.segments for line in run.lines if len(line.segments) == 2]
-    if len(pairs) < max(_LINES, _PAIRED * len(run.lines)) or not all(map(_is_prose, zip(*pairs, strict=True))):
-        return run.lines
-    sides: tuple[list[Line], list[Line]] = ([], [])
-    for line in run.lines:
-        for segment in line.segments:
-            sides[segment.left >= run.right].append(replace(line, text=segment.text, columns=False, segments=[segment]))
-    return [*sides[0], *sides[1]]
+def _has_figures(row: _Row) -> bool:
+    """Cells of figures alone, of a table and not of prose."""
+    return any(segment.text[0] in _FIGURE_STARTS and is_figure(segment.text) for segment in row.segments)
 
 
-def _is_prose(segments: Sequence[Segment]) -> bool:
-    text = "".join(segment.text for segment in segments)
-    return len(text) >= _LETTERS * len(segments) and sum(map(str.isdigit, text)) * _FIGURES <= len(text)
+def _read_out(run: _Run) -> list[Line]:
+    columns = run.columns()
+    full = sum(len(row.segments) == len(columns) for row in run.rows)
+    if full < max(_FLOWING_ROWS, _PAIRED * len(run.rows)) or not _are_prose(columns, full):
+        return [line for row in run.rows for line in row.lines]
+    return [
+        replace(line, text=_words(line, segment), columns=False, segments=[segment])
+        for column in columns
+        for line, segment in column
+    ]
+
+
+def _words(line: Line, segment: Segment) -> str:
+    return line.text if len(line.segments) == 1 else spoken(segment.text)
+
+
+def _are_prose(columns: Sequence[Sequence[tuple[Line, Segment]]], rows: int) -> bool:
+    texts = [[segment.text for _, segment in column] for column in columns]
+    for column in texts:
+        if sum(map(str.isdigit, "".join(column))) * _FIGURES > len("".join(column)):
+            return False
+    if rows >= _ROWS and len(columns) == 2 and all(len("".join(column)) >= _LETTERS * len(column) for column in texts):
+        return True
+    return all(_flows(column) for column in texts)
+
+
+def _flows(column: Sequence[str]) -> bool:
+    """Whether the lines of a column go on with each other; the items of a list or the cells of a table do not."""
+    going_on = sum(b[:1].islower() or a.endswith(HYPHEN) for a, b in pairwise(column))
+    return len("".join(column)) >= _FLOWING_LETTERS * len(column) and going_on >= _FLOWING * (len(column) - 1)
+
+
+def _rejoined(lines: Iterable[Line]) -> list[Line]:
+    """A line that ends with a hyphen and the one that goes on with it as one line."""
+    joined: list[Line] = []
+    for line in lines:
+        before = joined[-1] if joined else None
+        if before and _ends_amid_a_word(before.text, line.text) and _goes_on(before, line):
+            size = before.size if before.size == line.size else 0.0
+            before.text = before.text[:-1] + HYPHEN + line.text
+            before.size, before.bold = size, before.bold and line.bold
+            before.columns = before.columns or line.columns
+            before.last_y = line.last_y
+            before.segments = [*before.segments, *line.segments]
+        else:
+            joined.append(line)
+    return joined
+
+
+def _ends_amid_a_word(text: str, following: str) -> bool:
+    """Also with a plain hyphen: pdfium marks none that has another column's text beside it."""
+    if text.endswith(HYPHEN):
+        return following[:1].isalnum()
+    return text.endswith("-") and text[-2:-1].isalpha() and following[:1].islower()
+
+
+def _goes_on(before: Line, line: Line) -> bool:
+    """Below in the same column, or in another one; beside it, the hyphen is at the end of a column's or a cell's line."""
+    height = before.segments[-1].top - before.segments[-1].bottom
+    return abs(before.last_y - line.y) > _SAME_ROW * height

@@ -9,16 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fieldpack_build.documents.pdf_scripts import spoken
 from fieldpack_build.documents.pdf_text import PageText, Segment
 
 _MONEY = "$€£¥"
+_NOTE = r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻,*†‡]+|\^\S{1,8}"  # the mark of a note, or an exponent
 _FIGURE = re.compile(
     rf"[-–—−+(]*(?:[A-Z]{{1,2}})?[{_MONEY}]?[-–—−+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*"
-    rf"(?:\s?\((?:[a-z]|\d)\))*|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
+    rf"(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
 )
 _YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
 _LEADERS = re.compile(r"(?:\s?\.){4,}\s*")
-_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−-]+")
+_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾-]+")
 _OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
 _AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
@@ -60,6 +62,10 @@ class Row:
     @property
     def height(self) -> float:
         return max(self.top - self.bottom, 1.0)
+
+    @property
+    def middle(self) -> float:
+        return (self.bottom + self.top) / 2
 
     @property
     def figures(self) -> list[Cell]:
@@ -112,9 +118,12 @@ class _Parts:
 
 def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
     """The latest row at the height of the segment with nothing in its place."""
+    bottom, top = segment.bottom, segment.top
     for row in reversed(rows[-_WINDOW:]):
-        shared = min(row.top, segment.top) - max(row.bottom, segment.bottom)
-        if shared > 0.6 * min(row.top - row.bottom, segment.top - segment.bottom):
+        if row.bottom >= top or row.top <= bottom:
+            continue
+        shared = min(row.top, top) - max(row.bottom, bottom)
+        if shared > 0.6 * min(row.top - row.bottom, top - bottom):
             free = all(segment.left >= other.right or segment.right <= other.left for other in row.segments)
             return row if free else None
     return None
@@ -143,8 +152,13 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
         else:
             cells.append(piece)
     for cell in cells:
-        cell.is_figure = len(cell.text) <= 24 and _FIGURE.fullmatch(cell.text) is not None
+        cell.text = spoken(cell.text)
+        cell.is_figure = is_figure(cell.text)
     return cells
+
+
+def is_figure(text: str) -> bool:
+    return len(text) <= 24 and _FIGURE.fullmatch(text) is not None
 
 
 def _belongs(before: Cell, cell: Cell) -> bool:
@@ -172,9 +186,13 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
 
 
 def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
+    left = float(page.boxes[start, 0])
+    if " " not in text or not _ONLY_FIGURES.fullmatch(text):
+        yield Cell(_tidy(text), left, right, start, start + len(text))
+        return
     words = list(re.finditer(r"\S+", text))
-    if len(words) == 1 or not _ONLY_FIGURES.fullmatch(text):
-        yield Cell(_tidy(text), float(page.boxes[start, 0]), right, start, start + len(text))
+    if len(words) == 1:
+        yield Cell(words[0][0], left, right, start, start + len(text))
         return
     for word in words:
         a, b = start + word.start(), start + word.end() - 1
@@ -182,4 +200,5 @@ def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Ce
 
 
 def _tidy(text: str) -> str:
-    return _AFTER_SIGN.sub("", " ".join(text.split()))
+    words = text.split()
+    return _AFTER_SIGN.sub("", " ".join(words)) if len(words) > 1 else text.strip()

@@ -1,19 +1,22 @@
 """The tables of a PDF page: rows of figures that stand in columns, with the heads above them.
 
-Conservative: a table is found by its figures, which must stand below each other. A table of words stays lines of text;
-prose taken for a table would mislead more than a missed one. Knows nothing of pdfium, pages or headings.
+Conservative: a table without borders is found by its figures, which must stand below each other, or by cells of several
+lines in rows that stand apart. Another table of words stays lines of text; prose taken for a table would mislead more
+than a missed one. Knows nothing of pdfium, pages or headings.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fieldpack_build.documents.pdf_columns import Columns, columns_of
+from fieldpack_build.documents.pdf_grid import take_grids
 from fieldpack_build.documents.pdf_rows import Row, read_rows
 from fieldpack_build.documents.pdf_text import Line, PageText
+from fieldpack_build.documents.pdf_word_tables import find_word_tables
 
 # Heads that say a unit or a period: they may stand at the left or in the middle, far from the columns they are for.
 _UNIT = re.compile(
@@ -37,6 +40,7 @@ _BETWEEN = 4  # rows without a figure between two with: "Current assets:", a lab
 _ROW_GAP = 4.0  # times the height of a row; a wider gap ends the table
 _HEAD_GAP = 2.5
 _LONE_FIGURES = 3  # in a table of one row
+_CENTRED = 0.7  # times the height, twice the way from the middle of a group's rows to that of its label
 _INDENT = 3.0  # points that the second line of a label may begin before the first
 _LABEL_GAP = 0.8  # times the height, between two lines of a label
 _WORDS = ("and", "or", "of", "to", "the", "for", "in", "at", "by", "on", "with", "from")
@@ -62,7 +66,23 @@ class _Run:
     data: list[int] = field(default_factory=list)
 
 
-def find_tables(page: PageText) -> list[Table]:
+def find_tables(page: PageText) -> tuple[list[Line], list[Table]]:
+    """The lines of the page, parted where one reaches out of a table with borders, and its tables."""
+    lines, bordered = (page.lines, []) if page.rules.is_empty else take_grids(page.lines, page.rules)
+    inside = frozenset().union(*(table.lines for table in bordered))
+    others = [i for i in range(len(lines)) if i not in inside]
+    tables = [Table(table.rows, table.lines) for table in bordered]
+    for table in _without_borders(replace(page, lines=[lines[i] for i in others])):
+        title = None if table.title is None else others[table.title]
+        tables.append(Table(table.rows, frozenset(others[i] for i in table.lines), title))
+    inside |= frozenset().union(*(table.lines for table in tables))
+    others = [i for i in range(len(lines)) if i not in inside]
+    for rows, own in find_word_tables([lines[i] for i in others]):
+        tables.append(Table(rows, frozenset(others[i] for i in own)))
+    return lines, tables
+
+
+def _without_borders(page: PageText) -> list[Table]:
     if not _may_have_tables(page.lines):
         return []
     rows = read_rows(page)
@@ -164,7 +184,7 @@ def _table(lines: Sequence[Line], rows: Sequence[Row], run: _Run, floor: int) ->
     columns = columns_of([rows[i] for i in run.data])
     head_rows = _head(rows, run, columns, floor)
     head = columns.head([rows[i] for i in head_rows])
-    body = [columns.cells(row) for row in _joined_labels([rows[i] for i in run.rows])]
+    body = [columns.cells(row) for row in _joined_labels(_with_groups([rows[i] for i in run.rows], columns))]
     members = frozenset(line for i in [*head_rows, *run.rows] for line in rows[i].lines)
     title = _title(lines, rows, head_rows[0] if head_rows else run.rows[0], floor)
     return Table(body, members, title), columns, head if any(head) else []
@@ -233,6 +253,31 @@ def _title(lines: Sequence[Line], rows: Sequence[Row], first: int, floor: int) -
 
 def _may_be_title(text: str) -> bool:
     return len(text) <= _TITLE_WORDS and not text.endswith((".", ",", ";", ":")) and text[0].isalnum() and not text[0].islower()
+
+
+def _with_groups(rows: Sequence[Row], columns: Columns) -> Sequence[Row]:
+    """The rows, each with the label of its group if those stand in the middle of their groups' height, as in merged cells
+    without borders; a label between two rows has a row of its own, which goes."""
+    if columns.labels < 2:
+        return rows
+    labels = [(row, row.cells[0]) for row in rows if columns.is_first(row.cells[0])]
+    data = [row for row in rows if row.figures]
+    if not labels or len(labels) == len(data) or any(not row.figures and len(row.cells) > 1 for row in rows):
+        return rows
+    grouped: list[Row] = []
+    for row, label in labels:
+        first = len(grouped)
+        middles = (abs(data[first].middle + other.middle - 2 * row.middle) for other in data[first:])
+        last = next((first + i for i, off in enumerate(middles) if off <= _CENTRED * row.height), None)
+        if last is None:
+            return rows
+        for member in data[first : last + 1]:
+            own = member.cells[1:] if columns.is_first(member.cells[0]) else member.cells
+            grouped.append(replace(member, cells=[label, *own]))
+        if len(grouped) == len(data):
+            break
+    is_whole = len(grouped) == len(data) and grouped[-1].cells[0] is labels[-1][1]
+    return grouped if is_whole else rows
 
 
 def _joined_labels(rows: Sequence[Row]) -> list[Row]:

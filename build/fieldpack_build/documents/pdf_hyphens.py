@@ -1,0 +1,106 @@
+"""Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or keeps it, "price-" and
+"determining".
+
+What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and whether it hyphenates
+at all, as few programs for letters and filings do. Then, for English, a list of words (SCOWL's). Knows nothing
+of pdfium and of layout.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections import Counter
+from collections.abc import Iterable
+from enum import Enum
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from fieldpack_build.documents.pdf_text import HYPHEN
+
+_SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
+_WORD = re.compile(r"[^\W\d_]+")
+_COMPOUND = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
+# "Vor-" before "und Nachteile": the hyphen stands for the rest of the word.
+_AND = frozenset("and or to und oder bis sowie bzw et ou y o e och og en of a i či lub ani та або чи й і".split())
+_ENGLISH = frozenset("the of and to in is for".split())
+_ENGLISH_SHARE = 0.08  # of an English text's words at least; in other languages they are a few in a hundred at most
+_HABIT = 3  # hyphens of compounds that show a document's habit, if words broken at a hyphen are this many times fewer
+_WORDS_FILE = Path(__file__).with_name("data") / "english_words.txt.gz"
+
+
+class _Verdict(Enum):
+    JOINED = "joined"
+    KEPT = "kept"
+    BROKEN = "broken"  # joined, and one of its parts is no word: the document hyphenates
+    UNKNOWN = "unknown"
+
+
+@cache
+def _english() -> tuple[frozenset[str], frozenset[str]]:
+    """The common words, and all words: a rare one is no evidence that a part stands for itself."""
+    common, rest = gzip.decompress(_WORDS_FILE.read_bytes()).decode().split("\n\n")
+    words = frozenset(common.split("\n"))
+    return words, words | frozenset(rest.split("\n"))
+
+
+class Hyphens:
+    """`resolve` writes a text without HYPHEN; `texts` are all of the document's."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        found: list[tuple[str, str, str]] = []
+        rest = []
+        for text in texts:
+            if HYPHEN in text:
+                found += _SPLIT.findall(text)
+                text = _SPLIT.sub(" ", text)
+            rest.append(text)
+        self._words: Counter[str] = Counter()
+        self._compounds: Counter[str] = Counter()
+        for token, count in Counter(" ".join(rest).lower().split()).items():
+            for word in _WORD.findall(token):
+                self._words[word] += count
+            if "-" in token:
+                for pair in (pair for word in _COMPOUND.findall(token) for pair in _pairs(word)):
+                    self._compounds[pair] += count
+        common = sum(self._words[word] for word in _ENGLISH)
+        self._is_english = bool(found) and common >= _ENGLISH_SHARE * self._words.total()
+        verdicts = Counter(self._verdict(*parts) for parts in found)
+        self._keeps = verdicts[_Verdict.KEPT] >= _HABIT * max(verdicts[_Verdict.BROKEN], 1)
+
+    def resolve(self, text: str) -> str:
+        return _SPLIT.sub(self._written, text).replace(HYPHEN, "-") if HYPHEN in text else text
+
+    def _written(self, found: re.Match[str]) -> str:
+        hyphen, first, second = found.groups()
+        if second.lower() in _AND and second.islower():
+            return f"{hyphen}{first}- {second}"
+        verdict = self._verdict(hyphen, first, second)
+        if verdict is _Verdict.UNKNOWN:
+            verdict = _Verdict.KEPT if self._keeps else _Verdict.JOINED
+        return f"{hyphen}{first}{'-' if verdict is _Verdict.KEPT else ''}{second}"
+
+    def _verdict(self, hyphen: str, first: str, second: str) -> _Verdict:
+        whole, pair = (first + second).lower(), f"{first}-{second}".lower()
+        if self._words[whole] or self._compounds[pair]:
+            return self._evident(first, second) if self._words[whole] >= self._compounds[pair] else _Verdict.KEPT
+        if hyphen or not (first.isalpha() and second.isalpha() and second.islower()) or (first.isupper() and len(first) > 1):
+            return _Verdict.KEPT
+        if not self._is_english:
+            return _Verdict.UNKNOWN
+        if whole in _english()[1]:
+            return self._evident(first, second)
+        return _Verdict.KEPT if self._is_word(first) and self._is_word(second) else _Verdict.UNKNOWN
+
+    def _evident(self, first: str, second: str) -> _Verdict:
+        both = self._is_english and self._is_word(first) and self._is_word(second)
+        return _Verdict.JOINED if both else _Verdict.BROKEN
+
+    def _is_word(self, part: str) -> bool:
+        return len(part) > 1 and (part.lower() in _english()[0] or self._words[part.lower()] > 0)
+
+
+def _pairs(compound: str) -> Iterable[str]:
+    parts = compound.split("-")
+    return (f"{a}-{b}" for a, b in pairwise(parts))
