@@ -198,10 +198,8 @@ def _architecture_problems(checkpoint: Checkpoint) -> Iterator[str]:
         return
     if name not in known:
         causal = [other for other in known if other in libraries.causal_classes().values() and known[other] is None]
-        usable = sorted(causal)
-        near = suggest(name, usable)
-        yield (f"{checkpoint.path}: {builder} does not export {name}{near}; use a model of an architecture that it does: "
-               f"{', '.join(usable)}")  # fmt: skip
+        yield (f"{checkpoint.path}: {builder} does not export {name}; use a model of an architecture that it does: "
+               f"{', '.join(sorted(causal))}")  # fmt: skip
     elif known[name]:
         yield (f"{checkpoint.path}: {builder} exports {name} for {known[name]} alone, and a bundle runs on a CPU; use another "
                "model")  # fmt: skip
