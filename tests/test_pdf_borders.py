@@ -171,6 +171,15 @@ def test_headings_between_tables_are_headings() -> None:
     assert [(kind, heading) for kind, heading, _ in found] == [("table", ("Faults of pumps",)), ("text", ("Faults of valves",))]
 
 
+def test_headings_of_a_page_of_tables() -> None:
+    """Nothing but headings stands outside of the tables: they are larger than what is inside."""
+    below = [text._replace(y=text.y - 150) for text in FAULTS]
+    texts = [Text(50, 720, "Faults of pumps", 16), *FAULTS, Text(50, 570, "Faults of valves", 16), *below]
+    lines = [*grid(XS, YS), *grid(XS, [y - 150 for y in YS])]
+    found = blocks(read(Page(texts, stroked(lines))))
+    assert found == [("table", ("Faults of pumps",), FAULT_ROWS), ("table", ("Faults of valves",), FAULT_ROWS)]
+
+
 def test_borders_around_several_rows_of_figures_are_no_cells() -> None:
     """Lines under the head and between columns alone: the rows are told by their figures."""
     texts = [Text(54, 686, "Depot"), right(290, 686, "2023"), right(440, 686, "2024")]
