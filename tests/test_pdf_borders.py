@@ -189,6 +189,17 @@ def test_borders_around_several_rows_of_figures_are_no_cells() -> None:
     assert found == [("table", (), "Depot | 2023 | 2024\nDepot 0 | 10 | 20\nDepot 1 | 11 | 21\nDepot 2 | 12 | 22")]
 
 
+def test_a_border_that_ends_at_a_figures_bracket() -> None:
+    """As in statements whose figures and closing brackets have cells of their own: the row loses nothing."""
+    rows = (("Granted", "83", "41.51"), ("Vested", "(85)", "30.98"), ("Forfeited", "(20)", "35.93"))
+    texts, lines = [], []
+    for y, (label, shares, price) in zip((700, 686, 672), rows, strict=True):
+        texts += [Text(50, y, label), right(300, y, shares), right(400, y, price)]
+        lines.append((300, y - 3, 300, y + 9))
+    table = "\n".join(" | ".join(row) for row in rows)
+    assert blocks(read(Page(texts, filled(lines)))) == [("table", (), table)]
+
+
 def test_the_lines_of_a_chart_are_no_table() -> None:
     """Text lies over them."""
     lines = grid((50, 150, 250, 350), (700, 650, 600, 550))
