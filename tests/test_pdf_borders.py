@@ -171,6 +171,15 @@ def test_headings_between_tables_are_headings() -> None:
     assert [(kind, heading) for kind, heading, _ in found] == [("table", ("Faults of pumps",)), ("text", ("Faults of valves",))]
 
 
+def test_headings_of_a_page_of_tables() -> None:
+    """Nothing but headings stands outside of the tables: they are larger than what is inside."""
+    below = [text._replace(y=text.y - 150) for text in FAULTS]
+    texts = [Text(50, 720, "Faults of pumps", 16), *FAULTS, Text(50, 570, "Faults of valves", 16), *below]
+    lines = [*grid(XS, YS), *grid(XS, [y - 150 for y in YS])]
+    found = blocks(read(Page(texts, stroked(lines))))
+    assert found == [("table", ("Faults of pumps",), FAULT_ROWS), ("table", ("Faults of valves",), FAULT_ROWS)]
+
+
 def test_borders_around_several_rows_of_figures_are_no_cells() -> None:
     """Lines under the head and between columns alone: the rows are told by their figures."""
     texts = [Text(54, 686, "Depot"), right(290, 686, "2023"), right(440, 686, "2024")]
@@ -178,6 +187,17 @@ def test_borders_around_several_rows_of_figures_are_no_cells() -> None:
         texts += [Text(54, 666 - 14 * i, f"Depot {i}"), right(290, 666 - 14 * i, f"1{i}"), right(440, 666 - 14 * i, f"2{i}")]
     found = blocks(read(Page(texts, stroked(grid((50, 150, 300, 450), (700, 680, 620))))))
     assert found == [("table", (), "Depot | 2023 | 2024\nDepot 0 | 10 | 20\nDepot 1 | 11 | 21\nDepot 2 | 12 | 22")]
+
+
+def test_a_border_that_ends_at_a_figures_bracket() -> None:
+    """As in statements whose figures and closing brackets have cells of their own: the row loses nothing."""
+    rows = (("Granted", "83", "41.51"), ("Vested", "(85)", "30.98"), ("Forfeited", "(20)", "35.93"))
+    texts, lines = [], []
+    for y, (label, shares, price) in zip((700, 686, 672), rows, strict=True):
+        texts += [Text(50, y, label), right(300, y, shares), right(400, y, price)]
+        lines.append((300, y - 3, 300, y + 9))
+    table = "\n".join(" | ".join(row) for row in rows)
+    assert blocks(read(Page(texts, filled(lines)))) == [("table", (), table)]
 
 
 def test_the_lines_of_a_chart_are_no_table() -> None:

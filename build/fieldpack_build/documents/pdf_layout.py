@@ -34,7 +34,8 @@ class Sheet:
 def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
     running = find_running_lines([sheet.lines for sheet in sheets])
     titles = [sheet.lines[table.title] for sheet in sheets for table in sheet.tables if table.title is not None]
-    headings = find_headings([_outside_tables(sheet) for sheet in sheets], titles)
+    inside = [sheet.lines[i] for sheet in sheets for table in sheet.tables for i in table.lines]
+    headings = find_headings([_outside_tables(sheet) for sheet in sheets], titles, inside)
     layout = _Layout(headings, running, {id(line) for line in titles})
     return tuple(layout.page(sheet) for sheet in sheets)
 

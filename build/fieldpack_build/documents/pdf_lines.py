@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fieldpack_build.documents.pages import label
 from fieldpack_build.documents.pdf_text import Line
@@ -16,6 +16,7 @@ from fieldpack_build.documents.pdf_text import Line
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _LARGER = 1.15  # times the body's size; 10 pt against 11 pt is a quirk of a table, 11 against 13 a heading
 _HEADING_LINES = 3
+_LITTLE = 0.2  # of the letters inside of tables: what stands outside of them is headings, and no body
 _LONG_DOCUMENT = 10  # pages; a shorter one has no cover
 _REPEATED = 4  # times the same words as first or last line of a page: a running header
 _EDGE_PAGE = 8  # lines; a page with fewer is looked at as a whole
@@ -24,12 +25,15 @@ _EDGE_WORDS = 100  # characters
 _FIGURES = re.compile(r"\d+")
 
 
-def find_headings(pages: list[list[Line]], titles: Sequence[Line] = ()) -> dict[int, tuple[int, int]]:
+def find_headings(
+    pages: list[list[Line]], titles: Sequence[Line] = (), tables: Sequence[Line] = ()
+) -> dict[int, tuple[int, int]]:
     """id of a heading's first line -> (level, 1 for the largest type; number of lines).
 
-    `titles` are lines known to be headings, those of tables: they are levelled with the others by their size.
+    `titles` are lines known to be headings, those of tables: they are levelled with the others by their size. `tables`
+    are the lines inside of tables, whose type is the body's where hardly anything stands outside of them.
     """
-    body = _body_size(pages)
+    body = _body_size(pages, tables)
     found: list[tuple[int, list[Line]]] = []
     for number, lines in enumerate(pages):
         found += [(number, heading) for heading in _candidates(lines, body)]
@@ -65,12 +69,19 @@ def _without_figures(line: Line) -> str:
     return _FIGURES.sub("0", line.text)
 
 
-def _body_size(pages: list[list[Line]]) -> float:
-    letters: Counter[float] = Counter()
-    for lines in pages:
-        for line in lines:
-            letters[line.size] += len(line.text) if line.size else 0
+def _body_size(pages: list[list[Line]], tables: Sequence[Line]) -> float:
+    letters = _letters(line for lines in pages for line in lines)
+    inside = _letters(tables)
+    if letters.total() < _LITTLE * inside.total():
+        letters += inside
     return letters.most_common(1)[0][0] if letters else 0.0
+
+
+def _letters(lines: Iterable[Line]) -> Counter[float]:
+    letters: Counter[float] = Counter()
+    for line in lines:
+        letters[line.size] += len(line.text) if line.size else 0
+    return letters
 
 
 def _candidates(lines: list[Line], body: float) -> list[list[Line]]:

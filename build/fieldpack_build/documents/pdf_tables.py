@@ -183,11 +183,22 @@ def _table(lines: Sequence[Line], rows: Sequence[Row], run: _Run, floor: int) ->
     """The table without its head, its columns, and the head: empty if there is none."""
     columns = columns_of([rows[i] for i in run.data])
     head_rows = _head(rows, run, columns, floor)
+    _take_rest(rows, run, head_rows)
     head = columns.head([rows[i] for i in head_rows])
     body = [columns.cells(row) for row in _joined_labels(_with_groups([rows[i] for i in run.rows], columns))]
     members = frozenset(line for i in [*head_rows, *run.rows] for line in rows[i].lines)
     title = _title(lines, rows, head_rows[0] if head_rows else run.rows[0], floor)
     return Table(body, members, title), columns, head if any(head) else []
+
+
+def _take_rest(rows: Sequence[Row], run: _Run, head: Sequence[int]) -> None:
+    """Adds to `run` the rows between its own that are on lines of the table: a line is in it with all that it says."""
+    own = {*run.rows, *head}
+    lines = {line for i in own for line in rows[i].lines}
+    between = range(run.rows[0], min(run.rows[-1] + 2, len(rows)))
+    rest = [i for i in between if i not in own and not lines.isdisjoint(rows[i].lines)]
+    if rest:
+        run.rows = sorted([*run.rows, *rest])
 
 
 def _head(rows: Sequence[Row], run: _Run, columns: Columns, floor: int) -> list[int]:

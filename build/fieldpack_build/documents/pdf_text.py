@@ -412,7 +412,9 @@ class _Pieces:
             return parted
         middle = (self.bottom[1:] + self.top[1:]) / 2
         slack = 0.1 * (self.top[1:] - self.bottom[1:])  # the box of a letter is wider than its ink
-        gap = np.flatnonzero(self.left[1:] > self.right[:-1] - slack)
+        # Between two characters of a word, as "5" and ")", a border may end.
+        apart = np.where(self.first[1:] > self.last[:-1] + 1, -slack, slack)
+        gap = np.flatnonzero(self.left[1:] - self.right[:-1] > apart)
         ends, starts, at = self.right[:-1][gap] - slack[gap], self.left[1:][gap] + slack[gap], middle[gap]
         left, right, bottom, top = lines.T[:, :, None]
         parted[gap] = ((ends <= right) & (starts >= left) & (bottom <= at) & (at <= top)).any(axis=0)
