@@ -280,11 +280,11 @@ STAGES: tuple[Stage, ...] = (
         settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
     ),
     Stage(
-        "export", 4, "export to quantized ONNX, open it, compare it with torch",
+        "export", 5, "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
     ),
     Stage(
-        "baseline", 4, "export the untuned base the same way, to compare with",
+        "baseline", 5, "export the untuned base the same way, to compare with",
         settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
         resumes=True,
     ),
