@@ -250,6 +250,11 @@ def test_the_builder_is_asked_and_no_list_kept() -> None:
     assert {"default", "linear", "llama3", "longrope", "yarn"} <= libraries.exportable_rope_types()
 
 
+def test_a_rope_that_follows_the_length_of_the_text(folder: Path) -> None:
+    checkpoints.change(folder, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4})
+    assert "rope scaling of type 'dynamic' picks its factors by the text's length" in problem(folder)
+
+
 def test_transformers_source_says_what_transformers_says() -> None:
     """All of what is read without importing it, against the library itself."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING, CONFIG_MAPPING_NAMES

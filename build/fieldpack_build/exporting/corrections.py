@@ -21,6 +21,7 @@ from typing import Any
 
 from .. import models
 from ..errors import StageError
+from ..model_inspection.libraries import ROPE_BY_LENGTH
 
 _MODEL, _DATA = "model.onnx", "model.onnx.data"
 _SCALED = {"linear", "yarn", "llama3"}  # tables that are the same at every length
@@ -50,7 +51,7 @@ def _rope_changes(config: Any) -> dict[str, Any]:
         local, whole = rope["sliding_attention"], rope["full_attention"]
         flat = {"rope_type": "default", "rope_theta": whole["rope_theta"], "rope_local_base_freq": local["rope_theta"]}
         return {"rope_parameters": {**rope, **flat}}
-    if rope.get("rope_type") == "dynamic":
+    if rope.get("rope_type") in ROPE_BY_LENGTH:
         raise StageError("dynamic rope scaling picks its factors by the text's length, which an exported graph cannot; "
                          "take a model with another rope_type")  # fmt: skip
     if rope.get("rope_type") in _SCALED and config.model_type != "gpt_oss":  # whose YaRN the builder has right

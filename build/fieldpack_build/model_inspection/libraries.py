@@ -15,6 +15,9 @@ from pathlib import Path
 # onnxruntime-genai 0.18.0 did with a tiny random model. `mamba` is written `linear_attention` by transformers 5.
 FAILS_IN_EXPORT = {"GraniteMoeHybridForCausalLM": ("mamba", "linear_attention")}
 
+# Kinds of rope scaling whose factors follow the length of the text at hand, which a graph with fixed tables cannot.
+ROPE_BY_LENGTH = frozenset({"dynamic"})
+
 _GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizer", "PythonBackend")  # read whatever tokenizer.json says
 _ROPE_COMPARED = re.compile(r"""rope_type["']?\]?\s*==\s*["'](\w+)["']""")
 
