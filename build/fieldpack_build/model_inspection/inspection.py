@@ -218,8 +218,8 @@ def _layer_kinds(config: Mapping[str, Any]) -> set[str]:
 def _rope_problems(checkpoint: Checkpoint) -> Iterator[str]:
     kind, known = rope_type(text_settings(checkpoint.config)), libraries.exportable_rope_types() - libraries.ROPE_BY_LENGTH
     if kind in libraries.ROPE_BY_LENGTH:
-        yield (f"{checkpoint.path / 'config.json'}: rope scaling of type {kind!r} picks its factors by the text's length, which "
-               "an exported graph cannot; use a model with another rope_type")  # fmt: skip
+        yield (f"{checkpoint.path / 'config.json'}: rope scaling of type {kind!r} picks its factors by the text's length, "
+               "which an exported graph cannot; use a model with another rope_type")  # fmt: skip
     elif known and kind not in known:
         yield (f"{checkpoint.path / 'config.json'}: rope scaling of type {kind!r}, which onnxruntime-genai "
                f"{libraries.version_of('onnxruntime-genai')}'s builder does not know ({', '.join(sorted(known))}); use another "
