@@ -194,7 +194,8 @@ def test_a_border_that_ends_at_a_figures_bracket() -> None:
     rows = (("Granted", "83", "41.51"), ("Vested", "(85)", "30.98"), ("Forfeited", "(20)", "35.93"))
     texts, lines = [], []
     for y, (label, shares, price) in zip((700, 686, 672), rows, strict=True):
-        texts += [Text(50, y, label), right(300, y, shares), right(400, y, price)]
+        bracket = [Text(299.9, y, ")")] if shares[-1] == ")" else []
+        texts += [Text(50, y, label), right(300, y, shares.rstrip(")")), *bracket, right(400, y, price)]
         lines.append((300, y - 3, 300, y + 9))
     table = "\n".join(" | ".join(row) for row in rows)
     assert blocks(read(Page(texts, filled(lines)))) == [("table", (), table)]
