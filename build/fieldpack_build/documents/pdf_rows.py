@@ -28,6 +28,7 @@ _SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of
 _CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
+_TOUCH = 0.1  # times the height, that two pieces of a row may lie over each other
 _WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other
 
 
@@ -124,7 +125,8 @@ def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
             continue
         shared = min(row.top, top) - max(row.bottom, bottom)
         if shared > 0.6 * min(row.top - row.bottom, top - bottom):
-            free = all(segment.left >= other.right or segment.right <= other.left for other in row.segments)
+            slack = _TOUCH * (top - bottom)
+            free = all(segment.left >= other.right - slack or segment.right <= other.left + slack for other in row.segments)
             return row if free else None
     return None
 
