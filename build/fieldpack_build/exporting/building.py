@@ -14,8 +14,8 @@ from typing import Any
 from fieldpack.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
+from ..chat_template import encode
 from ..errors import StageError
-from ..stages.train import encode
 from .candidates import Candidate, unfit
 from .embeddings import are_tied, quantize_embeddings, tied_copy
 from .window import look_at_the_last
