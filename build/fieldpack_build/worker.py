@@ -24,10 +24,8 @@ from fieldpack.errors import FieldpackError
 from . import errors
 from .errors import BuildError, MachineError, ProcessKilled, StageError
 from .recipe import Recipe
-from .store import Store
+from .store import LOG, Store
 from .task import Task
-
-LOG = "log.txt"
 
 
 def run_stage(
