@@ -67,9 +67,14 @@ def test_imports_go_one_way(folder: str, forbidden: set[str]) -> None:
 
 
 WRITER = {
-    "fieldpack.index_writer", "fieldpack.index_build", "fieldpack.pending", "fieldpack.finished", "fieldpack.graph",
-    "fieldpack.duplicates", "fieldpack.postings_writer",
-}  # fmt: skip
+    "fieldpack.index_writer",
+    "fieldpack.index_build",
+    "fieldpack.pending",
+    "fieldpack.finished",
+    "fieldpack.graph",
+    "fieldpack.duplicates",
+    "fieldpack.postings_writer",
+}
 
 
 def test_a_question_loads_nothing_that_writes_an_index(sealed: Path) -> None:
