@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fieldpack.embedder import Embedder
-from fieldpack.index import write_index
+from fieldpack.index_writer import write_index
 from fieldpack.manifest import describe_files, read_manifest, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import read_prompt

@@ -68,6 +68,7 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
 
     from fieldpack.index import KnowledgeIndex
     from fieldpack.passages import Filter
+    from fieldpack.search import find_passages
 
     given = np.load(job["questions"], allow_pickle=False)
     questions, vectors = given["texts"].tolist(), given["vectors"]
@@ -80,7 +81,7 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
     kinds: dict[str, Callable[[int, Any], Any]] = {
         "vectors": lambda i, where: index.closest(vectors[i], 10, where),
         "words": lambda i, where: index.matching(questions[i], 100, where),
-        "hybrid": lambda i, where: index.search(questions[i], vectors[i], 5, where),
+        "hybrid": lambda i, where: find_passages(index, questions[i], vectors[i], 5, where),
     }
     after_open, most = rss_mb() - empty, 0.0
     result: dict[str, Any] = {"open_s": opened, "imports_mb": empty - bare, "open_mb": after_open, "times": {}}

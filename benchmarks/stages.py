@@ -20,7 +20,8 @@ import click
 from measuring import machine, machine_line, median, table, write_json
 
 from fieldpack_build.errors import BuildError
-from fieldpack_build.pipeline import Plan, make_plan
+from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline_plan import Plan
 from fieldpack_build.recipe_file import find_recipe, load_recipe
 from fieldpack_build.rehearsal import rehearse as rehearsal_of
 from fieldpack_build.store import Store, default_cache

@@ -29,7 +29,9 @@ from fieldpack.rag import Arm, Rag
 from fieldpack.retriever import Retriever, open_retriever
 from fieldpack_build.bundling import assemble
 from fieldpack_build.console import make_console
-from fieldpack_build.pipeline import Plan, make_plan, run_plan
+from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline_plan import Plan
+from fieldpack_build.pipeline_run import run_plan
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.scoring import token_f1
 from fieldpack_build.shipped import retrieval_settings

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fieldpack.embedder import Embedder, EmbedderSettings
-from fieldpack.index import write_index
+from fieldpack.index_writer import write_index
 from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt

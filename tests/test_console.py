@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
-from fieldpack_build.pipeline import Listener, Step, make_plan
+from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline_plan import Step
+from fieldpack_build.pipeline_run import Listener
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.store import Receipt, Store
 

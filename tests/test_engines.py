@@ -19,7 +19,8 @@ import fakes
 from fieldpack.embedder import Embedder, EmbedderSettings
 from fieldpack_build.embedding import canaries
 from fieldpack_build.embedding.cuda_engine import CudaEngine, halving, load_model
-from fieldpack_build.embedding.engines import WINDOW, OnnxEngine, choose, open_engine, problems
+from fieldpack_build.embedding.engine import WINDOW
+from fieldpack_build.embedding.engines import OnnxEngine, choose, open_engine, problems
 from fieldpack_build.embedding.ray_engine import RayEngine
 from fieldpack_build.errors import CheckFailed, MachineError
 from fieldpack_build.recipe import EmbedderSource, Knowledge

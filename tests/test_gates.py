@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.gates import Gate, check_gates, parse_gate
+from fieldpack_build.gate_grammar import Gate, parse_gate
+from fieldpack_build.gates import check_gates
 from fieldpack_build.intervals import Resampled
 
 

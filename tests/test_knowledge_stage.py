@@ -16,9 +16,9 @@ import pytest
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.library import table
-from fieldpack_build.library.journal import interrupted
 from fieldpack_build.library.kept import KEPT, KeptVectors
 from fieldpack_build.pipeline import make_plan
+from fieldpack_build.store import interrupted
 from shelf import HALF, Shelf, rows
 
 pytest_plugins = ["shelf"]

@@ -14,13 +14,14 @@ import pytest
 
 from fieldpack_build.calibration import Signals, describe, learn
 from fieldpack_build.intervals import Resampled
+from fieldpack_build.outcome import outcome
 from fieldpack_build.recipe import WEIGHTS
 from fieldpack_build.recommending import choose
 from fieldpack_build.report import render
 from fieldpack_build.report.charts import bar_chart, separation, similarity_chart
 from fieldpack_build.report.curves import loss_chart
 from fieldpack_build.report.tables import arms_table
-from fieldpack_build.report.verdict import compare, judge, outcome, sign_test
+from fieldpack_build.report.verdict import compare, judge, sign_test
 from fieldpack_build.stages.evaluate import compared
 
 Report = dict[str, Any]

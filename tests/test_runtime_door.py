@@ -64,3 +64,27 @@ def test_imports_go_one_way(folder: str, forbidden: set[str]) -> None:
     paths = sorted((ROOT / folder).rglob("*.py"))
     assert paths
     assert {str(path): sorted(imports_of(path) & forbidden) for path in paths if imports_of(path) & forbidden} == {}
+
+
+WRITER = {
+    "fieldpack.index_writer",
+    "fieldpack.index_build",
+    "fieldpack.pending",
+    "fieldpack.finished",
+    "fieldpack.graph",
+    "fieldpack.duplicates",
+    "fieldpack.postings_writer",
+}
+
+
+def test_a_question_loads_nothing_that_writes_an_index(sealed: Path) -> None:
+    """The device reads an index; what makes one is the build's."""
+    code = (
+        "import sys, fieldpack\n"
+        "with fieldpack.open(sys.argv[1], threads=1) as expert:\n"
+        "    assert expert.search('zz', 1)\n"
+        "    expert.ask('zz zebra')\n"
+        f"print(sorted(name for name in sys.modules if name in {WRITER!r} or name.startswith('fieldpack_build')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sealed)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

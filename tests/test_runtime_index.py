@@ -142,10 +142,11 @@ def test_an_index_opened_before_the_embedder_does_not_crash(sealed: Path) -> Non
     """onnxruntime imported after usearch ends the process (SIGSEGV): a fresh one, index first."""
     code = (
         "import sys; from pathlib import Path; from fieldpack.index import KnowledgeIndex\n"
+        "from fieldpack.search import find_passages\n"
         "index = KnowledgeIndex(Path(sys.argv[1]) / 'knowledge')\n"
         "from fieldpack.embedder import Embedder\n"
         "vector = Embedder.open(Path(sys.argv[1]) / 'embedder').embed_query('zz')\n"
-        "print(len(index.search('zz', vector, 1)))"
+        "print(len(find_passages(index, 'zz', vector, 1)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(sealed)], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "1"), done.stderr

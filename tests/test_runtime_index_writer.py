@@ -178,7 +178,8 @@ def test_killed_while_it_changes_it_is_the_old_one_or_goes_on(tmp_path: Path, wa
     old = dict.fromkeys(range(40), 0)
     build(tmp_path / "a", old.items())
     new = old | dict.fromkeys((3, 7, 50), 3)
-    changed = [sys.executable, "-c", _BUILD, os.fspath(Path(__file__).parent), os.fspath(tmp_path / "a"), "3,7,50"]
+    here = os.fspath(Path(__file__).parent)
+    changed = [sys.executable, "-c", _BUILD, here, os.fspath(tmp_path / "a"), "3,7,50"]
     process = subprocess.Popen(changed, stdout=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "begin\n"
     threading.Event().wait(wait)

@@ -15,7 +15,8 @@ import fakes
 import fieldpack
 from fieldpack import ranking
 from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex, write_index
+from fieldpack.index import KnowledgeIndex
+from fieldpack.index_writer import write_index
 from fieldpack.naming import name_terms, named_documents, without_names, write_names
 from fieldpack.passages import Chunk, Place, without_figures
 from fieldpack.question import content_words

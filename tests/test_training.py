@@ -21,7 +21,9 @@ from fieldpack_build import models
 from fieldpack_build.data import Example
 from fieldpack_build.errors import CheckFailed, MachineError, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
-from fieldpack_build.pipeline import Plan, Stage, Step, _run_step
+from fieldpack_build.pipeline_plan import Plan, Step
+from fieldpack_build.pipeline_run import _run_step
+from fieldpack_build.pipeline_stage import Stage
 from fieldpack_build.stages import merge, train
 from fieldpack_build.store import Store
 from fieldpack_build.task import Task

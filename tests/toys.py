@@ -23,7 +23,8 @@ from filelock import FileLock
 
 import fakes
 from fieldpack_build.building import build
-from fieldpack_build.pipeline import Listener, make_plan
+from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline_run import Listener
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.store import Receipt, Store, files_of

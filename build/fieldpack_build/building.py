@@ -20,7 +20,9 @@ from .estimate import check_machine
 from .library import asking
 from .library.journal import read_library_file
 from .library.showing import read_one
-from .pipeline import NAMES, STAGES, Listener, Plan, make_plan, needed_for, run_aside, run_plan
+from .pipeline import NAMES, STAGES, make_plan, needed_for
+from .pipeline_plan import Plan
+from .pipeline_run import Listener, run_aside, run_plan
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of

@@ -15,14 +15,14 @@ from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import write_prompt
 
 from .golden import choose
+from .library.journal import LIBRARY
 from .recipe import Recipe
 from .shipped import prompt_settings, retrieval_settings
 from .stages.base import MODEL, read_chat
 from .stages.export import read_facts
-from .stages.knowledge import LIBRARY
-from .store import RECEIPT
+from .store import LOG, RECEIPT
 
-_NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, "log.txt", LIBRARY)
+_NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
 
 def assemble(

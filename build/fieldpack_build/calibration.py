@@ -18,16 +18,9 @@ from typing import Any, Protocol
 
 from fieldpack.passages import Passage
 
-FILENAME = "calibration.json"
+from .shipped import CALIBRATION, Thresholds
+
 _SPARE = 0.02  # of cosine below the farthest answerable question
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Below either nothing is generated; `lead` None is not looked at."""
-
-    cosine: float
-    lead: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +104,7 @@ def describe(signals: Sequence[Signals], thresholds: Thresholds) -> dict[str, An
 
 def write_thresholds(folder: Path, thresholds: Thresholds, facts: Mapping[str, Any]) -> None:
     data = {"thresholds": asdict(thresholds), **facts}
-    (folder / FILENAME).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def read_calibration(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
-    return found
-
-
-def read_thresholds(folder: Path) -> Thresholds:
-    return Thresholds(**read_calibration(folder)["thresholds"])
+    (folder / CALIBRATION).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def _lines(values: Sequence[float]) -> list[float]:

@@ -42,6 +42,12 @@ def special_tokens(tokenizer: Any) -> list[str]:
     return sorted((t for t in found if len(t) > 1), key=lambda t: (-len(t), t))
 
 
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Tokens of `text` and nothing else: the chat template's strings hold every special token there shall be."""
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
+
+
 def _render(tokenizer: Any, messages: list[dict[str, str]], *, answer: bool = True) -> str:
     # enable_thinking: Qwen3's templates open a reasoning block without it; others ignore it.
     text: str = tokenizer.apply_chat_template(

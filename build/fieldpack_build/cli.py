@@ -12,7 +12,7 @@ import click
 from .errors import GateMissed
 
 if TYPE_CHECKING:
-    from .pipeline import Plan
+    from .pipeline_plan import Plan
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,

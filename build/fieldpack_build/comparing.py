@@ -13,9 +13,9 @@ from fieldpack.manifest import Manifest, read_manifest
 
 from .errors import DataError
 from .intervals import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
+from .outcome import OTHER_SOURCE, RIGHT, outcome
 from .recipe import WEIGHTS
 from .recommending import UNITS
-from .report.verdict import OTHER_SOURCE, RIGHT, outcome
 
 REPORT = Path("report") / "report.json"
 A, B = "A", "B"

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .library import table
-from .pipeline import Listener, Step
+from .pipeline_plan import Step
+from .pipeline_run import Listener
 from .store import Receipt
 
 _EVERY = 15.0  # seconds between plain progress lines

@@ -12,7 +12,8 @@ from pathlib import Path
 from fieldpack.devices import available_cores
 
 from .errors import MachineError
-from .pipeline import Plan
+from .gpu import has_gpu
+from .pipeline_plan import Plan
 from .recipe import Recipe
 
 # Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.
@@ -44,11 +45,6 @@ class Forecast:
     parameters: float
     bundle_mb: float
     disk_mb: float
-
-
-def has_gpu() -> bool:
-    """Whether an NVIDIA driver answers here; torch has the last word, in the train stage."""
-    return Path("/dev/nvidia0").exists() or Path("/proc/driver/nvidia/version").exists()
 
 
 def forecast(plan: Plan) -> Forecast:

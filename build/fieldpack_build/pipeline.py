@@ -1,29 +1,21 @@
-"""The table of stages, and the loop that runs them: in order, each only if its key has no finished folder.
-Knows what each stage depends on; knows nothing of how it does its work."""
+"""The table of stages: what each depends on, what of the recipe shapes it, which files it reads. Knows nothing of how a stage
+does its work."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fieldpack import prompt as runtime_prompt
 
-from . import sources, toolchains
-from .errors import BuildError, DataError, ProcessKilled, RecipeError
+from . import pipeline_plan, sources
+from .pipeline_plan import Plan
+from .pipeline_stage import Stage
 from .recipe import ModelSource, Recipe
-from .store import Receipt, Store, files_of, fingerprint
-from .worker import run_stage
+from .store import Store
 
 _MODEL_TOOLS = ("torch", "transformers")
-
-
-def _always(recipe: Recipe) -> bool:
-    return True
 
 
 def _with_knowledge(recipe: Recipe) -> bool:
@@ -54,34 +46,6 @@ def _with_baseline(recipe: Recipe) -> bool:
 
 def _with_questions(recipe: Recipe) -> bool:
     return recipe.evaluate is not None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`code`: raise it when the stage's work changes; it is part of the key (a hash of the source would make every
-    comment retrain a model). `needs`: stages whose keys are part of this one's; one that is not active is left out.
-    `sees`: stages it may read that do not make it run again. `settings`: what of the recipe shapes the result.
-    `updates`: what of a key's parts an earlier folder of this stage must share to be brought up to date; None where a stage
-    always begins with nothing. `after_kill`: given the folder of a stage whose process was killed, gets it ready for
-    another try and says how; None where there is none. Memory that runs out ends a process on Linux, it raises nothing."""
-
-    name: str
-    code: int
-    does: str
-    settings: Callable[[Recipe], object]
-    needs: tuple[str, ...] = ()
-    sees: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
-    files: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
-    tools: tuple[str, ...] = ()
-    active: Callable[[Recipe], bool] = _always
-    resumes: bool = False
-    updates: Callable[[Mapping[str, Any]], object] | None = None
-    after_kill: Callable[[Path], str | None] = lambda folder: None
-    locks: tuple[str, ...] = ()
-
-    @property
-    def function(self) -> str:
-        return f"fieldpack_build.stages.{self.name}:run"
 
 
 def _section(*names: str) -> Callable[[Recipe], object]:
@@ -221,14 +185,9 @@ def _measured_with(recipe: Recipe) -> tuple[str, ...]:
     return ("embedder", "reranker", "knowledge")
 
 
-def _needs(stage: Stage, recipe: Recipe) -> tuple[str, ...]:
-    """What a stage is made of can hang on the recipe: training on documents that it follows, and a baseline that is
-    exported as the tuned model came to be."""
-    if stage.name in ("synthesize", "train") and recipe.train.follow_documents:
-        return (*stage.needs, "knowledge", "embedder")
-    if stage.name == "baseline" and recipe.export.precision == "auto":
-        return (*stage.needs, "export")
-    return stage.needs
+def _followed_documents(recipe: Recipe) -> tuple[str, ...]:
+    """Training on documents that it follows is made of the library."""
+    return ("knowledge", "embedder") if recipe.train.follow_documents else ()
 
 
 STAGES: tuple[Stage, ...] = (
@@ -267,6 +226,7 @@ STAGES: tuple[Stage, ...] = (
         files=lambda r: sources.local_files(found, r) if (found := _writer(r)) else (),
         tools=_MODEL_TOOLS, active=_synthesizing, resumes=True,
         updates=lambda parts: "replies",  # each is kept under all that shaped it
+        needs_too=_followed_documents,
     ),
     Stage(
         "train", 3, "tune an adapter on the recipe's examples",
@@ -274,6 +234,7 @@ STAGES: tuple[Stage, ...] = (
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=_train_files,
         tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
+        needs_too=_followed_documents,
     ),
     Stage(
         "merge", 3, "merge the adapter into the base, in float32",
@@ -286,7 +247,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "baseline", 5, "export the untuned base the same way, to compare with",
         settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
-        resumes=True,
+        resumes=True, needs_too=lambda r: ("export",) if r.export.precision == "auto" else (),  # as the tuned model came to be
     ),
     Stage(
         "attribute", 2, "ask the same questions of every stage's model: where quality was won and lost",
@@ -316,35 +277,6 @@ STAGES: tuple[Stage, ...] = (
 NAMES = tuple(stage.name for stage in STAGES)
 
 
-@dataclass(frozen=True)
-class Step:
-    """One stage of one build: its key, what went into the key, and the receipt if it is done already."""
-
-    stage: Stage
-    key: str
-    parts: Mapping[str, Any]
-    receipt: Receipt | None
-    sees: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.stage.name
-
-
-@dataclass(frozen=True)
-class Plan:
-    recipe: Recipe
-    store: Store
-    steps: tuple[Step, ...] = field(default_factory=tuple)
-
-    def step(self, name: str) -> Step | None:
-        return next((step for step in self.steps if step.name == name), None)
-
-    def folder(self, name: str) -> Path | None:
-        step = self.step(name)
-        return self.store.folder(name, step.key) if step else None
-
-
 def needed_for(*names: str) -> tuple[str, ...]:
     """These stages, as far as there are such, and all that they build on, in order."""
     wanted = set(names)
@@ -355,150 +287,6 @@ def needed_for(*names: str) -> tuple[str, ...]:
 
 
 def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES) -> Plan:
-    """Keys of all active stages of `among`, from the recipe and the sources alone: nothing is run, nothing heavy
-    imported. What a stage of `among` needs must be in it too (`needed_for`)."""
-    redo, among = set(redo), set(among)
-    steps: dict[str, Step] = {}
-    for stage in STAGES:
-        if stage.name not in among or not stage.active(recipe):
-            continue
-        needs = _needs(stage, recipe)
-        parts = {
-            "code": stage.code,
-            "settings": stage.settings(recipe),
-            "inputs": {name: steps[name].key for name in needs if name in steps},
-            "sources": _hash_sources(stage, recipe, store),
-            "tools": {tool: importlib.metadata.version(tool) for tool in stage.tools},
-            "locks": {name: toolchains.lock_hash(name) for name in stage.locks},
-        }
-        key = fingerprint({"stage": stage.name, **parts})
-        receipt = None if stage.name in redo else store.find(stage.name, key)
-        sees = tuple(name for name in stage.sees(recipe) if name in steps)
-        steps[stage.name] = Step(stage, key, parts, receipt, sees)
-    return Plan(recipe, store, tuple(steps.values()))
-
-
-def _hash_sources(stage: Stage, recipe: Recipe, store: Store) -> dict[str, str]:
-    try:
-        return _relative(store.hash_files(stage.files(recipe)), recipe)
-    except OSError as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(f"{error.filename}: {what}; stage {stage.name} reads it") from None
-
-
-def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
-    """Paths relative to the recipe, so that a checkout elsewhere has the same keys."""
-    found = {}
-    for name, digest in hashes.items():
-        path = Path(name)
-        found[path.relative_to(recipe.folder).as_posix() if path.is_relative_to(recipe.folder) else name] = digest
-    return found
-
-
-class Listener:
-    """What the pipeline says while it works; the console and tests override what they want to hear."""
-
-    def skipped(self, step: Step) -> None: ...
-    def started(self, step: Step, number: int, total: int) -> None: ...
-    def event(self, step: Step, event: dict[str, Any]) -> None: ...
-    def finished(self, step: Step, receipt: Receipt) -> None: ...
-    def failed(self, step: Step) -> None: ...
-
-
-def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = None) -> list[str]:
-    """Run what is not done; gives the names of the stages that ran. Only success is kept."""
-    wanted = set(only) if only is not None else set(NAMES)
-    ran: list[str] = []
-    todo = [step for step in plan.steps if step.receipt is None and step.name in wanted]
-    for step in plan.steps:
-        if step.receipt is not None or step.name not in wanted:
-            listener.skipped(step)
-            continue
-        _require_inputs(plan, step)
-        listener.started(step, len(ran) + 1, len(todo))
-        try:
-            receipt = _run_step(plan, step, partial(listener.event, step))
-        except BaseException as error:
-            listener.failed(step)
-            if isinstance(error, BuildError) and error.exit_code == 8:
-                raise type(error)(f"stage {step.name}: {error}") from error
-            raise
-        listener.finished(step, receipt)
-        ran.append(step.name)
-    return ran
-
-
-def run_aside(
-    name: str, does: str, function: str, plan: Plan, listener: Listener, *, reads: Iterable[str]
-) -> dict[str, Any]:
-    """Work on the finished stages of a plan whose result is shown and not kept. Its process, its progress and its log are
-    those of a stage."""
-    key = fingerprint([name, plan.recipe.name])
-    step = Step(Stage(name, 1, does, settings=lambda recipe: None), key, {}, None, ())
-    work = plan.store.begin(name, key, keep=False)
-    wanted = set(reads)
-    inputs = {other.name: plan.store.folder(other.name, other.key) for other in plan.steps if other.name in wanted}
-    listener.started(step, 1, 1)
-    try:
-        done = run_stage(function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step))
-    finally:
-        listener.failed(step)  # takes the bar away; there is no receipt to show
-    plan.store.discard(name, key)
-    result: dict[str, Any] = done["result"]
-    return result
-
-
-def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) -> Receipt:
-    inputs = {name: plan.store.folder(name, plan.step(name).key) for name in _read_by(plan, step)}  # type: ignore[union-attr]
-    keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
-    work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
-    started = time.perf_counter()
-    earlier, kin = _earlier(plan, step)
-    warnings: list[str] = []
-    while True:
-        try:
-            done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, earlier, kin)
-            break
-        except ProcessKilled:
-            if not (again := step.stage.after_kill(work)):
-                raise
-            warnings.append(f"its process was killed, as happens where memory runs out: {again}")
-            listen({"event": "warning", "text": warnings[-1]})
-    receipt = Receipt(
-        stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
-        seen={name: keys[name] for name in step.sees if name in keys},
-        files=files_of(work), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
-        result=done["result"], warnings=(*warnings, *done["warnings"]),
-    )  # fmt: skip
-    plan.store.commit(work, receipt)
-    return receipt
-
-
-def _earlier(plan: Plan, step: Step) -> tuple[Path | None, str]:
-    """The newest folder of this stage and recipe that differs in what may differ, finished or interrupted, and what they
-    share. None when the very stage is there already: it is asked for again, all of it."""
-    updates = step.stage.updates
-    if updates is None:
-        return None, ""
-    alike = updates(step.parts)
-    kin = fingerprint([plan.recipe.name, alike])
-    if plan.store.find(step.name, step.key):
-        return None, kin
-    from .library.journal import interrupted
-
-    finished = plan.store.newest(step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike)
-    found = [folder for folder in (finished, interrupted(plan.store.root / "stages" / step.name, kin)) if folder]
-    return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()), default=None), kin
-
-
-def _read_by(plan: Plan, step: Step) -> list[str]:
-    named = {*step.parts["inputs"], *step.sees}
-    return [other.name for other in plan.steps if other.name in named]
-
-
-def _require_inputs(plan: Plan, step: Step) -> None:
-    """With `--only` a stage may be asked for whose inputs were never made."""
-    for name in _read_by(plan, step):
-        other = plan.step(name)
-        if other and plan.store.find(name, other.key) is None:
-            raise RecipeError(f"--only {step.name}: it needs `{name}`, which is not built yet; leave --only away")
+    """The plan of all stages in `among`; what one of them needs must be in it too (`needed_for`)."""
+    wanted = set(among)
+    return pipeline_plan.make_plan([stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validat
 from fieldpack.ranking import RetrievalSettings
 
 from .errors import suggest
-from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+from .gate_grammar import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
 from .recipe_types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .gates import ARMS
+from .gate_grammar import ARMS
 from .intervals import Interval, Resampled, between
 
 UNITS = {"first_token_ms": 1000.0, "total_ms": 1000.0, "peak_mb": 100.0, "size_mb": 100.0}

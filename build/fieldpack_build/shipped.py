@@ -1,15 +1,38 @@
 """The recipe's `answer` and `knowledge.retrieval` sections in the runtime's terms: the same
-settings for training, evaluation and the bundle."""
+settings for training, evaluation and the bundle; with the refusal thresholds that a build has learned, if it has."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fieldpack.prompt import PromptSettings
 from fieldpack.ranking import RetrievalSettings
 
-from .calibration import Thresholds, read_thresholds
 from .recipe import Recipe
+
+CALIBRATION = "calibration.json"  # in the calibrate stage's folder
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Below either nothing is generated; `lead` None is not looked at."""
+
+    cosine: float
+    lead: float | None
+
+
+def read_calibration(folder: Path) -> dict[str, Any]:
+    """All that the calibrate stage wrote into its folder."""
+    found: dict[str, Any] = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    return found
+
+
+def read_thresholds(folder: Path) -> Thresholds:
+    """What the calibrate stage learned, from its folder."""
+    return Thresholds(**read_calibration(folder)["thresholds"])
 
 
 def prompt_settings(recipe: Recipe, calibration: Path | None = None) -> PromptSettings:

@@ -26,6 +26,11 @@ from fieldpack.manifest import sha256_file
 from .errors import MachineError
 
 RECEIPT = "receipt.json"
+LOG = "log.txt"  # all that the stage's process printed
+# What an interrupted stage leaves in its partial folder if it wants to be found by a later one: what it began with, and a
+# line for each thing that it has done.
+BEGUN = "begun.json"
+JOURNAL = "journal.jsonl"
 _AT_ONCE = 500  # files; sqlite takes 999 values in one statement on old builds
 
 
@@ -226,3 +231,16 @@ def place_link(source: str, target: str) -> None:
         os.link(Path(source).resolve(), target)
     except OSError:
         shutil.copy2(source, target)
+
+
+def interrupted(stage: Path, kin: str) -> Path | None:
+    """The folder of the interrupted run below `stage` that got furthest last, of the same kin."""
+    found = []
+    for begun in stage.glob(f"*.partial/{BEGUN}"):
+        try:
+            same = json.loads(begun.read_text(encoding="utf-8"))["kin"] == kin
+        except (OSError, ValueError, KeyError):
+            continue
+        if same and kin and (begun.parent / JOURNAL).exists():
+            found.append(begun.parent)
+    return max(found, key=lambda folder: (folder / JOURNAL).stat().st_mtime_ns, default=None)

@@ -15,8 +15,8 @@ from typing import Any
 
 from fieldpack.generator import CONFIG, GenerationStats, TextGenerator
 
+from .chat_template import encode
 from .measured import Loss, sum_of_losses
-from .stages.train import encode
 from .torch_cache import TorchCache
 
 

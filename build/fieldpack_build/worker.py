@@ -27,11 +27,9 @@ from fieldpack.errors import FieldpackError
 from . import errors
 from .errors import BuildError, ProcessKilled, StageError
 from .recipe import Recipe
-from .store import Store
+from .store import LOG, Store
 from .task import Task
 from .uncaught import as_build_error, has_room, no_space
-
-LOG = "log.txt"
 
 
 def run_stage(

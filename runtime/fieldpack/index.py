@@ -1,5 +1,5 @@
 """The knowledge of a bundle: chunks with words in SQLite (FTS5), vectors in usearch, searched together.
-The build writes it here, the device reads it here. Knows nothing of embedders, prompts or documents' formats."""
+The build writes it, the device reads it. Knows nothing of embedders, prompts or documents' formats."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ from .index_tables import (
     to_chunk,
     to_record,
 )
-from .index_writer import write_index
 from .naming import named_documents
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from .question import content_words
-from .ranking import RetrievalSettings
-from .search import Topic, find_passages
 from .surroundings import in_context, stored_passage
 from .vectors import Vectors
 from .words import Words
@@ -37,9 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = [
-    "CHUNKS", "KnowledgeIndex", "StoredChunk", "library_documents", "library_size", "write_index",
-]  # fmt: skip
+__all__ = ["CHUNKS", "KnowledgeIndex", "StoredChunk", "library_documents", "library_size"]
 
 _PAGE = 16  # chunks of a page before and after one of it
 _CHUNKS_OF_PAGES = """
@@ -156,16 +151,6 @@ class KnowledgeIndex:
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector and stored chunks'."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
-
-    def search(
-        self, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None,
-        settings: RetrievalSettings | None = None, topic: Topic | None = None,
-    ) -> list[Passage]:  # fmt: skip
-        """The k best passages for a question and its unit vector [dim], best first; `topic` as `topic_of` gives it, with
-        its vector."""
-        return find_passages(
-            self, question, vector, k, where, settings or RetrievalSettings(), topic or Topic(self.named(question))
-        )
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""

@@ -27,7 +27,7 @@ from .index_tables import (
 from .naming import write_names
 from .passages import Chunk, DocumentRecord
 from .pending import Pending
-from .postings import PostingsUpdate, write_postings
+from .postings_writer import PostingsUpdate, write_postings
 from .vectors import EXACT_BELOW, DType
 
 if TYPE_CHECKING:

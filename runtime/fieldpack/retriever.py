@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .passages import Filter, Passage
 from .ranking import RetrievalSettings
-from .search import Topic, topic_of
+from .search import Topic, find_passages, topic_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class Retriever:
         if topic.paths:
             topic = replace(topic, vector=between(vector, self.embedder.embed_query(topic.question)))
         count = max(k, self.settings.rerank) if self.reranker else k
-        found = self.index.search(question, vector, count, where, self.settings, topic)
+        found = find_passages(self.index, question, vector, count, where, self.settings, topic)
         return self._reranked(question, found)[:k] if self.reranker else found
 
     def again(self, ids: Iterable[int], found: Iterable[Passage]) -> tuple[Passage, ...]:

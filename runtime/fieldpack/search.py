@@ -56,13 +56,15 @@ def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topi
 
 
 def find_passages(
-    index: KnowledgeIndex, question: str, vector: NDArray[np.float32], k: int, where: Filter | None,
-    settings: RetrievalSettings, topic: Topic,
+    index: KnowledgeIndex, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None,
+    settings: RetrievalSettings | None = None, topic: Topic | None = None,
 ) -> list[Passage]:  # fmt: skip
     """The k best passages for a question and its unit vector [dim], best first; fewer where the library has no more.
+    `topic` as `topic_of` gives it, with its vector.
 
     Where the question names documents, these bring candidates of their own, and chunks are compared with `topic.vector`:
     inside a company's report its name says nothing."""
+    settings, topic = settings or RetrievalSettings(), topic or Topic(index.named(question))
     count = max(settings.candidates, _SPARE * k)
     near, words = index.closest(vector, count, where), index.matching(question, count, where)
     least_words, asked = _least(words, count), vector

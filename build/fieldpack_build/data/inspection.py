@@ -11,9 +11,9 @@ from typing import Any
 from fieldpack.citations import strip_marks
 
 from .. import models
+from ..chat_template import encode
 from ..examples import IGNORED, Tokenized
 from ..stages.base import MODEL, read_chat
-from ..stages.train import encode
 from ..task import Task
 from .preparing import Prepared, prepare_rows
 from .reading import Read

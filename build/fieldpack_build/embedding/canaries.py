@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_COSINE = 0.999
+CANARIES = (
+    "What does the fund cost a year?",
+    "Settlement fails are chased from the morning of the day after the contractual settlement date. " * 40,
+    "GBP 1,250.50 on 31 March 2025 (0.75%)",
+    "Fund | A class | I class\nGlobal Equity | 0.75% | 0.55%",
+    "Какова комиссия фонда? 基金的费用是多少?",
+    "a",
+)
 
 
 def texts() -> list[str]:
-    """The embedder stage's own: short, past the model's limit, figures, a table's row, another script, nearly nothing."""
-    from ..stages.embedder import CANARIES
-
+    """The canary texts: short, past the model's limit, figures, a table's row, another script, nearly nothing."""
     return list(CANARIES)
 
 

@@ -7,35 +7,19 @@ windows and whichever process embeds them; another kind of CPU, or a GPU, differ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from fieldpack.embedder import Embedder
 
 from ..errors import CheckFailed, MachineError
 from ..recipe import Knowledge
+from .engine import WINDOW, Engine
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-WINDOW = 512  # texts sent at once: 5 to 15 s of work for a core, so that sending costs nothing and a lost one little
-
-
-class Engine(Protocol):
-    """`block`: how many texts to give `embed` at once, a multiple of WINDOW; fewer leave cores idle."""
-
-    block: int
-
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """n passages -> [n, dim], unit length, in order; the passage prefix is put before each."""
-
-    def describe(self) -> dict[str, Any]:
-        """What embedded, for the receipt: never part of a key."""
-
-    def close(self) -> None: ...
-
 
 class OnnxEngine:
     """The runtime's own embedder, all cores of this machine."""
@@ -60,17 +44,12 @@ class OnnxEngine:
     def close(self) -> None: ...
 
 
-def windows(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(texts), WINDOW):
-        yield texts[at : at + WINDOW]
-
-
 def choose(knowledge: Knowledge) -> Literal["onnx", "cuda", "ray"]:
     """`auto` is cuda where there is a GPU. Torch, which has the last word, is imported only where a driver answers:
     it would cost a machine without one two seconds and 200 MB."""
     if knowledge.engine != "auto":
         return knowledge.engine
-    from ..estimate import has_gpu
+    from ..gpu import has_gpu
 
     return "cuda" if has_gpu() and _cuda_is_there() else "onnx"
 

@@ -25,7 +25,7 @@ from fieldpack.embedder import Embedder
 from ..errors import MachineError, StageError
 from ..store import RECEIPT
 from . import canaries
-from .engines import WINDOW, windows
+from .engine import WINDOW, windows
 from .ray_worker import EmbeddingWorker, versions
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from fieldpack.child import python, safe_environment
 from fieldpack.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
+from ..chat_template import encode
 from ..errors import StageError
-from ..stages.train import encode
 from ..uncaught import disk_is_full, has_room, no_space
 from .builder_source import builder_source
 from .candidates import Candidate, unfit

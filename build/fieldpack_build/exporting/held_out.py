@@ -10,11 +10,11 @@ from typing import Any
 from fieldpack.prompt import ChatFormat, PromptBuilder
 from fieldpack.retriever import open_retriever
 
+from ..chat_template import encode
 from ..data import read_questions
 from ..data.training import training_rows
 from ..recipe import Recipe
 from ..shipped import prompt_settings, retrieval_settings
-from ..stages.train import encode
 from ..task import Task
 
 _MOST, _FEWEST = 32, 4

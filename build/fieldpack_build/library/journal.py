@@ -14,13 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..store import RECEIPT
-from ..worker import LOG
+from ..store import BEGUN, JOURNAL, LOG, RECEIPT
 from .reading import ReadDocument, Unread
 
 LIBRARY = "library.json"
-BEGUN = "begun.json"
-_JOURNAL = "journal.jsonl"
 _NOT_COPIED = (RECEIPT, LOG, LIBRARY, BEGUN)
 _FICLONE = 0x40049409  # linux/fs.h: a copy that shares its blocks until one of them changes (XFS, btrfs)
 Row = dict[str, Any]
@@ -32,8 +29,8 @@ class Journal:
     def __init__(self, out: Path, *, resumed: bool, copied: bool) -> None:
         self.resumed, self.copied = resumed, copied
         self._out = out
-        self.rows = _read_rows(out / _JOURNAL)
-        self._file = (out / _JOURNAL).open("a", encoding="utf-8")
+        self.rows = _read_rows(out / JOURNAL)
+        self._file = (out / JOURNAL).open("a", encoding="utf-8")
 
     @classmethod
     def begin(cls, out: Path, earlier: Path | None, kin: str = "") -> Journal:
@@ -60,7 +57,7 @@ class Journal:
         """library.json, and nothing else of what was here for a resumption."""
         self._file.close()
         _write_library(self._out / LIBRARY, library)
-        for name in (_JOURNAL, BEGUN):
+        for name in (JOURNAL, BEGUN):
             (self._out / name).unlink()
 
     def close(self) -> None:
@@ -116,7 +113,7 @@ def _copy(earlier: Path, out: Path) -> None:
             copy_file(path, out / path.name)
     if (earlier / LIBRARY).exists():
         rows = [row for row in read_library_file(earlier)["documents"] if "sha256" in row]
-        (out / _JOURNAL).write_text("".join(f"{line}\n" for line in map(_line, rows)), encoding="utf-8")
+        (out / JOURNAL).write_text("".join(f"{line}\n" for line in map(_line, rows)), encoding="utf-8")
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -147,16 +144,3 @@ def _write_text(path: Path, text: str) -> None:
     new = path.with_name(f"{path.name}.new")
     new.write_text(text, encoding="utf-8")
     new.replace(path)
-
-
-def interrupted(stage: Path, kin: str) -> Path | None:
-    """The folder of the interrupted run below `stage` that got furthest last, of the same kin."""
-    found = []
-    for begun in stage.glob(f"*.partial/{BEGUN}"):
-        try:
-            same = json.loads(begun.read_text(encoding="utf-8"))["kin"] == kin
-        except (OSError, ValueError, KeyError):
-            continue
-        if same and kin and (begun.parent / _JOURNAL).exists():
-            found.append(begun.parent)
-    return max(found, key=lambda folder: (folder / _JOURNAL).stat().st_mtime_ns, default=None)

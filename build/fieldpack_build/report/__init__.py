@@ -16,10 +16,11 @@ from . import comparison
 from .advice import scores_table
 from .charts import bar_chart, similarity_chart
 from .curves import loss_chart
-from .library_view import megabytes, render_library, view
+from .library_view import render_library, view
 from .precision import precision
 from .roc import thresholds_view
-from .tables import COST, QUALITY, arms_table, facts, figure, gaps_table, gates_table, milliseconds, retrieval_table
+from .tables import COST, QUALITY, arms_table, facts, gaps_table, gates_table, retrieval_table
+from .templates import environment
 from .verdict import compare, groups, judge
 from .waterfall import attribution_view
 from .whiskers import arms_chart, differences_chart
@@ -131,15 +132,3 @@ def _section(pages: Environment, section: Section, report: _Report, shared: dict
         return None
     # Escaped by its own template already.
     return Markup(pages.get_template(f"sections/{section.name}.html.j2").render(**shared, **seen))
-
-
-def environment() -> Environment:
-    """The templates beside this file, all that is put into them escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    pages = Environment(
-        loader=PackageLoader(__name__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
-    return pages

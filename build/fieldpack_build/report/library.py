@@ -17,6 +17,7 @@ from fieldpack.citations import place
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
 from fieldpack.passages import Chunk, Passage
+from fieldpack.search import find_passages
 
 from ..data import TestQuestion
 from ..library.journal import read_library_file
@@ -60,7 +61,7 @@ def picture(
 
 
 def _plain_search(index: KnowledgeIndex, embedder: Embedder) -> Search:
-    return lambda question, k: index.search(question, embedder.embed_query(question), k)
+    return lambda question, k: find_passages(index, question, embedder.embed_query(question), k)
 
 
 # --- documents -----------------------------------------------------------------------------------------------------

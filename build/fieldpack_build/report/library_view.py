@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .charts import WIDTH
+from .templates import environment, megabytes
 
 _LEFT, _TOP, _TALL = 44.0, 18.0, 150.0
 _MARGIN, _LOWEST, _HIGHEST = 14.0, 260.0, 620.0  # of the map: so that neither a thin nor a round cloud leaves the screen
@@ -71,8 +72,6 @@ def view(picture: Mapping[str, Any]) -> LibraryView:
 
 def render_library(picture: Mapping[str, Any], *, title: str = "Library") -> str:
     """`picture` of `report.library` -> one HTML file that needs no other, no network and no script."""
-    from . import environment
-
     page = environment().get_template("library_page.html.j2").render(title=title, library=view(picture))
     return page.strip() + "\n"
 
@@ -88,10 +87,6 @@ def _facts(picture: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
         ("Chunks", f"{picture['chunks']:,}", f"median {picture['lengths']['median']:,} tokens"),
         ("On disk", megabytes(size), each),
     )
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
 
 
 # --- drawings ------------------------------------------------------------------------------------------------------

@@ -14,11 +14,9 @@ from math import comb
 from typing import Any
 
 from ..intervals import wilson
+from ..outcome import ANSWERED, NO_VALUE, OTHER_SOURCE, RIGHT, UNJUDGED, WRONG_REFUSAL, outcome
 from .advice import advise
 
-WRONG_REFUSAL, NO_VALUE, ANSWERED, OTHER_SOURCE, UNJUDGED, RIGHT = (
-    "wrong refusal", "value missing", "answered, not refused", "other source", "not judged", "right",
-)  # fmt: skip
 _EXPLAINED = {
     WRONG_REFUSAL: "The documents do answer these, and the shipped arm refused.",
     NO_VALUE: "An answer was given and the value that it must contain is not in it.",
@@ -97,22 +95,6 @@ class Group:
     @property
     def anchor(self) -> str:
         return self.kind.replace(",", "").replace(" ", "-")
-
-
-def outcome(row: dict[str, Any], arm: str) -> str | None:
-    """What became of one question in one arm; None where it was not asked."""
-    said = row["arms"].get(arm)
-    if said is None:
-        return None
-    if row["expected"] is None:
-        return RIGHT if said["refused"] else ANSWERED
-    if said["refused"]:
-        return WRONG_REFUSAL
-    if said.get("value_match") is None:
-        return UNJUDGED
-    if not said["value_match"]:
-        return NO_VALUE
-    return OTHER_SOURCE if said.get("cites_right") is False else RIGHT
 
 
 def groups(report: dict[str, Any]) -> list[Group]:

@@ -13,20 +13,12 @@ from fieldpack.embedder import Embedder, EmbedderSettings
 
 from .. import models, sources
 from ..embedding import bert_graph, families, precision
+from ..embedding.canaries import CANARIES
 from ..errors import CheckFailed
 from ..task import Task
 
 LEAST_COSINE = 0.9999
 LEAST_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall
-# Short, long (past most models' limit), figures, a table row, another script, nearly nothing.
-CANARIES = (
-    "What does the fund cost a year?",
-    "Settlement fails are chased from the morning of the day after the contractual settlement date. " * 40,
-    "GBP 1,250.50 on 31 March 2025 (0.75%)",
-    "Fund | A class | I class\nGlobal Equity | 0.75% | 0.55%",
-    "Какова комиссия фонда? 基金的费用是多少?",
-    "a",
-)
 
 
 def run(task: Task) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ..recommending import choose
 from ..report import render
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
+from ..shipped import read_calibration, read_thresholds
 from ..store import RECEIPT, place_link
 from ..task import Task
 from ..training.checkpoints import LOG
@@ -199,12 +200,12 @@ def _thresholds(
     """The learned ones, with what they refuse of the measured questions; each row gets its lead."""
     if "calibrate" not in task.inputs:
         return None
-    found = calibration.read_calibration(task.inputs["calibrate"])
+    found = read_calibration(task.inputs["calibrate"])
     signals = [expert.signals(q.question, answerable=q.answer is not None) for q in questions]
     leads = {q.line: signal.lead for q, signal in zip(questions, signals, strict=True)}
     for row in rows:
         row["lead"] = leads[row["line"]]
-    return found | {"measured": calibration.describe(signals, calibration.read_thresholds(task.inputs["calibrate"]))}
+    return found | {"measured": calibration.describe(signals, read_thresholds(task.inputs["calibrate"]))}
 
 
 def _silence(task: Task, folder: Path, question: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fieldpack.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
 
 from .. import models
+from ..chat_template import encode
 from ..errors import CheckFailed, StageError
 from ..exporting import Candidate, adjust_config, build_onnx, choosing
 from ..exporting.candidates import candidate, parse
@@ -28,7 +29,6 @@ from ..recipe import Export
 from ..shipped import prompt_settings
 from ..task import Task
 from .base import MODEL, read_chat
-from .train import encode
 
 FACTS = "export.json"
 _WORK, _REFERENCE, _SCRATCH = "candidates", "reference", "builder"

@@ -18,7 +18,8 @@ from fieldpack.index_writer import IndexWriter
 from fieldpack.passages import DocumentRecord
 
 from .. import sources
-from ..embedding.engines import WINDOW, Engine, OnnxEngine, choose, open_engine
+from ..embedding.engine import WINDOW, Engine
+from ..embedding.engines import OnnxEngine, choose, open_engine
 from ..errors import DocumentError
 from ..library.files import File, Files, find_files, roots_of
 from ..library.indexing import Indexer

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import models
+from ..chat_template import encode
 from ..errors import CheckFailed
 from ..task import Task
 from .base import MODEL
-from .train import ADAPTER, encode
+from .train import ADAPTER
 
 _LOST = 0.01  # of what the adapter does to the logits: in float32 a merge loses a thousandth of that
 CANARIES = ("The annual charge of the fund is", "Settlement takes three days unless", "1 2 3 4 5 6")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import models
+from ..chat_template import encode
 from ..data.preparing import Prepared, prepare_rows
 from ..data.rows import complain
 from ..data.training import examples_of
@@ -21,7 +22,7 @@ from ..training.checkpoints import ADAPTER, LOG
 from ..training.job import Job
 from .base import MODEL
 
-__all__ = ["ADAPTER", "LOG", "encode", "prepare", "run"]
+__all__ = ["ADAPTER", "LOG", "prepare", "run"]
 _REHEARSED_STEPS = 3
 
 
@@ -50,12 +51,6 @@ def prepare(task: Task, tokenizer: Any) -> Prepared:
     for warning in prepared.warnings:
         task.warn(warning)
     return prepared
-
-
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Tokens of `text` and nothing else: the chat template's strings hold every special token there shall be."""
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
-    return ids
 
 
 def _choose_device(task: Task) -> str:

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..library.journal import BEGUN
-from ..store import fingerprint
-
-JOURNAL = "journal.jsonl"
+from ..store import BEGUN, JOURNAL, fingerprint
 
 
 class Writer(Protocol):

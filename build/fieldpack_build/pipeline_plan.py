@@ -1,0 +1,86 @@
+"""Which stages of a recipe have a finished folder and which do not: a key for each, a hash of all that goes into it.
+Knows nothing of how a stage does its work."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import toolchains
+from .errors import DataError
+from .pipeline_stage import Stage
+from .recipe import Recipe
+from .store import Receipt, Store, fingerprint
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one build: its key, what went into the key, and the receipt if it is done already."""
+
+    stage: Stage
+    key: str
+    parts: Mapping[str, Any]
+    receipt: Receipt | None
+    sees: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    recipe: Recipe
+    store: Store
+    steps: tuple[Step, ...] = field(default_factory=tuple)
+
+    def step(self, name: str) -> Step | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+    def folder(self, name: str) -> Path | None:
+        step = self.step(name)
+        return self.store.folder(name, step.key) if step else None
+
+
+def make_plan(stages: Sequence[Stage], recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan:
+    """Keys of all of `stages` that are active, from the recipe and the sources alone: nothing is run, nothing heavy
+    imported. `stages` come in an order in which each is behind those that it needs."""
+    redo = set(redo)
+    steps: dict[str, Step] = {}
+    for stage in stages:
+        if not stage.active(recipe):
+            continue
+        needs = (*stage.needs, *stage.needs_too(recipe))
+        parts = {
+            "code": stage.code,
+            "settings": stage.settings(recipe),
+            "inputs": {name: steps[name].key for name in needs if name in steps},
+            "sources": _hash_sources(stage, recipe, store),
+            "tools": {tool: importlib.metadata.version(tool) for tool in stage.tools},
+            "locks": {name: toolchains.lock_hash(name) for name in stage.locks},
+        }
+        key = fingerprint({"stage": stage.name, **parts})
+        receipt = None if stage.name in redo else store.find(stage.name, key)
+        sees = tuple(name for name in stage.sees(recipe) if name in steps)
+        steps[stage.name] = Step(stage, key, parts, receipt, sees)
+    return Plan(recipe, store, tuple(steps.values()))
+
+
+def _hash_sources(stage: Stage, recipe: Recipe, store: Store) -> dict[str, str]:
+    try:
+        return _relative(store.hash_files(stage.files(recipe)), recipe)
+    except OSError as error:
+        what = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(f"{error.filename}: {what}; stage {stage.name} reads it") from None
+
+
+def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """Paths relative to the recipe, so that a checkout elsewhere has the same keys."""
+    found = {}
+    for name, digest in hashes.items():
+        path = Path(name)
+        found[path.relative_to(recipe.folder).as_posix() if path.is_relative_to(recipe.folder) else name] = digest
+    return found

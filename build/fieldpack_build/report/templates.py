@@ -1,0 +1,26 @@
+"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .tables import figure, milliseconds
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def environment() -> Environment:
+    """The report's templates, all that is put into them escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
+    return pages
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
