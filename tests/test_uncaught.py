@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import checkpoints
 import training
 from fieldpack.child import python, safe_environment
 from fieldpack_build import store
@@ -274,8 +275,7 @@ def test_an_error_inside_the_lock_is_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["recipe", "check"])
 def test_the_command_ends_with_10(tmp_path: Path, command: str) -> None:
     (tmp_path / "file").write_text("")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{}")
+    checkpoints.write_folder(tmp_path / "model")
     recipe: dict[str, Any] = {"name": "a", "version": "1.0.0", "base": {"model": "model"}, "answer": {"system": "s"}}
     (tmp_path / "t.jsonl").write_text('{"question": "Who?", "answer": "Nobody."}\n')
     (tmp_path / "a.yaml").write_text(json.dumps({**recipe, "train": {"method": "lora", "data": "t.jsonl"}}))
