@@ -20,6 +20,7 @@ from .passages import DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
 from .ranking import RetrievalSettings
+from .schemas import check_schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +141,8 @@ class Expert:
     def _options(
         self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
     ) -> dict[str, Any]:
+        if schema is not None:
+            check_schema(schema)
         return {"previous": previous, "where": where, "schema": None if schema is None else json.dumps(schema)}
 
     def _index(self) -> KnowledgeIndex:
