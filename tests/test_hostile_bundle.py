@@ -320,3 +320,21 @@ def test_a_merge_that_never_ends_is_refused(bundle: Path) -> None:
     mutations.seal(bundle)
     found = mutations.outcome(bundle, "an empty merge", "ask", seconds=60)
     assert found.kind == "refused" and "holds an empty merge" in found.says
+
+
+# --- where it lies and where its words go ----------------------------------------------------------------------------
+
+
+def test_a_path_that_is_no_utf_8_is_named(bundle: Path) -> None:
+    """The engines take none: it was a traceback."""
+    named = os.fsdecode(os.fsencode(bundle.parent) + b"/b\xff")
+    Path(bundle).rename(named)
+    found = mutations.outcome(Path(named), "the path", "search", seconds=60)
+    assert found.kind == "refused" and "the path is no UTF-8" in found.says
+
+
+@pytest.mark.parametrize("command", [["search", "A class"], ["ask", "A class"], ["info"], ["verify"]])
+def test_a_closed_stdout_is_no_traceback(command: list[str], sealed: Path) -> None:
+    arguments = python("-m", "fieldpack_app.cli", command[0], str(sealed), *command[1:])
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
