@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -107,9 +108,48 @@ def long_question(target: Target) -> dict[str, Any]:
     return _row("a question of 40,000 characters", f"{status}", status == 422)
 
 
+def large_schemas(target: Target) -> dict[str, Any]:
+    """Each is some hundred bytes and grows to gigabytes once a grammar is compiled from it."""
+    parts = {f"d{i}": {"type": "array", "minItems": 100, "items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(9)}
+    schemas = ({"type": "array", "minItems": 10**9, "items": {"type": "integer"}},
+               {"type": "string", "pattern": "((a{1000}){1000}){1000}"}, {"$defs": parts, "$ref": "#/$defs/d0"})  # fmt: skip
+    before, started = target.rss_mb(), time.monotonic()
+    statuses = [_guided(target, schema) for schema in schemas]
+    seconds, grown = time.monotonic() - started, target.rss_mb() - before
+    happened = f"{statuses} in {seconds:.2f} s, the server's memory {grown:+.1f} MB"
+    return _row("JSON schemas that grow to gigabytes (items, repetitions, references)", happened, set(statuses) == {422})
+
+
+def long_head(target: Target) -> dict[str, Any]:
+    statuses = []
+    for size in (20_000, 66_000):
+        with _connect(target) as connection:
+            connection.sendall(_head(target, f"X-Long: {'a' * size}"))
+            statuses.append(_status(_rest(connection)))
+    return _row("a head of 20 and of 66 kB in one piece", f"{statuses}", set(statuses) == {431})
+
+
+def length_and_chunks(target: Target) -> dict[str, Any]:
+    with _connect(target) as connection:
+        connection.sendall(_head(target, "Content-Length: 2\r\nTransfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n")
+        answer = _rest(connection)
+    held = _status(answer) == 400 and b"connection: close" in answer.lower()
+    return _row("Content-Length and Transfer-Encoding together", f"{_status(answer)}, closed", held)
+
+
+def silent_connections(target: Target) -> dict[str, Any]:
+    connections = [_connect(target) for _ in range(220)]
+    started = time.monotonic()
+    statuses = [target.get("/health")[0] for _ in range(5)]
+    seconds = time.monotonic() - started
+    for connection in connections:
+        connection.close()
+    return _row("220 connections that say nothing", f"others got {statuses} in {seconds:.2f} s", set(statuses) == {200})
+
+
 ATTACKS: tuple[Callable[[Target], dict[str, Any]], ...] = (
     foreign_host, foreign_origin, foreign_page, no_key, announced_gigabyte, chunked_gigabyte, slow_body, slow_heads, traversal,
-    deep_json, long_question,
+    deep_json, long_question, large_schemas, long_head, length_and_chunks, silent_connections,
 )  # fmt: skip
 
 
@@ -154,6 +194,15 @@ def _rest(connection: socket.socket) -> bytes:
 
 def _post(target: Target, body: Any = None, **headers: str) -> int:
     connection, response = target.send("POST", "/api/ask", body or _ASK, **headers)
+    connection.close()
+    return response.status
+
+
+def _guided(target: Target, schema: Any) -> int:
+    model = json.loads(target.get("/v1/models")[1])["data"][0]["id"]
+    form = {"type": "json_schema", "json_schema": {"name": "rows", "schema": schema}}
+    body = {"model": model, "messages": [{"role": "user", "content": "What does it cost?"}], "response_format": form}
+    connection, response = target.send("POST", "/v1/chat/completions", body)
     connection.close()
     return response.status
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 
 import fakes
 import fieldpack
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # for what tests and benchmarks share, such as mutations
 
 # pytest-xdist starts its workers deaf to SIGINT, and what they start inherits that: no Ctrl-C could be tried.
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

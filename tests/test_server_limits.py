@@ -147,3 +147,33 @@ def test_junk_is_no_request(server: Served) -> None:
             connection.sendall(junk)
             assert all_of(connection).startswith(b"HTTP/1.1 400 ")
     wait_for(lambda: httpx.get(server.url + "/health", trust_env=False).status_code == 200)
+
+
+def test_a_head_that_comes_in_one_piece_is_bounded_too(server: Served) -> None:
+    """The parser counts only what it has to wait for."""
+    with connect(server) as connection:
+        connection.sendall(head(server, f"X-Long: {'a' * 66_000}", "Content-Length: 2") + b"{}")
+        assert all_of(connection).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_length_beside_chunks_is_refused_and_the_connection_closed(server: Served) -> None:
+    with connect(server) as connection:
+        connection.sendall(head(server, "Content-Length: 2", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n")
+        answer = all_of(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"exclude each other" in answer and b"connection: close" in answer
+
+
+def test_connections_that_say_nothing_keep_nobody_out(sealed: Path, tmp_path: Path) -> None:
+    """They make room: the oldest of the address that has most of them, not one that is being answered."""
+    with served([sealed], tmp_path) as running:
+        silent = [connect(running) for _ in range(220)]
+        try:
+            for _ in range(5):
+                assert httpx.get(f"{running.url}/health", trust_env=False, timeout=20).status_code == 200
+            silent[0].settimeout(5)
+            assert silent[0].recv(1) == b""
+            silent[-1].sendall(f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode())
+            assert silent[-1].recv(65536).startswith(b"HTTP/1.1 200")
+        finally:
+            for connection in silent:
+                connection.close()

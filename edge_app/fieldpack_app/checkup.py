@@ -13,7 +13,8 @@ _LEAST_DISK = 20_000_000  # bytes for history and feedback
 
 def look_at(machine: Machine, compat: Mapping[str, Any]) -> Iterator[Finding]:
     """`compat`: the manifest's."""
-    yield _versions(machine, compat.get("proved_with") or {})
+    proved = compat.get("proved_with")
+    yield _versions(machine, proved if isinstance(proved, Mapping) else {})
     yield _processor(machine)
     yield _load(machine)
 

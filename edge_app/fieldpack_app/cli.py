@@ -127,7 +127,8 @@ def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None
     from .state import HISTORY, state_folder
 
     with open_bundle(bundle, threads, provider, quick) as expert:
-        talk(expert, history=None if no_history else state_folder(state) / HISTORY)
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        talk(expert, history=state_folder(state) / HISTORY if typed and not no_history else None)
 
 
 @cli.command(short_help="Show the passages that fit a question.")

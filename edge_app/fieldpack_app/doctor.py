@@ -23,7 +23,7 @@ from fieldpack.prompt import read_prompt
 from . import checkup
 from .bench import prefill_speed
 from .findings import Finding, Level
-from .info import read_report
+from .info import at, read_report
 from .machine import peak_memory, this_machine
 from .render import megabytes
 
@@ -52,7 +52,11 @@ class Doctor:
             return
         yield found
         yield from checkup.look_at(machine, manifest.compat)
-        room = checkup.memory(machine, self._needed_mb(manifest))
+        try:
+            room = checkup.memory(machine, self._needed_mb(manifest))
+        except BundleError as error:
+            yield Finding("bundle", _level(error), str(error))
+            return
         yield from (room, self._disk(), self._provider(), _telemetry())
         if room.level == "wrong":  # the system may end the process that tries
             yield Finding("opening", "wrong", "not tried", "make room for it first")
@@ -126,6 +130,7 @@ class Doctor:
         facts: dict[str, Any] = {**_lookups(expert, questions or ("What is this about?",)), **_generation(self._answers)}
         facts["peak_mb"] = round(peak_memory() / 1e6)
         here, there = facts.get("decode_tokens_per_s"), _measured(self.bundle, manifest).get("tokens_per_s")
+        there = there if isinstance(there, int | float) else None
         facts["measured_decode_tokens_per_s"] = there
         units = {"prefill_tokens_per_s": "tokens/s read", "decode_tokens_per_s": "tokens/s written", "embed_ms": "ms to embed",
                  "search_ms": "ms to search", "peak_mb": "MB at the peak"}  # fmt: skip
@@ -177,5 +182,4 @@ def _generation(answers: Sequence[Answer]) -> dict[str, float]:
 def _measured(bundle: Path, manifest: Manifest) -> Mapping[str, Any]:
     """The shipped arm's figures where the bundle was built."""
     report = read_report(bundle, manifest) or {}
-    figures = (report.get("arms") or {}).get(report.get("shipped")) or {}
-    return figures if isinstance(figures, Mapping) else {}
+    return at(report, "arms", str(report.get("shipped")))

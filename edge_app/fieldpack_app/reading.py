@@ -9,7 +9,7 @@ from fieldpack import Answer, Expert, Passage
 
 from .excerpt import Line
 from .highlight import shifted
-from .render import bold, dim, emphasized, place, printable
+from .render import bold, dim, emphasized, place, plain, printable
 
 _INSIDE, _AROUND = "   | ", "     "
 _SHOWN = 300  # characters of the page before a passage and after it
@@ -38,7 +38,7 @@ def _inside(text: str, quote: str) -> Iterator[str]:
     spans = [(start, start + len(quote))] if start >= 0 else []
     at = 0
     for line in text.split("\n"):
-        yield (_INSIDE + emphasized(Line(printable(line), tuple(shifted(spans, at, at + len(line)))))).rstrip()
+        yield (_INSIDE + emphasized(Line(plain(line), tuple(shifted(spans, at, at + len(line)))))).rstrip()
         at += len(line) + 1
 
 

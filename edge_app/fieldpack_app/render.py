@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
@@ -20,11 +21,21 @@ from .highlight import Span, question_spans
 _WIDTH = 200  # characters of a quote on a terminal
 _INDENT = "   "
 _WIDEST = 120  # columns; longer lines are hard to read
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f]")
+# Overrides, embeddings and isolates of direction; zero-width spaces; separators of lines; annotations; tags and variation
+# selectors, which can carry whole hidden texts. Joiners and direction marks only where the letter before is of a script that
+# uses them: Persian, Hindi, Hebrew, emoji.
+_HIDDEN_LETTERS = (
+    "[\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    "|(?<![\u0300-\u036f\u0590-\U0010ffff])[\u200c-\u200f]"
+)
+_HIDDEN = re.compile(_HIDDEN_LETTERS)
+_UNSEEN = re.compile(f"[\x7f-\x9f]|{_HIDDEN_LETTERS}")
 _COLUMNS = "Columns: "  # begins the heading of a table's later pieces: its header, which their text does not hold
 
 
 def on_terminal() -> bool:
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()  # None: closed by who started us
 
 
 def colours() -> bool:
@@ -32,13 +43,25 @@ def colours() -> bool:
 
 
 def printable(text: str) -> str:
-    """Without control characters, lines and tabs aside: a document must not move the cursor or ring the bell."""
-    return "".join(c if c in "\n\t" or " " <= c < "\x7f" or c > "\x9f" else "\ufffd" for c in text)
+    """Without control characters, lines and tabs aside: a document must not move the cursor or ring the bell. What changes
+    the order of letters, or is not seen at all, as an escape: "fees\\u202efdp.exe"."""
+    return _HIDDEN.sub(lambda found: _escape(found[0]), plain(text))
+
+
+def plain(text: str) -> str:
+    """Without control characters, as `printable`, and of the same length: so that places in `text` stay."""
+    return _CONTROL.sub("\ufffd", text)
 
 
 def dumps(value: object, *, indent: int | None = None) -> str:
-    """JSON with plain letters; a lone surrogate, which no UTF-8 file can hold, as its escape."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
+    """JSON with plain letters; as escapes what no UTF-8 file can hold (a lone surrogate), what a terminal obeys (C1 controls)
+    and what nobody sees. The value is the same."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace").decode()
+    return _UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _escape(letter: str) -> str:
+    return f"\\u{ord(letter):04x}" if ord(letter) < 1 << 16 else f"\\U{ord(letter):08x}"
 
 
 def megabytes(size: int) -> str:
@@ -58,10 +81,11 @@ def answer(events: Iterator[Event]) -> Answer:
 
 def stream_text(events: Iterator[Event]) -> Answer:
     """Print the words of a stream and give its answer back."""
-    live = on_terminal()
+    live, last = on_terminal(), ""
     for event in events:
         if live and isinstance(event, TextPiece):
-            click.echo(printable(event.text), nl=False)
+            click.echo(printable(last + event.text)[len(printable(last)) :], nl=False)  # a joiner belongs to what is before
+            last = event.text[-1:] or last
         elif isinstance(event, Done):
             click.echo("" if live else printable(event.answer.text))
             return event.answer
@@ -118,7 +142,7 @@ def _ranked(rank: int, passage: Passage, spans: Sequence[Span], width: int | Non
     if heading and heading[-1].startswith(_COLUMNS) and width is not None:
         header = heading.pop().removeprefix(_COLUMNS)
     path = [" > ".join(heading)] if heading else []
-    body = [emphasized(line) for line in excerpt(printable(passage.text), spans, width=width, header=header)]
+    body = [emphasized(line) for line in excerpt(plain(passage.text), spans, width=width, header=header)]
     return "\n".join([bold(head), *(f"{_INDENT}{row}" for row in (*path, *body))])
 
 
@@ -126,9 +150,9 @@ def emphasized(line: Line) -> str:
     """The line with what lights up in it in bold, where there are colours."""
     pieces, at = [], 0
     for start, end in line.spans:
-        pieces += [line.text[at:start], bold(line.text[start:end])]
+        pieces += [printable(line.text[at:start]), bold(printable(line.text[start:end]))]
         at = end
-    return "".join([*pieces, line.text[at:]])
+    return "".join([*pieces, printable(line.text[at:])])
 
 
 def bold(text: str) -> str:

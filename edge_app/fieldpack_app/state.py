@@ -6,18 +6,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from fieldpack import InputError
+
 FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
 
 
 def state_folder(given: Path | None = None) -> Path:
-    """`given`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack."""
+    """`given`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack. Raises InputError where there is no home."""
     if given is not None:
         return given
     named = os.environ.get("XDG_STATE_HOME", "")
     # The specification has a relative path ignored: it would be another folder in each working directory.
-    base = Path(named) if named and Path(named).is_absolute() else Path.home() / ".local" / "state"
-    return base / "fieldpack"
+    if named and Path(named).is_absolute():
+        return Path(named) / "fieldpack"
+    try:
+        return Path.home() / ".local" / "state" / "fieldpack"
+    except RuntimeError:  # no HOME, and a user that the system does not know, as in a container
+        raise InputError("no home folder to keep anything in; name one with --state DIR, or set HOME") from None
 
 
 def append_line(path: Path, line: str) -> None:

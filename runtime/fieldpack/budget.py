@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .errors import BundleCorrupt, BundleUnsupported
 from .kept import SLICE
@@ -69,13 +68,14 @@ def model_context(folder: Path) -> int | None:
     try:
         config = json.loads((folder / "model" / "genai_config.json").read_text(encoding="utf-8"))
         return int(config["search"]["max_length"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None  # what is wrong with it is said when the model is opened
 
 
-def _shape(path: Path) -> tuple[dict[str, Any], int]:
+def _shape(path: Path) -> tuple[dict[str, int], int]:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))["model"]
-        return dict(model["decoder"]), int(model["vocab_size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        names = ("num_hidden_layers", "num_key_value_heads", "head_size")
+        return {name: int(model["decoder"][name]) for name in names}, int(model["vocab_size"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None

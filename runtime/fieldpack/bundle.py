@@ -6,20 +6,24 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .answers import Answer, Event
+from .answers import Answer, Done, Event
 from .budget import fit_context, model_context
 from .devices import Device
-from .errors import BundleCorrupt, NoSuchPassage
+from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .manifest import Manifest, read_manifest, verify
 from .passages import DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
 from .ranking import RetrievalSettings
+from .schemas import check_schema
+from .sealed import Seal
+from .untrusted import untrusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,9 +45,11 @@ class Expert:
 
     def __init__(
         self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
-        speculate: bool = True,
+        speculate: bool = True, seal: Seal | None = None,
     ) -> None:  # fmt: skip
+        """`seal`: what was verified; where it is not given, the files as they are now."""
         self.path = path
+        self._seal = seal or Seal(path, manifest, verify(path, manifest, contents=False))
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
@@ -66,35 +72,41 @@ class Expert:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         question = clean_question(question, self.settings.max_question_chars)
-        retriever = self._open_retriever()
-        return retriever.search(question, k, where) if retriever else []
+        with self._reading():
+            retriever = self._open_retriever()
+            return retriever.search(question, k, where) if retriever else []
 
     def documents(self, where: Filter | None = None) -> list[DocumentRecord]:
         """The library's documents by path, or those that `where` lets through; empty in a bundle without knowledge."""
-        retriever = self._open_retriever()
-        return retriever.index.records(where) if retriever else []
+        with self._reading():
+            retriever = self._open_retriever()
+            return retriever.index.records(where) if retriever else []
 
     def passage(self, chunk_id: int) -> Passage:
         """A passage by its `chunk_id`, its score and similarity 0. Raises NoSuchPassage."""
-        return self._index().passage(chunk_id)
+        with self._reading():
+            return self._index().passage(chunk_id)
 
     def context(self, chunk_id: int, *, characters: int = 1500, end: int | None = None) -> PassageContext:
         """A passage where it stands, with at most `characters` of its page's text on each side. `end`: the passage's, which
         is further than its chunk's where it was joined of two. Raises NoSuchPassage."""
-        return self._index().context(chunk_id, end, characters)
+        with self._reading():
+            return self._index().context(chunk_id, end, characters)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
         """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a bundle without knowledge."""
-        embedder = self._knowledge().embedder
-        if not query:
-            return embedder.embed_passages(texts)
         import numpy as np
 
-        return np.stack([embedder.embed_query(text) for text in texts]) if texts else embedder.embed_passages([])
+        with self._reading():
+            embedder = self._knowledge().embedder
+            if not query or not texts:
+                return embedder.embed_passages(texts)
+            return np.stack([embedder.embed_query(text) for text in texts])
 
     def count_tokens(self, text: str) -> int:
         """Of the language model."""
-        return self._open_rag().generator.count_tokens(text)
+        with self._reading():
+            return self._open_rag().generator.count_tokens(text)
 
     def ask(
         self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
@@ -103,7 +115,8 @@ class Expert:
         """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set
         meanwhile), QuestionError (a schema that cannot be followed)."""
         options = self._options(previous, where, schema)
-        return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
+        with self._reading():
+            return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
 
     def stream(
         self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
@@ -113,7 +126,10 @@ class Expert:
 
         `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
         answer's text then follows; such an answer has no citations."""
-        return self._open_rag().stream(question, cancel=cancel, **self._options(previous, where, schema))
+        options = self._options(previous, where, schema)
+        with self._reading():
+            events = self._open_rag().stream(question, cancel=cancel, **options)
+        return self._watched(events)
 
     def read_ahead(
         self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
@@ -121,11 +137,18 @@ class Expert:
     ) -> None:  # fmt: skip
         """Search for a question that is still being typed and let the model read the passages, so that its answer begins at
         once if they stay the same. Set `cancel` (raises Cancelled) when more was typed or the question is asked."""
-        self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
+        with self._reading():
+            self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
 
     def load(self) -> None:
         """Open all models now instead of at the first question, and read what every prompt begins with."""
-        self._open_rag().read_ahead()
+        with self._reading():
+            self._open_rag().read_ahead()
+
+    @property
+    def damaged(self) -> str:
+        """Why nothing can be read any more since files of the bundle changed under it; empty while all is well."""
+        return self._seal.broken
 
     def close(self) -> None:
         with self._opening:
@@ -137,9 +160,27 @@ class Expert:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Around whatever reads the bundle: its files are those that were verified, before and after, and what is wrong in
+        them is BundleCorrupt."""
+        self._seal.check()
+        with untrusted(self.path):
+            yield
+        self._seal.check()
+
+    def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
+        with untrusted(self.path):
+            for event in events:
+                if isinstance(event, Done):
+                    self._seal.check()
+                yield event
+
     def _options(
         self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
     ) -> dict[str, Any]:
+        if schema is not None:
+            check_schema(schema)
         return {"previous": previous, "where": where, "schema": None if schema is None else json.dumps(schema)}
 
     def _index(self) -> KnowledgeIndex:
@@ -155,6 +196,7 @@ class Expert:
         with self._opening:
             if self._retriever is None:
                 self._retriever = self._make_retriever()
+                self._seal.check(opening=True)
             return self._retriever
 
     def _make_retriever(self) -> Retriever | None:
@@ -175,6 +217,7 @@ class Expert:
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
                     generator = self._open_generator()
                     self._retriever = opened.result()
+                self._seal.check(opening=True)
                 builder = PromptBuilder(self._chat, self.settings, generator.count_tokens)
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
@@ -200,9 +243,13 @@ def open_bundle(
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
     folder = Path(path)
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError:
+        raise BundleUnsupported(f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder") from None
     manifest = read_manifest(folder)
-    verify(folder, manifest, contents=verify_contents)
+    seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
     if not manifest.has("model"):
         raise BundleCorrupt(f"{folder}: no model in the bundle; build it again")
     device = Device(provider, threads) if threads else Device(provider)
-    return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate)
+    return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .devices import Device, session_options
 from .errors import BundleCorrupt
+from .untrusted import typed, untrusted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SETTINGS, DENSE = "embedder.json", "dense.npz"
+_MOST_DIM, _MOST_TOKENS = 65_536, 1 << 20  # more than any encoder has
 WINDOW = 1024  # texts that are tokens at one time: some megabytes, however many texts there are
 # onnxruntime's SkipLayerNormalization takes five times as long as the sum and the norm that it replaces (AVX2).
 _SLOWER = ["SkipLayerNormFusion"]
@@ -45,8 +47,10 @@ class EmbedderSettings:
     @classmethod
     def read(cls, folder: Path) -> EmbedderSettings:
         try:
-            data = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-            return cls(**{**data, "dense": tuple(data.get("dense", ()))})
+            found = typed(cls, json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            if not 1 <= found.dim <= _MOST_DIM or not 1 <= found.max_tokens <= _MOST_TOKENS:
+                raise ValueError(f"dim {found.dim}, max_tokens {found.max_tokens}")
+            return found
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BundleCorrupt(f"{folder / SETTINGS}: {error}; copy the bundle again") from None
 
@@ -76,7 +80,8 @@ class Embedder:
         from tokenizers import Tokenizer
 
         settings = EmbedderSettings.read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        with untrusted(folder / "tokenizer.json"):
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return cls(folder, tokenizer, settings, device or Device())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .answers import Answer
 from .errors import BundleCorrupt
+from .untrusted import typed
 
 FILENAME = "golden.json"
 
@@ -45,6 +46,6 @@ def read_golden(folder: Path) -> list[Golden]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["questions"]
-        return [Golden(str(r["question"]), str(r["answer"]), bool(r["refused"]), r["document"]) for r in rows]
+        return [typed(Golden, {name: row[name] for name in ("question", "answer", "refused", "document")}) for row in rows]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None

@@ -27,6 +27,7 @@ from .naming import named_documents
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from .question import content_words
 from .surroundings import in_context, stored_passage
+from .untrusted import untrusted
 from .vectors import Vectors
 from .words import Words
 
@@ -57,7 +58,8 @@ class KnowledgeIndex:
         self._local = threading.local()
         if not self._path.is_file():
             raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
-        meta = read_meta(self._database, self._path)
+        with untrusted(self._path):
+            meta = read_meta(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = Vectors(
@@ -203,16 +205,14 @@ class KnowledgeIndex:
 
 def library_documents(folder: Path) -> list[DocumentRecord]:
     """The documents of a written index by path, without opening its vectors."""
-    with closing(open_for_reading(folder / CHUNKS)) as database:
+    with untrusted(folder / CHUNKS), closing(open_for_reading(folder / CHUNKS)) as database:
+        read_meta(database, folder / CHUNKS)
         rows = database.execute(f"SELECT {RECORD_COLUMNS} FROM documents ORDER BY path")
         return [to_record(row) for row in rows]
 
 
 def library_size(folder: Path) -> tuple[int, int]:
     """Documents and chunks of a written index, without opening its vectors."""
-    try:
-        with closing(open_for_reading(folder / CHUNKS)) as database:
-            meta = read_meta(database, folder / CHUNKS)
-    except sqlite3.Error as error:
-        raise BundleCorrupt(f"{folder / CHUNKS}: {error}; copy the bundle again") from None
+    with untrusted(folder / CHUNKS), closing(open_for_reading(folder / CHUNKS)) as database:
+        meta = read_meta(database, folder / CHUNKS)
     return int(meta["documents"]), int(meta["chunks"])

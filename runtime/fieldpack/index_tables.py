@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from .errors import BundleCorrupt, BundleError, BundleUnsupported
 from .passages import Chunk, DocumentRecord
+from .untrusted import limit, untrusted
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 2
@@ -42,6 +43,11 @@ CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKE
 # After the rows: building it once is faster than keeping it up to date.
 INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 
+_COUNTS = {"chunks": 0, "documents": 0, "next_id": 0, "tokens": 0, "dim": 1, "shard": 1}  # facts, and the least of each
+_MOST_TABLES = 64  # a library has 20, indexes among them
+_STEPS = 1_000_000  # of SQLite's, between two looks: 20 to 50 ms
+_LEAST_STEPS = 50_000_000
+
 CHUNK_COLUMNS = "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text, c.gap"
 CHUNKS_WITH_DOCUMENTS = "chunks c JOIN documents d ON d.id = c.document_id"
 RECORD_COLUMNS = "path, title, sha256, pages, date, tags"
@@ -53,20 +59,30 @@ def chunk_key(chunk: Chunk) -> bytes:
 
 
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
-    """A row of CHUNK_COLUMNS."""
+    """A row of CHUNK_COLUMNS. Raises TypeError where a value is of another kind than its column's: SQLite stores any."""
     path, title, page, heading, start, end, text, gap = row
+    if not (type(path) is type(title) is type(text) is type(gap) is str and type(start) is type(end) is int):
+        raise TypeError("a chunk's values are of other kinds than its columns")
+    if page is not None and type(page) is not int:
+        raise TypeError("a chunk's page is no number")
     return Chunk(path, title, page, _heading(heading), start, end, text, gap)
 
 
 @lru_cache(10_000)
 def _heading(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    parts = json.loads(text)
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise TypeError("a chunk's heading is no list of texts")
+    return tuple(parts)
 
 
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:
     """A row of RECORD_COLUMNS."""
     path, title, digest, pages, date, tags = row
-    return DocumentRecord(path, title, digest, pages, date, tuple(json.loads(tags)))
+    named = json.loads(tags)
+    if not all(isinstance(part, str) for part in (path, title, digest, date or "", *named)) or type(pages) is not int:
+        raise TypeError("a document's values are of other kinds than its columns")
+    return DocumentRecord(path, title, digest, pages, date, tuple(named))
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
@@ -77,19 +93,48 @@ def to_json(parts: tuple[str, ...]) -> str:
     return json.dumps(parts, ensure_ascii=False)
 
 
+class _Reader(sqlite3.Connection):
+    """A connection whose statements end: each may take so many of SQLite's steps, and Ctrl-C is heard between them."""
+
+    most_steps = _LEAST_STEPS
+    _left = 0
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        self._left = self.most_steps // _STEPS
+        return super().execute(*arguments)
+
+    def watch(self, size: int) -> None:
+        """`size`: of the file. Reading all of it takes fewer steps than it has bytes."""
+        self.most_steps = _LEAST_STEPS + size
+        self.set_progress_handler(self._go_on, _STEPS)
+
+    def _go_on(self) -> int:
+        """Whether to stop. A KeyboardInterrupt here stops it too."""
+        self._left -= 1
+        limit.reached = self._left < 0
+        return int(limit.reached)
+
+
 def open_for_reading(path: Path, *, cache_kb: int = 2000) -> sqlite3.Connection:
-    """`immutable` writes no journal beside the bundle. Usable from another thread than the one that opened it."""
+    """`immutable` writes no journal beside the bundle. Usable from another thread than the one that opened it.
+
+    The file is data: no function or virtual table is run because its schema says so, no statement takes for ever."""
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-    database = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-    database.execute(f"PRAGMA cache_size = -{cache_kb}")
-    database.execute("PRAGMA temp_store = MEMORY")
+    database = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Reader)
+    database.watch(path.stat().st_size)
+    for setting in (f"cache_size = -{cache_kb}", "temp_store = MEMORY", "trusted_schema = OFF"):
+        database.execute(f"PRAGMA {setting}")
     with suppress(sqlite3.DatabaseError):  # `read_meta` says what is wrong
         database.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)")
     return database
 
 
 def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Raises BundleUnsupported for an index of another schema, BundleCorrupt for a file that is none."""
+    """Raises BundleUnsupported for an index of another schema, BundleCorrupt for a file that is none, or that holds other
+    tables than ours: a view would be run in the place of a table."""
+    tables = _tables(database, path)
+    if any(kind not in ("table", "index") for kind, *_ in tables):
+        raise BundleCorrupt(f"{path}: holds views or triggers, which a library has none of; do not use this bundle")
     try:
         meta = dict(database.execute("SELECT name, value FROM meta"))
     except sqlite3.OperationalError:
@@ -101,7 +146,35 @@ def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
         raise BundleUnsupported(
             f"{path}: the index has schema {found}, this version reads {SCHEMA_VERSION}; build the bundle again"
         )
+    if tables != _our_tables():
+        raise BundleCorrupt(f"{path}: its tables are not those of a library; copy the bundle again, or build it again")
+    check_meta(meta, path)
     return meta
+
+
+def _tables(database: sqlite3.Connection, path: Path) -> frozenset[tuple[str, ...]]:
+    """Kind, name, table and definition of all that a database holds."""
+    query = f"SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master LIMIT {_MOST_TABLES}"
+    with untrusted(path):
+        return frozenset((*map(str, row[:3]), " ".join(str(row[3]).split())) for row in database.execute(query))
+
+
+@cache
+def _our_tables() -> frozenset[tuple[str, ...]]:
+    from .naming import NAMES
+
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(TABLES + NAMES + INDEXES)
+        return _tables(database, Path(CHUNKS))
+
+
+def check_meta(meta: Mapping[str, Any], path: Path) -> None:
+    """Raise BundleCorrupt unless the facts of an index are of their kinds."""
+    for name, least in _COUNTS.items():
+        if type(meta.get(name)) is not int or not least <= meta[name] < 1 << 48:
+            raise BundleCorrupt(f"{path}: {name} is {meta.get(name)!r:.80}, which is no count; copy the bundle again")
+    if meta.get("dtype") not in ("f16", "i8"):
+        raise BundleCorrupt(f"{path}: vectors of dtype {meta.get('dtype')!r:.80}; copy the bundle again")
 
 
 def finished_generation(path: Path) -> int | None:

@@ -41,7 +41,7 @@ class LongRope:
             return cls(str(fields["input"]), int(fields["original_length"]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
 
     def write(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import BundleCorrupt, BundleNotFound, BundleUnsupported
 
@@ -51,6 +51,20 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files, the manifest left out."""
         return sum(entry.size for entry in self.files)
+
+
+class Stamp(NamedTuple):
+    """What tells a file from another that has come into its place, and from itself before it was written to."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def stamp_of(found: os.stat_result) -> Stamp:
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def sha256_file(path: Path) -> str:
@@ -115,26 +129,28 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> None:
+def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> dict[str, Stamp]:
     """Every file is there, none more, each of its size and (with `contents`) its SHA-256; else BundleCorrupt,
-    which names the first few files that differ."""
+    which names the first few files that differ. Returns each file's stamp from before it was hashed."""
     found = set(list_files(folder))
     problems = _compare_names(found, [entry.path for entry in manifest.files])
     present = [entry for entry in manifest.files if entry.path in found]
     with ThreadPoolExecutor() as pool:
-        problems += [p for p in pool.map(lambda e: _check_file(folder, e, contents), present) if p]
+        checked = list(pool.map(lambda e: _check_file(folder, e, contents), present))
+    problems += [problem for problem, _ in checked if problem]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise BundleCorrupt(f"{folder}: " + "; ".join(problems[:3]) + more + "; copy the bundle again")
+    return {entry.path: stamp for entry, (_, stamp) in zip(present, checked, strict=True)}
 
 
-def _check_file(folder: Path, entry: FileEntry, contents: bool) -> str | None:
-    size = (folder / entry.path).stat().st_size
-    if size != entry.size:
-        return f"{entry.path}: {size} bytes, the manifest says {entry.size}"
+def _check_file(folder: Path, entry: FileEntry, contents: bool) -> tuple[str | None, Stamp]:
+    stamp = stamp_of((folder / entry.path).stat())
+    if stamp.size != entry.size:
+        return f"{entry.path}: {stamp.size} bytes, the manifest says {entry.size}", stamp
     if contents and sha256_file(folder / entry.path) != entry.sha256:
-        return f"{entry.path}: sha256 differs from the manifest"
-    return None
+        return f"{entry.path}: sha256 differs from the manifest", stamp
+    return None, stamp
 
 
 def _compare_names(found: Iterable[str], named: Iterable[str]) -> list[str]:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import BundleCorrupt
+from .untrusted import typed
 
 FILENAME = "prompt.json"
 CODE_VERSION = 2  # part of every stage's key that saw a prompt: raise it when the layout below changes
 _MARK = re.compile(r"^(\s*)(?:\[(\d+)\]|(Question)\s*:)", re.IGNORECASE)
+_MOST_COUNT = 1 << 24  # tokens, characters, passages: beyond what any model or person reads
 _LEAST_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
 
 
@@ -145,9 +147,13 @@ def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> No
 
 
 def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
+    """Raises BundleCorrupt where the file is damaged, a setting of another type, or a number that cannot be."""
     try:
         data = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
-        chat = ChatFormat(**{**data["chat"], "special_tokens": tuple(data["chat"]["special_tokens"])})
-        return chat, PromptSettings(**data["settings"])
+        chat, settings = typed(ChatFormat, data["chat"]), typed(PromptSettings, data["settings"])
+        counts = (settings.passages, settings.max_context, settings.max_answer_tokens, settings.max_question_chars)
+        if chat.skip_tokens < 0 or min(counts) < 1 or max(counts) > _MOST_COUNT or settings.repetition_penalty <= 0:
+            raise ValueError("a length or a count that cannot be")
+        return chat, settings
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{folder / FILENAME}: {error}; copy the bundle again") from None

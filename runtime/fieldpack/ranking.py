@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .errors import BundleCorrupt
 from .passages import Chunk, Passage, Place
+from .untrusted import typed
 
 SETTINGS = "retrieval.json"
 _LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
@@ -45,7 +46,7 @@ class RetrievalSettings:
     def read(cls, folder: Path) -> RetrievalSettings:
         """The defaults where a bundle has none of its own."""
         try:
-            return cls(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            return typed(cls, json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .devices import Device, session_options
 from .errors import BundleCorrupt
+from .untrusted import typed, untrusted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,7 @@ class RerankerSettings:
     @classmethod
     def read(cls, folder: Path) -> RerankerSettings:
         try:
-            return cls(**json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            return typed(cls, json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise BundleCorrupt(f"{folder / SETTINGS}: {error}; copy the bundle again") from None
 
@@ -67,12 +68,13 @@ class Reranker:
         from tokenizers import Tokenizer
 
         settings = RerankerSettings.read(folder)
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        session = ort.InferenceSession(
-            str(folder / "model.onnx"), session_options(device or Device()), providers=["CPUExecutionProvider"]
-        )
+        with untrusted(folder):
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            session = ort.InferenceSession(
+                str(folder / "model.onnx"), session_options(device or Device()), providers=["CPUExecutionProvider"]
+            )
         return cls(session, tokenizer, settings)
 
     def score(self, question: str, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import BundleCorrupt
+from .graph_check import NO_SLOT, check_graph
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 DType = Literal["f16", "i8"]
 EXACT_BELOW = 50_000  # vectors; under it a full scan is exact and takes 6 ms in f16 and 3 in i8, at 384 dimensions
-FREE = (1 << 64) - 1  # the key of a removed vector
-NO_SLOT = (1 << 32) - 1
 # Ids of a filter that are scanned rather than looked for in the graph: 8 ms in i8, 14 in f16, at 384 dimensions.
 _SCANNED = 50_000
 # Candidates kept while the graph is searched. Real questions lie farther from chunks than chunks from each other, and are
@@ -35,6 +34,7 @@ _MOST_RESIDENT = 96 << 20
 # cos for i8: every vector has its own scale there (see `encode`), which a cosine takes out again.
 _METRICS = {"f16": "ip", "i8": "cos"}
 _SCALARS = {"f16": "float16", "i8": "int8"}
+_KINDS = {"f16": (ord("i"), 12), "i8": (ord("c"), 23)}  # usearch's numbers for metric and scalar, as its files have them
 
 
 def encode(vectors: NDArray[np.float32], dtype: DType) -> NDArray[Any]:
@@ -114,20 +114,27 @@ class _Shard:
         for path in (graph, slots):
             if not path.is_file():
                 raise BundleCorrupt(f"{path} is missing; copy the bundle again")
+        if not graph.stat().st_size or slots.stat().st_size % 4:
+            raise BundleCorrupt(f"{graph} or its slots are cut off; copy the bundle again")
         with graph.open("rb") as file:
             self.mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._slots = np.memmap(slots, dtype=np.uint32, mode="r") if slots.stat().st_size else np.zeros(0, dtype=np.uint32)
+        width = dim * np.dtype(_SCALARS[dtype]).itemsize
+        check_graph(self.mapping, graph, width=width, dim=dim, kinds=_KINDS[dtype], slots=self._slots, first=first)
         # Without usearch's own table of keys: 40 bytes a vector. `slots` is 4, and mapped.
         self.index = new_index(dim, dtype, lookups=False)
         self.index.view(self.mapping)
         self.index.expansion_search = _EXPANSION
         rows = int(np.frombuffer(self.mapping, dtype=np.uint32, count=1)[0])
         data = np.frombuffer(self.mapping, dtype=_SCALARS[dtype], count=rows * dim, offset=8)
-        self.first, self.matrix = first, data.reshape(rows, dim)
-        self._slots = np.memmap(slots, dtype=np.uint32, mode="r") if slots.stat().st_size else np.zeros(0, dtype=np.uint32)
+        self.first, self.matrix, self._path = first, data.reshape(rows, dim), graph
 
     def get(self, ids: NDArray[np.int64]) -> NDArray[Any]:
-        """Vectors as stored."""
-        return self.matrix[self._slots[ids - self.first]]
+        """Vectors as stored. Raises BundleCorrupt for an id that has none."""
+        at = ids - self.first
+        if len(at) and (at.min() < 0 or at.max() >= len(self._slots) or (self._slots[at] == NO_SLOT).any()):
+            raise BundleCorrupt(f"{self._path}: has no vector of a chunk in its library; copy the bundle again")
+        return self.matrix[self._slots[at]]
 
 
 class Vectors:
@@ -136,7 +143,7 @@ class Vectors:
     `size`: how many there are; `end`: above all their ids; `shard`: ids a shard."""
 
     def __init__(self, folder: Path, dim: int, dtype: DType, *, size: int, end: int, shard: int) -> None:
-        self._dim, self._dtype, self._shard, self.size = dim, dtype, shard, size
+        self._folder, self._dim, self._dtype, self._shard, self.size = folder, dim, dtype, shard, size
         self._shards = [_Shard(folder, n, first, dim, dtype) for n, first in enumerate(range(0, max(end, 1), shard))]
         self._resident = _Resident([shard.mapping for shard in self._shards])
         self._resident.drop()  # opening read the head of every node
@@ -191,6 +198,8 @@ class Vectors:
 
         wanted = np.asarray(ids, dtype=np.int64)
         data = np.empty((len(wanted), self._dim), dtype=_SCALARS[self._dtype])
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self._shards) * self._shard):
+            raise BundleCorrupt(f"{self._folder}: has no vector of a chunk in its library; copy the bundle again")
         for number, shard in enumerate(self._shards):
             mine = np.flatnonzero(wanted // self._shard == number)
             if len(mine):

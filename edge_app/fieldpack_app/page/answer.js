@@ -1,7 +1,7 @@
 // Draws a question with its answer: the text with its marks, what to beware of, sources, timings. Knows nothing of how
 // an answer comes or where it is kept.
 
-import { copyButton, el, icon, unseen } from "./dom.js";
+import { copyButton, el, icon, unseen, visible } from "./dom.js";
 import { answerPieces } from "./marks.js";
 import { placeNodes } from "./panel.js";
 import { ratingButtons } from "./rating.js";
@@ -108,7 +108,7 @@ function drawWarnings(turn, pieces) {
 }
 
 function drawPiece({ kind, text, number: n }, turn, actions) {
-  if (kind === "text") return document.createTextNode(text);
+  if (kind === "text") return document.createTextNode(visible(text));
   if (kind === "unsupported") return el("span", { class: "unsupported", title: t("unsupported", { n: 1 }) }, text);
   const button = el("button", { type: "button", class: "cite", "data-passage": n }, number(n));
   button.setAttribute("aria-label", t("open_passage", { n, place: place(turn.passages[n - 1]) }));

@@ -3,6 +3,12 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// What changes the order of letters or is not seen at all: as `render.py` has it for terminals.
+const HIDDEN = /[\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u0080-\u009f\u{e0000}-\u{e0fff}]|(?<![\u0300-\u036f\u0590-\u{10ffff}])[\u200c-\u200f]/gu;
+
+/** Text to be shown: hidden characters as escapes, so that "fees\u202efdp.exe" is read as it is. What is copied keeps them. */
+export const visible = (text) => text.replace(HIDDEN, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
+
 /** An element; `props` are attributes, but for functions, which are listeners ({onclick}), and false or null, left away. */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
@@ -10,7 +16,8 @@ export function el(tag, props = {}, ...children) {
     if (typeof value === "function") node.addEventListener(name.slice(2), value);
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  const shown = children.filter((child) => child !== null && child !== undefined);
+  node.append(...shown.map((child) => (typeof child === "string" ? visible(child) : child)));
   return node;
 }
 

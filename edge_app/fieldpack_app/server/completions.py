@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from fieldpack import Answer, Done, PassagesFound, Previous, QuestionError, TextPiece
 from fieldpack.rag import clean_question
+from fieldpack.schemas import check_schema
 
 from .answering import Answering, Job
 from .bodies import field, read_json
@@ -49,6 +50,8 @@ class Completions:
     def _start(self, request: Request, wanted: ChatRequest, bundle: Shelved) -> Job:
         most = self._answering.desk.expert.settings.max_question_chars
         question = clean_question(wanted.question, most)
+        if wanted.schema is not None:
+            check_schema(wanted.schema)  # before it waits for its turn
         previous = self._previous(wanted, bundle, most)
         return self._answering.start(
             request.scope[CLIENT],

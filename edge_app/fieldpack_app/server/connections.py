@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 import uvicorn
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _CONNECTIONS = 200  # of the 1,024 files that a process may usually have open
+_ROOMY = 150  # connections, beyond which idle ones make room for new ones
+HEAD = 16 * 1024  # bytes
 _STOP_SECONDS = 5
 
 
@@ -21,10 +24,32 @@ class Protocol(H11Protocol):
 
     head_seconds = 10.0
     _head: asyncio.TimerHandle | None = None
+    _since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._since = self.loop.time()
+        if len(self.connections) > _ROOMY:
+            self._make_room()
         self._await_head()
+
+    @property
+    def idle(self) -> bool:
+        """No request of it is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _make_room(self) -> None:
+        """Close the oldest idle connection of the address that has most of them: nobody can keep others out by opening
+        connections and saying nothing."""
+        others = [one for one in self.connections if isinstance(one, Protocol) and one is not self]
+        idle = [one for one in others if one.idle and not one.transport.is_closing()]
+        shares = Counter(one.address for one in idle)
+        if idle:
+            min(idle, key=lambda one: (-shares[one.address], one._since)).transport.close()
+
+    @property
+    def address(self) -> str:
+        return self.client[0] if self.client else ""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -57,7 +82,7 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(
             app, loop="asyncio", http=protocol, ws="none", lifespan="off", log_config=None, log_level="error",
             access_log=False, proxy_headers=False, server_header=False, limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS, h11_max_incomplete_event_size=HEAD,
         ))  # fmt: skip
         self._stop = stop
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write after a client hung up

@@ -31,6 +31,11 @@ class Desk:
     def loading(self) -> bool:
         return self._switching.locked() or (self._loading is not None and not self._loading.done())
 
+    @property
+    def status(self) -> str:
+        """`damaged`: the bundle's files have changed, and it answers no more; another can be laid open."""
+        return "damaged" if self.expert.damaged else "loading" if self.loading else "ok"
+
     def load(self) -> None:
         """Begin to open the models, if nobody has. What is wrong with them the next question says."""
         if self._loading is None:
@@ -38,14 +43,15 @@ class Desk:
             self._loading.add_done_callback(_looked_at)
 
     async def switch(self, name: str, client: str) -> Shelved:
-        """Lay another bundle open. The new one is verified while the old one goes on answering; then the running answer is
-        waited for. Raises HttpError (404), BundleError: the old one then stays."""
+        """Lay another bundle open, or the same one anew when its files have changed under it. The new one is verified while the
+        old one goes on answering; then the running answer is waited for. Raises HttpError (404), BundleError: the old one then
+        stays."""
         wanted = next((bundle for bundle in self.bundles if bundle.id == name), None)
         if wanted is None:
             known = ", ".join(bundle.id for bundle in self.bundles)
             raise HttpError(404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id")
         async with self._switching:
-            if wanted is not self.current:
+            if wanted is not self.current or self.expert.damaged:
                 await self._replace(wanted, await asyncio.to_thread(self._open, wanted.path), client)
         return self.current
 

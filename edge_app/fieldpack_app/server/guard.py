@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .connections import HEAD
 from .errors import HttpError
 from .replies import error_reply
 from .settings import Settings
@@ -58,6 +59,7 @@ class Guard:
         exchange = _Exchange(scope, receive, send)
         headers = Headers(scope=scope)
         try:
+            _check_head(headers)
             self._check_origin(scope, headers)
             response = self._check_token(scope, headers)
         except HttpError as error:
@@ -150,6 +152,14 @@ class _Exchange:
             closing = [(b"connection", b"close")] if self._unread else []
             message = {**message, "headers": [*message["headers"], *ours, *closing]}
         await self._send(message)
+
+
+def _check_head(headers: Headers) -> None:
+    """Bounds and forms that the HTTP parser lets pass."""
+    if sum(len(name) + len(value) + 4 for name, value in headers.raw) > HEAD:  # one that came in one piece
+        raise HttpError(431, "head_too_large", f"the request's head is larger than {HEAD:,} bytes; send less")
+    if "transfer-encoding" in headers and "content-length" in headers:  # a proxy in front may read it otherwise
+        raise HttpError(400, "bad_request", "Content-Length and Transfer-Encoding exclude each other; send one of them")
 
 
 def _origins(host: str) -> tuple[str, str]:

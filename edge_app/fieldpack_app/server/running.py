@@ -22,7 +22,7 @@ class Running:
         self._desk = answering.desk
 
     async def health(self, request: Request) -> Response:
-        return Json({"status": "loading" if self._desk.loading else "ok"})
+        return Json({"status": self._desk.status}, 503 if self._desk.status == "damaged" else 200)
 
     async def metrics(self, request: Request) -> Response:
         text = self._answering.metrics.text(waiting=self._answering.turns.waiting, loading=self._desk.loading)
@@ -40,7 +40,7 @@ class Running:
         previous = None if before is None else previous_of(before, most)
         self._desk.load()
         self._answering.ahead.begin(typed, previous)
-        return Json({"status": "loading" if self._desk.loading else "ok"}, 202)
+        return Json({"status": self._desk.status}, 202)
 
     async def bundles(self, request: Request) -> Response:
         return Json(self._listing())

@@ -18,6 +18,7 @@ import click
 
 from fieldpack import InputError
 
+from ..render import printable
 from .app import Application
 from .connections import Server
 from .desk import Opener
@@ -122,7 +123,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _announce(application: Application, address: Address, token: Token, port: int) -> None:
-    names = ", ".join(bundle.id for bundle in application.desk.bundles)
+    names = printable(", ".join(bundle.id for bundle in application.desk.bundles))
     key = "<your key>" if token.given else token.value
     click.echo(f"{names}: open http://{address.called}:{port}/?token={key}")
     if not address.local:

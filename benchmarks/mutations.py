@@ -1,0 +1,167 @@
+"""Mutations of a bundle's files, and what becomes of a command on each: bit flips, swapped and cut blocks, JSON values of wrong
+types, SQL of other schemas, vectors of another shape. The bundle is sealed anew after each, so that only what is *in* the files
+can be wrong. Knows nothing of servers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldpack.child import python
+from fieldpack.manifest import FILENAME
+
+QUESTION = "What does the A class cost a year?"
+SECONDS = 10.0
+_WRONG: tuple[Any, ...] = (None, True, -1, 0, 3.5, 1e400, 10**30, "", "x" * 5000, [], {}, [[]], [None], {"a": 1}, "\udce9")
+_VIEWS = ("meta", "documents", "chunks", "lengths")
+_ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS {} FROM n"
+_CELLS: tuple[Any, ...] = (None, -1, 1 << 62, 0.5, "text", "[1]", "{", b"\xff\xfe", b"", "\x00")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`kind`: "refused" (exit code 3 and a sentence; of `doctor` also 1 and a finding), "answered" (0); or what must not be:
+    "signal", "hang", "traceback", "other"."""
+
+    mutation: str
+    command: str
+    kind: str
+    says: str
+    seconds: float
+
+    @property
+    def held(self) -> bool:
+        return self.kind in ("refused", "answered")
+
+
+def mutated(bundle: Path, folder: Path, seed: int) -> str:
+    """Write a mutated copy of `bundle` to `folder`, and say what was done. The same seed does the same."""
+    chance = random.Random(seed)
+    shutil.copytree(bundle, folder)
+    path = chance.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FILENAME))
+    ways: list[Callable[[Path, random.Random], str]] = [_flip, _swap, _cut, _fill]
+    if path.suffix == ".json":
+        ways = [_wrong_type] * 4 + [_flip, _cut]
+    if path.suffix == ".sqlite":
+        ways = [_wrong_cell] * 4 + [_view, _flip, _swap, _cut, _fill]
+    done = chance.choice(ways)(path, chance)
+    seal(folder)
+    if chance.random() < 0.1:
+        return _wrong_type(folder / FILENAME, chance)
+    return f"{path.relative_to(folder)}: {done}"
+
+
+def seal(folder: Path) -> None:
+    """Set sizes and SHA-256s in the manifest to those of the files."""
+    manifest = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
+    for entry in manifest["files"]:
+        data = (folder / entry["path"]).read_bytes()
+        entry |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (folder / FILENAME).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def outcome(folder: Path, mutation: str, command: str, *, seconds: float = SECONDS) -> Outcome:
+    """Run one command on the bundle in `folder`, in a process of its own that is ended after `seconds`."""
+    arguments = [command, str(folder), *([QUESTION] if command in ("ask", "search") else [])]
+    threads = ["--threads", "1"] if command != "info" else []
+    started = time.monotonic()
+    try:
+        done = subprocess.run(python("-m", "fieldpack_app.cli", *arguments, *threads), capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return Outcome(mutation, command, "hang", f"more than {seconds:g} s", seconds)
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    kind = {0: "answered", 3: "refused"}.get(done.returncode, "signal" if done.returncode < 0 else "other")
+    if command == "doctor" and done.returncode == 1 and "to put right" in text:
+        kind = "refused"
+    if "Traceback" in text or "Exception ignored" in text:
+        kind = "traceback"
+    says = text.strip().splitlines()[-1] if text.strip() else ""
+    return Outcome(mutation, command, kind, f"{done.returncode}: {says}", time.monotonic() - started)
+
+
+def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The place of each value in a JSON document, the document's own among them."""
+    yield path
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield from walk(value, (*path, key))
+
+
+def _wrong_type(path: Path, chance: random.Random) -> str:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    place = chance.choice(list(walk(data)))
+    wrong = chance.choice(_WRONG)
+    if place:
+        at = data
+        for key in place[:-1]:
+            at = at[key]
+        at[place[-1]] = wrong
+    path.write_text(json.dumps(data if place else wrong), encoding="utf-8")
+    return f"{path.name}: {'.'.join(map(str, place)) or 'all of it'} is {wrong!r:.40}"
+
+
+def _wrong_cell(path: Path, chance: random.Random) -> str:
+    with closing(sqlite3.connect(path)) as database:
+        names = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%' ORDER BY name"
+        table = chance.choice([row[0] for row in database.execute(names)])
+        column = chance.choice([row[1] for row in database.execute(f"PRAGMA table_info({table})")])
+        value = chance.choice(_CELLS)
+        some = "" if chance.random() < 0.5 else f"WHERE {column} = (SELECT {column} FROM {table} ORDER BY random() LIMIT 1)"
+        with suppress(sqlite3.Error), database:  # a column may hold no NULL, or be a key
+            database.execute(f"UPDATE OR IGNORE {table} SET {column} = ? {some}", (value,))
+    return f"{table}.{column} is {value!r:.40} {some[:5]}"
+
+
+def _view(path: Path, chance: random.Random) -> str:
+    table = chance.choice(_VIEWS)
+    with closing(sqlite3.connect(path)) as database:
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        database.execute(f"DROP TABLE {table}")
+        database.execute(f"CREATE VIEW {table} AS {_ENDLESS.format(', i AS '.join(columns))}")
+        database.commit()
+    return f"{table} is an endless view"
+
+
+def _flip(path: Path, chance: random.Random) -> str:
+    data = bytearray(path.read_bytes())
+    count = min(chance.choice((1, 3, 64)), 8 * len(data))
+    for _ in range(count):
+        at = chance.randrange(len(data))
+        data[at] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+    return f"{count} bits flipped"
+
+
+def _swap(path: Path, chance: random.Random) -> str:
+    data = bytearray(path.read_bytes())
+    size = max(len(data) // chance.choice((4, 20, 100)), 1)
+    one, other = (chance.randrange(max(len(data) - size, 1)) for _ in range(2))
+    data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
+    path.write_bytes(data)
+    return f"{size} bytes at {one} and {other} swapped"
+
+
+def _cut(path: Path, chance: random.Random) -> str:
+    data = path.read_bytes()
+    kept = chance.choice((0, 1, len(data) // 2, max(len(data) - 1, 0), chance.randrange(len(data) + 1)))
+    path.write_bytes(data[:kept])
+    return f"cut off after {kept} of {len(data)} bytes"
+
+
+def _fill(path: Path, chance: random.Random) -> str:
+    data = bytearray(path.read_bytes())
+    start = chance.randrange(len(data) + 1)
+    size = min(chance.choice((4, 64, 4096)), len(data) - start)
+    data[start : start + size] = chance.choice((b"\0", b"\xff")) * size
+    path.write_bytes(data)
+    return f"{size} bytes at {start} set to one value"

@@ -1,0 +1,340 @@
+"""A bundle that is sealed as it should be and holds what it should not: every command says so in a sentence, with exit code 3.
+And one that is exchanged or cut off after it was verified."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import mutations
+import numpy as np
+import pytest
+
+import fieldpack
+import serving
+from fieldpack.child import python
+from fieldpack.errors import BundleCorrupt, QuestionError
+from fieldpack.golden import Golden
+from fieldpack.graph_check import NO_SLOT, check_graph
+from fieldpack.index_tables import CHUNKS
+from fieldpack.prompt import FILENAME as PROMPT
+from fieldpack.untrusted import typed, untrusted
+from fieldpack.vectors import encode, new_index
+
+QUESTION = mutations.QUESTION
+GRAPH = "knowledge/vectors.usearch"
+SEEDS = range(14)
+
+
+# --- mutations -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_mutated_bundle_is_refused_with_a_sentence_or_answers(seed: int, sealed: Path, tmp_path: Path) -> None:
+    """A few of those that benchmarks/attacks_mutations.py tries."""
+    mutation = mutations.mutated(sealed, tmp_path / "mutated", seed)
+    command = ("ask", "search", "doctor", "info")[seed % 4]
+    found = mutations.outcome(tmp_path / "mutated", mutation, command, seconds=60)  # the tests share their machine
+    assert found.held, found
+
+
+# --- a library that is no library ------------------------------------------------------------------------------------
+
+
+def _view(table: str) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        with closing(sqlite3.connect(bundle / "knowledge" / CHUNKS)) as database:
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+            database.executescript(
+                f"DROP TABLE {table}; CREATE VIEW {table} AS {endless} SELECT {', '.join(f'i AS {c}' for c in columns)} FROM n;"
+            )
+
+    return change
+
+
+def _sql(script: str) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        with closing(sqlite3.connect(bundle / "knowledge" / CHUNKS)) as database:
+            database.executescript(script)
+
+    return change
+
+
+def _bytes_of(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda bundle: (bundle / name).write_bytes(data) and None
+
+
+def _patched(name: str, at: int, data: bytes) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        old = bytearray((bundle / name).read_bytes())
+        old[at : at + len(data)] = data
+        (bundle / name).write_bytes(old)
+
+    return change
+
+
+def _neighbours(bundle: Path) -> None:
+    """The first neighbour of the first node becomes one that is not there: usearch followed it and ended the process."""
+    data = bytearray((bundle / GRAPH).read_bytes())
+    rows, width = np.frombuffer(data[:8], dtype=np.uint32).tolist()
+    node = 8 + rows * width + 64 + 40 + 2 * rows
+    data[node + 14 : node + 18] = b"\xff\xff\xff\x7f"
+    (bundle / GRAPH).write_bytes(data)
+
+
+def _set(name: str, *place: Any, value: Any) -> Callable[[Path], None]:
+    def change(bundle: Path) -> None:
+        data = at = json.loads((bundle / name).read_text())
+        for key in place[:-1]:
+            at = at[key]
+        at[place[-1]] = value
+        (bundle / name).write_text(json.dumps(data))
+
+    return change
+
+
+HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
+    "neighbours that are not there": ("search", _neighbours, "has neighbours that do not exist"),
+    "doctor, the same": ("doctor", _neighbours, "has neighbours that do not exist"),
+    "no vectors at all": ("search", _bytes_of(GRAPH, b""), "cut off"),
+    "slots that are not there": ("search", _patched("knowledge/vectors.slots", 0, b"\xf0\xff\xff\xff"), "vectors"),
+    "meta is endless": ("info", _view("meta"), "holds views or triggers"),
+    "documents are endless": ("search", _view("documents"), "holds views or triggers"),
+    "a trigger": ("info", _sql("CREATE TRIGGER t AFTER INSERT ON chunks BEGIN SELECT 1; END;"), "holds views or triggers"),
+    "a column that computes": (
+        "search", _sql("DROP TABLE lengths; CREATE TABLE lengths (block INTEGER PRIMARY KEY, data AS (hex(zeroblob(1e9))));"),
+        "its tables are not those of a library",
+    ),
+    "no database": ("info", _bytes_of(f"knowledge/{CHUNKS}", b"SQLite format 3\0" + bytes(8192)), CHUNKS),
+    "a text that is none": ("search", _sql("UPDATE chunks SET text = x'ff00'"), "cannot be used (TypeError"),
+    "blobs that are cut": ("search", _sql("UPDATE lengths SET data = x'00'"), "cannot be used"),
+    "a size that is none": ("info", _sql("UPDATE meta SET value = 'many' WHERE name = 'chunks'"), "is no count"),
+    "vectors of no type": ("search", _sql("UPDATE meta SET value = 'f4' WHERE name = 'dtype'"), "vectors of dtype"),
+    "passages that are text": ("ask", _set(PROMPT, "settings", "passages", value="3"), "passages: want int"),
+    "a threshold that is no number": ("ask", _set(PROMPT, "settings", "refuse_below", value=float("nan")), "refuse_below"),
+    "a system text that is a list": ("ask", _set(PROMPT, "settings", "system", value=["a"]), "system: want str"),
+    "a context without end": ("ask", _set(PROMPT, "settings", "max_context", value=10**15), "cannot be"),
+    "weights of no use": ("search", _set("embedder/embedder.json", "dim", value=True), "dim: want int"),
+    "an encoder that is none": ("search", _bytes_of("embedder/model.onnx", b"\x08\x09\x12"), "cannot be used"),
+    "a tokenizer that is none": ("search", _bytes_of("embedder/tokenizer.json", b"{}"), "cannot be used"),
+    "layers that are text": ("ask", _set("model/genai_config.json", "model", "decoder", "head_size", value="two"), "model"),
+    "data from elsewhere": ("ask", lambda bundle: _external(bundle / "embedder" / "model.onnx"), "cannot be used"),
+}  # fmt: skip
+
+
+def _external(path: Path) -> None:
+    """Weights that the graph says lie outside of the bundle, which onnxruntime refuses."""
+    import onnx
+
+    model = onnx.load(str(path))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../../etc/hostname")
+    path.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_sealed_bundle_must_not_hold_is_named(name: str, bundle: Path) -> None:
+    command, change, word = HOSTILE[name]
+    change(bundle)
+    mutations.seal(bundle)
+    found = mutations.outcome(bundle, name, command, seconds=60)
+    assert found.kind == "refused", found
+    if command != "doctor":
+        assert found.says.startswith("3: fieldpack: ") and word in found.says
+
+
+def test_compat_of_a_wrong_type_is_no_end_of_doctor(bundle: Path) -> None:
+    data = json.loads((bundle / "manifest.json").read_text())
+    data["compat"] = {"proved_with": ["numpy"], "provider": 3}
+    (bundle / "manifest.json").write_text(json.dumps(data))
+    assert mutations.outcome(bundle, "compat", "doctor", seconds=60).held
+    assert mutations.outcome(bundle, "compat", "info", seconds=60).kind == "answered"
+
+
+# --- the graph -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["f16", "i8"])
+def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(dtype: Any, tmp_path: Path) -> None:
+    """A graph of three levels passes as it is; with one of its structure's bytes set to 255 it does not, or means the same
+    to usearch: a neighbour that is another node, or a number that is not read."""
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((600, 16)).astype(np.float32)
+    index = new_index(16, dtype, lookups=False, connectivity=4)
+    index.add(np.arange(600), encode(vectors, dtype), threads=1)
+    index.save(str(tmp_path / "x.usearch"))
+    data = (tmp_path / "x.usearch").read_bytes()
+    width = encode(vectors, dtype)[0].nbytes
+    kinds, slots = {"f16": (105, 12), "i8": (99, 23)}[dtype], np.arange(600, dtype=np.uint32)
+
+    def check(changed: bytes) -> bool:
+        try:
+            check_graph(changed, tmp_path, width=width, dim=16, kinds=kinds, slots=slots, first=0)  # type: ignore[arg-type]
+        except BundleCorrupt:
+            return False
+        return True
+
+    assert check(data)
+    structure = 8 + 600 * width
+    refused = 0
+    for at in rng.integers(structure, len(data), 400).tolist():
+        changed = bytearray(data)
+        changed[at] = 255
+        refused += not check(bytes(changed))
+    assert refused > 200  # unused room for neighbours is not read
+    assert not check(data[:-1]) and not check(b"") and not check(data + b"\0")
+    slots[3] = NO_SLOT
+    assert not check(data)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def test_settings_are_held_to_their_types() -> None:
+    golden = {"question": "a", "answer": "b", "refused": False, "document": None}
+    assert typed(Golden, golden).document is None
+    for wrong in ({"refused": 1}, {"document": []}, {"question": None}, {"more": 1}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            typed(Golden, {**golden, **wrong})
+    with pytest.raises(TypeError, match="want an object"):
+        typed(Golden, [])
+
+
+@pytest.mark.parametrize("error", [QuestionError("ask otherwise"), KeyboardInterrupt(), EOFError("nobody there")])
+def test_an_error_that_no_file_causes_passes(error: BaseException, tmp_path: Path) -> None:
+    with pytest.raises(type(error)), untrusted(tmp_path):
+        raise error
+
+
+# --- verified, then used ---------------------------------------------------------------------------------------------
+
+
+def _with_other_texts(bundle: Path) -> Path:
+    """A library of the same shape beside the bundle, that says something else."""
+    other = Path(shutil.copy(bundle / "knowledge" / CHUNKS, bundle.parent / "other.sqlite"))
+    with closing(sqlite3.connect(other)) as database:
+        database.execute("UPDATE chunks SET text = replace(text, '0.85%', '9.99%')")
+        database.commit()
+    return other
+
+
+def test_a_library_exchanged_after_it_was_verified_is_not_read(bundle: Path) -> None:
+    other = _with_other_texts(bundle)
+    with fieldpack.open(bundle, threads=1) as expert:
+        os.utime(other, ns=((bundle / "knowledge" / CHUNKS).stat().st_mtime_ns,) * 2)
+        other.replace(bundle / "knowledge" / CHUNKS)
+        for ask in (expert.search, expert.ask, lambda question: list(expert.stream(question))):
+            with pytest.raises(BundleCorrupt, match=r"chunks\.sqlite: has changed since the bundle was verified"):
+                ask(QUESTION)
+        assert CHUNKS in expert.damaged
+
+
+def test_an_encoder_exchanged_while_the_library_is_open_is_not_used(bundle: Path) -> None:
+    """It is loaded at the first question, long after the rest."""
+    with fieldpack.open(bundle, threads=1) as expert:
+        assert expert.documents()
+        path = bundle / "embedder" / "model.onnx"
+        path.write_bytes(path.read_bytes()[::-1])
+        with pytest.raises(BundleCorrupt, match="has changed"):
+            expert.search(QUESTION)
+
+
+def test_a_file_that_was_linked_or_copied_over_by_its_like_is_still_right(bundle: Path) -> None:
+    with fieldpack.open(bundle, threads=1) as expert:
+        assert expert.search(QUESTION)
+        path = bundle / GRAPH
+        os.link(path, bundle.parent / "linked")
+        assert expert.search(QUESTION)
+        shutil.copy(path, bundle.parent / "copied")
+        (bundle.parent / "copied").replace(path)
+        assert expert.search(QUESTION) and not expert.damaged
+
+
+def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: Path, sealed: Path, tmp_path: Path) -> None:
+    """vectors.usearch cut off under the server ended it with SIGBUS."""
+    data = (bundle / GRAPH).read_bytes()
+    with serving.served([bundle, sealed], tmp_path / "state") as server, server.client() as client:
+        ask = {"question": QUESTION}
+        assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
+        (bundle / GRAPH).write_bytes(b"")
+        lost = client.get("/api/search", params={"q": QUESTION})
+        assert lost.status_code == 409 and "vectors.usearch: has changed" in lost.json()["error"]["message"]
+        events = list(serving.events_of(client.post("/api/ask", json=ask)))
+        assert events[-1][0] == "error" and events[-1][1]["code"] == "bundle_damaged"
+        health = client.get("/health")
+        assert (health.status_code, health.json()) == (503, {"status": "damaged"})
+        one, other = (bundle["id"] for bundle in client.get("/api/bundles").json()["bundles"])
+        assert client.post("/api/bundles/current", json={"id": one}).status_code == 409
+        assert client.post("/api/bundles/current", json={"id": other}).status_code == 200
+        assert list(serving.events_of(client.post("/api/ask", json=ask)))[-1][0] == "done"
+        assert client.get("/health").json() == {"status": "ok"}
+        (bundle / GRAPH).write_bytes(data)
+        assert client.post("/api/bundles/current", json={"id": one}).status_code == 200
+        assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
+
+
+def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
+    """A statement that would take for ever ends at its limit, and before at Ctrl-C."""
+    code = """if True:
+        import sys, time
+        from pathlib import Path
+        from fieldpack.index_tables import open_for_reading
+        from fieldpack.untrusted import untrusted
+        path = Path(sys.argv[1])
+        database = open_for_reading(path)
+        if sys.argv[2] == "for ever":
+            database.most_steps = 1 << 60
+        print("begun", flush=True)
+        with untrusted(path):
+            list(database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"))
+    """
+    path = str(sealed / "knowledge" / CHUNKS)
+    ended = subprocess.run(python("-c", code, path, "limited"), capture_output=True, text=True, timeout=60)
+    assert "BundleCorrupt" in ended.stderr and "interrupted" in ended.stderr
+    command = python("-c", code, path, "for ever")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout and child.stdout.readline() == "begun\n"
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate(timeout=30)
+        assert stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_merge_that_never_ends_is_refused(bundle: Path) -> None:
+    path = bundle / "model" / "tokenizer.json"
+    data = json.loads(path.read_text())
+    data["model"]["merges"][3] = ""
+    path.write_text(json.dumps(data))
+    mutations.seal(bundle)
+    found = mutations.outcome(bundle, "an empty merge", "ask", seconds=60)
+    assert found.kind == "refused" and "holds an empty merge" in found.says
+
+
+# --- where it lies and where its words go ----------------------------------------------------------------------------
+
+
+def test_a_path_that_is_no_utf_8_is_named(bundle: Path) -> None:
+    """The engines take none: it was a traceback."""
+    named = os.fsdecode(os.fsencode(bundle.parent) + b"/b\xff")
+    Path(bundle).rename(named)
+    found = mutations.outcome(Path(named), "the path", "search", seconds=60)
+    assert found.kind == "refused" and "the path is no UTF-8" in found.says
+
+
+@pytest.mark.parametrize("command", [["search", "A class"], ["ask", "A class"], ["info"], ["verify"]])
+def test_a_closed_stdout_is_no_traceback(command: list[str], sealed: Path) -> None:
+    arguments = python("-m", "fieldpack_app.cli", command[0], str(sealed), *command[1:])
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
