@@ -92,6 +92,11 @@ class Expert:
 
         return np.stack([embedder.embed_query(text) for text in texts]) if texts else embedder.embed_passages([])
 
+    def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
+        """Return how many tokens the embedder reads of `texts` when `embed` is called with them. Raises NoSuchPassage in a
+        bundle without knowledge."""
+        return self._knowledge().embedder.count_read(texts, query=query)
+
     def count_tokens(self, text: str) -> int:
         """Of the language model."""
         return self._open_rag().generator.count_tokens(text)
