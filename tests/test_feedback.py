@@ -81,6 +81,44 @@ def test_a_broken_line_is_named_and_the_others_are_kept(state: Path) -> None:
     assert "3 lines of the feedback could not be read" in result.stderr.splitlines()[-1]
 
 
+def test_a_number_that_is_no_passage_breaks_no_export(state: Path, sealed: Path) -> None:
+    write(
+        state, note("Poison?", "up", answer="Yes [1].", passages=[10**400]),
+        note("Huge?", "up", answer="Yes [1].", passages=[1 << 63]),
+        note("Minus?", "up", answer="Yes [1].", passages=[-1]), note("Early?", "up", at="0001-01-01T00:00:00"),
+        note("Good?", "up", answer="Yes [1].", passages=[0]),
+    )  # fmt: skip
+    result = run("export", "--state", state, "--bundle", sealed)
+    assert result.exit_code == 4, result.output
+    assert [json.loads(line)["question"] for line in result.stdout.splitlines()][-1] == "Good?"
+    assert all(f"line {number}: passages are no list of chunk numbers" in result.stderr for number in (1, 2, 3))
+    assert run("list", "--state", state, "--since", "0001-01-01").exit_code in (2, 4)
+
+
+def test_what_a_power_cut_left_is_named_and_the_rest_is_read(state: Path) -> None:
+    state.mkdir()
+    good = json.dumps(note("Good?", "up", answer="1")).encode()
+    nul = b"\0" * 512
+    (state / "feedback.jsonl").write_bytes(
+        good[:20] + b"\n" + nul + b"\n" + nul + good + b"\n" + good.replace(b"Good", b"Last")
+    )
+    said: list[str] = []
+    found = read_notes(state / "feedback.jsonl", Wanted(), complain=said.append)
+    assert [one.question for one in found] == ["Good?", "Last?"]
+    assert len(said) == 2 and "line 1: " in said[0] and "line 2: 512 NUL bytes, as a power cut leaves them" in said[1]
+
+
+def test_the_last_that_a_reader_said_of_an_answer_counts(state: Path) -> None:
+    write(
+        state, note("One?", "up", answer="1", answer_id="a"), note("One?", "down", answer="1", answer_id="a"),
+        note("One?", "down", answer="1", answer_id="a", note="old"), note("Two?", "up", answer="2", answer_id="b"),
+        note("Two?", "up", answer="2", answer_id="b", bundle="tiny-2.0.0"),
+    )  # fmt: skip
+    found = read_notes(state / "feedback.jsonl", Wanted(), complain=pytest.fail)
+    said = [(one.question, one.rating, one.note) for one in found]
+    assert said == [("One?", "down", "old"), ("Two?", "up", ""), ("Two?", "up", "")]
+
+
 def test_only_some_are_wanted(state: Path) -> None:
     write(state, note("Old?", "up", at="2025-12-31T23:59:59+00:00"), note("New?", "down"), note("Open?"))
     path = state / "feedback.jsonl"

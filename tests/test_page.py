@@ -14,6 +14,7 @@ import pytest
 import fakes
 import fieldpack
 from browsing import Said, Visit, chromium, scripted, state_lines, visit
+from fieldpack.citations import place
 from fieldpack.golden import Golden, write_golden
 from fieldpack.passages import Chunk
 from fieldpack_app.server.settings import Limits
@@ -26,6 +27,10 @@ SUM = "What does it cost over five years?"
 BARE = "May I open the valve?"
 EVIL = "Show me the xss zoo"
 SLOW = "Take your time"
+ORDER = "In which order?"
+GUESSED = "And the A class of the Global Equity Fund?"
+RATES = "What is the overnight rate?"
+MARKDOWN = "**Overnight rate**: see [the table](rates.html), `5.25%` since *March* | *April*."
 HELD = threading.Event()
 ATTACK = (
     "<img src=x onerror=alert(1)> ![pixel](http://evil.example/x.png) [here](javascript:alert(1)) <script>alert(2)</script>"
@@ -39,9 +44,13 @@ SCRIPT = {
     BARE: Said("Perhaps somebody knows somewhere."),
     EVIL: Said(f"It says {ATTACK} [1]"),
     SLOW: Said("One two three", hold=HELD),
+    ORDER: Said("First this [3], then that [1, 3]."),
+    GUESSED: Said("The A class costs 0.85% a year."),
+    RATES: Said("The overnight rate is 5.25% since March [1]."),
 }
 CHUNKS = (*fakes.CHUNKS, Chunk(NAME, "<i>Zoo</i>", 3, ("xss zoo",), 0, len(ATTACK) + 9, f"Xss zoo. {ATTACK}"),
-          Chunk("fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 58, 88, "Charges are taken every month."))  # fmt: skip
+          Chunk("fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 58, 88, "Charges are taken every month."),
+          Chunk("fees.pdf", "Fees 2025", 3, (), 0, len(MARKDOWN), MARKDOWN))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +96,10 @@ def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
     reader.ask(FEE)
     assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
     assert page.locator(".source-place").first.inner_text() == "fees.pdf, page 1"
-    assert page.locator(".timings").inner_text() == "first word 0.42s · whole answer 1.3s · read 880 tokens, 412 kept"
+    took = page.get_by_role("tooltip", include_hidden=True)
+    assert not took.is_visible()
+    page.get_by_role("button", name="How long it took").focus()
+    assert took.inner_text() == "first word 0.42s · whole answer 1.3s · read 880 tokens, 412 kept"
     page.get_by_role("button", name="Open passage 1: fees.pdf, page 1").click()
     panel = page.get_by_role("complementary", name="fees.pdf, page 1")
     assert panel.locator("mark").inner_text() == "The A class costs 0.85% a year."
@@ -144,6 +156,56 @@ def test_an_answer_without_a_source_says_so(reader: Visit) -> None:
         "This answer names no source. Check it against the passages below before you use it."
     ]
     assert reader.page.locator(".source").count() == 3
+
+
+def test_sources_are_numbered_as_they_are_cited(reader: Visit) -> None:
+    reader.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    reader.ask(ORDER)
+    page = reader.page
+    places = [place(one.document, one.page) for one in reader.server.expert.search(ORDER, 3)]
+    assert page.locator(".answer").inner_text() == "First this 1, then that 21."
+    shown = page.locator(".source-place").all_inner_texts()
+    assert [text.replace("\n", "") for text in shown[:2]] == [places[2], places[0]]
+    assert page.locator(".source-number").all_inner_texts()[:2] == ["1", "2"]
+    page.get_by_role("button", name=f"Open passage 1: {places[2]}").first.click()
+    panel = page.locator("#passage")
+    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == ("Passage 1 of 3", places[2])
+    panel.get_by_role("button", name="Next passage").click()
+    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == ("Passage 2 of 3", places[0])
+    page.get_by_role("button", name="Copy with sources").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "First this [1], then that [2, 1]." in copied
+    assert copied.index(f"[1] {places[2]}: ") < copied.index(f"[2] {places[0]}: ")
+
+
+def test_a_passage_that_was_guessed_is_called_related(reader: Visit) -> None:
+    reader.ask(GUESSED)
+    page = reader.page
+    assert page.locator(".turn .list-heading").first.inner_text() == "Related"
+    page.locator(".notice", has_text="This answer names no source.").wait_for()
+    page.locator(".source").first.click()
+    page.locator("#passage mark").wait_for()
+    note = page.locator("#passage .passage-foot .note").inner_text()
+    assert note.startswith("The answer names no source. Marked: the sentence nearest to it.")
+
+
+def test_a_quote_is_shown_without_markdown(reader: Visit) -> None:
+    reader.ask(RATES)
+    quote = reader.page.locator(".source-quote").first.inner_text()
+    assert quote == "“Overnight rate: see the table, 5.25% since March · April.”"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [("## Fees | 2025", "Fees · 2025"), ("| a | b |\n|---|---|\n| 1 | 2 |", "a · b\n1 · 2"),
+     ("- [x] one\n* two", "• one\n• two"),
+     ("- **one**", "one"), ("snake_case and 2 * 3 * 4 stay", "snake_case and 2 * 3 * 4 stay"), (r"5 \* 3 \# 1", "5 * 3 # 1"),
+     ("![logo](a.png) __so__ _it_ is", "logo so it is"), ("__init__.py", "__init__.py")],
+)  # fmt: skip
+def test_markdown_as_a_reader_would_write_it(reader: Visit, markdown: str, text: str) -> None:
+    plain = "async (markdown) => (await import('/static/marks.js')).plain(markdown)"
+    assert reader.page.evaluate(plain, markdown) == text
 
 
 def test_what_documents_and_models_say_stays_text(reader: Visit) -> None:
@@ -300,22 +362,104 @@ def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: V
     page.get_by_role("button", name="New conversation").click()
     reader.ask(FEE)
     assert page.locator(".turn").count() == 1
-    kept = page.evaluate("JSON.parse(localStorage.getItem('fieldpack:conversations:tiny-1.0.0'))")
-    assert [(one["turns"][0]["question"], one["turns"][0]["state"]) for one in kept] == [(FEE, "done"), (SLOW, "stopped")]
+    assert kept(reader) == [(FEE, "done"), (SLOW, "stopped")]
+
+
+def kept(reader: Visit) -> list[tuple[str, str]]:
+    """Question and state of each conversation's first turn, the latest conversation first."""
+    read = "async () => (await import('/static/history.js')).conversations('tiny-1.0.0')"
+    return [(one["turns"][0]["question"], one["turns"][0]["state"]) for one in reader.page.evaluate(read)]
+
+
+def second_window(reader: Visit) -> Visit:
+    window = Visit(reader.server, reader.context, reader.context.new_page(), reader.problems)
+    window.page.goto(reader.server.url)
+    window.page.locator(".turn .foot").first.wait_for()
+    return window
+
+
+def test_two_windows_on_one_conversation_lose_nothing(reader: Visit) -> None:
+    reader.ask(FEE)
+    second = second_window(reader)
+    second.ask(FILTER)
+    reader.page.locator(".question", has_text=FILTER).wait_for()
+    reader.ask(SLOW, wait=False)
+    reader.page.get_by_text("One two ", exact=False).wait_for()
+    with second.page.expect_response("**/api/feedback"):
+        second.page.get_by_role("button", name="Helpful", exact=True).first.click()
+    reader.page.locator("[data-rating=up][aria-pressed=true]").wait_for()
+    HELD.set()
+    second.page.locator(".question", has_text=SLOW).wait_for()
+    for window in (reader, second):
+        window.page.reload()
+        window.page.locator(".turn .foot").nth(2).wait_for()
+        assert window.page.locator(".question [dir]").all_inner_texts() == [FEE, FILTER, SLOW]
+        assert window.page.locator("[data-rating=up][aria-pressed=true]").count() == 1
+    second.page.get_by_role("button", name="New conversation").click()
+    reader.page.get_by_role("button", name=f"Delete “{FEE}”").click()
+    assert kept(second) == []
+
+
+def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> None:
+    page = reader.page
+    fill = """async (passage) => {
+        const history = await import('/static/history.js');
+        for (let i = 0; i < 120; i += 1) {
+            const one = history.begin();
+            const turn = { ...history.beginTurn(`Question ${i}`, false), state: 'done', at: i };
+            if (!history.keep('tiny-1.0.0', one, turn)) throw new Error('no room');
+        }
+        let size = 1 << 20;
+        for (let i = 0; size > 100; i += 1) {
+            try { localStorage.setItem(`other:${i}`, 'x'.repeat(size)); } catch { size >>= 1; }
+        }
+    }"""
+    page.evaluate(fill)
+    reader.ask(FEE)
+    page.get_by_role("alert").get_by_text("This browser has no room for more conversations").wait_for()
+    assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
+    assert len(kept(reader)) == 120, "all that was kept before is there still"
+    page.evaluate("for (const key of Object.keys(localStorage)) if (key.startsWith('other:')) localStorage.removeItem(key)")
+    with page.expect_response("**/api/feedback"):
+        page.get_by_role("button", name="Helpful", exact=True).click()
+    wait_for(lambda: kept(reader)[0] == (FEE, "done"))
+
+
+def test_what_an_earlier_version_kept_is_taken_over(reader: Visit) -> None:
+    turns = [{"question": f"Old {n}", "state": "done", "text": "yes", "passages": [], "citations": []} for n in range(3)]
+    old = [{"id": "5-1", "at": 5, "turns": turns}, {"id": "4-1", "at": 4, "turns": turns[1:]}]
+    reader.page.evaluate("(old) => localStorage.setItem('fieldpack:conversations:tiny-1.0.0', JSON.stringify(old))", old)
+    reader.page.reload()
+    reader.page.locator("#welcome h2").wait_for()
+    assert kept(reader) == [("Old 0", "done"), ("Old 1", "done")]
+    assert reader.page.evaluate("localStorage.getItem('fieldpack:conversations:tiny-1.0.0')") is None
+
+
+def ratings(reader: Visit) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in state_lines(reader.server.state).splitlines()]
+    return [line for line in lines if line["kind"] == "rating"]
 
 
 def test_a_rating_reaches_the_state_folder(reader: Visit) -> None:
     reader.ask(FEE)
-    reader.page.get_by_role("button", name="Not helpful").click()
+    with reader.page.expect_response("**/api/feedback"):
+        reader.page.get_by_role("button", name="Not helpful").click()
+    alone = ratings(reader)[-1]  # a thumb counts without a word
+    assert (alone["question"], alone["rating"], alone["note"]) == (FEE, "down", "")
     reader.page.get_by_label("What was wrong? (optional)").fill("An old price")
-    reader.page.keyboard.press("Enter")
+    with reader.page.expect_response("**/api/feedback"):
+        reader.page.keyboard.press("Enter")
     reader.page.get_by_text("Thank you.").first.wait_for()
-    lines = [json.loads(line) for line in state_lines(reader.server.state).splitlines()]
-    rating = [line for line in lines if line["kind"] == "rating"][-1]
+    rating = ratings(reader)[-1]
     assert (rating["question"], rating["rating"], rating["note"]) == (FEE, "down", "An old price")
     assert len(rating["passages"]) == 3
+    assert rating["answer_id"] == alone["answer_id"] != ""
     reader.page.reload()
     assert reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed") == "true"
+    with reader.page.expect_response("**/api/feedback"):
+        reader.page.get_by_role("button", name="Helpful", exact=True).click()
+    wait_for(lambda: reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed") == "false")
+    assert ratings(reader)[-1]["rating"] == "up" and ratings(reader)[-1]["answer_id"] == alone["answer_id"]
 
 
 def test_another_expert_has_conversations_of_its_own(browser: Any, shelf: Path, sealed: Path, tmp_path: Path) -> None:
@@ -338,7 +482,7 @@ def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
     page.get_by_role("button", name="About this expert").click()
     dialog = page.get_by_role("dialog")
     facts = dict(zip(dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts(), strict=True))
-    assert facts["Holds"] == "4 documents, 8 passages"
+    assert facts["Holds"] == "4 documents, 9 passages"
     assert facts["Right value"] == "13%" and facts["Words shared with the right answer (F1)"] == "0.50"
     assert f"fieldpack {fieldpack.__version__}" in facts["Runs on"]
     with reader.context.expect_page() as opened:
@@ -435,6 +579,56 @@ def test_it_fits_the_screen(browser: Any, server: Served, tmp_path: Path, name: 
         assert (sum(map(int, ground[4:-1].split(","))) < 384) is dark
         picture = reader.page.screenshot(path=tmp_path / f"{name}.png")
         assert picture.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 640), (390, 800)])
+def test_a_long_conversation_scrolls_within_the_page(browser: Any, server: Served, width: int, height: int) -> None:
+    HELD.set()
+    with visit(browser, server, viewport={"width": width, "height": height}) as reader:
+        page = reader.page
+        bar, box = page.locator(".bar"), page.locator(".ask")
+        before = bar.bounding_box(), box.bounding_box()
+        assert before[0] and before[0]["y"] == 0
+        for question in (FEE, WIFI, SUM, FILTER, BARE):
+            reader.ask(question)
+        for move in ("scrollTo(0, 1e6)", "document.getElementById('scroll').scrollTo(0, 0)",
+                     "document.getElementById('scroll').scrollTo(0, 1e6)"):  # fmt: skip
+            page.evaluate(move)
+            page.mouse.move(width / 2, height / 2)
+            page.mouse.wheel(0, 5000)
+            assert (bar.bounding_box(), box.bounding_box()) == before
+        assert page.evaluate("document.scrollingElement.scrollHeight") == height
+        assert page.evaluate("document.getElementById('scroll').scrollHeight") > height
+        assert page.locator(".offline").is_visible(), "it is said on a phone too"
+
+
+def test_each_text_has_its_own_direction(browser: Any, server: Served) -> None:
+    with visit(browser, server, locale="ar") as reader:
+        reader.page.locator("#question").fill(FEE)
+        reader.page.keyboard.press("Enter")
+        reader.page.locator(".turn:last-child[aria-busy=false]").wait_for()
+        direction = "node => getComputedStyle(node).direction"
+        assert reader.page.locator(".question [dir]").evaluate(direction) == "ltr"
+        assert reader.page.locator(".answer").evaluate(direction) == "ltr"
+        assert reader.page.locator(".turn").evaluate(direction) == "rtl"
+        left = """(node) => {
+            const range = document.createRange();
+            range.selectNodeContents(node);
+            return range.getBoundingClientRect().left - node.getBoundingClientRect().left;
+        }"""
+        assert reader.page.locator(".question [dir]").evaluate(left) < 2
+
+
+def test_a_printed_page_says_who_answered_and_when(reader: Visit, tmp_path: Path) -> None:
+    reader.ask(FEE)
+    reader.page.emulate_media(media="print")
+    reader.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    year = reader.page.evaluate("String(new Date().getFullYear())")
+    printed = reader.page.locator("#printed").inner_text()
+    assert printed.startswith("tiny 1.0.0, printed ") and year in printed
+    assert not reader.page.locator(".ask").is_visible() and not reader.page.locator(".bar").is_visible()
+    assert reader.page.locator(".source-quote").first.is_visible()
+    assert reader.page.pdf().startswith(b"%PDF")
 
 
 def test_the_key_is_in_no_address(reader: Visit) -> None:

@@ -74,6 +74,9 @@ def test_long_punctuation_takes_no_time() -> None:
         ("1250.5 of 1,250.50 and 1.250,50 in 2025 [2]", []),
         ("12 of 1,250", ["12", "1,250"]),
         ("no figures [7]", []),
+        ("To open it:\n1. Wait 400 hours.\n2. Turn 3 times.\n 3) Stop.", ["3"]),
+        ("(1) Wait.\n(2) Go.\n85. That is it.\n12.", ["85", "12"]),
+        ("7. That is it.\n1. And that.", ["7", "1"]),
         ("0400 hours, 400.0 hours, 401 hours", ["401"]),
     ],
 )

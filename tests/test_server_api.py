@@ -181,7 +181,8 @@ def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_
 @pytest.mark.parametrize(
     ("change", "status"),
     [({"rating": "sideways"}, 400), ({"rating": None}, 400), ({"note": "x" * 2001}, 422), ({"answer": "x" * 20_001}, 422),
-     ({"passages": ["a"]}, 400), ({"refused": "no"}, 400), ({"spam": 1}, 400), ({"question": None}, 400)],
+     ({"passages": ["a"]}, 400), ({"refused": "no"}, 400), ({"passages": [10**400]}, 400), ({"passages": [-1]}, 400),
+     ({"answer_id": "a b"}, 400), ({"answer_id": "x" * 65}, 400), ({"spam": 1}, 400), ({"question": None}, 400)],
 )  # fmt: skip
 def test_ratings_that_are_none(client: httpx.Client, server: Served, change: dict[str, Any], status: int) -> None:
     rated = {"question": "q", "answer": "a", "rating": "down", **change}

@@ -69,6 +69,20 @@ def test_wrong_keys(server: Served, headers: dict[str, str]) -> None:
     assert httpx.get(server.url + "/api/bundles", headers=sent, trust_env=False).status_code in (400, 401)
 
 
+@pytest.mark.parametrize(
+    "others",
+    ['prefs={"a":1}; {ours}', "{ours}; name=John Smith", 'a="; {ours}', "=;;=\x01; {ours}", "{name}=stale.x; {ours}",
+     "na\xefve=\xe9; {ours}; x[1]=2", "session=a b c\\; {ours}"],
+)  # fmt: skip
+def test_a_cookie_of_another_server_locks_nobody_out(server: Served, others: str) -> None:
+    name = f"fieldpack_{server.port}"
+    sent = others.replace("{ours}", f"{name}={TOKEN}.me").replace("{name}", name).encode("latin-1")
+    answer = httpx.get(server.url + "/api/bundles", headers={"cookie": sent}, trust_env=False)
+    assert answer.status_code == 200, answer.text
+    wrong = sent.replace(TOKEN.encode(), b"wrong")
+    assert httpx.get(server.url + "/api/bundles", headers={"cookie": wrong}, trust_env=False).status_code == 401
+
+
 def test_health_alone_needs_no_key(server: Served) -> None:
     assert get(server, "/health").json() == {"status": "ok"}
 

@@ -23,6 +23,7 @@ from serving import TOKEN, Served, paced, served, wait_for
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 MODEL = "tiny-1.0.0"
 ASK: list[Any] = [{"role": "user", "content": QUESTION}]
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,29 @@ def test_what_cannot_be_done_is_refused(server: Served, changes: dict[str, Any],
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, "bad_request")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "auto"}, {"tools": TOOLS, "tool_choice": "required"},
+     {"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"functions": [{"name": "f"}]},
+     {"function_call": {"name": "f"}},
+     {"messages": [*ASK, {"role": "assistant", "tool_calls": [{"id": "1"}]},
+                   {"role": "tool", "tool_call_id": "1", "content": "5"}]},
+     {"messages": [*ASK, {"role": "function", "name": "f", "content": "5"}]}],
+)  # fmt: skip
+def test_tool_calls_are_refused_in_a_sentence(client: openai.OpenAI, changes: dict[str, Any]) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**{"model": MODEL, "messages": ASK, **changes})
+    assert "this model calls no tools: it answers from the bundle's documents alone." in refused.value.message
+    assert "response_format with a JSON schema" in refused.value.message
+
+
+def test_tools_that_are_not_to_be_called_do_no_harm(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=MODEL, messages=ASK, tools=TOOLS, tool_choice="none", parallel_tool_calls=True
+    )
+    assert ours(answer.choices[0].message)["ignored"] == ["parallel_tool_calls", "tool_choice", "tools"]
+
+
 def test_what_does_no_harm_is_taken(client: openai.OpenAI) -> None:
     message = client.chat.completions.create(
         model=MODEL, messages=ASK, n=1, tools=[], logprobs=False, max_tokens=5, user="me", top_p=0.5
@@ -197,6 +221,12 @@ def test_embeddings(server: Served, client: openai.OpenAI, expert: fieldpack.Exp
     assert [row.embedding for row in found.data] == [row.tolist() for row in expert.embed(texts)]
     assert client.embeddings.create(model=MODEL, input="zz").data[0].embedding == found.data[1].embedding
     with server.client() as plain:
+        inputs = (texts, texts[:1], texts[1:], ["zz " * 2000])
+        usage = [client.embeddings.create(model=MODEL, input=one).usage for one in inputs]
+        assert all(one.prompt_tokens == one.total_tokens > 0 for one in usage)
+        assert usage[0].total_tokens == usage[1].total_tokens + usage[2].total_tokens
+        assert usage[0].total_tokens == expert.count_embedded_tokens(texts)
+        assert usage[3].total_tokens == 512, "the toy embedder's max_tokens: what is cut off is not read"
         asked = {"model": MODEL, "input": "zz", "encoding_format": "base64"}
         coded = plain.post("/v1/embeddings", json=asked).json()["data"][0]["embedding"]
         assert list(struct.unpack("<36f", base64.b64decode(coded))) == found.data[1].embedding

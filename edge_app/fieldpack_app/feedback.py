@@ -18,13 +18,15 @@ from fieldpack.citations import strip_marks
 from .render import printable
 
 FILL_IN = "fill_in"  # a key that no build knows: it refuses the row until a person has been there
+MOST_CHUNK = 1 << 62  # chunk ids lie below: SQLite holds no number above 2**63 - 1
 _MARK = re.compile(r"\[(\d{1,3})")
 _RATINGS = ("up", "down", "unanswered")
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """`rating`: up, down or unanswered. `passages`: chunk ids, as the answer's numbers count them. `raw`: the line."""
+    """`rating`: up, down or unanswered. `passages`: chunk ids, as the answer's numbers count them. `answer_id`: the same in
+    all notes that one reader left on one answer; empty where it is not known. `raw`: the line."""
 
     time: datetime
     rating: str
@@ -34,6 +36,7 @@ class Note:
     refused: bool
     note: str
     passages: tuple[int, ...]
+    answer_id: str
     raw: Mapping[str, Any]
 
 
@@ -47,7 +50,7 @@ class Wanted:
         """Raises click.BadParameter. A time without a zone is this machine's."""
         try:
             return cls(datetime.fromisoformat(since).astimezone() if since else None, rating)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise click.BadParameter(f"{since!r} is no date; want YYYY-MM-DD", param_hint="--since") from None
 
     def lets(self, note: Note) -> bool:
@@ -55,19 +58,35 @@ class Wanted:
 
 
 def read_notes(path: Path, wanted: Wanted, *, complain: Callable[[str], None]) -> list[Note]:
-    """In the order of the file, none where there is no file. A line that cannot be read is complained of and left out."""
+    """Return the notes in the order of the file; none where there is no file.
+
+    A line that cannot be read is complained of and left out. Of several notes that one reader left on one answer (a thumb,
+    then a sentence; a change of mind) the last counts."""
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
-    found = []
+    notes: dict[str | int, Note] = {}
     for number, line in enumerate(lines, 1):
         try:
-            if line.strip():
-                found.append(_note(json.loads(line)))
-        except (ValueError, RecursionError) as error:
+            if not line.strip():
+                continue
+            note = _note(_object(line))
+        except (ValueError, OverflowError, RecursionError) as error:
             complain(f"{path}, line {number}: {error}; left out")
-    return [note for note in found if wanted.lets(note)]
+        else:
+            key = f"{note.bundle} {note.answer_id}" if note.answer_id else number
+            notes.pop(key, None)  # the later one stands where it was said
+            notes[key] = note
+    return [note for note in notes.values() if wanted.lets(note)]
+
+
+def _object(line: bytes) -> object:
+    """Parse a line. Before it may stand the NUL bytes that a power cut left."""
+    text = line.strip(b"\0 \t\r")
+    if not text:
+        raise ValueError(f"{len(line)} NUL bytes, as a power cut leaves them")
+    return json.loads(text.decode("utf-8"))
 
 
 def _note(row: object) -> Note:
@@ -77,12 +96,13 @@ def _note(row: object) -> Note:
     if rating not in _RATINGS:
         raise ValueError(f"rating {rating!r} is none of up and down")
     passages = row.get("passages") or []
-    if not isinstance(passages, list) or not all(type(number) is int for number in passages):
-        raise ValueError("passages are no list of numbers")
+    if not isinstance(passages, list) or not all(type(number) is int and 0 <= number < MOST_CHUNK for number in passages):
+        raise ValueError("passages are no list of chunk numbers")
     time = datetime.fromisoformat(str(row.get("time")))
     return Note(
         time if time.tzinfo else time.astimezone(), rating, str(row.get("bundle", "")), row["question"].strip(),
-        str(row.get("answer") or ""), bool(row.get("refused")), str(row.get("note") or ""), tuple(passages), row,
+        str(row.get("answer") or ""), bool(row.get("refused")), str(row.get("note") or ""), tuple(passages),
+        str(row.get("answer_id") or ""), row,
     )  # fmt: skip
 
 

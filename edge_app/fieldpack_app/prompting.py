@@ -62,11 +62,13 @@ def _forget(readline: Any) -> None:
 def _remembered(history: Path | None) -> tuple[Path | None, list[str]]:
     """The file if it can be kept, and the lines of earlier sessions."""
     try:
-        return history, history.read_text(encoding="utf-8", errors="replace").splitlines()[-_KEPT:] if history else []
+        text = history.read_text(encoding="utf-8", errors="replace") if history else ""
+        # NUL bytes are what a power cut leaves of lines; readline takes none.
+        return history, [line for line in text.replace("\0", "").splitlines() if line][-_KEPT:]
     except FileNotFoundError:
         return history, []
     except OSError as error:
-        _give_up(error)
+        _give_up(history, error)
         return None, []
 
 
@@ -75,9 +77,9 @@ def _kept(history: Path, line: str) -> Path | None:
         append_line(history, line)
         return history
     except OSError as error:  # a full or read-only disk is no reason not to answer
-        _give_up(error)
+        _give_up(history, error)
         return None
 
 
-def _give_up(error: OSError) -> None:
-    click.echo(f"history is not kept: {error.filename}: {error.strerror}; --no-history or --state DIR", err=True)
+def _give_up(history: Path | None, error: OSError) -> None:
+    click.echo(f"history is not kept: {error.filename or history}: {error.strerror}; --no-history or --state DIR", err=True)

@@ -103,6 +103,11 @@ class Expert:
                 return embedder.embed_passages(texts)
             return np.stack([embedder.embed_query(text) for text in texts])
 
+    def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
+        """Return how many tokens the embedder reads of `texts` when `embed` is called with them. Raises NoSuchPassage in a
+        bundle without knowledge."""
+        return self._knowledge().embedder.count_read(texts, query=query)
+
     def count_tokens(self, text: str) -> int:
         """Of the language model."""
         with self._reading():

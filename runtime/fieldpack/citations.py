@@ -13,6 +13,7 @@ _MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _SENTENCE = re.compile(r"[^\n.!?]*(?:[.!?](?!\s|$)[^\n.!?]*)*(?:[.!?]+|\n|$)")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
 _FIGURE = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
+_LIST_NUMBER = re.compile(r"^[ \t]*(?:[-*] )?\(?(\d{1,3})[.)](?=\s+\S)", re.MULTILINE)
 _PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
 _SUPPORT = 0.5  # share of the answer's words that a passage must hold to be cited without a mark
 
@@ -72,13 +73,26 @@ def support(answer: str, passage: str) -> float:
 
 def unsupported(text: str, passages: Sequence[Passage]) -> tuple[tuple[int, int], ...]:
     """[start, end) of the figures in an answer that stand in no passage, title and headings included. "1,250.50", "1250.5"
-    and "1 250,50" are one figure; a passage's number in brackets is none."""
+    and "1 250,50" are one figure; a passage's number in brackets is none, nor is that of a list's item."""
     known = {_value(f.group()) for p in passages for f in _FIGURE.finditer(f"{p.context}\n{p.text}")}
-    marks = [mark.span() for mark in _MARK.finditer(text)]
+    marks = [*(mark.span() for mark in _MARK.finditer(text)), *_list_numbers(text)]
     return tuple(
         figure.span() for figure in _FIGURE.finditer(text)
         if _value(figure.group()) not in known and not any(a <= figure.start() < b for a, b in marks)
     )  # fmt: skip
+
+
+def _list_numbers(text: str) -> list[tuple[int, int]]:
+    """[start, end) of the numbers at the head of a list's items: lines that begin with 1, 2, 3 and so on. A line that begins
+    with another number ("85. That is the fee.") begins with a figure, and so does one that is alone with its 1."""
+    runs: list[list[tuple[int, int]]] = []
+    for item in _LIST_NUMBER.finditer(text):
+        number = int(item.group(1))
+        if number == 1:
+            runs.append([item.span(1)])
+        elif runs and number == len(runs[-1]) + 1:
+            runs[-1].append(item.span(1))
+    return [span for run in runs if len(run) > 1 for span in run]
 
 
 def _value(figure: str) -> str:

@@ -90,6 +90,11 @@ class Embedder:
         """Tokens of `text` without the special ones, not truncated."""
         return len(self._counter.encode(text, add_special_tokens=False).ids)
 
+    def count_read(self, texts: Sequence[str], *, query: bool = False) -> int:
+        """Return how many tokens the model reads of `texts`: prefix and special tokens included, what is cut off not."""
+        prefix = self.settings.query_prefix if query else self.settings.passage_prefix
+        return sum(len(encoding.ids) for encoding in self._tokenizer.encode_batch([prefix + text for text in texts]))
+
     def token_starts(self, text: str) -> list[int]:
         """The character offset at which each token of `text` begins, special ones left out, not truncated."""
         return [start for start, _ in self._counter.encode(text, add_special_tokens=False).offsets]

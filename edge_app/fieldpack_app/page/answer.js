@@ -2,18 +2,18 @@
 // an answer comes or where it is kept.
 
 import { copyButton, el, icon, unseen, visible } from "./dom.js";
-import { answerPieces } from "./marks.js";
+import { answerPieces, inOrder, isGuessed, plain, renumbered, shownNumber } from "./marks.js";
 import { placeNodes } from "./panel.js";
 import { ratingButtons } from "./rating.js";
-import { number, place, seconds, t } from "./words.js";
+import { comma, number, place, seconds, t } from "./words.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
- * `actions`: open(turn, number, button), retry(turn), alone(turn) without what was before, keep() after a rating.
+ * `actions`: open(turn, number, button), retry(turn), alone(turn) without what was before, keep(turn) after a rating.
  */
 export function drawTurn(turn, actions) {
   const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
-    el("h2", { class: "question", dir: "auto" }, unseen(`${t("you_asked")} `), turn.question));
+    el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)));
   const before = questionBefore(turn);
   if (before) node.append(drawBefore(turn, before, actions));
   if (turn.state === "asking") node.append(...drawAsking());
@@ -24,7 +24,7 @@ export function drawTurn(turn, actions) {
 /** A new subject taken for a follow-up answers the wrong question: seen here, and put right with a click. */
 function drawBefore(turn, before, actions) {
   return el("div", { class: "before" },
-    el("p", { class: "note", dir: "auto" }, t("read_as", { question: before })),
+    el("p", { class: "note" }, t("read_as", { question: before })),
     el("button", { type: "button", class: "plain small", onclick: () => actions.alone(turn) }, t("ask_alone")));
 }
 
@@ -48,9 +48,13 @@ export function showProgress(node, text, ...more) {
   node.querySelector(".progress-text").replaceChildren(text, ...more);
 }
 
-/** The passages, as soon as they are found: they can be read while the model reads them. */
+/** The passages, as soon as they are found: they can be read while the model reads them. Numbered anew as they are cited. */
 export function showFound(node, turn, actions) {
-  node.querySelector(".found").replaceChildren(...drawList(turn, turn.passages.map((_, i) => i + 1), t("passages_read"), actions));
+  const order = inOrder(turn);
+  const holder = node.querySelector(".found");
+  if (holder.dataset.order === String(order)) return;
+  holder.dataset.order = String(order);
+  holder.replaceChildren(...drawList(turn, order, t("passages_read"), actions));
 }
 
 /** The text so far. Pieces before the last one do not change any more and stay as they are, with their focus. */
@@ -60,6 +64,7 @@ export function showText(node, turn, actions) {
   while (answer.childNodes.length >= pieces.length && answer.lastChild) answer.lastChild.remove();
   if (answer.lastChild?.nodeType === Node.TEXT_NODE) answer.lastChild.remove();
   answer.append(...pieces.slice(answer.childNodes.length).map((piece) => drawPiece(piece, turn, actions)));
+  showFound(node, turn, actions);
 }
 
 function drawOver(turn, actions) {
@@ -71,7 +76,7 @@ function drawOver(turn, actions) {
     el("div", { class: "notice problem" }, icon("warn"),
       el("p", {}, problemText(broken)),
       el("button", { type: "button", class: "plain small", onclick: () => actions.retry(turn) }, icon("retry"), t("retry"))),
-    ...drawList(turn, turn.passages.map((_, i) => i + 1), t("passages_read"), actions),
+    ...drawList(turn, inOrder(turn), t("passages_read"), actions),
   ];
 }
 
@@ -103,27 +108,28 @@ function drawWarnings(turn, pieces) {
   const warn = (text) => el("div", { class: "notice warn" }, icon("warn"), el("p", {}, text));
   return [
     ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
-    ...(turn.citations.length || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
+    ...((turn.citations.length && !isGuessed(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
   ];
 }
 
 function drawPiece({ kind, text, number: n }, turn, actions) {
   if (kind === "text") return document.createTextNode(visible(text));
   if (kind === "unsupported") return el("span", { class: "unsupported", title: t("unsupported", { n: 1 }) }, text);
-  const button = el("button", { type: "button", class: "cite", "data-passage": n }, number(n));
-  button.setAttribute("aria-label", t("open_passage", { n, place: place(turn.passages[n - 1]) }));
+  const label = shownNumber(turn, n);
+  const button = el("button", { type: "button", class: "cite", "data-passage": n }, number(label));
+  button.setAttribute("aria-label", t("open_passage", { n: label, place: place(turn.passages[n - 1]) }));
   button.addEventListener("click", () => actions.open(turn, n, button));
   return button;
 }
 
 /** Cited passages with their quotes; the others that were read below them, folded. */
 function drawSources(turn, actions) {
-  const all = turn.passages.map((_, i) => i + 1);
-  const cited = turn.citations.map((one) => one.passage).filter((n) => n <= all.length);
+  const all = inOrder(turn);
+  const cited = all.filter((n) => turn.citations.some((one) => one.passage === n));
   const others = all.filter((n) => !cited.includes(n));
   if (!all.length) return turn.refused ? [el("p", { class: "note" }, t("none_read"))] : [];
   if (!cited.length) return drawList(turn, others, t("passages_read"), actions);
-  const list = drawList(turn, cited, t("sources"), actions);
+  const list = drawList(turn, cited, t(isGuessed(turn) ? "related" : "sources"), actions);
   if (others.length) {
     list.push(el("details", { class: "others" },
       el("summary", {}, t("others", { n: others.length })),
@@ -142,41 +148,42 @@ function drawSource(turn, n, actions) {
   const passage = turn.passages[n - 1];
   const quote = turn.citations?.find((one) => one.passage === n)?.quote;
   const button = el("button", { type: "button", class: "source", "data-passage": n },
-    el("span", { class: "source-number", "aria-hidden": "true" }, number(n)),
+    el("span", { class: "source-number", "aria-hidden": "true" }, number(shownNumber(turn, n))),
     el("span", { class: "source-body" },
-      unseen(`${t("passage")} ${number(n)}: `),
+      unseen(`${t("passage")} ${number(shownNumber(turn, n))}: `),
       el("span", { class: "source-place" }, ...placeNodes(passage)),
-      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${withoutBars(quote)}”` : startOf(passage))));
+      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${plain(quote)}”` : startOf(passage))));
   button.addEventListener("click", () => actions.open(turn, n, button));
   return button;
 }
 
 /** A passage's beginning on one line. The style sheet cuts what is too long. */
-const startOf = ({ text }) =>
-  text.slice(0, 240).split("\n").filter((line) => !/^[\s|:-]+$/.test(line)).map(withoutBars).join(" ");
-
-/** A table's row without the bars at its ends. */
-const withoutBars = (row) => row.replace(/^\| | \|$/g, "");
+const startOf = ({ text }) => plain(text.slice(0, 240)).replaceAll("\n", " ");
 
 function drawFoot(turn, actions) {
+  const took = timings(turn.timings ?? {});
   return el("div", { class: "foot" },
     copyButton(t("copy"), t("copied"), () => withSources(turn)),
-    ratingButtons(turn, actions.keep),
-    el("p", { class: "timings" }, timings(turn.timings ?? {}),
-      turn.timings?.cached_tokens ? el("span", { title: t("kept_why") }, `, ${t("kept_tokens", { n: turn.timings.cached_tokens })}`) : null));
+    ratingButtons(turn, () => actions.keep(turn)),
+    took ? el("span", { class: "timings" },
+      el("button", { type: "button", class: "icon", "aria-label": t("timings"), "aria-describedby": `took-${turn.id}` }, icon("clock")),
+      el("span", { class: "tip", role: "tooltip", id: `took-${turn.id}` }, took)) : null);
 }
 
-/** "first word 0.52s · whole answer 0.91s · read 880 tokens"; of a refusal that the model had no part in, only how long. */
-function timings({ first_token_ms: first, total_ms: total, tokens, prompt_tokens: read }) {
+/** "first word 0.52s · whole answer 0.91s · read 880 tokens, 412 kept"; of a refusal that the model had no part in, only how long. */
+function timings({ first_token_ms: first, total_ms: total, tokens, prompt_tokens: read, cached_tokens: cached }) {
   return [
     ...(first > 0 && tokens > 0 ? [t("first_word", { time: seconds(first) })] : []),
     ...(total > 0 ? [t("whole", { time: seconds(total) })] : []),
-    ...(read > 0 ? [t("read_tokens", { n: read })] : []),
+    ...(read > 0 ? [t("read_tokens", { n: read }) + (cached > 0 ? `${comma()}${t("kept_tokens", { n: cached })}` : "")] : []),
   ].join(" · ");
 }
 
 /** The answer as text for a letter or a log: question, answer, numbered sources with their quotes. */
 export function withSources(turn) {
-  const sources = turn.citations.map(({ passage: n, quote }) => `[${n}] ${place(turn.passages[n - 1])}: “${quote}”`);
-  return [turn.question, turn.text, ...(sources.length ? [`${t("sources")}\n${sources.join("\n")}`] : [])].join("\n\n");
+  const quoteOf = (n) => turn.citations.find((one) => one.passage === n)?.quote;
+  const sources = inOrder(turn).filter(quoteOf)
+    .map((n) => `[${shownNumber(turn, n)}] ${place(turn.passages[n - 1])}: “${plain(quoteOf(n))}”`);
+  const heading = t(isGuessed(turn) ? "related" : "sources");
+  return [turn.question, renumbered(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
 }

@@ -12,13 +12,14 @@ import * as history from "./history.js";
 import { drawHistory } from "./historyview.js";
 import * as panel from "./panel.js";
 import { drawWelcome } from "./welcome.js";
-import { LANGUAGES, preferred, speak, spoken, t, translate } from "./words.js";
+import { LANGUAGES, now, preferred, speak, spoken, t, translate } from "./words.js";
 
 const page = {
   shelf: { current: "", bundles: [] }, // /api/bundles
   about: null, // /api/about
   conversation: history.begin(),
   running: null, // {turn, controller} while an answer comes
+  keeps: true, // was there room for the last turn?
   loaded: false, // were the models asked for?
   pause: 0, // the timer that waits for a pause in typing
 };
@@ -30,7 +31,7 @@ const actions = {
   open: (turn, number, button) => panel.open(turn, number, button),
   retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone }),
   alone: (turn) => ask(turn.question, { instead: turn, alone: true }),
-  keep: () => history.keep(page.shelf.current, page.conversation),
+  keep: (turn) => keep(page.shelf.current, page.conversation, turn),
 };
 
 // --- asking --------------------------------------------------------------------------------------------------------
@@ -39,9 +40,9 @@ const actions = {
 async function ask(question, { instead = null, alone = false } = {}) {
   if (page.running || !page.about) return;
   const { conversation, shelf: { current: bundle } } = page;
-  if (instead && conversation.turns.at(-1) === instead) conversation.turns.pop();
+  if (instead && conversation.turns.at(-1) === instead) history.drop(bundle, conversation, conversation.turns.pop());
   const previous = alone ? null : history.previous(conversation);
-  const turn = { question, alone, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [] };
+  const turn = history.beginTurn(question, alone);
   const controller = new AbortController();
   clearTimeout(page.pause);
   conversation.turns.push(turn);
@@ -49,7 +50,7 @@ async function ask(question, { instead = null, alone = false } = {}) {
   page.running = { turn, controller };
   box.put("");
   draw();
-  history.keep(bundle, conversation);
+  keep(bundle, conversation, turn);
   history.remember(bundle, conversation.id);
   drawList();
   scrollTo(lastNode());
@@ -60,11 +61,25 @@ async function ask(question, { instead = null, alone = false } = {}) {
   } finally {
     page.running = null;
     // Stopped because the conversation was left or deleted: then it is not on the page, and perhaps not to be kept.
-    if (history.isKept(bundle, conversation)) history.keep(bundle, conversation);
+    if (history.isWanted(bundle, conversation, turn)) keep(bundle, conversation, turn);
     if (conversation === page.conversation) over(turn);
     else box.running(false);
   }
   if (turn.problem?.code === "bundle_changed") await look();
+}
+
+/** Says once that there is no room: what is on the page stays there, and goes with it. */
+function keep(bundle, conversation, turn) {
+  const kept = history.keep(bundle, conversation, turn);
+  if (!kept && page.keeps) banner.tell(t("not_kept"));
+  page.keeps = kept;
+}
+
+/** Another window kept, rated or deleted something. */
+function adopt({ key }) {
+  if (!page.about || !history.isRecord(page.shelf.current, key)) return;
+  if (history.adopt(page.shelf.current, page.conversation, page.running?.turn)) draw();
+  drawList();
 }
 
 /** The element of the turn that is being answered. A redraw replaces it: after a change of language, say. */
@@ -145,11 +160,18 @@ function drawBundle() {
   byId("switch-name").textContent = `${name} ${version}`;
 }
 
+/** Who said it and when: nobody knows that of a sheet of paper. */
+function drawPrinted() {
+  const { name, version } = page.about ?? {};
+  byId("printed").textContent = page.about ? t("printed", { name: `${name} ${version}`, date: now() }) : "";
+}
+
 function drawList() {
   drawHistory(history.conversations(page.shelf.current), page.conversation.id, {
     open: (conversation) => { show(conversation); if (isCovering()) closeCover(); },
     remove: (conversation) => {
       history.forget(page.shelf.current, conversation.id);
+      if (conversation.id === page.conversation.id) history.letGo(page.conversation);
       if (conversation.id === page.conversation.id) show(history.begin());
       drawList();
       byId("history-close").focus();
@@ -252,6 +274,7 @@ function toggleHistory() {
 async function clearHistory() {
   if (!(await sure(t("delete_sure"), t("delete_sure_text"), t("delete")))) return;
   history.forgetAll(page.shelf.current);
+  history.letGo(page.conversation);
   show(history.begin());
 }
 
@@ -300,6 +323,8 @@ function wire() {
   byId("language").value = spoken();
   byId("language").addEventListener("change", (event) => changeLanguage(event.target.value));
   document.addEventListener("keydown", onKey);
+  window.addEventListener("storage", adopt);
+  window.addEventListener("beforeprint", drawPrinted);
   document.addEventListener("visibilitychange", look);
   window.addEventListener("focus", look);
   watchWidth(byId("history"), closeHistory);

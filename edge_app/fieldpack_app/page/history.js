@@ -1,16 +1,23 @@
-// Conversations kept in this browser, a list for each bundle. Knows nothing of servers or of how anything looks.
+// Conversations kept in this browser, those of each bundle by themselves. Knows nothing of servers or of how anything looks.
 //
-// A conversation: {id, at, turns}. A turn: {question, at, state, text, refused, citations, passages, asked, unsupported,
+// A conversation: {id, at, turns}. A turn: {id, question, at, state, text, refused, citations, passages, asked, unsupported,
 // timings, rating, problem, alone}; its state is asking, done, stopped or failed.
+//
+// Each turn is a record of its own, written by the window that asked it: two windows on one conversation cannot overwrite
+// each other's turns, and what was kept stays when a later one finds no room. Nothing is thrown away but what the reader
+// deletes.
 
-const MOST = 50; // conversations of a bundle: with three passages a turn, a megabyte or two of the usual five
-const listOf = (bundle) => `fieldpack:conversations:${bundle}`;
+const recordsOf = (bundle) => `fieldpack:turn:${bundle}:`;
+const turnsOf = (bundle, id) => `${recordsOf(bundle)}${id}:`;
+const listOf = (bundle) => `fieldpack:conversations:${bundle}`; // all in one record, as versions before kept them
 const openOf = (bundle) => `fieldpack:open:${bundle}`;
 
+const unkept = new WeakSet(); // turns that found no room
+
 /** What is stored under `key`, or `otherwise` where storage is off or holds something that is not ours. */
-function read(key, otherwise) {
+function read(key, otherwise, storage = () => localStorage) {
   try {
-    return JSON.parse(localStorage.getItem(key)) ?? otherwise;
+    return JSON.parse(storage().getItem(key)) ?? otherwise;
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof DOMException) return otherwise;
     throw error;
@@ -18,9 +25,9 @@ function read(key, otherwise) {
 }
 
 /** True if it could be stored: false where storage is off or full. */
-function write(key, value) {
+function write(key, value, storage = () => localStorage) {
   try {
-    localStorage.setItem(key, JSON.stringify(value));
+    storage().setItem(key, JSON.stringify(value));
     return true;
   } catch (error) {
     if (error instanceof DOMException) return false;
@@ -28,44 +35,109 @@ function write(key, value) {
   }
 }
 
-const isConversation = (one) => typeof one?.id === "string" && Array.isArray(one.turns) && one.turns.length > 0;
+function keysOf(prefix) {
+  try {
+    return Object.keys(localStorage).filter((key) => key.startsWith(prefix));
+  } catch (error) {
+    if (error instanceof DOMException) return [];
+    throw error;
+  }
+}
+
+function remove(keys) {
+  for (const key of keys) localStorage.removeItem(key);
+}
+
+const newId = () => `${Date.now()}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
+
+export const begin = () => ({ id: newId(), at: Date.now(), turns: [] });
+
+/** A turn that was not asked yet. */
+export const beginTurn = (question, alone) => ({
+  id: newId(), question, alone, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [],
+});
+
+const isTurn = (one) => typeof one?.question === "string" && Array.isArray(one.passages);
 
 /** Latest first. */
 export function conversations(bundle) {
-  const kept = read(listOf(bundle), []);
-  return Array.isArray(kept) ? kept.filter(isConversation).sort((a, b) => b.at - a.at) : [];
+  takeOver(bundle);
+  const found = new Map();
+  for (const key of keysOf(recordsOf(bundle))) {
+    const [id, turnId] = key.slice(recordsOf(bundle).length).split(":");
+    const turn = read(key, null);
+    if (!turnId || !isTurn(turn)) continue;
+    if (!found.has(id)) found.set(id, { id, turns: [] });
+    found.get(id).turns.push({ ...turn, id: turnId });
+  }
+  for (const one of found.values()) {
+    one.turns.sort((a, b) => a.at - b.at);
+    one.at = one.turns.at(-1).at;
+  }
+  return [...found.values()].sort((a, b) => b.at - a.at);
 }
 
-export function begin() {
-  const random = crypto.getRandomValues(new Uint32Array(2));
-  return { id: `${Date.now()}-${random.join("-")}`, at: Date.now(), turns: [] };
+/** Conversations that an earlier version kept in one record, each turn into its own. What finds no room stays there. */
+function takeOver(bundle) {
+  let list = read(listOf(bundle), null);
+  while (Array.isArray(list) && list.length) {
+    const { id, at, turns = [] } = list.at(-1);
+    const kept = turns.filter(isTurn).every((turn, i) => write(`${turnsOf(bundle, id)}${at}-${i}`, { at: at + i, ...turn }));
+    if (!kept) return;
+    list = list.slice(0, -1);
+    write(listOf(bundle), list);
+  }
+  if (list !== null) remove([listOf(bundle)]);
 }
 
-/** What no longer fits goes, oldest first. */
-export function keep(bundle, conversation) {
-  const others = conversations(bundle).filter((one) => one.id !== conversation.id);
-  let list = [conversation, ...others].slice(0, MOST);
-  while (!write(listOf(bundle), list) && list.length > 1) list = list.slice(0, Math.ceil(list.length / 2));
+/** False if there is no room for it. */
+export function keep(bundle, conversation, turn) {
+  const kept = write(turnsOf(bundle, conversation.id) + turn.id, turn);
+  if (kept) unkept.delete(turn);
+  else unkept.add(turn);
+  return kept;
 }
 
-export const isKept = (bundle, conversation) => conversations(bundle).some((one) => one.id === conversation.id);
+/** Is a turn still wanted? Not if it was deleted, perhaps in another window. */
+export const isWanted = (bundle, conversation, turn) =>
+  unkept.has(turn) || read(turnsOf(bundle, conversation.id) + turn.id, null) !== null;
 
-export function forget(bundle, id) {
-  write(listOf(bundle), conversations(bundle).filter((one) => one.id !== id));
+export const drop = (bundle, conversation, turn) => remove(keysOf(turnsOf(bundle, conversation.id) + turn.id));
+export const forget = (bundle, id) => remove(keysOf(turnsOf(bundle, id)));
+export const forgetAll = (bundle) => remove(keysOf(recordsOf(bundle)));
+
+/** Of a conversation that was deleted, what found no room is not wanted later either. */
+export function letGo(conversation) {
+  for (const turn of conversation.turns) unkept.delete(turn);
 }
 
-export function forgetAll(bundle) {
-  write(listOf(bundle), []);
+/** Is `key` of a change in the store one of a bundle's turns? Null stands for all of the store. */
+export const isRecord = (bundle, key) => key === null || key.startsWith(recordsOf(bundle));
+
+/**
+ * Takes what other windows kept, rated and deleted into `conversation`; true if that changed it. `running` is this window's
+ * own turn. What another window is still asking comes when it is answered.
+ */
+export function adopt(bundle, conversation, running) {
+  const stored = conversations(bundle).find((one) => one.id === conversation.id)?.turns ?? [];
+  const own = (turn) => turn === running || unkept.has(turn);
+  const ownIds = new Set(conversation.turns.filter(own).map((turn) => turn.id));
+  const others = stored.filter((turn) => turn.state !== "asking" && !ownIds.has(turn.id));
+  const turns = [...others, ...conversation.turns.filter(own)].sort((a, b) => a.at - b.at);
+  const changed = JSON.stringify(turns) !== JSON.stringify(conversation.turns);
+  if (changed) conversation.turns = turns;
+  return changed;
 }
 
-/** Which conversation a reload shows again; null for a new one. */
+/** Which conversation a reload of this window, or else a new window, shows again; null for a new one. */
 export function remember(bundle, id) {
-  write(openOf(bundle), id);
+  write(openOf(bundle), id ?? "");
+  write(openOf(bundle), id ?? "", () => sessionStorage);
 }
 
 /** The conversation that was open, a turn that was running when the page went away as stopped; null if there is none. */
 export function reopen(bundle) {
-  const id = read(openOf(bundle), null);
+  const id = read(openOf(bundle), null, () => sessionStorage) ?? read(openOf(bundle), null);
   const found = conversations(bundle).find((one) => one.id === id);
   for (const turn of found?.turns ?? []) if (turn.state === "asking") turn.state = "stopped";
   return found ?? null;

@@ -26,6 +26,58 @@ export function answerPieces(text, count, spans = []) {
   return pieces;
 }
 
+/** The numbers that the marks of `text` name, each once, as they come. */
+function marked(text, count) {
+  const numbers = [...text.matchAll(MARK)].flatMap((mark) => mark[1].split(",").map(Number));
+  return [...new Set(numbers)].filter((n) => n >= 1 && n <= count);
+}
+
+/** A turn's passages in the order that a reader meets them, by which they are numbered: those that the answer cites as it
+ * cites them, then the others as they were found. */
+export function inOrder({ text, passages, citations = [] }) {
+  const all = passages.map((_, i) => i + 1);
+  const cited = citations.map((one) => one.passage).filter((n) => n <= all.length);
+  return [...new Set([...marked(text, all.length), ...cited, ...all])];
+}
+
+/** What a reader sees as the number of passage `n`. */
+export const shownNumber = (turn, n) => inOrder(turn).indexOf(n) + 1;
+
+/** Does the answer itself name no source? Then a passage that is cited was only found to hold most of its words. */
+export const isGuessed = ({ text, passages, citations = [] }) => citations.length > 0 && !marked(text, passages.length).length;
+
+/** The text with its marks numbered as the reader sees them. */
+export function renumbered(turn) {
+  const order = inOrder(turn);
+  return turn.text.replace(MARK, (mark, list) => {
+    const numbers = list.split(",").map(Number);
+    return numbers.every((n) => order.includes(n)) ? `[${numbers.map((n) => order.indexOf(n) + 1).join(", ")}]` : mark;
+  });
+}
+
+const MARKUP = [
+  [/!\[([^\]]*)\]\([^)\s]*\)/g, "$1"], // an image
+  [/\[([^\]]+)\]\([^)\s]*\)/g, "$1"], // a link
+  [/\*\*(?=\S)(.+?)(?<=\S)\*\*/g, "$1"], // bold
+  [/(?<!\w)__(?=\S)(.+?)(?<=\S)__(?!\w|\.\w)/g, "$1"],
+  [/(?<![\w*])\*(?=[^\s*])([^*]+?)(?<=[^\s*])\*(?![\w*])/g, "$1"], // italics
+  [/(?<!\w)_(?=[^\s_])([^_]+?)(?<=[^\s_])_(?!\w)/g, "$1"],
+  [/`([^`]+)`/g, "$1"], // code
+  [/\\([\\`*_{}[\]()#+.!|>-])/g, "$1"], // what was escaped so that it is no markup
+];
+
+/** Some lines of Markdown as a reader would write them down: without signs for headings, emphasis and links, a table's row
+ * with dots between its cells. */
+export function plain(text) {
+  const lines = text.split("\n").filter((line) => line.trim() && !isRule(line)).map((line) => {
+    const bare = line.trim().replace(/^(#{1,6}|>) +/, "").replace(/^[-*+] +(\[[ xX]\] +)?/, "• ");
+    const isTable = / \| |^\|.*\|$/.test(bare);
+    const cells = isTable ? bare.replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim()).filter(Boolean).join(" · ") : bare;
+    return MARKUP.reduce((all, [sign, kept]) => all.replace(sign, kept), cells);
+  });
+  return lines.length === 1 ? lines[0].replace(/^• /, "") : lines.join("\n");
+}
+
 /** Spans in code points as spans in JavaScript's units: an emoji is one there and two here. */
 function units(text, spans) {
   const at = [0];

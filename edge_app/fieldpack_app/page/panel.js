@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { cover, uncover } from "./covers.js";
 import { byId, copyButton, el, icon, iconButton } from "./dom.js";
-import { find, pageBlocks, unwrapped } from "./marks.js";
+import { find, inOrder, isGuessed, pageBlocks, unwrapped } from "./marks.js";
 import { comma, pageOf, place, t } from "./words.js";
 
 let shown = null; // {turn, number, opener}
@@ -50,20 +50,21 @@ async function drawAround(body, passage, quote) {
 }
 
 function fill(turn, number, passage, quote, body) {
-  const all = turn.passages.length;
-  const step = (name, label, to) =>
-    iconButton(name, t(label), () => open(turn, to), { disabled: to < 1 || to > all });
+  const order = inOrder(turn);
+  const at = order.indexOf(number);
+  const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
+  const rest = t(!quote ? "not_cited" : isGuessed(turn) ? "marked_related" : "marked");
   byId("passage").replaceChildren(
     el("div", { class: "passage-head" },
-      el("p", { class: "count" }, t("passage_of", { n: number, all })),
-      step("before", "passage_before", number - 1),
-      step("after", "passage_after", number + 1),
+      el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),
+      step("before", "passage_before", at - 1),
+      step("after", "passage_after", at + 1),
       iconButton("close", t("close"), close)),
     el("h2", { id: "passage-title", tabindex: "-1", class: "place" }, icon("page"), el("span", {}, ...placeNodes(passage))),
     trail(passage),
     body,
     el("div", { class: "passage-foot" },
-      el("p", { class: "note" }, t(quote ? "marked" : "not_cited")),
+      el("p", { class: "note" }, rest),
       copyButton(t("copy_passage"), t("copied"), () => `${passage.text}\n\n${place(passage)}`)),
   );
 }

@@ -4,37 +4,55 @@ import * as api from "./api.js";
 import { announce, el, icon } from "./dom.js";
 import { t } from "./words.js";
 
-/** Two buttons; the pressed one opens a line for a note, and sending it is what counts. `keep()` after it was sent. */
+/** Two buttons. A press is sent at once, and opens a line for a note, which may be left empty; a press of the other one is
+ * a change of mind. `keep()` after something was sent. */
 export function ratingButtons(turn, keep) {
   const holder = el("div", { class: "rating" });
-  const redraw = (form = null) => {
-    const done = turn.rating ? el("span", { class: "note" }, t("thanks")) : null;
-    holder.replaceChildren(thumb("up", "good"), thumb("down", "bad"), ...[done, form].filter(Boolean));
-  };
+  const redraw = (...more) => holder.replaceChildren(thumb("up", "good"), thumb("down", "bad"), ...more);
+  const thanks = () => el("span", { class: "note" }, t("thanks"));
   const thumb = (rating, label) => el("button", {
-    type: "button", class: "icon", "aria-label": t(label), title: t(label), disabled: Boolean(turn.rating),
-    "aria-pressed": String(turn.rating === rating), onclick: () => write(rating),
+    type: "button", class: "icon", "aria-label": t(label), title: t(label), "data-rating": rating,
+    "aria-pressed": String(turn.rating === rating), onclick: () => press(rating),
   }, icon(rating));
-  const write = (rating) => {
-    const form = noteForm(rating, async (note) => {
-      await api.feedback(said(turn, rating, note));
-      turn.rating = rating;
-      keep();
-      redraw();
-      announce(t("thanks"));
-    }, () => redraw());
-    redraw(form);
-    form.querySelector("input").focus();
+  const send = async (rating, note) => {
+    await api.feedback(said(turn, rating, note));
+    turn.rating = rating;
+    keep();
+    announce(t("thanks"));
   };
-  redraw();
+  const close = () => {
+    redraw(thanks());
+    holder.querySelector("[aria-pressed=true]")?.focus();
+  };
+  const press = async (rating) => {
+    const form = noteForm(rating, async (note) => {
+      if (note) await send(rating, note);
+      close();
+    }, close);
+    try {
+      await send(rating, "");
+      redraw(thanks(), form);
+      form.querySelector("input").focus({ preventScroll: true });
+      form.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      redraw(el("span", { class: "note", role: "alert" }, problemOf(error)));
+    }
+  };
+  redraw(...(turn.rating ? [thanks()] : []));
   return holder;
 }
 
+/** What is sent: `answer_id` is the same each time, so that the last that was said of an answer counts. */
 function said(turn, rating, note) {
   return {
     question: turn.question, answer: turn.text, rating, refused: Boolean(turn.refused),
-    passages: turn.passages.map((one) => one.chunk_id), ...(note ? { note } : {}),
+    passages: turn.passages.map((one) => one.chunk_id), ...(turn.id ? { answer_id: turn.id } : {}), ...(note ? { note } : {}),
   };
+}
+
+function problemOf(error) {
+  if (!api.expected(error)) throw error;
+  return error instanceof api.Lost ? t("lost") : error.message;
 }
 
 function noteForm(rating, send, cancel) {
@@ -51,8 +69,7 @@ function noteForm(rating, send, cancel) {
     try {
       await send(note.value.trim());
     } catch (error) {
-      if (!api.expected(error)) throw error;
-      problem.textContent = error instanceof api.Lost ? t("lost") : error.message;
+      problem.textContent = problemOf(error);
     }
   });
   form.addEventListener("keydown", (event) => {

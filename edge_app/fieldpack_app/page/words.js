@@ -39,8 +39,8 @@ export function t(key, values = {}) {
 
 function shown(value) {
   if (typeof value === "number") return number(value);
-  // Isolated, so that an English file name does not turn an Arabic sentence around.
-  return RIGHT_TO_LEFT.has(language) ? `\u2068${value}\u2069` : String(value);
+  // Isolated, so that an English file name does not turn an Arabic sentence around, nor an Arabic question an English one.
+  return RIGHT_TO_LEFT.has(language) || /\p{Script=Arabic}|\p{Script=Hebrew}/u.test(value) ? `\u2068${value}\u2069` : String(value);
 }
 
 export const number = (value, options = {}) => new Intl.NumberFormat(locale, options).format(value);
@@ -66,6 +66,9 @@ export function when(moment) {
   const today = then.toDateString() === new Date().toDateString();
   return new Intl.DateTimeFormat(locale, today ? { timeStyle: "short" } : { dateStyle: "medium" }).format(then);
 }
+
+/** This moment with its date, for a printed page. */
+export const now = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
 
 /** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
 function day(text) {

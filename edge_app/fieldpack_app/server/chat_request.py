@@ -11,12 +11,17 @@ from .bodies import field
 from .errors import bad_request
 
 _USED = {"model", "messages", "stream", "stream_options", "response_format", "user"}
+_TOOL_CHOICES = {"tool_choice", "function_call"}
 _MOST_MESSAGES = 400
+_NO_TOOLS = (
+    "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for an answer in a form that a "
+    "program reads, send a response_format with a JSON schema"
+)
 # What would change the answer's meaning: name -> (the value that does not, why no other is taken).
 _REFUSED: dict[str, tuple[object, str]] = {
     "n": (1, "one answer is given; leave n out or 1"),
-    "tools": ([], "this model calls no tools"),
-    "functions": ([], "this model calls no functions"),
+    "tools": ([], _NO_TOOLS),
+    "functions": ([], _NO_TOOLS),
     "logprobs": (False, "there are no log-probabilities"),
     "top_logprobs": (0, "there are no log-probabilities"),
     "stop": ([], "an answer ends where it ends; leave stop out"),
@@ -48,19 +53,30 @@ class ChatRequest:
 
 def read_chat(data: Mapping[str, Any]) -> ChatRequest:
     """Raises HttpError (400)."""
+    _check_tool_choice(data)
     for name, (harmless, why) in _REFUSED.items():
+        if name == "tools" and data.get("tool_choice") == "none":
+            continue  # offered, and not to be called: nothing is missed
         if data.get(name) not in (None, harmless):
             raise bad_request(f"{name}: not supported: {why}", param=name)
     messages = [_message(value, i) for i, value in enumerate(field(data, "messages", list, most=_MOST_MESSAGES))]
     question, before = _asked([(role, text) for role, text in messages if role in ("user", "assistant")])
     options = field(data, "stream_options", dict, {})
-    parameters = sorted(name for name, value in data.items() if value is not None and name not in _USED | set(_REFUSED))
+    known = _USED | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
+    parameters = sorted(name for name, value in data.items() if value is not None and name not in known)
     unheard = [f"messages[{i}] ({role})" for i, (role, _) in enumerate(messages) if role in ("system", "developer")]
     return ChatRequest(
         question, before, _schema(field(data, "response_format", dict, {"type": "text"})),
         stream=field(data, "stream", bool, False), usage=options.get("include_usage") is True,
         ignored=(*parameters, *unheard),
     )  # fmt: skip
+
+
+def _check_tool_choice(data: Mapping[str, Any]) -> None:
+    """A call that is left to the model is one that this model never makes; one that is demanded is refused."""
+    for name in sorted(_TOOL_CHOICES & set(data)):
+        if data[name] not in (None, "none", "auto"):
+            raise bad_request(f"{name}: not supported: {_NO_TOOLS}", param=name)
 
 
 def _asked(said: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
@@ -78,6 +94,8 @@ def _message(value: object, number: int) -> tuple[str, str]:
     """(role, text)."""
     where = f"messages[{number}]"
     role = value.get("role") if isinstance(value, dict) else None
+    if isinstance(value, dict) and (role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")):
+        raise bad_request(f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages")
     if not isinstance(value, dict) or role not in ("system", "developer", "user", "assistant"):
         raise bad_request(f"{where}: want a role of system, developer, user or assistant", param="messages")
     content = value.get("content")

@@ -38,12 +38,13 @@ class Embeddings:
         if coding not in ("float", "base64"):
             raise bad_request("encoding_format: want float or base64", param="encoding_format")
         expert, query = desk.expert, data.get("input_type") == "query"
-        vectors = await self._readers.run(lambda: expert.embed(texts, query=query))
+        vectors, tokens = await self._readers.run(
+            lambda: (expert.embed(texts, query=query), expert.count_embedded_tokens(texts, query=query))
+        )
         _check_dimensions(data, vectors.shape[1])
         self._answering.metrics.count("embedded_texts", len(texts))
         rows = [{"object": "embedding", "index": i, "embedding": _coded(row, coding)} for i, row in enumerate(vectors)]
-        # The embedder's tokens are not counted: nobody is billed by them.
-        usage = {"prompt_tokens": 0, "total_tokens": 0}
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return Json({"object": "list", "data": rows, "model": desk.current.id, "usage": usage})
 
 

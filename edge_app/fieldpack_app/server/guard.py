@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import secrets
 from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -108,15 +107,17 @@ class Guard:
         if scheme.lower() == "bearer" and self._is_token(bearer.strip()):
             name = headers.get(CLIENT_HEADER, "")
             return name if _CLIENT_ID.fullmatch(name) else ""
-        token, _, browser = self._cookie(headers).rpartition(".")
-        return browser if self._is_token(token) else None
+        for value in self._cookies(headers):
+            token, _, browser = value.rpartition(".")
+            if self._is_token(token):
+                return browser
+        return None
 
-    def _cookie(self, headers: Headers) -> str:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._settings.cookie)
-        except CookieError:
-            return ""
-        return cookie.value if cookie else ""
+    def _cookies(self, headers: Headers) -> list[str]:
+        """The values of our cookie. All ports of a host share their cookies: what other servers set is no concern of ours,
+        however it is written, so that no parser of whole headers is asked, which gives up at the first mistake."""
+        pairs = (pair.strip().partition("=") for header in headers.getlist("cookie") for pair in header.split(";"))
+        return [value.strip('"') for name, _, value in pairs if name == self._settings.cookie]
 
     def _is_ticket(self, given: str) -> bool:
         """True once."""

@@ -45,11 +45,14 @@ class Notes:
 
     def _append(self, line: str) -> None:
         try:
-            if self._size() + len(line) > self._most:
+            if self._size() + len(line.encode("utf-8", "backslashreplace")) > self._most:
                 raise HttpError(503, "notes_full", f"{self._path} is full; move it away to make room for more")
             append_line(self._path, line)
         except OSError as error:
             raise HttpError(503, "notes_lost", f"{self._path}: {error.strerror}; nothing was written") from None
 
     def _size(self) -> int:
-        return self._path.stat().st_size if self._path.exists() else 0
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..feedback import MOST_CHUNK
 from .bodies import field, list_of, read_json, refuse_unknown
 from .desk import Desk
 from .errors import bad_request
@@ -15,7 +17,8 @@ from .notes import Notes
 from .reading import Readers
 from .settings import Limits
 
-_FIELDS = {"question", "answer", "rating", "note", "passages", "refused"}
+_FIELDS = {"question", "answer", "rating", "note", "passages", "refused", "answer_id"}
+_ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 class Rating:
@@ -35,11 +38,18 @@ class Rating:
         refuse_unknown(data, _FIELDS)
         if data.get("rating") not in ("up", "down"):
             raise bad_request('rating: want "up" or "down"', param="rating")
+        passages = list_of(data, "passages", int, most=self._limits.passages)
+        if any(not 0 <= number < MOST_CHUNK for number in passages):
+            raise bad_request("passages: want chunk ids, as an answer has them", param="passages")
+        answer_id = field(data, "answer_id", str, "")
+        if not _ANSWER_ID.fullmatch(answer_id):
+            raise bad_request("answer_id: want at most 64 letters, digits, - and _", param="answer_id")
         return {
             "rating": data["rating"],
             "question": field(data, "question", str, most=self._limits.answer),
             "answer": field(data, "answer", str, most=self._limits.answer),
             "note": field(data, "note", str, "", most=self._limits.note),
-            "passages": list_of(data, "passages", int, most=self._limits.passages),
+            "passages": passages,
             "refused": field(data, "refused", bool, False),
+            **({"answer_id": answer_id} if answer_id else {}),
         }
