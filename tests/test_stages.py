@@ -74,6 +74,7 @@ def test_the_bundle_is_whole_and_names_its_origins(toy: Project, built: Built) -
     assert {name: stage["key"] for name, stage in provenance["stages"].items()} == {
         name: key for name, key in built["keys"].items() if name not in ("package", "baseline")
     }
+    assert provenance["arm"] == "tuned+rag"
     assert str(toy.folder) not in json.dumps(provenance), "paths of the build server do not belong into a bundle"
 
 
@@ -113,6 +114,23 @@ def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) ->
     if seen["tool"]:
         assert (seen["exit"], seen["network"], seen["looked_up"], seen["written"], seen["silent"]) == (0, 0, 0, 0, True)
         assert seen["calls"] > 100
+
+
+def test_tuning_that_brought_nothing_does_not_ship(toy: Project, built: Built) -> None:
+    """The toy's weights are random, so three steps of tuning cannot win: the untuned model goes in, with the documents."""
+    made = build_here(toy, "evaluate.ship=auto", 'evaluate.arms=["base", "rag", "tuned", "tuned+rag"]')
+    manifest = read_manifest(made.bundle)
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["shipped"] == made.results["package"]["arm"] == manifest.provenance["arm"] == "rag"
+    assert "the tuned model" in report["ship"]["left_out"] and report["ship"]["why"] in made.results["evaluate"]["ship"]["why"]
+    assert report["ship"]["why"].startswith("rag ships (chosen by evaluate.ship: auto)")
+    assert "rag ships" in (made.bundle / "report" / "report.html").read_text(encoding="utf-8")
+    untuned = toy.store.folder("baseline", manifest.provenance["stages"]["baseline"]["key"]) / "model" / "model.onnx.data"
+    assert (made.bundle / "model" / "model.onnx.data").read_bytes() == untuned.read_bytes()
+    assert not {"train", "merge", "export"} & set(manifest.provenance["stages"])
+    golden = read_golden(made.bundle)
+    with fieldpack.open(made.bundle) as expert:
+        assert [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(golden)
 
 
 # --- what runs again -----------------------------------------------------------------------------------------------

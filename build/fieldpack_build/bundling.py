@@ -26,13 +26,14 @@ _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, "log.txt", LIBRARY)
 
 
 def assemble(
-    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str = "export", provenance: Mapping[str, Any],
-    place: Callable[[str, str], object] = shutil.copy2,
+    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str = "export", knowledge: bool = True,
+    provenance: Mapping[str, Any], place: Callable[[str, str], object] = shutil.copy2,
 ) -> Manifest:  # fmt: skip
-    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file."""
+    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file. `model`: the
+    stage whose model goes in. `knowledge`: off, and the recipe's documents and embedder stay out."""
     folder.mkdir()
     shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
-    if recipe.knowledge is not None:
+    if recipe.knowledge is not None and knowledge:
         for name in ("embedder", "knowledge", *(("reranker",) if "reranker" in inputs else ())):
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
         retrieval_settings(recipe).write(folder)

@@ -49,7 +49,8 @@ def _tuned(recipe: Recipe) -> bool:
 
 def _with_baseline(recipe: Recipe) -> bool:
     """The untuned model is exported too when the report shall compare with it."""
-    return recipe.tuned and recipe.evaluate is not None and bool({"base", "rag"} & set(recipe.evaluate.arms))
+    asked = {*recipe.evaluate.arms, recipe.evaluate.ship} if recipe.evaluate else set()
+    return recipe.tuned and any(recipe.has_arm(arm) for arm in {"base", "rag"} & asked)
 
 
 def _with_questions(recipe: Recipe) -> bool:
@@ -295,7 +296,7 @@ STAGES: tuple[Stage, ...] = (
         active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None, resumes=True,
     ),
     Stage(
-        "evaluate", 3, "ask the test questions on the staged bundle, check the gates",
+        "evaluate", 4, "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
                             "context": r.export.max_context},
@@ -304,11 +305,12 @@ STAGES: tuple[Stage, ...] = (
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),
     Stage(
-        "package", 2, "seal everything into a bundle",
+        "package", 3, "seal what ships into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
                             "licences": _licences(r), "retrieval": _retrieval(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export", "evaluate"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export", "baseline",
+               "evaluate"),
     ),
 )  # fmt: skip
 NAMES = tuple(stage.name for stage in STAGES)

@@ -45,6 +45,7 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
         "model": at(recipe, "base").get("model"), "tuned by": at(recipe, "train").get("method"),
         "embedder": at(recipe, "knowledge", "embedder").get("model"),
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
+        "ships": at(facts, "report", "ship").get("why") or at(facts, "provenance").get("arm"),
         "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
         "context, tokens": facts["limits"].get("max_context"),
         **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},

@@ -47,6 +47,8 @@ def advise(report: Mapping[str, Any]) -> Advice | None:
     rival = best if best != shipped else choice["rival"]
     gap = choice["gaps"][rival]
     figures = f"{_in_words(gap)} in score (95% {_number(gap['low'])} to {_number(gap['high'])})"
+    if (report.get("ship") or {}).get("rule") == "auto":
+        return Advice("good", _chosen(report, rival, gap), f"{report['ship']['why']}.")
     if shipped not in choice["ties"]:
         return Advice("mixed", f"{shipped} ships, but {best} is better", f"{best} leads {shipped} by {_turned(gap)}: "
                       f"ship {wanted} ({_HOW[wanted]}).")  # fmt: skip
@@ -64,6 +66,47 @@ def advise(report: Mapping[str, Any]) -> Advice | None:
         f"The difference between {shipped} and {rival} is within noise ({_number(gap['low'])} to {_number(gap['high'])}), "
         f"and {shipped} is the {_why(report, shipped, rival)}.",
     )  # fmt: skip
+
+
+def _chosen(report: Mapping[str, Any], rival: str, gap: Mapping[str, float]) -> str:
+    """The headline of a bundle whose arm the evaluation chose."""
+    shipped, wanted = report["shipped"], report["choice"]["recommended"]
+    if wanted != shipped and report["ship"]["missed"].get(wanted):
+        return f"{shipped} ships, as {wanted} misses a gate"
+    if gap["low"] > 0:
+        return f"{shipped} ships: it leads {rival} and every other arm"
+    return f"{shipped} ships; {rival} is within noise of it"
+
+
+def why_shipped(report: Mapping[str, Any]) -> str:
+    """One sentence: which arm ships, by which rule, and how it stands against the strongest other one and, where another arm
+    is tuned, against that."""
+    shipped, ship, choice = report["shipped"], report["ship"], report["choice"]
+    by = {"auto": "chosen by evaluate.ship: auto", "all": "evaluate.ship: all, whatever was measured"}
+    text = f"{shipped} ships ({by.get(ship['rule'], 'named by evaluate.ship')})"
+    others = choice["gaps"] if shipped in choice["scores"] else {}
+    named = [choice["rival"]] if choice["rival"] in others else []
+    named += [arm for arm in others if "tuned" in arm and arm not in named and "tuned" not in shipped]
+    parts = [f"it {_stands(others[arm])} {arm} by {_in_words(others[arm])} in score (95% {_number(others[arm]['low'])} to "
+             f"{_number(others[arm]['high'])})" for arm in named]  # fmt: skip
+    if any(_within_noise(others[arm]) for arm in named) and shipped == choice["recommended"]:
+        parts.append("of arms that noise cannot tell apart it is the simplest")
+    for arm in choice["ties"]:
+        if arm != shipped and ship["rule"] == "auto" and ship["missed"].get(arm):
+            parts.append(f"{arm} misses {', '.join(f'`{gate}`' for gate in ship['missed'][arm])}")
+    if ship["left_out"]:
+        parts.append(f"left out: {', '.join(ship['left_out'])}")
+    return "; ".join([text, *parts])
+
+
+def _stands(gap: Mapping[str, float]) -> str:
+    if _within_noise(gap):
+        return "leads, within noise," if gap["value"] > 0 else "trails, within noise,"
+    return "leads" if gap["value"] > 0 else "trails"
+
+
+def _within_noise(gap: Mapping[str, float]) -> bool:
+    return gap["low"] <= 0 <= gap["high"]
 
 
 def weights_in_words(weights: Mapping[str, float]) -> str:
