@@ -47,6 +47,8 @@ class Expert:
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
+        if not manifest.has("model") and not (manifest.has("knowledge") and self.settings.quoting):
+            raise BundleCorrupt(f"{path}: no model in the bundle; build it again")
         if memory_mb is not None:
             least = self.settings.max_answer_tokens + _LEAST_ROOM
             context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)
@@ -91,8 +93,9 @@ class Expert:
         return np.stack([embedder.embed_query(text) for text in texts]) if texts else embedder.embed_passages([])
 
     def count_tokens(self, text: str) -> int:
-        """Of the language model."""
-        return self._open_rag().generator.count_tokens(text)
+        """Of the language model; of the embedder in a bundle that has none."""
+        rag = self._open_rag()
+        return rag.builder.count_tokens(text)
 
     def ask(
         self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
@@ -107,7 +110,8 @@ class Expert:
         self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
         where: Filter | None = None, schema: Mapping[str, Any] | None = None,
     ) -> Iterator[Event]:  # fmt: skip
-        """PassagesFound, TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
+        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near enough), TextPiece...,
+        CitationsFound, Done. Close the iterator to stop the model.
 
         `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
         answer's text then follows; such an answer has no citations."""
@@ -171,9 +175,11 @@ class Expert:
             if self._rag is None:
                 with ThreadPoolExecutor(1) as pool:  # both mostly wait for the disk and for onnxruntime
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
-                    generator = self._open_generator()
+                    generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
-                builder = PromptBuilder(self._chat, self.settings, generator.count_tokens)
+                counts = generator or (self._retriever and self._retriever.embedder)
+                assert counts
+                builder = PromptBuilder(self._chat, self.settings, counts.count_tokens)
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
@@ -200,7 +206,5 @@ def open_bundle(
     folder = Path(path)
     manifest = read_manifest(folder)
     verify(folder, manifest, contents=verify_contents)
-    if not manifest.has("model"):
-        raise BundleCorrupt(f"{folder}: no model in the bundle; build it again")
     device = Device(provider, threads) if threads else Device(provider)
     return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
 from .errors import BundleCorrupt
+from .quoting import QuoteSettings
 
 FILENAME = "prompt.json"
 CODE_VERSION = 2  # part of every stage's key that saw a prompt: raise it when the layout below changes
@@ -59,7 +60,8 @@ class ChatFormat:
 class PromptSettings:
     """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters. `refuse_below`: cosine
     of the best passage under which nothing is generated; `refuse_lead_below`: the same for the closest chunk's lead over
-    the others (`retriever.lead_of`), None where it is not looked at."""
+    the others (`retriever.lead_of`), None where it is not looked at. `quoting`: how the passages' own words are picked, None in
+    a bundle without documents or from before there were quotes."""
 
     system: str
     refusal: str
@@ -70,6 +72,7 @@ class PromptSettings:
     max_question_chars: int
     repetition_penalty: float = 1.0
     refuse_lead_below: float | None = None
+    quoting: QuoteSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class PromptBuilder:
     def __init__(self, chat: ChatFormat, settings: PromptSettings, count_tokens: Callable[[str], int]) -> None:
         self.chat = chat
         self.settings = settings
-        self._count = count_tokens
+        self._count = self.count_tokens = count_tokens
 
     def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
         """Fits the context whatever the lengths: passages go first (the last one cut, then left out), then the end
@@ -140,7 +143,10 @@ def fenced(text: str) -> str:
 def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> None:
     # A setting that is not used is not named: runtimes from before it refuse what they do not know.
     named = {name: value for name, value in asdict(settings).items() if value is not None}
+    quoting = named.pop("quoting", None)
     data = {"chat": asdict(chat), "settings": named, "version": CODE_VERSION}
+    if quoting is not None:
+        data["quoting"] = quoting  # beside the settings, where runtimes from before it pass it over
     (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 
@@ -148,6 +154,9 @@ def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
     try:
         data = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
         chat = ChatFormat(**{**data["chat"], "special_tokens": tuple(data["chat"]["special_tokens"])})
-        return chat, PromptSettings(**data["settings"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        known = {field.name for field in fields(QuoteSettings)}
+        quoting = {name: value for name, value in data["quoting"].items() if name in known} if "quoting" in data else None
+        settings = PromptSettings(**data["settings"], quoting=None if quoting is None else QuoteSettings(**quoting))
+        return chat, settings
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleCorrupt(f"{folder / FILENAME}: {error}; copy the bundle again") from None
