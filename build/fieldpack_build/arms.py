@@ -9,6 +9,7 @@ from .gates import ARMS
 from .recipe import Recipe
 
 EXPORT, BASELINE = "export", "baseline"  # the stages whose models answer
+QUOTE = "quote"  # the arm without a model
 
 
 def whole_arm(recipe: Recipe) -> str:
@@ -26,23 +27,30 @@ def fixed_arm(recipe: Recipe) -> str | None:
 
 
 def arms_of(recipe: Recipe) -> list[str]:
-    """Those measured, in the recipe's order; the one that ships is always among them, and under `auto` the whole one."""
+    """Those measured, in the recipe's order; the one that ships is always among them, under `auto` the one with all halves."""
     assert recipe.evaluate
     names: list[str] = [name for name in recipe.evaluate.arms if recipe.has_arm(name)]
     wanted = fixed_arm(recipe) or whole_arm(recipe)
     return names if wanted in names else [*names, wanted]
 
 
-def by_model(recipe: Recipe, arms: Sequence[str]) -> dict[str, list[str]]:
-    """Which exported model answers in which arms, in the order in which they are asked."""
-    found: dict[str, list[str]] = {EXPORT: [], BASELINE: []}
+def has_model(recipe: Recipe) -> bool:
+    """Whether any arm that is measured or may ship has a language model; else none is fetched, tuned or exported."""
+    return recipe.evaluate is None or set(arms_of(recipe)) != {QUOTE}
+
+
+def by_model(recipe: Recipe, arms: Sequence[str]) -> dict[str | None, list[str]]:
+    """Which exported model answers in which arms, in the order in which they are asked; None: no model."""
+    found: dict[str | None, list[str]] = {EXPORT: [], BASELINE: [], None: []}
     for arm in arms:
         found[model_of(recipe, arm)].append(arm)
     return {model: mine for model, mine in found.items() if mine}
 
 
-def model_of(recipe: Recipe, arm: str) -> str:
-    """The stage whose model answers in an arm."""
+def model_of(recipe: Recipe, arm: str) -> str | None:
+    """The stage whose model answers in an arm; None where none does."""
+    if arm == QUOTE:
+        return None
     return EXPORT if is_tuned(arm) or not recipe.tuned else BASELINE
 
 
@@ -51,7 +59,7 @@ def is_tuned(arm: str) -> bool:
 
 
 def retrieves(arm: str) -> bool:
-    return arm.endswith("rag")
+    return arm == QUOTE or arm.endswith("rag")
 
 
 def simplicity(arm: str, size_mb: float | None) -> tuple[bool, bool, float, int]:
@@ -63,5 +71,7 @@ def simplicity(arm: str, size_mb: float | None) -> tuple[bool, bool, float, int]
 
 def left_out(recipe: Recipe, arm: str) -> list[str]:
     """What the recipe builds and this arm's bundle does without, in words."""
+    if arm == QUOTE:
+        return ["the language model"] if has_model(recipe) else []
     found = ["the tuned model"] if recipe.tuned and not is_tuned(arm) else []
     return [*found, *(["the embedder and the documents"] if recipe.knowledge and not retrieves(arm) else [])]

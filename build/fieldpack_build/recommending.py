@@ -37,9 +37,9 @@ def choose(drawn: Resampled, arms: Sequence[str], shipped: str, weights: Mapping
 
 
 def pick(drawn: Resampled, arms: Sequence[str], weights: Mapping[str, float], misses: Callable[[str], Sequence[str]]) -> str:
-    """The arm that ships by itself: the recommended one; where it misses a gate, the best of the arms that reach them all, again
-    the simplest of those that noise cannot tell from it. `misses`: the gates that an arm, if it shipped, would miss. Where every
-    arm misses one, the recommended one, with which the build then fails."""
+    """The arm that ships by itself: the recommended one; where it misses a gate, the best of the arms that reach them all,
+    again the simplest of those that noise cannot tell from it. `misses`: the gates that an arm, if it shipped, would miss.
+    Where every arm misses one, the recommended one, with which the build then fails."""
     reach = [arm for arm in arms if not misses(arm)]
     chosen: str = choose(drawn, reach or arms, "", weights)["recommended"]
     return chosen

@@ -10,7 +10,8 @@ from .charts import slug
 from .tables import LABELS
 
 _HOW = {
-    "base": "the untuned model as it is", "rag": "`train: none` and no tuning", "tuned": "no `knowledge` section",
+    "quote": "the documents' own words, no language model", "base": "the untuned model as it is",
+    "rag": "`train: none` and no tuning", "tuned": "no `knowledge` section",
     "tuned+rag": "both halves",
 }  # fmt: skip
 _UNITS = {"first_token_ms": "a second of ", "total_ms": "a second of ", "peak_mb": "100 MB of ", "size_mb": "100 MB of "}

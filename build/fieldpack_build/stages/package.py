@@ -40,14 +40,16 @@ def shipped_by(task: Task) -> str:
     return str(receipt["result"]["shipped"])
 
 
-def _provenance(task: Task, arm: str, model: str) -> dict[str, Any]:
+def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
     """For audits: the whole recipe, the arm that ships, key, sources and tools of each stage, and the licences of what is
     inside. Of the exported models only the one that ships is named."""
     recipe = task.recipe
     stages = {}
     unused = {EXPORT, BASELINE} - {model}
-    if model != EXPORT or not recipe.tuned:
+    if model != EXPORT:
         unused |= {"train", "merge"}
+    if model is None:
+        unused.add("base")
     for name, folder in task.inputs.items():
         if name in unused:
             continue
@@ -55,7 +57,9 @@ def _provenance(task: Task, arm: str, model: str) -> dict[str, Any]:
         parts = receipt["parts"]
         stages[name] = {"key": receipt["key"], "sources": parts["sources"], "tools": parts["tools"], "seen": receipt["seen"],
                         "warnings": receipt["warnings"]}  # fmt: skip
-    licences = {"base": recipe.base.license, "bundle": recipe.bundle.license}
+    licences = {"bundle": recipe.bundle.license}
+    if model is not None:
+        licences["base"] = recipe.base.license
     if recipe.knowledge and retrieves(arm):
         licences["embedder"] = recipe.knowledge.embedder.license
         if recipe.knowledge.retrieval.reranker:
