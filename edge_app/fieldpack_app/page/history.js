@@ -1,7 +1,7 @@
 // Conversations kept in this browser, a list for each bundle. Knows nothing of servers or of how anything looks.
 //
 // A conversation: {id, at, turns}. A turn: {question, at, state, text, refused, citations, passages, asked, unsupported,
-// timings, rating, problem, alone}; its state is asking, done, stopped or failed.
+// timings, kind, quote, rating, problem, alone}; its state is asking, done, stopped or failed.
 
 const MOST = 50; // conversations of a bundle: with three passages a turn, a megabyte or two of the usual five
 const listOf = (bundle) => `fieldpack:conversations:${bundle}`;
