@@ -168,7 +168,7 @@ def _from_file(path: Path) -> list[str]:
 def prefill_speed(answer: Answer) -> float | None:
     """Tokens/s of what was not kept from the prompt before; None where that is too little to tell."""
     times = answer.timings
-    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - times.retrieval_ms
+    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - max(times.retrieval_ms, times.quote_ms)
     return read / spent * 1000 if read >= _ENOUGH and spent > 0 else None
 
 

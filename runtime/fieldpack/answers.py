@@ -13,8 +13,8 @@ WRITTEN, QUOTED, RELATED = "written", "quote", "related"
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval before them.
-    `quote_ms`: until a passage's words stood, 0 where none did."""
+    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval and the quote before
+    them. `quote_ms`: until a passage's words stood, 0 where none did."""
 
     retrieval_ms: float
     first_token_ms: float

@@ -74,12 +74,12 @@ class Rag:
     ) -> Iterator[Event]:  # fmt: skip
         """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words are near enough),
         TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
+        arm = arm or Arm()
         if self.generator is None:
-            yield from self._quoted(question, cancel, previous, where, schema)
+            yield from self._quoted(question, cancel, arm, previous, where, schema)
             return
         from .generator import GenerationStats
 
-        arm = arm or Arm()
         settings = self.builder.settings
         started = time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
@@ -91,7 +91,7 @@ class Rag:
         yield PassagesFound(passages)
 
         stats = GenerationStats()
-        text, quote, quote_ms = "", None, 0.0
+        text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
         if retriever and arm.threshold and self._unfounded(asked, retriever):
             text = settings.refusal
             yield TextPiece(text)
@@ -101,6 +101,7 @@ class Rag:
             if quote:
                 quote_ms = (time.perf_counter() - started) * 1000
                 yield QuoteFound(quote)
+            before_ms = (time.perf_counter() - started) * 1000
             guided = {} if schema is None else {"schema": schema}
             pieces = self.generator.stream(
                 prompt.text, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
@@ -111,7 +112,7 @@ class Rag:
                 yield TextPiece(piece)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(
-            retrieval_ms, retrieval_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
+            retrieval_ms, before_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
             stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted, quote_ms,
         )  # fmt: skip
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
@@ -120,8 +121,9 @@ class Rag:
         yield Done(answer)
 
     def _quoted(
-        self, question: str, cancel: threading.Event | None, previous: Previous | None, where: Filter | None, schema: str | None
-    ) -> Iterator[Event]:
+        self, question: str, cancel: threading.Event | None, arm: Arm, previous: Previous | None, where: Filter | None,
+        schema: str | None,
+    ) -> Iterator[Event]:  # fmt: skip
         """As `stream`, in a bundle without a language model: the answer is a passage's words. Raises QuestionError for a
         schema, which only a model could fill."""
         settings, started = self.builder.settings, time.perf_counter()
@@ -133,7 +135,7 @@ class Rag:
         yield PassagesFound(asked.passages)
         check(cancel)
         quote = None
-        if self.retriever and not self._unfounded(asked, self.retriever):
+        if self.retriever and not (arm.threshold and self._unfounded(asked, self.retriever)):
             quote = self._quote(asked.question, asked.passages, self.retriever)
         total_ms = (time.perf_counter() - started) * 1000
         stands = quote is not None and quote.sufficient
