@@ -15,9 +15,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import fieldpack
-from fieldpack import Answer, Done, PassagesFound, TextPiece
+from fieldpack import Answer, Done, PassagesFound, QuoteFound, TextPiece
 from fieldpack.answers import Timings
 from fieldpack.citations import cite
+from fieldpack.quoting import QuoteSettings, pick
 from fieldpack_app.server.desk import Opener
 from serving import TOKEN, Served, open_toy
 
@@ -27,12 +28,15 @@ EXPECTED = ("401 (Unauthorized)", "429 (Too Many Requests)", "ERR_INTERNET_DISCO
 
 @dataclass
 class Said:
-    """What the scripted expert answers to a question; `hold` keeps it before its last word until it is set."""
+    """What the scripted expert answers to a question; `hold` keeps it before its last word until it is set. `quoted`: a
+    quote stands above the answer; `kind`: as Answer's."""
 
     text: str
     refused: bool = False
     unsupported: tuple[tuple[int, int], ...] = ()
     hold: threading.Event | None = None
+    quoted: bool = False
+    kind: str = "written"
 
 
 @dataclass
@@ -60,6 +64,11 @@ class Scripted:
         said = self.script[question]
         passages = tuple(self.expert.search(question, 3))
         yield PassagesFound(passages)
+        quote = None
+        if said.quoted:
+            quote = pick(question, passages, self.expert._knowledge().embedder, QuoteSettings(), lead=0.0)
+            assert quote
+            yield QuoteFound(quote)
         words = [] if said.refused else said.text.split(" ")
         for number, word in enumerate(words, 1):
             if said.hold and number == len(words) and not self._held(said.hold, cancel):
@@ -69,7 +78,8 @@ class Scripted:
         before = options.get("previous")
         asked = f"{before.question} {question}" if before else question
         timings = Timings(3, 420, 1260, len(words), 30, 880, cached_tokens=412)
-        yield Done(Answer(question, text, said.refused, citations, passages, timings, asked, said.unsupported))
+        rest: dict[str, Any] = {"asked": asked, "unsupported": said.unsupported, "kind": said.kind, "quote": quote}
+        yield Done(Answer(question, text, said.refused, citations, passages, timings, **rest))
 
     def _held(self, hold: threading.Event, cancel: threading.Event) -> bool:
         while not hold.wait(0.02):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from click.testing import CliRunner, Result
 
 import fakes
 import fieldpack
+from fieldpack.prompt import read_prompt, write_prompt
+from fieldpack.quoting import QuoteSettings
 from fieldpack_app import render
 from fieldpack_app.cli import cli
 
@@ -53,9 +56,39 @@ def test_ask_in_a_pipe_is_plain(sealed: Path, expert: fieldpack.Expert) -> None:
 
 def test_ask_as_json(sealed: Path) -> None:
     data = json.loads(run("ask", sealed, QUESTION, "--json", "--quick").stdout)
-    assert list(data) == ["question", "answer", "asked", "refused", "unsupported", "citations", "passages", "timings"]
+    fields = ["question", "answer", "asked", "refused", "kind", "quote", "unsupported", "citations", "passages", "timings"]
+    assert list(data) == fields and (data["kind"], data["quote"]) == ("written", None)
     assert {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s"} <= set(data["timings"])
     assert data["passages"][0]["document"] == "fees.pdf"
+
+
+@pytest.fixture
+def quoting(bundle: Path) -> Path:
+    """A bundle without a language model."""
+    shutil.rmtree(bundle / "model")
+    chat, settings = read_prompt(bundle)
+    write_prompt(bundle, chat, replace(settings, quoting=QuoteSettings()))
+    fakes.reseal(bundle)
+    return bundle
+
+
+def test_a_bundle_that_quotes_answers_and_says_what_it_is(quoting: Path, tmp_path: Path) -> None:
+    said = run("ask", quoting, "After how many hours of use is the filter changed?")
+    assert (said.exit_code, said.stdout) == (0, "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md\n")
+    bears = run("ask", quoting, "Is the filter changed after 400 hours of use?").stdout
+    assert "\nThese are a passage's own words: what they mean for the question is for you to judge\n" in bears
+    facts = run("info", quoting).stdout
+    assert "none: answers are passages' own words" in facts and "embedder bytes" not in facts
+    assert json.loads(run("info", quoting, "--json").stdout)["schema"] == "1.1"
+    asked = run("chat", quoting, "--no-history", text="After how many hours of use is the filter changed?\n/quit\n")
+    assert asked.exit_code == 0 and "Change the filter after 400 hours of use. [1]" in asked.stdout
+    seen = json.loads(run("doctor", quoting, "--json", "--state", tmp_path).stdout)
+    levels = {check["name"]: check["level"] for check in seen["checks"]}
+    assert levels["bundle"] == levels["opening"] == levels["speed"] == "ok"
+    measured = run("bench", quoting, "--rounds", 1, "--json")
+    figures = json.loads(measured.stdout)["figures"]
+    assert figures["quote_ms"]["median"] == figures["first_token_warm_ms"]["median"] > 0
+    assert figures["quote_cold_s"]["median"] > 0 and "decode_tokens_per_s" not in figures
 
 
 def test_a_question_from_stdin(sealed: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import fakes
+from fieldpack.prompt import read_prompt, write_prompt
+from fieldpack.quoting import QuoteSettings
 from terminal import COMMAND, Terminal
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
@@ -81,6 +83,19 @@ def test_a_question_that_cannot_be_asked_does_not_end_the_conversation(sealed: P
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
+
+
+def test_on_a_terminal_the_passage_s_words_stand_above_the_answer(bundle: Path, tmp_path: Path) -> None:
+    chat, settings = read_prompt(bundle)
+    write_prompt(bundle, chat, replace(settings, quoting=QuoteSettings()))
+    fakes.reseal(bundle)
+    with Terminal("chat", bundle, "--quick", "--state", tmp_path / "state") as t:
+        t.until("> ")
+        t.line("After how many hours of use is the filter changed?")
+        shown = t.until("\n> ")
+        assert 0 < shown.index('"Change the filter after 400 hours of use."') < shown.index("Sources:")
+        t.keys(CTRL_D)
+        assert t.ended() == 0
 
 
 def test_a_conversation_at_a_terminal(sealed: Path, state: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_gate_against_another_arm(text: str, gate: Gate) -> None:
     [
         ("f1 > 0.4", "write `metric >= number`"),
         ("f1 >= 40%", "shares go from 0 to 1; write 0.4"),
-        ("f1 >= rgg.f1", r"unknown arm rgg; one of base, rag, tuned, tuned\+rag"),
+        ("f1 >= rgg.f1", r"unknown arm rgg; one of quote, base, rag, tuned, tuned\+rag"),
         ("f1 >= rag.value_mach", r"unknown metric value_mach \(did you mean value_match\?\)"),
         ("zzz >= 1", "unknown metric zzz; one of f1, exact_match"),
         ("f1 >= rag.f1 * 1.5", "'rag.f1 \\* 1.5' is neither a number nor a figure of an arm"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fieldpack_build.intervals import Resampled, wilson
-from fieldpack_build.recommending import choose
+from fieldpack_build.recommending import choose, pick
 from fieldpack_build.scoring import Score, summarize
 
 ARMS = ("base", "rag", "tuned", "tuned+rag")
@@ -114,3 +114,24 @@ def test_of_arms_that_noise_cannot_tell_apart_the_smallest_is_recommended() -> N
     assert found["gaps"]["base"]["low"] > 0
     heavy = choose(drawn, ARMS, "tuned+rag", {"f1": 1.0, "size_mb": -1.0})
     assert heavy["best"] in ("base", "tuned"), "95 MB more cost 0.95, which no F1 makes good"
+
+
+def test_the_best_arm_ships_and_of_equal_ones_the_untuned_one_with_sources() -> None:
+    """Tuning that brings nothing does not ship, even where its bundle is the smaller one; a clear gain does."""
+    chance = random.Random(6)
+    equal, better = [], []
+    for _ in range(80):
+        rag = 0.2 + chance.random() / 2
+        noise = chance.uniform(-0.2, 0.2)
+        equal.append(asked(said(0.05), said(rag), said(rag + noise), said(rag - noise), names=ARMS))
+        better.append(asked(said(0.05), said(rag), said(0.05), said(rag + 0.1), names=ARMS))
+    sizes = {arm: {"size_mb": 110.0 if arm in ("base", "tuned") else 205.0} for arm in ARMS}
+    shipped = [pick(Resampled(rows, ARMS, fixed=sizes), ARMS, {"f1": 1.0}, lambda arm: ()) for rows in (equal, better)]
+    assert shipped == ["rag", "tuned+rag"]
+
+
+def test_an_arm_that_misses_a_gate_ships_only_if_all_do() -> None:
+    rows = [asked(said(0.1), said(0.4), said(0.2), said(0.9), names=ARMS) for _ in range(20)]
+    drawn = Resampled(rows, ARMS)
+    assert pick(drawn, ARMS, {"f1": 1.0}, lambda arm: ["a gate"] if arm == "tuned+rag" else []) == "rag"
+    assert pick(drawn, ARMS, {"f1": 1.0}, lambda arm: ["a gate"]) == "tuned+rag"

@@ -31,6 +31,8 @@ ORDER = "In which order?"
 GUESSED = "And the A class of the Global Equity Fund?"
 RATES = "What is the overnight rate?"
 MARKDOWN = "**Overnight rate**: see [the table](rates.html), `5.25%` since *March* | *April*."
+QUOTED = "After how many hours of use is the filter changed?"
+RELATED = "Is the filter changed after 400 hours?"
 HELD = threading.Event()
 ATTACK = (
     "<img src=x onerror=alert(1)> ![pixel](http://evil.example/x.png) [here](javascript:alert(1)) <script>alert(2)</script>"
@@ -47,6 +49,8 @@ SCRIPT = {
     ORDER: Said("First this [3], then that [1, 3]."),
     GUESSED: Said("The A class costs 0.85% a year."),
     RATES: Said("The overnight rate is 5.25% since March [1]."),
+    QUOTED: Said("After 400 hours [1].", hold=HELD, quoted=True),
+    RELATED: Said("Change the filter after 400 hours of use. [1]", kind="related"),
 }
 CHUNKS = (*fakes.CHUNKS, Chunk(NAME, "<i>Zoo</i>", 3, ("xss zoo",), 0, len(ATTACK) + 9, f"Xss zoo. {ATTACK}"),
           Chunk("fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 58, 88, "Charges are taken every month."),
@@ -110,6 +114,28 @@ def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
     page.keyboard.press("Escape")
     panel.wait_for(state="hidden")
     assert reader.focused() == "Open passage 1: fees.pdf, page 1"
+
+
+def test_a_quote_stands_before_the_answer_and_above_it(reader: Visit) -> None:
+    """While the model still reads, the passage's words are there, and their mark opens the passage."""
+    page = reader.page
+    page.locator("textarea").fill(QUOTED)
+    page.keyboard.press("Enter")
+    quote = page.locator(".quote")
+    quote.wait_for()
+    assert quote.inner_text().startswith("“Change the filter after 400 hours of use.”")
+    assert "400 hours [1]" not in page.locator(".answer").inner_text()
+    HELD.set()
+    page.locator(".foot").wait_for()
+    assert page.locator(".quote").count() == 1 and page.locator(".answer").inner_text() == "After 400 hours 1."
+    page.locator(".quote .cite").click()
+    assert page.locator("#passage").get_by_text("Change the filter").first.is_visible()
+
+
+def test_words_that_only_bear_on_a_question_are_said_to_be_such(reader: Visit) -> None:
+    reader.ask(RELATED)
+    assert "own words" in reader.page.locator(".notice.warn").inner_text()
+    assert reader.page.locator(".quote").count() == 0
 
 
 def test_from_one_passage_to_the_next(reader: Visit) -> None:

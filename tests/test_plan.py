@@ -258,7 +258,7 @@ def test_what_is_done_is_found_and_may_be_done_again(project: Path, tmp_path: Pa
     assert [step.name for step in again if not step.receipt] == ["export", "package"]
 
 
-@pytest.mark.parametrize(("name", "stage"), [("train", "train"), ("questions", "evaluate")])
+@pytest.mark.parametrize(("name", "stage"), [("train", "quoting"), ("questions", "evaluate")])
 def test_a_missing_file_is_a_sentence(project: Path, name: str, stage: str) -> None:
     (project / f"{name}.jsonl").unlink()
     with pytest.raises(DataError) as caught:
@@ -271,7 +271,7 @@ def test_planning_imports_nothing_heavy(project: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from fieldpack_build.pipeline import make_plan\n"
         "from fieldpack_build.recipe_file import load_recipe; from fieldpack_build.store import Store\n"
-        "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 9\n"
+        "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 10\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     command = [sys.executable, "-c", script, str(project / "r.yaml"), str(project / "cache")]

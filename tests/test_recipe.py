@@ -176,7 +176,7 @@ BAD = {
     ),
     "an item of a list": (
         SMALL + "evaluate:\n  questions: q\n  arms:\n    - rag\n    - raag\n",
-        ["r.yaml:15: evaluate.arms.1: must be 'base', 'rag', 'tuned' or 'tuned+rag', not 'raag'"],
+        ["r.yaml:15: evaluate.arms.1: must be 'quote', 'base', 'rag', 'tuned' or 'tuned+rag', not 'raag'"],
     ),
     "too small": (SMALL + "  passages: 0\n", ["r.yaml:11: answer.passages: must be at least 1, not 0"]),
     "too large": (SMALL + "  refuse_below: 1.5\n", [
@@ -239,7 +239,11 @@ BAD = {
     ),
     "a gate of an unknown arm": (
         SMALL + "evaluate: {questions: q, gates: [tunedrag.f1 >= 1]}\n",
-        ["r.yaml:11: evaluate.gates: 'tunedrag.f1 >= 1': unknown arm tunedrag; one of base, rag, tuned, tuned+rag"],
+        ["r.yaml:11: evaluate.gates: 'tunedrag.f1 >= 1': unknown arm tunedrag; one of quote, base, rag, tuned, tuned+rag"],
+    ),
+    "an arm to ship without its half": (
+        SMALL + "evaluate: {questions: q, ship: tuned}\n",
+        ["r.yaml:11: evaluate.ship: this recipe has no arm tuned"],
     ),
     "a gate with braces": (
         SMALL + "evaluate: {questions: q, gates: ['{f1} > {0}']}\n",
@@ -335,7 +339,7 @@ def test_a_bad_override_is_said_to_be_one(tmp_path: Path, override: str, expecte
 def test_a_longer_list_than_the_files(tmp_path: Path) -> None:
     text = SMALL + "evaluate: {questions: q, arms: [rag]}\n"
     assert problems(tmp_path, text, "evaluate.arms=[rag, base, bad]") == [
-        "--set: evaluate.arms.2: must be 'base', 'rag', 'tuned' or 'tuned+rag', not 'bad'"
+        "--set: evaluate.arms.2: must be 'quote', 'base', 'rag', 'tuned' or 'tuned+rag', not 'bad'"
     ]
 
 

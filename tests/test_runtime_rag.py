@@ -36,13 +36,13 @@ def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
 def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
     data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
     assert set(data) == {
-        "question", "asked", "answer", "refused", "unsupported", "citations", "passages", "timings"
+        "question", "asked", "answer", "refused", "kind", "quote", "unsupported", "citations", "passages", "timings"
     }  # fmt: skip
     assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
     timings = data["timings"]
     assert set(timings) == {
         "retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens", "cached_tokens", "drafted",
-        "accepted",
+        "accepted", "quote_ms",
     }  # fmt: skip
     assert 0 < timings["retrieval_ms"] < timings["first_token_ms"] <= timings["total_ms"]
     assert 1 <= timings["tokens"] <= fakes.SETTINGS.max_answer_tokens

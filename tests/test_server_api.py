@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import httpx
 import pytest
 
 import fakes
+from fieldpack.prompt import read_prompt, write_prompt
+from fieldpack.quoting import QuoteSettings
 from fieldpack_app.server.settings import Limits
 from fieldpack_app.server.static import PAGE
 from serving import Served, events_of, paced, served, wait_for
@@ -76,6 +79,32 @@ def test_documents_narrow_the_answer(client: httpx.Client) -> None:
 def test_what_is_no_answer_before(client: httpx.Client, previous: object) -> None:
     response = client.post("/api/ask", json={"question": QUESTION, "previous": previous})
     assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_request")
+
+
+def test_a_quote_comes_before_the_words_of_a_model_or_is_the_answer(bundle: Path, tmp_path: Path) -> None:
+    chat, settings = read_prompt(bundle)
+    write_prompt(bundle, chat, replace(settings, quoting=QuoteSettings()))
+    fakes.reseal(bundle)
+    with served([bundle], tmp_path / "state") as server, server.client() as client:
+        events = ask(client)
+    names = [name for name, _ in events]
+    assert names[1:3] == ["passages", "quote"] and names.count("quote") == 1
+    quote, done = events[2][1], events[-1][1]
+    assert done["kind"] == "written" and done["quote"] == quote
+    passage = done["passages"][quote["passage"] - 1]
+    assert quote["quote"] in passage["text"] and quote["document"] == passage["document"]
+
+    shutil.rmtree(bundle / "model")
+    fakes.reseal(bundle)
+    with served([bundle], tmp_path / "state") as server, server.client() as client:
+        events = ask(client)
+        assert [name for name, _ in events if name != "queued"] == ["passages", "text", "done"]
+        assert events[-1][1]["kind"] in ("quote", "related") and events[-1][1]["timings"]["tokens"] == 0
+        message = {"model": "tiny-1.0.0", "messages": [{"role": "user", "content": QUESTION}]}
+        reply = client.post("/v1/chat/completions", json=message).json()
+        assert reply["choices"][0]["message"]["content"] == events[-1][1]["answer"]
+        assert reply["usage"]["completion_tokens"] == 0
+        assert client.get("/api/about").status_code == 200
 
 
 # --- the library ---------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ def test_the_bundle_is_whole_and_names_its_origins(toy: Project, built: Built) -
     assert {name: stage["key"] for name, stage in provenance["stages"].items()} == {
         name: key for name, key in built["keys"].items() if name not in ("package", "baseline")
     }
+    assert provenance["arm"] == "tuned+rag"
     assert str(toy.folder) not in json.dumps(provenance), "paths of the build server do not belong into a bundle"
 
 
@@ -88,13 +89,16 @@ def test_the_bundle_finds_and_answers(built: Built) -> None:
     assert 0 < answer.timings.tokens <= 8
 
 
-def test_the_report_has_four_arms(built: Built) -> None:
+def test_the_report_has_all_arms(toy: Project, built: Built) -> None:
     report = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))
-    assert list(report["arms"]) == ["base", "rag", "tuned", "tuned+rag"]
+    assert list(report["arms"]) == ["quote", "base", "rag", "tuned", "tuned+rag"]
     assert report["shipped"] == "tuned+rag"
     assert report["retrieval"]["document"]["recall_at_5"] == 1.0
+    assert report["ship"]["rule"] == "all" and report["choice"]["recommended"] == "quote"
+    told = [w for w in toy.receipt("evaluate", built).warnings if w.startswith("tuned+rag ships (evaluate.ship: all")]
+    assert len(told) == 1 and "it trails quote by" in told[0], "what is worse does not ship in silence"
     assert [gate["passed"] for gate in report["gates"]] == [True, True]
-    assert {len(row["arms"]) for row in report["questions"]} == {4}
+    assert {len(row["arms"]) for row in report["questions"]} == {5}
     assert {row["arms"]["tuned"]["answer"] for row in report["questions"]} != {
         row["arms"]["base"]["answer"] for row in report["questions"]
     }
@@ -114,6 +118,46 @@ def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) ->
     if seen["tool"]:
         assert (seen["exit"], seen["network"], seen["looked_up"], seen["written"], seen["silent"]) == (0, 0, 0, 0, True)
         assert seen["calls"] > 100
+
+
+def test_tuning_that_brought_nothing_does_not_ship(toy: Project, built: Built) -> None:
+    """The toy's weights are random, so three steps of tuning cannot win: the untuned model goes in, with the documents."""
+    made = build_here(toy, "evaluate.ship=auto", 'evaluate.arms=["base", "rag", "tuned", "tuned+rag"]')
+    manifest = read_manifest(made.bundle)
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["shipped"] == made.results["package"]["arm"] == manifest.provenance["arm"] == "rag"
+    assert "the tuned model" in report["ship"]["left_out"] and report["ship"]["why"] in made.results["evaluate"]["ship"]["why"]
+    assert report["ship"]["why"].startswith("rag ships (chosen by evaluate.ship: auto)")
+    assert "rag ships" in (made.bundle / "report" / "report.html").read_text(encoding="utf-8")
+    untuned = toy.store.folder("baseline", manifest.provenance["stages"]["baseline"]["key"]) / "model" / "model.onnx.data"
+    assert (made.bundle / "model" / "model.onnx.data").read_bytes() == untuned.read_bytes()
+    assert not {"train", "merge", "export"} & set(manifest.provenance["stages"])
+    golden = read_golden(made.bundle)
+    with fieldpack.open(made.bundle) as expert:
+        assert [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(golden)
+
+
+def test_where_a_passage_s_words_do_best_no_model_ships(toy: Project, built: Built) -> None:
+    """Random weights answer nothing right, a quote most: the bundle is small, opens, says why, and answers as measured."""
+    made = build_here(toy, "evaluate.ship=auto")
+    manifest = read_manifest(made.bundle)
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["shipped"] == made.results["package"]["arm"] == "quote"
+    assert report["arms"]["quote"]["f1"] > 0.5 > report["arms"]["tuned+rag"]["f1"]
+    assert report["arms"]["quote"]["citations_valid"] == 1 and report["arms"]["quote"]["perplexity"] is None
+    assert {entry.role for entry in manifest.files} == {"embedder", "knowledge", "report", "settings"}
+    assert not {"base", "train", "merge", "export", "baseline"} & set(manifest.provenance["stages"])
+    assert report["ship"]["why"].startswith("quote ships (chosen by evaluate.ship: auto); it leads")
+    assert "left out: the language model" in report["ship"]["why"]
+    golden = read_golden(made.bundle)
+    with fieldpack.open(made.bundle) as expert:
+        assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(golden)
+
+
+def test_a_recipe_that_only_quotes_builds_no_model(toy: Project, built: Built) -> None:
+    made = build_here(toy, "evaluate.ship=quote", 'evaluate.arms=["quote"]')
+    assert set(made.results) == {"embedder", "knowledge", "quoting", "evaluate", "package"}
+    assert made.results["package"] == {**made.results["package"], "arm": "quote", "left_out": []}
 
 
 # --- what runs again -----------------------------------------------------------------------------------------------
@@ -141,7 +185,7 @@ TAIL = ["evaluate", "package"]
         ("train.device=cpu", []),
         ("train=none", ["export", *TAIL]),
         ("export.block_size=64", ["export", "baseline", *TAIL]),
-        ("knowledge.chunk.tokens=48", ["knowledge", *TAIL]),
+        ("knowledge.chunk.tokens=48", ["knowledge", "quoting", *TAIL]),
         ("bundle.description=Another", ["package"]),
         ("version=1.0.1", ["package"]),
     ],
@@ -228,7 +272,7 @@ def test_every_architecture_becomes_a_bundle(toy: Project, built: Built, archite
 def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> None:
     bundle = build_here(toy, "train=none").bundle
     report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
-    assert (list(report["arms"]), report["shipped"]) == (["base", "rag"], "rag")
+    assert (list(report["arms"]), report["shipped"]) == (["quote", "base", "rag"], "rag")
     assert set(read_manifest(bundle).provenance["stages"]) == {"base", "embedder", "knowledge", "export", "evaluate"}
 
 

@@ -188,7 +188,7 @@ def recipe_of(architecture: str) -> dict[str, Any]:
                   "batch_size": 2, "passages": 1, "max_tokens": 768, "checkpoint_steps": 1},
         "export": {"max_context": 768, "max_perplexity_ratio": 2},
         "answer": {"system": SYSTEM, "refusal": REFUSAL, "passages": 2, "max_answer_tokens": 8, "refuse_below": 0.0},
-        "evaluate": {"questions": "questions.jsonl", "gates": ["recall_at_5 >= 0.8", "refused_wrong <= 1"]},
+        "evaluate": {"questions": "questions.jsonl", "ship": "all", "gates": ["recall_at_5 >= 0.8", "refused_wrong <= 1"]},
         "bundle": {"description": "A lighthouse keeper's handbook", "license": "CC-BY-4.0"},
     }  # fmt: skip
 

@@ -202,6 +202,7 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
     what = f"{len(ran)} stages in {duration(seconds)}" if ran else "all stages were done before"
     say(f"{target}: sealed; {what}")
     if (step := plan.step("evaluate")) and (receipt := plan.store.find("evaluate", step.key)):
+        say(receipt.result["ship"]["why"])
         say(f"measured ({receipt.result['shipped']}): {summary(receipt)}")
         say(f"report: {target / 'report' / 'report.html'}")
     if plan.recipe.rehearsal:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fieldpack.golden import write_golden
 from fieldpack.manifest import Manifest, describe_files, write_manifest
-from fieldpack.prompt import write_prompt
+from fieldpack.prompt import ChatFormat, write_prompt
 
 from .golden import choose
 from .library.journal import LIBRARY
@@ -22,17 +22,20 @@ from .stages.base import MODEL, read_chat
 from .stages.export import read_facts
 from .store import LOG, RECEIPT
 
+_NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
 
 def assemble(
-    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str = "export", provenance: Mapping[str, Any],
-    place: Callable[[str, str], object] = shutil.copy2,
+    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str | None = "export", knowledge: bool = True,
+    provenance: Mapping[str, Any], place: Callable[[str, str], object] = shutil.copy2,
 ) -> Manifest:  # fmt: skip
-    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file."""
+    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file. `model`: the
+    stage whose model goes in; None: the bundle quotes. `knowledge`: off, and the recipe's documents and embedder stay out."""
     folder.mkdir()
-    shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
-    if recipe.knowledge is not None:
+    if model is not None:
+        shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
+    if recipe.knowledge is not None and knowledge:
         for name in ("embedder", "knowledge", *(("reranker",) if "reranker" in inputs else ())):
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
         retrieval_settings(recipe).write(folder)
@@ -41,16 +44,17 @@ def assemble(
         golden = choose(json.loads((folder / "report" / "report.json").read_text(encoding="utf-8")))
         if golden:
             write_golden(folder, golden)
-    exported = read_facts(inputs[model])
-    chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"]))
-    settings = prompt_settings(recipe, inputs.get("calibrate"))
+    exported = read_facts(inputs[model]) if model is not None else None
+    chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"])) if exported else _NO_CHAT
+    settings = prompt_settings(recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge)
+    tools = ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
     write_prompt(folder, chat, settings)
     manifest = Manifest(
         name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
         limits={"max_context": settings.max_context, "max_answer_tokens": settings.max_answer_tokens,
                 "max_question_chars": settings.max_question_chars},
-        compat={"provider": "cpu", "precision": exported["precision"],
-                "proved_with": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")}},
+        compat={"provider": "cpu", **({"precision": exported["precision"]} if exported else {}),
+                "proved_with": {name: version(name) for name in tools}},
         provenance=provenance,
     )  # fmt: skip
     write_manifest(folder, manifest)

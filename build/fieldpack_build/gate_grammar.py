@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .errors import suggest
 
-ARMS = ("base", "rag", "tuned", "tuned+rag")
+ARMS = ("quote", "base", "rag", "tuned", "tuned+rag")
 RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")  # the library's, whatever the arm
 METRICS = (
     "f1", "exact_match", "numeric_match", "value_match", "refused_right", "refused_wrong", "citations_valid",

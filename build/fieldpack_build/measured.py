@@ -62,9 +62,11 @@ class MeasuredExpert(Expert):
     def __enter__(self) -> MeasuredExpert:
         return self
 
-    def loss(self, answer: Answer, expected: str) -> Loss:
-        """Of the expected answer, behind the prompt that `answer` was given for."""
+    def loss(self, answer: Answer, expected: str) -> Loss | None:
+        """Of the expected answer, behind the prompt that `answer` was given for; None without a language model."""
         rag = self._open_rag()
+        if rag.generator is None:
+            return None
         prompt = rag.builder.build(answer.question, answer.passages)
         generator: Any = rag.generator
         found: Loss = generator.loss(

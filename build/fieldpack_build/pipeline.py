@@ -10,6 +10,7 @@ from typing import Any
 from fieldpack import prompt as runtime_prompt
 
 from . import pipeline_plan, sources
+from .arms import has_model
 from .pipeline_plan import Plan
 from .pipeline_stage import Stage
 from .recipe import ModelSource, Recipe
@@ -36,12 +37,13 @@ def _licences(recipe: Recipe) -> list[str | None]:
 
 
 def _tuned(recipe: Recipe) -> bool:
-    return recipe.tuned
+    return recipe.tuned and has_model(recipe)
 
 
 def _with_baseline(recipe: Recipe) -> bool:
     """The untuned model is exported too when the report shall compare with it."""
-    return recipe.tuned and recipe.evaluate is not None and bool({"base", "rag"} & set(recipe.evaluate.arms))
+    asked = {*recipe.evaluate.arms, recipe.evaluate.ship} if recipe.evaluate else set()
+    return _tuned(recipe) and any(recipe.has_arm(arm) for arm in {"base", "rag"} & asked)
 
 
 def _with_questions(recipe: Recipe) -> bool:
@@ -73,7 +75,7 @@ def _train_files(recipe: Recipe) -> Sequence[Path]:
 
 
 def _synthesizing(recipe: Recipe) -> bool:
-    return recipe.tuned and recipe.train.synthesize is not None
+    return _tuned(recipe) and recipe.train.synthesize is not None
 
 
 def _synthesize_settings(recipe: Recipe) -> object:
@@ -149,6 +151,13 @@ def _calibrate_settings(recipe: Recipe) -> object:
     return {**wanted, "rows": rows, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
 
 
+def _quoting_settings(recipe: Recipe) -> object:
+    answer = recipe.answer
+    return {"passages": answer.passages, "max_wrong": answer.max_wrong_refusals, "refuse_below": answer.refuse_below,
+            "rows": [recipe.train.format, recipe.train.turns], "retrieval": _retrieval(recipe),
+            "rehearsal": recipe.rehearsal}  # fmt: skip
+
+
 def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
     if recipe.evaluate is None:
         return ()
@@ -194,7 +203,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "base", 2, "resolve the base model, convert it to full precision, read its chat template",
         settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
-        files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"),
+        files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"), active=has_model,
     ),
     Stage(
         "embedder", 2, "export the embedding model to ONNX, compare it with torch, choose its precision",
@@ -221,6 +230,11 @@ STAGES: tuple[Stage, ...] = (
         tools=("onnxruntime", "usearch"), active=lambda r: r.calibrated and r.evaluate is not None,
     ),
     Stage(
+        "quoting", 1, "fit on the training rows how passages are quoted",
+        settings=_quoting_settings, needs=("embedder", "reranker", "knowledge", "calibrate"), files=lambda r: r.train_files,
+        tools=("onnxruntime", "usearch"), active=lambda r: r.knowledge is not None and bool(r.train.data),
+    ),
+    Stage(
         "synthesize", 1, "write training rows from the documents, sift them",
         settings=_synthesize_settings, sees=lambda r: ("embedder", "reranker", "knowledge"),
         files=lambda r: sources.local_files(found, r) if (found := _writer(r)) else (),
@@ -242,7 +256,8 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "export", 5, "export to quantized ONNX, open it, compare it with torch",
-        settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, resumes=True,
+        settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, active=has_model,
+        resumes=True,
     ),
     Stage(
         "baseline", 5, "export the untuned base the same way, to compare with",
@@ -255,23 +270,25 @@ STAGES: tuple[Stage, ...] = (
         needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=(*_MODEL_TOOLS, "peft", "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai", "usearch"),
-        active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None, resumes=True,
+        active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None and has_model(r), resumes=True,
     ),
     Stage(
-        "evaluate", 3, "ask the test questions on the staged bundle, check the gates",
+        "evaluate", 4, "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
                             "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
                             "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "export", "baseline", "attribute"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "quoting", "train", "export", "baseline",
+               "attribute"),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
     ),
     Stage(
-        "package", 2, "seal everything into a bundle",
+        "package", 3, "seal what ships into a bundle",
         settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
                             "licences": _licences(r), "retrieval": _retrieval(r),
                             "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export", "evaluate"),
+        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "quoting", "train", "merge", "export", "baseline",
+               "evaluate"),
     ),
 )  # fmt: skip
 NAMES = tuple(stage.name for stage in STAGES)

@@ -366,15 +366,23 @@ class Attribution(Section):
     questions: Positive = 20
 
 
+ArmName = Literal["quote", "base", "rag", "tuned", "tuned+rag"]
+
+
 class Evaluate(Section):
-    """`weights`: what the recommended arm is chosen by; a figure of `gates` -> its worth (below 0 where less is better),
-    times a second, sizes a hundred megabytes. `calibration`: what `answer.refuse_below: auto` is learned from: a share of
-    the questions, which are then not measured, or `train`, the training rows (their refusals among them), which leaves
-    all questions to be measured: retrieval alone is looked at, and it has learned from no row."""
+    """`arms`: those measured, as far as the recipe has the halves. quote: a passage's own words, no model. `ship`: the
+    arm that becomes the bundle. auto: of the measured arms that reach the gates the one with the best score by
+    `weights`; among those that noise cannot tell from it an untuned one, the smallest. all: every half that the recipe
+    has, whatever was measured; or an arm's name. `weights`: what the recommended arm is chosen by; a figure of `gates`
+    -> its worth (below 0 where less is better), times a second, sizes a hundred megabytes. `calibration`: what
+    `answer.refuse_below: auto` is learned from: a share of the questions, which are then not measured, or `train`, the
+    training rows (their refusals among them), which leaves all questions to be measured: retrieval alone is looked at,
+    and it has learned from no row."""
 
     questions: str
     sample: Positive | None = None
-    arms: list[Literal["base", "rag", "tuned", "tuned+rag"]] = ["base", "rag", "tuned", "tuned+rag"]
+    arms: Annotated[list[ArmName], Field(min_length=1)] = ["quote", "base", "rag", "tuned", "tuned+rag"]
+    ship: Literal["auto", "all"] | ArmName = "auto"
     gates: list[str] = []
     weights: dict[str, float] = WEIGHTS
     calibration: Annotated[float | Literal["train"], PlainValidator(_share_or_train)] = 0.3
@@ -445,6 +453,8 @@ class Recipe(Section):
             raise ValueError(f"answer.refuse_below: auto: there is no {lacking}")
         if self.calibrated and self.evaluate and self.evaluate.calibration == "train" and not self.train.data:
             raise ValueError("evaluate.calibration: train: there is no train.data")
+        if self.evaluate and self.evaluate.ship not in ("auto", "all") and not self.has_arm(self.evaluate.ship):
+            raise ValueError(f"evaluate.ship: this recipe has no arm {self.evaluate.ship}")
         for text in self.evaluate.gates if self.evaluate else ():
             for arm in parse_gate(text).arms:
                 self._check_measured(arm, text)
@@ -452,12 +462,9 @@ class Recipe(Section):
 
     def _check_measured(self, arm: str, gate: str) -> None:
         assert self.evaluate
-        halves = {"tuned": self.tuned, "rag": self.knowledge is not None, "base": True}
-        lacking = [half for half in arm.split("+") if not halves[half]]
-        if lacking:
+        if not self.has_arm(arm):
             raise ValueError(f"evaluate.gates: {gate!r}: this recipe has no arm {arm}")
-        shipped = "+".join(half for half in ("tuned", "rag") if halves[half])
-        if arm not in (*self.evaluate.arms, shipped):
+        if arm not in (*self.evaluate.arms, self.whole_arm if self.evaluate.ship in ("auto", "all") else self.evaluate.ship):
             raise ValueError(f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not measured")
 
     def path(self, name: str) -> Path:
@@ -467,6 +474,17 @@ class Recipe(Section):
     @property
     def tuned(self) -> bool:
         return self.train.method != "none"
+
+    @property
+    def whole_arm(self) -> str:
+        """The arm of all the halves that the recipe has."""
+        return "+".join(half for half in ("tuned", "rag") if self.has_arm(half)) or "base"
+
+    def has_arm(self, arm: str) -> bool:
+        """Whether the recipe has all that an arm is made of."""
+        library = self.knowledge is not None
+        halves = {"tuned": self.tuned, "rag": library, "quote": library, "base": True}
+        return all(halves[half] for half in arm.split("+"))
 
     @property
     def calibrated(self) -> bool:

@@ -1,5 +1,5 @@
 """Which arm to ship, by the recipe's own weights: a score for each arm with its 95% interval, and of those that noise
-cannot tell from the best the smallest. Knows nothing of words or pages.
+cannot tell from the best the simplest. Knows nothing of words or pages.
 
 A score is the weighted sum of an arm's figures: shares from 0 to 1 as they are, times in seconds, sizes in hundreds of
 megabytes. What an arm does not have (citations without retrieval) counts 0.
@@ -7,10 +7,10 @@ megabytes. What an arm does not have (citations without retrieval) counts 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .gate_grammar import ARMS
+from .arms import simplicity
 from .intervals import Interval, Resampled, between
 
 UNITS = {"first_token_ms": 1000.0, "total_ms": 1000.0, "peak_mb": 100.0, "size_mb": 100.0}
@@ -26,7 +26,7 @@ def choose(drawn: Resampled, arms: Sequence[str], shipped: str, weights: Mapping
         return between(scores[one][0] - scores[other][0], scores[one][1] - scores[other][1])
 
     ties = [arm for arm in arms if arm == best or not gap(best, arm).low > 0]
-    recommended = min(ties, key=lambda arm: _size(drawn, arm))
+    recommended = min(ties, key=lambda arm: simplicity(arm, drawn.figure(arm, "size_mb")))
     rivals = [arm for arm in arms if arm != shipped]
     rival = max(rivals, key=lambda arm: scores[arm][0], default=None)
     return {
@@ -36,7 +36,10 @@ def choose(drawn: Resampled, arms: Sequence[str], shipped: str, weights: Mapping
     }  # fmt: skip
 
 
-def _size(drawn: Resampled, arm: str) -> tuple[float, int]:
-    """Megabytes, then how much has to be built and kept up."""
-    size = drawn.figure(arm, "size_mb")
-    return (round(size or 0.0, 1), ARMS.index(arm) if arm in ARMS else len(ARMS))
+def pick(drawn: Resampled, arms: Sequence[str], weights: Mapping[str, float], misses: Callable[[str], Sequence[str]]) -> str:
+    """The arm that ships by itself: the recommended one; where it misses a gate, the best of the arms that reach them all,
+    again the simplest of those that noise cannot tell from it. `misses`: the gates that an arm, if it shipped, would miss.
+    Where every arm misses one, the recommended one, with which the build then fails."""
+    reach = [arm for arm in arms if not misses(arm)]
+    chosen: str = choose(drawn, reach or arms, "", weights)["recommended"]
+    return chosen

@@ -65,8 +65,12 @@ answer:
 # Twenty questions you know the answers of are worth more than a thousand opinions.
 evaluate:
   questions: {name}/questions.jsonl
-  gates:
+  # arms: [quote, base, rag, tuned, tuned+rag]   # what is compared, as far as the recipe has the halves
+  ship: auto                       # the best of them that reaches the gates, the simplest of equals; all; or an arm's name
+  gates:                           # what ships must reach
     - citations_valid >= 1
+    - refused_wrong <= 0.15
+    - f1 >= rag.f1                 # tuning or quoting that is worse than plain retrieval does not ship
 '''
 
 _QUESTIONS = """\

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.prompt import PromptSettings
+from fieldpack.quoting import QuoteSettings
 from fieldpack.ranking import RetrievalSettings
 
 from .recipe import Recipe
 
 CALIBRATION = "calibration.json"  # in the calibrate stage's folder
+QUOTING = "quoting.json"  # in the quoting stage's folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,17 @@ def read_thresholds(folder: Path) -> Thresholds:
     return Thresholds(**read_calibration(folder)["thresholds"])
 
 
-def prompt_settings(recipe: Recipe, calibration: Path | None = None) -> PromptSettings:
+def read_quoting(folder: Path) -> QuoteSettings:
+    """How passages are quoted, from the folder of the stage that fitted it."""
+    return QuoteSettings(**json.loads((folder / QUOTING).read_text(encoding="utf-8")))
+
+
+def prompt_settings(
+    recipe: Recipe, calibration: Path | None = None, quoting: Path | None = None, *, knowledge: bool = True
+) -> PromptSettings:
     """`calibration`: folder of the stage that learned the refusal thresholds. Where they are to be learned and it is None,
-    nothing is refused by them: training and export do not look at them."""
+    nothing is refused by them: training and export do not look at them. `quoting`: folder of the stage that fitted how
+    passages are quoted; the plain weights where there was nothing to fit on. `knowledge`: off in a bundle without documents."""
     answer = recipe.answer
     learned = read_thresholds(calibration) if calibration else Thresholds(-1.0, None)
     given = answer.refuse_below
@@ -47,6 +57,7 @@ def prompt_settings(recipe: Recipe, calibration: Path | None = None) -> PromptSe
         refuse_below=learned.cosine if given == "auto" else given,
         refuse_lead_below=learned.lead if given == "auto" else None, max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
+        quoting=(read_quoting(quoting) if quoting else QuoteSettings()) if recipe.knowledge and knowledge else None,
     )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ _FIGURES = {
     "cold_start_s": ("cold start to the first word, files hashed", "s"),
     "hashing_s": ("of it hashing the files", "s"),
     "load_s": ("models open, system text read", "s"),
+    "quote_cold_s": ("cold start to a passage's words", "s"),
+    "quote_ms": ("a passage's words, another question after it", "ms"),
     "first_token_cold_ms": ("first word, first question", "ms"),
     "first_token_warm_ms": ("first word, another question after it", "ms"),
     "first_token_follow_up_ms": ("first word, a follow-up", "ms"),
@@ -65,10 +67,13 @@ class Bench:
             drafted = self._ask_all(expert, questions, "questions")
             self._look_up(expert, questions)
         self._keep(drafted, "first_token_warm_ms", lambda a: a.timings.first_token_ms)
+        self._keep([a for a in drafted if a.quote], "quote_ms", lambda a: a.timings.quote_ms)
         self._values["prefill_tokens_per_s"] += [speed for answer in drafted if (speed := prefill_speed(answer))]
         self._write(drafted, "decode_tokens_per_s", "answer_ms")
-        with self._open(speculate=False) as expert:
-            self._write(self._ask_all(expert, questions, "without drafts"), "decode_plain_tokens_per_s", "answer_plain_ms")
+        if manifest.has("model"):
+            with self._open(speculate=False) as expert:
+                plain = self._ask_all(expert, questions, "without drafts")
+            self._write(plain, "decode_plain_tokens_per_s", "answer_plain_ms")
         self._start_cold(questions)
         click.echo(err=True)
         figures = {key: {"median": statistics.median(values), "unit": _FIGURES[key][1], "values": [round(v, 3) for v in values]}
@@ -91,7 +96,8 @@ class Bench:
         return golden or titles or ["What can you tell me?"]
 
     def _ask_all(self, expert: Expert, questions: Sequence[str], what: str) -> list[Answer]:
-        """The answers that a model wrote; each question after another one, so that a round's first is no repetition."""
+        """The answers that a model wrote or that are quotes; each question after another one, so that a round's first is no
+        repetition."""
         expert.load()
         expert.ask(questions[-1])
         answers: list[Answer] = []
@@ -102,7 +108,7 @@ class Bench:
                 answers.append(answer)
                 if what == "questions":
                     self._follow(expert, answer)
-        return [answer for answer in answers if answer.timings.tokens]
+        return [answer for answer in answers if answer.timings.tokens or answer.quote]
 
     def _follow(self, expert: Expert, answer: Answer) -> None:
         followed = expert.ask(_FOLLOW_UP, previous=answer.previous)
@@ -138,6 +144,8 @@ class Bench:
                 "load_s": said["loaded_at"] - said["opened_at"], "first_token_cold_ms": said["first_token_ms"],
                 "peak_mb": said["peak_bytes"] / 1e6,
             }  # fmt: skip
+            if "quote_at" in said:
+                found["quote_cold_s"] = said["quote_at"] - began
             for key, value in found.items():
                 self._values[key].append(value)
 
@@ -160,7 +168,7 @@ def _from_file(path: Path) -> list[str]:
 def prefill_speed(answer: Answer) -> float | None:
     """Tokens/s of what was not kept from the prompt before; None where that is too little to tell."""
     times = answer.timings
-    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - times.retrieval_ms
+    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - max(times.retrieval_ms, times.quote_ms)
     return read / spent * 1000 if read >= _ENOUGH and spent > 0 else None
 
 

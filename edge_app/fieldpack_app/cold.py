@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from fieldpack import Done, TextPiece
+from fieldpack import Done, QuoteFound, TextPiece
 from fieldpack import open as open_bundle
 
 from .machine import peak_memory
@@ -23,10 +23,14 @@ def main() -> None:
     expert.load()
     said: dict[str, Any] = {"opened_at": opened, "hashing_s": opened - started, "loaded_at": time.monotonic()}
     for event in expert.stream(spec["question"]):
-        if isinstance(event, TextPiece):
+        if isinstance(event, QuoteFound):
+            said["quote_at"] = time.monotonic()
+        elif isinstance(event, TextPiece):
             said.setdefault("first_at", time.monotonic())
         elif isinstance(event, Done):
             said |= {"done_at": time.monotonic(), "first_token_ms": event.answer.timings.first_token_ms}
+            if event.answer.quote is not None:
+                said.setdefault("quote_at", said["first_at"])  # the answer is the quote
     print(json.dumps({**said, "peak_bytes": peak_memory()}), flush=True)
     os._exit(0)  # genai's threads take their time to end, which is no part of a start
 

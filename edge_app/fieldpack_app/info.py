@@ -38,13 +38,17 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
     recipe = at(facts, "provenance", "recipe")
     arm = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
     licences = at(facts, "provenance", "licences")
+    files = facts["files"]
+    ships = str(at(facts, "provenance").get("arm") or "tuned")  # an older bundle holds all its recipe has
     return {
         **{key: facts[key] for key in ("name", "version", "description", "bytes")},
         **{f"{role} bytes": sizes["bytes"] for role, sizes in facts["files"].items()},
         **_library_in_words(facts.get("knowledge", {})),
-        "model": at(recipe, "base").get("model"), "tuned by": at(recipe, "train").get("method"),
-        "embedder": at(recipe, "knowledge", "embedder").get("model"),
+        "model": at(recipe, "base").get("model") if "model" in files else "none: answers are passages' own words",
+        "tuned by": at(recipe, "train").get("method") if "tuned" in ships.split("+") else None,
+        "embedder": at(recipe, "knowledge", "embedder").get("model") if "embedder" in files else None,
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
+        "ships": at(facts, "report", "ship").get("why") or at(facts, "provenance").get("arm"),
         "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
         "context, tokens": facts["limits"].get("max_context"),
         **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from fieldpack import Answer, Citation, Done, Event, Passage, TextPiece
+from fieldpack import Answer, Citation, Done, Event, Passage, Quote, QuoteFound, TextPiece
+from fieldpack.answers import RELATED, WRITTEN
 from fieldpack.citations import place as plain_place
 
 from .excerpt import Line, excerpt
@@ -80,10 +81,13 @@ def answer(events: Iterator[Event]) -> Answer:
 
 
 def stream_text(events: Iterator[Event]) -> Answer:
-    """Print the words of a stream and give its answer back."""
+    """Print the words of a stream and give its answer back. A terminal shows a passage's words above the answer at once; in a
+    pipe they are among the sources."""
     live, last = on_terminal(), ""
     for event in events:
-        if live and isinstance(event, TextPiece):
+        if live and isinstance(event, QuoteFound):
+            click.echo(f"{quoted(event.quote)}\n")
+        elif live and isinstance(event, TextPiece):
             click.echo(printable(last + event.text)[len(printable(last)) :], nl=False)  # a joiner belongs to what is before
             last = event.text[-1:] or last
         elif isinstance(event, Done):
@@ -92,9 +96,22 @@ def stream_text(events: Iterator[Event]) -> Answer:
     raise AssertionError("a stream ends with Done")
 
 
+def quoted(quote: Quote) -> str:
+    """A passage's words and where they stand."""
+    text = _shorten(" ".join(printable(quote.text).split()))
+    return f'"{text}"\n{dim(place(quote.citation.document, quote.citation.page))}'
+
+
 def below(finished: Answer) -> list[str]:
     """What stands under an answer, block by block."""
-    return [part for part in (doubts(finished), sources(finished)) if part]
+    return [part for part in (doubts(finished), verbatim(finished), sources(finished)) if part]
+
+
+def verbatim(finished: Answer) -> str:
+    """That a question for yes or no, or for a figure to be worked out, got a passage's words, which do not say it."""
+    if finished.refused or finished.kind != RELATED:
+        return ""
+    return "These are a passage's own words: what they mean for the question is for you to judge"
 
 
 def doubts(finished: Answer) -> str:
@@ -109,10 +126,13 @@ def sources(finished: Answer) -> str:
         return ""
     if not finished.citations:
         return "Sources: none of the passages carries this answer"
-    return "Sources:\n" + "\n".join(_source(citation) for citation in finished.citations)
+    repeats = finished.kind != WRITTEN  # the answer is the quote
+    return "Sources:\n" + "\n".join(_source(citation, repeats=repeats) for citation in finished.citations)
 
 
-def _source(citation: Citation) -> str:
+def _source(citation: Citation, *, repeats: bool) -> str:
+    if repeats:
+        return f"[{citation.passage}] {place(citation.document, citation.page)}"
     quote = " ".join(printable(citation.quote).split())
     return f'[{citation.passage}] {place(citation.document, citation.page)} — "{_shorten(quote)}"'
 

@@ -19,7 +19,7 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
     warnings.warn("onnxruntime was imported before fieldpack: its telemetry may be on", stacklevel=2)
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from .answers import Answer, CitationsFound, Done, Event, PassagesFound, TextPiece, Timings
+from .answers import Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
 from .bundle import Expert
 from .bundle import open_bundle as open
 from .errors import (
@@ -38,11 +38,12 @@ from .errors import (
 )
 from .manifest import Manifest, read_manifest
 from .passages import Citation, DocumentRecord, Filter, Passage, PassageContext, Previous
+from .quoting import Quote
 
 __version__ = "0.1.0"
 __all__ = [
     "Answer", "BundleCorrupt", "BundleError", "BundleNotFound", "BundleUnsupported", "Cancelled", "Citation",
     "CitationsFound", "DocumentRecord", "Done", "EmptyQuestion", "EngineFailed", "Event", "Expert", "FieldpackError",
     "Filter", "InputError", "Manifest", "NoSuchPassage", "Passage", "PassageContext", "PassagesFound", "Previous",
-    "QuestionError", "QuestionTooLong", "TextPiece", "Timings", "open", "read_manifest",
+    "QuestionError", "QuestionTooLong", "Quote", "QuoteFound", "TextPiece", "Timings", "open", "read_manifest",
 ]  # fmt: skip

@@ -6,11 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .passages import Citation, Passage, Previous
+from .quoting import Quote
+
+WRITTEN, QUOTED, RELATED = "written", "quote", "related"
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval before them."""
+    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval and the quote before
+    them. `quote_ms`: until a passage's words stood, 0 where none did."""
 
     retrieval_ms: float
     first_token_ms: float
@@ -21,13 +25,16 @@ class Timings:
     cached_tokens: int = 0
     drafted: int = 0
     accepted: int = 0
+    quote_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`passages` are those the model read, in the order of their numbers. A refusal cites nothing. `asked`: the question as
     it was read, a follow-up with the question that it refers to. `unsupported`: [start, end) of the figures in `text` that
-    stand in no passage."""
+    stand in no passage. `kind`: "written" by a language model; "quote", the words of a passage; "related", such words for a
+    question that wants yes or no or a figure worked out, which they do not say by themselves. `quote`: what stood above a
+    written answer before it came, or is the answer."""
 
     question: str
     text: str
@@ -37,6 +44,8 @@ class Answer:
     timings: Timings
     asked: str = ""
     unsupported: tuple[tuple[int, int], ...] = ()
+    kind: str = WRITTEN
+    quote: Quote | None = None
 
     @property
     def previous(self) -> Previous:
@@ -50,6 +59,8 @@ class Answer:
             "answer": self.text,
             "asked": self.asked,
             "refused": self.refused,
+            "kind": self.kind,
+            "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],
             "citations": [asdict(c) for c in self.citations],
             "passages": [asdict(p) for p in self.passages],
@@ -57,9 +68,21 @@ class Answer:
         }
 
 
+def quote_dict(quote: Quote | None) -> dict[str, Any] | None:
+    """{text, document, page, quote, passage}: `text` for people, `quote` the exact slice of the passage."""
+    return None if quote is None else {"text": quote.text, **asdict(quote.citation)}
+
+
 @dataclass(frozen=True, slots=True)
 class PassagesFound:
     passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFound:
+    """The nearest words of the passages, which stand while a language model still reads."""
+
+    quote: Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +100,4 @@ class Done:
     answer: Answer
 
 
-Event = PassagesFound | TextPiece | CitationsFound | Done
+Event = PassagesFound | QuoteFound | TextPiece | CitationsFound | Done

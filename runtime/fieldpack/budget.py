@@ -35,6 +35,8 @@ class Budget:
 
     def context(self, limit_mb: float, most: int) -> int:
         """Tokens that fit the limit, `most` at the most; 0 or less where not even the models do."""
+        if not self.per_token:  # no language model
+            return most if self.fixed <= limit_mb else 0
         fits = int((limit_mb - self.fixed) / self.per_token)
         return most if fits >= most else fits // _STEP * _STEP
 
@@ -42,6 +44,8 @@ class Budget:
 def budget_of(folder: Path, manifest: Manifest) -> Budget:
     """Raises BundleCorrupt where the model's configuration does not say its shape."""
     sizes = {role: sum(f.size for f in manifest.files if f.role == role) / 1e6 for role in ("model", "embedder", "reranker")}
+    if not manifest.has("model"):
+        return Budget(_PROGRAM_MB + _EMBEDDER * (sizes["embedder"] + sizes["reranker"]) + _KNOWLEDGE_MB, 0.0)
     decoder, vocabulary = _shape(folder / "model" / "genai_config.json")
     cache = 2 * decoder["num_hidden_layers"] * decoder["num_key_value_heads"] * decoder["head_size"] * _FLOAT / 1e6
     logits = 2 * SLICE * vocabulary * _FLOAT / 1e6

@@ -53,6 +53,8 @@ class Expert:
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
+        if not manifest.has("model") and not (manifest.has("knowledge") and self.settings.quoting):
+            raise BundleCorrupt(f"{path}: no model in the bundle; build it again")
         if (most := model_context(path)) is not None and most < self.settings.max_context:
             self.settings = replace(self.settings, max_context=most)
         if memory_mb is not None:
@@ -109,9 +111,9 @@ class Expert:
         return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
-        """Of the language model."""
+        """Of the language model; of the embedder in a bundle that has none."""
         with self._reading():
-            return self._open_rag().generator.count_tokens(text)
+            return self._open_rag().builder.count_tokens(text)
 
     def ask(
         self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
@@ -127,7 +129,8 @@ class Expert:
         self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
         where: Filter | None = None, schema: Mapping[str, Any] | None = None,
     ) -> Iterator[Event]:  # fmt: skip
-        """PassagesFound, TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
+        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near enough), TextPiece...,
+        CitationsFound, Done. Close the iterator to stop the model.
 
         `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
         answer's text then follows; such an answer has no citations."""
@@ -220,10 +223,12 @@ class Expert:
             if self._rag is None:
                 with ThreadPoolExecutor(1) as pool:  # both mostly wait for the disk and for onnxruntime
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
-                    generator = self._open_generator()
+                    generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
                 self._seal.check(opening=True)
-                builder = PromptBuilder(self._chat, self.settings, generator.count_tokens)
+                counts = generator or (self._retriever and self._retriever.embedder)
+                assert counts
+                builder = PromptBuilder(self._chat, self.settings, counts.count_tokens)
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
@@ -254,7 +259,5 @@ def open_bundle(
         raise BundleUnsupported(f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder") from None
     manifest = read_manifest(folder)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
-    if not manifest.has("model"):
-        raise BundleCorrupt(f"{folder}: no model in the bundle; build it again")
     device = Device(provider, threads) if threads else Device(provider)
     return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal)

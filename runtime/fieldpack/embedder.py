@@ -104,6 +104,15 @@ class Embedder:
         ids = self._tokenizer.encode(self.settings.query_prefix + text).ids
         return self._vector(self._session(self._device.threads), ids)
 
+    def embed_few(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As `embed_passages`, to rounding: one text after another, on the session of the questions. A device that embeds a few
+        sentences a question has no use for a second session, which holds the weights once more (90 MB of MiniLM)."""
+        import numpy as np
+
+        session = self._session(self._device.threads)
+        found = [self._vector(session, self._tokenizer.encode(self.settings.passage_prefix + text).ids) for text in texts]
+        return np.stack(found) if found else np.zeros((0, self.settings.dim), dtype=np.float32)
+
     def embed_passages(
         self, texts: Sequence[str], *, progress: Callable[[int, int], None] | None = None
     ) -> NDArray[np.float32]:

@@ -16,8 +16,9 @@ from .errors import BundleCorrupt, BundleNotFound, BundleUnsupported
 
 FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"
-# Major: a reader of another major refuses. Minor: a reader ignores what it does not know.
-SCHEMA = (1, 0)
+# Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1: `model` may be absent, and the
+# bundle then quotes its documents; prompt.json has `quoting`.
+SCHEMA = (1, 1)
 ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "reranker": "reranker", "report": "report"}
 
 

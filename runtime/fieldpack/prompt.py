@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
 from .errors import BundleCorrupt
+from .quoting import QuoteSettings
 from .untrusted import typed
 
 FILENAME = "prompt.json"
@@ -61,7 +62,8 @@ class ChatFormat:
 class PromptSettings:
     """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters. `refuse_below`: cosine
     of the best passage under which nothing is generated; `refuse_lead_below`: the same for the closest chunk's lead over
-    the others (`retriever.lead_of`), None where it is not looked at."""
+    the others (`retriever.lead_of`), None where it is not looked at. `quoting`: how the passages' own words are picked, None in
+    a bundle without documents or from before there were quotes."""
 
     system: str
     refusal: str
@@ -72,6 +74,7 @@ class PromptSettings:
     max_question_chars: int
     repetition_penalty: float = 1.0
     refuse_lead_below: float | None = None
+    quoting: QuoteSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class PromptBuilder:
     def __init__(self, chat: ChatFormat, settings: PromptSettings, count_tokens: Callable[[str], int]) -> None:
         self.chat = chat
         self.settings = settings
-        self._count = count_tokens
+        self._count = self.count_tokens = count_tokens
 
     def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
         """Fits the context whatever the lengths: passages go first (the last one cut, then left out), then the end
@@ -142,7 +145,10 @@ def fenced(text: str) -> str:
 def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> None:
     # A setting that is not used is not named: runtimes from before it refuse what they do not know.
     named = {name: value for name, value in asdict(settings).items() if value is not None}
+    quoting = named.pop("quoting", None)
     data = {"chat": asdict(chat), "settings": named, "version": CODE_VERSION}
+    if quoting is not None:
+        data["quoting"] = quoting  # beside the settings, where runtimes from before it pass it over
     (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
 
 
@@ -154,6 +160,10 @@ def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
         counts = (settings.passages, settings.max_context, settings.max_answer_tokens, settings.max_question_chars)
         if chat.skip_tokens < 0 or min(counts) < 1 or max(counts) > _MOST_COUNT or settings.repetition_penalty <= 0:
             raise ValueError("a length or a count that cannot be")
+        if "quoting" in data:
+            known = {field.name for field in fields(QuoteSettings)}
+            quoting = {name: value for name, value in data["quoting"].items() if name in known}
+            settings = replace(settings, quoting=typed(QuoteSettings, quoting))
         return chat, settings
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BundleCorrupt(f"{folder / FILENAME}: {error}; copy the bundle again") from None

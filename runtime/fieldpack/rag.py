@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
-from .answers import Answer, CitationsFound, Done, Event, PassagesFound, TextPiece, Timings
+from .answers import QUOTED, RELATED, Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
 from .citations import cite, strip_marks, unsupported
-from .errors import EmptyQuestion, QuestionTooLong
+from .errors import EmptyQuestion, QuestionError, QuestionTooLong
+from .kept import check
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
 from .question import content_words
+from .quoting import Quote, pick
 
 if TYPE_CHECKING:
     from .generator import TextGenerator
@@ -58,9 +60,10 @@ class Asked:
 
 
 class Rag:
-    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge."""
+    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge, `generator` in one without a
+    language model, which quotes."""
 
-    def __init__(self, builder: PromptBuilder, generator: TextGenerator, retriever: Retriever | None) -> None:
+    def __init__(self, builder: PromptBuilder, generator: TextGenerator | None, retriever: Retriever | None) -> None:
         self.builder = builder
         self.generator = generator
         self.retriever = retriever
@@ -69,10 +72,14 @@ class Rag:
         self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
         previous: Previous | None = None, where: Filter | None = None, schema: str | None = None,
     ) -> Iterator[Event]:  # fmt: skip
-        """Events in order: PassagesFound, TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
+        """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words are near enough),
+        TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
+        arm = arm or Arm()
+        if self.generator is None:
+            yield from self._quoted(question, cancel, arm, previous, where, schema)
+            return
         from .generator import GenerationStats
 
-        arm = arm or Arm()
         settings = self.builder.settings
         started = time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
@@ -84,11 +91,17 @@ class Rag:
         yield PassagesFound(passages)
 
         stats = GenerationStats()
-        text = ""
+        text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
         if retriever and arm.threshold and self._unfounded(asked, retriever):
             text = settings.refusal
             yield TextPiece(text)
         else:
+            quote = self._quote(asked.question, passages, retriever) if schema is None else None
+            quote = quote if quote and quote.sufficient else None
+            if quote:
+                quote_ms = (time.perf_counter() - started) * 1000
+                yield QuoteFound(quote)
+            before_ms = (time.perf_counter() - started) * 1000
             guided = {} if schema is None else {"schema": schema}
             pieces = self.generator.stream(
                 prompt.text, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
@@ -99,13 +112,51 @@ class Rag:
                 yield TextPiece(piece)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(
-            retrieval_ms, retrieval_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
-            stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted,
+            retrieval_ms, before_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
+            stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted, quote_ms,
         )  # fmt: skip
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
-        answer = replace(answer, asked=asked.question, citations=self._checked(answer))
+        answer = replace(answer, asked=asked.question, citations=self._checked(answer), quote=quote)
         yield CitationsFound(answer.citations)
         yield Done(answer)
+
+    def _quoted(
+        self, question: str, cancel: threading.Event | None, arm: Arm, previous: Previous | None, where: Filter | None,
+        schema: str | None,
+    ) -> Iterator[Event]:  # fmt: skip
+        """As `stream`, in a bundle without a language model: the answer is a passage's words. Raises QuestionError for a
+        schema, which only a model could fill."""
+        settings, started = self.builder.settings, time.perf_counter()
+        question = clean_question(question, settings.max_question_chars)
+        if schema is not None:
+            raise QuestionError("this bundle quotes its documents and has no language model to fill a JSON schema")
+        asked = self._find(self.retriever, question, previous, where)
+        retrieval_ms = (time.perf_counter() - started) * 1000
+        yield PassagesFound(asked.passages)
+        check(cancel)
+        quote = None
+        if self.retriever and not (arm.threshold and self._unfounded(asked, self.retriever)):
+            quote = self._quote(asked.question, asked.passages, self.retriever)
+        total_ms = (time.perf_counter() - started) * 1000
+        stands = quote is not None and quote.sufficient
+        timings = Timings(retrieval_ms, total_ms, total_ms, 0, 0.0, 0, quote_ms=total_ms if stands else 0.0)
+        answer = Answer(question, settings.refusal, True, (), asked.passages, timings, asked.question, kind=QUOTED)
+        if quote and quote.sufficient:
+            answer = replace(
+                answer, text=f"{quote.text} [{quote.citation.passage}]", refused=False, citations=(quote.citation,),
+                kind=QUOTED if quote.direct else RELATED, quote=quote,
+            )  # fmt: skip
+            answer = replace(answer, citations=self._checked(answer))
+        yield TextPiece(answer.text)
+        yield CitationsFound(answer.citations)
+        yield Done(answer)
+
+    def _quote(self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None) -> Quote | None:
+        quoting = self.builder.settings.quoting
+        if retriever is None or quoting is None:
+            return None
+        lead = retriever.lead(question) if quoting.refuse_below is not None else 0.0
+        return pick(question, passages, retriever.embedder, quoting, lead=lead)
 
     def ask(self, question: str, **options: Any) -> Answer:
         """As `stream`."""
@@ -120,6 +171,8 @@ class Rag:
     ) -> None:  # fmt: skip
         """Read what the prompt of a question that is still being typed will begin with, as far as it can be told: the system
         text, and the passages found so far. Raises Cancelled."""
+        if self.generator is None:
+            return
         settings = self.builder.settings
         question = question.strip()[: settings.max_question_chars]
         asked = self._find(self.retriever, question, previous, where) if question else Asked("", ())

@@ -10,7 +10,8 @@ from .charts import slug
 from .tables import LABELS
 
 _HOW = {
-    "base": "the untuned model as it is", "rag": "`train: none` and no tuning", "tuned": "no `knowledge` section",
+    "quote": "the documents' own words, no language model", "base": "the untuned model as it is",
+    "rag": "`train: none` and no tuning", "tuned": "no `knowledge` section",
     "tuned+rag": "both halves",
 }  # fmt: skip
 _UNITS = {"first_token_ms": "a second of ", "total_ms": "a second of ", "peak_mb": "100 MB of ", "size_mb": "100 MB of "}
@@ -47,6 +48,8 @@ def advise(report: Mapping[str, Any]) -> Advice | None:
     rival = best if best != shipped else choice["rival"]
     gap = choice["gaps"][rival]
     figures = f"{_in_words(gap)} in score (95% {_number(gap['low'])} to {_number(gap['high'])})"
+    if (report.get("ship") or {}).get("rule") == "auto":
+        return Advice("good", _chosen(report, rival, gap), f"{report['ship']['why']}.")
     if shipped not in choice["ties"]:
         return Advice("mixed", f"{shipped} ships, but {best} is better", f"{best} leads {shipped} by {_turned(gap)}: "
                       f"ship {wanted} ({_HOW[wanted]}).")  # fmt: skip
@@ -64,6 +67,47 @@ def advise(report: Mapping[str, Any]) -> Advice | None:
         f"The difference between {shipped} and {rival} is within noise ({_number(gap['low'])} to {_number(gap['high'])}), "
         f"and {shipped} is the {_why(report, shipped, rival)}.",
     )  # fmt: skip
+
+
+def _chosen(report: Mapping[str, Any], rival: str, gap: Mapping[str, float]) -> str:
+    """The headline of a bundle whose arm the evaluation chose."""
+    shipped, wanted = report["shipped"], report["choice"]["recommended"]
+    if wanted != shipped and report["ship"]["missed"].get(wanted):
+        return f"{shipped} ships, as {wanted} misses a gate"
+    if gap["low"] > 0:
+        return f"{shipped} ships: it leads {rival} and every other arm"
+    return f"{shipped} ships; {rival} is within noise of it"
+
+
+def why_shipped(report: Mapping[str, Any]) -> str:
+    """One sentence: which arm ships, by which rule, and how it stands against the strongest other one and, where another arm
+    is tuned, against that."""
+    shipped, ship, choice = report["shipped"], report["ship"], report["choice"]
+    by = {"auto": "chosen by evaluate.ship: auto", "all": "evaluate.ship: all, whatever was measured"}
+    text = f"{shipped} ships ({by.get(ship['rule'], 'named by evaluate.ship')})"
+    others = choice["gaps"] if shipped in choice["scores"] else {}
+    named = [choice["rival"]] if choice["rival"] in others else []
+    named += [arm for arm in others if "tuned" in arm and arm not in named and "tuned" not in shipped]
+    parts = [_standing(arm, others[arm]) for arm in named]
+    if any(_within_noise(others[arm]) for arm in named) and shipped == choice["recommended"]:
+        parts.append("of arms that noise cannot tell apart it is the simplest")
+    for arm in choice["ties"]:
+        if arm != shipped and ship["rule"] == "auto" and ship["missed"].get(arm):
+            parts.append(f"{arm} misses {', '.join(f'`{gate}`' for gate in ship['missed'][arm])}")
+    if ship["left_out"]:
+        parts.append(f"left out: {', '.join(ship['left_out'])}")
+    return "; ".join([text, *parts])
+
+
+def _standing(other: str, gap: Mapping[str, float]) -> str:
+    """"it leads rag by 0.12 in score (95% +0.03 to +0.21)"."""
+    noise = ", which may be noise" if _within_noise(gap) else ""
+    return (f"it {'leads' if gap['value'] > 0 else 'trails'} {other} by {_in_words(gap)} in score{noise} "
+            f"(95% {_number(gap['low'])} to {_number(gap['high'])})")  # fmt: skip
+
+
+def _within_noise(gap: Mapping[str, float]) -> bool:
+    return gap["low"] <= 0 <= gap["high"]
 
 
 def weights_in_words(weights: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ _HALF, _BINS = 70.0, 30
 
 def slug(arm: str) -> str:
     """The CSS class that colours an arm."""
-    return {"base": "a-base", "rag": "a-rag", "tuned": "a-tuned", "tuned+rag": "a-both"}.get(arm, "a-base")
+    return {"quote": "a-quote", "base": "a-base", "rag": "a-rag", "tuned": "a-tuned", "tuned+rag": "a-both"}.get(arm, "a-base")
 
 
 @dataclass(frozen=True, slots=True)

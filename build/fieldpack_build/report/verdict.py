@@ -209,6 +209,8 @@ def _rival(shipped: Tally, pairs: Sequence[Pair]) -> list[str]:
         f"Of {rival.asked} questions {shipped.arm} alone is right on {rival.better} and {rival.arm} alone on "
         f"{rival.worse} ({rival.words})."
     )
+    if shipped.arm == "quote" or rival.arm == "quote":  # neither is the other with a half left out
+        return [text]
     extra = set(shipped.arm.split("+")) - set(rival.arm.split("+"))
     more = [half for name, half in _HALVES.items() if name in extra]
     if rival.worse >= rival.better and more:

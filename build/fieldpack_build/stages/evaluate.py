@@ -22,7 +22,7 @@ from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 
 from .. import calibration, proof, scoring, splitting
-from ..arms import arms_of, by_model, retrieves, shipped_arm
+from ..arms import arms_of, by_model, fixed_arm, left_out, retrieves
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
@@ -30,8 +30,9 @@ from ..gates import check_gates
 from ..intervals import FIGURES, Resampled
 from ..measured import MeasuredExpert
 from ..memory import peak_mb
-from ..recommending import choose
+from ..recommending import choose, pick
 from ..report import render
+from ..report.advice import why_shipped
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
 from ..shipped import read_calibration, read_thresholds
@@ -51,13 +52,13 @@ def run(task: Task) -> dict[str, Any]:
     library: dict[str, Any] | None = None
     thresholds: dict[str, Any] | None = None
     silence: dict[str, Any] | None = None
-    for model, mine in by_model(measuring.names).items():
+    for number, (model, mine) in enumerate(by_model(task.recipe, measuring.names).items()):
         folder = task.out / f"staged-{model}"
         manifest = assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
         with MeasuredExpert(folder) as expert:
             for arm in mine:
                 measuring.ask_all(expert, arm)
-            if model == "export" and task.recipe.knowledge:
+            if not number and task.recipe.knowledge:  # every staged bundle has the same library
                 search = cache(expert.search)  # the figures and the picture ask the same
                 thresholds = _thresholds(task, expert, splitting.measured_part(task.recipe, every), measuring.rows)
                 retrieval = _retrieval(search, expert.settings, splitting.measured_part(task.recipe, every))
@@ -67,7 +68,7 @@ def run(task: Task) -> dict[str, Any]:
                 )  # fmt: skip
         for arm in mine:  # with the models of this process closed
             measuring.weigh(folder, manifest, arm)
-        if model == "export" and measuring.questions:
+        if not number and measuring.questions:
             silence = _silence(task, folder, measuring.questions[0].question)
         shutil.rmtree(folder)
     parts = {"retrieval": retrieval, "library": library, "calibration": thresholds, "attribution": _attribution(task),
@@ -78,7 +79,10 @@ def run(task: Task) -> dict[str, Any]:
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(render(report), encoding="utf-8")
     _refuse_missed(task, report, folder)
-    return {"arms": report["arms"], "retrieval": report["retrieval"], "gates": report["gates"], "shipped": report["shipped"]}
+    if report["ship"]["rule"] != "auto" and report["shipped"] not in report["choice"]["ties"] and not task.recipe.rehearsal:
+        task.warn(report["ship"]["why"])
+    return {"arms": report["arms"], "retrieval": report["retrieval"], "gates": report["gates"],
+            "shipped": report["shipped"], "ship": report["ship"]}  # fmt: skip
 
 
 @dataclass
@@ -91,6 +95,7 @@ class _Measuring:
     rows: list[dict[str, Any]] = field(default_factory=list)
     figures: dict[str, dict[str, Any]] = field(default_factory=dict)
     fixed: dict[str, dict[str, float]] = field(default_factory=dict)
+    passages: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)  # by arm, of each question
     _longest: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -109,8 +114,7 @@ class _Measuring:
             scores.append(scored)
             self._longest[arm] = max(self._longest[arm], (answer.timings.prompt_tokens, question.question))
             row["arms"][arm] = row_of(answer, scored)
-            if arm == shipped_arm(self.task.recipe):
-                row["passages"] = passages_of(answer)
+            self.passages.setdefault(arm, []).append(passages_of(answer))
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
         self.figures[arm] = scoring.summarize(scores)
@@ -139,22 +143,33 @@ def passages_of(answer: Answer) -> list[dict[str, Any]]:
 def _report(task: Task, measured: _Measuring, every: Sequence[TestQuestion], parts: Mapping[str, Any]) -> dict[str, Any]:
     recipe = task.recipe
     assert recipe.evaluate
-    shipped = shipped_arm(recipe)
+    evaluate = recipe.evaluate
     arms = {name: measured.figures[name] for name in measured.names}
     drawn = Resampled(measured.rows, measured.names, fixed=measured.fixed)
+    by_document = (parts["retrieval"] or {}).get("document")
+
+    def gates(arm: str) -> list[dict[str, Any]]:
+        if recipe.rehearsal:
+            return []
+        return check_gates(evaluate.gates, shipped=arm, arms=arms, retrieval=by_document, drawn=drawn)
+
+    missed = {arm: [gate["gate"] for gate in gates(arm) if not gate["passed"]] for arm in measured.names}
+    shipped = fixed_arm(recipe) or pick(drawn, measured.names, evaluate.weights, missed.__getitem__)
+    for row, passages in zip(measured.rows, measured.passages.get(shipped, ()), strict=True):
+        row["passages"] = passages
     aside = splitting.calibration_part(recipe, every)
     report = {
         "name": recipe.name, "version": recipe.version, "schema": 1, "shipped": shipped, "arms": arms,
-        **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, recipe.evaluate.weights),
-        **parts,
+        **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, evaluate.weights),
+        **parts, "gates": gates(shipped),
         "sample": {"asked": len(measured.questions), "of": len(every) - len(aside), "set_aside": len(aside)},
         "questions": measured.rows, "model": _facts(task), "training": _training(task),
         "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
     }  # fmt: skip
-    by_document = (parts["retrieval"] or {}).get("document")
-    report["gates"] = [] if recipe.rehearsal else check_gates(
-        recipe.evaluate.gates, shipped=shipped, arms=arms, retrieval=by_document, drawn=drawn
-    )  # fmt: skip
+    rule = evaluate.ship if not recipe.rehearsal or evaluate.ship != "auto" else "all"
+    report["ship"] = {"rule": rule, "missed": {arm: texts for arm, texts in missed.items() if texts},
+                      "left_out": left_out(recipe, shipped)}  # fmt: skip
+    report["ship"]["why"] = why_shipped(report)
     return report
 
 

@@ -34,9 +34,10 @@ function questionBefore({ asked, question }) {
   return asked.endsWith(question) ? asked.slice(0, -question.length).trim() : asked;
 }
 
-/** What stands below the question while the answer comes; filled by `showProgress`, `showFound` and `showText`. */
+/** What stands below the question while the answer comes; filled by `showProgress`, `showQuote`, `showFound` and `showText`. */
 function drawAsking() {
   return [
+    el("div", { class: "quoted" }),
     el("p", { class: "progress" }, el("span", { class: "pulse" }), el("span", { class: "progress-text" })),
     el("div", { class: "answer", dir: "auto" }),
     el("div", { class: "found" }),
@@ -55,6 +56,20 @@ export function showFound(node, turn, actions) {
   if (holder.dataset.order === String(order)) return;
   holder.dataset.order = String(order);
   holder.replaceChildren(...drawList(turn, order, t("passages_read"), actions));
+}
+
+/** A passage's words, which stand before the model has read the passages. */
+export function showQuote(node, turn, actions) {
+  node.querySelector(".quoted").replaceChildren(...drawQuote(turn, actions));
+}
+
+/** The words of a passage above an answer that a model writes; an answer that is a quote says them itself. */
+function drawQuote(turn, actions) {
+  const { quote } = turn;
+  if (!quote || turn.refused || (turn.kind && turn.kind !== "written") || !turn.passages[quote.passage - 1]) return [];
+  const mark = drawPiece({ kind: "cite", number: quote.passage }, turn, actions);
+  return [el("h3", { class: "list-heading" }, t("quote_heading")),
+    el("blockquote", { class: "quote", dir: "auto" }, `“${quote.text}” `, mark)];
 }
 
 /** The text so far. Pieces before the last one do not change any more and stay as they are, with their focus. */
@@ -99,7 +114,7 @@ function drawText(turn, actions) {
   if (!turn.text) return [];
   const pieces = answerPieces(turn.text, turn.passages.length, turn.unsupported ?? []);
   const answer = el("div", { class: "answer", dir: "auto" }, ...pieces.map((piece) => drawPiece(piece, turn, actions)));
-  return [answer, ...drawWarnings(turn, pieces)];
+  return [...drawQuote(turn, actions), answer, ...drawWarnings(turn, pieces)];
 }
 
 function drawWarnings(turn, pieces) {
@@ -107,6 +122,7 @@ function drawWarnings(turn, pieces) {
   const figures = pieces.filter(({ kind }) => kind === "unsupported").length;
   const warn = (text) => el("div", { class: "notice warn" }, icon("warn"), el("p", {}, text));
   return [
+    ...(turn.kind === "related" ? [warn(t("related"))] : []),
     ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
     ...((turn.citations.length && !isGuessed(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
   ];

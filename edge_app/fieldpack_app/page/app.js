@@ -105,6 +105,7 @@ function shows(turn) {
       answers.showProgress(lastNode(), turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
       answers.showFound(lastNode(), turn, actions);
     },
+    quote: () => answers.showQuote(lastNode(), turn, actions),
     text: () => {
       answers.showProgress(lastNode(), "");
       answers.showText(lastNode(), turn, actions);

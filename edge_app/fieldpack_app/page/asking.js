@@ -7,7 +7,7 @@ const USUAL_WAIT = 5; // seconds, where a busy server does not say
 
 /**
  * Asks `turn.question` and fills the turn; its state is done, stopped or failed afterwards. `show` is called with what
- * changed: queued(position), found(), text(), waiting(seconds left, now) where `now()` asks at once.
+ * changed: queued(position), found(), quote(), text(), waiting(seconds left, now) where `now()` asks at once.
  * Returns an ApiError or Lost that ended it, for the page to tell more of; null otherwise.
  */
 export async function answer(turn, previous, signal, show) {
@@ -45,6 +45,10 @@ function take(turn, event, data, show) {
     turn.passages = data;
     show.found();
   }
+  if (event === "quote") {
+    turn.quote = data;
+    show.quote();
+  }
   if (event === "text") {
     turn.text += data.text;
     show.text();
@@ -53,8 +57,8 @@ function take(turn, event, data, show) {
   if (event === "error") fail(turn, data);
 }
 
-function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings }) {
-  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings });
+function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings, kind, quote }) {
+  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings, kind, quote });
 }
 
 function fail(turn, { code, message }) {

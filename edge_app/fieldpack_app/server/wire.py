@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fieldpack import Answer, Citation, Done, Event, Passage, PassagesFound, TextPiece
+from fieldpack import Answer, Citation, Done, Event, Passage, PassagesFound, QuoteFound, TextPiece
+from fieldpack.answers import quote_dict
 from fieldpack.citations import place
 
 from .answering import Queued
@@ -32,6 +33,8 @@ def event_dict(event: Queued | Event | HttpError) -> tuple[str, Any] | None:
             return "queued", {"position": position}
         case PassagesFound(passages):
             return "passages", [passage_dict(passage) for passage in passages]
+        case QuoteFound(quote):
+            return "quote", quote_dict(quote)
         case TextPiece(text):
             return "text", {"text": text}
         case Done(answer):
