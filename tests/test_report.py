@@ -17,6 +17,7 @@ from fieldpack_build.intervals import Resampled
 from fieldpack_build.recipe import WEIGHTS
 from fieldpack_build.recommending import choose
 from fieldpack_build.report import render
+from fieldpack_build.report.advice import why_shipped
 from fieldpack_build.report.charts import bar_chart, separation, similarity_chart
 from fieldpack_build.report.curves import loss_chart
 from fieldpack_build.report.tables import arms_table
@@ -472,3 +473,38 @@ def test_the_loss_by_step_is_drawn(report: Report) -> None:
     assert "The adapter is that of step 20" in page and page.count('<polyline class="curve') == 3
     assert loss_chart(None) is None and loss_chart({"train": steps[:1]}) is None
     assert 'id="training"' not in render(report)
+
+
+def shipped_by(report: Report, rule: str, arm: str, **missed: list[str]) -> Report:
+    drawn = Resampled(report["questions"], ARMS, resamples=1000)
+    report = report | {"shipped": arm, "choice": choose(drawn, ARMS, arm, WEIGHTS)}
+    report["ship"] = {"rule": rule, "missed": missed, "left_out": ["the tuned model"]}
+    report["ship"]["why"] = why_shipped(report)
+    return report
+
+
+def test_the_arm_that_was_chosen_is_named_with_what_it_stands_against_and_what_is_left_out() -> None:
+    """Tuning that brought nothing: the headline, the remark and the build's last lines say what ships instead of it."""
+    report = measured_report((5, "wwwr", True), (5, "wrww", True), (10, "wrwr", True), (6, "wxwx", False))
+    report = shipped_by(report, "auto", "rag")
+    verdict = judge(report)
+    assert verdict.tone == "good" and verdict.headline == "rag ships; tuned+rag is within noise of it"
+    assert verdict.remarks[0] == f"{report['ship']['why']}."
+    assert re.match(r"rag ships \(chosen by evaluate\.ship: auto\); it (leads|trails) tuned\+rag by 0\.\d\d in score, "
+                    r"which may be noise \(95% −0\.\d\d to \+0\.\d\d\); ", report["ship"]["why"])  # fmt: skip
+    assert report["ship"]["why"].endswith("of arms that noise cannot tell apart it is the simplest; left out: the tuned model")
+    assert "rag ships; tuned+rag is within noise of it" in text_of(render(report))
+
+
+def test_a_better_arm_that_misses_a_gate_is_named() -> None:
+    report = measured_report((60, "wwwr", True), (10, "wrwr", True), (20, "wwwx", False), (10, "wxwx", False))
+    report = shipped_by(report, "auto", "rag", **{"tuned+rag": ["first_token_ms <= 100"]})
+    assert judge(report).headline == "rag ships, as tuned+rag misses a gate"
+    assert "; tuned+rag misses `first_token_ms <= 100`; " in report["ship"]["why"]
+
+
+def test_an_arm_that_a_recipe_names_is_said_to_trail() -> None:
+    report = measured_report((60, "wwwr", True), (10, "wrwr", True), (20, "wwwx", False), (10, "wxwx", False))
+    report = shipped_by(report, "rag", "rag")
+    assert judge(report).headline == "rag ships, but tuned+rag is better"
+    assert report["ship"]["why"].startswith("rag ships (named by evaluate.ship); it trails tuned+rag by 0.")

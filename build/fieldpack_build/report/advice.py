@@ -88,8 +88,7 @@ def why_shipped(report: Mapping[str, Any]) -> str:
     others = choice["gaps"] if shipped in choice["scores"] else {}
     named = [choice["rival"]] if choice["rival"] in others else []
     named += [arm for arm in others if "tuned" in arm and arm not in named and "tuned" not in shipped]
-    parts = [f"it {_stands(others[arm])} {arm} by {_in_words(others[arm])} in score (95% {_number(others[arm]['low'])} to "
-             f"{_number(others[arm]['high'])})" for arm in named]  # fmt: skip
+    parts = [_standing(arm, others[arm]) for arm in named]
     if any(_within_noise(others[arm]) for arm in named) and shipped == choice["recommended"]:
         parts.append("of arms that noise cannot tell apart it is the simplest")
     for arm in choice["ties"]:
@@ -100,10 +99,11 @@ def why_shipped(report: Mapping[str, Any]) -> str:
     return "; ".join([text, *parts])
 
 
-def _stands(gap: Mapping[str, float]) -> str:
-    if _within_noise(gap):
-        return "leads, within noise," if gap["value"] > 0 else "trails, within noise,"
-    return "leads" if gap["value"] > 0 else "trails"
+def _standing(other: str, gap: Mapping[str, float]) -> str:
+    """"it leads rag by 0.12 in score (95% +0.03 to +0.21)"."""
+    noise = ", which may be noise" if _within_noise(gap) else ""
+    return (f"it {'leads' if gap['value'] > 0 else 'trails'} {other} by {_in_words(gap)} in score{noise} "
+            f"(95% {_number(gap['low'])} to {_number(gap['high'])})")  # fmt: skip
 
 
 def _within_noise(gap: Mapping[str, float]) -> bool:
