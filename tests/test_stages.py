@@ -177,7 +177,7 @@ TAIL = ["evaluate", "package"]
     ("override", "expected"),
     [
         ('evaluate.gates=["f1 >= 0"]', TAIL),
-        ("answer.passages=3", TAIL),
+        ("answer.passages=3", ["quoting", *TAIL]),
         ("answer.system=Answer.", ["train", "merge", "export", *TAIL]),
         ("train.learning_rate=0.02", ["train", "merge", "export", *TAIL]),
         ("train.follow_documents=true", ["train", "merge", "export", *TAIL]),
@@ -205,7 +205,7 @@ def test_a_new_document_trains_nothing_and_is_found(toy: Project, built: Built, 
     assert mine.to_do() == [], "the same files elsewhere are the same build"
     write_document(mine.folder / "documents" / "bell.md", "The bell", "The bronze bell of 1871 hangs in the porch.")
     outcome = mine.build()
-    assert outcome["ran"] == ["knowledge", *TAIL]
+    assert outcome["ran"] == ["knowledge", "quoting", *TAIL]
     with fieldpack.open(outcome["bundle"]) as expert:
         assert expert.search("the bronze bell", 1)[0].document == "bell.md"
 
@@ -300,7 +300,7 @@ def test_what_the_builder_cannot_export_is_refused_before_anything_is_paid(toy: 
 
 def test_a_rehearsal_goes_through_and_stays_out_of_dist(toy: Project, built: Built) -> None:
     outcome = toy.build(SHIPPED_ARM, "train.max_steps=500", output="rehearsed", rehearse=True)
-    assert outcome["ran"] == ["base", "knowledge", "train", "merge", "export", *TAIL]
+    assert outcome["ran"] == ["base", "knowledge", "quoting", "train", "merge", "export", *TAIL]
     assert toy.receipt("train", outcome).result["steps"] == 3
     assert toy.receipt("knowledge", outcome).result["documents"] == 6
     assert toy.to_do() == [], "a rehearsal's stages never stand for the real ones"
