@@ -19,6 +19,7 @@ import mutations
 import numpy as np
 import pytest
 
+import fakes
 import fieldpack
 import serving
 from fieldpack.bundle import Expert
@@ -297,6 +298,16 @@ def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: 
         (bundle / GRAPH).write_bytes(data)
         assert client.post("/api/bundles/current", json={"id": one}).status_code == 200
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
+
+
+def test_a_server_whose_bundle_was_taken_away_says_so_wherever_it_is_asked(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "report" / "report.html").write_text("<h1>Measured</h1>")
+    fakes.reseal(bundle)
+    with serving.served([bundle], tmp_path / "state") as server, server.client() as client:
+        shutil.rmtree(bundle)
+        for path in ("/v1/models", "/report", "/api/about", "/api/search?q=zebra", "/api/passages/1"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"][:7]) == (409, "bundle_"), path
 
 
 def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
