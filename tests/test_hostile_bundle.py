@@ -19,9 +19,12 @@ import mutations
 import numpy as np
 import pytest
 
+import fakes
 import fieldpack
 import serving
+from fieldpack.bundle import Expert
 from fieldpack.child import python
+from fieldpack.devices import Device
 from fieldpack.errors import BundleCorrupt, QuestionError
 from fieldpack.golden import Golden
 from fieldpack.graph_check import NO_SLOT, check_graph
@@ -155,6 +158,18 @@ def test_what_a_sealed_bundle_must_not_hold_is_named(name: str, bundle: Path) ->
         assert found.says.startswith("3: fieldpack: ") and word in found.says
 
 
+def test_a_library_that_splits_words_as_an_earlier_version_did_is_read(bundle: Path) -> None:
+    """Of the same schema, with another setting of SQLite's own tokenizer."""
+    with closing(sqlite3.connect(bundle / "knowledge" / CHUNKS)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        split = "tokenize='porter unicode61 remove_diacritics 2'"
+        older = f"CREATE VIRTUAL TABLE words USING fts5(context, text, content='', {split})"
+        database.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'words'", (older,))
+        database.commit()
+    mutations.seal(bundle)
+    assert mutations.outcome(bundle, "an older tokenizer", "search", seconds=60).kind == "answered"
+
+
 def test_compat_of_a_wrong_type_is_no_end_of_doctor(bundle: Path) -> None:
     data = json.loads((bundle / "manifest.json").read_text())
     data["compat"] = {"proved_with": ["numpy"], "provider": 3}
@@ -285,6 +300,16 @@ def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: 
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
 
 
+def test_a_server_whose_bundle_was_taken_away_says_so_wherever_it_is_asked(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "report" / "report.html").write_text("<h1>Measured</h1>")
+    fakes.reseal(bundle)
+    with serving.served([bundle], tmp_path / "state") as server, server.client() as client:
+        shutil.rmtree(bundle)
+        for path in ("/v1/models", "/report", "/api/about", "/api/search?q=zebra", "/api/passages/1"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"][:7]) == (409, "bundle_"), path
+
+
 def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
     """A statement that would take for ever ends at its limit, and before at Ctrl-C."""
     code = """if True:
@@ -310,6 +335,18 @@ def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
         child.send_signal(signal.SIGINT)
         _, stderr = child.communicate(timeout=30)
         assert stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_the_build_s_own_expert_raises_what_is_raised(bundle: Path) -> None:
+    """It measures what has just been made, from a folder that nobody sealed: its errors are no damage of a bundle."""
+    (bundle / "more").write_text("not in the manifest")
+    own = Expert(bundle, fieldpack.read_manifest(bundle), Device("cpu", 1))
+    assert own.search(QUESTION) and not own.damaged
+    own.close()
+    (bundle / "retrieval.json").write_text('{"weight": 0.5}')
+    (bundle / "knowledge" / "vectors.slots").unlink()
+    with pytest.raises(BundleCorrupt, match=r"vectors\.slots is missing"):
+        own.search(QUESTION)
 
 
 def test_a_merge_that_never_ends_is_refused(bundle: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -47,9 +47,10 @@ class Expert:
         self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
         speculate: bool = True, seal: Seal | None = None,
     ) -> None:  # fmt: skip
-        """`seal`: what was verified; where it is not given, the files as they are now."""
+        """`seal`: what was verified. Without one the files are taken as one's own: the build measures what it has just made,
+        and wants its errors as they are."""
         self.path = path
-        self._seal = seal or Seal(path, manifest, verify(path, manifest, contents=False))
+        self._seal = seal
         self.manifest = manifest
         self.device = device
         self._chat, self.settings = read_prompt(path)
@@ -156,7 +157,7 @@ class Expert:
     @property
     def damaged(self) -> str:
         """Why nothing can be read any more since files of the bundle changed under it; empty while all is well."""
-        return self._seal.broken
+        return self._seal.broken if self._seal else ""
 
     def close(self) -> None:
         with self._opening:
@@ -172,17 +173,21 @@ class Expert:
     def _reading(self) -> Iterator[None]:
         """Around whatever reads the bundle: its files are those that were verified, before and after, and what is wrong in
         them is BundleCorrupt."""
-        self._seal.check()
-        with untrusted(self.path):
+        self._check()
+        with untrusted(self.path) if self._seal else nullcontext():
             yield
-        self._seal.check()
+        self._check()
 
     def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
-        with untrusted(self.path):
+        with untrusted(self.path) if self._seal else nullcontext():
             for event in events:
                 if isinstance(event, Done):
-                    self._seal.check()
+                    self._check()
                 yield event
+
+    def _check(self, *, opening: bool = False) -> None:
+        if self._seal:
+            self._seal.check(opening=opening)
 
     def _options(
         self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
@@ -204,7 +209,7 @@ class Expert:
         with self._opening:
             if self._retriever is None:
                 self._retriever = self._make_retriever()
-                self._seal.check(opening=True)
+                self._check(opening=True)
             return self._retriever
 
     def _make_retriever(self) -> Retriever | None:
@@ -225,7 +230,7 @@ class Expert:
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
                     generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
-                self._seal.check(opening=True)
+                self._check(opening=True)
                 counts = generator or (self._retriever and self._retriever.embedder)
                 assert counts
                 builder = PromptBuilder(self._chat, self.settings, counts.count_tokens)

@@ -4,6 +4,7 @@ Knows nothing of vectors, and not how a question is answered."""
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
@@ -44,6 +45,7 @@ CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKE
 INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 
 _COUNTS = {"chunks": 0, "documents": 0, "next_id": 0, "tokens": 0, "dim": 1, "shard": 1}  # facts, and the least of each
+_TOKENIZED = re.compile("tokenize='porter unicode61(?:[^']|'')*'")
 _MOST_TABLES = 64  # a library has 20, indexes among them
 _STEPS = 1_000_000  # of SQLite's, between two looks: 20 to 50 ms
 _LEAST_STEPS = 50_000_000
@@ -153,10 +155,12 @@ def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
 
 
 def _tables(database: sqlite3.Connection, path: Path) -> frozenset[tuple[str, ...]]:
-    """Kind, name, table and definition of all that a database holds."""
+    """Kind, name, table and definition of all that a database holds. How words are split may differ among versions of ours, as
+    long as one of SQLite's own tokenizers does it."""
     query = f"SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master LIMIT {_MOST_TABLES}"
     with untrusted(path):
-        return frozenset((*map(str, row[:3]), " ".join(str(row[3]).split())) for row in database.execute(query))
+        rows = [[*map(str, row[:3]), " ".join(str(row[3]).split())] for row in database.execute(query)]
+    return frozenset((*row[:3], _TOKENIZED.sub("", row[3])) for row in rows)
 
 
 @cache

@@ -82,6 +82,8 @@ class Application:
 def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, FieldpackError):
         error = from_runtime(error)
+    elif isinstance(error, FileNotFoundError):  # of a bundle that was taken away; nothing else is read for a request
+        error = HttpError(409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again")
     elif isinstance(error, HTTPException):
         error = HttpError(error.status_code, "not_found" if error.status_code == 404 else "bad_request", error.detail)
     assert isinstance(error, HttpError)
@@ -100,6 +102,7 @@ def _failed(request: Request, error: Exception) -> Response:
 _HANDLERS = {
     Exception: _failed,
     HttpError: _refused,
+    FileNotFoundError: _refused,
     FieldpackError: _refused,
     HTTPException: _refused,
     ClientDisconnect: _gone,
