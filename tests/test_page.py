@@ -501,6 +501,32 @@ def test_an_example_is_asked_with_a_click(reader: Visit) -> None:
     assert reader.page.locator(".answer").inner_text() == "Change it after 400 hours of use 1."
 
 
+def test_the_library_is_searched_and_paged_through_without_a_question(reader: Visit) -> None:
+    page = reader.page
+    names = page.locator(".document-name")
+    names.first.wait_for()
+    assert names.all_inner_texts() == sorted([NAME, "fees.pdf", "pump.md", "rules.txt"])
+    page.get_by_role("button", name="fees.pdf").click()
+    panel = page.locator("#passage")
+    panel.locator(".own").first.wait_for()
+    assert panel.locator(".count").inner_text() == "Passage 1 of 4"
+    assert "The A class costs 0.85% a year." in panel.locator(".page").inner_text()
+    assert panel.locator(".passage-foot .note").inner_text() == "Grey: the text around the passage."
+    panel.get_by_role("button", name="Next passage").click()
+    assert panel.locator(".count").inner_text() == "Passage 2 of 4"
+    page.keyboard.press("Escape")
+    assert reader.focused().startswith("fees.pdf")
+    page.get_by_label("Search the documents").fill("valve QX-7781")
+    page.keyboard.press("Enter")
+    page.locator(".library .source").first.click()
+    panel.locator(".own").first.wait_for()
+    assert "QX-7781" in panel.locator(".own").first.inner_text()
+    assert reader.server.expert.asked == [] and page.locator(".turn").count() == 0
+    page.keyboard.press("Escape")
+    page.get_by_label("Search the documents").fill("")
+    names.first.wait_for()
+
+
 # --- everybody -----------------------------------------------------------------------------------------------------
 
 
