@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import playwright.sync_api as playwright
 import pytest
 
 import fakes
@@ -423,6 +425,21 @@ def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> N
     with page.expect_response("**/api/feedback"):
         page.get_by_role("button", name="Helpful", exact=True).click()
     wait_for(lambda: kept(reader)[0] == (FEE, "done"))
+
+
+def test_a_window_that_dies_while_it_asks_loses_no_answer(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.ask(SLOW, wait=False)
+    reader.page.get_by_text("One two ", exact=False).wait_for()
+    with contextlib.suppress(playwright.Error):  # that is how it dies
+        reader.page.goto("chrome://crash")
+    second = second_window(reader)
+    assert second.page.locator(".question [dir]").all_inner_texts() == [FEE, SLOW]
+    assert second.page.locator(".answer").first.inner_text() == "The A class costs 0.85% a year. 1"
+    second.page.get_by_text("Stopped before the answer began.").wait_for()
+    HELD.set()
+    second.page.get_by_role("button", name="Ask again").click()
+    second.page.locator(".answer", has_text="One two three").wait_for()
 
 
 def test_what_an_earlier_version_kept_is_taken_over(reader: Visit) -> None:
