@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import playwright.sync_api as playwright
 import pytest
 
 import fakes
@@ -451,6 +453,21 @@ def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> N
     wait_for(lambda: kept(reader)[0] == (FEE, "done"))
 
 
+def test_a_window_that_dies_while_it_asks_loses_no_answer(reader: Visit) -> None:
+    reader.ask(FEE)
+    reader.ask(SLOW, wait=False)
+    reader.page.get_by_text("One two ", exact=False).wait_for()
+    with contextlib.suppress(playwright.Error):  # that is how it dies
+        reader.page.goto("chrome://crash")
+    second = second_window(reader)
+    assert second.page.locator(".question [dir]").all_inner_texts() == [FEE, SLOW]
+    assert second.page.locator(".answer").first.inner_text() == "The A class costs 0.85% a year. 1"
+    second.page.get_by_text("Stopped before the answer began.").wait_for()
+    HELD.set()
+    second.page.get_by_role("button", name="Ask again").click()
+    second.page.locator(".answer", has_text="One two three").wait_for()
+
+
 def test_what_an_earlier_version_kept_is_taken_over(reader: Visit) -> None:
     turns = [{"question": f"Old {n}", "state": "done", "text": "yes", "passages": [], "citations": []} for n in range(3)]
     old = [{"id": "5-1", "at": 5, "turns": turns}, {"id": "4-1", "at": 4, "turns": turns[1:]}]
@@ -525,6 +542,32 @@ def test_an_example_is_asked_with_a_click(reader: Visit) -> None:
     reader.page.get_by_role("button", name=FILTER).click()
     reader.page.locator(".foot").wait_for()
     assert reader.page.locator(".answer").inner_text() == "Change it after 400 hours of use 1."
+
+
+def test_the_library_is_searched_and_paged_through_without_a_question(reader: Visit) -> None:
+    page = reader.page
+    names = page.locator(".document-name")
+    names.first.wait_for()
+    assert names.all_inner_texts() == sorted([NAME, "fees.pdf", "pump.md", "rules.txt"])
+    page.get_by_role("button", name="fees.pdf").click()
+    panel = page.locator("#passage")
+    panel.locator(".own").first.wait_for()
+    assert panel.locator(".count").inner_text() == "Passage 1 of 4"
+    assert "The A class costs 0.85% a year." in panel.locator(".page").inner_text()
+    assert panel.locator(".passage-foot .note").inner_text() == "Grey: the text around the passage."
+    panel.get_by_role("button", name="Next passage").click()
+    assert panel.locator(".count").inner_text() == "Passage 2 of 4"
+    page.keyboard.press("Escape")
+    assert reader.focused().startswith("fees.pdf")
+    page.get_by_label("Search the documents").fill("valve QX-7781")
+    page.keyboard.press("Enter")
+    page.locator(".library .source").first.click()
+    panel.locator(".own").first.wait_for()
+    assert "QX-7781" in panel.locator(".own").first.inner_text()
+    assert reader.server.expert.asked == [] and page.locator(".turn").count() == 0
+    page.keyboard.press("Escape")
+    page.get_by_label("Search the documents").fill("")
+    names.first.wait_for()
 
 
 # --- everybody -----------------------------------------------------------------------------------------------------

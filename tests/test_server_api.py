@@ -185,6 +185,17 @@ def figures(client: httpx.Client) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
+def test_what_the_library_holds(client: httpx.Client) -> None:
+    documents = client.get("/api/documents").json()
+    assert [one["document"] for one in documents] == ["fees.pdf", "pump.md", "rules.txt"]
+    assert documents[0]["title"] == "Fees 2025" and documents[0]["pages"] == 2
+    passages = client.get("/api/passages", params={"document": "fees.pdf"}).json()
+    assert [one["place"] for one in passages] == ["fees.pdf, page 1", "fees.pdf, page 2"]
+    assert "0.85%" in client.get(f"/api/passages/{passages[0]['chunk_id']}").json()["text"]
+    missing = client.get("/api/passages", params={"document": "../fees.pdf"})
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "no_document")
+
+
 # --- what is written down ------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fieldpack_app.cli import cli
+from fieldpack_app.feedback import Wanted, read_notes
 from fieldpack_app.server.settings import Settings
 from fieldpack_app.server.shelf import find_bundles
 from serving import wait_for
@@ -89,6 +92,44 @@ def test_the_browser_is_opened_with_a_ticket_not_with_the_key(sealed: Path, tmp_
         key = line.strip().rpartition("token=")[2]
         assert key not in opened and opened.partition("?")[0] in line
         assert [httpx.get(opened, trust_env=False).status_code for _ in range(2)] == [303, 401]
+
+
+def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path) -> None:
+    """Three clients rate as fast as they can while the server is killed; its next run goes on behind what is there."""
+    key, answered, killed = "0123456789abcdefg", [], threading.Event()
+    file = tmp_path / ".local" / "state" / "fieldpack" / "feedback.jsonl"
+
+    def rate(url: str, name: str) -> None:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {key}"}) as client:
+            for number in itertools.count():
+                question = f"{name} {number}?"
+                try:
+                    sent = client.post("/api/feedback", json={"question": question, "answer": "a" * 500, "rating": "up"})
+                except httpx.TransportError:
+                    assert killed.is_set()
+                    return
+                assert sent.status_code == 204
+                answered.append(question)
+
+    for run in range(2):
+        killed.clear()
+        before = len(answered)
+        with serving(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
+            url = re.findall(r"http://[\d.:]+", line)[0]
+            clients = [threading.Thread(target=rate, args=(url, f"{run} {name}")) for name in "abc"]
+            for client in clients:
+                client.start()
+            wait_for(lambda: len(answered) > before + 20)  # noqa: B023 - waited for in this turn
+            killed.set()
+            process.kill()
+            for client in clients:
+                client.join(30)
+        with file.open("ab") as torn:
+            torn.write(b'{"kind": "rating", "que')  # as a power cut would leave it
+    said: list[str] = []
+    found = {note.question for note in read_notes(file, Wanted(), complain=said.append)}
+    assert set(answered) <= found and len(answered) > 40
+    assert len(said) == 2, said
 
 
 def test_several_bundles(sealed: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from .budget import fit_context, model_context
 from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .manifest import Manifest, read_manifest, verify
-from .passages import DocumentRecord, Filter, Passage, PassageContext, Previous
+from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
 from .ranking import RetrievalSettings
@@ -89,6 +89,11 @@ class Expert:
         """A passage by its `chunk_id`, its score and similarity 0. Raises NoSuchPassage."""
         with self._reading():
             return self._index().passage(chunk_id)
+
+    def chunks(self, document: str) -> list[tuple[int, Chunk]]:
+        """Return a document's chunks with their ids, in reading order; none for a document that the library does not hold.
+        Raises NoSuchPassage in a bundle without knowledge."""
+        return self._index().chunks(document)
 
     def context(self, chunk_id: int, *, characters: int = 1500, end: int | None = None) -> PassageContext:
         """A passage where it stands, with at most `characters` of its page's text on each side. `end`: the passage's, which

@@ -154,7 +154,8 @@ function drawSources(turn, actions) {
   return list;
 }
 
-function drawList(turn, numbers, heading, actions) {
+/** Passages as buttons that open them; `actions`: open(turn, number, button). */
+export function drawList(turn, numbers, heading, actions) {
   if (!numbers.length) return [];
   const rows = numbers.map((n) => el("li", {}, drawSource(turn, n, actions)));
   return [...(heading ? [el("h3", { class: "list-heading" }, heading)] : []), el("ul", { class: "sources" }, ...rows)];

@@ -43,6 +43,10 @@ export const about = () => json("/api/about");
 export const bundles = () => json("/api/bundles");
 /** A passage with its page's text around it; `end` as the passage has it, which may be joined of two. */
 export const passage = ({ chunk_id: id, end }) => json(`/api/passages/${id}${end ? `?end=${end}` : ""}`);
+/** What the library holds; the passages of one of its documents, without their texts; those nearest to some words. */
+export const documents = () => json("/api/documents");
+export const outline = (document) => json(`/api/passages?document=${encodeURIComponent(document)}`);
+export const search = (words) => json(`/api/search?q=${encodeURIComponent(words)}&k=8`);
 export const health = () => json("/health");
 /** Opens the models, and reads ahead for a question that is still being typed. */
 export const load = (question, previous) => post("/api/load", { question, previous });

@@ -137,7 +137,7 @@ function draw() {
   const { turns } = page.conversation;
   byId("turns").replaceChildren(...turns.map((turn) => answers.drawTurn(turn, actions)));
   byId("welcome").hidden = turns.length > 0 || !page.about;
-  if (page.about) drawWelcome(byId("welcome"), page.about, (question) => ask(question));
+  if (!byId("welcome").hidden) drawWelcome(byId("welcome"), page.about, (question) => ask(question), actions.open);
   box.running(page.running !== null);
   box.follows(turns.length > 0);
   if (page.running && turns.includes(page.running.turn)) drawRunning(page.running.turn);

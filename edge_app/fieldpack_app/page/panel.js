@@ -42,7 +42,9 @@ export const again = () => shown && open(shown.turn, shown.number, shown.opener)
 /** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
 async function drawAround(body, passage, quote) {
   try {
-    draw(body, await api.passage(passage), passage, quote);
+    const around = await api.passage(passage);
+    passage.text ||= around.text; // of a document that is paged through, it comes only now
+    draw(body, around, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
     body.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
@@ -53,7 +55,7 @@ function fill(turn, number, passage, quote, body) {
   const order = inOrder(turn);
   const at = order.indexOf(number);
   const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
-  const rest = t(!quote ? "not_cited" : isGuessed(turn) ? "marked_related" : "marked");
+  const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isGuessed(turn) ? "marked_related" : "marked");
   byId("passage").replaceChildren(
     el("div", { class: "passage-head" },
       el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),

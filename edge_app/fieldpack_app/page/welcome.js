@@ -1,10 +1,11 @@
 // What stands where no question was asked yet: what this expert knows, how it answers, a few questions to begin with.
 
 import { el, icon } from "./dom.js";
+import { drawLibrary } from "./library.js";
 import { bytes, range, t } from "./words.js";
 
-/** Fills `node` from /api/about; `ask(question)` is called for an example. */
-export function drawWelcome(node, about, ask) {
+/** Fills `node` from /api/about; `ask(question)` is called for an example, `open(turn, number, button)` for a passage. */
+export function drawWelcome(node, about, ask, open) {
   const { documents, dates = [] } = about.knowledge ?? {};
   const facts = [
     documents ? t("knows", { n: documents }) : null,
@@ -17,6 +18,7 @@ export function drawWelcome(node, about, ask) {
     el("ul", { class: "facts" }, ...facts.map((fact) => el("li", {}, fact))),
     ...topics(about.knowledge?.folders ?? {}),
     ...examples(about.examples ?? [], ask),
+    ...(documents ? [drawLibrary(open)] : []),
     el("ul", { class: "how" }, ...[["new", "how_ask"], ["page", "how_source"], ["none", "how_refuse"]].map(([picture, key]) =>
       el("li", {}, icon(picture === "new" ? "send" : picture), t(key)))),
   );

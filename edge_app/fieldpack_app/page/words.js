@@ -71,7 +71,7 @@ export function when(moment) {
 export const now = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
 
 /** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
-function day(text) {
+export function day(text) {
   const then = new Date(`${text}T12:00:00`);
   return Number.isNaN(then.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(then);
 }
@@ -87,6 +87,12 @@ const PAGES = { pptx: "slide", xlsx: "sheet" }; // what `page` counts there, as 
 export function pageOf({ document: name, page }) {
   const suffix = name.split(".").pop().toLowerCase();
   return page === null || page === undefined ? "" : t(PAGES[suffix] ?? "page", { n: page });
+}
+
+/** "12 pages"; empty for a document without pages. */
+export function pagesOf(name, count) {
+  const suffix = name.split(".").pop().toLowerCase();
+  return count > 0 && !(suffix in PAGES) ? t("pages", { n: count }) : "";
 }
 
 export const comma = () => ({ ar: "، ", zh: "，" })[language] ?? ", ";

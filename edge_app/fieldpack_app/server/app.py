@@ -68,6 +68,8 @@ class Application:
             Route("/api/load", running.load, methods=["POST"]),
             Route("/api/search", library.search),
             Route("/api/about", library.about),
+            Route("/api/documents", library.documents),
+            Route("/api/passages", library.outline),
             Route("/api/bundles", running.bundles),
             Route("/api/bundles/current", running.choose, methods=["POST"]),
             Route("/api/passages/{id}", library.passage),

@@ -14,6 +14,8 @@ from starlette.responses import Response
 import fieldpack
 from fieldpack.citations import place
 from fieldpack.golden import read_golden
+from fieldpack.index import library_documents
+from fieldpack.passages import Chunk
 
 from ..highlight import question_spans
 from ..info import at, describe
@@ -54,6 +56,19 @@ class Library:
         found = await self._readers.run(lambda: expert.context(chunk, end=end))
         return Json({**asdict(found), "place": place(found.document, found.page)})
 
+    async def documents(self, request: Request) -> Response:
+        """What the library holds, by path; no model is opened for it."""
+        bundle = self._desk.current
+        return Json(await self._readers.run(lambda: _documents(bundle)))
+
+    async def outline(self, request: Request) -> Response:
+        """A document's passages in reading order, for paging through it; their texts come one by one, with their pages."""
+        expert, document = self._desk.expert, request.query_params.get("document", "")
+        chunks = await self._readers.run(lambda: expert.chunks(document))
+        if not chunks:
+            raise HttpError(404, "no_document", f"{document!r} is no document of this library", param="document")
+        return Json([_entry(number, chunk) for number, chunk in chunks])
+
     async def about(self, request: Request) -> Response:
         bundle = self._desk.current
         return Json(await self._readers.run(lambda: _about(bundle)))
@@ -72,6 +87,18 @@ def _number(text: str, name: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise bad_request(f"{name}: want a number", param=name)
     return int(text)
+
+
+def _documents(bundle: Shelved) -> list[dict[str, Any]]:
+    if not bundle.manifest.has("knowledge"):
+        return []
+    records = library_documents(bundle.path / "knowledge")
+    return [{"document": one.path, "title": one.title, "pages": one.pages, "date": one.date} for one in records]
+
+
+def _entry(number: int, chunk: Chunk) -> dict[str, Any]:
+    parts = {"title": chunk.title, "heading": list(chunk.heading), "page": chunk.page, "end": chunk.end}
+    return {"chunk_id": number, "document": chunk.document, **parts, "place": place(chunk.document, chunk.page), "text": ""}
 
 
 def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str, Any]]:
