@@ -81,11 +81,11 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     [
         ("evaluate.gates=[f1 >= 0.5]", SHIPPED),
         ("evaluate.sample=10", SHIPPED),
-        ("answer.refuse_below=0.4", SHIPPED),
+        ("answer.refuse_below=0.4", {"quoting", *SHIPPED}),
         ("answer.max_answer_tokens=50", SHIPPED),
         ("answer.system=Be brief.", TUNED),
         ("answer.refusal=I do not know.", TUNED),
-        ("answer.passages=5", TUNED),
+        ("answer.passages=5", {"quoting", *TUNED}),
         ("train.learning_rate=1e-5", TUNED),
         ("train.epochs=2", TUNED),
         ("train.method=qlora", TUNED),
@@ -100,8 +100,8 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("train.gradient_checkpointing=true", set()),
         ("train.launch.processes=auto", set()),
         ("train.track=[wandb]", set()),
-        ("train.format=question", TUNED),
-        ("train.turns=each", TUNED),
+        ("train.format=question", {"quoting", *TUNED}),
+        ("train.turns=each", {"quoting", *TUNED}),
         ("train.on_leak=warn", set()),
         ("train.on_leak=drop", TUNED),
         ("train.checkpoint_steps=5", set()),
@@ -109,8 +109,8 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("train.allow_cpu=false", set()),
         ("export.precision=int8", EXPORTED),
         ("export.block_size=128", EXPORTED),
-        ("knowledge.chunk.tokens=64", {"knowledge", *SHIPPED}),
-        ("knowledge.on_error=fail", {"knowledge", *SHIPPED}),
+        ("knowledge.chunk.tokens=64", {"knowledge", "quoting", *SHIPPED}),
+        ("knowledge.on_error=fail", {"knowledge", "quoting", *SHIPPED}),
         ("base.license=Apache-2.0", {"package"}),
         ("knowledge.embedder.license=MIT", {"package"}),
         ("bundle.description=Fees", {"package"}),
@@ -128,7 +128,7 @@ def test_a_changed_setting_runs_what_it_shapes(project: Path, override: str, exp
         ("train.synthesize.key_env=KEY", set()),
         ("train.synthesize.workers=9", set()),
         ("train.learning_rate=1e-5", TUNED),
-        ("knowledge.chunk.tokens=64", {"knowledge", *SHIPPED}),
+        ("knowledge.chunk.tokens=64", {"knowledge", "quoting", *SHIPPED}),
     ],
 )
 def test_written_rows_are_part_of_what_is_tuned(project: Path, override: str, expected: set[str]) -> None:
@@ -147,21 +147,21 @@ def test_a_new_question_asks_no_model_again(project: Path) -> None:
 def test_a_new_document_leaves_the_model_alone(project: Path) -> None:
     before = keys(project)
     (project / "documents" / "new.md").write_text("# New\n\nText.\n")
-    assert changed(before, keys(project)) == {"knowledge", *SHIPPED}
+    assert changed(before, keys(project)) == {"knowledge", "quoting", *SHIPPED}
 
 
 def test_a_new_document_tunes_again_where_the_recipe_asks_for_it(project: Path) -> None:
     follow = "train.follow_documents=true"
     before = keys(project, follow)
     (project / "documents" / "new.md").write_text("# New\n\nText.\n")
-    assert changed(before, keys(project, follow)) == {"knowledge", *TUNED}
+    assert changed(before, keys(project, follow)) == {"knowledge", "quoting", *TUNED}
 
 
 def test_what_thresholds_are_learned_from_is_part_of_their_key(project: Path) -> None:
     auto = "answer.refuse_below=auto"
     before = keys(project, auto)
     assert "calibrate" in before and "calibrate" not in keys(project)
-    learned = {"calibrate", *SHIPPED}
+    learned = {"calibrate", "quoting", *SHIPPED}
     assert changed(before, keys(project, auto, "answer.max_wrong_refusals=0.2")) == learned
     assert changed(before, keys(project, auto, "evaluate.calibration=0.5")) == learned
     assert changed(before, keys(project, auto, "evaluate.gates=[f1 >= 0.5]")) == SHIPPED
@@ -169,7 +169,7 @@ def test_what_thresholds_are_learned_from_is_part_of_their_key(project: Path) ->
     assert changed(before, keys(project, auto)) == learned
     from_rows = keys(project, auto, "evaluate.calibration=train")
     (project / "train.jsonl").write_text(ROW.replace("4", "6"))
-    assert changed(from_rows, keys(project, auto, "evaluate.calibration=train")) == {"calibrate", *TUNED}
+    assert changed(from_rows, keys(project, auto, "evaluate.calibration=train")) == {"calibrate", "quoting", *TUNED}
 
 
 def test_a_changed_document_is_noticed_and_a_note_beside_is_not(project: Path) -> None:
@@ -178,13 +178,13 @@ def test_a_changed_document_is_noticed_and_a_note_beside_is_not(project: Path) -
     (project / "documents" / ".hidden.md").write_text("hidden")
     assert keys(project) == before
     (project / "documents" / "fees.md").write_text("# Fees\n\nIt costs 5.\n")
-    assert changed(before, keys(project)) == {"knowledge", *SHIPPED}
+    assert changed(before, keys(project)) == {"knowledge", "quoting", *SHIPPED}
 
 
 def test_a_changed_training_row_tunes_again(project: Path) -> None:
     before = keys(project)
     (project / "train.jsonl").write_text(ROW.replace("4", "5"))
-    assert changed(before, keys(project)) == TUNED
+    assert changed(before, keys(project)) == {"quoting", *TUNED}
 
 
 def test_a_changed_question_is_asked_again(project: Path) -> None:
@@ -196,13 +196,13 @@ def test_a_changed_question_is_asked_again(project: Path) -> None:
 def test_changed_weights_change_all_that_is_made_of_them(project: Path) -> None:
     before = keys(project)
     (project.parent / "models" / "embedder" / "model.safetensors").write_bytes(b"other")
-    assert changed(before, keys(project)) == {"embedder", "knowledge", *SHIPPED}
+    assert changed(before, keys(project)) == {"embedder", "knowledge", "quoting", *SHIPPED}
     before = keys(project)
     (project.parent / "models" / "base" / "model.safetensors").write_bytes(b"more")
-    assert changed(before, keys(project)) == set(EVERY) - {"embedder", "knowledge"}
+    assert changed(before, keys(project)) == set(EVERY) - {"embedder", "knowledge", "quoting"}
     before = keys(project, RERANKED)
     (project.parent / "models" / "reranker" / "model.safetensors").write_bytes(b"third")
-    assert changed(before, keys(project, RERANKED)) == {"reranker", *SHIPPED}
+    assert changed(before, keys(project, RERANKED)) == {"reranker", "quoting", *SHIPPED}
 
 
 def test_a_model_in_a_hidden_folder_is_looked_at_too(project: Path) -> None:
