@@ -31,7 +31,7 @@ def test_the_finance_recipe_becomes_an_expert_with_sources(machine: Path, tmp_pa
     cache, target = make_cache(tmp_path / "cache", machine), tmp_path / "dist" / "finance"
 
     def make() -> list[str]:
-        overrides = ("train.max_steps=6", "train.effective_batch=4", "evaluate.sample=6")
+        overrides = ("train.max_steps=6", "train.effective_batch=4", "evaluate.sample=6", "evaluate.ship=all")
         ran: list[str] = build(str(RECIPE), output=target, overrides=overrides, cache=cache, listener=Listener())["ran"]
         return ran
 
@@ -51,7 +51,7 @@ def _has_passed_its_gates(bundle: Path) -> None:
     assert [gate["gate"] for gate in report["gates"]] == ["recall_at_5 >= 0.85", "citations_valid >= 1"]
     assert all(gate["passed"] for gate in report["gates"])
     assert report["arms"]["tuned+rag"]["citations_valid"] == 1.0
-    assert list(report["arms"]) == ["base", "rag", "tuned", "tuned+rag"]
+    assert list(report["arms"]) == ["quote", "base", "rag", "tuned", "tuned+rag"]
     assert report["sample"]["asked"] == 6
     facts = report["model"]
     assert facts["train"]["last_loss"] < facts["train"]["first_loss"]

@@ -66,8 +66,8 @@ class QuoteSettings:
     65%.
 
     The plain weights come from a study of the finance recipe's questions, its test questions among them; on its training rows
-    half or twice of any moves the mean F1 of the picked sentences (0.50; the
-    best ones of three passages have 0.64) by less than its standard error."""
+    half or twice of any moves the mean F1 of the picked sentences (0.50; the best ones of three passages have 0.64) by less
+    than its standard error."""
 
     cosine: float = 1.0
     words: float = 0.2
