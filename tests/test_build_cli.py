@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints
-from fieldpack_build.estimate import has_gpu
+from fieldpack_build.gpu import has_gpu
 from fieldpack_build.pipeline import NAMES
 from fieldpack_build.store import Store
 from toys import OPTIONAL

@@ -266,8 +266,7 @@ def test_so_is_one_in_the_refusal() -> None:
 def test_no_control_token_of_a_row_s_own_is_among_its_ids(tmp_path: Path, architecture: str) -> None:
     """With the real tokenizer: the ids of a row are the template's control tokens and no more, whatever it spells."""
     from fieldpack_build import models
-    from fieldpack_build.chat_template import chat_format
-    from fieldpack_build.stages.train import encode
+    from fieldpack_build.chat_template import chat_format, encode
 
     tokenizer = models.load_tokenizer(fakes.write_tiny_model(tmp_path, architecture))
     chat = chat_format(tokenizer, architecture)

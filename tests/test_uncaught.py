@@ -22,11 +22,11 @@ from fieldpack.child import python, safe_environment
 from fieldpack_build import store
 from fieldpack_build.errors import BuildError, LibraryError, MachineError, StageError
 from fieldpack_build.memory import peak_mb
-from fieldpack_build.store import Store
+from fieldpack_build.store import LOG, Store
 from fieldpack_build.training.launch import _failure
 from fieldpack_build.training.memory import OutOfMemory
 from fieldpack_build.uncaught import as_build_error, disk_is_full
-from fieldpack_build.worker import LOG, run_stage
+from fieldpack_build.worker import run_stage
 
 # A stage that is not ours, around a library that is not ours either.
 STAGE = """

@@ -14,12 +14,13 @@ from fieldpack.golden import write_golden
 from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
+from .chat_template import read_chat
+from .exporting.facts import read_facts
 from .golden import choose
 from .library.journal import LIBRARY
+from .models import MODEL
 from .recipe import Recipe
 from .shipped import prompt_settings, retrieval_settings
-from .stages.base import MODEL, read_chat
-from .stages.export import read_facts
 from .store import LOG, RECEIPT
 
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fieldpack.prompt import ChatFormat
 from .errors import SourceError
 from .model_inspection import CHAT_TEMPLATE
 
+CHAT = "chat.json"
 _SYSTEM, _USER, _ANSWER = "fieldpack-system-7f3a", "fieldpack-user-7f3a", "fieldpack-answer-7f3a"
 
 
@@ -62,3 +64,9 @@ def _end(tokenizer: Any, to_answer: str) -> str:
     tail = _render(tokenizer, messages, answer=False).rpartition(_ANSWER)[2]
     found = [tail[: tail.index(t) + len(t)] for t in special_tokens(tokenizer) if t in tail]
     return min(found, key=len) if found else str(tokenizer.eos_token)
+
+
+def read_chat(base: Path, *, skip_tokens: int = 0) -> ChatFormat:
+    """Read the chat format that the base stage wrote into its folder `base`."""
+    data = json.loads((base / CHAT).read_text(encoding="utf-8"))
+    return ChatFormat(**{**data, "special_tokens": tuple(data["special_tokens"]), "skip_tokens": skip_tokens})

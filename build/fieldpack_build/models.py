@@ -13,8 +13,11 @@ from typing import Any
 from .errors import SourceError
 from .model_inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
 
-__all__ = ["TOKENIZER_FILES", "check_numbers", "check_tensors", "load_config", "load_model", "load_tokenizer", "parameters",
+__all__ = ["MODEL",
+           "TOKENIZER_FILES", "check_numbers", "check_tensors", "load_config", "load_model", "load_tokenizer", "parameters",
            "quiet", "stored_dtype", "tiny_random_model"]  # fmt: skip
+
+MODEL = "model"
 
 # Widths that differ by this have blocks of 16 to 256 that are odd or even alike: k_quant packs two zero points into a byte.
 _WIDTHS = 2 * 256

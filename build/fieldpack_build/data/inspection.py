@@ -11,9 +11,9 @@ from typing import Any
 from fieldpack.citations import strip_marks
 
 from .. import models
-from ..chat_template import encode
+from ..chat_template import encode, read_chat
 from ..examples import IGNORED, Tokenized
-from ..stages.base import MODEL, read_chat
+from ..models import MODEL
 from ..task import Task
 from .preparing import Prepared, prepare_rows
 from .reading import Read

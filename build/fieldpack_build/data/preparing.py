@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from fieldpack.prompt import ChatFormat
 from fieldpack.retriever import Retriever, open_retriever
 
+from ..chat_template import read_chat
 from ..errors import DataError
 from ..examples import ExampleBuilder, Rendered, Tokenized
 from ..recipe import Recipe
 from ..shipped import prompt_settings, retrieval_settings
-from ..stages.base import read_chat
 from ..task import Task
 from .rows import Example
 

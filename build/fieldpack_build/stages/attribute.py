@@ -19,15 +19,16 @@ from fieldpack.rag import Arm
 from .. import models, scoring, splitting
 from ..attribution import attribute, steps_of
 from ..bundling import assemble
+from ..chat_template import read_chat
 from ..data import TestQuestion, read_questions
 from ..measured import MeasuredExpert, ScoringGenerator
+from ..models import MODEL
 from ..store import place_link
 from ..task import Task
 from ..torch_generator import TorchGenerator
-from .base import MODEL, read_chat
+from ..training.checkpoints import ADAPTER
 from .evaluate import row_of, stored_text
 from .merge import adapt
-from .train import ADAPTER
 
 RESULT, ANSWERS = "attribution.json", "answers"
 _STAGED, _FULL = "staged", "full"

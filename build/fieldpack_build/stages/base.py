@@ -13,16 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fieldpack.prompt import ChatFormat
-
 from .. import models, sources
 from ..base_model import inspect_base
-from ..chat_template import chat_format
+from ..chat_template import CHAT, chat_format
 from ..errors import SourceError
 from ..model_inspection import ties_embeddings
+from ..models import MODEL
 from ..task import Task
 
-MODEL, CHAT = "model", "chat.json"
 _CONFIG = "config.json"
 
 
@@ -79,11 +77,6 @@ def _link(path: Path, target: Path) -> None:
         if file.name != _CONFIG:
             (target / file.name).symlink_to(file.resolve())
     (target / _CONFIG).write_text(json.dumps(config | {"tie_word_embeddings": tied}, indent=1) + "\n", encoding="utf-8")
-
-
-def read_chat(base: Path, *, skip_tokens: int = 0) -> ChatFormat:
-    data = json.loads((base / CHAT).read_text(encoding="utf-8"))
-    return ChatFormat(**{**data, "special_tokens": tuple(data["special_tokens"]), "skip_tokens": skip_tokens})
 
 
 def _save(model: Any, tokenizer: Any, target: Path) -> None:

@@ -17,20 +17,20 @@ from fieldpack.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
 
 from .. import models
-from ..chat_template import encode
+from ..chat_template import encode, read_chat
 from ..errors import CheckFailed, StageError
 from ..exporting import Candidate, adjust_config, build_onnx, choosing
 from ..exporting.candidates import candidate, parse
 from ..exporting.choosing import Limits
+from ..exporting.facts import FACTS, read_facts
 from ..exporting.held_out import domain_texts, held_out
 from ..exporting.reference import FILE, cost_of_rounding, write_reference
 from ..exporting.trying import Trial, probe
+from ..models import MODEL
 from ..recipe import Export
 from ..shipped import prompt_settings
 from ..task import Task
-from .base import MODEL, read_chat
 
-FACTS = "export.json"
 _WORK, _REFERENCE, _SCRATCH = "candidates", "reference", "builder"
 # Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose wants more than to check.
 _TO_CHOOSE, _TO_CHECK = 5000, 2000
@@ -79,11 +79,6 @@ def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limi
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
         shutil.rmtree(task.out / name)
-    return facts
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return facts
 
 

@@ -17,9 +17,9 @@ from typing import Any
 from .. import models
 from ..chat_template import encode
 from ..errors import CheckFailed
+from ..models import MODEL
 from ..task import Task
-from .base import MODEL
-from .train import ADAPTER
+from ..training.checkpoints import ADAPTER
 
 _LOST = 0.01  # of what the adapter does to the logits: in float32 a merge loses a thousandth of that
 CANARIES = ("The annual charge of the fund is", "Settlement takes three days unless", "1 2 3 4 5 6")

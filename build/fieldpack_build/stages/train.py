@@ -16,11 +16,11 @@ from ..data.preparing import Prepared, prepare_rows
 from ..data.rows import complain
 from ..data.training import examples_of
 from ..errors import DataError, MachineError
+from ..models import MODEL
 from ..task import Task
 from ..training import holdout
 from ..training.checkpoints import ADAPTER, LOG
 from ..training.job import Job
-from .base import MODEL
 
 __all__ = ["ADAPTER", "LOG", "prepare", "run"]
 _REHEARSED_STEPS = 3
