@@ -99,7 +99,7 @@ def bare(spec: Spec) -> Row:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as ours has it: else its look-ups are timed
     import onnxruntime_genai as og
 
-    from fieldpack.longrope import LongRope, new_generator
+    from fieldpack.generation.longrope import LongRope, new_generator
 
     config = og.Config(str(Path(spec["bundle"]) / "model"))
     config.clear_providers()

@@ -24,7 +24,7 @@ def bare(spec: Spec) -> dict[str, Any]:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as ours has it: else its look-ups are timed
     import onnxruntime_genai as og
 
-    from fieldpack.longrope import LongRope, new_generator
+    from fieldpack.generation.longrope import LongRope, new_generator
 
     config = og.Config(str(Path(spec["bundle"]) / "model"))
     config.clear_providers()
@@ -127,7 +127,7 @@ def _both(generate: Callable[[int], dict[str, Any]], new_tokens: int) -> dict[st
 def _open_ours(spec: Spec) -> Any:
     import fieldpack
     from fieldpack.devices import Device
-    from fieldpack.generator import TextGenerator
+    from fieldpack.generation.generator import TextGenerator
 
     # Verifies the bundle; its own generator is private and opened at the first answer, so here is another.
     expert = fieldpack.open(spec["bundle"], threads=spec["threads"], verify_contents=spec["verify"])
@@ -136,7 +136,7 @@ def _open_ours(spec: Spec) -> Any:
 
 
 def _stream(generator: Any, spec: Spec, tokens: int) -> dict[str, Any]:
-    from fieldpack.generator import GenerationStats
+    from fieldpack.generation.generator import GenerationStats
 
     stats, text = GenerationStats(), ""
     started = time.monotonic()

@@ -41,7 +41,7 @@ def main(bundle: Path, questions: Path, count: int | None, plot: Path | None, js
 
 def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
     import fieldpack
-    from fieldpack.generator import TextGenerator
+    from fieldpack.generation.generator import TextGenerator
 
     with fieldpack.open(bundle) as expert:
         rag, settings = expert._open_rag(), expert.settings
@@ -64,7 +64,7 @@ def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
 def _decode(engine: Any, tokenizer: Any, prompt: str, settings: Any) -> dict[str, Any]:
     if engine is None:
         return _by_genai(tokenizer, prompt, settings)
-    from fieldpack.generator import GenerationStats
+    from fieldpack.generation.generator import GenerationStats
 
     stats = GenerationStats()
     text = "".join(engine.stream(
@@ -78,7 +78,7 @@ def _decode(engine: Any, tokenizer: Any, prompt: str, settings: Any) -> dict[str
 def _by_genai(engine: Any, prompt: str, settings: Any) -> dict[str, Any]:
     import onnxruntime_genai as og
 
-    from fieldpack.longrope import new_generator
+    from fieldpack.generation.longrope import new_generator
 
     ids = engine.encode(prompt)
     params = og.GeneratorParams(engine._model)

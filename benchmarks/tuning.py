@@ -22,7 +22,7 @@ from measuring import machine, machine_line, table, write_json
 from retrieval import EMBEDDER, SHA256
 
 from fieldpack.citations import strip_marks
-from fieldpack.generator import TextGenerator
+from fieldpack.generation.generator import TextGenerator
 from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
 from fieldpack.rag import Arm, Rag

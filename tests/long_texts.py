@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fieldpack.decoding import answer_tokens
-from fieldpack.drafting import Pace
-from fieldpack.kept import Kept
-from fieldpack.longrope import LongRope
+from fieldpack.generation.greedy import answer_tokens
+from fieldpack.generation.kv_cache import Kept
+from fieldpack.generation.longrope import LongRope
+from fieldpack.generation.prompt_lookup import Pace
 from fieldpack_build import models
 
 TOKENS = 24

@@ -23,7 +23,7 @@ from typing import Any
 
 import architectures
 import training
-from fieldpack.generator import GenerationStats, TextGenerator
+from fieldpack.generation.generator import GenerationStats, TextGenerator
 from fieldpack_build import models
 from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import BuildError

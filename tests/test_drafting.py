@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.drafting import LONGEST, Lookup, Pace
+from fieldpack.generation.prompt_lookup import LONGEST, Lookup, Pace
 
 
 def test_the_longest_match_that_was_last_tells_what_comes_next() -> None:

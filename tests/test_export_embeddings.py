@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import fakes
-from fieldpack.kept import WINDOW
+from fieldpack.generation.kv_cache import WINDOW
 from fieldpack_build import models
 from fieldpack_build.exporting import Candidate, build_onnx
 from fieldpack_build.exporting.embeddings import tied_copy

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import fakes
-from fieldpack.kept import WINDOW
+from fieldpack.generation.kv_cache import WINDOW
 from fieldpack_build.exporting.window import look_at_the_last
 
 

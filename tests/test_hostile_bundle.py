@@ -22,10 +22,10 @@ import pytest
 import fakes
 import fieldpack
 import serving
-from fieldpack.bundle import Expert
 from fieldpack.child import python
 from fieldpack.devices import Device
 from fieldpack.errors import BundleCorrupt, QuestionError
+from fieldpack.expert import Expert
 from fieldpack.golden import Golden
 from fieldpack.graph_check import NO_SLOT, check_graph
 from fieldpack.index_tables import CHUNKS

@@ -13,9 +13,9 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.generator import TextGenerator
-from fieldpack.kept import Kept
-from fieldpack.longrope import FILE, LongRope
+from fieldpack.generation.generator import TextGenerator
+from fieldpack.generation.kv_cache import Kept
+from fieldpack.generation.longrope import FILE, LongRope
 from fieldpack_build import models
 from fieldpack_build.exporting import FP32, Candidate, adjust_config, build_onnx
 from fieldpack_build.exporting.builder_source import builder_source
@@ -106,7 +106,7 @@ def test_an_answer_that_crosses_the_switch_is_read_again(phi: Model, before: int
 
 @pytest.mark.parametrize("longest", [1, 3, 8])
 def test_drafts_across_the_switch_change_no_word(phi: Model, longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fieldpack.drafting.LONGEST", longest)
+    monkeypatch.setattr("fieldpack.generation.prompt_lookup.LONGEST", longest)
     again = (IDS[:12] * 9)[: ORIGINAL - 15]  # drafts are found at every step
     assert tokens(phi.kept(), again) == torch_tokens(phi.logits, again)
 

@@ -13,7 +13,7 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.devices import Device
-from fieldpack.generator import GenerationStats, TextGenerator, check_config
+from fieldpack.generation.generator import GenerationStats, TextGenerator, check_config
 
 PROMPT = "<|im_start|>user\nWhat does the A class cost a year?<|im_end|>\n<|im_start|>assistant\n"
 
@@ -122,7 +122,7 @@ def test_drafts_change_no_word(exported_llama: Path, penalty: float, monkeypatch
     prompts = [PROMPT, "The A class costs 0.85% a year. " * 30, "A b a b a b a b a b"]
     texts = []
     for longest in (0, 1, 3, 8):
-        monkeypatch.setattr("fieldpack.drafting.LONGEST", longest)
+        monkeypatch.setattr("fieldpack.generation.prompt_lookup.LONGEST", longest)
         generator = TextGenerator.open(exported_llama, device=Device("cpu", 1), speculate=longest > 0)
         stats = [GenerationStats() for _ in prompts]
         texts.append([

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import fakes
 import fieldpack
-from fieldpack.generator import TextGenerator
+from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import PromptBuilder, fenced, read_prompt, write_prompt
 
 

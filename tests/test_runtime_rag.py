@@ -233,7 +233,7 @@ def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> No
 
 
 def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:
-    from fieldpack.budget import budget_of
+    from fieldpack.memory import budget_of
 
     budget = budget_of(sealed, fieldpack.read_manifest(sealed))
     with fieldpack.open(sealed, threads=1, memory_mb=budget.needed(320) + 0.01) as small:

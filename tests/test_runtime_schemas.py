@@ -12,7 +12,7 @@ import pytest
 import serving
 from fieldpack import Expert, QuestionError
 from fieldpack.child import python
-from fieldpack.schemas import check_schema, pattern_size
+from fieldpack.generation.json_schemas import check_schema, pattern_size
 
 NUMBER = {"type": "integer"}
 

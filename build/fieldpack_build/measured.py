@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.answers import Answer
-from fieldpack.bundle import Expert
 from fieldpack.devices import Device
-from fieldpack.generator import TextGenerator
-from fieldpack.kept import WINDOW
+from fieldpack.expert import Expert
+from fieldpack.generation.generator import TextGenerator
+from fieldpack.generation.kv_cache import WINDOW
 from fieldpack.manifest import read_manifest
 from fieldpack.retriever import Retriever
 

@@ -1,5 +1,6 @@
-"""transformers' KV cache with the tokens in it: the full-precision side of `fieldpack.kept`. A text of a model with two sets
-of rotary factors (LongRoPE) is read with those of its own length, also where it grows past the length at which they change.
+"""transformers' KV cache with the tokens in it: the full-precision side of `fieldpack.generation.kv_cache`. A text of a
+model with two sets of rotary factors (LongRoPE) is read with those of its own length, also where it grows past the
+length at which they change.
 
 Called with a cache of its own, transformers rotates what is new with the factors of the whole text and leaves what is
 cached: only its `generate` reads again at the switch. Knows nothing of text."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldpack.generator import CONFIG, GenerationStats, TextGenerator
+from fieldpack.generation.generator import CONFIG, GenerationStats, TextGenerator
 
 from .chat_template import encode
 from .measured import Loss, sum_of_losses

@@ -20,8 +20,6 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from .answers import Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
-from .bundle import Expert
-from .bundle import open_bundle as open
 from .errors import (
     BundleCorrupt,
     BundleError,
@@ -36,6 +34,8 @@ from .errors import (
     QuestionError,
     QuestionTooLong,
 )
+from .expert import Expert
+from .expert import open_bundle as open
 from .manifest import Manifest, read_manifest
 from .passages import Citation, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .quoting import Quote

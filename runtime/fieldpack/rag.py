@@ -13,14 +13,14 @@ from unicodedata import category
 from .answers import QUOTED, RELATED, Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
-from .kept import check
+from .generation.kv_cache import check
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
 from .question import content_words
 from .quoting import Quote, pick
 
 if TYPE_CHECKING:
-    from .generator import TextGenerator
+    from .generation.generator import TextGenerator
     from .retriever import Retriever
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
@@ -78,7 +78,7 @@ class Rag:
         if self.generator is None:
             yield from self._quoted(question, cancel, arm, previous, where, schema)
             return
-        from .generator import GenerationStats
+        from .generation.generator import GenerationStats
 
         settings = self.builder.settings
         started = time.perf_counter()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.child import python, safe_environment
-from fieldpack.generator import CONFIG
+from fieldpack.generation.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
 from ..chat_template import encode

@@ -1,5 +1,5 @@
 """Of a model with two sets of rotary factors (LongRoPE): lets the runtime choose the set, where the builder's graph chooses
-by the tokens read so far, which is right only for a text that is read in one step (see `fieldpack.longrope`)."""
+by the tokens read so far, which is right only for a text that is read in one step (see `fieldpack.generation.longrope`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fieldpack.longrope import LongRope
+from fieldpack.generation.longrope import LongRope
 
 _INPUT = "fieldpack.long_rope"
 _TABLES = {"cos_cache", "sin_cache"}

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from fieldpack.devices import Device
-from fieldpack.generator import TextGenerator
-from fieldpack.kept import SLICE, WINDOW, Kept
-from fieldpack.longrope import LongRope, new_generator
+from fieldpack.generation.generator import TextGenerator
+from fieldpack.generation.kv_cache import SLICE, WINDOW, Kept
+from fieldpack.generation.longrope import LongRope, new_generator
 
 Row = dict[str, Any]
 

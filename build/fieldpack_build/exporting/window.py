@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fieldpack.kept import WINDOW
+from fieldpack.generation.kv_cache import WINDOW
 
 _HEADS = {"MatMul", "MatMulNBits", "Gemm"}
 _BEHIND = {"Add", "Cast", "Div", "Tanh", "Mul"}  # between the matrix and the logits: a bias, soft capping

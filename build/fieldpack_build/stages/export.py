@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldpack.generator import TextGenerator
+from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
 
 from .. import models

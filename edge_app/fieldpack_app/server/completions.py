@@ -9,8 +9,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from fieldpack import Answer, Done, PassagesFound, Previous, QuestionError, TextPiece
+from fieldpack.generation.json_schemas import check_schema
 from fieldpack.rag import clean_question
-from fieldpack.schemas import check_schema
 
 from .answering import Answering, Job
 from .bodies import field, read_json

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import QuestionError
+from ..errors import QuestionError
 
 _MOST_CHARACTERS = 32_000
 _MOST_DEPTH = 32

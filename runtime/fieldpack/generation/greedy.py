@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from .drafting import Lookup, Pace
-from .kept import Kept, check
+from .kv_cache import Kept, check
+from .prompt_lookup import Lookup, Pace
 
 if TYPE_CHECKING:
     import numpy as np

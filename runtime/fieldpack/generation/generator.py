@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .decoding import Drafts, answer_tokens
-from .devices import Device, require_provider
-from .drafting import Pace
-from .errors import BundleCorrupt, BundleUnsupported, QuestionError
-from .kept import SLICE, Kept, check, engine_errors
+from ..devices import Device, require_provider
+from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
+from ..untrusted import untrusted
+from .greedy import Drafts, answer_tokens
+from .kv_cache import SLICE, Kept, check, engine_errors
 from .longrope import LongRope, new_generator
-from .untrusted import untrusted
+from .prompt_lookup import Pace
 
 # What genai_config.json may say of a session. It can load libraries, so it is read as code: all else is refused.
 _HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"})

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .errors import Cancelled, EngineFailed
+from ..errors import Cancelled, EngineFailed
 from .longrope import LongRope, new_generator
 
 if TYPE_CHECKING:

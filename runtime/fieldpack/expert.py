@@ -13,15 +13,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer, Done, Event
-from .budget import fit_context, model_context
 from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
+from .generation.json_schemas import check_schema
 from .manifest import Manifest, read_manifest, verify
+from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
 from .ranking import RetrievalSettings
-from .schemas import check_schema
 from .sealed import Seal
 from .untrusted import untrusted
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .generator import TextGenerator
+    from .generation.generator import TextGenerator
     from .index import KnowledgeIndex
     from .retriever import Retriever
 
@@ -243,7 +243,7 @@ class Expert:
             return self._rag
 
     def _open_generator(self) -> TextGenerator:
-        from .generator import TextGenerator
+        from .generation.generator import TextGenerator
 
         return TextGenerator.open(
             self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens, speculate=self._speculate

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import BundleCorrupt, BundleUnsupported
-from .kept import SLICE
+from .generation.kv_cache import SLICE
 from .manifest import Manifest
 
 # Measured on SmolLM2-135M with MiniLM in float32 and int8 (CPU, onnxruntime 1.31): the interpreter with what it imports;

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BundleCorrupt
+from ..errors import BundleCorrupt
 
 if TYPE_CHECKING:
     import numpy as np
