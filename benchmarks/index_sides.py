@@ -18,7 +18,7 @@ def rss_mb() -> float:
 def build(job: dict[str, Any]) -> dict[str, Any]:
     from measuring import peak_rss_mb
 
-    from fieldpack.index_writer import IndexWriter
+    from fieldpack_build.index.writer import IndexWriter
 
     synthesis, size, folder = open_synthesis(Path(job["data"])), job["size"], Path(job["folder"])
     writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"])

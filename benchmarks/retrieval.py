@@ -141,7 +141,7 @@ def _embedded_otherwise(
     """The same chunks, embedded with a table's figures; and without the lines that say what a page is."""
     from fieldpack.embedder import Embedder
     from fieldpack.index import KnowledgeIndex
-    from fieldpack.index_writer import write_index
+    from fieldpack_build.index.writer import write_index
 
     embedder = Embedder.open(folders["embedder"])
     chunks = [chunk for _, chunk in KnowledgeIndex(folders["knowledge"]).chunks()]

@@ -17,10 +17,10 @@ from click.testing import Result
 import fakes
 from fieldpack import DocumentRecord
 from fieldpack.embedder import Embedder
-from fieldpack.index_writer import IndexWriter
 from fieldpack.passages import Chunk
 from fieldpack_app.excerpt import excerpt
 from fieldpack_app.highlight import question_spans
+from fieldpack_build.index.writer import IndexWriter
 from test_app import COMMAND, run
 
 PROSE = """The board met in March.

@@ -13,9 +13,9 @@ import pytest
 
 import fakes
 from fieldpack.embedder import Embedder
-from fieldpack.index_writer import IndexWriter
 from fieldpack.passages import Chunk, DocumentRecord, Passage
 from fieldpack_build.data import TestQuestion as Question
+from fieldpack_build.index.writer import IndexWriter
 from fieldpack_build.report import render, render_library
 from fieldpack_build.report.library import ROWS, documents, lengths, picture, principal_axes, right_place
 from fieldpack_build.report.library_view import histogram, scatter

@@ -67,13 +67,13 @@ def test_imports_go_one_way(folder: str, forbidden: set[str]) -> None:
 
 
 WRITER = {
-    "fieldpack.index_writer",
-    "fieldpack.index_build",
-    "fieldpack.pending",
-    "fieldpack.finished",
-    "fieldpack.graph",
-    "fieldpack.duplicates",
-    "fieldpack.postings_writer",
+    "fieldpack_build.index.writer",
+    "fieldpack_build.index.rebuild",
+    "fieldpack_build.index.staging",
+    "fieldpack_build.index.snapshot",
+    "fieldpack_build.index.hnsw",
+    "fieldpack_build.index.minhash",
+    "fieldpack_build.index.postings",
 }
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.duplicates import alike
 from fieldpack.index import KnowledgeIndex
-from fieldpack.index_writer import IndexWriter
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack.words import Words
+from fieldpack_build.index.minhash import alike
+from fieldpack_build.index.writer import IndexWriter
 
 DIM = 8
 SIZE = 3000  # chunks: several words are in more than 512, the others are read from FTS5

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fieldpack
-from fieldpack.graph import change_graphs, write_graphs
 from fieldpack.index import KnowledgeIndex
-from fieldpack.index_writer import IndexFacts, IndexWriter, chunk_key, write_index
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack.vectors import Vectors, encode
+from fieldpack_build.index.hnsw import change_graphs, write_graphs
+from fieldpack_build.index.writer import IndexFacts, IndexWriter, chunk_key, write_index
 
 DIM = 16
 WORDS = [f"word{i}" for i in range(40)]

@@ -16,12 +16,12 @@ import fieldpack
 from fieldpack import ranking
 from fieldpack.embedder import Embedder
 from fieldpack.index import KnowledgeIndex
-from fieldpack.index_writer import write_index
 from fieldpack.naming import name_terms, named_documents, without_names, write_names
 from fieldpack.passages import Chunk, Place, without_figures
 from fieldpack.question import content_words
 from fieldpack.ranking import RetrievalSettings
 from fieldpack.retriever import Retriever, between
+from fieldpack_build.index.writer import write_index
 
 TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
 

@@ -18,7 +18,7 @@ from math import ceil
 from zlib import crc32
 
 from fieldpack.citations import support
-from fieldpack.duplicates import numbers_of
+from fieldpack_build.index.minhash import numbers_of
 
 from .rows import Example, TestQuestion
 

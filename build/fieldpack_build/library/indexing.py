@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fieldpack.index_writer import IndexWriter, chunk_key
+from fieldpack_build.index.writer import IndexWriter, chunk_key
 
 from .kept import KeptVectors
 from .meter import Meter

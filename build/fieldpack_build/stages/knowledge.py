@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack.devices import available_cores
 from fieldpack.embedder import EmbedderSettings
-from fieldpack.index_writer import IndexWriter
 from fieldpack.passages import DocumentRecord
+from fieldpack_build.index.writer import IndexWriter
 
 from .. import sources
 from ..embedding.engine import WINDOW, Engine

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from fieldpack.citations import support
-from fieldpack.duplicates import numbers_of
 from fieldpack.passages import Chunk, Passage
+from fieldpack_build.index.minhash import numbers_of
 
 from ..data.checks import NearIndex, words_of
 

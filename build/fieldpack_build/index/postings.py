@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .index_tables import TOKENIZER
-from .postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
+from fieldpack.index_tables import TOKENIZER
+from fieldpack.postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
 
 if TYPE_CHECKING:
     import numpy as np

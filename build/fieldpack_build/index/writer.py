@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .finished import Finished
-from .graph import NEW, SHARD
-from .index_build import PART, Plan, build_anew, update_in_place
-from .index_tables import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
-from .passages import Chunk, DocumentRecord
-from .pending import Pending, discard_pending, pending_generation
-from .vectors import EXACT_BELOW, DType, graph_file, slots_file
+from fieldpack.index_tables import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
+from fieldpack.passages import Chunk, DocumentRecord
+from fieldpack.vectors import EXACT_BELOW, DType, graph_file, slots_file
+
+from .hnsw import NEW, SHARD
+from .rebuild import PART, Plan, build_anew, update_in_place
+from .snapshot import Finished
+from .staging import Pending, discard_pending, pending_generation
 
 if TYPE_CHECKING:
     import numpy as np

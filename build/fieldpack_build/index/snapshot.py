@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .duplicates import SKETCH
-from .errors import BundleError
-from .index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
-from .passages import DocumentRecord
-from .vectors import DType, Vectors
+from fieldpack.errors import BundleError
+from fieldpack.index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
+from fieldpack.passages import DocumentRecord
+from fieldpack.vectors import DType, Vectors
+
+from .minhash import SKETCH
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,10 +10,7 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .duplicates import SKETCH, find_duplicates, sketch
-from .finished import Finished
-from .graph import change_graphs, write_graphs
-from .index_tables import (
+from fieldpack.index_tables import (
     CHUNKS,
     INDEXES,
     SCHEMA_VERSION,
@@ -24,11 +21,15 @@ from .index_tables import (
     to_json,
     write_meta,
 )
-from .naming import write_names
-from .passages import Chunk, DocumentRecord
-from .pending import Pending
-from .postings_writer import PostingsUpdate, write_postings
-from .vectors import EXACT_BELOW, DType
+from fieldpack.naming import write_names
+from fieldpack.passages import Chunk, DocumentRecord
+from fieldpack.vectors import EXACT_BELOW, DType
+
+from .hnsw import change_graphs, write_graphs
+from .minhash import SKETCH, find_duplicates, sketch
+from .postings import PostingsUpdate, write_postings
+from .snapshot import Finished
+from .staging import Pending
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,1 @@
+"""Writes the index that the runtime reads."""
