@@ -6,10 +6,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from fieldpack.embedder import Embedder
 from fieldpack.manifest import describe_files, read_manifest, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import read_prompt
+from fieldpack.retrieval.embedder import Embedder
 from fieldpack_build.index.writer import write_index
 
 PAGE_QUESTION = "What does the Larkspur tariff cost a month?"

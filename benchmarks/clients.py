@@ -148,7 +148,7 @@ def _read(path: Path) -> list[str]:
 
 def _made(bundle: Path) -> list[str]:
     """A question about the beginning of each of fifty chunks, spread over the library."""
-    from fieldpack.index import KnowledgeIndex
+    from fieldpack.index.reader import KnowledgeIndex
 
     chunks = [chunk for _, chunk in KnowledgeIndex(bundle / "knowledge").chunks()]
     picked = chunks[:: max(len(chunks) // 50, 1)]

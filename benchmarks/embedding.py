@@ -70,7 +70,7 @@ def _sides(model: Path, folder: Path, threads: int) -> dict[str, dict[str, Any]]
     from sentence_transformers import SentenceTransformer
 
     from fieldpack.devices import Device
-    from fieldpack.embedder import Embedder
+    from fieldpack.retrieval.embedder import Embedder
     from fieldpack_build.embedding.precision import write_int8
     from fieldpack_build.stages.embedder import export
 

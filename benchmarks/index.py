@@ -61,7 +61,7 @@ def _questions(arguments: argparse.Namespace, synthesis: Synthesis) -> tuple[lis
     if arguments.questions is None:
         texts, vectors = zip(*synthesis.questions(arguments.queries), strict=True)
         return list(texts), np.stack(vectors)
-    from fieldpack.embedder import Embedder
+    from fieldpack.retrieval.embedder import Embedder
 
     lines = arguments.questions.read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["question"] for line in lines if line.strip()][: arguments.queries]

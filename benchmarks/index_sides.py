@@ -52,7 +52,7 @@ def open_synthesis(data: Path) -> Any:
     import numpy as np
     from index_synthesis import Real, Synthesis
 
-    from fieldpack.index import KnowledgeIndex
+    from fieldpack.index.reader import KnowledgeIndex
 
     index = KnowledgeIndex(data)
     rows = index.chunks()
@@ -66,9 +66,9 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
     import onnxruntime  # noqa: F401  (its own 60 MB are the embedder's)
     import usearch.index  # noqa: F401
 
-    from fieldpack.index import KnowledgeIndex
+    from fieldpack.index.reader import KnowledgeIndex
     from fieldpack.passages import Filter
-    from fieldpack.search import find_passages
+    from fieldpack.retrieval.hybrid import find_passages
 
     given = np.load(job["questions"], allow_pickle=False)
     questions, vectors = given["texts"].tolist(), given["vectors"]

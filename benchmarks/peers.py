@@ -90,7 +90,7 @@ def main(
 def _spec(bundle: Path, questions: Path, count: int, threads: int, folder: Path) -> dict[str, Any]:
     """What every side is given; the chunks as a file for the peer."""
     import fieldpack
-    from fieldpack.index import KnowledgeIndex
+    from fieldpack.index.reader import KnowledgeIndex
 
     with fieldpack.open(bundle, threads=threads) as expert:
         rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]

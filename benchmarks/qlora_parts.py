@@ -127,7 +127,7 @@ def pipeline(spec: Spec) -> None:
 def embed(spec: Spec) -> None:
     """The knowledge stage's GPU engine as shipped, tokenizing included, on a BERT in all-MiniLM-L6-v2's shape with random
     weights: every precision it may choose, against float32. Its canaries need an ONNX export and are left out here."""
-    from fieldpack.embedder import EmbedderSettings
+    from fieldpack.retrieval.embedder import EmbedderSettings
     from fieldpack_build.embedding.cuda_engine import PRECISIONS, CudaEngine, load_model
 
     cuda = spec["device"] == "cuda"

@@ -109,14 +109,14 @@ def _figures(report: RetrievalReport) -> list[str]:
 
 
 def _ours(folders: dict[str, Path], **settings: Any) -> Callable[[str, int], list[Any]]:
-    from fieldpack.ranking import RetrievalSettings
-    from fieldpack.retriever import open_retriever
+    from fieldpack.retrieval.fusion import RetrievalSettings
+    from fieldpack.retrieval.retriever import open_retriever
 
     return open_retriever(folders["embedder"], folders["knowledge"], RetrievalSettings(**settings)).search
 
 
 def _ideas(folders: dict[str, Path], questions: Sequence[TestQuestion]) -> Iterator[tuple[str, RetrievalReport]]:
-    from fieldpack.ranking import RetrievalSettings
+    from fieldpack.retrieval.fusion import RetrievalSettings
 
     plain = {"names": 0.0, "page": 0.0, "mix": 0.0, "join": False}
     tried: dict[str, dict[str, Any]] = {
@@ -139,8 +139,8 @@ def _embedded_otherwise(
     folders: dict[str, Path], questions: Sequence[TestQuestion], work: Path
 ) -> Iterator[tuple[str, RetrievalReport]]:
     """The same chunks, embedded with a table's figures; and without the lines that say what a page is."""
-    from fieldpack.embedder import Embedder
-    from fieldpack.index import KnowledgeIndex
+    from fieldpack.index.reader import KnowledgeIndex
+    from fieldpack.retrieval.embedder import Embedder
     from fieldpack_build.index.writer import write_index
 
     embedder = Embedder.open(folders["embedder"])
@@ -171,8 +171,8 @@ def _langchain(documents: Path, embedder_folder: Path, work: Path) -> Callable[[
     from langchain_community.document_loaders import PyPDFLoader
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    from fieldpack.embedder import Embedder
     from fieldpack.passages import Passage
+    from fieldpack.retrieval.embedder import Embedder
 
     embedder = Embedder.open(embedder_folder)
     kept, vectors_file = work / "langchain.json", work / "langchain.npy"

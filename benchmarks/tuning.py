@@ -26,7 +26,7 @@ from fieldpack.generation.generator import TextGenerator
 from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
 from fieldpack.rag import Arm, Rag
-from fieldpack.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever, open_retriever
 from fieldpack_build.bundling import assemble
 from fieldpack_build.console import make_console
 from fieldpack_build.pipeline import make_plan

@@ -18,7 +18,7 @@ import fieldpack
 from fieldpack import Answer, Done, PassagesFound, QuoteFound, TextPiece
 from fieldpack.answers import Timings
 from fieldpack.citations import cite
-from fieldpack.quoting import QuoteSettings, pick
+from fieldpack.retrieval.quoting import QuoteSettings, pick
 from fieldpack_app.server.desk import Opener
 from serving import TOKEN, Served, open_toy
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from fieldpack.embedder import Embedder, EmbedderSettings
 from fieldpack.manifest import Manifest, describe_files, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
-from fieldpack.reranker import RerankerSettings
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.reranker import RerankerSettings
 from fieldpack_build.index.writer import write_index
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 import fakes
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex
-from fieldpack.retriever import Retriever
+from fieldpack.index.reader import KnowledgeIndex
+from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.retriever import Retriever
 from fieldpack_build.pipeline import make_plan, needed_for
 from fieldpack_build.recipe import Recipe
 from fieldpack_build.recipe_file import load_recipe

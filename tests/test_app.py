@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 import fakes
 import fieldpack
 from fieldpack.prompt import read_prompt, write_prompt
-from fieldpack.quoting import QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_app import render
 from fieldpack_app.cli import cli
 

@@ -16,8 +16,8 @@ from click.testing import Result
 
 import fakes
 from fieldpack import DocumentRecord
-from fieldpack.embedder import Embedder
 from fieldpack.passages import Chunk
+from fieldpack.retrieval.embedder import Embedder
 from fieldpack_app.excerpt import excerpt
 from fieldpack_app.highlight import question_spans
 from fieldpack_build.index.writer import IndexWriter

@@ -10,7 +10,7 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.retriever import lead_of
+from fieldpack.retrieval.retriever import lead_of
 from fieldpack_build.calibration import Signals, curve, describe, learn, refused, separation
 from fieldpack_build.data import TestQuestion
 from fieldpack_build.recipe_file import load_recipe

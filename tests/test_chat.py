@@ -12,7 +12,7 @@ import pytest
 
 import fakes
 from fieldpack.prompt import read_prompt, write_prompt
-from fieldpack.quoting import QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 from terminal import COMMAND, Terminal
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import fakes
-from fieldpack.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 from fieldpack_build.embedding import canaries
 from fieldpack_build.embedding.cuda_engine import CudaEngine, halving, load_model
 from fieldpack_build.embedding.engine import WINDOW

@@ -12,8 +12,8 @@ import pytest
 
 import fakes
 import families
-from fieldpack.embedder import Embedder, EmbedderSettings
 from fieldpack.passages import Chunk
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 from fieldpack_build.data import TestQuestion
 from fieldpack_build.embedding import precision
 from fieldpack_build.embedding.families import read_settings

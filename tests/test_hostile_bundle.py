@@ -27,11 +27,11 @@ from fieldpack.devices import Device
 from fieldpack.errors import BundleCorrupt, QuestionError
 from fieldpack.expert import Expert
 from fieldpack.golden import Golden
-from fieldpack.graph_check import NO_SLOT, check_graph
-from fieldpack.index_tables import CHUNKS
+from fieldpack.index.graph_check import NO_SLOT, check_graph
+from fieldpack.index.schema import CHUNKS
+from fieldpack.index.vectors import encode, new_index
 from fieldpack.prompt import FILENAME as PROMPT
 from fieldpack.untrusted import typed, untrusted
-from fieldpack.vectors import encode, new_index
 
 QUESTION = mutations.QUESTION
 GRAPH = "knowledge/vectors.usearch"
@@ -315,7 +315,7 @@ def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
     code = """if True:
         import sys, time
         from pathlib import Path
-        from fieldpack.index_tables import open_for_reading
+        from fieldpack.index.schema import open_for_reading
         from fieldpack.untrusted import untrusted
         path = Path(sys.argv[1])
         database = open_for_reading(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fieldpack.quoting import QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_build.quotes import LEAST_ROWS, Row, fit, threshold, write_quoting
 from fieldpack_build.shipped import read_quoting
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import fakes
-from fieldpack.embedder import Embedder
 from fieldpack.passages import Chunk, DocumentRecord, Passage
+from fieldpack.retrieval.embedder import Embedder
 from fieldpack_build.data import TestQuestion as Question
 from fieldpack_build.index.writer import IndexWriter
 from fieldpack_build.report import render, render_library

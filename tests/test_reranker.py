@@ -12,7 +12,7 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.manifest import describe_files
-from fieldpack.reranker import Reranker, RerankerSettings
+from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 from fieldpack_build.bundling import _NOT_SHIPPED
 from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import CheckFailed, RecipeError, SourceError

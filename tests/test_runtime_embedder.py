@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fakes
 import fieldpack
 from fieldpack.devices import Device
-from fieldpack.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 import fakes
 import fieldpack
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex, library_size
+from fieldpack.index.reader import KnowledgeIndex, library_size
 from fieldpack.passages import Chunk
-from fieldpack.ranking import RetrievalSettings, fuse
-from fieldpack.retriever import Retriever
+from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.fusion import RetrievalSettings, fuse
+from fieldpack.retrieval.retriever import Retriever
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +141,10 @@ def test_fusion_scales_each_list_and_keeps_what_one_lacks() -> None:
 def test_an_index_opened_before_the_embedder_does_not_crash(sealed: Path) -> None:
     """onnxruntime imported after usearch ends the process (SIGSEGV): a fresh one, index first."""
     code = (
-        "import sys; from pathlib import Path; from fieldpack.index import KnowledgeIndex\n"
-        "from fieldpack.search import find_passages\n"
+        "import sys; from pathlib import Path; from fieldpack.index.reader import KnowledgeIndex\n"
+        "from fieldpack.retrieval.hybrid import find_passages\n"
         "index = KnowledgeIndex(Path(sys.argv[1]) / 'knowledge')\n"
-        "from fieldpack.embedder import Embedder\n"
+        "from fieldpack.retrieval.embedder import Embedder\n"
         "vector = Embedder.open(Path(sys.argv[1]) / 'embedder').embed_query('zz')\n"
         "print(len(find_passages(index, 'zz', vector, 1)))"
     )

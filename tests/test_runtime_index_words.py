@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.index import KnowledgeIndex
+from fieldpack.index.bm25 import Words
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, DocumentRecord, Filter
-from fieldpack.words import Words
 from fieldpack_build.index.minhash import alike
 from fieldpack_build.index.writer import IndexWriter
 

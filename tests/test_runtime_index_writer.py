@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fieldpack
-from fieldpack.index import KnowledgeIndex
+from fieldpack.index.reader import KnowledgeIndex
+from fieldpack.index.vectors import Vectors, encode
 from fieldpack.passages import Chunk, DocumentRecord, Filter
-from fieldpack.vectors import Vectors, encode
 from fieldpack_build.index.hnsw import change_graphs, write_graphs
 from fieldpack_build.index.writer import IndexFacts, IndexWriter, chunk_key, write_index
 

@@ -17,7 +17,7 @@ from fieldpack import QuestionError, QuoteFound
 from fieldpack.answers import QUOTED, RELATED, WRITTEN
 from fieldpack.passages import Chunk, Passage
 from fieldpack.prompt import read_prompt
-from fieldpack.quoting import QuoteSettings, candidates, is_direct, with_heads
+from fieldpack.retrieval.quoting import QuoteSettings, candidates, is_direct, with_heads
 
 TABLE = "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | 2% | 3% |"
 QUOTING = replace(fakes.SETTINGS, quoting=QuoteSettings())
@@ -141,7 +141,7 @@ def test_a_model_s_answer_comes_below_a_quote_that_stands_at_once(both: Path) ->
 
 
 def test_a_few_texts_have_the_vectors_of_passages(quoting: Path) -> None:
-    from fieldpack.embedder import Embedder
+    from fieldpack.retrieval.embedder import Embedder
 
     embedder = Embedder.open(quoting / "embedder")
     texts = ["Change the filter.", "Quiet hours begin at ten."]
@@ -182,7 +182,7 @@ def test_a_memory_limit_without_a_model(quoting: Path) -> None:
 def test_a_row_is_quoted_with_its_heads_and_cited_as_it_stands(quoting: Path, tmp_path: Path) -> None:
     folder = tmp_path / "rows"
     shutil.copytree(quoting, folder, ignore=shutil.ignore_patterns("knowledge"))
-    from fieldpack.embedder import Embedder
+    from fieldpack.retrieval.embedder import Embedder
 
     chunk = Chunk("limits.md", "Limits", None, ("Limits of the funds",), 0, len(TABLE), TABLE)
     fakes.write_knowledge(folder / "knowledge", Embedder.open(folder / "embedder"), [chunk])

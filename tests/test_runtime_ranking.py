@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 import fakes
 import fieldpack
-from fieldpack import ranking
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex
-from fieldpack.naming import name_terms, named_documents, without_names, write_names
+from fieldpack.index.document_names import name_terms, named_documents, without_names, write_names
+from fieldpack.index.query_terms import content_words
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, Place, without_figures
-from fieldpack.question import content_words
-from fieldpack.ranking import RetrievalSettings
-from fieldpack.retriever import Retriever, between
+from fieldpack.retrieval import fusion
+from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.fusion import RetrievalSettings
+from fieldpack.retrieval.retriever import Retriever, between
 from fieldpack_build.index.writer import write_index
 
 TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
@@ -40,45 +40,45 @@ CHUNKS = {0: chunk(0, 10), 1: chunk(12, 21, "\n\n"), 2: chunk(23, 35, "\n\n")}
 
 def test_neighbours_become_an_exact_slice_of_the_page() -> None:
     for order, expected in (([1, 0], (0, 21)), ([0, 1], (0, 21)), ([2, 1], (12, 35))):
-        (group,) = ranking.joined(order, PAGE, 3)
-        passage = ranking.to_passage(group, CHUNKS, 1.0, 0.5)
+        (group,) = fusion.joined(order, PAGE, 3)
+        passage = fusion.to_passage(group, CHUNKS, 1.0, 0.5)
         assert (passage.start, passage.end) == expected
         assert passage.text == TEXT[passage.start : passage.end]
 
 
 def test_chunks_that_are_no_neighbours_stay_apart() -> None:
-    assert ranking.joined([0, 2], PAGE, 3) == [[0], [2]]
+    assert fusion.joined([0, 2], PAGE, 3) == [[0], [2]]
     other_page = {0: at(0), 1: at(1, page=2)}
-    assert ranking.joined([0, 1], other_page, 3) == [[0], [1]]
-    assert ranking.joined([0, 1, 2], PAGE, 3) == [[0, 1], [2]]  # two at most
+    assert fusion.joined([0, 1], other_page, 3) == [[0], [1]]
+    assert fusion.joined([0, 1, 2], PAGE, 3) == [[0, 1], [2]]  # two at most
 
 
 def test_an_overlap_is_there_once_in_a_joined_passage() -> None:
-    (group,) = ranking.joined([0, 1], PAGE, 3)
-    assert ranking.to_passage(group, {0: chunk(0, 16), 1: chunk(12, 35)}, 1.0, 0.5).text == TEXT
+    (group,) = fusion.joined([0, 1], PAGE, 3)
+    assert fusion.to_passage(group, {0: chunk(0, 16), 1: chunk(12, 35)}, 1.0, 0.5).text == TEXT
 
 
 def test_joining_stops_once_there_are_k_passages() -> None:
     chunks = {**PAGE, 9: at(9)}
-    assert ranking.joined([0, 9, 1], chunks, 2) == [[0], [9]]
-    assert ranking.joined([0, 1, 9], chunks, 2) == [[0, 1], [9]]
+    assert fusion.joined([0, 9, 1], chunks, 2) == [[0], [9]]
+    assert fusion.joined([0, 1, 9], chunks, 2) == [[0, 1], [9]]
 
 
 def test_of_twins_the_best_placed_stays() -> None:
     chunks = {0: at(0), 1: at(1, twin=0), 2: at(2, twin=0), 3: at(3)}
-    assert ranking.without_twins([2, 0, 3, 1], chunks) == [2, 3]
+    assert fusion.without_twins([2, 0, 3, 1], chunks) == [2, 3]
 
 
 def test_a_page_gains_from_its_other_chunks_and_gives_way_in_the_list() -> None:
     chunks = {0: at(0), 1: at(1), 2: at(2, page=2)}
     scores = {0: 0.8, 1: 0.6, 2: 0.83}
-    assert ranking.with_page(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
-    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
+    assert fusion.with_page(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
+    assert fusion.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
 
 
 def test_without_pages_nothing_is_mixed() -> None:
     chunks = {i: at(i, page=None) for i in range(3)}
-    assert ranking.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
+    assert fusion.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
 
 
 # Names
@@ -194,7 +194,7 @@ def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings()
     RetrievalSettings(weight=0.3, join=False).write(tmp_path)
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings(weight=0.3, join=False)
-    (tmp_path / ranking.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
+    (tmp_path / fusion.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
     with pytest.raises(fieldpack.BundleCorrupt, match="copy the bundle again"):
         RetrievalSettings.read(tmp_path)
 

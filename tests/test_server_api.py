@@ -15,7 +15,7 @@ import pytest
 
 import fakes
 from fieldpack.prompt import read_prompt, write_prompt
-from fieldpack.quoting import QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_app.server.settings import Limits
 from fieldpack_app.server.static import PAGE
 from serving import Served, events_of, paced, served, wait_for

@@ -145,7 +145,7 @@ def _write_page(
     recipe: Recipe, folders: Mapping[str, Path], questions: Sequence[TestQuestion], search: Search | None, page: Path
 ) -> None:
     """The library's picture, with the questions drawn in."""
-    from fieldpack.embedder import Embedder
+    from fieldpack.retrieval.embedder import Embedder
 
     from .report import render_library
     from .report.library import picture

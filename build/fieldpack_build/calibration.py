@@ -2,8 +2,8 @@
 and unanswerable ones, and where to draw the line. Knows nothing of embedders or bundles: a retriever is asked.
 
 Two signals, both known before the model runs: the cosine of the closest passage, and its lead over the others
-(`fieldpack.retriever.lead_of`). The line is drawn on the lead, which separates better (see there); the cosine's only cuts off
-what is farther away than any answerable question was.
+(`fieldpack.retrieval.retriever.lead_of`). The line is drawn on the lead, which separates better (see there); the
+cosine's only cuts off what is farther away than any answerable question was.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Signals:
 
 
 class Retrieves(Protocol):
-    """What is asked of `fieldpack.retriever.Retriever`."""
+    """What is asked of `fieldpack.retrieval.retriever.Retriever`."""
 
     def search(self, question: str, k: int) -> Sequence[Passage]: ...
     def lead(self, question: str) -> float: ...

@@ -14,7 +14,7 @@ from fieldpack.expert import Expert
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.generation.kv_cache import WINDOW
 from fieldpack.manifest import read_manifest
-from fieldpack.retriever import Retriever
+from fieldpack.retrieval.retriever import Retriever
 
 from .calibration import Signals, signals_of
 

@@ -14,7 +14,7 @@ from math import floor, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.quoting import QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 
 from .calibration import separation
 from .shipped import QUOTING

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-from fieldpack.ranking import RetrievalSettings
+from fieldpack.retrieval.fusion import RetrievalSettings
 
 from .errors import suggest
 from .gate_grammar import ARMS, METRICS, RETRIEVAL, Gate, parse_gate

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.prompt import PromptSettings
-from fieldpack.quoting import QuoteSettings
-from fieldpack.ranking import RetrievalSettings
+from fieldpack.retrieval.fusion import RetrievalSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 
 from .recipe import Recipe
 

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 
-from fieldpack.index_tables import TOKENIZER
-from fieldpack.question import content_words
+from fieldpack.index.query_terms import content_words
+from fieldpack.index.schema import TOKENIZER
 
 Span = tuple[int, int]  # start and end in characters, end exclusive
 

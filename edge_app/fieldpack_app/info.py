@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack import BundleCorrupt, DocumentRecord, Manifest, read_manifest
-from fieldpack.index import library_documents, library_size
+from fieldpack.index.reader import library_documents, library_size
 
 _MOST = 8  # folders and tags on a screen
 REPORT = "report/report.json"

@@ -38,7 +38,7 @@ from .expert import Expert
 from .expert import open_bundle as open
 from .manifest import Manifest, read_manifest
 from .passages import Citation, DocumentRecord, Filter, Passage, PassageContext, Previous
-from .quoting import Quote
+from .retrieval.quoting import Quote
 
 __version__ = "0.1.0"
 __all__ = [

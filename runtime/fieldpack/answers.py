@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .passages import Citation, Passage, Previous
-from .quoting import Quote
+from .retrieval.quoting import Quote
 
 WRITTEN, QUOTED, RELATED = "written", "quote", "related"
 

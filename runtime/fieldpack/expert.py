@@ -21,7 +21,7 @@ from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
-from .ranking import RetrievalSettings
+from .retrieval.fusion import RetrievalSettings
 from .sealed import Seal
 from .untrusted import untrusted
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .generation.generator import TextGenerator
-    from .index import KnowledgeIndex
-    from .retriever import Retriever
+    from .index.reader import KnowledgeIndex
+    from .retrieval.retriever import Retriever
 
 _LEAST_ROOM = 192  # tokens of context beside the answer: system text, question, and a passage worth reading
 
@@ -220,7 +220,7 @@ class Expert:
     def _make_retriever(self) -> Retriever | None:
         if not self.manifest.has("knowledge"):
             return None
-        from .retriever import open_retriever
+        from .retrieval.retriever import open_retriever
 
         reranker = self.path / "reranker" if self.manifest.has("reranker") else None
         return open_retriever(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import BundleCorrupt
-from .quoting import QuoteSettings
+from .retrieval.quoting import QuoteSettings
 from .untrusted import typed
 
 FILENAME = "prompt.json"

@@ -14,14 +14,14 @@ from .answers import QUOTED, RELATED, Answer, CitationsFound, Done, Event, Passa
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
 from .generation.kv_cache import check
+from .index.query_terms import content_words
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
-from .question import content_words
-from .quoting import Quote, pick
+from .retrieval.quoting import Quote, pick
 
 if TYPE_CHECKING:
     from .generation.generator import TextGenerator
-    from .retriever import Retriever
+    from .retrieval.retriever import Retriever
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
 _FEW = 2  # words that mean something, in a question that may need the one before it

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fieldpack.prompt import ChatFormat
-from fieldpack.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from ..chat_template import read_chat
 from ..errors import DataError

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fieldpack.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
 from ..errors import CheckFailed, MachineError
 from . import canaries

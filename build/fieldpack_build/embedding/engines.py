@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fieldpack.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder
 
 from ..errors import CheckFailed, MachineError
 from ..recipe import Knowledge

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from fieldpack.embedder import DENSE, EmbedderSettings, Pooling
+from fieldpack.retrieval.embedder import DENSE, EmbedderSettings, Pooling
 
 from ..errors import SourceError
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.embedder import SETTINGS, Embedder
 from fieldpack.passages import Chunk
+from fieldpack.retrieval.embedder import SETTINGS, Embedder
 
 from ..data import TestQuestion, read_questions
 from ..documents import read_document

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import fieldpack
 from fieldpack.devices import available_cores
-from fieldpack.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder
 
 from ..errors import MachineError, StageError
 from ..store import RECEIPT

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.devices import Device
-from fieldpack.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fieldpack.prompt import ChatFormat, PromptBuilder
-from fieldpack.retriever import open_retriever
+from fieldpack.retrieval.retriever import open_retriever
 
 from ..chat_template import encode
 from ..data import read_questions

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.graph_check import FREE, NO_SLOT
-from fieldpack.vectors import DType, decode, graph_file, keys_by_slot, new_index, slots_file, stored
+from fieldpack.index.graph_check import FREE, NO_SLOT
+from fieldpack.index.vectors import DType, decode, graph_file, keys_by_slot, new_index, slots_file, stored
 
 if TYPE_CHECKING:
     import numpy as np

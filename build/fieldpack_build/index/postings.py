@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.index_tables import TOKENIZER
-from fieldpack.postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
+from fieldpack.index.postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
+from fieldpack.index.schema import TOKENIZER
 
 if TYPE_CHECKING:
     import numpy as np

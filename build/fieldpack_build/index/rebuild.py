@@ -10,7 +10,8 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.index_tables import (
+from fieldpack.index.document_names import write_names
+from fieldpack.index.schema import (
     CHUNKS,
     INDEXES,
     SCHEMA_VERSION,
@@ -21,9 +22,8 @@ from fieldpack.index_tables import (
     to_json,
     write_meta,
 )
-from fieldpack.naming import write_names
+from fieldpack.index.vectors import EXACT_BELOW, DType
 from fieldpack.passages import Chunk, DocumentRecord
-from fieldpack.vectors import EXACT_BELOW, DType
 
 from .hnsw import change_graphs, write_graphs
 from .minhash import SKETCH, find_duplicates, sketch

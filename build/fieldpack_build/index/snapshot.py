@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldpack.errors import BundleError
-from fieldpack.index_tables import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
+from fieldpack.index.schema import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
+from fieldpack.index.vectors import DType, Vectors
 from fieldpack.passages import DocumentRecord
-from fieldpack.vectors import DType, Vectors
 
 from .minhash import SKETCH
 

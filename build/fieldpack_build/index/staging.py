@@ -10,9 +10,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.index_tables import RECORD_COLUMNS, chunk_key, from_record, to_json, to_record
+from fieldpack.index.schema import RECORD_COLUMNS, chunk_key, from_record, to_json, to_record
+from fieldpack.index.vectors import DType, decode, encode, stored
 from fieldpack.passages import Chunk, DocumentRecord
-from fieldpack.vectors import DType, decode, encode, stored
 
 if TYPE_CHECKING:
     import numpy as np

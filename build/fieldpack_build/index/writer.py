@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.index_tables import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
+from fieldpack.index.schema import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
+from fieldpack.index.vectors import EXACT_BELOW, DType, graph_file, slots_file
 from fieldpack.passages import Chunk, DocumentRecord
-from fieldpack.vectors import EXACT_BELOW, DType, graph_file, slots_file
 
 from .hnsw import NEW, SHARD
 from .rebuild import PART, Plan, build_anew, update_in_place

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.passages import Passage
-from fieldpack.ranking import RetrievalSettings
+from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..data import TestQuestion
 from ..retrieval_report import Figures, RetrievalReport, Row
@@ -19,7 +19,7 @@ _WIDE = 100  # characters of a question
 
 def open_search(folders: Mapping[str, Path], settings: RetrievalSettings) -> Callable[[str, int], list[Passage]]:
     """Finished stages' folders by name -> the search that the device has."""
-    from fieldpack.retriever import open_retriever
+    from fieldpack.retrieval.retriever import open_retriever
 
     return open_retriever(
         folders["embedder"], folders["knowledge"], settings, reranker=folders.get("reranker")

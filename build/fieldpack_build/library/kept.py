@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEPT = "embedded.bin"
-_KEY = "V16"  # as long as fieldpack.index_tables.chunk_key
+_KEY = "V16"  # as long as fieldpack.index.schema.chunk_key
 
 
 class KeptVectors:

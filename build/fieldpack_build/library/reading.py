@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fieldpack.embedder import Embedder
 from fieldpack.passages import Chunk, DocumentRecord
+from fieldpack.retrieval.embedder import Embedder
 
 from ..documents.find import matcher
 from ..errors import DocumentError

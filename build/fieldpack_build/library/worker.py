@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fieldpack.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder
 
 from .reading import Order, Reading, Unread, read_and_chunk
 

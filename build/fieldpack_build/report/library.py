@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.citations import place
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, Passage
-from fieldpack.search import find_passages
+from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.hybrid import find_passages
 
 from ..data import TestQuestion
 from ..library.journal import read_library_file

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fieldpack.retriever import open_retriever
+from fieldpack.retrieval.retriever import open_retriever
 
 from .. import calibration, splitting
 from ..data import read_examples, read_questions

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fieldpack.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
 from .. import models, sources
 from ..embedding import bert_graph, families, precision

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.answers import Answer
-from fieldpack.embedder import Embedder
-from fieldpack.index import KnowledgeIndex
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
+from fieldpack.retrieval.embedder import Embedder
 
 from .. import calibration, proof, scoring, splitting
 from ..arms import arms_of, by_model, fixed_arm, left_out, retrieves

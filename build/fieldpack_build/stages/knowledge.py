@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.devices import available_cores
-from fieldpack.embedder import EmbedderSettings
 from fieldpack.passages import DocumentRecord
+from fieldpack.retrieval.embedder import EmbedderSettings
 from fieldpack_build.index.writer import IndexWriter
 
 from .. import sources

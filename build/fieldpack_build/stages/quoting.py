@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fieldpack.quoting import candidates, signals_of
-from fieldpack.retriever import Retriever, open_retriever
+from fieldpack.retrieval.quoting import candidates, signals_of
+from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from .. import quotes
 from ..data import read_examples

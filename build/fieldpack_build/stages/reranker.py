@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from fieldpack.reranker import Reranker, RerankerSettings
+from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 
 from .. import sources, toolchains
 from ..errors import CheckFailed, SourceError

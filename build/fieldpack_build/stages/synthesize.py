@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fieldpack.passages import Chunk
-from fieldpack.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from .. import sources
 from ..data import read_questions

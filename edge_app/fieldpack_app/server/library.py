@@ -14,7 +14,7 @@ from starlette.responses import Response
 import fieldpack
 from fieldpack.citations import place
 from fieldpack.golden import read_golden
-from fieldpack.index import library_documents
+from fieldpack.index.reader import library_documents
 from fieldpack.passages import Chunk
 
 from ..highlight import question_spans

@@ -7,7 +7,7 @@ import sqlite3
 from fnmatch import translate
 from re import compile as compile_pattern
 
-from .passages import Filter
+from ..passages import Filter
 
 _WILD = frozenset("*?[")
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .errors import BundleCorrupt
-from .passages import Chunk, Passage, Place
-from .untrusted import typed
+from ..errors import BundleCorrupt
+from ..passages import Chunk, Passage, Place
+from ..untrusted import typed
 
 SETTINGS = "retrieval.json"
 _LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing

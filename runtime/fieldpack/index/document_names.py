@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from .question import QUESTION_WORDS, parts_of
+from .query_terms import QUESTION_WORDS, parts_of
 
 NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(terms, initials, content='', tokenize='porter unicode61 remove_diacritics 2', prefix='3');

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .passages import Filter, Passage
-from .ranking import RetrievalSettings
-from .search import Topic, find_passages, topic_of
+from ..passages import Filter, Passage
+from .fusion import RetrievalSettings
+from .hybrid import Topic, find_passages, topic_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .devices import Device
+    from ..devices import Device
+    from ..index.reader import KnowledgeIndex
     from .embedder import Embedder
-    from .index import KnowledgeIndex
     from .reranker import Reranker
 
 LEAD_OVER = (5, 20)  # ranks, from 0: which chunks the closest one is compared with
@@ -71,8 +71,8 @@ def open_retriever(
     device: Device | None = None,
 ) -> Retriever:  # fmt: skip
     """From the folders of a bundle, or of the build's stages."""
+    from ..index.reader import KnowledgeIndex
     from .embedder import Embedder
-    from .index import KnowledgeIndex
     from .reranker import Reranker
 
     judge = Reranker.open(reranker, device=device) if reranker else None

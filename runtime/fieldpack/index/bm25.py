@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .index_tables import TOKENIZER
 from .postings import BLOCK_BITS, BLOCK_SIZE, WHOLE, unpack
+from .schema import TOKENIZER
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BundleCorrupt
+from ..errors import BundleCorrupt
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,9 +6,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from .errors import NoSuchPassage
-from .index_tables import CHUNK_COLUMNS, CHUNKS_WITH_DOCUMENTS, to_chunk
-from .passages import Chunk, Passage, PassageContext
+from ..errors import NoSuchPassage
+from ..passages import Chunk, Passage, PassageContext
+from .schema import CHUNK_COLUMNS, CHUNKS_WITH_DOCUMENTS, to_chunk
 
 _NEIGHBOURS = 24  # chunks before and after one that are looked at: more than fill any view
 _ROW = f"SELECT c.document_id, c.id, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} "

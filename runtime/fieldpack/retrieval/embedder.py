@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
-from .devices import Device, session_options
-from .errors import BundleCorrupt
-from .untrusted import typed, untrusted
+from ..devices import Device, session_options
+from ..errors import BundleCorrupt
+from ..untrusted import typed, untrusted
 
 if TYPE_CHECKING:
     import numpy as np

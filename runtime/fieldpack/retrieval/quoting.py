@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from .citations import words_of
-from .passages import Citation, Passage
-from .question import content_words
+from ..citations import words_of
+from ..index.query_terms import content_words
+from ..passages import Citation, Passage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ _DERIVED = re.compile(
 
 
 class Embeds(Protocol):
-    """What is asked of `fieldpack.embedder.Embedder`: unit vectors."""
+    """What is asked of `fieldpack.retrieval.embedder.Embedder`: unit vectors."""
 
     def embed_query(self, text: str) -> NDArray[np.float32]: ...
     def embed_few(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
@@ -61,9 +61,9 @@ class Embeds(Protocol):
 @dataclass(frozen=True, slots=True)
 class QuoteSettings:
     """Weights of the signals, and `refuse_below`: the sufficiency under which the best candidate is no answer, None where any
-    is one. Sufficiency is the candidate's score and `lead` times the closest chunk's lead (`fieldpack.retriever.lead_of`): on
-    the finance recipe's 447 training rows the sum tells answerable questions from others in 68% of pairs, the score alone in
-    65%.
+    is one. Sufficiency is the candidate's score and `lead` times the closest chunk's lead
+    (`fieldpack.retrieval.retriever.lead_of`): on the finance recipe's 447 training rows the sum tells answerable
+    questions from others in 68% of pairs, the score alone in 65%.
 
     The plain weights come from a study of the finance recipe's questions, its test questions among them; on its training rows
     half or twice of any moves the mean F1 of the picked sentences (0.50; the best ones of three passages have 0.64) by less

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import BundleCorrupt
+from ..errors import BundleCorrupt
 from .graph_check import NO_SLOT, check_graph
 
 if TYPE_CHECKING:

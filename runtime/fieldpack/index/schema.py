@@ -13,9 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from .errors import BundleCorrupt, BundleError, BundleUnsupported
-from .passages import Chunk, DocumentRecord
-from .untrusted import limit, untrusted
+from ..errors import BundleCorrupt, BundleError, BundleUnsupported
+from ..passages import Chunk, DocumentRecord
+from ..untrusted import limit, untrusted
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 2
@@ -165,7 +165,7 @@ def _tables(database: sqlite3.Connection, path: Path) -> frozenset[tuple[str, ..
 
 @cache
 def _our_tables() -> frozenset[tuple[str, ...]]:
-    from .naming import NAMES
+    from .document_names import NAMES
 
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(TABLES + NAMES + INDEXES)

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .devices import Device, session_options
-from .errors import BundleCorrupt
-from .untrusted import typed, untrusted
+from ..devices import Device, session_options
+from ..errors import BundleCorrupt
+from ..untrusted import typed, untrusted
 
 if TYPE_CHECKING:
     import numpy as np

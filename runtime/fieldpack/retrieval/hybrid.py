@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .naming import without_names
-from .passages import Filter, Passage, Place
-from .question import content_words
-from .ranking import (
+from ..index.document_names import without_names
+from ..index.query_terms import content_words
+from ..passages import Filter, Passage, Place
+from .fusion import (
     RetrievalSettings,
     fuse,
     in_order,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .index import KnowledgeIndex
+    from ..index.reader import KnowledgeIndex
 
 _NAMED_AT_LEAST = 0.4  # a name less clear than this adds to scores but brings no candidates
 _NAMED_SHARE = 0.6  # of the clearest name's score

@@ -11,9 +11,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BundleCorrupt
+from ..errors import BundleCorrupt
+from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
+from ..untrusted import untrusted
+from .bm25 import Words
+from .document_names import named_documents
 from .filters import allowed_ranges
-from .index_tables import (
+from .query_terms import content_words
+from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
     CHUNKS_WITH_DOCUMENTS,
@@ -23,13 +28,8 @@ from .index_tables import (
     to_chunk,
     to_record,
 )
-from .naming import named_documents
-from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
-from .question import content_words
 from .surroundings import in_context, stored_passage
-from .untrusted import untrusted
 from .vectors import Vectors
-from .words import Words
 
 if TYPE_CHECKING:
     import numpy as np

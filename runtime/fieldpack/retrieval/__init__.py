@@ -1,0 +1,1 @@
+"""A question's passages: embedding, hybrid search, ranking, reranking."""
