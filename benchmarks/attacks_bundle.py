@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from fieldpack.manifest import describe_files, read_manifest, write_manifest
+from fieldpack.bundle.manifest import describe_files, read_manifest, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import read_prompt
 from fieldpack.retrieval.embedder import Embedder

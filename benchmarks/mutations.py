@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fieldpack.bundle.manifest import FILENAME
 from fieldpack.child import python
-from fieldpack.manifest import FILENAME
 
 QUESTION = "What does the A class cost a year?"
 SECONDS = 10.0

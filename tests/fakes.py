@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from fieldpack.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fieldpack.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack_build.cli import cli
 from fieldpack_build.comparing import compare_bundles
 from fieldpack_build.errors import DataError, GateMissed

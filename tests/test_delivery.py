@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldpack.bundle.manifest import Manifest, describe_files, read_manifest, verify, write_manifest
 from fieldpack.errors import BundleCorrupt
-from fieldpack.manifest import Manifest, describe_files, read_manifest, verify, write_manifest
 from fieldpack_build.delivery import check_target, deliver, is_delivered
 from fieldpack_build.errors import OutputExists
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import fakes
 import fieldpack
-from fieldpack.golden import Golden, write_golden
+from fieldpack.bundle.golden import Golden, write_golden
 from fieldpack_app import checkup
 from fieldpack_app.cli import cli
 from fieldpack_app.machine import Machine, this_machine

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fakes
 import fieldpack
 import training
-from fieldpack.manifest import read_manifest
+from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.exporting import Candidate, build_onnx, choosing
 from fieldpack_build.exporting.candidates import candidate, parse, unfit

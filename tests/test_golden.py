@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fieldpack
-from fieldpack.golden import FILENAME, Golden, read_golden, write_golden
+from fieldpack.bundle.golden import FILENAME, Golden, read_golden, write_golden
 from fieldpack_build.golden import choose
 
 

@@ -14,8 +14,8 @@ import pytest
 
 import fakes
 import fieldpack
+from fieldpack.bundle.manifest import read_manifest, write_manifest
 from fieldpack.child import python
-from fieldpack.manifest import read_manifest, write_manifest
 from fieldpack.passages import Chunk
 from fieldpack_app import render
 from test_server_command import serving

@@ -22,11 +22,11 @@ import pytest
 import fakes
 import fieldpack
 import serving
+from fieldpack.bundle.golden import Golden
 from fieldpack.child import python
 from fieldpack.devices import Device
 from fieldpack.errors import BundleCorrupt, QuestionError
 from fieldpack.expert import Expert
-from fieldpack.golden import Golden
 from fieldpack.index.graph_check import NO_SLOT, check_graph
 from fieldpack.index.schema import CHUNKS
 from fieldpack.index.vectors import encode, new_index

@@ -16,8 +16,8 @@ import pytest
 import fakes
 import fieldpack
 from browsing import Said, Visit, chromium, scripted, state_lines, visit
+from fieldpack.bundle.golden import Golden, write_golden
 from fieldpack.citations import place
-from fieldpack.golden import Golden, write_golden
 from fieldpack.passages import Chunk
 from fieldpack_app.server.settings import Limits
 from serving import TOKEN, Served, served, wait_for

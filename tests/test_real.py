@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import fieldpack
-from fieldpack.golden import read_golden
-from fieldpack.manifest import read_manifest, verify
+from fieldpack.bundle.golden import read_golden
+from fieldpack.bundle.manifest import read_manifest, verify
 from fieldpack_build.building import build
 from fieldpack_build.documents import read_document
 from fieldpack_build.pipeline import NAMES

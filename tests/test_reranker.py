@@ -11,7 +11,7 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.manifest import describe_files
+from fieldpack.bundle.manifest import describe_files
 from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 from fieldpack_build.bundling import _NOT_SHIPPED
 from fieldpack_build.checking import check_recipe

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import fakes
 import fieldpack
-from fieldpack.manifest import FileEntry, Manifest, describe_files, read_manifest, verify, write_manifest
+from fieldpack.bundle.manifest import FileEntry, Manifest, describe_files, read_manifest, verify, write_manifest
 
 same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 # What JSON can hold: no lone surrogates.

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import fakes
+from fieldpack.bundle.manifest import sha256_file
 from fieldpack.child import python, safe_environment
-from fieldpack.manifest import sha256_file
 from fieldpack_build import sources
 from fieldpack_build.errors import SourceError
 from fieldpack_build.recipe import ModelSource, Recipe

@@ -12,8 +12,8 @@ import pytest
 
 import architectures
 import fieldpack
-from fieldpack.golden import read_golden
-from fieldpack.manifest import read_manifest, verify
+from fieldpack.bundle.golden import read_golden
+from fieldpack.bundle.manifest import read_manifest, verify
 from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
 from fieldpack_build.exporting import FP32, build_onnx

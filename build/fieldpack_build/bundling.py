@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fieldpack.golden import write_golden
-from fieldpack.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.golden import write_golden
+from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
 from .chat_template import read_chat

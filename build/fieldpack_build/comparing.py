@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldpack.manifest import Manifest, read_manifest
+from fieldpack.bundle.manifest import Manifest, read_manifest
 
 from .errors import DataError
 from .intervals import BY_KEY, FIGURES, FIXED, Interval, Resampled, between

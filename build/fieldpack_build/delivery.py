@@ -8,8 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
+from fieldpack.bundle.manifest import FILENAME, Manifest, read_manifest, verify
 from fieldpack.errors import BundleError
-from fieldpack.manifest import FILENAME, Manifest, read_manifest, verify
 
 from .errors import MachineError, OutputExists
 

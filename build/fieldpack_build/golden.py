@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fieldpack.golden import Golden
+from fieldpack.bundle.golden import Golden
 
 ANSWERED, REFUSED = 4, 1
 _RIGHT = 0.5  # F1 from which on an answer without a value to look for counts as right

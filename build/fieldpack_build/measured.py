@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.answers import Answer
+from fieldpack.bundle.manifest import read_manifest
 from fieldpack.devices import Device
 from fieldpack.expert import Expert
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.generation.kv_cache import WINDOW
-from fieldpack.manifest import read_manifest
 from fieldpack.retrieval.retriever import Retriever
 
 from .calibration import Signals, signals_of

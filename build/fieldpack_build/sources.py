@@ -14,8 +14,8 @@ import zipfile
 from functools import partial as partial_of
 from pathlib import Path
 
+from fieldpack.bundle.manifest import sha256_file
 from fieldpack.child import python, safe_environment
-from fieldpack.manifest import sha256_file
 
 from .errors import SourceError
 from .model_inspection import CHAT_TEMPLATE

@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fieldpack.manifest import sha256_file
+from fieldpack.bundle.manifest import sha256_file
 
 from .errors import MachineError
 

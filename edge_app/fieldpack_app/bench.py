@@ -18,8 +18,8 @@ import click
 
 import fieldpack
 from fieldpack import Answer, Expert, FieldpackError, InputError, read_manifest
+from fieldpack.bundle.golden import read_golden
 from fieldpack.child import python, safe_environment
-from fieldpack.golden import read_golden
 
 from .batch import read_rows
 from .machine import Machine, this_machine

@@ -236,8 +236,8 @@ def verify(bundle: Path, as_json: bool) -> None:
     Example:
       fieldpack verify /media/usb/finance-1.0.0 && cp -r /media/usb/finance-1.0.0 /opt/bundles/
     """
-    from fieldpack.manifest import read_manifest
-    from fieldpack.manifest import verify as check
+    from fieldpack.bundle.manifest import read_manifest
+    from fieldpack.bundle.manifest import verify as check
 
     try:
         manifest = read_manifest(bundle)

@@ -14,9 +14,9 @@ from typing import Any
 
 from fieldpack import Answer, BundleError, BundleUnsupported, Expert, FieldpackError, Manifest, read_manifest
 from fieldpack import open as open_bundle
+from fieldpack.bundle.golden import Golden, read_golden
+from fieldpack.bundle.manifest import verify
 from fieldpack.devices import require_provider
-from fieldpack.golden import Golden, read_golden
-from fieldpack.manifest import verify
 from fieldpack.memory import budget_of
 from fieldpack.prompt import read_prompt
 

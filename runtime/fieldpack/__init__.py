@@ -20,6 +20,7 @@ if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 from .answers import Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
+from .bundle.manifest import Manifest, read_manifest
 from .errors import (
     BundleCorrupt,
     BundleError,
@@ -36,7 +37,6 @@ from .errors import (
 )
 from .expert import Expert
 from .expert import open_bundle as open
-from .manifest import Manifest, read_manifest
 from .passages import Citation, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .retrieval.quoting import Quote
 

@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .answers import Answer, Done, Event
+from .bundle.manifest import Manifest, read_manifest, verify
+from .bundle.seal import Seal
 from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
-from .manifest import Manifest, read_manifest, verify
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
 from .rag import Arm, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
-from .sealed import Seal
 from .untrusted import untrusted
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .bundle.manifest import Manifest
 from .errors import BundleCorrupt, BundleUnsupported
 from .generation.kv_cache import SLICE
-from .manifest import Manifest
 
 # Measured on SmolLM2-135M with MiniLM in float32 and int8 (CPU, onnxruntime 1.31): the interpreter with what it imports;
 # a model file's bytes in memory for each on disk, as weights are packed anew for the kernels while the file is mapped.

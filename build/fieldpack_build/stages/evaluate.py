@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.answers import Answer
+from fieldpack.bundle.manifest import Manifest
 from fieldpack.index.reader import KnowledgeIndex
-from fieldpack.manifest import Manifest
 from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 from fieldpack.retrieval.embedder import Embedder

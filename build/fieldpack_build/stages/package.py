@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fieldpack.manifest import read_manifest, verify
+from fieldpack.bundle.manifest import read_manifest, verify
 
 from ..arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..bundling import assemble

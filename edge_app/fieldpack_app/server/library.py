@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import fieldpack
+from fieldpack.bundle.golden import read_golden
 from fieldpack.citations import place
-from fieldpack.golden import read_golden
 from fieldpack.index.reader import library_documents
 from fieldpack.passages import Chunk
 

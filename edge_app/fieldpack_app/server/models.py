@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fieldpack.manifest import FILENAME
+from fieldpack.bundle.manifest import FILENAME
 
 from .desk import Desk
 from .errors import HttpError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack import BundleNotFound, InputError, Manifest, read_manifest
-from fieldpack.manifest import FILENAME
+from fieldpack.bundle.manifest import FILENAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from .errors import BundleCorrupt
+from ..errors import BundleCorrupt
 from .manifest import Manifest, Stamp, sha256_file, stamp_of
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from .errors import BundleCorrupt, BundleNotFound, BundleUnsupported
+from ..errors import BundleCorrupt, BundleNotFound, BundleUnsupported
 
 FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"

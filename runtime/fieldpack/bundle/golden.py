@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .answers import Answer
-from .errors import BundleCorrupt
-from .untrusted import typed
+from ..answers import Answer
+from ..errors import BundleCorrupt
+from ..untrusted import typed
 
 FILENAME = "golden.json"
 
