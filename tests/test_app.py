@@ -20,8 +20,8 @@ import fakes
 import fieldpack
 from fieldpack.prompt import read_prompt, write_prompt
 from fieldpack.retrieval.quoting import QuoteSettings
-from fieldpack_app import render
 from fieldpack_app.cli import cli
+from fieldpack_app.terminal import render
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli"]

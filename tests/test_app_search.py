@@ -18,8 +18,8 @@ import fakes
 from fieldpack import DocumentRecord
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.embedder import Embedder
-from fieldpack_app.excerpt import excerpt
-from fieldpack_app.highlight import question_spans
+from fieldpack_app.terminal.excerpt import excerpt
+from fieldpack_app.terminal.highlight import question_spans
 from fieldpack_build.index.writer import IndexWriter
 from test_app import COMMAND, run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from fieldpack_app.bench import table
 from fieldpack_app.cli import cli
+from fieldpack_app.diagnostics.bench import table
 
 
 def bench(bundle: Path, *args: object) -> Result:

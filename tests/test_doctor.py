@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 import fakes
 import fieldpack
 from fieldpack.bundle.golden import Golden, write_golden
-from fieldpack_app import checkup
 from fieldpack_app.cli import cli
-from fieldpack_app.machine import Machine, this_machine
+from fieldpack_app.diagnostics import checks as checkup
+from fieldpack_app.diagnostics.machine import Machine, this_machine
 
 HERE = Machine(
     cpu="A Processor", features=("avx2", "fma"), cores=8, usable=8, quota=None, memory=16_000_000_000, limit=None,

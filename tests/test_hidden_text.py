@@ -17,7 +17,7 @@ import fieldpack
 from fieldpack.bundle.manifest import read_manifest, write_manifest
 from fieldpack.child import python
 from fieldpack.passages import Chunk
-from fieldpack_app import render
+from fieldpack_app.terminal import render
 from test_server_command import serving
 
 OVERRIDE, SPACE, TAG, C1 = "\u202e", "\u200b", "\U000e0041", "\x9b"

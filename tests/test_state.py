@@ -15,8 +15,8 @@ import pytest
 
 from fieldpack import InputError
 from fieldpack_app.feedback import Wanted, read_notes
-from fieldpack_app.prompting import typed
 from fieldpack_app.state import append_line, state_folder
+from fieldpack_app.terminal.line_input import typed
 
 # Appends a line and says so once it is on the disk; is killed before the system call of that number within the append.
 KILLED = """

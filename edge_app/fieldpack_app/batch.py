@@ -16,7 +16,7 @@ import click
 
 from fieldpack import Expert, InputError, QuestionError
 
-from .render import dumps
+from .terminal.render import dumps
 
 _WANTED = 'want {"question": "..."} or a JSON string'
 

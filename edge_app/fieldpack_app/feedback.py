@@ -15,7 +15,7 @@ import click
 from fieldpack import Expert, InputError, NoSuchPassage
 from fieldpack.citations import strip_marks
 
-from .render import printable
+from .terminal.render import printable
 
 FILL_IN = "fill_in"  # a key that no build knows: it refuses the row until a person has been there
 MOST_CHUNK = 1 << 62  # chunk ids lie below: SQLite holds no number above 2**63 - 1

@@ -17,8 +17,8 @@ from fieldpack.citations import place
 from fieldpack.index.reader import library_documents
 from fieldpack.passages import Chunk
 
-from ..highlight import question_spans
 from ..info import at, describe
+from ..terminal.highlight import question_spans
 from .desk import Desk
 from .errors import HttpError, bad_request
 from .metrics import Metrics

@@ -10,8 +10,8 @@ from typing import Any
 
 from fieldpack import Answer
 
-from ..render import dumps
 from ..state import FEEDBACK, append_line
+from ..terminal.render import dumps
 from .errors import HttpError
 from .metrics import Metrics
 

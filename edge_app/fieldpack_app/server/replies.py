@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from ..render import dumps
+from ..terminal.render import dumps
 from .errors import HttpError
 
 

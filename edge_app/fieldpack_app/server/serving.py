@@ -18,7 +18,7 @@ import click
 
 from fieldpack import InputError
 
-from ..render import printable
+from ..terminal.render import printable
 from .app import Application
 from .connections import Server
 from .desk import Opener

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from ..render import dumps
+from ..terminal.render import dumps
 from .answering import Job
 
 _T = TypeVar("_T")

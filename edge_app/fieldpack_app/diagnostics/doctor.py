@@ -20,12 +20,12 @@ from fieldpack.devices import require_provider
 from fieldpack.memory import budget_of
 from fieldpack.prompt import read_prompt
 
-from . import checkup
+from ..info import at, read_report
+from ..terminal.render import megabytes
+from . import checks
 from .bench import prefill_speed
 from .findings import Finding, Level
-from .info import at, read_report
 from .machine import peak_memory, this_machine
-from .render import megabytes
 
 _TIMES = 5  # a median of so many
 _SLOWER = 0.5  # of the build server's speed, under which it is worth saying
@@ -51,9 +51,9 @@ class Doctor:
             yield Finding("bundle", _level(error), str(error))
             return
         yield found
-        yield from checkup.look_at(machine, manifest.compat)
+        yield from checks.look_at(machine, manifest.compat)
         try:
-            room = checkup.memory(machine, self._needed_mb(manifest))
+            room = checks.memory(machine, self._needed_mb(manifest))
         except BundleError as error:
             yield Finding("bundle", _level(error), str(error))
             return
@@ -83,7 +83,7 @@ class Doctor:
     def _disk(self) -> Finding:
         there = next(folder for folder in (self.state, *self.state.parents) if folder.exists())
         writable = there.is_dir() and os.access(there, os.W_OK)
-        return checkup.disk(shutil.disk_usage(there).free, state=str(self.state), writable=writable)
+        return checks.disk(shutil.disk_usage(there).free, state=str(self.state), writable=writable)
 
     def _provider(self) -> Finding:
         import onnxruntime

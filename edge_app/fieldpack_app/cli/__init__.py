@@ -14,10 +14,10 @@ import click
 
 import fieldpack
 
-from . import render
-from .device_commands import bench, doctor, feedback
-from .filters import filter_options, make_filter, why_none
-from .found import to_dicts
+from ..terminal import render
+from ..terminal.to_json import to_dicts
+from .device import bench, doctor, feedback
+from .filter_options import filter_options, make_filter, why_none
 from .options import bundle_argument, device_options, json_option, open_bundle, state_option
 
 
@@ -98,7 +98,7 @@ def ask(
         question = sys.stdin.buffer.read().decode("utf-8", "replace")
     with open_bundle(bundle, threads, provider, quick) as expert:
         if batch is not None:
-            from .batch import answer_all
+            from ..batch import answer_all
 
             answer_all(expert, batch, output)
         elif as_json:
@@ -124,8 +124,8 @@ def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None
       fieldpack chat finance-1.0.0
       fieldpack chat finance-1.0.0 < questions.txt
     """
+    from ..state import HISTORY, state_folder
     from .chat import talk
-    from .state import HISTORY, state_folder
 
     with open_bundle(bundle, threads, provider, quick) as expert:
         typed = sys.stdin is not None and sys.stdin.isatty()
@@ -197,10 +197,10 @@ def serve(
 
     The API is under /v1 of the same address: base_url http://127.0.0.1:8420/v1, api_key the key.
     """
-    from .server.serving import Address, read_token
-    from .server.serving import serve as run
-    from .server.settings import Limits
-    from .state import state_folder
+    from ..server.serving import Address, read_token
+    from ..server.serving import serve as run
+    from ..server.settings import Limits
+    from ..state import state_folder
 
     def opened(path: Path) -> fieldpack.Expert:
         return open_bundle(path, threads, provider, quick)
@@ -220,7 +220,7 @@ def info(bundle: Path, as_json: bool) -> None:
     Example:
       fieldpack info finance-1.0.0
     """
-    from .info import describe, summarize
+    from ..info import describe, summarize
 
     facts = describe(bundle)
     click.echo(render.dumps(facts, indent=2) if as_json else render.facts(summarize(facts)))
@@ -263,7 +263,3 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # no text of a document or a shell ends in a UnicodeError
             stream.reconfigure(errors=errors)
     cli(prog_name="fieldpack")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
-"""One cold start, in a process of its own: `python -m fieldpack_app.cold SPEC` opens a bundle, asks one question and prints
-when what happened, as JSON. The parent subtracts the moment at which it started this process: both read CLOCK_MONOTONIC."""
+"""One cold start, in a process of its own: `python -m fieldpack_app.diagnostics.cold_start SPEC` opens a bundle, asks
+one question and prints when what happened, as JSON. The parent subtracts the moment at which it started this process:
+both read CLOCK_MONOTONIC."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from . import render
+from ..state import FEEDBACK, state_folder
+from ..terminal import render
 from .options import bundle_argument, json_option, open_bundle, provider_option, state_option, threads_option
-from .state import FEEDBACK, state_folder
 
 
 @click.command(short_help="Check a bundle and this machine, and say what to do.")
@@ -29,8 +29,8 @@ def doctor(bundle: Path, as_json: bool, state: Path | None, threads: int | None,
     Ends with 0 (healthy, notes and warnings aside), 1 (something hinders) or 3 (the bundle is damaged). --json prints
     {healthy, checks: [{name, level, says, advice, facts}]}; level is ok, note, warning, wrong or damaged.
     """
-    from .doctor import Doctor
-    from .findings import exit_code
+    from ..diagnostics.doctor import Doctor
+    from ..diagnostics.findings import exit_code
 
     found = []
     for finding in Doctor(bundle, state_folder(state), provider=provider, threads=threads).examine():
@@ -70,7 +70,7 @@ def bench(
     A cold start is a process of its own that opens the bundle and answers. A warm question follows another one; a follow-up
     follows its own first answer. Progress goes to stderr.
     """
-    from .bench import Bench, table
+    from ..diagnostics.bench import Bench, table
 
     measured = Bench(bundle, questions, rounds=rounds, threads=threads, provider=provider).run()
     if as_json:
@@ -100,7 +100,7 @@ def list_(state: Path | None, since: str | None, rating: str | None, as_json: bo
     Example:
       fieldpack feedback list --rating down
     """
-    from .feedback import Complaints, Wanted, read_notes, shown
+    from ..feedback import Complaints, Wanted, read_notes, shown
 
     complaints = Complaints()
     notes = read_notes(state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints)
@@ -130,7 +130,7 @@ def export(
     Example:
       fieldpack feedback export --since 2026-01-01 --bundle finance-1.0.0 -o questions.jsonl
     """
-    from .feedback import FILL_IN, Complaints, Wanted, read_notes, to_rows, write_rows
+    from ..feedback import FILL_IN, Complaints, Wanted, read_notes, to_rows, write_rows
 
     complaints = Complaints()
     notes = read_notes(state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints)

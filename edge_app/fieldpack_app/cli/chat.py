@@ -14,10 +14,10 @@ import click
 
 from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
-from . import render
-from .hint import Hint
-from .prompting import typed
-from .reading import read_passages
+from ..terminal import render
+from ..terminal.line_input import typed
+from ..terminal.sources_view import read_passages
+from ..terminal.spinner import Hint
 
 COMMANDS = {
     "/sources": "what the last answer was written from, with the text around it",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .state import append_line
+from ..state import append_line
 
 _PROMPT = "> "
 _KEPT = 1000  # lines of earlier sessions that the arrow keys reach

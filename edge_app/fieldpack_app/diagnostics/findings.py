@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from .render import colours, printable
+from ..terminal.render import colours, printable
 
 Level = Literal["ok", "note", "warning", "wrong", "damaged"]
 _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "wrong": "red", "damaged": "red"}

@@ -21,7 +21,7 @@ from fieldpack import Answer, Expert, FieldpackError, InputError, read_manifest
 from fieldpack.bundle.golden import read_golden
 from fieldpack.child import python, safe_environment
 
-from .batch import read_rows
+from ..batch import read_rows
 from .machine import Machine, this_machine
 
 _FOLLOW_UP = "What else do the documents say about this?"
@@ -134,7 +134,7 @@ class Bench:
             self._progress(f"cold starts: {number + 1} of {self._rounds}")
             spec = {"bundle": str(self._bundle), "question": questions[number % len(questions)], **self._options}
             began = time.monotonic()
-            command = python("-m", "fieldpack_app.cold", json.dumps(spec))
+            command = python("-m", "fieldpack_app.diagnostics.cold_start", json.dumps(spec))
             done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
             if done.returncode:
                 raise FieldpackError(f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
