@@ -114,10 +114,10 @@ def _forced(page: Any, blocked: list[str]) -> dict[str, Any]:
 @contextmanager
 def _serving(hostile: Path) -> Iterator[int]:
     from fieldpack_app.server.app import Application
-    from fieldpack_app.server.connections import Server
-    from fieldpack_app.server.serving import listen
+    from fieldpack_app.server.bundles import find_bundles
+    from fieldpack_app.server.http import Server
+    from fieldpack_app.server.serve import listen
     from fieldpack_app.server.settings import Settings
-    from fieldpack_app.server.shelf import find_bundles
 
     def opener(path: Path) -> fieldpack.Expert:
         return cast(fieldpack.Expert, Parrot(fieldpack.open(path, verify_contents=False, threads=1)))

@@ -19,7 +19,7 @@ from fieldpack import Answer, Done, PassagesFound, QuoteFound, TextPiece
 from fieldpack.answers import Timings
 from fieldpack.citations import cite
 from fieldpack.retrieval.quoting import QuoteSettings, pick
-from fieldpack_app.server.desk import Opener
+from fieldpack_app.server.loaded_bundle import Opener
 from serving import TOKEN, Served, open_toy
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

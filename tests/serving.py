@@ -15,11 +15,11 @@ import httpx
 
 import fieldpack
 from fieldpack_app.server.app import Application
-from fieldpack_app.server.connections import Protocol, Server
-from fieldpack_app.server.desk import Opener
-from fieldpack_app.server.serving import listen
+from fieldpack_app.server.bundles import find_bundles
+from fieldpack_app.server.http import Protocol, Server
+from fieldpack_app.server.loaded_bundle import Opener
+from fieldpack_app.server.serve import listen
 from fieldpack_app.server.settings import Limits, Settings
-from fieldpack_app.server.shelf import find_bundles
 
 TOKEN = "key-of-the-tests-0123456789"
 TICKET = "ticket-of-the-tests-0123456789"

@@ -16,8 +16,8 @@ import pytest
 import fakes
 from fieldpack.prompt import read_prompt, write_prompt
 from fieldpack.retrieval.quoting import QuoteSettings
+from fieldpack_app.server.routes.static import PAGE
 from fieldpack_app.server.settings import Limits
-from fieldpack_app.server.static import PAGE
 from serving import Served, events_of, paced, served, wait_for
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"

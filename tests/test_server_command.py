@@ -21,8 +21,8 @@ from click.testing import CliRunner, Result
 
 from fieldpack_app.cli import cli
 from fieldpack_app.feedback import Wanted, read_notes
+from fieldpack_app.server.bundles import find_bundles
 from fieldpack_app.server.settings import Settings
-from fieldpack_app.server.shelf import find_bundles
 from serving import wait_for
 
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli", "serve"]

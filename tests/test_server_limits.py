@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fieldpack_app.server.connections import Protocol
+from fieldpack_app.server.http import Protocol
 from fieldpack_app.server.settings import Limits
 from serving import TOKEN, Served, served, wait_for
 

@@ -17,7 +17,7 @@ import pytest
 
 import fakes
 from fieldpack_app.server.settings import Limits
-from fieldpack_app.server.streams import EventStream
+from fieldpack_app.server.sse import EventStream
 from serving import TOKEN, Served, events_of, paced, served, wait_for
 
 ASK = {"question": "What does the A class cost a year?"}

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fieldpack_app.server.turns import Place, QueueFull, Turns
+from fieldpack_app.server.fair_queue import Place, QueueFull, Turns
 
 
 def order(turns: Turns, places: dict[str, Place]) -> list[str]:

@@ -197,8 +197,8 @@ def serve(
 
     The API is under /v1 of the same address: base_url http://127.0.0.1:8420/v1, api_key the key.
     """
-    from ..server.serving import Address, read_token
-    from ..server.serving import serve as run
+    from ..server.serve import Address, read_token
+    from ..server.serve import serve as run
     from ..server.settings import Limits
     from ..state import state_folder
 

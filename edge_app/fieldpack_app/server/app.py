@@ -13,25 +13,25 @@ from starlette.types import ASGIApp
 
 from fieldpack import FieldpackError
 
-from .answering import Answering
-from .asking import Asking
-from .completions import Completions
-from .desk import Desk, Opener
-from .embeddings import Embeddings
+from .auth import Guard
+from .bundles import Shelved
 from .errors import HttpError, from_runtime
-from .guard import Guard
-from .library import Library
+from .fair_queue import Turns
+from .feedback_log import Notes
+from .jobs import Answering
+from .loaded_bundle import Desk, Opener
 from .metrics import Metrics
-from .models import Models
-from .notes import Notes
-from .rating import Rating
-from .reading import Readers
-from .replies import error_reply
-from .running import Running
+from .responses import error_reply
+from .routes.ask import Asking
+from .routes.chat_completions import Completions
+from .routes.embeddings import Embeddings
+from .routes.feedback import Rating
+from .routes.library import Library
+from .routes.models import Models
+from .routes.static import StaticFiles
+from .routes.status import Running
+from .search_pool import Readers
 from .settings import Limits, Settings
-from .shelf import Shelved
-from .static import StaticFiles
-from .turns import Turns
 
 
 class Application:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .bodies import field
-from .errors import bad_request
+from ..errors import bad_request
+from ..json_body import field
 
 _USED = {"model", "messages", "stream", "stream_options", "response_format", "user"}
 _TOOL_CHOICES = {"tool_choice", "function_call"}

@@ -7,11 +7,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from .answering import Answering
-from .asking import previous_of
-from .bodies import field, read_json, refuse_unknown
-from .guard import CLIENT
-from .replies import Json
+from ..auth import CLIENT
+from ..jobs import Answering
+from ..json_body import field, read_json, refuse_unknown
+from ..responses import Json
+from .ask import previous_of
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fieldpack import Answer
 
-from .wire import answer_dict
+from ..serialize import answer_dict
 
 
 @dataclass(frozen=True, slots=True)

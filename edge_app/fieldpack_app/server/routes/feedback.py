@@ -9,13 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..feedback import MOST_CHUNK
-from .bodies import field, list_of, read_json, refuse_unknown
-from .desk import Desk
-from .errors import bad_request
-from .notes import Notes
-from .reading import Readers
-from .settings import Limits
+from ...feedback import MOST_CHUNK
+from ..errors import bad_request
+from ..feedback_log import Notes
+from ..json_body import field, list_of, read_json, refuse_unknown
+from ..loaded_bundle import Desk
+from ..search_pool import Readers
+from ..settings import Limits
 
 _FIELDS = {"question", "answer", "rating", "note", "passages", "refused", "answer_id"}
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")

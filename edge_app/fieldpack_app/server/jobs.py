@@ -14,13 +14,13 @@ from typing import Any, cast
 
 from fieldpack import Answer, Done, Event, Expert, FieldpackError
 
-from .ahead import Ahead
-from .desk import Desk
 from .errors import HttpError, from_runtime
+from .fair_queue import Place, QueueFull, Turns
+from .feedback_log import Notes
+from .loaded_bundle import Desk
 from .metrics import Metrics
-from .notes import Notes
+from .prefetch import Ahead
 from .settings import Limits
-from .turns import Place, QueueFull, Turns
 
 Start = Callable[[Expert, threading.Event], Iterator[Event]]  # how the answer is begun, when its turn has come
 _log = logging.getLogger("fieldpack.server")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .answering import Answering
-from .bodies import field, read_json
-from .errors import HttpError, bad_request
+from ..errors import HttpError, bad_request
+from ..jobs import Answering
+from ..json_body import field, read_json
+from ..responses import Json
+from ..search_pool import Readers
+from ..settings import Limits
 from .models import check_model
-from .reading import Readers
-from .replies import Json
-from .settings import Limits
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,10 +20,10 @@ from fieldpack import InputError
 
 from ..terminal.render import printable
 from .app import Application
-from .connections import Server
-from .desk import Opener
+from .bundles import find_bundles
+from .http import Server
+from .loaded_bundle import Opener
 from .settings import Limits, Settings
-from .shelf import find_bundles
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,512}")
 _TOKEN_VARIABLE = "FIELDPACK_TOKEN"

@@ -9,8 +9,8 @@ from fieldpack import Answer, Citation, Done, Event, Passage, PassagesFound, Quo
 from fieldpack.answers import quote_dict
 from fieldpack.citations import place
 
-from .answering import Queued
 from .errors import HttpError
+from .jobs import Queued
 
 
 def passage_dict(passage: Passage) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .connections import HEAD
 from .errors import HttpError
-from .replies import error_reply
+from .http import HEAD
+from .responses import error_reply
 from .settings import Settings
 
 CLIENT = "fieldpack.client"  # in the scope: whom to be fair to

@@ -12,17 +12,17 @@ from fieldpack import Answer, Done, PassagesFound, Previous, QuestionError, Text
 from fieldpack.generation.json_schemas import check_schema
 from fieldpack.rag import clean_question
 
-from .answering import Answering, Job
-from .bodies import field, read_json
-from .chat_reply import Reply
-from .chat_request import ChatRequest, read_chat
-from .errors import HttpError
-from .guard import CLIENT
+from ..auth import CLIENT
+from ..bundles import Shelved
+from ..errors import HttpError
+from ..jobs import Answering, Job
+from ..json_body import field, read_json
+from ..openai.request import ChatRequest, read_chat
+from ..openai.response import Reply
+from ..responses import Json
+from ..sse import HEARTBEAT, EventStream, sse, until_gone
+from .follow_ups import Remembered
 from .models import check_model
-from .remembered import Remembered
-from .replies import Json
-from .shelf import Shelved
-from .streams import HEARTBEAT, EventStream, sse, until_gone
 
 
 class Completions:

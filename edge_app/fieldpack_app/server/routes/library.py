@@ -17,16 +17,16 @@ from fieldpack.citations import place
 from fieldpack.index.reader import library_documents
 from fieldpack.passages import Chunk
 
-from ..info import at, describe
-from ..terminal.highlight import question_spans
-from .desk import Desk
-from .errors import HttpError, bad_request
-from .metrics import Metrics
-from .reading import Readers
-from .replies import Json
-from .settings import Limits
-from .shelf import Shelved
-from .wire import passage_dict
+from ...info import at, describe
+from ...terminal.highlight import question_spans
+from ..bundles import Shelved
+from ..errors import HttpError, bad_request
+from ..loaded_bundle import Desk
+from ..metrics import Metrics
+from ..responses import Json
+from ..search_pool import Readers
+from ..serialize import passage_dict
+from ..settings import Limits
 
 _REPORT = "report/report.html"
 # The report is a whole page with its style in it; sandboxed it has no origin, so that nothing in it can speak to us.

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from fieldpack.bundle.manifest import FILENAME
 
-from .desk import Desk
-from .errors import HttpError
-from .replies import Json
-from .shelf import Shelved
+from ..bundles import Shelved
+from ..errors import HttpError
+from ..loaded_bundle import Desk
+from ..responses import Json
 
 
 class Models:

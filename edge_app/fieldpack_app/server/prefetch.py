@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from fieldpack import Expert, FieldpackError, Previous
 
-from .desk import Desk
-from .turns import Turns
+from .fair_queue import Turns
+from .loaded_bundle import Desk
 
 
 class Ahead:

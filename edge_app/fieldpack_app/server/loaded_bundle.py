@@ -8,9 +8,9 @@ from pathlib import Path
 
 from fieldpack import Expert
 
+from .bundles import Shelved
 from .errors import HttpError
-from .shelf import Shelved
-from .turns import Turns
+from .fair_queue import Turns
 
 Opener = Callable[[Path], Expert]
 

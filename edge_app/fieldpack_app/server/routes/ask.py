@@ -10,12 +10,12 @@ from starlette.requests import Request
 from fieldpack import Filter, Previous
 from fieldpack.rag import clean_question
 
-from .answering import Answering, Job, Queued, Start
-from .bodies import field, list_of, read_json, refuse_unknown
-from .errors import bad_request
-from .guard import CLIENT
-from .streams import HEARTBEAT, EventStream, sse
-from .wire import event_dict
+from ..auth import CLIENT
+from ..errors import bad_request
+from ..jobs import Answering, Job, Queued, Start
+from ..json_body import field, list_of, read_json, refuse_unknown
+from ..serialize import event_dict
+from ..sse import HEARTBEAT, EventStream, sse
 
 _FIELDS = {"question", "previous", "documents"}
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from ..terminal.render import dumps
-from .answering import Job
+from .jobs import Job
 
 _T = TypeVar("_T")
 HEARTBEAT = b": \n\n"  # a comment, which every reader of server-sent events passes over

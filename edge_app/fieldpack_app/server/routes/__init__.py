@@ -1,0 +1,1 @@
+"""One module a route or family of routes."""
