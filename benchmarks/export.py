@@ -25,13 +25,13 @@ from fieldpack.rag import Arm
 from fieldpack_build.bundling import assemble
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
-from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline.store import Store, default_cache, place_link
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe import Recipe
 from fieldpack_build.recipe_file import find_recipe, load_recipe
 from fieldpack_build.scoring import contains, token_f1
 from fieldpack_build.stages import export
-from fieldpack_build.store import Store, default_cache, place_link
-from fieldpack_build.task import Task
+from fieldpack_build.stages.table import make_plan
 
 _PACKAGES = ("torch", "transformers", "onnxruntime", "onnxruntime-genai")
 _INPUTS = ("base", "embedder", "reranker", "knowledge", "merge")

@@ -89,8 +89,8 @@ def recipe(folder: Path, **train: Any) -> Any:
 
 def task(folder: Path, **train: Any) -> Any:
     """A train stage's task, by hand: `folder`/base is the finished input, `folder`/out the folder to fill."""
-    from fieldpack_build.store import Store
-    from fieldpack_build.task import Task
+    from fieldpack_build.pipeline.store import Store
+    from fieldpack_build.pipeline.task import Task
 
     (folder / "out").mkdir(exist_ok=True)
     return Task(recipe(folder, **train), {"base": folder / "base"}, folder / "out", Store(folder / "cache"))

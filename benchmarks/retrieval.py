@@ -87,7 +87,7 @@ def _recipe(arguments: argparse.Namespace) -> Path:
 
 
 def _folders(outcome: dict[str, Any], cache: Path) -> dict[str, Path]:
-    from fieldpack_build.store import Store
+    from fieldpack_build.pipeline.store import Store
 
     store = Store(cache)
     return {name: store.folder(name, key) for name, key in outcome["keys"].items() if name in ("embedder", "knowledge")}

@@ -20,11 +20,11 @@ import click
 from measuring import machine, machine_line, median, table, write_json
 
 from fieldpack_build.errors import BuildError
-from fieldpack_build.pipeline import make_plan
-from fieldpack_build.pipeline_plan import Plan
+from fieldpack_build.pipeline.plan import Plan
+from fieldpack_build.pipeline.store import Store, default_cache
 from fieldpack_build.recipe_file import find_recipe, load_recipe
 from fieldpack_build.rehearsal import rehearse as rehearsal_of
-from fieldpack_build.store import Store, default_cache
+from fieldpack_build.stages.table import make_plan
 
 _BUILD = [sys.executable, "-m", "fieldpack_build.cli"]
 _HEAVY = ("torch", "transformers", "numpy", "onnxruntime", "onnxruntime_genai", "pydantic", "rich")

@@ -29,10 +29,10 @@ from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import BuildError
 from fieldpack_build.exporting import adjust_config, build_onnx
 from fieldpack_build.exporting.candidates import candidate
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe import Recipe
 from fieldpack_build.stages import base, export, merge, train
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
 
 TABLE = Path(__file__).parents[1] / "docs" / "architectures.md"
 LENGTHS = (40, 170, 400)  # tokens; see architectures.WINDOW and SWITCH

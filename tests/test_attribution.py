@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fieldpack_build.attribution import attribute, steps_of
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.report.waterfall import attribution_view
 from fieldpack_build.stages import attribute as stage
-from fieldpack_build.task import Task
 from toys import Project
 
 pytest_plugins = ["toys"]

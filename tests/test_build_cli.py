@@ -12,8 +12,8 @@ import pytest
 
 import checkpoints
 from fieldpack_build.gpu import has_gpu
-from fieldpack_build.pipeline import NAMES
-from fieldpack_build.store import Store
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.stages.table import NAMES
 from toys import OPTIONAL
 
 ROOT = Path(__file__).parent.parent

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
-from fieldpack_build.pipeline import make_plan
-from fieldpack_build.pipeline_plan import Step
-from fieldpack_build.pipeline_run import Listener
+from fieldpack_build.pipeline.plan import Step
+from fieldpack_build.pipeline.run import Listener
+from fieldpack_build.pipeline.store import Receipt, Store
 from fieldpack_build.recipe_file import load_recipe
-from fieldpack_build.store import Receipt, Store
+from fieldpack_build.stages.table import make_plan
 
 RECIPE = """\
 name: tiny

@@ -20,11 +20,11 @@ from fieldpack_build.exporting import Candidate, build_onnx, choosing
 from fieldpack_build.exporting.candidates import candidate, parse, unfit
 from fieldpack_build.exporting.choosing import Limits, choose, degradation, refusal
 from fieldpack_build.exporting.trying import Trial, probe
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe import CANDIDATES
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import base, export
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
 from toys import Project, build_here
 
 pytest_plugins = ["toys"]

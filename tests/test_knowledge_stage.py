@@ -17,8 +17,8 @@ from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.library import table
 from fieldpack_build.library.kept import KEPT, KeptVectors
-from fieldpack_build.pipeline import make_plan
-from fieldpack_build.store import interrupted
+from fieldpack_build.pipeline.store import interrupted
+from fieldpack_build.stages.table import make_plan
 from shelf import HALF, Shelf, rows
 
 pytest_plugins = ["shelf"]
@@ -213,8 +213,8 @@ from pathlib import Path
 from fieldpack_build.library import meter
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.stages import knowledge
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 
 meter._EVERY = 0  # every step is reported: letters are counted faster than five times a second
 

@@ -17,10 +17,10 @@ import checkpoints
 from fieldpack_build import models
 from fieldpack_build.errors import SourceError
 from fieldpack_build.exporting.embeddings import are_tied
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe import Recipe
 from fieldpack_build.stages import base
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
 
 UP = "model.layers.1.mlp.up_proj.weight"
 Tensors = dict[str, torch.Tensor]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.errors import DataError
-from fieldpack_build.pipeline import NAMES, make_plan
+from fieldpack_build.pipeline.store import Receipt, Store, files_of
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
-from fieldpack_build.store import Receipt, Store, files_of
+from fieldpack_build.stages.table import NAMES, make_plan
 from toys import OPTIONAL
 
 RECIPE = """\
@@ -269,8 +269,8 @@ def test_a_missing_file_is_a_sentence(project: Path, name: str, stage: str) -> N
 def test_planning_imports_nothing_heavy(project: Path) -> None:
     """In a fresh process: the plan of a real recipe shape, without torch and its family."""
     script = (
-        "import sys; from pathlib import Path; from fieldpack_build.pipeline import make_plan\n"
-        "from fieldpack_build.recipe_file import load_recipe; from fieldpack_build.store import Store\n"
+        "import sys; from pathlib import Path; from fieldpack_build.stages.table import make_plan\n"
+        "from fieldpack_build.recipe_file import load_recipe; from fieldpack_build.pipeline.store import Store\n"
         "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 10\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

@@ -15,8 +15,8 @@ from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest, verify
 from fieldpack_build.building import build
 from fieldpack_build.documents import read_document
-from fieldpack_build.pipeline import NAMES
-from fieldpack_build.pipeline_run import Listener
+from fieldpack_build.pipeline.run import Listener
+from fieldpack_build.stages.table import NAMES
 from toys import OPTIONAL, make_cache, run
 
 pytest_plugins = ["toys"]

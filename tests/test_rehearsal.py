@@ -14,12 +14,12 @@ from fieldpack_build import models
 from fieldpack_build.errors import SourceError, StageError
 from fieldpack_build.exporting import build_onnx
 from fieldpack_build.exporting.candidates import parse, unfit
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe import CANDIDATES
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.stages import base
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
 
 # (class, settings): real shapes, with a small vocabulary
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpack_build.errors import MachineError
-from fieldpack_build.store import RECEIPT, Receipt, Store, default_cache, files_of, fingerprint
+from fieldpack_build.pipeline.store import RECEIPT, Receipt, Store, default_cache, files_of, fingerprint
 
 KEY = fingerprint("a key")
 JSON = st.recursive(
@@ -135,7 +135,7 @@ def test_files_follow_links_and_leave_receipt_and_log_out(tmp_path: Path) -> Non
 
 
 def test_a_second_build_is_told_that_the_cache_is_in_use(tmp_path: Path) -> None:
-    script = "import sys, pathlib; from fieldpack_build.store import Store\n"
+    script = "import sys, pathlib; from fieldpack_build.pipeline.store import Store\n"
     script += "with Store(pathlib.Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:

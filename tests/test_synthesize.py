@@ -22,14 +22,14 @@ import fakes
 from fieldpack.passages import Chunk
 from fieldpack_build.data.training import examples_of
 from fieldpack_build.errors import CheckFailed, SourceError
-from fieldpack_build.pipeline import make_plan
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.rehearsal import rehearse
 from fieldpack_build.stages import synthesize
+from fieldpack_build.stages.table import make_plan
 from fieldpack_build.synthesis import drafting
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
 from fieldpack_build.synthesis.replies import JOURNAL, Replies
 from fieldpack_build.synthesis.sifting import Sieve
-from fieldpack_build.task import Task
 from shelf import Shelf
 
 pytest_plugins = ["shelf"]

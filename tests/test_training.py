@@ -21,12 +21,12 @@ from fieldpack_build import models
 from fieldpack_build.data import Example
 from fieldpack_build.errors import CheckFailed, MachineError, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
-from fieldpack_build.pipeline_plan import Plan, Step
-from fieldpack_build.pipeline_run import _run_step
-from fieldpack_build.pipeline_stage import Stage
+from fieldpack_build.pipeline.plan import Plan, Step
+from fieldpack_build.pipeline.run import _run_step
+from fieldpack_build.pipeline.stage import Stage
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.stages import merge, train
-from fieldpack_build.store import Store
-from fieldpack_build.task import Task
 from fieldpack_build.training import holdout, split
 from fieldpack_build.training.job import Job
 from fieldpack_build.training.memory import available_ram
@@ -164,7 +164,7 @@ def test_a_process_killed_by_the_kernel_goes_on_with_half(home: Path, tmp_path: 
         "    if now.rows > 1: os.kill(os.getpid(), signal.SIGKILL)\n    return {'rows': now.rows}\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    from fieldpack_build.pipeline import STAGES
+    from fieldpack_build.stages.table import STAGES
 
     real = next(stage for stage in STAGES if stage.name == "train")
     stage = _Dying("train", 1, "die", settings=lambda recipe: None, resumes=True, after_kill=real.after_kill)

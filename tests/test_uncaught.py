@@ -19,14 +19,14 @@ import pytest
 import checkpoints
 import training
 from fieldpack.child import python, safe_environment
-from fieldpack_build import store
 from fieldpack_build.errors import BuildError, LibraryError, MachineError, StageError
 from fieldpack_build.memory import peak_mb
-from fieldpack_build.store import LOG, Store
+from fieldpack_build.pipeline import store
+from fieldpack_build.pipeline.store import LOG, Store
+from fieldpack_build.pipeline.worker import run_stage
 from fieldpack_build.training.launch import _failure
 from fieldpack_build.training.memory import OutOfMemory
 from fieldpack_build.uncaught import as_build_error, disk_is_full
-from fieldpack_build.worker import run_stage
 
 # A stage that is not ours, around a library that is not ours either.
 STAGE = """
@@ -136,7 +136,7 @@ def test_our_own_mistake_is_not_blamed_on_the_standard_library() -> None:
     error = meant(lambda: store.fingerprint({1, 2}))
     assert type(error) is StageError
     assert str(error).startswith('Fieldpack itself failed with TypeError: "Object of type set is not JSON serializable" at '
-                                 "fieldpack_build.store:")  # fmt: skip
+                                 "fieldpack_build.pipeline.store:")  # fmt: skip
 
 
 def test_native_code_is_known_by_its_exception(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from filelock import FileLock
 
 import fakes
 from fieldpack_build.building import build
-from fieldpack_build.pipeline import make_plan
-from fieldpack_build.pipeline_run import Listener
+from fieldpack_build.pipeline.run import Listener
+from fieldpack_build.pipeline.store import Receipt, Store, files_of
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe_file import load_recipe
 from fieldpack_build.rehearsal import rehearse
-from fieldpack_build.store import Receipt, Store, files_of
-from fieldpack_build.task import Task
+from fieldpack_build.stages.table import make_plan
 from fieldpack_build.toolchains import ensure
 
 SYSTEM = "You answer questions from the passages below and cite them."

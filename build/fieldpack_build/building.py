@@ -20,15 +20,15 @@ from .estimate import check_machine
 from .library import asking
 from .library.journal import read_library_file
 from .library.showing import read_one
-from .pipeline import NAMES, STAGES, make_plan, needed_for
-from .pipeline_plan import Plan
-from .pipeline_run import Listener, run_aside, run_plan
+from .pipeline.plan import Plan
+from .pipeline.run import Listener, run_aside, run_plan
+from .pipeline.store import RECEIPT, Store, default_cache
 from .recipe import Recipe
 from .recipe_file import find_recipe, load_recipe
 from .rehearsal import rehearse as rehearsal_of
 from .retrieval_report import Search, measure
 from .shipped import retrieval_settings
-from .store import RECEIPT, Store, default_cache
+from .stages.table import NAMES, STAGES, make_plan, needed_for
 
 # Sections that a recipe for retrieval alone may leave away: nothing of them is read.
 _NO_MODEL = {"base": {"model": "none"}, "answer": {"system": "Answer from the passages."}}

@@ -19,9 +19,9 @@ from .exporting.facts import read_facts
 from .golden import choose
 from .library.journal import LIBRARY
 from .models import MODEL
+from .pipeline.store import LOG, RECEIPT
 from .recipe import Recipe
 from .shipped import prompt_settings, retrieval_settings
-from .store import LOG, RECEIPT
 
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)

@@ -12,7 +12,7 @@ import click
 from .errors import GateMissed
 
 if TYPE_CHECKING:
-    from .pipeline_plan import Plan
+    from .pipeline.plan import Plan
 
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
@@ -160,8 +160,8 @@ def data(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
     from .checking import check_recipe
+    from .pipeline.store import Store, default_cache
     from .recipe_file import find_recipe, load_recipe
-    from .store import Store, default_cache
 
     models = Store(cache or default_cache()).models
     warnings = check_recipe(load_recipe(find_recipe(name), overrides), name, models=models)
@@ -243,9 +243,9 @@ def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None)
 
 
 def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> Plan:
-    from .pipeline import make_plan
+    from .pipeline.store import Store, default_cache
     from .recipe_file import find_recipe, load_recipe
-    from .store import Store, default_cache
+    from .stages.table import make_plan
 
     return make_plan(load_recipe(find_recipe(name), overrides), Store(cache or default_cache()))
 

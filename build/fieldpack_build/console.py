@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .library import table
-from .pipeline_plan import Step
-from .pipeline_run import Listener
-from .store import Receipt
+from .pipeline.plan import Step
+from .pipeline.run import Listener
+from .pipeline.store import Receipt
 
 _EVERY = 15.0  # seconds between plain progress lines
 

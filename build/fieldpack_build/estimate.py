@@ -13,7 +13,7 @@ from fieldpack.devices import available_cores
 
 from .errors import MachineError
 from .gpu import has_gpu
-from .pipeline_plan import Plan
+from .pipeline.plan import Plan
 from .recipe import Recipe
 
 # Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.

@@ -14,7 +14,7 @@ from .. import models
 from ..chat_template import encode, read_chat
 from ..examples import IGNORED, Tokenized
 from ..models import MODEL
-from ..task import Task
+from ..pipeline.task import Task
 from .preparing import Prepared, prepare_rows
 from .reading import Read
 from .training import TrainingRows, training_rows

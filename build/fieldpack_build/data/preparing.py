@@ -12,9 +12,9 @@ from fieldpack.retrieval.retriever import Retriever, open_retriever
 from ..chat_template import read_chat
 from ..errors import DataError
 from ..examples import ExampleBuilder, Rendered, Tokenized
+from ..pipeline.task import Task
 from ..recipe import Recipe
 from ..shipped import prompt_settings, retrieval_settings
-from ..task import Task
 from .rows import Example
 
 Encode = Callable[[str], list[int]]

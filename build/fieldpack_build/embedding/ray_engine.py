@@ -23,7 +23,7 @@ from fieldpack.devices import available_cores
 from fieldpack.retrieval.embedder import Embedder
 
 from ..errors import MachineError, StageError
-from ..store import RECEIPT
+from ..pipeline.store import RECEIPT
 from . import canaries
 from .engine import WINDOW, windows
 from .ray_worker import EmbeddingWorker, versions

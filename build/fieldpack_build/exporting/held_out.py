@@ -13,9 +13,9 @@ from fieldpack.retrieval.retriever import open_retriever
 from ..chat_template import encode
 from ..data import read_questions
 from ..data.training import training_rows
+from ..pipeline.task import Task
 from ..recipe import Recipe
 from ..shipped import prompt_settings, retrieval_settings
-from ..task import Task
 
 _MOST, _FEWEST = 32, 4
 _ANSWER = 48  # tokens of an answer that are looked at; a reference row is as wide as the vocabulary

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..store import BEGUN, JOURNAL, LOG, RECEIPT
+from ..pipeline.store import BEGUN, JOURNAL, LOG, RECEIPT
 from .reading import ReadDocument, Unread
 
 LIBRARY = "library.json"

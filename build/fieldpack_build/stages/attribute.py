@@ -23,8 +23,8 @@ from ..chat_template import read_chat
 from ..data import TestQuestion, read_questions
 from ..measured import MeasuredExpert, ScoringGenerator
 from ..models import MODEL
-from ..store import place_link
-from ..task import Task
+from ..pipeline.store import place_link
+from ..pipeline.task import Task
 from ..torch_generator import TorchGenerator
 from ..training.checkpoints import ADAPTER
 from .evaluate import row_of, stored_text

@@ -19,7 +19,7 @@ from ..chat_template import CHAT, chat_format
 from ..errors import SourceError
 from ..model_inspection import ties_embeddings
 from ..models import MODEL
-from ..task import Task
+from ..pipeline.task import Task
 
 _CONFIG = "config.json"
 

@@ -14,8 +14,8 @@ from .. import calibration, splitting
 from ..data import read_examples, read_questions
 from ..data.training import manner_of
 from ..errors import DataError
+from ..pipeline.task import Task
 from ..shipped import retrieval_settings
-from ..task import Task
 
 _REHEARSED = 12
 

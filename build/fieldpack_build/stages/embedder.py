@@ -15,7 +15,7 @@ from .. import models, sources
 from ..embedding import bert_graph, families, precision
 from ..embedding.canaries import CANARIES
 from ..errors import CheckFailed
-from ..task import Task
+from ..pipeline.task import Task
 
 LEAST_COSINE = 0.9999
 LEAST_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall

@@ -30,14 +30,14 @@ from ..gates import check_gates
 from ..intervals import FIGURES, Resampled
 from ..measured import MeasuredExpert
 from ..memory import peak_mb
+from ..pipeline.store import RECEIPT, place_link
+from ..pipeline.task import Task
 from ..recommending import choose, pick
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
 from ..shipped import read_calibration, read_thresholds
-from ..store import RECEIPT, place_link
-from ..task import Task
 from ..training.checkpoints import LOG
 
 REPORT = "report"

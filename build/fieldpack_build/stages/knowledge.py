@@ -29,7 +29,7 @@ from ..library.meter import Meter
 from ..library.pool import ReadingPool
 from ..library.reading import ReadDocument, Reading, tags_of
 from ..library.summary import library_of, listed
-from ..task import Task
+from ..pipeline.task import Task
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from .. import models
 from ..chat_template import encode
 from ..errors import CheckFailed
 from ..models import MODEL
-from ..task import Task
+from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
 
 _LOST = 0.01  # of what the adapter does to the logits: in float32 a merge loses a thousandth of that

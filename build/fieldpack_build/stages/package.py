@@ -12,8 +12,8 @@ from fieldpack.bundle.manifest import read_manifest, verify
 
 from ..arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..bundling import assemble
-from ..store import RECEIPT
-from ..task import Task
+from ..pipeline.store import RECEIPT
+from ..pipeline.task import Task
 
 BUNDLE = "bundle"
 

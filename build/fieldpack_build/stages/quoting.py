@@ -14,9 +14,9 @@ from fieldpack.retrieval.retriever import Retriever, open_retriever
 from .. import quotes
 from ..data import read_examples
 from ..data.training import manner_of
+from ..pipeline.task import Task
 from ..scoring import token_f1
 from ..shipped import prompt_settings, retrieval_settings
-from ..task import Task
 
 if TYPE_CHECKING:
     import numpy as np

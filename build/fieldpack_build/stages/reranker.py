@@ -14,8 +14,8 @@ from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 
 from .. import sources, toolchains
 from ..errors import CheckFailed, SourceError
+from ..pipeline.task import Task
 from ..recipe import ModelSource
-from ..task import Task
 
 MOST_DIFFERENCE = 1e-3
 # Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing at all.

@@ -21,6 +21,7 @@ from .. import sources
 from ..data import read_questions
 from ..data.training import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
+from ..pipeline.task import Task
 from ..recipe import Synthesize
 from ..shipped import retrieval_settings
 from ..synthesis import drafting
@@ -28,7 +29,6 @@ from ..synthesis.endpoint import Endpoint
 from ..synthesis.local import LocalModel
 from ..synthesis.replies import Replies, Writer
 from ..synthesis.sifting import Sieve
-from ..task import Task
 
 Row = dict[str, Any]
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2

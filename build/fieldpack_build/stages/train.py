@@ -17,7 +17,7 @@ from ..data.rows import complain
 from ..data.training import examples_of
 from ..errors import DataError, MachineError
 from ..models import MODEL
-from ..task import Task
+from ..pipeline.task import Task
 from ..training import holdout
 from ..training.checkpoints import ADAPTER, LOG
 from ..training.job import Job

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..store import BEGUN, JOURNAL, fingerprint
+from ..pipeline.store import BEGUN, JOURNAL, fingerprint
 
 
 class Writer(Protocol):

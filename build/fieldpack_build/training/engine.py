@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import MachineError
 from ..examples import Tokenized
-from ..task import Task
+from ..pipeline.task import Task
 from . import checkpoints, launch, split, tracking
 from .job import Job
 from .memory import OutOfMemory, free_bytes, is_memory_error

@@ -1,6 +1,6 @@
 """Runs one stage in a child process: its memory is freed when it ends, its crash is a sentence in the parent.
 
-Parent's side: `run_stage`. Child's side: `python -m fieldpack_build.worker`, the task as one JSON line on stdin,
+Parent's side: `run_stage`. Child's side: `python -m fieldpack_build.pipeline.worker`, the task as one JSON line on stdin,
 events as JSON lines on stdout, everything libraries print into the stage's log. The child ends with its parent:
 it reads stdin to its end, which comes when the parent dies, however it dies.
 """
@@ -24,12 +24,12 @@ from typing import Any
 from fieldpack.child import python, safe_environment
 from fieldpack.errors import FieldpackError
 
-from . import errors
-from .errors import BuildError, ProcessKilled, StageError
-from .recipe import Recipe
+from .. import errors
+from ..errors import BuildError, ProcessKilled, StageError
+from ..recipe import Recipe
+from ..uncaught import as_build_error, has_room, no_space
 from .store import LOG, Store
 from .task import Task
-from .uncaught import as_build_error, has_room, no_space
 
 
 def run_stage(
@@ -50,7 +50,7 @@ def run_stage(
     })  # fmt: skip
     with (out / LOG).open("ab") as log:
         child = subprocess.Popen(
-            python("-m", "fieldpack_build.worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            python("-m", "fieldpack_build.pipeline.worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             env=environment, start_new_session=True, text=True,
         )  # fmt: skip
     assert child.stdin and child.stdout

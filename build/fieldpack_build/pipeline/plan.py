@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import toolchains
-from .errors import DataError
-from .pipeline_stage import Stage
-from .recipe import Recipe
+from .. import toolchains
+from ..errors import DataError
+from ..recipe import Recipe
+from .stage import Stage
 from .store import Receipt, Store, fingerprint
 
 

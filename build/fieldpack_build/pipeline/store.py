@@ -23,7 +23,7 @@ from typing import Any
 
 from fieldpack.bundle.manifest import sha256_file
 
-from .errors import MachineError
+from ..errors import MachineError
 
 RECEIPT = "receipt.json"
 LOG = "log.txt"  # all that the stage's process printed

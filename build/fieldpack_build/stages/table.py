@@ -9,12 +9,13 @@ from typing import Any
 
 from fieldpack import prompt as runtime_prompt
 
-from . import pipeline_plan, sources
-from .arms import has_model
-from .pipeline_plan import Plan
-from .pipeline_stage import Stage
-from .recipe import ModelSource, Recipe
-from .store import Store
+from .. import sources
+from ..arms import has_model
+from ..pipeline import plan
+from ..pipeline.plan import Plan
+from ..pipeline.stage import Stage
+from ..pipeline.store import Store
+from ..recipe import ModelSource, Recipe
 
 _MODEL_TOOLS = ("torch", "transformers")
 
@@ -106,7 +107,7 @@ def _train_settings(recipe: Recipe) -> object:
 
 
 def _document_files(recipe: Recipe) -> Sequence[Path]:
-    from .library.files import survey_of
+    from ..library.files import survey_of
 
     assert recipe.knowledge
     return survey_of(recipe, recipe.knowledge).paths
@@ -165,7 +166,7 @@ def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
 
 
 def _halve(folder: Path) -> str | None:
-    from .training.split import lower
+    from ..training.split import lower
 
     lowered = lower(folder)
     return f"{lowered.told}, from the last checkpoint" if lowered else None
@@ -306,4 +307,4 @@ def needed_for(*names: str) -> tuple[str, ...]:
 def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES) -> Plan:
     """The plan of all stages in `among`; what one of them needs must be in it too (`needed_for`)."""
     wanted = set(among)
-    return pipeline_plan.make_plan([stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo)
+    return plan.make_plan([stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo)

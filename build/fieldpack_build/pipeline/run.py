@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .errors import BuildError, ProcessKilled, RecipeError
-from .pipeline_plan import Plan, Step
-from .pipeline_stage import Stage
+from ..errors import BuildError, ProcessKilled, RecipeError
+from .plan import Plan, Step
+from .stage import Stage
 from .store import Receipt, files_of, fingerprint, interrupted
 from .worker import run_stage
 
