@@ -27,8 +27,8 @@ from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
 from fieldpack_build.pipeline.store import Store, default_cache, place_link
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import Recipe
-from fieldpack_build.recipe_file import find_recipe, load_recipe
+from fieldpack_build.recipe.load import find_recipe, load_recipe
+from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.scoring import contains, token_f1
 from fieldpack_build.stages import export
 from fieldpack_build.stages.table import make_plan

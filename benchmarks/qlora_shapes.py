@@ -78,7 +78,7 @@ def _tokenizer() -> Any:
 
 def recipe(folder: Path, **train: Any) -> Any:
     """A recipe without documents; `train` as in its YAML section."""
-    from fieldpack_build.recipe import Recipe
+    from fieldpack_build.recipe.schema import Recipe
 
     return Recipe.model_validate({
         "name": "bench", "version": "1.0.0", "base": {"model": "./base"}, "folder": str(folder),

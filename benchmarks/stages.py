@@ -22,8 +22,8 @@ from measuring import machine, machine_line, median, table, write_json
 from fieldpack_build.errors import BuildError
 from fieldpack_build.pipeline.plan import Plan
 from fieldpack_build.pipeline.store import Store, default_cache
-from fieldpack_build.recipe_file import find_recipe, load_recipe
-from fieldpack_build.rehearsal import rehearse as rehearsal_of
+from fieldpack_build.recipe.load import find_recipe, load_recipe
+from fieldpack_build.recipe.rehearse import rehearse as rehearsal_of
 from fieldpack_build.stages.table import make_plan
 
 _BUILD = [sys.executable, "-m", "fieldpack_build.cli"]

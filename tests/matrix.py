@@ -31,7 +31,7 @@ from fieldpack_build.exporting import adjust_config, build_onnx
 from fieldpack_build.exporting.candidates import candidate
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import Recipe
+from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.stages import base, export, merge, train
 
 TABLE = Path(__file__).parents[1] / "docs" / "architectures.md"

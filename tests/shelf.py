@@ -22,8 +22,8 @@ from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.retriever import Retriever
 from fieldpack_build.pipeline.store import Receipt, Store, files_of
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import Recipe
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.stages import knowledge
 from fieldpack_build.stages.table import make_plan, needed_for
 

@@ -18,7 +18,7 @@ from fieldpack_build.exporting.choosing import Limits
 from fieldpack_build.exporting.held_out import Sample
 from fieldpack_build.exporting.reference import cost_of_rounding, write_reference
 from fieldpack_build.exporting.trying import probe
-from fieldpack_build.recipe import Export
+from fieldpack_build.recipe.schema import Export
 from fieldpack_build.stages.export import agreement_limits
 
 PRECISIONS = ("fp32", "int8-32", "int4-rtn-32")

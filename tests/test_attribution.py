@@ -11,7 +11,7 @@ import pytest
 
 from fieldpack_build.attribution import attribute, steps_of
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.report.waterfall import attribution_view
 from fieldpack_build.stages import attribute as stage
 from toys import Project

@@ -13,7 +13,7 @@ import fieldpack
 from fieldpack.retrieval.retriever import lead_of
 from fieldpack_build.calibration import Signals, curve, describe, learn, refused, separation
 from fieldpack_build.data import TestQuestion
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.splitting import asked, calibration_part, measured_part
 
 RECIPE = """\

@@ -12,7 +12,7 @@ from fieldpack_build.console import BarConsole, PlainConsole, duration, make_con
 from fieldpack_build.pipeline.plan import Step
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages.table import make_plan
 
 RECIPE = """\

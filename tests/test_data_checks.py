@@ -15,7 +15,7 @@ from fieldpack_build.data import Example
 from fieldpack_build.data.checks import NEAR, find_duplicates, find_leaks, similar, words_of
 from fieldpack_build.data.training import examples_of, training_rows
 from fieldpack_build.errors import DataError
-from fieldpack_build.recipe import Recipe
+from fieldpack_build.recipe.schema import Recipe
 
 ASKED = "How many days of notice does an institutional client give before redeeming from the Global Equity Fund?"
 

@@ -23,7 +23,7 @@ from fieldpack_build.embedding.engine import WINDOW
 from fieldpack_build.embedding.engines import OnnxEngine, choose, open_engine, problems
 from fieldpack_build.embedding.ray_engine import RayEngine
 from fieldpack_build.errors import CheckFailed, MachineError
-from fieldpack_build.recipe import EmbedderSource, Knowledge
+from fieldpack_build.recipe.schema import EmbedderSource, Knowledge
 from toys import DOCUMENTS, Project
 
 pytest_plugins = ["toys"]

@@ -22,8 +22,8 @@ from fieldpack_build.exporting.choosing import Limits, choose, degradation, refu
 from fieldpack_build.exporting.trying import Trial, probe
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import CANDIDATES
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.schema import CANDIDATES
 from fieldpack_build.stages import base, export
 from toys import Project, build_here
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.gate_grammar import Gate, parse_gate
 from fieldpack_build.gates import check_gates
 from fieldpack_build.intervals import Resampled
+from fieldpack_build.recipe.gates import Gate, parse_gate
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from fieldpack_build.library import meter
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import knowledge
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task

@@ -21,7 +21,7 @@ from fieldpack_build.exporting import FP32, Candidate, adjust_config, build_onnx
 from fieldpack_build.exporting.builder_source import builder_source
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import base
 from fieldpack_build.stages import export as export_stage
 from fieldpack_build.torch_cache import TorchCache

@@ -27,7 +27,7 @@ from fieldpack_build.model_inspection import (
     ties_embeddings,
 )
 from fieldpack_build.model_inspection.headers import BrokenFile, read_gguf, read_safetensors
-from fieldpack_build.recipe import Export
+from fieldpack_build.recipe.schema import Export
 
 INT4 = candidate("int4", "k_quant_mixed", 32)
 WHOLE_BUILD = Use(trains=True, export=(INT4,), max_context=2048)

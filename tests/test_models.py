@@ -19,7 +19,7 @@ from fieldpack_build.errors import SourceError
 from fieldpack_build.exporting.embeddings import are_tied
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import Recipe
+from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.stages import base
 
 UP = "model.layers.1.mlp.up_proj.weight"

@@ -14,8 +14,8 @@ import pytest
 
 from fieldpack_build.errors import DataError
 from fieldpack_build.pipeline.store import Receipt, Store, files_of
-from fieldpack_build.recipe_file import load_recipe
-from fieldpack_build.rehearsal import rehearse
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages.table import NAMES, make_plan
 from toys import OPTIONAL
 
@@ -270,7 +270,7 @@ def test_planning_imports_nothing_heavy(project: Path) -> None:
     """In a fresh process: the plan of a real recipe shape, without torch and its family."""
     script = (
         "import sys; from pathlib import Path; from fieldpack_build.stages.table import make_plan\n"
-        "from fieldpack_build.recipe_file import load_recipe; from fieldpack_build.pipeline.store import Store\n"
+        "from fieldpack_build.recipe.load import load_recipe; from fieldpack_build.pipeline.store import Store\n"
         "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 10\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_build.quotes import LEAST_ROWS, Row, fit, threshold, write_quoting
-from fieldpack_build.shipped import read_quoting
+from fieldpack_build.recipe.runtime_settings import read_quoting
 
 
 def row(signals: list[list[float]], worth: list[float], *, answerable: bool = True, lead: float = 0.0, **more: bool) -> Row:

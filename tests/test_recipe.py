@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from fieldpack_build.errors import RecipeError
-from fieldpack_build.recipe import ARMS, METRICS, Recipe, parse_gate
-from fieldpack_build.recipe_file import find_recipe, load_recipe
+from fieldpack_build.recipe.load import find_recipe, load_recipe
+from fieldpack_build.recipe.schema import ARMS, METRICS, Recipe, parse_gate
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 SMALL = """\

@@ -16,9 +16,9 @@ from fieldpack_build.exporting import build_onnx
 from fieldpack_build.exporting.candidates import parse, unfit
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import CANDIDATES
-from fieldpack_build.recipe_file import load_recipe
-from fieldpack_build.rehearsal import rehearse
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.rehearse import rehearse
+from fieldpack_build.recipe.schema import CANDIDATES
 from fieldpack_build.stages import base
 
 # (class, settings): real shapes, with a small vocabulary

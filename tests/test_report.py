@@ -15,7 +15,7 @@ import pytest
 from fieldpack_build.calibration import Signals, describe, learn
 from fieldpack_build.intervals import Resampled
 from fieldpack_build.outcome import outcome
-from fieldpack_build.recipe import WEIGHTS
+from fieldpack_build.recipe.schema import WEIGHTS
 from fieldpack_build.recommending import choose
 from fieldpack_build.report import render
 from fieldpack_build.report.advice import why_shipped

@@ -17,7 +17,7 @@ from fieldpack_build.bundling import _NOT_SHIPPED
 from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import CheckFailed, RecipeError, SourceError
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import reranker as stage
 from fieldpack_build.stages.table import STAGES, make_plan
 from toys import Project, write_tiny_reranker

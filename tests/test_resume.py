@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import train
 from fieldpack_build.stages.table import NAMES
 from toys import OPTIONAL, Project, make_cache, run

@@ -18,7 +18,7 @@ from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
 from fieldpack_build.exporting import FP32, build_onnx
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
+from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import base
 from fieldpack_build.stages.table import NAMES
 from toys import DOCUMENTS, OPTIONAL, REFUSAL, Project, build_here, run, write_document

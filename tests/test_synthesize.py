@@ -23,7 +23,7 @@ from fieldpack.passages import Chunk
 from fieldpack_build.data.training import examples_of
 from fieldpack_build.errors import CheckFailed, SourceError
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.rehearsal import rehearse
+from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages import synthesize
 from fieldpack_build.stages.table import make_plan
 from fieldpack_build.synthesis import drafting

@@ -26,8 +26,8 @@ from fieldpack_build.building import build
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store, files_of
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe_file import load_recipe
-from fieldpack_build.rehearsal import rehearse
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages.table import make_plan
 from fieldpack_build.toolchains import ensure
 

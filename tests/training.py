@@ -20,7 +20,7 @@ from typing import Any
 import fakes
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
-from fieldpack_build.recipe import Recipe
+from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.stages import base, train
 
 # Of very different lengths, so that a wrong weight of a row or a batch shows in the loss.

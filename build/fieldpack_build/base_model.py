@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .model_inspection import Inspection, Use, inspect_model
-from .recipe import Recipe
+from .recipe.schema import Recipe
 
 
 def inspect_base(path: Path, recipe: Recipe, *, weights: bool = True) -> Inspection:

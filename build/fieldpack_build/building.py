@@ -23,11 +23,11 @@ from .library.showing import read_one
 from .pipeline.plan import Plan
 from .pipeline.run import Listener, run_aside, run_plan
 from .pipeline.store import RECEIPT, Store, default_cache
-from .recipe import Recipe
-from .recipe_file import find_recipe, load_recipe
-from .rehearsal import rehearse as rehearsal_of
+from .recipe.load import find_recipe, load_recipe
+from .recipe.rehearse import rehearse as rehearsal_of
+from .recipe.runtime_settings import retrieval_settings
+from .recipe.schema import Recipe
 from .retrieval_report import Search, measure
-from .shipped import retrieval_settings
 from .stages.table import NAMES, STAGES, make_plan, needed_for
 
 # Sections that a recipe for retrieval alone may leave away: nothing of them is read.

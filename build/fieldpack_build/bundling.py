@@ -20,8 +20,8 @@ from .golden import choose
 from .library.journal import LIBRARY
 from .models import MODEL
 from .pipeline.store import LOG, RECEIPT
-from .recipe import Recipe
-from .shipped import prompt_settings, retrieval_settings
+from .recipe.runtime_settings import prompt_settings, retrieval_settings
+from .recipe.schema import Recipe
 
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)

@@ -13,7 +13,7 @@ from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
 from .library.files import hint, roots_of, survey_of
 from .model_inspection import Use, file_problems, inspect_model
-from .recipe import ModelSource, Recipe
+from .recipe.schema import ModelSource, Recipe
 
 
 def check_recipe(

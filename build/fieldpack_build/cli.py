@@ -161,7 +161,7 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
     from .checking import check_recipe
     from .pipeline.store import Store, default_cache
-    from .recipe_file import find_recipe, load_recipe
+    from .recipe.load import find_recipe, load_recipe
 
     models = Store(cache or default_cache()).models
     warnings = check_recipe(load_recipe(find_recipe(name), overrides), name, models=models)
@@ -223,7 +223,7 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True)
 def init(name: str, folder: Path) -> None:
     """Write a new commented recipe FOLDER/NAME.yaml, and a folder FOLDER/NAME/ to put documents and examples in."""
-    from .scaffold import write_scaffold
+    from .recipe.scaffold import write_scaffold
 
     path = write_scaffold(name, folder)
     click.echo(f"wrote {path}\nput documents into {folder / name / 'documents'}, then: build check {path}")
@@ -244,7 +244,7 @@ def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None)
 
 def _plan(name: str, overrides: tuple[str, ...], cache: Path | None) -> Plan:
     from .pipeline.store import Store, default_cache
-    from .recipe_file import find_recipe, load_recipe
+    from .recipe.load import find_recipe, load_recipe
     from .stages.table import make_plan
 
     return make_plan(load_recipe(find_recipe(name), overrides), Store(cache or default_cache()))

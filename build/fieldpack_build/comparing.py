@@ -14,7 +14,7 @@ from fieldpack.bundle.manifest import Manifest, read_manifest
 from .errors import DataError
 from .intervals import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
 from .outcome import OTHER_SOURCE, RIGHT, outcome
-from .recipe import WEIGHTS
+from .recipe.schema import WEIGHTS
 from .recommending import UNITS
 
 REPORT = Path("report") / "report.json"

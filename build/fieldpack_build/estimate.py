@@ -14,7 +14,7 @@ from fieldpack.devices import available_cores
 from .errors import MachineError
 from .gpu import has_gpu
 from .pipeline.plan import Plan
-from .recipe import Recipe
+from .recipe.schema import Recipe
 
 # Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.
 _TRAIN_TOKENS_PER_S = 400.0 * 135e6 / 2

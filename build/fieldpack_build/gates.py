@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .gate_grammar import RETRIEVAL, Gate, parse_gate
+from .recipe.gates import RETRIEVAL, Gate, parse_gate
 
 if TYPE_CHECKING:
     from .intervals import Resampled

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from fieldpack.retrieval.quoting import QuoteSettings
 
 from .calibration import separation
-from .shipped import QUOTING
+from .recipe.runtime_settings import QUOTING
 
 if TYPE_CHECKING:
     import numpy as np

@@ -19,7 +19,7 @@ from fieldpack.child import python, safe_environment
 
 from .errors import SourceError
 from .model_inspection import CHAT_TEMPLATE
-from .recipe import ModelSource, Recipe
+from .recipe.schema import ModelSource, Recipe
 from .uncaught import NO_SPACE, disk_is_full, no_space
 
 _REMOTE = ("pypi:", "hub:")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from .data import TestQuestion
-from .recipe import Recipe
+from .recipe.schema import Recipe
 
 _REHEARSED = 4
 

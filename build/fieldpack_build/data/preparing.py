@@ -13,8 +13,8 @@ from ..chat_template import read_chat
 from ..errors import DataError
 from ..examples import ExampleBuilder, Rendered, Tokenized
 from ..pipeline.task import Task
-from ..recipe import Recipe
-from ..shipped import prompt_settings, retrieval_settings
+from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.schema import Recipe
 from .rows import Example
 
 Encode = Callable[[str], list[int]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 from .checks import Duplicate, Leak, find_duplicates, find_leaks
 from .reading import Manner, Read, read_file, read_questions
 from .rows import Example, TestQuestion, complain

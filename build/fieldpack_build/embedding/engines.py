@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fieldpack.retrieval.embedder import Embedder
 
 from ..errors import CheckFailed, MachineError
-from ..recipe import Knowledge
+from ..recipe.schema import Knowledge
 from .engine import WINDOW, Engine
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ..documents import read_document
 from ..documents.chunking import chunk_document
 from ..errors import DocumentError
 from ..library.files import survey_of
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 from ..scoring import contains
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from ..chat_template import encode
 from ..data import read_questions
 from ..data.training import training_rows
 from ..pipeline.task import Task
-from ..recipe import Recipe
-from ..shipped import prompt_settings, retrieval_settings
+from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.schema import Recipe
 
 _MOST, _FEWEST = 32, 4
 _ANSWER = 48  # tokens of an answer that are looked at; a reference row is as wide as the vocabulary

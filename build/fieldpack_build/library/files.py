@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..pipeline.store import Store
-from ..recipe import Knowledge, Recipe
+from ..recipe.schema import Knowledge, Recipe
 from .reading import Order
 
 _REHEARSED = 6  # documents in a rehearsal

@@ -13,7 +13,7 @@ from fieldpack.retrieval.embedder import Embedder
 
 from ..documents.find import matcher
 from ..errors import DocumentError
-from ..recipe import Knowledge
+from ..recipe.schema import Knowledge
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..documents import Document, read_document, survey
 from ..errors import DocumentError
-from ..recipe import Knowledge, Recipe
+from ..recipe.schema import Knowledge, Recipe
 from .files import roots_of, survey_of
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import toolchains
 from ..errors import DataError
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 from .stage import Stage
 from .store import Receipt, Store, fingerprint
 

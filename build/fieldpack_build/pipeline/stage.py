@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 
 
 def _always(recipe: Recipe) -> bool:

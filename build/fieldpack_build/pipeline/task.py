@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 from .store import Store
 
 Send = Callable[[dict[str, Any]], None]

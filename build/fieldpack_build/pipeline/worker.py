@@ -26,7 +26,7 @@ from fieldpack.errors import FieldpackError
 
 from .. import errors
 from ..errors import BuildError, ProcessKilled, StageError
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 from ..uncaught import as_build_error, has_room, no_space
 from .store import LOG, Store
 from .task import Task

@@ -15,7 +15,7 @@ from ..data import read_examples, read_questions
 from ..data.training import manner_of
 from ..errors import DataError
 from ..pipeline.task import Task
-from ..shipped import retrieval_settings
+from ..recipe.runtime_settings import retrieval_settings
 
 _REHEARSED = 12
 

@@ -32,12 +32,12 @@ from ..measured import MeasuredExpert
 from ..memory import peak_mb
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
+from ..recipe.runtime_settings import read_calibration, read_thresholds
 from ..recommending import choose, pick
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import picture
 from ..retrieval_report import KS, Search, measure
-from ..shipped import read_calibration, read_thresholds
 from ..training.checkpoints import LOG
 
 REPORT = "report"

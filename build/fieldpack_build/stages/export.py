@@ -28,8 +28,8 @@ from ..exporting.reference import FILE, cost_of_rounding, write_reference
 from ..exporting.trying import Trial, probe
 from ..models import MODEL
 from ..pipeline.task import Task
-from ..recipe import Export
-from ..shipped import prompt_settings
+from ..recipe.runtime_settings import prompt_settings
+from ..recipe.schema import Export
 
 _WORK, _REFERENCE, _SCRATCH = "candidates", "reference", "builder"
 # Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose wants more than to check.

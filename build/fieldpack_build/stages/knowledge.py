@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..recipe import Knowledge
+    from ..recipe.schema import Knowledge
 
 _LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 

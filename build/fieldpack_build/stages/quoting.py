@@ -15,8 +15,8 @@ from .. import quotes
 from ..data import read_examples
 from ..data.training import manner_of
 from ..pipeline.task import Task
+from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..scoring import token_f1
-from ..shipped import prompt_settings, retrieval_settings
 
 if TYPE_CHECKING:
     import numpy as np

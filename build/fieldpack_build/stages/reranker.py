@@ -15,7 +15,7 @@ from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 from .. import sources, toolchains
 from ..errors import CheckFailed, SourceError
 from ..pipeline.task import Task
-from ..recipe import ModelSource
+from ..recipe.schema import ModelSource
 
 MOST_DIFFERENCE = 1e-3
 # Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing at all.

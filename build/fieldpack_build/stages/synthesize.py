@@ -22,8 +22,8 @@ from ..data import read_questions
 from ..data.training import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
 from ..pipeline.task import Task
-from ..recipe import Synthesize
-from ..shipped import retrieval_settings
+from ..recipe.runtime_settings import retrieval_settings
+from ..recipe.schema import Synthesize
 from ..synthesis import drafting
 from ..synthesis.endpoint import Endpoint
 from ..synthesis.local import LocalModel

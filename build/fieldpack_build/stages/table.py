@@ -15,7 +15,7 @@ from ..pipeline import plan
 from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage
 from ..pipeline.store import Store
-from ..recipe import ModelSource, Recipe
+from ..recipe.schema import ModelSource, Recipe
 
 _MODEL_TOOLS = ("torch", "transformers")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..examples import Tokenized
-from ..recipe import Recipe, Train
+from ..recipe.schema import Recipe, Train
 
 ROWS, SPEC = "rows.json", "job.json"
 

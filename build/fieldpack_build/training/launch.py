@@ -18,7 +18,7 @@ from fieldpack.devices import available_cores
 from .. import errors
 from ..errors import BuildError, MachineError, StageError
 from ..examples import Tokenized
-from ..recipe import Launch
+from ..recipe.schema import Launch
 from .job import Job
 from .memory import OutOfMemory
 

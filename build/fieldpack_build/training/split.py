@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..recipe import Train
+from ..recipe.schema import Train
 
 FILE = "split.json"
 _SHARE = 0.8  # of what is free: the estimate is no better, and allocators keep what they no longer use

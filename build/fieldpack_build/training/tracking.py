@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from ..errors import MachineError
-from ..recipe import Recipe
+from ..recipe.schema import Recipe
 
 FOLDER = "runs"
 _PACKAGES = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .errors import suggest
+from ..errors import suggest
 
 ARMS = ("quote", "base", "rag", "tuned", "tuned+rag")
 RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")  # the library's, whatever the arm

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validat
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
-from .errors import suggest
-from .gate_grammar import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
-from .recipe_types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
+from ..errors import suggest
+from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+from .types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]

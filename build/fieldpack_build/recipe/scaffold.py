@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .errors import OutputExists, RecipeError
+from ..errors import OutputExists, RecipeError
 
 _TEMPLATE = '''\
 # {name}: what it is for, in a line.

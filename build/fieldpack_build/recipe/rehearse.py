@@ -3,7 +3,7 @@ found in two minutes and not after hours on a GPU."""
 
 from __future__ import annotations
 
-from .recipe import Launch, Recipe
+from .schema import Launch, Recipe
 
 
 def rehearse(recipe: Recipe) -> Recipe:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from .errors import RecipeError, suggest
-from .recipe import NOT_IN_FILE, Recipe, Section
+from ..errors import RecipeError, suggest
+from .schema import NOT_IN_FILE, Recipe, Section
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

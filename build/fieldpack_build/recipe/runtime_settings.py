@@ -12,7 +12,7 @@ from fieldpack.prompt import PromptSettings
 from fieldpack.retrieval.fusion import RetrievalSettings
 from fieldpack.retrieval.quoting import QuoteSettings
 
-from .recipe import Recipe
+from .schema import Recipe
 
 CALIBRATION = "calibration.json"  # in the calibrate stage's folder
 QUOTING = "quoting.json"  # in the quoting stage's folder
