@@ -52,8 +52,8 @@ def copy_base(base: Path, source: Path) -> dict[str, Any]:
     """The same from a GGUF or a folder, in the precision its files are in; a GGUF's is float32."""
     from dataclasses import asdict
 
-    from fieldpack_build import models
-    from fieldpack_build.chat_template import chat_format
+    from fieldpack_build.models import causal_lm as models
+    from fieldpack_build.models.chat_template import chat_format
 
     models.quiet()
     model, tokenizer = models.load_model(source), models.load_tokenizer(source)
@@ -141,8 +141,8 @@ def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int
 
 def text_batches(model: Path, rows: Path, *, count: int, batch: int, length: int, answer: int) -> list[Any]:
     """Rows of `length` tokens from a file of questions and answers, the last `answer` of them supervised."""
-    from fieldpack_build import models
     from fieldpack_build.examples import IGNORED
+    from fieldpack_build.models import causal_lm as models
     from fieldpack_build.training.rows import Collator
 
     tokenizer = models.load_tokenizer(model)

@@ -13,7 +13,7 @@ from fieldpack.generation.greedy import answer_tokens
 from fieldpack.generation.kv_cache import Kept
 from fieldpack.generation.longrope import LongRope
 from fieldpack.generation.prompt_lookup import Pace
-from fieldpack_build import models
+from fieldpack_build.models import causal_lm
 
 TOKENS = 24
 IDS = [20 + (i * 7 + i * i // 5) % 300 for i in range(600)]  # of a text that repeats itself, so that drafts are found
@@ -25,7 +25,7 @@ def torch_logits(source: Path) -> Logits:
     """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in float32."""
     import torch
 
-    model = models.load_model(source, dtype=torch.float32, attn_implementation="eager").eval()
+    model = causal_lm.load_model(source, dtype=torch.float32, attn_implementation="eager").eval()
 
     def logits(ids: Sequence[int]) -> Any:
         with torch.no_grad():

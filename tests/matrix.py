@@ -24,11 +24,11 @@ from typing import Any
 import architectures
 import training
 from fieldpack.generation.generator import GenerationStats, TextGenerator
-from fieldpack_build import models
 from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import BuildError
 from fieldpack_build.exporting import adjust_config, build_onnx
-from fieldpack_build.exporting.candidates import candidate
+from fieldpack_build.models import causal_lm
+from fieldpack_build.models.precision import candidate
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.schema import Recipe
@@ -125,7 +125,7 @@ def _train(row: Row, recipe: Recipe, folder: Path) -> Row:
     base.run(_task(recipe, folder, "base"))
     train.run(_task(recipe, folder, "train", "base"))
     moved = merge.run(_task(recipe, folder, "merge", "base", "train"))["matrices_moved"]
-    model = models.load_model(folder / "merge" / "model")
+    model = causal_lm.load_model(folder / "merge" / "model")
     outer = {id(side.weight) for side in (model.get_input_embeddings(), model.get_output_embeddings())}
     return replace(row, trained=(moved, sum(p.dim() > 1 and id(p) not in outer for p in model.parameters())))
 
@@ -139,7 +139,7 @@ def _int4(row: Row, recipe: Recipe, folder: Path) -> Row:
     """It opens and answers: what random weights say in 4 bits is no measure."""
     source, out = folder / "merge" / "model", folder / "int4"
     build_onnx(source, out, candidate("int4", "k_quant_mixed", 32), folder / "builder")
-    adjust_config(out, models.load_tokenizer(source), base.read_chat(folder / "base"), recipe.export.max_context)
+    adjust_config(out, causal_lm.load_tokenizer(source), base.read_chat(folder / "base"), recipe.export.max_context)
     stats = GenerationStats()
     list(TextGenerator.open(out).stream("What is item 3 called?", max_new_tokens=4, max_context=256, stats=stats))
     assert stats.tokens, f"{row.name} says nothing in int4"
@@ -151,7 +151,7 @@ def _int4(row: Row, recipe: Recipe, folder: Path) -> Row:
 
 def _compare(row: Row, recipe: Recipe, folder: Path, *, lengths: Sequence[int]) -> Row:
     model = folder / "merge" / "model"
-    tokenizer, reference = models.load_tokenizer(model), Reference(model)
+    tokenizer, reference = causal_lm.load_tokenizer(model), Reference(model)
     wrong = []
     for length in lengths:
         prompts = Prompts(tokenizer, length)

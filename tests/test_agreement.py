@@ -13,11 +13,11 @@ import pytest
 import fakes
 from fieldpack_build.exporting import build_onnx, choosing
 from fieldpack_build.exporting.agreement import Agreement, allowed, compare
-from fieldpack_build.exporting.candidates import parse
 from fieldpack_build.exporting.choosing import Limits
 from fieldpack_build.exporting.held_out import Sample
 from fieldpack_build.exporting.reference import cost_of_rounding, write_reference
 from fieldpack_build.exporting.trying import probe
+from fieldpack_build.models.precision import parse
 from fieldpack_build.recipe.schema import Export
 from fieldpack_build.stages.export import agreement_limits
 

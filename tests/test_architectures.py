@@ -13,8 +13,8 @@ import architectures
 import matrix
 from fieldpack_build.errors import StageError
 from fieldpack_build.exporting import FP32, build_onnx
-from fieldpack_build.exporting.candidates import parse
-from fieldpack_build.model_inspection import Use, inspect_model
+from fieldpack_build.models.inspection import Use, inspect_model
+from fieldpack_build.models.precision import parse
 from matrix import Row
 
 REFUSED = ("Granite 4, Mamba", "GPT-2", "Falcon", "BLOOM", "StableLM", "Mixtral", "OLMo 2")

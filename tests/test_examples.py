@@ -265,10 +265,10 @@ def test_so_is_one_in_the_refusal() -> None:
 @pytest.mark.parametrize("architecture", ["llama", "llama3", "phi3", "gemma"])
 def test_no_control_token_of_a_row_s_own_is_among_its_ids(tmp_path: Path, architecture: str) -> None:
     """With the real tokenizer: the ids of a row are the template's control tokens and no more, whatever it spells."""
-    from fieldpack_build import models
-    from fieldpack_build.chat_template import chat_format, encode
+    from fieldpack_build.models import causal_lm
+    from fieldpack_build.models.chat_template import chat_format, encode
 
-    tokenizer = models.load_tokenizer(fakes.write_tiny_model(tmp_path, architecture))
+    tokenizer = causal_lm.load_tokenizer(fakes.write_tiny_model(tmp_path, architecture))
     chat = chat_format(tokenizer, architecture)
     control = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     made = ExampleBuilder(chat, SETTINGS, lambda text: encode(tokenizer, text), passages=0)

@@ -17,9 +17,9 @@ import training
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.exporting import Candidate, build_onnx, choosing
-from fieldpack_build.exporting.candidates import candidate, parse, unfit
 from fieldpack_build.exporting.choosing import Limits, choose, degradation, refusal
 from fieldpack_build.exporting.trying import Trial, probe
+from fieldpack_build.models.precision import candidate, parse, unfit
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe

@@ -7,16 +7,16 @@ from typing import Any
 
 import fakes
 from fieldpack.generation.kv_cache import WINDOW
-from fieldpack_build import models
 from fieldpack_build.exporting import Candidate, build_onnx
 from fieldpack_build.exporting.embeddings import tied_copy
+from fieldpack_build.models import causal_lm
 
 
 def write_untied(folder: Path, *, equal: bool) -> Path:
     import torch
 
     fakes.write_tiny_model(folder, "qwen2")
-    model = models.load_model(folder)
+    model = causal_lm.load_model(folder)
     model.config.tie_word_embeddings = False
     same = model.get_input_embeddings().weight.detach().clone()
     model.lm_head.weight = torch.nn.Parameter(same if equal else torch.randn_like(same) * 0.2)
@@ -27,9 +27,9 @@ def write_untied(folder: Path, *, equal: bool) -> Path:
 def test_equal_matrices_are_tied_before_the_export_and_others_left_alone(tmp_path: Path) -> None:
     equal = write_untied(tmp_path / "equal", equal=True)
     copy = tied_copy(equal, tmp_path / "copy")
-    assert copy == tmp_path / "copy" and models.load_config(copy).tie_word_embeddings is True
+    assert copy == tmp_path / "copy" and causal_lm.load_config(copy).tie_word_embeddings is True
     assert {path.name for path in copy.iterdir()} == {path.name for path in equal.iterdir()}
-    assert models.load_config(equal).tie_word_embeddings is False, "a source is nobody's to change"
+    assert causal_lm.load_config(equal).tie_word_embeddings is False, "a source is nobody's to change"
     for folder in (write_untied(tmp_path / "other", equal=False), fakes.write_tiny_model(tmp_path / "tied", "qwen2")):
         assert tied_copy(folder, tmp_path / "none") == folder and not (tmp_path / "none").exists()
 
@@ -47,7 +47,7 @@ def test_an_untied_table_is_looked_up_in_int8(tmp_path: Path) -> None:
     import torch
 
     with torch.no_grad():
-        full = models.load_model(source)(torch.arange(40, 80).reshape(1, -1)).logits[0].numpy()
+        full = causal_lm.load_model(source)(torch.arange(40, 80).reshape(1, -1)).logits[0].numpy()
     assert abs(logits(tmp_path / "out") - full)[-WINDOW:].mean() < 0.1 * full.std()
 
 

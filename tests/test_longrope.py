@@ -16,15 +16,15 @@ import fieldpack
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.generation.kv_cache import Kept
 from fieldpack.generation.longrope import FILE, LongRope
-from fieldpack_build import models
 from fieldpack_build.exporting import FP32, Candidate, adjust_config, build_onnx
 from fieldpack_build.exporting.builder_source import builder_source
+from fieldpack_build.models import causal_lm
+from fieldpack_build.models.torch_cache import TorchCache
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import base
 from fieldpack_build.stages import export as export_stage
-from fieldpack_build.torch_cache import TorchCache
 from long_texts import IDS, TOKENS, Logits, gap, open_cache, read, tokens, torch_logits, torch_tokens
 
 ORIGINAL = 96  # tokens: half of it, all of it and three times it are a second's work
@@ -65,7 +65,7 @@ def write_source(folder: Path, form: str) -> Path:
 
 def export(source: Path, folder: Path, candidate: Candidate = FP32, context: int = 512) -> Path:
     build_onnx(source, folder, candidate, folder.parent / "work")
-    adjust_config(folder, models.load_tokenizer(source), fakes.CHAT, context)
+    adjust_config(folder, causal_lm.load_tokenizer(source), fakes.CHAT, context)
     return folder
 
 
@@ -208,7 +208,7 @@ def test_torch_s_own_cache_crosses_the_switch(phi: Model) -> None:
     """What an export is measured against: one token at a time, several across the switch, copied, and cut back."""
     import torch
 
-    cache = TorchCache(models.load_model(phi.source, dtype=torch.float32).eval())
+    cache = TorchCache(causal_lm.load_model(phi.source, dtype=torch.float32).eval())
     with torch.no_grad():
         assert gap(cache.append(IDS[: ORIGINAL - 3], last_only=True)[-1].numpy(), phi.logits(IDS[: ORIGINAL - 3])) < CLOSE
         twin = cache.copy()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import fakes
-from fieldpack_build import models
 from fieldpack_build.errors import CheckFailed
+from fieldpack_build.models import causal_lm
 from fieldpack_build.stages.merge import merge
 
 PLAIN: dict[str, Any] = {"target_modules": "all-linear"}
@@ -25,7 +25,7 @@ def write_base(folder: Path, architecture: str, *, tied: bool) -> Path:
 
     fakes.write_tiny_model(folder, architecture)
     if not tied:
-        model = models.load_model(folder)
+        model = causal_lm.load_model(folder)
         model.config.tie_word_embeddings = False
         model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.2)
         model.save_pretrained(folder)
@@ -36,9 +36,9 @@ def write_bfloat16(base: Path, folder: Path) -> Path:
     """The same base with its weights rounded to bfloat16, as most of a hub's are."""
     import torch
 
-    model = models.load_model(base).to(torch.bfloat16)
+    model = causal_lm.load_model(base).to(torch.bfloat16)
     model.save_pretrained(folder)
-    models.load_tokenizer(base).save_pretrained(folder)
+    causal_lm.load_tokenizer(base).save_pretrained(folder)
     return folder
 
 
@@ -47,7 +47,7 @@ def write_adapter(base: Path, folder: Path, settings: dict[str, Any], *, rows: i
     import torch
     from peft import LoraConfig, get_peft_model
 
-    model = models.load_model(base).float()
+    model = causal_lm.load_model(base).float()
     if rows:
         model.resize_token_embeddings(rows)
     tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **settings)).eval()
@@ -68,10 +68,10 @@ def logits(model: Any) -> Any:
 
 
 def merged_and_saved(base: Path, adapter: Path, folder: Path) -> tuple[Any, dict[str, Any]]:
-    tokenizer = models.load_tokenizer(base)
-    model, facts = merge(models.load_model(base), tokenizer, adapter)
+    tokenizer = causal_lm.load_tokenizer(base)
+    model, facts = merge(causal_lm.load_model(base), tokenizer, adapter)
     model.save_pretrained(folder)
-    return models.load_model(folder), facts
+    return causal_lm.load_model(folder), facts
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: s
     from_narrow, facts = merged_and_saved(narrow, tmp_path / "adapter", tmp_path / "merged")
     from_wide, _ = merged_and_saved(wide, tmp_path / "adapter", tmp_path / "merged-wide")
     assert float((logits(from_narrow) - trained).abs().max()) < 0.01 * facts["logit_shift"]
-    before, other = dict(models.load_model(wide).named_parameters()), dict(from_wide.named_parameters())
+    before, other = dict(causal_lm.load_model(wide).named_parameters()), dict(from_wide.named_parameters())
     eps = torch.finfo(torch.float32).eps
     for name, weight in from_narrow.named_parameters():
         assert weight.dtype == torch.float32
@@ -127,7 +127,7 @@ def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: s
 def test_an_added_token_that_was_trained(tmp_path: Path, settings: dict[str, Any]) -> None:
     """The adapter holds the whole matrices, one row longer than the base's."""
     base = write_base(tmp_path / "base", "llama", tied=True)
-    rows = models.load_config(base).vocab_size + 32
+    rows = causal_lm.load_config(base).vocab_size + 32
     trained = write_adapter(base, tmp_path / "adapter", settings, rows=rows)
     model, facts = merged_and_saved(base, tmp_path / "adapter", tmp_path / "merged")
     assert model.config.vocab_size == model.get_input_embeddings().weight.shape[0] == rows
@@ -138,8 +138,8 @@ def test_an_added_token_that_was_trained(tmp_path: Path, settings: dict[str, Any
 def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "llama", tied=True)
     write_adapter(base, tmp_path / "adapter", PLAIN)
-    rows = models.load_config(base).vocab_size
-    tokenizer = models.load_tokenizer(base)
+    rows = causal_lm.load_config(base).vocab_size
+    tokenizer = causal_lm.load_tokenizer(base)
     tokenizer.add_tokens([f"<new {number}>" for number in range(rows - len(tokenizer) + 3)])
     tokenizer.save_pretrained(base)
     model, facts = merged_and_saved(base, tmp_path / "adapter", tmp_path / "merged")
@@ -149,7 +149,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(tmp_path: Path) ->
 
 def test_an_adapter_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "llama", tied=True)
-    tokenizer = models.load_tokenizer(base)
+    tokenizer = causal_lm.load_tokenizer(base)
     write_adapter(base, tmp_path / "adapter", WHOLE, rows=len(tokenizer) - 8)
     with pytest.raises(CheckFailed, match="train with the tokenizer that is in the base model's folder"):
         merged_and_saved(base, tmp_path / "adapter", tmp_path / "merged")

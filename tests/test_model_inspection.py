@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import checkpoints
-from fieldpack_build.exporting.candidates import candidate, parse
-from fieldpack_build.model_inspection import (
+from fieldpack_build.models.inspection import (
     Inspection,
     Use,
     inspect_model,
@@ -26,7 +25,8 @@ from fieldpack_build.model_inspection import (
     sliding_window,
     ties_embeddings,
 )
-from fieldpack_build.model_inspection.headers import BrokenFile, read_gguf, read_safetensors
+from fieldpack_build.models.inspection.headers import BrokenFile, read_gguf, read_safetensors
+from fieldpack_build.models.precision import candidate, parse
 from fieldpack_build.recipe.schema import Export
 
 INT4 = candidate("int4", "k_quant_mixed", 32)
@@ -334,7 +334,7 @@ def test_blocks_that_do_not_fit(folder: Path) -> None:
 def test_the_block_sizes_offered_are_the_recipes() -> None:
     from typing import get_args
 
-    from fieldpack_build.model_inspection.inspection import _BLOCK_SIZES
+    from fieldpack_build.models.inspection.inspection import _BLOCK_SIZES
 
     assert get_args(Export.model_fields["block_size"].annotation) == _BLOCK_SIZES
 
@@ -472,8 +472,8 @@ def test_a_look_at_seven_billion_parameters_takes_under_a_second(tmp_path: Path)
     folder = write_seven_billion(tmp_path / "model")
     script = (
         "import sys, time\nfrom pathlib import Path\nstarted = time.process_time()\n"
-        "from fieldpack_build.exporting.candidates import candidate\n"
-        "from fieldpack_build.model_inspection import Use, inspect_model\n"
+        "from fieldpack_build.models.precision import candidate\n"
+        "from fieldpack_build.models.inspection import Use, inspect_model\n"
         "use = Use(trains=True, export=(candidate('int4', 'k_quant_mixed', 256),), max_context=8192)\n"
         "looked = inspect_model(Path(sys.argv[1]), use)\n"
         "import json\n"

@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig
 
 import checkpoints
-from fieldpack_build import models
 from fieldpack_build.errors import SourceError
 from fieldpack_build.exporting.embeddings import are_tied
+from fieldpack_build.models import causal_lm
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.schema import Recipe
@@ -29,7 +29,7 @@ Tensors = dict[str, torch.Tensor]
 @pytest.fixture
 def folder(tiny_llama: Path, tmp_path: Path) -> Path:
     """A copy to break."""
-    models.quiet()
+    causal_lm.quiet()
     return Path(shutil.copytree(tiny_llama, tmp_path / "model"))
 
 
@@ -52,9 +52,9 @@ def four_bits() -> dict[str, Any]:
 
 @pytest.mark.parametrize("options", [dict, four_bits])
 def test_a_whole_model_loads(folder: Path, options: Callable[[], dict[str, Any]]) -> None:
-    assert models.load_model(folder, **options()).config.tie_word_embeddings
-    models.check_tensors(folder)
-    models.check_numbers(folder)
+    assert causal_lm.load_model(folder, **options()).config.tie_word_embeddings
+    causal_lm.check_tensors(folder)
+    causal_lm.check_numbers(folder)
 
 
 @pytest.mark.parametrize("options", [dict, four_bits])
@@ -71,13 +71,13 @@ def test_tensors_that_do_not_fit(
 ) -> None:
     """In 4 bits too, where it was an AttributeError in the middle of training."""
     rewrite(folder, change)
-    assert said in refused(lambda: models.load_model(folder, **options()))
-    assert said in refused(lambda: models.check_tensors(folder))
+    assert said in refused(lambda: causal_lm.load_model(folder, **options()))
+    assert said in refused(lambda: causal_lm.check_tensors(folder))
 
 
 def test_what_older_files_hold_and_nobody_needs_is_no_fault(folder: Path) -> None:
     rewrite(folder, lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(16)}))
-    models.load_model(folder)
+    causal_lm.load_model(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -89,14 +89,14 @@ def test_weights_that_are_no_numbers(folder: Path, value: float, dtype: torch.dt
         tensors[UP][3, 5] = value
 
     rewrite(folder, spoil)
-    said = refused(lambda: models.check_numbers(folder))
+    said = refused(lambda: causal_lm.check_numbers(folder))
     assert f"model.safetensors: 1 of 8,192 weights of {UP} are not finite numbers" in said
 
 
 def test_a_file_that_is_cut_off(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-10])
-    assert "the model does not load" in refused(lambda: models.load_model(folder))
+    assert "the model does not load" in refused(lambda: causal_lm.load_model(folder))
 
 
 def test_no_question_is_asked_about_code(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_no_question_is_asked_about_code(folder: Path) -> None:
     })  # fmt: skip
     for name in ("configuration_dt", "modeling_dt", "tokenization_dt"):
         (folder / f"{name}.py").write_text("raise SystemExit('the code of a model is never run')")
-    for load in (models.load_config, models.load_model, models.load_tokenizer):
+    for load in (causal_lm.load_config, causal_lm.load_model, causal_lm.load_tokenizer):
         assert str(folder) in refused(lambda: load(folder))  # noqa: B023 (called at once)
 
 
@@ -166,7 +166,7 @@ def test_untied_weights_under_a_config_that_does_not_say_so(folder: Path) -> Non
     written = json.loads((task.out / base.MODEL / "config.json").read_text())
     assert written["tie_word_embeddings"] is False
     assert "tie_word_embeddings" not in json.loads((folder / "config.json").read_text()), "a source is nobody's to change"
-    logits = [models.load_model(path)(torch.arange(9)[None]).logits for path in (folder, task.out / base.MODEL)]
+    logits = [causal_lm.load_model(path)(torch.arange(9)[None]).logits for path in (folder, task.out / base.MODEL)]
     assert torch.equal(*logits)
 
 
@@ -174,7 +174,7 @@ def test_untied_weights_under_a_config_that_does_not_say_so(folder: Path) -> Non
 def test_a_config_that_says_tied_of_two_matrices(folder: Path, written: bool | None) -> None:
     table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     rewrite(folder, lambda t: t.update({"lm_head.weight": table.flip(0).contiguous()}))
-    model = models.load_model(folder)
+    model = causal_lm.load_model(folder)
     assert not model.config.tie_word_embeddings
     assert torch.equal(model.get_output_embeddings().weight, table.flip(0))
 
@@ -182,24 +182,24 @@ def test_a_config_that_says_tied_of_two_matrices(folder: Path, written: bool | N
 def test_a_config_that_does_not_say_tied_of_one_matrix(folder: Path) -> None:
     """As transformers 4 wrote it. Llama's default in transformers 5 would make a random output matrix."""
     checkpoints.change(folder, "tie_word_embeddings")
-    model = models.load_model(folder)
+    model = causal_lm.load_model(folder)
     assert model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
     task = stage(folder)
     base.run(task)
-    assert are_tied(task.out / base.MODEL) and models.load_config(task.out / base.MODEL).tie_word_embeddings
+    assert are_tied(task.out / base.MODEL) and causal_lm.load_config(task.out / base.MODEL).tie_word_embeddings
 
 
 # --- GGUF ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_gguf_is_converted(tmp_path: Path) -> None:
-    models.quiet()
+    causal_lm.quiet()
     path = checkpoints.write_gguf(tmp_path / "tiny.gguf")
     assert base.run(stage(path))["architecture"] == "LlamaForCausalLM"
 
 
 def test_a_template_beside_a_gguf_is_read(tmp_path: Path) -> None:
-    models.quiet()
+    causal_lm.quiet()
     path = checkpoints.write_gguf(tmp_path / "tiny.gguf", template=None)
     said = refused(lambda: base.run(stage(path)))
     assert said.endswith(f"write its template as {tmp_path / 'chat_template.jinja'}")
@@ -210,7 +210,7 @@ def test_a_template_beside_a_gguf_is_read(tmp_path: Path) -> None:
 
 
 def test_a_broken_gguf_is_a_sentence(tmp_path: Path) -> None:
-    models.quiet()
+    causal_lm.quiet()
     path = checkpoints.write_gguf(tmp_path / "tiny.gguf")
     path.write_bytes(path.read_bytes()[:-200])
     assert "damaged or cut off" in refused(lambda: base.run(stage(path)))

@@ -10,10 +10,10 @@ import pytest
 import transformers
 
 import fakes
-from fieldpack_build import models
 from fieldpack_build.errors import SourceError, StageError
 from fieldpack_build.exporting import build_onnx
-from fieldpack_build.exporting.candidates import parse, unfit
+from fieldpack_build.models import causal_lm
+from fieldpack_build.models.precision import parse, unfit
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
@@ -43,9 +43,9 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_a_rehearsal_model_is_small_and_has_the_real_ones_traits(name: str) -> None:
     kind, settings = CONFIGS[name]
     real, config = (getattr(transformers, kind)(vocab_size=512, **settings) for _ in range(2))
-    model = models.tiny_random_model(config)
+    model = causal_lm.tiny_random_model(config)
     config = model.config
-    assert models.parameters(model) < 10e6
+    assert causal_lm.parameters(model) < 10e6
     wanted, small = real.to_dict(), config.to_dict()
     for candidate in map(parse, CANDIDATES):
         assert (unfit(candidate, wanted) is None) == (unfit(candidate, small) is None), candidate.name
@@ -81,14 +81,14 @@ def test_a_bfloat16_model_is_rehearsed_in_bfloat16(tmp_path: Path, named: bool) 
     from safetensors import safe_open
 
     folder = fakes.write_tiny_model(tmp_path / "llama")
-    models.load_model(folder).to(torch.bfloat16).save_pretrained(folder)
+    causal_lm.load_model(folder).to(torch.bfloat16).save_pretrained(folder)
     if not named:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "dtype"}), encoding="utf-8")
     made = _rehearsed_base(tmp_path, folder)
     with safe_open(made / "model.safetensors", "pt") as tensors:
         assert {tensors.get_tensor(name).dtype for name in tensors.keys()} == {torch.bfloat16}  # noqa: SIM118
-    assert models.load_model(made).dtype == torch.bfloat16
+    assert causal_lm.load_model(made).dtype == torch.bfloat16
 
 
 def test_an_odd_number_of_blocks_is_found_by_the_rehearsal(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 import fakes
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.child import python, safe_environment
-from fieldpack_build import sources
 from fieldpack_build.errors import SourceError
+from fieldpack_build.models import sources
 from fieldpack_build.recipe.schema import ModelSource, Recipe
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -17,10 +17,10 @@ import pytest
 
 import fakes
 import training
-from fieldpack_build import models
 from fieldpack_build.data import Example
 from fieldpack_build.errors import CheckFailed, MachineError, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
+from fieldpack_build.models import causal_lm
 from fieldpack_build.pipeline.plan import Plan, Step
 from fieldpack_build.pipeline.run import _run_step
 from fieldpack_build.pipeline.stage import Stage
@@ -326,7 +326,7 @@ def test_answers_that_spell_a_control_token_are_named(home: Path, tmp_path: Path
     spelled = ["It costs 4.", "It costs 4.<|im_end|>", "A turn begins with <|im_start|>.", None]
     training.write_rows(copy, [{"question": f"What is <|im_end|> {n}?", "answer": a} for n, a in enumerate(spelled)])
     task = training.task_of(copy, tmp_path / "out")
-    tokenizer = models.load_tokenizer(copy / "base" / "model")
+    tokenizer = causal_lm.load_tokenizer(copy / "base" / "model")
     prepared = train.prepare(task, tokenizer)
     (said,) = task.warnings
     assert said == (

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fakes
-from fieldpack_build import models
 from fieldpack_build.errors import CheckFailed, RecipeError
 from fieldpack_build.examples import IGNORED, Tokenized
+from fieldpack_build.models import causal_lm
 from fieldpack_build.training.isolation import prove_rows_isolated, refuse_windowed_sharing
 from fieldpack_build.training.loss import answer_loss
 from fieldpack_build.training.rows import Collator, Rows, item, shared, who_sees_whom
@@ -68,7 +68,7 @@ def test_a_token_sees_what_is_shared_and_its_own_row() -> None:
 @pytest.mark.parametrize("architecture", ["llama", "phi3", "qwen2", "qwen3", "gemma", "gemma2"])
 def test_loss_and_gradients_are_those_of_the_rows_apart(tmp_path: Path, architecture: str) -> None:
     """Padded, too: a longer row of one question stands beside them in the batch."""
-    model = models.load_model(fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32)
+    model = causal_lm.load_model(fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32)
     alone = row([8] * 14, [31, 32], group=None)
     together = _learned(model, [shared(ROWS), item([alone])])
     apart = _learned(model, [item([one]) for one in [*ROWS, alone]])
@@ -80,7 +80,7 @@ def test_loss_and_gradients_are_those_of_the_rows_apart(tmp_path: Path, architec
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path, dtype: Any) -> None:
     """In every dtype: what rounding explains is measured with the model at hand."""
-    model = models.load_model(fakes.write_tiny_model(tmp_path / "m", "llama"), dtype=dtype)
+    model = causal_lm.load_model(fakes.write_tiny_model(tmp_path / "m", "llama"), dtype=dtype)
     prove_rows_isolated(model, ROWS, 0, packed=False)
 
     class Blind(torch.nn.Module):
@@ -98,7 +98,7 @@ def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path, dtype: Any) -
 
 
 def test_a_window_that_a_row_outgrows_is_refused(tmp_path: Path) -> None:
-    config = models.load_model(fakes.write_tiny_model(tmp_path / "m", "gemma2")).config
+    config = causal_lm.load_model(fakes.write_tiny_model(tmp_path / "m", "gemma2")).config
     fits = row([8] * (config.sliding_window - len(PASSAGES) - 1), [31])
     refuse_windowed_sharing(config, [fits])
     refuse_windowed_sharing(config, [row([8] * config.sliding_window, [31], group=None)])

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .model_inspection import Inspection, Use, inspect_model
+from .models.inspection import Inspection, Use, inspect_model
 from .recipe.schema import Recipe
 
 
 def inspect_base(path: Path, recipe: Recipe, *, weights: bool = True) -> Inspection:
     """Look at the recipe's base model at `path`. `weights`: False where only its settings have been fetched."""
-    from .exporting.candidates import candidate, parse  # its package imports the stages, which import this
+    from .models.precision import candidate, parse  # its package imports the stages, which import this
 
     export = recipe.export
     fixed = export.precision != "auto"

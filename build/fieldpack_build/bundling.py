@@ -14,11 +14,11 @@ from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
-from .chat_template import read_chat
 from .exporting.facts import read_facts
 from .golden import choose
 from .library.journal import LIBRARY
-from .models import MODEL
+from .models.causal_lm import MODEL
+from .models.chat_template import read_chat
 from .pipeline.store import LOG, RECEIPT
 from .recipe.runtime_settings import prompt_settings, retrieval_settings
 from .recipe.schema import Recipe

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from . import sources
 from .base_model import inspect_base
 from .data.rows import complain
 from .data.training import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
 from .library.files import hint, roots_of, survey_of
-from .model_inspection import Use, file_problems, inspect_model
+from .models import sources
+from .models.inspection import Use, file_problems, inspect_model
 from .recipe.schema import ModelSource, Recipe
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from fieldpack.generation.generator import CONFIG, GenerationStats, TextGenerator
 
-from .chat_template import encode
 from .measured import Loss, sum_of_losses
-from .torch_cache import TorchCache
+from .models.chat_template import encode
+from .models.torch_cache import TorchCache
 
 
 class TorchGenerator(TextGenerator):

@@ -10,10 +10,10 @@ from typing import Any
 
 from fieldpack.citations import strip_marks
 
-from .. import models
-from ..chat_template import encode, read_chat
 from ..examples import IGNORED, Tokenized
-from ..models import MODEL
+from ..models import causal_lm
+from ..models.causal_lm import MODEL
+from ..models.chat_template import encode, read_chat
 from ..pipeline.task import Task
 from .preparing import Prepared, prepare_rows
 from .reading import Read
@@ -24,10 +24,10 @@ _BARS = 12
 
 
 def run(task: Task) -> dict[str, Any]:
-    models.quiet()
+    causal_lm.quiet()
     base = task.inputs["base"] / MODEL
-    tokenizer = models.load_tokenizer(base)
-    context = getattr(models.load_config(base), "max_position_embeddings", None)
+    tokenizer = causal_lm.load_tokenizer(base)
+    context = getattr(causal_lm.load_config(base), "max_position_embeddings", None)
     rows = training_rows(task.recipe, task.inputs.get("synthesize"))
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), rows.examples, context=context)
     train = task.recipe.train

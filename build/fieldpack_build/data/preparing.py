@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from fieldpack.prompt import ChatFormat
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
-from ..chat_template import read_chat
 from ..errors import DataError
 from ..examples import ExampleBuilder, Rendered, Tokenized
+from ..models.chat_template import read_chat
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..recipe.schema import Recipe

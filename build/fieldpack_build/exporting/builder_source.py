@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import models
+from ..models import causal_lm
 from .corrections import builder_changes
 from .embeddings import tied_copy
 
@@ -19,7 +19,7 @@ def builder_source(source: Path, work: Path) -> Path:
     """Return `source`, a model as transformers writes it; or, where the builder would misread it, a folder below `work`."""
     source = tied_copy(source, work / "tied")
     raw = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
-    config = models.load_config(source)
+    config = causal_lm.load_config(source)
     changes = {**_windows(config), **_rope(config), **builder_changes(config)}
     if not changes:
         return source

@@ -14,11 +14,11 @@ from fieldpack.child import python, safe_environment
 from fieldpack.generation.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
-from ..chat_template import encode
 from ..errors import StageError
+from ..models.chat_template import encode
+from ..models.precision import Candidate, unfit
 from ..uncaught import disk_is_full, has_room, no_space
 from .builder_source import builder_source
-from .candidates import Candidate, unfit
 from .corrections import correct_graph
 from .embeddings import are_tied, quantize_embeddings
 from .longrope import cut_tables, take_choice_as_input

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import models
 from ..errors import StageError
-from ..model_inspection.libraries import ROPE_BY_LENGTH
+from ..models import causal_lm
+from ..models.inspection.libraries import ROPE_BY_LENGTH
 
 _MODEL, _DATA = "model.onnx", "model.onnx.data"
 _SCALED = {"linear", "yarn", "llama3"}  # tables that are the same at every length
@@ -64,7 +64,7 @@ def correct_graph(folder: Path, source: Path) -> None:
     """Set the exported model in `folder` right where the builder has made another one of it than `source` describes."""
     import onnx_ir as ir
 
-    config = models.load_config(source)
+    config = causal_lm.load_config(source)
     tables, plain = dict(_rotary_tables(config)), _layers_without_rope(config)
     if not tables and not plain and config.model_type not in ("olmo", *_GEMMAS):
         return

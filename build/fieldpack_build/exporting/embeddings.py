@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..model_inspection import ties_embeddings
+from ..models.inspection import ties_embeddings
 
 _MODEL, _DATA, _CONFIG = "model.onnx", "model.onnx.data", "config.json"
 _TABLE = "model.embed_tokens.weight"  # the builder's name for a table of its own

@@ -10,9 +10,9 @@ from typing import Any
 from fieldpack.prompt import ChatFormat, PromptBuilder
 from fieldpack.retrieval.retriever import open_retriever
 
-from ..chat_template import encode
 from ..data import read_questions
 from ..data.training import training_rows
+from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..recipe.schema import Recipe

@@ -14,11 +14,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import models
 from ..errors import StageError
-from ..torch_cache import TorchCache
+from ..models import causal_lm
+from ..models.precision import Candidate
+from ..models.torch_cache import TorchCache
 from .agreement import allowed, compare
-from .candidates import Candidate
 from .held_out import Sample
 from .rounding import round_model
 
@@ -37,7 +37,7 @@ def write_reference(
 
     folder.mkdir(parents=True, exist_ok=True)
     # float32 whatever the files hold: in bfloat16 a CPU without it needs forty times as long.
-    model = models.load_model(source, dtype=torch.float32).eval()
+    model = causal_lm.load_model(source, dtype=torch.float32).eval()
     rows: list[Row] = []
     for number, sample in enumerate(samples):
         with torch.inference_mode():
@@ -70,7 +70,7 @@ def _cost_of_rounding(source: Path, kind: Candidate, rows: Sequence[Row], folder
     import numpy as np
     import torch
 
-    model = models.load_model(source, dtype=torch.float32).eval()
+    model = causal_lm.load_model(source, dtype=torch.float32).eval()
     round_model(model, kind)
     with torch.inference_mode():
         seen = compare((np.load(folder / f"{number:02}.npy"), _read_again(model, row)) for number, row in enumerate(rows))

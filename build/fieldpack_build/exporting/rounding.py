@@ -12,7 +12,7 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from .candidates import Candidate
+from ..models.precision import Candidate
 
 _BITS = {"int4": 4, "int8": 8}
 _ROWS = 4096  # of a matrix at once: rounding needs several copies of what it rounds

@@ -19,9 +19,9 @@ from typing import Any
 from fieldpack.child import python, safe_environment
 
 from ..errors import StageError
+from ..models.precision import Candidate
 from . import choosing
 from .building import folder_mb
-from .candidates import Candidate
 from .choosing import Limits
 
 Figures = Mapping[str, Any]

@@ -19,7 +19,7 @@ from .types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Ta
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
 _INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
-# precision-algorithm-block; what each stands for: exporting/candidates.py
+# precision-algorithm-block; what each stands for: models/precision.py
 CANDIDATES = (*(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)), "int8-32", "fp16", "fp32")
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
 

@@ -16,13 +16,14 @@ from typing import Any
 
 from fieldpack.rag import Arm
 
-from .. import models, scoring, splitting
+from .. import scoring, splitting
 from ..attribution import attribute, steps_of
 from ..bundling import assemble
-from ..chat_template import read_chat
 from ..data import TestQuestion, read_questions
 from ..measured import MeasuredExpert, ScoringGenerator
-from ..models import MODEL
+from ..models import causal_lm
+from ..models.causal_lm import MODEL
+from ..models.chat_template import read_chat
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..torch_generator import TorchGenerator
@@ -37,7 +38,7 @@ _STAGED, _FULL = "staged", "full"
 def run(task: Task) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
-    models.quiet()
+    causal_lm.quiet()
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     questions = splitting.asked(task.recipe, every, evaluate.attribution.questions)
     retrieves = task.recipe.knowledge is not None
@@ -125,11 +126,11 @@ def _in_torch(task: Task, step: str, exported: Path) -> TorchGenerator:
 
     base = task.inputs["base"] / MODEL
     source = task.inputs["merge"] / MODEL if step == "merged" else base
-    model = models.load_model(source, dtype=torch.float32)
+    model = causal_lm.load_model(source, dtype=torch.float32)
     if step == "tuned":
         model = adapt(model, task.inputs["train"] / ADAPTER)
     device = "cuda" if torch.cuda.is_available() and task.recipe.train.device != "cpu" else "cpu"
-    return TorchGenerator(model.to(device), models.load_tokenizer(base), exported)
+    return TorchGenerator(model.to(device), causal_lm.load_tokenizer(base), exported)
 
 
 def _full_precision(task: Task) -> Path:
@@ -145,6 +146,6 @@ def _full_precision(task: Task) -> Path:
         partial.parent.mkdir()
         build_onnx(source, partial, FP32, task.out / _FULL / "builder")
         context = task.recipe.export.max_context
-        adjust_config(partial, models.load_tokenizer(source), read_chat(task.inputs["base"]), context)
+        adjust_config(partial, causal_lm.load_tokenizer(source), read_chat(task.inputs["base"]), context)
         partial.rename(folder)
     return folder

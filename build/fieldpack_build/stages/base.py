@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .. import models, sources
 from ..base_model import inspect_base
-from ..chat_template import CHAT, chat_format
 from ..errors import SourceError
-from ..model_inspection import ties_embeddings
-from ..models import MODEL
+from ..models import causal_lm, sources
+from ..models.causal_lm import MODEL
+from ..models.chat_template import CHAT, chat_format
+from ..models.inspection import ties_embeddings
 from ..pipeline.task import Task
 
 _CONFIG = "config.json"
@@ -29,25 +29,25 @@ def run(task: Task) -> dict[str, Any]:
     task.note("fetching the model")
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
     _look(task, path)
-    models.quiet()
-    tokenizer = models.load_tokenizer(path)
+    causal_lm.quiet()
+    tokenizer = causal_lm.load_tokenizer(path)
     chat = chat_format(tokenizer, recipe.base.model, path)
     target = task.out / MODEL
     if recipe.rehearsal:
         task.note("making a tiny random model of the same architecture")
-        config = models.load_config(path)
-        _save(models.tiny_random_model(config, dtype=models.stored_dtype(path, config)), tokenizer, target)
+        config = causal_lm.load_config(path)
+        _save(causal_lm.tiny_random_model(config, dtype=causal_lm.stored_dtype(path, config)), tokenizer, target)
     elif path.is_file():
         task.note("converting GGUF to full precision")
-        _save(models.load_model(path), tokenizer, target)
-        models.check_numbers(target)
+        _save(causal_lm.load_model(path), tokenizer, target)
+        causal_lm.check_numbers(target)
     else:
         task.note("looking at every weight")
-        models.check_tensors(path)
-        models.check_numbers(path, lambda done, total: task.progress(done, total, "tensors looked at"))
+        causal_lm.check_tensors(path)
+        causal_lm.check_numbers(path, lambda done, total: task.progress(done, total, "tensors looked at"))
         _link(path, target)
     (task.out / CHAT).write_text(json.dumps(asdict(chat), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    config = models.load_config(target)
+    config = causal_lm.load_config(target)
     return {
         "architecture": (config.architectures or ["?"])[0], "context": getattr(config, "max_position_embeddings", None),
         "vocabulary": config.vocab_size, "source": recipe.base.model, "license": recipe.base.license,

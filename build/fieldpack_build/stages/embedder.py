@@ -11,10 +11,10 @@ from typing import Any
 
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
-from .. import models, sources
 from ..embedding import bert_graph, families, precision
 from ..embedding.canaries import CANARIES
 from ..errors import CheckFailed
+from ..models import causal_lm, sources
 from ..pipeline.task import Task
 
 LEAST_COSINE = 0.9999
@@ -27,7 +27,7 @@ def run(task: Task) -> dict[str, Any]:
     wanted = knowledge.embedder
     task.note("fetching the embedding model")
     source = sources.fetch(wanted, task.recipe, task.store.models)
-    models.quiet()
+    causal_lm.quiet()
     work = task.out / "work"
     work.mkdir()
     settings, cosine = export(

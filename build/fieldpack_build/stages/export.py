@@ -16,17 +16,17 @@ from typing import Any
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
 
-from .. import models
-from ..chat_template import encode, read_chat
 from ..errors import CheckFailed, StageError
 from ..exporting import Candidate, adjust_config, build_onnx, choosing
-from ..exporting.candidates import candidate, parse
 from ..exporting.choosing import Limits
 from ..exporting.facts import FACTS, read_facts
 from ..exporting.held_out import domain_texts, held_out
 from ..exporting.reference import FILE, cost_of_rounding, write_reference
 from ..exporting.trying import Trial, probe
-from ..models import MODEL
+from ..models import causal_lm
+from ..models.causal_lm import MODEL
+from ..models.chat_template import encode, read_chat
+from ..models.precision import candidate, parse
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings
 from ..recipe.schema import Export
@@ -61,9 +61,9 @@ def fixed(export: Export) -> Candidate:
 
 
 def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int) -> dict[str, Any]:
-    models.quiet()
+    causal_lm.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
-    chat, tokenizer = read_chat(task.inputs["base"]), models.load_tokenizer(source)
+    chat, tokenizer = read_chat(task.inputs["base"]), causal_lm.load_tokenizer(source)
     context = _context(task, source)
     _write_reference(task, source, chat, tokenizer, candidates, tokens=tokens, context=context)
     trial = _trial(task, source, chat, tokenizer, limits, context)
@@ -85,7 +85,7 @@ def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limi
 def _context(task: Task, source: Path) -> int:
     """The recipe's context, or as much of it as the model takes, with a warning."""
     wanted = task.recipe.export.max_context
-    most = int(getattr(models.load_config(source), "max_position_embeddings", wanted))
+    most = int(getattr(causal_lm.load_config(source), "max_position_embeddings", wanted))
     if most < wanted:
         task.warn(
             f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most (max_position_embeddings in "

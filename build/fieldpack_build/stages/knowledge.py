@@ -17,7 +17,6 @@ from fieldpack.passages import DocumentRecord
 from fieldpack.retrieval.embedder import EmbedderSettings
 from fieldpack_build.index.writer import IndexWriter
 
-from .. import sources
 from ..embedding.engine import WINDOW, Engine
 from ..embedding.engines import OnnxEngine, choose, open_engine
 from ..errors import DocumentError
@@ -29,6 +28,7 @@ from ..library.meter import Meter
 from ..library.pool import ReadingPool
 from ..library.reading import ReadDocument, Reading, tags_of
 from ..library.summary import library_of, listed
+from ..models import sources
 from ..pipeline.task import Task
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .. import models
-from ..chat_template import encode
 from ..errors import CheckFailed
-from ..models import MODEL
+from ..models import causal_lm
+from ..models.causal_lm import MODEL
+from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
 
@@ -28,11 +28,11 @@ CANARIES = ("The annual charge of the fund is", "Settlement takes three days unl
 def run(task: Task) -> dict[str, Any]:
     import torch
 
-    models.quiet()
+    causal_lm.quiet()
     base = task.inputs["base"] / MODEL
-    tokenizer = models.load_tokenizer(base)
+    tokenizer = causal_lm.load_tokenizer(base)
     task.note("loading base and adapter")
-    model = models.load_model(base, dtype=torch.float32)
+    model = causal_lm.load_model(base, dtype=torch.float32)
     merged, facts = merge(model, tokenizer, task.inputs["train"] / ADAPTER, note=task.note)
     if facts["rows_added"]:
         task.warn(f"the tokenizer knows {facts['rows_added']} tokens more than the model has rows: they were added, untrained")

@@ -12,8 +12,9 @@ from typing import Any
 
 from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 
-from .. import sources, toolchains
+from .. import toolchains
 from ..errors import CheckFailed, SourceError
+from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.schema import ModelSource
 

@@ -17,10 +17,10 @@ from typing import Any
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
-from .. import sources
 from ..data import read_questions
 from ..data.training import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
+from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 from ..recipe.schema import Synthesize

@@ -9,8 +9,8 @@ from typing import Any
 
 from fieldpack import prompt as runtime_prompt
 
-from .. import sources
 from ..arms import has_model
+from ..models import sources
 from ..pipeline import plan
 from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import models
-from ..chat_template import encode
 from ..data.preparing import Prepared, prepare_rows
 from ..data.rows import complain
 from ..data.training import examples_of
 from ..errors import DataError, MachineError
-from ..models import MODEL
+from ..models import causal_lm
+from ..models.causal_lm import MODEL
+from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..training import holdout
 from ..training.checkpoints import ADAPTER, LOG
@@ -27,10 +27,10 @@ _REHEARSED_STEPS = 3
 
 
 def run(task: Task) -> dict[str, Any]:
-    models.quiet()
+    causal_lm.quiet()
     base = task.inputs["base"] / MODEL
     device = _choose_device(task)
-    tokenizer = models.load_tokenizer(base)
+    tokenizer = causal_lm.load_tokenizer(base)
     task.note("preparing examples")
     prepared = prepare(task, tokenizer)
     rows = prepared.rows
@@ -45,7 +45,7 @@ def run(task: Task) -> dict[str, Any]:
 def prepare(task: Task, tokenizer: Any) -> Prepared:
     """The recipe's examples as tokens. Raises DataError, which names file and line of all that is wrong with them."""
     examples = examples_of(task.recipe, task.inputs.get("synthesize"))
-    context = getattr(models.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None)
+    context = getattr(causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None)
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), examples, context=context)
     complain(prepared.problems)
     for warning in prepared.warnings:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from .. import models
 from ..errors import SourceError
+from ..models import causal_lm
 
 
 class LocalModel:
@@ -39,15 +39,15 @@ class LocalModel:
         import torch
 
         if self._loaded is None:
-            models.quiet()
-            tokenizer = models.load_tokenizer(self._path)
+            causal_lm.quiet()
+            tokenizer = causal_lm.load_tokenizer(self._path)
             tokenizer.padding_side = "left"
             if tokenizer.pad_token_id is None:
                 tokenizer.pad_token = tokenizer.eos_token
             if self._tiny:
-                model = models.tiny_random_model(models.load_config(self._path), dtype=torch.float32)
+                model = causal_lm.tiny_random_model(causal_lm.load_config(self._path), dtype=torch.float32)
             else:
-                model = models.load_model(self._path, dtype=torch.bfloat16 if self._cuda else torch.float32)
+                model = causal_lm.load_model(self._path, dtype=torch.bfloat16 if self._cuda else torch.float32)
             self._loaded = model.to("cuda" if self._cuda else "cpu").eval(), tokenizer
         return self._loaded
 

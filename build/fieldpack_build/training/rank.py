@@ -21,7 +21,7 @@ _WATCH = 0.5  # seconds between looks at the parent
 
 
 def main(folder: Path) -> None:
-    from .. import models
+    from ..models import causal_lm
 
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         os._exit(1)
 
     sys.excepthook = report
-    models.quiet()
+    causal_lm.quiet()
     from .engine import attempt
 
     first = os.environ["RANK"] == "0"

@@ -8,8 +8,8 @@ from typing import Any
 
 from fieldpack.prompt import ChatFormat
 
-from .errors import SourceError
-from .model_inspection import CHAT_TEMPLATE
+from ..errors import SourceError
+from .inspection import CHAT_TEMPLATE
 
 CHAT = "chat.json"
 _SYSTEM, _USER, _ANSWER = "fieldpack-system-7f3a", "fieldpack-user-7f3a", "fieldpack-answer-7f3a"

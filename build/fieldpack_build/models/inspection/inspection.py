@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import suggest
+from ...errors import suggest
 from . import libraries
 from .checkpoint import CHAT_TEMPLATE, Checkpoint, decide_ties, open_checkpoint
 from .settings import context, original_context, rope_type, sliding_window, text_settings, value, whole_number
 
 if TYPE_CHECKING:
-    from ..exporting.candidates import Candidate
+    from ..precision import Candidate
 
 _BLOCK_SIZES = (16, 32, 64, 128, 256)  # that a recipe may name
 
@@ -228,7 +228,7 @@ def _rope_problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 def _fit(checkpoint: Checkpoint, use: Use) -> tuple[list[str], list[str]]:
     """(problems, warnings) of candidates whose blocks do not fit the model's widths."""
-    from ..exporting.candidates import unfit  # its package imports `models`, which imports this one
+    from ..precision import unfit  # its package imports `models`, which imports this one
 
     config = text_settings(checkpoint.config)
     sizes = ("hidden_size", "num_attention_heads")
@@ -252,7 +252,7 @@ def _fit(checkpoint: Checkpoint, use: Use) -> tuple[list[str], list[str]]:
 
 def _remedy(wanted: Candidate, config: Mapping[str, Any]) -> str:
     """The nearest setting of the recipe that fits."""
-    from ..exporting.candidates import Candidate, unfit
+    from ..precision import Candidate, unfit
 
     for block in _BLOCK_SIZES:
         if unfit(Candidate(wanted.precision, wanted.algorithm, block), config) is None:
@@ -262,7 +262,7 @@ def _remedy(wanted: Candidate, config: Mapping[str, Any]) -> str:
 
 def _fits_int8(config: Mapping[str, Any]) -> bool:
     """False of a model that the builder cannot quantize at all."""
-    from ..exporting.candidates import Candidate, unfit
+    from ..precision import Candidate, unfit
 
     return unfit(Candidate("int8", None, 32), config) is None
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.child import python, safe_environment
 
-from .errors import SourceError
-from .model_inspection import CHAT_TEMPLATE
-from .recipe.schema import ModelSource, Recipe
-from .uncaught import NO_SPACE, disk_is_full, no_space
+from ..errors import SourceError
+from ..recipe.schema import ModelSource, Recipe
+from ..uncaught import NO_SPACE, disk_is_full, no_space
+from .inspection import CHAT_TEMPLATE
 
 _REMOTE = ("pypi:", "hub:")
 _HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.gguf", "*/config.json", "*/*.json"]

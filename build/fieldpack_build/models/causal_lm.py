@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import SourceError
-from .model_inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
+from ..errors import SourceError
+from .inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
 
 __all__ = ["MODEL",
            "TOKENIZER_FILES", "check_numbers", "check_tensors", "load_config", "load_model", "load_tokenizer", "parameters",
