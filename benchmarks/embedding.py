@@ -101,8 +101,8 @@ def _questions(path: Path) -> list[Any]:
 
 def _chunks(data: Path, asked: Sequence[Any], most: int, tokens: int, embedder: Any) -> list[Any]:
     """Chunks of whole documents, those that questions name first."""
+    from fieldpack_build.chunking import chunk_document
     from fieldpack_build.documents import find_documents, read_document
-    from fieldpack_build.documents.chunking import chunk_document
 
     folder = data / "docs" if (data / "docs").is_dir() else data
     named = {question.document for question in asked}

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack.passages import Chunk
+from fieldpack_build.chunking import chunk_document
+from fieldpack_build.chunking.split import row_spans
 from fieldpack_build.documents import Block, Document, Page
-from fieldpack_build.documents.chunking import chunk_document
 from fieldpack_build.documents.pages import HeadingPath, PageBuilder
-from fieldpack_build.documents.splitting import row_spans
 
 Counter = Callable[[str], int]
 

@@ -317,7 +317,7 @@ def test_a_library_without_documents(tmp_path: Path) -> None:
 
 def test_import_loads_no_library() -> None:
     code = (
-        "import sys, fieldpack_build.documents, fieldpack_build.documents.chunking\n"
+        "import sys, fieldpack_build.documents, fieldpack_build.chunking\n"
         "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'bs4', 'lxml', 'markdown_it', 'PIL', 'rapidocr',"
         " 'charset_normalizer') if name in sys.modules])"
     )

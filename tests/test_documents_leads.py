@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fieldpack_build.documents.chunking import chunk_document
-from fieldpack_build.documents.leads import page_leads
+from fieldpack_build.chunking import chunk_document
+from fieldpack_build.chunking.page_titles import page_leads
 from fieldpack_build.documents.pages import Document, HeadingPath, Page, PageBuilder
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from broken import PROSE, saved, slides, with_part, word, workbook
 from fieldpack_build.documents import read_document
-from fieldpack_build.documents.number_format import shown
+from fieldpack_build.documents.office.number_format import shown
 from test_documents import blocks, read, refusal
 
 # Excel

@@ -16,8 +16,8 @@ from lxml import etree
 
 from broken import with_part
 from fieldpack_build.documents import Document, read_document
-from fieldpack_build.documents.docx_numbering import FORMATS, Numbering, letters, ordinal, roman
-from fieldpack_build.documents.omml import written
+from fieldpack_build.documents.office.docx_numbering import FORMATS, Numbering, letters, ordinal, roman
+from fieldpack_build.documents.office.omml import written
 from test_documents import blocks, read, saved
 
 W = nsdecls("w")

@@ -11,7 +11,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ..documents.csv_file import delimiter_of
+from ..documents.text.csv_file import delimiter_of
 from ..errors import DataError, MachineError
 
 _TOO_MUCH = "not JSON that can be read: a number is too long or lists are too deep"

@@ -6,27 +6,11 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from fieldpack_build.documents import (
-    csv_file,
-    docx,
-    eml,
-    epub,
-    html,
-    ics,
-    image,
-    json_file,
-    jsonl,
-    markdown,
-    notebook,
-    odf,
-    pdf,
-    plain,
-    pptx,
-    rtf,
-    xlsx,
-    xml_file,
-)  # fmt: skip
+from fieldpack_build.documents import image, pdf  # fmt: skip
+from fieldpack_build.documents.office import docx, odf, pptx, rtf, xlsx
 from fieldpack_build.documents.pages import Content
+from fieldpack_build.documents.text import csv_file, ics, json_file, jsonl, markdown, notebook, plain, xml_file
+from fieldpack_build.documents.web import eml, epub, html
 from fieldpack_build.errors import DocumentError
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.embedder import SETTINGS, Embedder
 
+from ..chunking import chunk_document
 from ..data import TestQuestion, read_questions
 from ..documents import read_document
-from ..documents.chunking import chunk_document
 from ..errors import DocumentError
 from ..library.files import survey_of
 from ..recipe.schema import Recipe

@@ -72,8 +72,8 @@ Outcome = ReadDocument | Unread
 
 def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcome:
     """Reads, cuts and counts; of `embedder` the tokenizer alone."""
+    from ..chunking import chunk_document
     from ..documents import read_document
-    from ..documents.chunking import chunk_document
 
     try:
         document = read_document(

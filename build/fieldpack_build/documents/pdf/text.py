@@ -16,13 +16,13 @@ from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.pages import clean
-from fieldpack_build.documents.pdf_scripts import DROPPED, Run, find_scripts, on_baseline, spoken, written
+from fieldpack_build.documents.pdf.scripts import DROPPED, Run, find_scripts, on_baseline, spoken, written
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fieldpack_build.documents.pdf_rules import Rules
+    from fieldpack_build.documents.pdf.rules import Rules
 
 _LETTER = re.compile(r"\w")
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)

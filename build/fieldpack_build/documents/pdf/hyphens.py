@@ -17,7 +17,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from fieldpack_build.documents.pdf_text import HYPHEN
+from fieldpack_build.documents.pdf.text import HYPHEN
 
 _SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
 _WORD = re.compile(r"[^\W\d_]+")

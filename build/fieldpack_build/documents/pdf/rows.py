@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import PageText, Segment
+from fieldpack_build.documents.pdf.scripts import spoken
+from fieldpack_build.documents.pdf.text import PageText, Segment
 
 _MONEY = "$€£¥"
 _NOTE = r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻,*†‡]+|\^\S{1,8}"  # the mark of a note, or an exponent

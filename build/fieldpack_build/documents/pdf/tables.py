@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from fieldpack_build.documents.pdf_columns import Columns, columns_of
-from fieldpack_build.documents.pdf_grid import take_grids
-from fieldpack_build.documents.pdf_rows import Row, read_rows
-from fieldpack_build.documents.pdf_text import Line, PageText
-from fieldpack_build.documents.pdf_word_tables import find_word_tables
+from fieldpack_build.documents.pdf.columns import Columns, columns_of
+from fieldpack_build.documents.pdf.grid import take_grids
+from fieldpack_build.documents.pdf.rows import Row, read_rows
+from fieldpack_build.documents.pdf.text import Line, PageText
+from fieldpack_build.documents.pdf.word_tables import find_word_tables
 
 # Heads that say a unit or a period: they may stand at the left or in the middle, far from the columns they are for.
 _UNIT = re.compile(

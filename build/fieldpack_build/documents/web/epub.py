@@ -9,10 +9,10 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote
 
-from fieldpack_build.documents import html
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.office import PACKAGE_ERRORS, check_sizes, parse_xml
+from fieldpack_build.documents.office.package import PACKAGE_ERRORS, check_sizes, parse_xml
 from fieldpack_build.documents.pages import Content, Page, label, squeeze
+from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.docx_numbering import FORMATS
 from fieldpack_build.documents.encoding import declared_encoding, decode_markup, guess_warning, refuse_binary
 from fieldpack_build.documents.merged import Cell, lay_out
-from fieldpack_build.documents.office import split_tags
+from fieldpack_build.documents.office.docx_numbering import FORMATS
+from fieldpack_build.documents.office.package import split_tags
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle

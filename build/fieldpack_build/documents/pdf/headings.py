@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from fieldpack_build.documents.pages import label
-from fieldpack_build.documents.pdf_text import Line
+from fieldpack_build.documents.pdf.text import Line
 
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 _LARGER = 1.15  # times the body's size; 10 pt against 11 pt is a quirk of a table, 11 against 13 a heading

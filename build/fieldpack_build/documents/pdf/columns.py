@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fieldpack_build.documents.pdf_rows import Cell, Row
+from fieldpack_build.documents.pdf.rows import Cell, Row
 
 _SLACK = 4.0  # points that a head may stand out of its column
 _UNIT = re.compile(r"\b(?:millions|thousands|billions|unaudited|except)\b", re.IGNORECASE)  # of the whole table

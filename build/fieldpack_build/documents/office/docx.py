@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from fieldpack_build.documents.docx_numbering import Label, Numbering
-from fieldpack_build.documents.docx_text import Notes, Runs, style_of
 from fieldpack_build.documents.merged import Cell, lay_out
-from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml, without_address
+from fieldpack_build.documents.office.docx_numbering import Label, Numbering
+from fieldpack_build.documents.office.docx_text import Notes, Runs, style_of
+from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml, without_address
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.titles import says_something

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from fieldpack_build.documents.encoding import read_text
-from fieldpack_build.documents.jsonl import add_record
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder
+from fieldpack_build.documents.text.jsonl import add_record
 from fieldpack_build.errors import DocumentError
 
 _DEEPEST = 4  # names of lists in lists that become headings

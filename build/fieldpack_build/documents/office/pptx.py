@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-from fieldpack_build.documents import omml
-from fieldpack_build.documents.docx_numbering import FORMATS
 from fieldpack_build.documents.merged import Cell, lay_out
-from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml, without_address
+from fieldpack_build.documents.office import omml
+from fieldpack_build.documents.office.docx_numbering import FORMATS
+from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml, without_address
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle

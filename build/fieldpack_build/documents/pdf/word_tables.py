@@ -13,9 +13,9 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from fieldpack_build.documents.pdf_rows import is_figure
-from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import Line, Segment
+from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack_build.documents.pdf.scripts import spoken
+from fieldpack_build.documents.pdf.text import Line, Segment
 
 _ROWS = 3  # with the head
 _LEFT = 0.3  # times the height, that a cell may begin beside its head's left edge

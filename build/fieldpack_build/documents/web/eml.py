@@ -12,11 +12,12 @@ from email.header import decode_header, make_header
 from email.message import Message
 from typing import Literal, NamedTuple
 
-from fieldpack_build.documents import html, ics
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, PageBuilder, label, squeeze
+from fieldpack_build.documents.text import ics
+from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
 
 _SHOWN = ("From", "To", "Cc", "Date")

@@ -14,8 +14,8 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from fieldpack_build.documents.grid import REPEATED_LIMIT, Span, add_grid
-from fieldpack_build.documents.number_format import shown
-from fieldpack_build.documents.office import PACKAGE_ERRORS, open_package, parse_xml
+from fieldpack_build.documents.office.number_format import shown
+from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle

@@ -12,10 +12,10 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.docx_numbering import FORMATS
 from fieldpack_build.documents.grid import add_grid
 from fieldpack_build.documents.merged import Cell, lay_out
-from fieldpack_build.documents.office import PACKAGE_ERRORS, check_sizes, parse_xml, split_tags
+from fieldpack_build.documents.office.docx_numbering import FORMATS
+from fieldpack_build.documents.office.package import PACKAGE_ERRORS, check_sizes, parse_xml, split_tags
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle

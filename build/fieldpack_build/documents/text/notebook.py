@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fieldpack_build.documents import markdown
 from fieldpack_build.documents.encoding import decode_text
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content
+from fieldpack_build.documents.text import markdown
 from fieldpack_build.errors import DocumentError
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9;]+m")  # colours of a terminal; the escape itself may be gone

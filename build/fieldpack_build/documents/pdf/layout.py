@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fieldpack_build.documents.pages import HeadingPath, Page, PageBuilder
-from fieldpack_build.documents.pdf_hyphens import Hyphens
-from fieldpack_build.documents.pdf_lines import find_headings, find_running_lines
-from fieldpack_build.documents.pdf_tables import Table
-from fieldpack_build.documents.pdf_text import HYPHEN, Line
+from fieldpack_build.documents.pdf.headings import find_headings, find_running_lines
+from fieldpack_build.documents.pdf.hyphens import Hyphens
+from fieldpack_build.documents.pdf.tables import Table
+from fieldpack_build.documents.pdf.text import HYPHEN, Line
 
 # A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings made by wkhtmltopdf
 # step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from fieldpack_build.documents import omml
-from fieldpack_build.documents.docx_numbering import FORMATS
+from fieldpack_build.documents.office import omml
+from fieldpack_build.documents.office.docx_numbering import FORMATS
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle

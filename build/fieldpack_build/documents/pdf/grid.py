@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.grid import REPEATED_LIMIT
-from fieldpack_build.documents.pdf_rows import is_figure
-from fieldpack_build.documents.pdf_rules import Rules
-from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import Line, Segment
+from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack_build.documents.pdf.rules import Rules
+from fieldpack_build.documents.pdf.scripts import spoken
+from fieldpack_build.documents.pdf.text import Line, Segment
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 from fieldpack_build.documents.pages import clean, squeeze
-from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import Line, PageText, Segment, function, turned
+from fieldpack_build.documents.pdf.scripts import spoken
+from fieldpack_build.documents.pdf.text import Line, PageText, Segment, function, turned
 
 TICKED, UNTICKED = "[x]", "[ ]"
 _BESIDE = 0.5  # of the lower one's height that a field and its label share

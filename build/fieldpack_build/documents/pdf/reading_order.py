@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from fieldpack_build.documents.pdf_rows import is_figure
-from fieldpack_build.documents.pdf_scripts import spoken
-from fieldpack_build.documents.pdf_text import HYPHEN, Line, PageText, Segment
+from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack_build.documents.pdf.scripts import spoken
+from fieldpack_build.documents.pdf.text import HYPHEN, Line, PageText, Segment
 
 _ROWS = 6  # that must agree on the gaps between columns; fewer may be a form, or a table of words
 _LETTERS = 25  # characters in a cell, on average: the cells of a table are shorter

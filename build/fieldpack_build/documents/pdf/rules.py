@@ -13,7 +13,7 @@ from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from fieldpack_build.documents.pdf_text import function, turned
+from fieldpack_build.documents.pdf.text import function, turned
 
 if TYPE_CHECKING:
     import numpy as np

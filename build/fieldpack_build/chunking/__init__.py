@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from fieldpack.passages import Chunk, join_context
-from fieldpack_build.documents.leads import page_leads
+from fieldpack_build.chunking.page_titles import page_leads
+from fieldpack_build.chunking.split import CHARACTERS_A_TOKEN, Measure, Pieces, Span, row_spans, sentence_starts
 from fieldpack_build.documents.pages import Block, Document, Page
-from fieldpack_build.documents.splitting import CHARACTERS_A_TOKEN, Measure, Pieces, Span, row_spans, sentence_starts
 
 _SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
 Counter = Callable[[str], int]

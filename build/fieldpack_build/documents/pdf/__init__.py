@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
-from fieldpack_build.documents.pdf_annotations import attachments, read_annotations, with_notes
-from fieldpack_build.documents.pdf_layout import Sheet, join_hyphens, lay_out
-from fieldpack_build.documents.pdf_reading import in_reading_order
-from fieldpack_build.documents.pdf_rules import read_rules
-from fieldpack_build.documents.pdf_tables import find_tables
-from fieldpack_build.documents.pdf_text import Line, read_page
+from fieldpack_build.documents.pdf.annotations import attachments, read_annotations, with_notes
+from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
+from fieldpack_build.documents.pdf.reading_order import in_reading_order
+from fieldpack_build.documents.pdf.rules import read_rules
+from fieldpack_build.documents.pdf.tables import find_tables
+from fieldpack_build.documents.pdf.text import Line, read_page
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
