@@ -12,8 +12,8 @@ import click
 from measuring import machine, machine_line, table, write_json
 
 from fieldpack_build.documents import survey
-from fieldpack_build.library.pool import ReadingPool
-from fieldpack_build.library.reading import Order, ReadDocument, Reading
+from fieldpack_build.ingest.pool import ReadingPool
+from fieldpack_build.ingest.read import Order, ReadDocument, Reading
 
 _PACKAGES = ("pypdfium2", "tokenizers", "python-docx", "openpyxl")
 

@@ -122,8 +122,8 @@ def test_readers_of_documents_run_among_planted_modules(planted: Path, tmp_path:
     (tmp_path / "lamp.md").write_text("# Lamp\n\nIt turns once in 20 seconds.\n")
     code = """
 import sys; from pathlib import Path
-from fieldpack_build.library.pool import ReadingPool
-from fieldpack_build.library.reading import Order, Reading
+from fieldpack_build.ingest.pool import ReadingPool
+from fieldpack_build.ingest.read import Order, Reading
 embedder, path = map(Path, sys.argv[1:])
 with ReadingPool(Reading(embedder, 64, 0, False, 10, {}), workers=1) as pool:
     print([one.record.title for one in pool.results([Order(path, path.name, path.stat().st_size)])])

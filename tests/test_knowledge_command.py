@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack_build.library import asking, table
-from fieldpack_build.library.meter import Meter
-from fieldpack_build.library.summary import library_of, listed, totals
+from fieldpack_build.evaluation import library_questions
+from fieldpack_build.ingest import table
+from fieldpack_build.ingest.progress import Meter
+from fieldpack_build.ingest.summary import library_of, listed, totals
 from fieldpack_build.retrieval_report import measure
 from shelf import Shelf, make_shelf
 
@@ -214,6 +215,6 @@ def test_the_meter_guesses_what_is_to_come() -> None:
 
 
 def test_nothing_to_measure_is_said() -> None:
-    assert asking.lines(measure(lambda question, k: [], []), worst=3) == [
+    assert library_questions.lines(measure(lambda question, k: [], []), worst=3) == [
         "no question names its document; nothing to measure"
     ]  # fmt: skip

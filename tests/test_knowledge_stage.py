@@ -15,8 +15,8 @@ import pytest
 
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
-from fieldpack_build.library import table
-from fieldpack_build.library.kept import KEPT, KeptVectors
+from fieldpack_build.ingest import table
+from fieldpack_build.ingest.kept import KEPT, KeptVectors
 from fieldpack_build.pipeline.store import interrupted
 from fieldpack_build.stages.table import make_plan
 from shelf import HALF, Shelf, rows
@@ -210,7 +210,7 @@ def test_a_folder_of_images_or_old_formats_says_what_to_do(shelf: Shelf, tmp_pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fieldpack_build.library import meter
+from fieldpack_build.ingest import progress as meter
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import knowledge
 from fieldpack_build.pipeline.store import Store

@@ -10,8 +10,8 @@ import pytest
 
 import fakes
 from fieldpack_build.errors import StageError
-from fieldpack_build.library.pool import ReadingPool
-from fieldpack_build.library.reading import Order, ReadDocument, Reading, Unread, tags_of
+from fieldpack_build.ingest.pool import ReadingPool
+from fieldpack_build.ingest.read import Order, ReadDocument, Reading, Unread, tags_of
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from .delivery import check_target, deliver, is_delivered
 from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine
-from .library import asking
-from .library.journal import read_library_file
-from .library.showing import read_one
+from .evaluation import library_questions
+from .ingest.journal import read_library_file
+from .ingest.showing import read_one
 from .pipeline.plan import Plan
 from .pipeline.run import Listener, run_aside, run_plan
 from .pipeline.store import RECEIPT, Store, default_cache
@@ -84,10 +84,10 @@ def build_knowledge(
     receipt = store.find("knowledge", keys["knowledge"])
     assert receipt
     library = read_library_file(folders["knowledge"])
-    fitted, warnings = asking.fit(asked, library, str(questions))
+    fitted, warnings = library_questions.fit(asked, library, str(questions))
     for warning in warnings:
         say(f"warning: {warning}")
-    search = asking.open_search(folders, retrieval_settings(recipe)) if questions or page else None
+    search = library_questions.open_search(folders, retrieval_settings(recipe)) if questions or page else None
     if page is not None:
         _write_page(recipe, folders, fitted, search, page)
     return {

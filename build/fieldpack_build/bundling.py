@@ -16,7 +16,7 @@ from fieldpack.prompt import ChatFormat, write_prompt
 
 from .exporting.facts import read_facts
 from .golden import choose
-from .library.journal import LIBRARY
+from .ingest.journal import LIBRARY
 from .models.causal_lm import MODEL
 from .models.chat_template import read_chat
 from .pipeline.store import LOG, RECEIPT

@@ -10,7 +10,7 @@ from .data.rows import complain
 from .data.training import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
-from .library.files import hint, roots_of, survey_of
+from .ingest.files import hint, roots_of, survey_of
 from .models import sources
 from .models.inspection import Use, file_problems, inspect_model
 from .recipe.schema import ModelSource, Recipe

@@ -102,7 +102,8 @@ def knowledge(
     """
     from .building import build_knowledge, show_document
     from .console import show_library
-    from .library import asking, showing
+    from .evaluation import library_questions
+    from .ingest import showing
 
     if show is not None:
         document = show_document(name, show, overrides=overrides)
@@ -117,7 +118,7 @@ def knowledge(
     if as_json:
         click.echo(json.dumps({**outcome, "retrieval": report.to_dict() if report else None}, indent=1, ensure_ascii=False))
     elif report:
-        for line in asking.lines(report, worst=misses):
+        for line in library_questions.lines(report, worst=misses):
             click.echo(line)
 
 

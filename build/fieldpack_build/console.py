@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .library import table
+from .ingest import table
 from .pipeline.plan import Step
 from .pipeline.run import Listener
 from .pipeline.store import Receipt

@@ -16,7 +16,7 @@ from ..chunking import chunk_document
 from ..data import TestQuestion, read_questions
 from ..documents import read_document
 from ..errors import DocumentError
-from ..library.files import survey_of
+from ..ingest.files import survey_of
 from ..recipe.schema import Recipe
 from ..scoring import contains
 

@@ -20,7 +20,7 @@ from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.hybrid import find_passages
 
 from ..data import TestQuestion
-from ..library.journal import read_library_file
+from ..ingest.journal import read_library_file
 from ..retrieval_report import Search
 from ..scoring import rank_of
 

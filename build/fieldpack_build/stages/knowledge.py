@@ -20,14 +20,14 @@ from fieldpack_build.index.writer import IndexWriter
 from ..embedding.engine import WINDOW, Engine
 from ..embedding.engines import OnnxEngine, choose, open_engine
 from ..errors import DocumentError
-from ..library.files import File, Files, find_files, roots_of
-from ..library.indexing import Indexer
-from ..library.journal import LIBRARY, Journal
-from ..library.kept import KEPT, KeptVectors
-from ..library.meter import Meter
-from ..library.pool import ReadingPool
-from ..library.reading import ReadDocument, Reading, tags_of
-from ..library.summary import library_of, listed
+from ..ingest.embed import Indexer
+from ..ingest.files import File, Files, find_files, roots_of
+from ..ingest.journal import LIBRARY, Journal
+from ..ingest.kept import KEPT, KeptVectors
+from ..ingest.pool import ReadingPool
+from ..ingest.progress import Meter
+from ..ingest.read import ReadDocument, Reading, tags_of
+from ..ingest.summary import library_of, listed
 from ..models import sources
 from ..pipeline.task import Task
 

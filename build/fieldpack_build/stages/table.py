@@ -107,7 +107,7 @@ def _train_settings(recipe: Recipe) -> object:
 
 
 def _document_files(recipe: Recipe) -> Sequence[Path]:
-    from ..library.files import survey_of
+    from ..ingest.files import survey_of
 
     assert recipe.knowledge
     return survey_of(recipe, recipe.knowledge).paths

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from fieldpack_build.index.writer import IndexWriter, chunk_key
 
 from .kept import KeptVectors
-from .meter import Meter
-from .reading import ReadDocument
+from .progress import Meter
+from .read import ReadDocument
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from ..errors import StageError
-from .reading import Order, Outcome, Reading, Unread
+from .read import Order, Outcome, Reading, Unread
 from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.store import BEGUN, JOURNAL, LOG, RECEIPT
-from .reading import ReadDocument, Unread
+from .read import ReadDocument, Unread
 
 LIBRARY = "library.json"
 _NOT_COPIED = (RECEIPT, LOG, LIBRARY, BEGUN)

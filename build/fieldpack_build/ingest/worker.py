@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fieldpack.retrieval.embedder import Embedder
 
-from .reading import Order, Reading, Unread, read_and_chunk
+from .read import Order, Reading, Unread, read_and_chunk
 
 
 def serve(connection: Connection, reading: Reading) -> None:

@@ -9,7 +9,7 @@ from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..pipeline.store import Store
 from ..recipe.schema import Knowledge, Recipe
-from .reading import Order
+from .read import Order
 
 _REHEARSED = 6  # documents in a rehearsal
 

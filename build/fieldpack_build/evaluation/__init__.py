@@ -1,0 +1,1 @@
+"""Measures answers and retrieval, and decides from what was measured."""
