@@ -127,8 +127,8 @@ def write_rows(path: Path, *, rows: int, tokens: int, answer: int, seed: int = 0
 
 def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int, seed: int = 0) -> list[Any]:
     """Seeded random rows of one length, `answer` supervised tokens at the end of each, through our own Collator."""
-    from fieldpack_build.examples import IGNORED
-    from fieldpack_build.training.rows import Collator
+    from fieldpack_build.data.prompts import IGNORED
+    from fieldpack_build.training.dataset import Collator
 
     chance = random.Random(seed)
 
@@ -141,9 +141,9 @@ def batches(vocabulary: int, *, count: int, batch: int, length: int, answer: int
 
 def text_batches(model: Path, rows: Path, *, count: int, batch: int, length: int, answer: int) -> list[Any]:
     """Rows of `length` tokens from a file of questions and answers, the last `answer` of them supervised."""
-    from fieldpack_build.examples import IGNORED
+    from fieldpack_build.data.prompts import IGNORED
     from fieldpack_build.models import causal_lm as models
-    from fieldpack_build.training.rows import Collator
+    from fieldpack_build.training.dataset import Collator
 
     tokenizer = models.load_tokenizer(model)
     said = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]

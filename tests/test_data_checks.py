@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fieldpack_build import data
 from fieldpack_build.data import Example
 from fieldpack_build.data.checks import NEAR, find_duplicates, find_leaks, similar, words_of
-from fieldpack_build.data.training import examples_of, training_rows
+from fieldpack_build.data.training_rows import examples_of, training_rows
 from fieldpack_build.errors import DataError
 from fieldpack_build.recipe.schema import Recipe
 

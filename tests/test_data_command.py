@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.data.page import page
+from fieldpack_build.data.show import page
 from toys import EXAMPLES, QUESTIONS, REFUSAL, SYSTEM, Project, run
 
 pytest_plugins = ["toys"]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fieldpack_build.data.reading import Manner, read_examples, read_file, read_questions
+from fieldpack_build.data.load import Manner, read_examples, read_file, read_questions
 from fieldpack_build.errors import DataError
 
 Q, A = "What does it cost?", "It costs 4."

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import fakes
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
-from fieldpack_build.embedding import canaries
+from fieldpack_build.embedding import agreement
 from fieldpack_build.embedding.cuda_engine import CudaEngine, halving, load_model
 from fieldpack_build.embedding.engine import WINDOW
 from fieldpack_build.embedding.engines import OnnxEngine, choose, open_engine, problems
@@ -75,13 +75,13 @@ def test_an_address_that_nobody_reads_is_a_problem() -> None:
 
 def test_canaries_refuse_what_points_elsewhere() -> None:
     ones = np.eye(3, dtype=np.float32)
-    assert canaries.require_agreement("x", ones, ones) == 1
+    assert agreement.require_agreement("x", ones, ones) == 1
     with pytest.raises(CheckFailed, match=r"x differs .* cosine 0\.0000, at least 0\.999"):
-        canaries.require_agreement("x", ones, ones[::-1])
+        agreement.require_agreement("x", ones, ones[::-1])
     with pytest.raises(CheckFailed, match="cosine nan"):
-        canaries.require_agreement("x", ones * np.float32(np.nan), ones)
+        agreement.require_agreement("x", ones * np.float32(np.nan), ones)
     with pytest.raises(CheckFailed, match=r"cosine -1"):
-        canaries.require_agreement("x", ones[:, :2], ones)
+        agreement.require_agreement("x", ones[:, :2], ones)
 
 
 # --- sentence-transformers, on a CPU -------------------------------------------------------------------------------

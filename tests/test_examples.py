@@ -14,8 +14,8 @@ import fakes
 from fieldpack.passages import Chunk, Passage
 from fieldpack.prompt import PromptSettings
 from fieldpack_build.data import Example
+from fieldpack_build.data.prompts import IGNORED, ExampleBuilder, Tokenized
 from fieldpack_build.errors import DataError
-from fieldpack_build.examples import IGNORED, ExampleBuilder, Tokenized
 
 SETTINGS = PromptSettings(
     system="Answer from the passages.", refusal="The documents do not say.", passages=3, max_context=400,

@@ -20,16 +20,16 @@ import pytest
 import checkpoints
 import fakes
 from fieldpack.passages import Chunk
-from fieldpack_build.data.training import examples_of
+from fieldpack_build.data.training_rows import examples_of
 from fieldpack_build.errors import CheckFailed, SourceError
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages import synthesize
 from fieldpack_build.stages.table import make_plan
-from fieldpack_build.synthesis import drafting
+from fieldpack_build.synthesis import prompts as drafting
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
-from fieldpack_build.synthesis.replies import JOURNAL, Replies
-from fieldpack_build.synthesis.sifting import Sieve
+from fieldpack_build.synthesis.filter import Sieve
+from fieldpack_build.synthesis.response_cache import JOURNAL, Replies
 from shelf import Shelf
 
 pytest_plugins = ["shelf"]

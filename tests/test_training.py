@@ -18,8 +18,8 @@ import pytest
 import fakes
 import training
 from fieldpack_build.data import Example
+from fieldpack_build.data.prompts import IGNORED, Tokenized
 from fieldpack_build.errors import CheckFailed, MachineError, RecipeError
-from fieldpack_build.examples import IGNORED, Tokenized
 from fieldpack_build.models import causal_lm
 from fieldpack_build.pipeline.plan import Plan, Step
 from fieldpack_build.pipeline.run import _run_step
@@ -27,11 +27,11 @@ from fieldpack_build.pipeline.stage import Stage
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.stages import merge, train
-from fieldpack_build.training import holdout, split
+from fieldpack_build.training import microbatch, validation_split
+from fieldpack_build.training.dataset import pack
 from fieldpack_build.training.job import Job
 from fieldpack_build.training.memory import available_ram
-from fieldpack_build.training.order import BLANK, Order
-from fieldpack_build.training.rows import pack
+from fieldpack_build.training.sampler import BLANK, Order
 
 CLOSE = 1e-4  # the sums of a split update come in another order
 
@@ -83,8 +83,8 @@ def test_gradients_in_4_bit_are_the_same_after_an_evaluation(home: Path, tmp_pat
     import torch
 
     from fieldpack_build.training.adapter import with_adapter
+    from fieldpack_build.training.dataset import Collator, item
     from fieldpack_build.training.loss import answer_loss
-    from fieldpack_build.training.rows import Collator, item
 
     job = Job(training.recipe_of(home, method="qlora", dtype=dtype), home / "base" / "model", tmp_path, "cpu", 0, None)
     model = with_adapter(job)
@@ -159,7 +159,7 @@ class _Dying(Stage):
 
 def test_a_process_killed_by_the_kernel_goes_on_with_half(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "training_dying.py").write_text(
-        "import os, signal\nfrom fieldpack_build.training import split\n\ndef run(task):\n"
+        "import os, signal\nfrom fieldpack_build.training import microbatch as split\n\ndef run(task):\n"
         "    now = split.read(task.out) or split.Split(4, False)\n    now.write(task.out)\n"
         "    if now.rows > 1: os.kill(os.getpid(), signal.SIGKILL)\n    return {'rows': now.rows}\n"
     )
@@ -207,9 +207,9 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
     import torch
     from transformers import AutoModelForCausalLM
 
+    from fieldpack_build.training.dataset import Collator, item
     from fieldpack_build.training.isolation import prove_rows_isolated
     from fieldpack_build.training.loss import answer_loss
-    from fieldpack_build.training.rows import Collator, item
 
     model = AutoModelForCausalLM.from_pretrained(fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32)
     rows = [Tokenized([(7 * i + n) % 200 for i in range(n)], [IGNORED] * (n - 4) + [5, 6, 7, 8]) for n in (40, 23, 9, 31)]
@@ -267,22 +267,22 @@ def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: in
 def test_what_is_held_out_shares_no_document_and_no_question() -> None:
     examples = [Example(f"q{n % 30}", "a", "one.md", n + 1) for n in range(60)]
     rows = [Tokenized([n], [n], e.line) for n, e in enumerate(examples)]
-    few = holdout.part([Tokenized([n], [n], n + 1) for n in range(40)], [
+    few = validation_split.part([Tokenized([n], [n], n + 1) for n in range(40)], [
         Example(f"q{n}", "a", f"{n // 4}.md", n + 1) for n in range(40)], 0.2, seed=1)  # fmt: skip
     assert len(few.held) == 8 and few.by == "document"
     assert not {row.ids[0] // 4 for row in few.held} & {row.ids[0] // 4 for row in few.learned}
-    linked = holdout.part(rows, examples, 6, seed=1)  # the one document cannot be split
+    linked = validation_split.part(rows, examples, 6, seed=1)  # the one document cannot be split
     assert linked.by == "question" and len(linked.held) == 6
     assert not {row.ids[0] % 30 for row in linked.held} & {row.ids[0] % 30 for row in linked.learned}
-    assert holdout.part(rows, examples, 0, seed=1).learned == rows
+    assert validation_split.part(rows, examples, 0, seed=1).learned == rows
 
 
 def test_the_batch_is_what_memory_takes(home: Path, tmp_path: Path) -> None:
-    shape = split.Shape(hidden=576, layers=30, intermediate=1536, keys=192, vocabulary=49152, size=2)
+    shape = microbatch.Shape(hidden=576, layers=30, intermediate=1536, keys=192, vocabulary=49152, size=2)
     row = shape.bytes_of(700, 50, checkpointing=False)
 
     def chosen(free: float, **settings: Any) -> tuple[int, bool]:
-        made = split.choose(training.recipe_of(home, **settings).train, shape, [(700, 50), (20, 5)], free=int(free),
+        made = microbatch.choose(training.recipe_of(home, **settings).train, shape, [(700, 50), (20, 5)], free=int(free),
                             processes=1, cuda=True)  # fmt: skip
         return made.rows, made.checkpointing
 
@@ -291,8 +291,8 @@ def test_the_batch_is_what_memory_takes(home: Path, tmp_path: Path) -> None:
     assert chosen(3 * row, effective_batch=16)[1] and chosen(3 * row, effective_batch=16)[0] > 4
     assert chosen(3 * row, effective_batch=16, gradient_checkpointing=False) == (2, False)
     assert chosen(0, effective_batch=16) == (1, True) and chosen(0, effective_batch=16, batch_size=8) == (8, True)
-    split.Split(4, False, may_checkpoint=True).write(tmp_path)
-    lowered = [split.lower(tmp_path) for _ in range(4)]
+    microbatch.Split(4, False, may_checkpoint=True).write(tmp_path)
+    lowered = [microbatch.lower(tmp_path) for _ in range(4)]
     assert [one and (one.rows, one.checkpointing) for one in lowered] == [(2, False), (1, False), (1, True), None]
 
 

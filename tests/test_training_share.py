@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fakes
+from fieldpack_build.data.prompts import IGNORED, Tokenized
 from fieldpack_build.errors import CheckFailed, RecipeError
-from fieldpack_build.examples import IGNORED, Tokenized
 from fieldpack_build.models import causal_lm
+from fieldpack_build.training.dataset import Collator, Rows, item, shared, who_sees_whom
 from fieldpack_build.training.isolation import prove_rows_isolated, refuse_windowed_sharing
 from fieldpack_build.training.loss import answer_loss
-from fieldpack_build.training.rows import Collator, Rows, item, shared, who_sees_whom
 
 PASSAGES = [5, 9, 3, 7, 7, 2]
 

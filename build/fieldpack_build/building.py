@@ -124,7 +124,7 @@ def look_at_data(
         plan = make_plan(recipe, store, among=needed_for("base", *drawn))
         _run(plan, name, listener, None, check=partial(check_sources, models=store.models))
         found = run_aside(
-            "data", "look at the training rows", "fieldpack_build.data.inspection:run", plan, listener,
+            "data", "look at the training rows", "fieldpack_build.data.inspect:run", plan, listener,
             reads=("base", "synthesize", *(("embedder", "knowledge", "reranker") if passages else ())),
         )  # fmt: skip
     return {"name": recipe.name, "version": recipe.version, **found}

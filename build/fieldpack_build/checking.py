@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .base_model import inspect_base
 from .data.rows import complain
-from .data.training import training_rows
+from .data.training_rows import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
 from .ingest.files import hint, roots_of, survey_of

@@ -141,7 +141,7 @@ def data(
     build data finance.yaml --no-passages --examples 10
     """
     from .building import look_at_data
-    from .data.page import show
+    from .data.show import show
     from .errors import DataError
 
     found = look_at_data(name, overrides=overrides, passages=not no_passages, cache=cache)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
 from ..errors import CheckFailed, MachineError
-from . import canaries
+from . import agreement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +46,13 @@ class CudaEngine:
         """Raises CheckFailed, with the figure, when no precision agrees with the embedder in `embedder_folder`."""
         note("loading the embedding model into torch")
         embedder = Embedder.open(embedder_folder)
-        reference = embedder.embed_passages(canaries.texts())
+        reference = embedder.embed_passages(agreement.texts())
         model = load_model(source, device)
         for precision in PRECISIONS if device.startswith("cuda") else ("float32",):
             engine = cls(model, embedder.settings, device=device, precision=precision)
             try:
-                engine._cosine = canaries.require_agreement(
-                    f"sentence-transformers on {device} in {precision}", engine.embed(canaries.texts()), reference
+                engine._cosine = agreement.require_agreement(
+                    f"sentence-transformers on {device} in {precision}", engine.embed(agreement.texts()), reference
                 )
             except CheckFailed as error:
                 if precision == "float32":

@@ -24,7 +24,7 @@ from fieldpack.retrieval.embedder import Embedder
 
 from ..errors import MachineError, StageError
 from ..pipeline.store import RECEIPT
-from . import canaries
+from . import agreement
 from .engine import WINDOW, windows
 from .ray_worker import EmbeddingWorker, versions
 
@@ -186,7 +186,7 @@ def _start_pool(ray: Any, folder: Path, files: Sequence[Path], threads: int, emb
     names = [path.relative_to(folder).as_posix() for path in files]
     actor = ray.remote(EmbeddingWorker).options(num_cpus=threads, max_restarts=_RETRIES, max_task_retries=_RETRIES)
     workers = [actor.remote(threads, names, *contents) for _ in range(count)]
-    texts = canaries.texts()
+    texts = agreement.texts()
     asked = {worker.introduce.remote(texts): worker for worker in workers}
     ready, waiting = ray.wait(list(asked), num_returns=len(asked), timeout=_START_SECONDS) if asked else ([], [])
     for reference in waiting:  # a busy cluster: those that got a core do the work
@@ -200,7 +200,7 @@ def _start_pool(ray: Any, folder: Path, files: Sequence[Path], threads: int, emb
         if who["versions"] != versions():
             raise MachineError(f"Ray worker on {who['host']} has {who['versions']}, this machine {versions()}: vectors may "
                                "differ; install the same versions there")  # fmt: skip
-    cosine = min(canaries.require_agreement(f"the Ray worker on {who['host']}", v, reference) for who, v in found)
+    cosine = min(agreement.require_agreement(f"the Ray worker on {who['host']}", v, reference) for who, v in found)
     return _Pool(tuple(asked[one] for one in ready), tuple(who for who, _ in found), cosine, tuple(contents))
 
 

@@ -11,7 +11,7 @@ from fieldpack.prompt import ChatFormat, PromptBuilder
 from fieldpack.retrieval.retriever import open_retriever
 
 from ..data import read_questions
-from ..data.training import training_rows
+from ..data.training_rows import training_rows
 from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings

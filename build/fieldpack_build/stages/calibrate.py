@@ -12,7 +12,7 @@ from fieldpack.retrieval.retriever import open_retriever
 
 from .. import calibration, splitting
 from ..data import read_examples, read_questions
-from ..data.training import manner_of
+from ..data.training_rows import manner_of
 from ..errors import DataError
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings

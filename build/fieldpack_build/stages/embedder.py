@@ -12,7 +12,7 @@ from typing import Any
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
 
 from ..embedding import bert_graph, families, precision
-from ..embedding.canaries import CANARIES
+from ..embedding.agreement import CANARIES
 from ..errors import CheckFailed
 from ..models import causal_lm, sources
 from ..pipeline.task import Task

@@ -13,7 +13,7 @@ from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from .. import quotes
 from ..data import read_examples
-from ..data.training import manner_of
+from ..data.training_rows import manner_of
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..scoring import token_f1

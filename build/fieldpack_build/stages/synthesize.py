@@ -18,17 +18,17 @@ from fieldpack.passages import Chunk
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from ..data import read_questions
-from ..data.training import SYNTHESIZED, training_rows
+from ..data.training_rows import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
 from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 from ..recipe.schema import Synthesize
-from ..synthesis import drafting
+from ..synthesis import prompts as drafting
 from ..synthesis.endpoint import Endpoint
+from ..synthesis.filter import Sieve
 from ..synthesis.local import LocalModel
-from ..synthesis.replies import Replies, Writer
-from ..synthesis.sifting import Sieve
+from ..synthesis.response_cache import Replies, Writer
 
 Row = dict[str, Any]
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2

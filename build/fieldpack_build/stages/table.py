@@ -166,7 +166,7 @@ def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
 
 
 def _halve(folder: Path) -> str | None:
-    from ..training.split import lower
+    from ..training.microbatch import lower
 
     lowered = lower(folder)
     return f"{lowered.told}, from the last checkpoint" if lowered else None

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..data.preparing import Prepared, prepare_rows
 from ..data.rows import complain
-from ..data.training import examples_of
+from ..data.tokenize import Prepared, prepare_rows
+from ..data.training_rows import examples_of
 from ..errors import DataError, MachineError
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode
 from ..pipeline.task import Task
-from ..training import holdout
+from ..training import validation_split
 from ..training.checkpoints import ADAPTER, LOG
 from ..training.job import Job
 
@@ -82,9 +82,9 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
     return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
 
 
-def _hold_out(task: Task, prepared: Prepared) -> holdout.Parts:
+def _hold_out(task: Task, prepared: Prepared) -> validation_split.Parts:
     train, rows = task.recipe.train, prepared.rows
-    parts = holdout.part(rows, prepared.examples, train.validation, seed=train.seed)
+    parts = validation_split.part(rows, prepared.examples, train.validation, seed=train.seed)
     if train.validation and not (parts.held and parts.learned):
         raise DataError(f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole by question")
     if parts.held:

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..data.prompts import Tokenized
 from ..errors import MachineError
-from ..examples import Tokenized
 from ..pipeline.task import Task
-from . import checkpoints, launch, split, tracking
+from . import checkpoints, launch, microbatch, tracking
+from .dataset import Rows
 from .job import Job
 from .memory import OutOfMemory, free_bytes, is_memory_error
-from .rows import Rows
 from .trainer import AnswerTrainer, Say, make_trainer
 
 
@@ -37,9 +37,9 @@ def train(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], tas
             _lower(job, task, str(error))
     task.note("keeping the adapter")
     facts = checkpoints.keep(job.out)
-    worked = split.read(job.out) or split.Split(0, False)
+    worked = microbatch.read(job.out) or microbatch.Split(0, False)
     shutil.rmtree(job.out / checkpoints.FOLDER)
-    (job.out / split.FILE).unlink(missing_ok=True)
+    (job.out / microbatch.FILE).unlink(missing_ok=True)
     return {"device": job.device, "processes": job.processes, "resumed": resumed, **facts, "rows_at_once": worked.rows,
             "gradient_checkpointing": worked.checkpointing, "peak_gpu_mb": peak.get("gpu_mb")}  # fmt: skip
 
@@ -102,17 +102,17 @@ def together(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
     return next((group for group in groups.values() if len(group) > 1), [])
 
 
-def _choose(job: Job, model: Any, rows: Rows) -> split.Split:
+def _choose(job: Job, model: Any, rows: Rows) -> microbatch.Split:
     """What was lowered before stays; else from the memory that the loaded model leaves, the same in every process."""
     from .adapter import compute_dtype
 
-    known = split.read(job.out)
+    known = microbatch.read(job.out)
     if known is None or not known.lowered:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         here = job.processes // job.train.launch.hosts if job.device == "cpu" else 1
         free = free_bytes(job.device) // here - 16 * trained  # gradient, two moments, the step's copy
-        shape = split.Shape.of(model.config, size=compute_dtype(job).itemsize)
-        known = split.choose(job.train, shape, rows.sizes, free=free, processes=job.processes, cuda=job.device == "cuda")
+        shape = microbatch.Shape.of(model.config, size=compute_dtype(job).itemsize)
+        known = microbatch.choose(job.train, shape, rows.sizes, free=free, processes=job.processes, cuda=job.device == "cuda")
     every = _of_all(job, known)
     known = replace(
         known, rows=min(one.rows for one in every), checkpointing=any(one.checkpointing for one in every)
@@ -138,7 +138,7 @@ def _of_all(job: Job, own: Any) -> list[Any]:
 
 
 def _lower(job: Job, task: Task, why: str) -> None:
-    lowered = split.lower(job.out)
+    lowered = microbatch.lower(job.out)
     if lowered is None:
         raise MachineError(
             f"memory ran out with one row at once ({why[:200]}); lower train.max_tokens or train.passages, "

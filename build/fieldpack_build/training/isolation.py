@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..data.prompts import IGNORED, Tokenized
 from ..errors import CheckFailed, RecipeError
-from ..examples import IGNORED, Tokenized
+from .dataset import Collator, item, shared
 from .loss import supervised_logits
-from .rows import Collator, item, shared
 
 if TYPE_CHECKING:
-    from .rows import Item
+    from .dataset import Item
 
 # How often the measured rounding a difference may be. Both are the largest of many differences that rounding makes, over a few
 # dozen tokens, and measured in fewer shapes than there are; a row that sees another moves its logits by whole units.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..examples import Tokenized
+from ..data.prompts import Tokenized
 from ..recipe.schema import Recipe, Train
 
 ROWS, SPEC = "rows.json", "job.json"

@@ -16,8 +16,8 @@ from fieldpack.child import python, safe_environment
 from fieldpack.devices import available_cores
 
 from .. import errors
+from ..data.prompts import Tokenized
 from ..errors import BuildError, MachineError, StageError
-from ..examples import Tokenized
 from ..recipe.schema import Launch
 from .job import Job
 from .memory import OutOfMemory
@@ -76,7 +76,7 @@ def _command(launch: Launch, here: int, folder: Path) -> list[str]:
     several = ["--nnodes", str(launch.hosts), "--node-rank", str(launch.machine_rank),
                "--master-addr", launch.main_address, "--master-port", str(launch.main_port)]  # fmt: skip
     return python("-m", "torch.distributed.run", *(several if launch.hosts > 1 else one), "--nproc-per-node", str(here),
-                  "--max-restarts", "0", "--module", "fieldpack_build.training.rank", folder)  # fmt: skip
+                  "--max-restarts", "0", "--module", "fieldpack_build.training.worker", folder)  # fmt: skip
 
 
 def _event(line: str) -> dict[str, Any] | None:

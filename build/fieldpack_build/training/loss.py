@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..examples import IGNORED
+from ..data.prompts import IGNORED
 
 
 def answer_loss(model: Any, batch: Any, items: Any = None) -> Any:

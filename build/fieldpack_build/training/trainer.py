@@ -15,11 +15,11 @@ from transformers.trainer_utils import EvalLoopOutput
 from ..errors import CheckFailed
 from . import checkpoints
 from .adapter import compute_dtype, optimizer_name
+from .dataset import Collator, Rows
 from .job import Job
 from .loss import answer_loss, supervised
-from .order import Order
-from .rows import Collator, Rows
-from .split import Split
+from .microbatch import Split
+from .sampler import Order
 
 Say = Callable[[dict[str, Any]], None]
 _EVALUATIONS = 10  # in a run, where the recipe names no steps

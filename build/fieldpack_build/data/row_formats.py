@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .files import half_pair
+from .records import half_pair
 
 Turns = Literal["first", "each", "last"]
 Pair = tuple[str, str | None]  # a question and its answer, None for a refusal

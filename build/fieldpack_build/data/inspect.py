@@ -10,14 +10,14 @@ from typing import Any
 
 from fieldpack.citations import strip_marks
 
-from ..examples import IGNORED, Tokenized
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
 from ..pipeline.task import Task
-from .preparing import Prepared, prepare_rows
-from .reading import Read
-from .training import TrainingRows, training_rows
+from .load import Read
+from .prompts import IGNORED, Tokenized
+from .tokenize import Prepared, prepare_rows
+from .training_rows import TrainingRows, training_rows
 
 MOST_EXAMPLES = 20
 _BARS = 12

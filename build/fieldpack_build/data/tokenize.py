@@ -10,11 +10,11 @@ from fieldpack.prompt import ChatFormat
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from ..errors import DataError
-from ..examples import ExampleBuilder, Rendered, Tokenized
 from ..models.chat_template import read_chat
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..recipe.schema import Recipe
+from .prompts import ExampleBuilder, Rendered, Tokenized
 from .rows import Example
 
 Encode = Callable[[str], list[int]]

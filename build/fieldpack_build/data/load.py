@@ -12,9 +12,9 @@ from typing import Any
 from fieldpack.citations import strip_marks
 
 from ..errors import DataError
-from .files import Record, Records, read_records
+from .records import Record, Records, read_records
+from .row_formats import NULL, BadRow, Lost, Pair, Turns, check_keys, shape_of, text_of
 from .rows import Example, TestQuestion, complain
-from .shapes import NULL, BadRow, Lost, Pair, Turns, check_keys, shape_of, text_of
 
 _EXAMPLE_KEYS = {"document", "id"}
 _QUESTION_KEYS = _EXAMPLE_KEYS | {"value", "pages", "type", "scale"}

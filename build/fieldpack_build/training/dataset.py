@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..examples import IGNORED, Tokenized
-from .order import BLANK
+from ..data.prompts import IGNORED, Tokenized
+from .sampler import BLANK
 
 Item = dict[str, list[int]]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..data import Example
-from ..examples import Tokenized
+from ..data.prompts import Tokenized
 
 
 @dataclass(frozen=True, slots=True)

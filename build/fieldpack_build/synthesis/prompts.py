@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fieldpack.passages import Chunk
 
-from ..data.files import half_pair
+from ..data.records import half_pair
 
 _FEWEST = 12  # words; of less, nothing can be asked (a heading, a page number)
 

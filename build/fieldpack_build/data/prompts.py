@@ -18,8 +18,8 @@ from fieldpack.citations import support
 from fieldpack.passages import Chunk, Passage
 from fieldpack.prompt import ChatFormat, PromptBuilder, PromptSettings
 
-from .data import Example
-from .errors import DataError
+from ..errors import DataError
+from . import Example
 
 _SAME = 0.95  # a passage that holds as much of the answer as this is as good as the right one
 _HINT = 0.5  # share of the answer's words from which on a passage may carry it: no distractor for a refusal

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..recipe.schema import Recipe
 from .checks import Duplicate, Leak, find_duplicates, find_leaks
-from .reading import Manner, Read, read_file, read_questions
+from .load import Manner, Read, read_file, read_questions
 from .rows import Example, TestQuestion, complain
 
 SYNTHESIZED = "train.jsonl"

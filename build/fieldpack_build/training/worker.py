@@ -1,4 +1,4 @@
-"""One of several training processes: `torchrun ... --module fieldpack_build.training.rank FOLDER`, where the folder holds
+"""One of several training processes: `torchrun ... --module fieldpack_build.training.worker FOLDER`, where the folder holds
 the job and its rows. Events go to stdout as JSON lines, what libraries print to stderr."""
 
 from __future__ import annotations
