@@ -26,7 +26,7 @@ import training
 from fieldpack.generation.generator import GenerationStats, TextGenerator
 from fieldpack_build.checking import check_recipe
 from fieldpack_build.errors import BuildError
-from fieldpack_build.exporting import adjust_config, build_onnx
+from fieldpack_build.export import adjust_config, build_onnx
 from fieldpack_build.models import causal_lm
 from fieldpack_build.models.precision import candidate
 from fieldpack_build.pipeline.store import Store

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import fakes
-from fieldpack_build.exporting import build_onnx, choosing
-from fieldpack_build.exporting.agreement import Agreement, allowed, compare
-from fieldpack_build.exporting.choosing import Limits
-from fieldpack_build.exporting.held_out import Sample
-from fieldpack_build.exporting.reference import cost_of_rounding, write_reference
-from fieldpack_build.exporting.trying import probe
+from fieldpack_build.export import build_onnx, choose
+from fieldpack_build.export.agreement import Agreement, allowed, compare
+from fieldpack_build.export.choose import Limits
+from fieldpack_build.export.held_out import Sample
+from fieldpack_build.export.reference_logits import cost_of_rounding, write_reference
+from fieldpack_build.export.search import probe
 from fieldpack_build.models.precision import parse
 from fieldpack_build.recipe.schema import Export
 from fieldpack_build.stages.export import agreement_limits
@@ -70,11 +70,11 @@ def test_the_recipe_may_set_both_limits() -> None:
 def test_the_next_step_depends_on_the_precision_and_the_cause() -> None:
     within = {"kl": 0.1, "same_next_token": 0.9, "positions": 300,
               "rounding": {"kl": 0.1, "same_next_token": 0.9, "max_kl": 0.2, "min_same_next_token": 0.8}}  # fmt: skip
-    assert choosing.advice({**within, "precision": "int4"}) == "try export.precision auto or int8"
-    assert "raise the limit" in choosing.advice({**within, "precision": "fp32"})
-    assert "another precision will not help" in choosing.advice({**within, "precision": "int4", "kl": 0.3})
+    assert choose.advice({**within, "precision": "int4"}) == "try export.precision auto or int8"
+    assert "raise the limit" in choose.advice({**within, "precision": "fp32"})
+    assert "another precision will not help" in choose.advice({**within, "precision": "int4", "kl": 0.3})
     strict = {**within, "size_mb": 1.0, "max_kl": 0.05, "min_same_next_token": 0.95}
-    assert choosing.refusal(strict, Limits()) == (
+    assert choose.refusal(strict, Limits()) == (
         "KL from torch 0.1 nats, export.max_kl is 0.05; 90.0% of next tokens are torch's, export.min_same_next_token is 95.0%"
     )
 
@@ -107,7 +107,7 @@ def _export(source: Path, name: str, reference: Path, out: Path) -> dict[str, An
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_an_export_is_as_near_to_torch_as_its_rounding_is(model: Path, reference: Path, tmp_path: Path, name: str) -> None:
     figures = _export(model, name, reference, tmp_path)
-    assert choosing.refusal(figures, Limits()) is None
+    assert choose.refusal(figures, Limits()) is None
     if name == "fp32":
         assert figures["same_next_token"] == 1 and figures["kl"] < 1e-7
     else:
@@ -126,6 +126,6 @@ def test_an_export_that_computes_something_else_is_refused(
     (spoilt / "config.json").write_text(json.dumps(config), encoding="utf-8")
     figures = _export(spoilt, name, reference, tmp_path)
     assert figures["perplexity_ratio"] < Export().max_perplexity_ratio
-    assert "KL from torch" in (choosing.refusal(figures, Limits()) or "")
-    assert choosing.computes_something_else(figures)
-    assert "another precision will not help" in choosing.advice(figures)
+    assert "KL from torch" in (choose.refusal(figures, Limits()) or "")
+    assert choose.computes_something_else(figures)
+    assert "another precision will not help" in choose.advice(figures)

@@ -12,14 +12,14 @@ import pytest
 import architectures
 import matrix
 from fieldpack_build.errors import StageError
-from fieldpack_build.exporting import FP32, build_onnx
+from fieldpack_build.export import FP32, build_onnx
 from fieldpack_build.models.inspection import Use, inspect_model
 from fieldpack_build.models.precision import parse
 from matrix import Row
 
 REFUSED = ("Granite 4, Mamba", "GPT-2", "Falcon", "BLOOM", "StableLM", "Mixtral", "OLMo 2")
 NOT_QUANTIZED = ("gpt-oss",)
-# Each needs another of exporting/corrections.py.
+# Each needs another of export/corrections.py.
 CORRECTED = ("SmolLM3", "Gemma 3", "OLMo, clipped", "Qwen3, YaRN")
 
 

@@ -16,9 +16,10 @@ import fieldpack
 import training
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
-from fieldpack_build.exporting import Candidate, build_onnx, choosing
-from fieldpack_build.exporting.choosing import Limits, choose, degradation, refusal
-from fieldpack_build.exporting.trying import Trial, probe
+from fieldpack_build.export import Candidate, build_onnx
+from fieldpack_build.export import choose as choosing
+from fieldpack_build.export.choose import Limits, choose, degradation, refusal
+from fieldpack_build.export.search import Trial, probe
 from fieldpack_build.models.precision import candidate, parse, unfit
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task

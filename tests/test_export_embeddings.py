@@ -7,8 +7,8 @@ from typing import Any
 
 import fakes
 from fieldpack.generation.kv_cache import WINDOW
-from fieldpack_build.exporting import Candidate, build_onnx
-from fieldpack_build.exporting.embeddings import tied_copy
+from fieldpack_build.export import Candidate, build_onnx
+from fieldpack_build.export.quantize_embeddings import tied_copy
 from fieldpack_build.models import causal_lm
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import fakes
 from fieldpack.generation.kv_cache import WINDOW
-from fieldpack_build.exporting.window import look_at_the_last
+from fieldpack_build.export.prune_lm_head import look_at_the_last
 
 
 def read(folder: Path, *steps: int) -> list[Any]:

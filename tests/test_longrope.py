@@ -16,8 +16,8 @@ import fieldpack
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.generation.kv_cache import Kept
 from fieldpack.generation.longrope import FILE, LongRope
-from fieldpack_build.exporting import FP32, Candidate, adjust_config, build_onnx
-from fieldpack_build.exporting.builder_source import builder_source
+from fieldpack_build.export import FP32, Candidate, adjust_config, build_onnx
+from fieldpack_build.export.builder_source import builder_source
 from fieldpack_build.models import causal_lm
 from fieldpack_build.models.torch_cache import TorchCache
 from fieldpack_build.pipeline.store import Store

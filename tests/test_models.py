@@ -15,7 +15,7 @@ from transformers import BitsAndBytesConfig
 
 import checkpoints
 from fieldpack_build.errors import SourceError
-from fieldpack_build.exporting.embeddings import are_tied
+from fieldpack_build.export.quantize_embeddings import are_tied
 from fieldpack_build.models import causal_lm
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task

@@ -11,7 +11,7 @@ import transformers
 
 import fakes
 from fieldpack_build.errors import SourceError, StageError
-from fieldpack_build.exporting import build_onnx
+from fieldpack_build.export import build_onnx
 from fieldpack_build.models import causal_lm
 from fieldpack_build.models.precision import parse, unfit
 from fieldpack_build.pipeline.store import Store

@@ -16,7 +16,7 @@ from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest, verify
 from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
-from fieldpack_build.exporting import FP32, build_onnx
+from fieldpack_build.export import FP32, build_onnx
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import base

@@ -208,7 +208,7 @@ def test_a_full_disk_ends_a_stage_with_10_whatever_its_log_says(
 
 def test_an_export_to_a_full_disk(tiny_llama: Path, small_disk: Path) -> None:
     """genai's builder dies of it in its own process."""
-    from fieldpack_build.exporting import build_onnx
+    from fieldpack_build.export import build_onnx
     from fieldpack_build.models.precision import parse
 
     (small_disk / "filler").write_bytes(bytes((2 << 20) - (256 << 10)))
@@ -222,7 +222,7 @@ def test_an_export_under_a_limit_of_file_size(tiny_llama: Path, tmp_path: Path) 
 import resource, sys
 from pathlib import Path
 from fieldpack_build.errors import MachineError
-from fieldpack_build.exporting import build_onnx
+from fieldpack_build.export import build_onnx
 from fieldpack_build.models.precision import parse
 source, folder = map(Path, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17))

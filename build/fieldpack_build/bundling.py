@@ -14,7 +14,7 @@ from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
-from .exporting.facts import read_facts
+from .export.facts import read_facts
 from .golden import choose
 from .ingest.journal import LIBRARY
 from .models.causal_lm import MODEL

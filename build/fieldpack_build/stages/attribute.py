@@ -135,7 +135,7 @@ def _in_torch(task: Task, step: str, exported: Path) -> TorchGenerator:
 
 def _full_precision(task: Task) -> Path:
     """The shipped model exported without quantising: what the export alone costs."""
-    from ..exporting import FP32, adjust_config, build_onnx
+    from ..export import FP32, adjust_config, build_onnx
 
     folder = task.out / _FULL / MODEL
     if not folder.exists():

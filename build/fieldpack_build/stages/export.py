@@ -17,12 +17,12 @@ from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
 
 from ..errors import CheckFailed, StageError
-from ..exporting import Candidate, adjust_config, build_onnx, choosing
-from ..exporting.choosing import Limits
-from ..exporting.facts import FACTS, read_facts
-from ..exporting.held_out import domain_texts, held_out
-from ..exporting.reference import FILE, cost_of_rounding, write_reference
-from ..exporting.trying import Trial, probe
+from ..export import Candidate, adjust_config, build_onnx, choose
+from ..export.choose import Limits
+from ..export.facts import FACTS, read_facts
+from ..export.held_out import domain_texts, held_out
+from ..export.reference_logits import FILE, cost_of_rounding, write_reference
+from ..export.search import Trial, probe
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
@@ -133,27 +133,27 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     """Raises StageError where a lone candidate could not be made, CheckFailed where none is within the limits."""
     if len(found) == 1 and found[0].get("failed"):
         raise StageError(found[0]["failed"])
-    if len(found) == 1 and (differs := choosing.disagreement(found[0])):
-        raise CheckFailed(f"the model as {found[0]['name']} is too far from torch's: {differs}; {choosing.advice(found[0])}")
-    chosen = choosing.choose(found, limits)
+    if len(found) == 1 and (differs := choose.disagreement(found[0])):
+        raise CheckFailed(f"the model as {found[0]['name']} is too far from torch's: {differs}; {choose.advice(found[0])}")
+    chosen = choose.choose(found, limits)
     if chosen is None:
-        wrong = next((figures for figures in found if choosing.computes_something_else(figures)), None)
+        wrong = next((figures for figures in found if choose.computes_something_else(figures)), None)
         next_step = "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
         raise CheckFailed(
-            f"no candidate is within the limits of `export`:\n{choosing.table(found, limits)}\n"
-            + (f"{wrong['name']}: {choosing.advice(wrong)}" if wrong else next_step)
+            f"no candidate is within the limits of `export`:\n{choose.table(found, limits)}\n"
+            + (f"{wrong['name']}: {choose.advice(wrong)}" if wrong else next_step)
         )
     ratio, most = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio
     if not ratio <= most:
         raise CheckFailed(
             f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {most}; "
-            f"{choosing.advice(chosen)}"
+            f"{choose.advice(chosen)}"
         )
     return chosen
 
 
 def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:
-    return [{**figures, "refused": choosing.refusal(figures, limits)} for figures in found]
+    return [{**figures, "refused": choose.refusal(figures, limits)} for figures in found]
 
 
 def _named(limits: Limits) -> dict[str, float | None]:

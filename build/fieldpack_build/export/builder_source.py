@@ -10,7 +10,7 @@ from typing import Any
 
 from ..models import causal_lm
 from .corrections import builder_changes
-from .embeddings import tied_copy
+from .quantize_embeddings import tied_copy
 
 _CONFIG = "config.json"
 

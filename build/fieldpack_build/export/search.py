@@ -20,9 +20,9 @@ from fieldpack.child import python, safe_environment
 
 from ..errors import StageError
 from ..models.precision import Candidate
-from . import choosing
-from .building import folder_mb
-from .choosing import Limits
+from . import choose
+from .build_onnx import folder_mb
+from .choose import Limits
 
 Figures = Mapping[str, Any]
 Build = Callable[[Candidate, Path], None]
@@ -61,7 +61,7 @@ class Trial:
         if not path.is_file():
             return None
         figures: Figures = json.loads(path.read_text(encoding="utf-8"))
-        best = choosing.choose([*before, figures], self.limits)
+        best = choose.choose([*before, figures], self.limits)
         return figures if best is not figures or self.folder(candidate.name).is_dir() else None
 
     def _try(self, candidate: Candidate) -> Figures:
@@ -71,11 +71,11 @@ class Trial:
         try:
             self.build(candidate, half)
             figures["size_mb"] = folder_mb(half)
-            if choosing.refusal(figures, self.limits) is None:  # nobody needs to know how good a file is that is too large
+            if choose.refusal(figures, self.limits) is None:  # nobody needs to know how good a file is that is too large
                 figures |= self.measure(candidate, half)
                 if figures["kl"] is None:
                     raise StageError("its logits are not numbers (NaN or infinite): its weights are not, or it overflows")
-                figures["degradation"] = choosing.degradation(figures)
+                figures["degradation"] = choose.degradation(figures)
         except StageError as error:
             figures["failed"] = str(error)
         shutil.rmtree(self.folder(candidate.name), ignore_errors=True)
@@ -84,7 +84,7 @@ class Trial:
         return figures
 
     def _drop_losers(self, found: Sequence[Figures]) -> None:
-        best = choosing.choose(found, self.limits)
+        best = choose.choose(found, self.limits)
         for figures in found:
             if figures is not best:
                 shutil.rmtree(self.folder(figures["name"]), ignore_errors=True)

@@ -78,7 +78,7 @@ def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
     """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
     KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
     answering greedily, gives to the letter. What is not a number is None."""
-    from fieldpack_build.exporting.agreement import compare, log_softmax  # here: memory at its peak has been read
+    from fieldpack_build.export.agreement import compare, log_softmax  # here: memory at its peak has been read
 
     mine, theirs, answers = [], [], []
 

@@ -2,7 +2,7 @@
 Knows nothing of stages, caches or bundles."""
 
 from ..models.precision import FP32, Candidate
-from . import choosing
-from .building import adjust_config, build_onnx, folder_mb
+from . import choose
+from .build_onnx import adjust_config, build_onnx, folder_mb
 
-__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "choosing", "folder_mb"]
+__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "choose", "folder_mb"]

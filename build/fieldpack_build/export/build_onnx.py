@@ -20,9 +20,9 @@ from ..models.precision import Candidate, unfit
 from ..uncaught import disk_is_full, has_room, no_space
 from .builder_source import builder_source
 from .corrections import correct_graph
-from .embeddings import are_tied, quantize_embeddings
 from .longrope import cut_tables, take_choice_as_input
-from .window import look_at_the_last
+from .prune_lm_head import look_at_the_last
+from .quantize_embeddings import are_tied, quantize_embeddings
 
 _REASON = 300  # characters of the builder's last words
 

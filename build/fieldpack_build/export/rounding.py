@@ -76,7 +76,7 @@ def _round_blocks(model: Any, bits: int, head_bits: int, block: int) -> None:
         if head is not None and parameter is head.weight:
             own = head_bits
         elif parameter is table.weight:
-            own = 8  # a table of its own is kept in int8: exporting/embeddings.py
+            own = 8  # a table of its own is kept in int8: export/quantize_embeddings.py
         for part in parameter.data.flatten(0, -2).split(_ROWS):
             part.copy_(by_blocks(part, own, block))
     for module in _linears(model):
