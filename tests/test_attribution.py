@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.attribution import attribute, steps_of
+from fieldpack_build.evaluation.attribution import attribute, steps_of
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.report.waterfall import attribution_view

@@ -11,10 +11,10 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.retrieval.retriever import lead_of
-from fieldpack_build.calibration import Signals, curve, describe, learn, refused, separation
 from fieldpack_build.data import TestQuestion
+from fieldpack_build.evaluation.calibration import Signals, curve, describe, learn, refused, separation
+from fieldpack_build.evaluation.question_split import asked, calibration_part, measured_part
 from fieldpack_build.recipe.load import load_recipe
-from fieldpack_build.splitting import asked, calibration_part, measured_part
 
 RECIPE = """\
 name: tiny

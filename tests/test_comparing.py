@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack_build.cli import cli
-from fieldpack_build.comparing import compare_bundles
 from fieldpack_build.errors import DataError, GateMissed
+from fieldpack_build.evaluation.compare import compare_bundles
 from fieldpack_build.report import render_comparison
 from test_report import rows_of, sample_report, text_of, with_rows
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.gates import check_gates
-from fieldpack_build.intervals import Resampled
+from fieldpack_build.evaluation.bootstrap import Resampled
+from fieldpack_build.evaluation.gates import check_gates
 from fieldpack_build.recipe.gates import Gate, parse_gate
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.intervals import Resampled, wilson
-from fieldpack_build.recommending import choose, pick
-from fieldpack_build.scoring import Score, summarize
+from fieldpack_build.evaluation.bootstrap import Resampled, wilson
+from fieldpack_build.evaluation.metrics import Score, summarize
+from fieldpack_build.evaluation.recommend import choose, pick
 
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 

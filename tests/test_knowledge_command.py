@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.evaluation import library_questions
+from fieldpack_build.evaluation.retrieval_metrics import measure
 from fieldpack_build.ingest import table
 from fieldpack_build.ingest.progress import Meter
 from fieldpack_build.ingest.summary import library_of, listed, totals
-from fieldpack_build.retrieval_report import measure
 from shelf import Shelf, make_shelf
 
 pytest_plugins = ["shelf"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fieldpack_build.quantities import quantities, same_quantities
+from fieldpack_build.evaluation.numbers import quantities, same_quantities
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fieldpack.retrieval.quoting import QuoteSettings
-from fieldpack_build.quotes import LEAST_ROWS, Row, fit, threshold, write_quoting
+from fieldpack_build.evaluation.quote_fit import LEAST_ROWS, Row, fit, threshold, write_quoting
 from fieldpack_build.recipe.runtime_settings import read_quoting
 
 

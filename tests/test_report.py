@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.calibration import Signals, describe, learn
-from fieldpack_build.intervals import Resampled
-from fieldpack_build.outcome import outcome
+from fieldpack_build.evaluation.bootstrap import Resampled
+from fieldpack_build.evaluation.calibration import Signals, describe, learn
+from fieldpack_build.evaluation.outcome import outcome
+from fieldpack_build.evaluation.recommend import choose
 from fieldpack_build.recipe.schema import WEIGHTS
-from fieldpack_build.recommending import choose
 from fieldpack_build.report import render
 from fieldpack_build.report.advice import why_shipped
 from fieldpack_build.report.charts import bar_chart, separation, similarity_chart

@@ -6,7 +6,7 @@ import json
 
 from fieldpack.passages import Passage
 from fieldpack_build import data
-from fieldpack_build.retrieval_report import measure
+from fieldpack_build.evaluation.retrieval_metrics import measure
 
 # What a search gives for each question: (document, page), best first.
 FOUND = {

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fieldpack.answers import Answer, Timings
 from fieldpack.passages import Citation, Passage
-from fieldpack_build import data, scoring
+from fieldpack_build import data
+from fieldpack_build.evaluation import metrics
 
 STORED = {("fees.pdf", 1): "The A class costs 0.85%.\0The I class costs 0.40%.", ("pump.md", None): "Every 400 hours."}
 CITED = Citation("fees.pdf", 1, "The A class costs 0.85%.", 1)
@@ -43,7 +44,7 @@ def passage(document: str, text: str, heading: tuple[str, ...] = ()) -> Passage:
     ],
 )  # fmt: skip
 def test_token_f1(got: str, wanted: str, expected: float) -> None:
-    assert scoring.token_f1(got, wanted) == pytest.approx(expected)
+    assert metrics.token_f1(got, wanted) == pytest.approx(expected)
 
 
 PIECES = st.sampled_from(["fund", "the", "0.85", "1,250.00", "1250", "A", "year", "?!", "東"])
@@ -52,8 +53,8 @@ WORDS = st.lists(PIECES).map(" ".join) | st.text()
 
 @given(WORDS, WORDS)
 def test_f1_is_a_share_and_has_no_sides(a: str, b: str) -> None:
-    assert 0 <= scoring.token_f1(a, b) == scoring.token_f1(b, a) <= 1
-    assert scoring.token_f1(a, a) == 1
+    assert 0 <= metrics.token_f1(a, b) == metrics.token_f1(b, a) <= 1
+    assert metrics.token_f1(a, a) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,40 +75,40 @@ def test_f1_is_a_share_and_has_no_sides(a: str, b: str) -> None:
     ],
 )  # fmt: skip
 def test_contains(text: str, value: str, expected: bool) -> None:
-    assert scoring.contains(text, value) is expected
+    assert metrics.contains(text, value) is expected
 
 
 @given(st.integers(0, 10**9), st.integers(0, 99))
 def test_a_figure_is_the_same_with_and_without_separators(whole: int, cents: int) -> None:
-    assert scoring.contains(f"It is {whole:,}.{cents:02d} now.", f"{whole}.{cents:02d}")
-    assert not scoring.contains(f"It is {whole + 1:,} now.", f"{whole}")
+    assert metrics.contains(f"It is {whole:,}.{cents:02d} now.", f"{whole}.{cents:02d}")
+    assert not metrics.contains(f"It is {whole + 1:,} now.", f"{whole}")
 
 
 def test_a_citation_is_valid_if_its_quote_stands_there() -> None:
-    assert scoring.is_valid(CITED, STORED)
-    assert scoring.is_valid(Citation("pump.md", None, "400 hours", 2), STORED)
-    assert not scoring.is_valid(Citation("fees.pdf", 2, CITED.quote, 1), STORED)
-    assert not scoring.is_valid(Citation("fees.pdf", 1, "The A class costs 0.95%.", 1), STORED)
-    assert not scoring.is_valid(Citation("fees.pdf", 1, "0.85%. The I class", 1), STORED)  # across two chunks
-    assert not scoring.is_valid(Citation("fees.pdf", 1, "", 1), STORED)
+    assert metrics.is_valid(CITED, STORED)
+    assert metrics.is_valid(Citation("pump.md", None, "400 hours", 2), STORED)
+    assert not metrics.is_valid(Citation("fees.pdf", 2, CITED.quote, 1), STORED)
+    assert not metrics.is_valid(Citation("fees.pdf", 1, "The A class costs 0.95%.", 1), STORED)
+    assert not metrics.is_valid(Citation("fees.pdf", 1, "0.85%. The I class", 1), STORED)  # across two chunks
+    assert not metrics.is_valid(Citation("fees.pdf", 1, "", 1), STORED)
 
 
 def test_a_right_answer() -> None:
-    found = scoring.score(said("The A class costs 0.85% [1].", CITED), asked("The A class costs 0.85%.", value="0.85%",
+    found = metrics.score(said("The A class costs 0.85% [1].", CITED), asked("The A class costs 0.85%.", value="0.85%",
                           document="fees.pdf"), STORED)  # fmt: skip
     assert (found.f1, found.value_match, found.cites_right, found.citations, found.citations_valid) == (1, True, True, 1, 1)
 
 
 def test_the_answer_is_the_value_where_there_is_no_other() -> None:
-    assert scoring.score(said("It costs 4 pounds."), asked("costs 4"), {}).value_match
-    assert not scoring.score(said("It costs 5 pounds."), asked("costs 4"), {}).value_match
+    assert metrics.score(said("It costs 4 pounds."), asked("costs 4"), {}).value_match
+    assert not metrics.score(said("It costs 5 pounds."), asked("costs 4"), {}).value_match
 
 
 def test_a_refusal_of_what_can_be_answered_counts_as_nothing_found() -> None:
-    refused = scoring.score(said("The documents do not say.", refused=True), asked("The documents do.", document="a"), {})
-    right = scoring.score(said("The documents do."), asked("The documents do."), {})
+    refused = metrics.score(said("The documents do not say.", refused=True), asked("The documents do.", document="a"), {})
+    right = metrics.score(said("The documents do."), asked("The documents do."), {})
     assert (refused.f1, refused.value_match, refused.cites_right) == (0, False, None)
-    figures = scoring.summarize([refused, right])
+    figures = metrics.summarize([refused, right])
     assert (figures["f1"], figures["value_match"], figures["refused_wrong"]) == (0.5, 0.5, 0.5)
     assert figures["refused_right"] is None
 
@@ -119,7 +120,7 @@ def test_an_arms_figures() -> None:
         (said("Certainly.", ms=200), asked(None)),
         (said("No.", refused=True, ms=10), asked(None)),
     ]
-    figures: dict[str, Any] = scoring.summarize([scoring.score(a, q, STORED) for a, q in answers])
+    figures: dict[str, Any] = metrics.summarize([metrics.score(a, q, STORED) for a, q in answers])
     assert figures == {
         "questions": 4, "f1": 0.5, "exact_match": 0.5, "value_match": 0.5, "numeric_match": 0.5, "perplexity": None,
         "refused_right": 0.5, "refused_wrong": 0.0,
@@ -128,18 +129,18 @@ def test_an_arms_figures() -> None:
 
 
 def test_perplexity_is_over_all_tokens_and_exact_match_over_words() -> None:
-    assert scoring.perplexity([(0.0, 1), (4.0, 3), (None, 0)]) == 2.718
-    assert scoring.perplexity([(None, 0)]) is None
-    assert scoring.is_exact("The fund costs 1,250.00.", ["fund costs 1250", None]) and not scoring.is_exact("", [""])
+    assert metrics.perplexity([(0.0, 1), (4.0, 3), (None, 0)]) == 2.718
+    assert metrics.perplexity([(None, 0)]) is None
+    assert metrics.is_exact("The fund costs 1,250.00.", ["fund costs 1250", None]) and not metrics.is_exact("", [""])
 
 
 def test_nothing_asked_gives_no_figures() -> None:
-    assert set(scoring.summarize([]).values()) == {0, None}
-    assert set(scoring.retrieval_figures([]).values()) == {None}
+    assert set(metrics.summarize([]).values()) == {0, None}
+    assert set(metrics.retrieval_figures([]).values()) == {None}
 
 
 def test_retrieval_figures() -> None:
-    assert scoring.retrieval_figures([1, 2, None, 7]) == {
+    assert metrics.retrieval_figures([1, 2, None, 7]) == {
         "recall_at_1": 0.25, "recall_at_5": 0.5, "recall_at_10": 0.75, "mrr": round((1 + 1 / 2 + 1 / 7) / 4, 4),
     }  # fmt: skip
 
@@ -147,6 +148,6 @@ def test_retrieval_figures() -> None:
 def test_rank_of() -> None:
     found = [passage("b.md", "It costs 4."), passage("a.md", "Nothing."), passage("a.md", "Free.", ("Costs 4",))]
     question = asked("It costs 4.", value="4", document="a.md")
-    assert scoring.rank_of(question, found, with_value=False) == 2
-    assert scoring.rank_of(question, found, with_value=True) == 3  # its heading is read too
-    assert scoring.rank_of(asked("x", document="c.md"), found, with_value=False) is None
+    assert metrics.rank_of(question, found, with_value=False) == 2
+    assert metrics.rank_of(question, found, with_value=True) == 3  # its heading is read too
+    assert metrics.rank_of(asked("x", document="c.md"), found, with_value=False) is None

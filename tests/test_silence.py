@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fieldpack_build import silence
+from fieldpack_build.evaluation import network_trace
 
 QUESTION = "Which fee does the fund charge?"
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli"]
@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "doctor": ([*COMMAND, "doctor", "{bundle}", "--state", "{state}"], ""),
     "the library": ([sys.executable, "-c", LIBRARY, "{bundle}", QUESTION], ""),
 }
-HAS_TRACE = pytest.mark.skipif(silence.tool()[0] is None, reason=silence.tool()[1])
+HAS_TRACE = pytest.mark.skipif(network_trace.tool()[0] is None, reason=network_trace.tool()[1])
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -72,7 +72,7 @@ def test_everything_works_in_a_namespace_without_interfaces(sealed: Path, tmp_pa
 @pytest.mark.parametrize("name", COMMANDS)
 def test_nothing_is_sent_looked_up_or_written(sealed: Path, tmp_path: Path, name: str) -> None:
     command, given = COMMANDS[name]
-    seen = silence.trace(
+    seen = network_trace.trace(
         filled(command, sealed, tmp_path / "state"), environment=environment(tmp_path / "home"), given=given
     )  # fmt: skip
     assert seen.returncode == 0, seen.errors
@@ -123,7 +123,7 @@ def test_the_server_listens_on_the_loopback_and_calls_nobody(sealed: Path, tmp_p
 
     state = tmp_path / "state"
     command = serve(sealed, state)
-    seen = silence.trace(command, environment=environment(tmp_path / "home"), allowed=[state], meanwhile=talk)
+    seen = network_trace.trace(command, environment=environment(tmp_path / "home"), allowed=[state], meanwhile=talk)
     answers = re.compile(r"sendto\(.*, NULL, 0\)\s+= \d+$")  # to whoever called, or to itself
     reaching = re.compile(r"(socket|bind|connect|sendto|sendmsg|sendmmsg|io_uring_setup)\(")
     opened, bound = (call for call in seen.network if reaching.match(call) and not answers.match(call))
@@ -147,7 +147,7 @@ def test_the_watch_sees_what_is_done(tmp_path: Path) -> None:
         "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
     )
     command = [sys.executable, "-c", code]
-    seen = silence.trace(command, environment=environment(tmp_path / "home"), allowed=[tmp_path / "in"])
+    seen = network_trace.trace(command, environment=environment(tmp_path / "home"), allowed=[tmp_path / "in"])
     assert not seen.silent and seen.threads > 1
     assert [call.partition("(")[0] for call in seen.network if "AF_INET" in call or "connect" in call][:1] == ["socket"]
     assert any("127.0.0.1" in call for call in seen.network)

@@ -14,8 +14,8 @@ import architectures
 import fieldpack
 from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest, verify
-from fieldpack_build import silence
 from fieldpack_build.errors import DocumentError, SourceError, StageError
+from fieldpack_build.evaluation import network_trace
 from fieldpack_build.export import FP32, build_onnx
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
@@ -114,7 +114,7 @@ def test_the_bundle_carries_questions_and_what_it_answered(built: Built) -> None
 
 def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) -> None:
     seen = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))["silence"]
-    assert seen["tool"] == silence.tool()[0]
+    assert seen["tool"] == network_trace.tool()[0]
     if seen["tool"]:
         assert (seen["exit"], seen["network"], seen["looked_up"], seen["written"], seen["silent"]) == (0, 0, 0, 0, True)
         assert seen["calls"] > 100

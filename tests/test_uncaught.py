@@ -20,7 +20,7 @@ import checkpoints
 import training
 from fieldpack.child import python, safe_environment
 from fieldpack_build.errors import BuildError, LibraryError, MachineError, StageError
-from fieldpack_build.memory import peak_mb
+from fieldpack_build.evaluation.peak_memory import peak_mb
 from fieldpack_build.pipeline import store
 from fieldpack_build.pipeline.store import LOG, Store
 from fieldpack_build.pipeline.worker import run_stage

@@ -18,6 +18,7 @@ from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine
 from .evaluation import library_questions
+from .evaluation.retrieval_metrics import Search, measure
 from .ingest.journal import read_library_file
 from .ingest.showing import read_one
 from .pipeline.plan import Plan
@@ -27,7 +28,6 @@ from .recipe.load import find_recipe, load_recipe
 from .recipe.rehearse import rehearse as rehearsal_of
 from .recipe.runtime_settings import retrieval_settings
 from .recipe.schema import Recipe
-from .retrieval_report import Search, measure
 from .stages.table import NAMES, STAGES, make_plan, needed_for
 
 # Sections that a recipe for retrieval alone may leave away: nothing of them is read.

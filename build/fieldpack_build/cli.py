@@ -205,7 +205,7 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     build compare dist/finance-1.0.0 dist/finance-1.1.0
     build compare dist/finance-1.0.0 /tmp/nightly --fail-if-worse
     """
-    from .comparing import compare_bundles, is_worse
+    from .evaluation.compare import compare_bundles, is_worse
     from .report import render_comparison
     from .report.comparison import lines
 

@@ -16,9 +16,9 @@ from ..chunking import chunk_document
 from ..data import TestQuestion, read_questions
 from ..documents import read_document
 from ..errors import DocumentError
+from ..evaluation.metrics import contains
 from ..ingest.files import survey_of
 from ..recipe.schema import Recipe
-from ..scoring import contains
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from fieldpack.passages import Passage
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..data import TestQuestion
-from ..retrieval_report import Figures, RetrievalReport, Row
+from .retrieval_metrics import Figures, RetrievalReport, Row
 
 _WIDE = 100  # characters of a question
 

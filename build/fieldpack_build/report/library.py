@@ -20,9 +20,9 @@ from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.hybrid import find_passages
 
 from ..data import TestQuestion
+from ..evaluation.metrics import rank_of
+from ..evaluation.retrieval_metrics import Search
 from ..ingest.journal import read_library_file
-from ..retrieval_report import Search
-from ..scoring import rank_of
 
 if TYPE_CHECKING:
     import numpy as np

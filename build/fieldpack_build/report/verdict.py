@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any
 
-from ..intervals import wilson
-from ..outcome import ANSWERED, NO_VALUE, OTHER_SOURCE, RIGHT, UNJUDGED, WRONG_REFUSAL, outcome
+from ..evaluation.bootstrap import wilson
+from ..evaluation.outcome import ANSWERED, NO_VALUE, OTHER_SOURCE, RIGHT, UNJUDGED, WRONG_REFUSAL, outcome
 from .advice import advise
 
 _EXPLAINED = {

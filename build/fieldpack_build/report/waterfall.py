@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
-from ..attribution import DOES, KEYS
+from ..evaluation.attribution import DOES, KEYS
 from .charts import WIDTH
 from .tables import COLUMNS, Gap, gap_of, text_of
 

@@ -16,17 +16,17 @@ from typing import Any
 
 from fieldpack.rag import Arm
 
-from .. import scoring, splitting
-from ..attribution import attribute, steps_of
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
-from ..measured import MeasuredExpert, ScoringGenerator
+from ..evaluation import metrics, question_split
+from ..evaluation.attribution import attribute, steps_of
+from ..evaluation.scoring_expert import MeasuredExpert, ScoringGenerator
+from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import read_chat
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
-from ..torch_generator import TorchGenerator
 from ..training.checkpoints import ADAPTER
 from .evaluate import row_of, stored_text
 from .merge import adapt
@@ -40,7 +40,7 @@ def run(task: Task) -> dict[str, Any]:
     assert evaluate and evaluate.attribution
     causal_lm.quiet()
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
-    questions = splitting.asked(task.recipe, every, evaluate.attribution.questions)
+    questions = question_split.asked(task.recipe, every, evaluate.attribution.questions)
     retrieves = task.recipe.knowledge is not None
     steps = steps_of(tuned=task.recipe.tuned)
     (task.out / ANSWERS).mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ class _Asking:
     def _ask(self, expert: MeasuredExpert, question: TestQuestion, *, retrieval: bool) -> dict[str, Any]:
         answer = expert.ask(question.question, arm=Arm(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
-        return row_of(answer, scoring.score(answer, question, self._stored, loss))
+        return row_of(answer, metrics.score(answer, question, self._stored, loss))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from fieldpack.retrieval.retriever import open_retriever
 
-from .. import calibration, splitting
 from ..data import read_examples, read_questions
 from ..data.training_rows import manner_of
 from ..errors import DataError
+from ..evaluation import calibration, question_split
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 
@@ -52,7 +52,7 @@ def questions(task: Task) -> list[tuple[str, bool]]:
         found = [(e.question, e.answer is not None) for e in rows]
     else:
         path = recipe.path(recipe.evaluate.questions)
-        aside = splitting.calibration_part(recipe, read_questions(path, refusal=recipe.answer.refusal))
+        aside = question_split.calibration_part(recipe, read_questions(path, refusal=recipe.answer.refusal))
         found = [(q.question, q.answer is not None) for q in aside]
     if not recipe.rehearsal:
         _check(found, str(path))

@@ -21,23 +21,23 @@ from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 from fieldpack.retrieval.embedder import Embedder
 
-from .. import calibration, proof, scoring, splitting
-from ..arms import arms_of, by_model, fixed_arm, left_out, retrieves
 from ..bundling import assemble
 from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
-from ..gates import check_gates
-from ..intervals import FIGURES, Resampled
-from ..measured import MeasuredExpert
-from ..memory import peak_mb
+from ..evaluation import ask_trace, calibration, metrics, question_split
+from ..evaluation.arms import arms_of, by_model, fixed_arm, left_out, retrieves
+from ..evaluation.bootstrap import FIGURES, Resampled
+from ..evaluation.gates import check_gates
+from ..evaluation.peak_memory import peak_mb
+from ..evaluation.recommend import choose, pick
+from ..evaluation.retrieval_metrics import KS, Search, measure
+from ..evaluation.scoring_expert import MeasuredExpert
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import read_calibration, read_thresholds
-from ..recommending import choose, pick
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import picture
-from ..retrieval_report import KS, Search, measure
 from ..training.checkpoints import LOG
 
 REPORT = "report"
@@ -47,7 +47,7 @@ def run(task: Task) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
-    measuring = _Measuring(task, splitting.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
+    measuring = _Measuring(task, question_split.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
     retrieval: dict[str, Any] | None = None
     library: dict[str, Any] | None = None
     thresholds: dict[str, Any] | None = None
@@ -60,8 +60,8 @@ def run(task: Task) -> dict[str, Any]:
                 measuring.ask_all(expert, arm)
             if not number and task.recipe.knowledge:  # every staged bundle has the same library
                 search = cache(expert.search)  # the figures and the picture ask the same
-                thresholds = _thresholds(task, expert, splitting.measured_part(task.recipe, every), measuring.rows)
-                retrieval = _retrieval(search, expert.settings, splitting.measured_part(task.recipe, every))
+                thresholds = _thresholds(task, expert, question_split.measured_part(task.recipe, every), measuring.rows)
+                retrieval = _retrieval(search, expert.settings, question_split.measured_part(task.recipe, every))
                 library = picture(
                     task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=search,
                     refuse_below=expert.settings.refuse_below,
@@ -110,14 +110,14 @@ class _Measuring:
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
             answer = expert.ask(question.question, arm=Arm(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
-            scored = scoring.score(answer, question, self._stored, loss)
+            scored = metrics.score(answer, question, self._stored, loss)
             scores.append(scored)
             self._longest[arm] = max(self._longest[arm], (answer.timings.prompt_tokens, question.question))
             row["arms"][arm] = row_of(answer, scored)
             self.passages.setdefault(arm, []).append(passages_of(answer))
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
-        self.figures[arm] = scoring.summarize(scores)
+        self.figures[arm] = metrics.summarize(scores)
 
     def weigh(self, folder: Path, manifest: Manifest, arm: str) -> None:
         """Memory on the longest prompt, and megabytes of the files that the arm reads."""
@@ -130,7 +130,7 @@ class _Measuring:
         self.figures[arm] |= self.fixed[arm]
 
 
-def row_of(answer: Answer, scored: scoring.Score) -> dict[str, Any]:
+def row_of(answer: Answer, scored: metrics.Score) -> dict[str, Any]:
     """One answer in report.json."""
     return {**scored.to_dict(), "answer": answer.text, "citations": [asdict(c) for c in answer.citations]}
 
@@ -157,7 +157,7 @@ def _report(task: Task, measured: _Measuring, every: Sequence[TestQuestion], par
     shipped = fixed_arm(recipe) or pick(drawn, measured.names, evaluate.weights, missed.__getitem__)
     for row, passages in zip(measured.rows, measured.passages.get(shipped, ()), strict=True):
         row["passages"] = passages
-    aside = splitting.calibration_part(recipe, every)
+    aside = question_split.calibration_part(recipe, every)
     report = {
         "name": recipe.name, "version": recipe.version, "schema": 1, "shipped": shipped, "arms": arms,
         **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, evaluate.weights),
@@ -198,14 +198,14 @@ def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[Tes
     """Over all questions with a document: searching is cheap, so no sample."""
     report = measure(search, questions)
     asked = [q for q in questions if q.document]
-    by_passage = [scoring.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
+    by_passage = [metrics.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
     best: dict[str, list[float]] = {"answerable": [], "unanswerable": []}
     for question in questions:
         top = max((p.similarity for p in search(question.question, settings.passages)), default=0.0)
         best["answerable" if question.answer is not None else "unanswerable"].append(round(top, 4))
     figures = {"document": report.document, "page": report.page, "distinct_page": report.distinct_page}
     return {"questions": len(asked), **{name: value.to_dict() if value else None for name, value in figures.items()},
-            "passage": scoring.retrieval_figures(by_passage), "best_similarity": best,
+            "passage": metrics.retrieval_figures(by_passage), "best_similarity": best,
             "refuse_below": settings.refuse_below}  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def _thresholds(
 
 def _silence(task: Task, folder: Path, question: str) -> dict[str, Any]:
     task.note("watching what `fieldpack ask` asks of the system")
-    seen = proof.watch(folder, question)
+    seen = ask_trace.watch(folder, question)
     if seen["tool"] and not seen["silent"]:
         task.warn(f"`fieldpack ask` is not silent here: {', '.join(seen['named']) or seen['errors']}; see the report")
     return seen

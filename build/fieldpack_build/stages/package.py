@@ -10,8 +10,8 @@ from typing import Any
 
 from fieldpack.bundle.manifest import read_manifest, verify
 
-from ..arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..bundling import assemble
+from ..evaluation.arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..pipeline.store import RECEIPT
 from ..pipeline.task import Task
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from fieldpack.retrieval.quoting import candidates, signals_of
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
-from .. import quotes
 from ..data import read_examples
 from ..data.training_rows import manner_of
+from ..evaluation import quote_fit
+from ..evaluation.metrics import token_f1
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
-from ..scoring import token_f1
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +38,8 @@ def run(task: Task) -> dict[str, Any]:
         rows.append(learning.row(question, answer))
         if number % 20 == 0 or number == len(asked):
             task.progress(number, len(asked), "rows looked up")
-    settings, facts = quotes.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
-    quotes.write_quoting(task.out, settings)
+    settings, facts = quote_fit.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
+    quote_fit.write_quoting(task.out, settings)
     return facts
 
 
@@ -59,7 +59,7 @@ class _Learning:
         self._retriever = retriever
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
-    def row(self, question: str, answer: str | None) -> quotes.Row:
+    def row(self, question: str, answer: str | None) -> quote_fit.Row:
         import numpy as np
 
         passages = self._retriever.search(question, self._settings.passages)
@@ -69,11 +69,11 @@ class _Learning:
         best = max((p.similarity for p in passages), default=-1.0)
         unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
         if not found:
-            return quotes.Row(answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded)
+            return quote_fit.Row(answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded)
         vectors = self._embed([candidate.text for candidate in found])
         signals = signals_of(question, self._retriever.embedder.embed_query(question), vectors, found, passages)
         worth = np.array([token_f1(candidate.text, answer) if answer else 0.0 for candidate in found])
-        return quotes.Row(answer is not None, signals, worth, lead, unfounded)
+        return quote_fit.Row(answer is not None, signals, worth, lead, unfounded)
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np

@@ -9,7 +9,7 @@ from typing import Any
 
 from fieldpack import prompt as runtime_prompt
 
-from ..arms import has_model
+from ..evaluation.arms import has_model
 from ..models import sources
 from ..pipeline import plan
 from ..pipeline.plan import Plan

@@ -11,11 +11,11 @@ from typing import Any
 
 from fieldpack.bundle.manifest import Manifest, read_manifest
 
-from .errors import DataError
-from .intervals import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
+from ..errors import DataError
+from ..recipe.schema import WEIGHTS
+from .bootstrap import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
 from .outcome import OTHER_SOURCE, RIGHT, outcome
-from .recipe.schema import WEIGHTS
-from .recommending import UNITS
+from .recommend import UNITS
 
 REPORT = Path("report") / "report.json"
 A, B = "A", "B"

@@ -17,8 +17,8 @@ from fieldpack.answers import Answer
 from fieldpack.citations import strip_marks, words_of
 from fieldpack.passages import Citation, Passage
 
-from .data import TestQuestion
-from .quantities import same_quantities
+from ..data import TestQuestion
+from .numbers import same_quantities
 
 _ARTICLES = frozenset(("a", "an", "the"))
 KS = (1, 5, 10)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .arms import simplicity
-from .intervals import Interval, Resampled, between
+from .bootstrap import Interval, Resampled, between
 
 UNITS = {"first_token_ms": 1000.0, "total_ms": 1000.0, "peak_mb": 100.0, "size_mb": 100.0}
 

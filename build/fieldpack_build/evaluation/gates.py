@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .recipe.gates import RETRIEVAL, Gate, parse_gate
+from ..recipe.gates import RETRIEVAL, Gate, parse_gate
 
 if TYPE_CHECKING:
-    from .intervals import Resampled
+    from .bootstrap import Resampled
 
 def check_gates(
     texts: Iterable[str], *, shipped: str, arms: Mapping[str, Mapping[str, Any]], retrieval: Mapping[str, Any] | None,
@@ -45,7 +45,7 @@ def _holds(margin: float, op: str) -> bool:
 
 def _margin(gate: Gate, shipped: str, drawn: Resampled) -> tuple[float, float]:
     """95% interval of what was measured less what was wanted."""
-    from .intervals import between
+    from .bootstrap import between
 
     arm, other_arm = gate.arm or shipped, gate.other_arm or shipped
     if gate.other is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from .data import TestQuestion
-from .recipe.schema import Recipe
+from ..data import TestQuestion
+from ..recipe.schema import Recipe
 
 _REHEARSED = 4
 

@@ -1,7 +1,7 @@
 """What a device needs to answer one question: a process of its own opens the arm's parts, asks, and says the most memory
 it ever held. The parent's own memory would say what all arms together have left behind.
 
-Parent's side: `peak_mb`. Child's side: `python -m fieldpack_build.memory`.
+Parent's side: `peak_mb`. Child's side: `python -m fieldpack_build.evaluation.peak_memory`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from fieldpack.child import python, safe_environment
 
-from .errors import StageError
+from ..errors import StageError
 
 
 def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
     """Of a staged bundle. Raises StageError if it does not answer."""
     task = {"folder": str(folder), "question": question, "retrieval": retrieval}
-    command = python("-m", "fieldpack_build.memory")
+    command = python("-m", "fieldpack_build.evaluation.peak_memory")
     done = subprocess.run(
         command, env=safe_environment(), input=json.dumps(task), capture_output=True, text=True, errors="replace"
     )
@@ -38,7 +38,7 @@ def main() -> None:
     task = json.loads(sys.stdin.read())
     from fieldpack.rag import Arm
 
-    from .measured import MeasuredExpert
+    from .scoring_expert import MeasuredExpert
 
     expert = MeasuredExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
     expert.ask(task["question"], arm=Arm(retrieval=task["retrieval"], threshold=False))

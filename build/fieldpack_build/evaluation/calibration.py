@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from fieldpack.passages import Passage
 
-from .recipe.runtime_settings import CALIBRATION, Thresholds
+from ..recipe.runtime_settings import CALIBRATION, Thresholds
 
 _SPARE = 0.02  # of cosine below the farthest answerable question
 

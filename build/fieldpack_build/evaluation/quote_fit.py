@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack.retrieval.quoting import QuoteSettings
 
+from ..recipe.runtime_settings import QUOTING
 from .calibration import separation
-from .recipe.runtime_settings import QUOTING
 
 if TYPE_CHECKING:
     import numpy as np

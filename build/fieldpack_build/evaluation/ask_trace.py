@@ -8,7 +8,7 @@ from typing import Any
 
 from fieldpack.child import python, safe_environment
 
-from .silence import tool, trace
+from .network_trace import tool, trace
 
 _SHOWN = 20  # calls and files that a report names; more are counted
 # Ours would not be seen to work where somebody else's setting has silenced onnxruntime already.

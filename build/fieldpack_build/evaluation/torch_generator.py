@@ -15,9 +15,9 @@ from typing import Any
 
 from fieldpack.generation.generator import CONFIG, GenerationStats, TextGenerator
 
-from .measured import Loss, sum_of_losses
-from .models.chat_template import encode
-from .models.torch_cache import TorchCache
+from ..models.chat_template import encode
+from ..models.torch_cache import TorchCache
+from .scoring_expert import Loss, sum_of_losses
 
 
 class TorchGenerator(TextGenerator):

@@ -13,7 +13,7 @@ from typing import Any
 
 from fieldpack.passages import Passage
 
-from .data import TestQuestion
+from ..data import TestQuestion
 
 KS = (1, 5, 10, 20)
 Search = Callable[[str, int], list[Passage]]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from .intervals import Resampled
+from .bootstrap import Resampled
 
 STEPS = ("base", "tuned", "merged", "exported", "quantized")
 DOES = {"tuned": "+ tuning", "merged": "merge", "exported": "export to ONNX, fp32", "quantized": "quantise"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .recipe.gates import ARMS
-from .recipe.schema import Recipe
+from ..recipe.gates import ARMS
+from ..recipe.schema import Recipe
 
 EXPORT, BASELINE = "export", "baseline"  # the stages whose models answer
 QUOTE = "quote"  # the arm without a model
