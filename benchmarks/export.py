@@ -22,7 +22,7 @@ from measuring import machine, machine_line, table, write_json
 import fieldpack
 from fieldpack.citations import strip_marks
 from fieldpack.rag import Arm
-from fieldpack_build.bundling import assemble
+from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
 from fieldpack_build.evaluation.metrics import contains, token_f1

@@ -19,7 +19,7 @@ from typing import Any
 import click
 from measuring import machine, machine_line, table, write_json
 
-from fieldpack_build.building import build_knowledge
+from fieldpack_build.api import build_knowledge
 from fieldpack_build.documents import read_document
 from fieldpack_build.errors import BuildError, DocumentError
 

@@ -24,7 +24,7 @@ from typing import Any
 
 from measuring import machine, machine_line, table, write_json
 
-from fieldpack_build.building import build_knowledge
+from fieldpack_build.api import build_knowledge
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.evaluation.retrieval_metrics import RetrievalReport, measure
 

@@ -27,7 +27,7 @@ from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
 from fieldpack.rag import Arm, Rag
 from fieldpack.retrieval.retriever import Retriever, open_retriever
-from fieldpack_build.bundling import assemble
+from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.console import make_console
 from fieldpack_build.evaluation.metrics import token_f1
 from fieldpack_build.pipeline.plan import Plan

@@ -24,7 +24,7 @@ from typing import Any
 import architectures
 import training
 from fieldpack.generation.generator import GenerationStats, TextGenerator
-from fieldpack_build.checking import check_recipe
+from fieldpack_build.check import check_recipe
 from fieldpack_build.errors import BuildError
 from fieldpack_build.export import adjust_config, build_onnx
 from fieldpack_build.models import causal_lm

@@ -12,7 +12,7 @@ import pytest
 from fieldpack_build.evaluation.attribution import attribute, steps_of
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
-from fieldpack_build.report.waterfall import attribution_view
+from fieldpack_build.report.charts.waterfall import attribution_view
 from fieldpack_build.stages import attribute as stage
 from toys import Project
 

@@ -9,7 +9,7 @@ import pytest
 
 from fieldpack.bundle.manifest import Manifest, describe_files, read_manifest, verify, write_manifest
 from fieldpack.errors import BundleCorrupt
-from fieldpack_build.delivery import check_target, deliver, is_delivered
+from fieldpack_build.bundle.deliver import check_target, deliver, is_delivered
 from fieldpack_build.errors import OutputExists
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import fieldpack
 from fieldpack.bundle.golden import FILENAME, Golden, read_golden, write_golden
-from fieldpack_build.golden import choose
+from fieldpack_build.bundle.golden import choose
 
 
 def row(line: int, *, f1: float = 0.0, value: bool | None = None, document: str | None = "a.md", refused: bool = False,

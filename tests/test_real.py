@@ -13,7 +13,7 @@ import pytest
 import fieldpack
 from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest, verify
-from fieldpack_build.building import build
+from fieldpack_build.api import build
 from fieldpack_build.documents import read_document
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.stages.table import NAMES

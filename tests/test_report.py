@@ -19,8 +19,8 @@ from fieldpack_build.evaluation.recommend import choose
 from fieldpack_build.recipe.schema import WEIGHTS
 from fieldpack_build.report import render
 from fieldpack_build.report.advice import why_shipped
-from fieldpack_build.report.charts import bar_chart, separation, similarity_chart
-from fieldpack_build.report.curves import loss_chart
+from fieldpack_build.report.charts.bars import bar_chart, separation, similarity_chart
+from fieldpack_build.report.charts.loss import loss_chart
 from fieldpack_build.report.tables import arms_table
 from fieldpack_build.report.verdict import compare, judge, sign_test
 from fieldpack_build.stages.evaluate import compared

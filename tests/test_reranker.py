@@ -13,8 +13,8 @@ import fakes
 import fieldpack
 from fieldpack.bundle.manifest import describe_files
 from fieldpack.retrieval.reranker import Reranker, RerankerSettings
-from fieldpack_build.bundling import _NOT_SHIPPED
-from fieldpack_build.checking import check_recipe
+from fieldpack_build.bundle.assemble import _NOT_SHIPPED
+from fieldpack_build.check import check_recipe
 from fieldpack_build.errors import CheckFailed, RecipeError, SourceError
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe

@@ -22,7 +22,7 @@ import pytest
 from filelock import FileLock
 
 import fakes
-from fieldpack_build.building import build
+from fieldpack_build.api import build
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store, files_of
 from fieldpack_build.pipeline.task import Task

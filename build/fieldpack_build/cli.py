@@ -61,7 +61,7 @@ def recipe(
     build recipe finance.yaml --set train.epochs=2 -o /tmp/two-epochs
     build recipe finance-gpu.yaml --rehearse
     """
-    from .building import build
+    from .api import build
 
     outcome = build(
         name, output=output, overrides=overrides, first=first, only=only, force=force, rehearse=rehearse, cache=cache
@@ -100,7 +100,7 @@ def knowledge(
     1/rank. The worst misses come with what was found in their place. --report shows the documents, their chunks, a map of
     the vectors and the questions without a good passage, as one page.
     """
-    from .building import build_knowledge, show_document
+    from .api import build_knowledge, show_document
     from .console import show_library
     from .evaluation import library_questions
     from .ingest import showing
@@ -140,7 +140,7 @@ def data(
     build data finance.yaml
     build data finance.yaml --no-passages --examples 10
     """
-    from .building import look_at_data
+    from .api import look_at_data
     from .data.show import show
     from .errors import DataError
 
@@ -160,7 +160,7 @@ def data(
 @_cache
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and take."""
-    from .checking import check_recipe
+    from .check import check_recipe
     from .pipeline.store import Store, default_cache
     from .recipe.load import find_recipe, load_recipe
 
@@ -237,7 +237,7 @@ def init(name: str, folder: Path) -> None:
 @_cache
 def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None) -> None:
     """Free the cache: half-done work and, with RECIPE, what it made before and no longer uses."""
-    from .building import clean_cache
+    from .api import clean_cache
 
     for line in clean_cache(name, everything=everything, dry_run=dry_run, cache=cache):
         click.echo(line)

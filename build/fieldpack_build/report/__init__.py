@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import comparison
 from .advice import scores_table
-from .charts import bar_chart, similarity_chart
-from .curves import loss_chart
+from .charts.bars import bar_chart, similarity_chart
+from .charts.loss import loss_chart
+from .charts.precision import precision
+from .charts.roc import thresholds_view
+from .charts.waterfall import attribution_view
+from .charts.whiskers import arms_chart, differences_chart
 from .library_view import render_library, view
-from .precision import precision
-from .roc import thresholds_view
 from .tables import COST, QUALITY, arms_table, facts, gaps_table, gates_table, retrieval_table
 from .templates import environment
 from .verdict import compare, groups, judge
-from .waterfall import attribution_view
-from .whiskers import arms_chart, differences_chart
 
 if TYPE_CHECKING:
     from jinja2 import Environment

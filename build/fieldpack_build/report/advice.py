@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .charts import slug
+from .charts.bars import slug
 from .tables import LABELS
 
 _HOW = {

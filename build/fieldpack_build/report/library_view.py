@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .charts import WIDTH
+from .charts.bars import WIDTH
 from .templates import environment, megabytes
 
 _LEFT, _TOP, _TALL = 44.0, 18.0, 150.0

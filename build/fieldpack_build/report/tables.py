@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .charts import slug
-from .whiskers import against_shipped
+from .charts.bars import slug
+from .charts.whiskers import against_shipped
 
 NONE = "–"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from fieldpack.rag import Arm
 
-from ..bundling import assemble
+from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..evaluation import metrics, question_split
 from ..evaluation.attribution import attribute, steps_of

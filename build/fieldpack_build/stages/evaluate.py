@@ -21,7 +21,7 @@ from fieldpack.prompt import PromptSettings
 from fieldpack.rag import Arm
 from fieldpack.retrieval.embedder import Embedder
 
-from ..bundling import assemble
+from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
 from ..evaluation import ask_trace, calibration, metrics, question_split

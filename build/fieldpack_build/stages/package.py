@@ -10,7 +10,7 @@ from typing import Any
 
 from fieldpack.bundle.manifest import read_manifest, verify
 
-from ..bundling import assemble
+from ..bundle.assemble import assemble
 from ..evaluation.arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..pipeline.store import RECEIPT
 from ..pipeline.task import Task

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .tables import NONE, figure
+from ..tables import NONE, figure
 
 _SIDE, _LEFT, _TOP = 260.0, 40.0, 12.0
 _KINDS = (("learned from", "learned"), ("measured", "measured"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from fieldpack.bundle.manifest import FILENAME, Manifest, read_manifest, verify
 from fieldpack.errors import BundleError
 
-from .errors import MachineError, OutputExists
+from ..errors import MachineError, OutputExists
 
 
 def is_delivered(bundle: Path, target: Path) -> bool:

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .checking import check_knowledge, check_recipe, check_sources
+from .bundle.deliver import check_target, deliver, is_delivered
+from .check import check_knowledge, check_recipe, check_sources
 from .console import duration, make_console, say, summary
 from .data import TestQuestion, read_questions
-from .delivery import check_target, deliver, is_delivered
 from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine

@@ -9,9 +9,9 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
-from ..evaluation.attribution import DOES, KEYS
-from .charts import WIDTH
-from .tables import COLUMNS, Gap, gap_of, text_of
+from ...evaluation.attribution import DOES, KEYS
+from ..tables import COLUMNS, Gap, gap_of, text_of
+from .bars import WIDTH
 
 _LEFT, _RIGHT, _TOP, _TALL = 34.0, 6.0, 22.0, 150.0
 _COLUMNS = {column.key: column for column in COLUMNS if column.key in KEYS}

@@ -9,7 +9,7 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
-from ..evaluation.calibration import separation
+from ...evaluation.calibration import separation
 
 _SHARES = (
     ("f1", "F1"), ("value_match", "Value match"), ("refused_right", "Refused right"),

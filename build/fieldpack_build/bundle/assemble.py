@@ -14,14 +14,14 @@ from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
-from .export.facts import read_facts
+from ..export.facts import read_facts
+from ..ingest.journal import LIBRARY
+from ..models.causal_lm import MODEL
+from ..models.chat_template import read_chat
+from ..pipeline.store import LOG, RECEIPT
+from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.schema import Recipe
 from .golden import choose
-from .ingest.journal import LIBRARY
-from .models.causal_lm import MODEL
-from .models.chat_template import read_chat
-from .pipeline.store import LOG, RECEIPT
-from .recipe.runtime_settings import prompt_settings, retrieval_settings
-from .recipe.schema import Recipe
 
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)

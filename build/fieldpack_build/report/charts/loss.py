@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
-from .charts import WIDTH
+from .bars import WIDTH
 
 _LEFT, _RIGHT, _TOP, _TALL = 44.0, 6.0, 10.0, 190.0
 _TICKS = 5

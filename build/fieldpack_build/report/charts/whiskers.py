@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from .charts import WIDTH, slug
+from .bars import WIDTH, slug
 
 _LEFT, _RIGHT, _TOP = 190.0, 58.0, 22.0
 _STEP, _SPACE = 15.0, 12.0

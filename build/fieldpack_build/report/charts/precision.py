@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
-from .tables import NONE
+from ..tables import NONE
 
 _WIDTH, _HEIGHT = 860.0, 300.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 150.0, 18.0, 40.0  # on the right there is room for the last name

@@ -1,0 +1,1 @@
+"""Charts as geometry for their templates."""
