@@ -47,10 +47,10 @@ test: $(STAMP)
 # the code may be one that a single CPU suggested.
 test-avx2: $(STAMP)
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
-	  tests/test_training.py tests/test_training_share.py tests/test_merge.py tests/test_export.py
+	  tests/builder/training tests/builder/export/test_export.py
 
 matrix: $(STAMP)
-	$(BIN)/python -m pytest -m matrix tests/test_architectures.py
+	$(BIN)/python -m pytest -m matrix tests/builder/export/test_architectures.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

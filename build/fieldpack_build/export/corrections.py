@@ -1,6 +1,6 @@
 """Models that genai's builder refuses, or exports into something else than they are: their config in the form that it wants,
-and the graph set right afterwards. Measured with onnxruntime-genai 0.18 and transformers 5.23; tests/matrix.py holds every
-correction to transformers' own tokens.
+and the graph set right afterwards. Measured with onnxruntime-genai 0.18 and transformers 5.23; tests/support/matrix.py
+holds every correction to transformers' own tokens.
 
 - rope scaling: Llama's class in the builder knows llama3 alone and leaves linear and YaRN scaling away without a word;
   the other classes refuse llama3, and their YaRN has no defaults and does not round its range as transformers does.

@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import find_documents, survey
 from fieldpack_build.documents.encoding import decode
-from test_documents import blocks, read, refusal
 
 
 def test_survey(tmp_path: Path) -> None:

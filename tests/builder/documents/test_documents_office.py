@@ -8,11 +8,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from test_documents import blocks, read, refusal
 
 from broken import PROSE, saved, slides, with_part, word, workbook
 from fieldpack_build.documents import read_document
 from fieldpack_build.documents.office.number_format import shown
-from test_documents import blocks, read, refusal
 
 # Excel
 

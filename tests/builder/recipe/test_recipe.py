@@ -14,7 +14,7 @@ from fieldpack_build.errors import RecipeError
 from fieldpack_build.recipe.load import find_recipe, load_recipe
 from fieldpack_build.recipe.schema import ARMS, METRICS, Recipe, parse_gate
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 SMALL = """\
 name: tiny
 version: 1.0.0

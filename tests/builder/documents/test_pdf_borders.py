@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
 import pytest
-
 from test_pdf import PROSE, Page, Text, blocks, read, right
 
 XS, YS = (50, 150, 300, 450), (700, 680, 640, 600)

@@ -21,7 +21,7 @@ from toys import OPTIONAL, make_cache, run
 
 pytest_plugins = ["toys"]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes" / "finance.yaml"
 FEE = "What is the annual management charge of the A class of the Global Equity Fund in the 2025 schedule?"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from test_pdf import PROSE, Page, Text, blocks, read, right
 
 _DIGIT = 0.556  # of the size; Helvetica

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document, readers
 from fieldpack_build.errors import DocumentError
-from test_documents import blocks, read, refusal
 
 _SPACES = " ".join(
     f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from test_pdf import PROSE, Page, Text, blocks, write_pdf
 
 from fieldpack_build.documents import pdf
 from fieldpack_build.documents.pages import Content
-from test_pdf import PROSE, Page, Text, blocks, write_pdf
 
 _FIRST = 9  # number of the first object after those of one page
 

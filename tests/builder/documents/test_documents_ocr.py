@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
-from test_documents import blocks, read, refusal
 
 LINES = [["Notice of termination"], ["The lease ends on 30 September 2024."], ["Heating", "1,204.50"], ["Water", "310.00"]]
 

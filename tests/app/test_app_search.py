@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from test_app import COMMAND, run
 
 import fakes
 from fieldpack import DocumentRecord
@@ -21,7 +22,6 @@ from fieldpack.retrieval.embedder import Embedder
 from fieldpack_app.terminal.excerpt import excerpt
 from fieldpack_app.terminal.highlight import question_spans
 from fieldpack_build.index.writer import IndexWriter
-from test_app import COMMAND, run
 
 PROSE = """The board met in March.
 Nothing was decided then.

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_documents import blocks, read, saved
 
 from fieldpack_build.documents.raised import lower, raise_, settle
-from test_documents import blocks, read, saved
 
 
 @pytest.mark.parametrize(

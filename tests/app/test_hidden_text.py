@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_server_command import serving
 
 import fakes
 import fieldpack
@@ -18,7 +19,6 @@ from fieldpack.bundle.manifest import read_manifest, write_manifest
 from fieldpack.child import python
 from fieldpack.passages import Chunk
 from fieldpack_app.terminal import render
-from test_server_command import serving
 
 OVERRIDE, SPACE, TAG, C1 = "\u202e", "\u200b", "\U000e0041", "\x9b"
 NAME = f"fees{OVERRIDE}fdp.exe"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fieldpack_build.documents import read_document
 from test_documents import blocks, read
+
+from fieldpack_build.documents import read_document
 
 
 def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:

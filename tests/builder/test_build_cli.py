@@ -16,7 +16,7 @@ from fieldpack_build.pipeline.store import Store
 from fieldpack_build.stages.table import NAMES
 from toys import OPTIONAL
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RECIPE = """\
 name: tiny
 version: 1.0.0

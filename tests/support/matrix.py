@@ -34,7 +34,7 @@ from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.schema import Recipe
 from fieldpack_build.stages import base, export, merge, train
 
-TABLE = Path(__file__).parents[1] / "docs" / "architectures.md"
+TABLE = Path(__file__).parents[2] / "docs" / "architectures.md"
 LENGTHS = (40, 170, 400)  # tokens; see architectures.WINDOW and SWITCH
 NEW_TOKENS = 24
 MAX_CONTEXT = 768

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from test_pdf import Page, Text, read, right
 
 from fieldpack_build.documents.pdf.hyphens import Hyphens
 from fieldpack_build.documents.pdf.text import HYPHEN
-from test_pdf import Page, Text, read, right
 
 ENGLISH = "The pumps of the hall are in the care of the crew, and it is for the crew to keep them."
 

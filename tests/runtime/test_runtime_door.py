@@ -14,7 +14,7 @@ import pytest
 import fieldpack
 from fieldpack import errors
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "numpy", "onnxruntime", "onnxruntime_genai", "usearch", "tokenizers"}
 
 

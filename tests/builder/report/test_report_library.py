@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_report import sample_report, text_of
 
 import fakes
 from fieldpack.passages import Chunk, DocumentRecord, Passage
@@ -19,7 +20,6 @@ from fieldpack_build.index.writer import IndexWriter
 from fieldpack_build.report import render, render_library
 from fieldpack_build.report.library import ROWS, documents, lengths, picture, principal_axes, right_place
 from fieldpack_build.report.library_view import histogram, scatter
-from test_report import sample_report, text_of
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'{{ 7*7 }}</style></svg>"
 

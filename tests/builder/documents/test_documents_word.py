@@ -13,12 +13,12 @@ from docx.oxml.ns import nsdecls
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from test_documents import blocks, read, saved
 
 from broken import with_part
 from fieldpack_build.documents import Document, read_document
 from fieldpack_build.documents.office.docx_numbering import FORMATS, Numbering, letters, ordinal, roman
 from fieldpack_build.documents.office.omml import written
-from test_documents import blocks, read, saved
 
 W = nsdecls("w")
 _MATH = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'

@@ -7,11 +7,11 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from test_documents import blocks, read, refusal
 
 from broken import PNG, workbook
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.titles import says_something, words_of
-from test_documents import blocks, read, refusal
 
 # CSV
 

@@ -18,7 +18,7 @@ import fakes
 from fieldpack.child import python, safe_environment
 from fieldpack_build import toolchains
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 ROWS = [{"question": f"What is item {n}?", "answer": f"Item {n} is a word."} for n in range(6)]
 QUESTIONS = [{"question": f"Which one is {n}?", "answer": f"It is {n}."} for n in range(4)]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from test_report import rows_of, sample_report, text_of, with_rows
 
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack_build.cli import cli
 from fieldpack_build.errors import DataError, GateMissed
 from fieldpack_build.evaluation.compare import compare_bundles
 from fieldpack_build.report import render_comparison
-from test_report import rows_of, sample_report, text_of, with_rows
 
 RECIPE = {"train": {"rank": 16, "data": "t.jsonl"}, "evaluate": {"weights": {"f1": 1.0, "refused_right": 0.5}}}
 SOURCES = {"documents/fees.md": "1", "documents/old.md": "2", "documents/plan.md": "3"}
