@@ -28,6 +28,7 @@ from fieldpack_build.check import check_recipe
 from fieldpack_build.errors import BuildError
 from fieldpack_build.export import adjust_config, build_onnx
 from fieldpack_build.models import causal_lm
+from fieldpack_build.models.chat_template import read_chat
 from fieldpack_build.models.precision import candidate
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
@@ -139,7 +140,7 @@ def _int4(row: Row, recipe: Recipe, folder: Path) -> Row:
     """It opens and answers: what random weights say in 4 bits is no measure."""
     source, out = folder / "merge" / "model", folder / "int4"
     build_onnx(source, out, candidate("int4", "k_quant_mixed", 32), folder / "builder")
-    adjust_config(out, causal_lm.load_tokenizer(source), base.read_chat(folder / "base"), recipe.export.max_context)
+    adjust_config(out, causal_lm.load_tokenizer(source), read_chat(folder / "base"), recipe.export.max_context)
     stats = GenerationStats()
     list(TextGenerator.open(out).stream("What is item 3 called?", max_new_tokens=4, max_context=256, stats=stats))
     assert stats.tokens, f"{row.name} says nothing in int4"

@@ -122,7 +122,7 @@ function drawWarnings(turn, pieces) {
   const figures = pieces.filter(({ kind }) => kind === "unsupported").length;
   const warn = (text) => el("div", { class: "notice warn" }, icon("warn"), el("p", {}, text));
   return [
-    ...(turn.kind === "related" ? [warn(t("related"))] : []),
+    ...(turn.kind === "related" ? [warn(t("quoted_only"))] : []),
     ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
     ...((turn.citations.length && !isGuessed(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
   ];

@@ -18,8 +18,16 @@ TO_HTML = "innerHTML|outerHTML|insertAdjacentHTML|document.write|DOMParser|Conte
 
 
 def words(language: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((PAGE / "words" / f"{language}.json").read_text(encoding="utf-8"))
-    return found
+    """A language's phrases. Of a key that stands there twice a browser would take the last."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
+        return dict(pairs)
+
+    text = (PAGE / "words" / f"{language}.json").read_text(encoding="utf-8")
+    phrases: dict[str, Any] = json.loads(text, object_pairs_hook=once)
+    return phrases
 
 
 def scripts() -> str:

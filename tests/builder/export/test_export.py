@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fakes
 import fieldpack
-import training
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.export import Candidate, build_onnx
@@ -21,11 +19,10 @@ from fieldpack_build.export import choose as choosing
 from fieldpack_build.export.choose import Limits, choose, degradation, refusal
 from fieldpack_build.export.search import Trial, probe
 from fieldpack_build.models.precision import candidate, parse, unfit
-from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.recipe.schema import CANDIDATES
-from fieldpack_build.stages import base, export
+from fieldpack_build.stages import export
 from toys import Project, build_here
 
 pytest_plugins = ["toys"]
@@ -192,20 +189,3 @@ def test_no_candidate_within_the_limits_is_an_error_that_lists_them(
 
 def test_the_table_names_what_made_no_file() -> None:
     assert "no file" in choosing.table([{"name": "fp16", "failed": "why"}], Limits())
-
-
-def test_rope_that_the_builder_ignores_is_not_blamed_on_rounding(tmp_path: Path) -> None:
-    """Linear rope scaling: genai's builder 0.18 knows none. At positions a tenth of its own the model reads another text."""
-    source = fakes.write_tiny_model(tmp_path / "model")
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    config["rope_parameters"] = {"rope_type": "linear", "factor": 10.0, "rope_theta": 10000.0}
-    (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    home = training.write_home(tmp_path / "home")
-    (tmp_path / "base").mkdir()
-    recipe = training.recipe_of(home)
-    exact = recipe.export.model_copy(update={"precision": "fp32", "max_perplexity_ratio": 1.05})
-    recipe = recipe.model_copy(update={"base": recipe.base.model_copy(update={"model": str(source)}), "export": exact})
-    base.run(Task(recipe, {}, tmp_path / "base", Store(tmp_path / "cache")))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(CheckFailed, match=r"rounding to fp32 does not explain it: .* Take another base model"):
-        export.run(Task(recipe, {"base": tmp_path / "base"}, tmp_path / "out", Store(tmp_path / "cache")))

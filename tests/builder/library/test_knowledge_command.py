@@ -167,7 +167,8 @@ def test_a_cache_that_cannot_be_made(shelf: Shelf) -> None:
     line = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", "shelf.yaml", "--cache", str(shelf.folder / "file" / "x")]
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=shelf.folder)
     assert done.returncode == 10
-    assert done.stderr == f"build: {shelf.folder}/file/x: Not a directory; name another folder with --cache\n"
+    how = "the cache must be a folder that can be written: name another with --cache"
+    assert done.stderr == f"build: {shelf.folder}/file/x: Not a directory; {how}\n"
 
 
 # --- without a process -----------------------------------------------------------------------------------------------

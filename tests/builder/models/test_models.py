@@ -17,6 +17,7 @@ import checkpoints
 from fieldpack_build.errors import SourceError
 from fieldpack_build.export.quantize_embeddings import are_tied
 from fieldpack_build.models import causal_lm
+from fieldpack_build.models.chat_template import read_chat
 from fieldpack_build.pipeline.store import Store
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.schema import Recipe
@@ -206,7 +207,7 @@ def test_a_template_beside_a_gguf_is_read(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(checkpoints.TEMPLATE)
     task = stage(path)
     base.run(task)
-    assert base.read_chat(task.out).start == "<system>"
+    assert read_chat(task.out).start == "<system>"
 
 
 def test_a_broken_gguf_is_a_sentence(tmp_path: Path) -> None:
