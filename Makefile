@@ -10,7 +10,7 @@ BUNDLE := dist/finance-1.0.0
 .PHONY: help quickstart test test-avx2 matrix lint types setup wheel clean
 
 help:
-	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (13 to 22 minutes on two cores)"
+	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (12 to 22 minutes on two cores)"
 	@echo "make test         tests, ruff and mypy, as CI runs them"
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
 	@echo "make matrix       every architecture through a whole build (3 minutes), as CI runs it too"
