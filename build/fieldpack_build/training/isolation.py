@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.prompts import IGNORED, Tokenized
 from ..errors import CheckFailed, RecipeError
+from ..models.inspection.settings import sliding_window
 from .dataset import Collator, item, shared
 from .loss import supervised_logits
 
@@ -78,10 +79,9 @@ def prove_rows_isolated(model: Any, rows: Sequence[Tokenized], pad: int, *, pack
 def refuse_windowed_sharing(config: Any, rows: Sequence[Tokenized]) -> None:
     """Raise RecipeError where rows that share a beginning are longer than a window that the model's layers see: who sees whom
     is then said by a mask of our own, and transformers takes that in place of the window."""
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
+    window = sliding_window(config.to_dict())
     longest = max((len(row.ids) for row in rows if row.group is not None), default=0)
-    if window and (kinds is None or "sliding_attention" in kinds) and longest > window:
+    if window and longest > window:
         raise RecipeError(
             f"train.share: layers of this model see the last {window:,} tokens and a row has {longest:,}; "
             f"set train.share: 1, or train.max_tokens to at most {window:,}"
