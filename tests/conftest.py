@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import signal
 import sys
@@ -61,3 +62,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that of two workers none has them left when the other is done."""
     rank = {name: number for number, name in enumerate(_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+def pytest_report_header() -> str:
+    return f"cpu: {_cpu()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """CPUs differ in kernels and rounding: a report of failures is half told without the name of one."""
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.write_line(f"cpu: {_cpu()}")
+
+
+def _cpu() -> str:
+    """The processor's name and what its matrix kernels depend on."""
+    told = Path("/proc/cpuinfo")
+    if not told.is_file():
+        return platform.processor() or platform.machine()
+    first = told.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    fields = dict(line.split(":", 1) for line in first.splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    has = set(fields.get("flags", fields.get("Features", "")).split())
+    kinds = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "asimddp", "i8mm") if flag in has]
+    return " ".join([fields.get("model name", platform.machine()), *kinds])

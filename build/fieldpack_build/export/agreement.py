@@ -15,6 +15,7 @@ _TIE = sqrt(65_536) * 2.0**-24
 # and 0.0028 (a random model of two layers, int8); a wrong rope base 2.2 and more under any precision.
 _MORE = 1.5
 _AT_ONCE = 16  # positions: in float64, a vocabulary of 256,000 takes 2 MB a position
+_DRAWS = 16  # of a position's errors among its tokens
 
 Pair = tuple[Any, Any]
 
@@ -22,12 +23,14 @@ Pair = tuple[Any, Any]
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """`kl`: the mean of KL(full || other) over the positions, in nats. `different`: positions where the other model's best
-    token is neither the full model's nor level with it. `rounding_kl`: what float32 alone may add to the KL."""
+    token is neither the full model's nor level with it. `rounding_kl`: what float32 alone may add to the KL. `expected`: how
+    many positions would differ if the same errors, half as large again, fell on other tokens; None where nobody asked."""
 
     positions: int
     different: int
     kl: float
     rounding_kl: float
+    expected: float | None = None
 
     @property
     def same_next_token(self) -> float:
@@ -39,11 +42,12 @@ class Agreement:
         return isfinite(self.kl)
 
 
-def compare(pairs: Iterable[Pair]) -> Agreement:
-    """`pairs`: logits of the full model and of the other one, float32 [positions, vocabulary] each."""
+def compare(pairs: Iterable[Pair], *, expect: bool = False) -> Agreement:
+    """`pairs`: logits of the full model and of the other one, float32 [positions, vocabulary] each. `expect`: also work out
+    `Agreement.expected`."""
     import numpy as np
 
-    divergences, different, largest = [], 0, 0.0
+    divergences, different, largest, expected = [], 0, 0.0, 0.0
     for full, other in pairs:
         for at in range(0, len(full), _AT_ONCE):
             p, q = full[at : at + _AT_ONCE].astype(np.float64), other[at : at + _AT_ONCE].astype(np.float64)
@@ -55,10 +59,26 @@ def compare(pairs: Iterable[Pair]) -> Agreement:
             log_p, log_q = log_softmax(p), log_softmax(q)
             divergences.append((np.exp(log_p) * (log_p - log_q)).sum(axis=-1))
             largest = max(largest, float(scale.max()))
+            if expect and np.isfinite(q).all():
+                expected += _expected(p, q, _TIE * scale)
     every = np.concatenate(divergences)
     # An error e in the logits is worth about e^2 / 2 nats.
     kl = float(every.mean())
-    return Agreement(len(every), different, 0.0 if kl < 0 else kl, (_TIE * largest) ** 2 / 2)
+    rounding_kl = (_TIE * largest) ** 2 / 2
+    return Agreement(len(every), different, 0.0 if kl < 0 else kl, rounding_kl, expected if expect else None)
+
+
+def _expected(full: Any, other: Any, tie: Any) -> float:
+    """Of these positions, how many would have another best token if `other`'s errors fell on other tokens: the mean over
+    draws that turn each row of errors by some part of its length."""
+    import numpy as np
+
+    errors, best, size = _MORE * (other - full), full.max(axis=-1), full.shape[-1]
+    different = 0
+    for draw in range(1, _DRAWS + 1):
+        chosen = (full + np.roll(errors, draw * size // (_DRAWS + 1), axis=-1)).argmax(axis=-1)
+        different += int((best - np.take_along_axis(full, chosen[:, None], axis=-1)[:, 0] > tie).sum())
+    return different / _DRAWS
 
 
 def log_softmax(logits: Any) -> Any:
@@ -73,9 +93,10 @@ def allowed(rounded: Agreement) -> dict[str, float]:
     costs in torch, on the same positions, without any exported graph.
 
     Half as much error again is allowed in the logits, because an exported graph rounds in other places than torch does: a KL
-    grows with the square of an error, the number of changed tokens in proportion to it. To a number of changed tokens
-    belongs its chance, three standard deviations of a Poisson count; where none changed, three may (the rule of three)."""
-    expected = _MORE * rounded.different
+    grows with the square of an error, the number of changed tokens in proportion to it. Which tokens change is chance: one
+    count of a few says little of the next, so the expected number is used where it is the larger, with three standard
+    deviations of a Poisson count; where none is expected, three may change (the rule of three)."""
+    expected = max(_MORE * rounded.different, rounded.expected or 0.0)
     most = expected + 3 * sqrt(max(1.0, expected))
     return {
         "max_kl": _MORE**2 * rounded.kl + rounded.rounding_kl,

@@ -73,7 +73,8 @@ def _cost_of_rounding(source: Path, kind: Candidate, rows: Sequence[Row], folder
     model = causal_lm.load_model(source, dtype=torch.float32).eval()
     round_model(model, kind)
     with torch.inference_mode():
-        seen = compare((np.load(folder / f"{number:02}.npy"), _read_again(model, row)) for number, row in enumerate(rows))
+        pairs = ((np.load(folder / f"{number:02}.npy"), _read_again(model, row)) for number, row in enumerate(rows))
+        seen = compare(pairs, expect=True)
     if not seen.finite:
         return {}
     return {"kl": float(f"{seen.kl:.4g}"), "same_next_token": round(seen.same_next_token, 6), **allowed(seen)}

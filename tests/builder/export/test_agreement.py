@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,19 @@ def test_where_rounding_changes_no_token_three_may_change() -> None:
     rounded = allowed(Agreement(positions=300, different=30, kl=0.1, rounding_kl=0.0))
     assert rounded["max_kl"] == pytest.approx(0.225)
     assert rounded["min_same_next_token"] == pytest.approx(1 - (45 + 3 * 45**0.5) / 300)
+
+
+def test_a_small_count_of_changed_tokens_does_not_set_the_limit_alone() -> None:
+    """Two roundings of one size change other tokens, and on another CPU or of another sum other tokens again."""
+    rng = np.random.default_rng(0)
+    full = rng.normal(size=(160, 400)).astype(np.float32)
+    rounded, exported = (full + rng.normal(size=(2, 160, 400), scale=0.03)).astype(np.float32)
+    seen = compare([(full, rounded)], expect=True)
+    counts = [compare([(full, full + rng.normal(size=full.shape, scale=0.03))]).different for _ in range(40)]
+    assert seen.expected is not None and np.mean(counts) < seen.expected < 2.5 * np.mean(counts)
+    least = allowed(replace(seen, different=min(counts)))["min_same_next_token"]
+    assert compare([(full, exported)]).same_next_token > least and 1 - max(counts) / 160 > least
+    assert compare([(full, full + rng.normal(size=full.shape, scale=0.15))]).same_next_token < least
 
 
 def test_the_recipe_may_set_both_limits() -> None:
