@@ -31,7 +31,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "expert",
         "fieldpack",
     ),
-    "fieldpack_app": ("fieldpack_app", "state info", "terminal", "batch feedback", "diagnostics server", "cli"),
+    "fieldpack_app": ("fieldpack_app", "state info", "terminal", "batch feedback install", "diagnostics server", "cli"),
     "fieldpack_build": (
         "fieldpack_build errors gpu index",
         "uncaught documents recipe",
@@ -41,7 +41,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "evaluation training synthesis export",
         "embedding report bundle base_model",
         "stages estimate console check",
-        "api",
+        "api ship",
         "cli",
     ),
 }

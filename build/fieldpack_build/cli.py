@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import GateMissed
+from .ship.commands import COMMANDS as SHIP_COMMANDS
 
 if TYPE_CHECKING:
     from .pipeline.plan import Plan
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
 8 a stage failed, 9 gate missed, 10 this machine (no GPU, no disk, cache in use), 11 output exists,
-130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
+12 keys and signatures, 130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
 """
 
 _cache = click.option("--cache", type=click.Path(path_type=Path), help="Where stages are kept ($FIELDPACK_CACHE).")
@@ -36,6 +37,7 @@ def cli() -> None:
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
     build compare A B             two bundles: figures, questions that turned, what was built differently
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
+    build ship BUNDLE --to STICK  sign it and write what a bare machine installs from; `build keys init` first
     fieldpack ask dist/clinic-1.0.0 "..."
     """
 
@@ -280,6 +282,10 @@ def _print_plan(plan: Plan, word: str) -> None:
         click.echo(f"{line}  {step.stage.does}")
     click.echo(f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} MB; "
                + (f"about {duration(left)} to go" if left else "nothing to do"))  # fmt: skip
+
+
+for _command in SHIP_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@
         │   └── LibraryError                     a library said no, in words of its own that are quoted
         ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
         ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use or cannot be written
-        └── OutputExists           exit code 11  the output folder holds something that is not ours to replace
+        ├── OutputExists           exit code 11  the output folder holds something that is not ours to replace
+        └── SigningError           exit code 12  a key is missing or void, too few sign, metadata is unreadable
 
 Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
 """
@@ -83,3 +84,7 @@ class MachineError(BuildError):
 
 class OutputExists(BuildError):
     exit_code = 11
+
+
+class SigningError(BuildError):
+    exit_code = 12

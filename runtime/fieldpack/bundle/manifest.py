@@ -126,7 +126,7 @@ def read_manifest(folder: Path) -> Manifest:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # a size of Infinity overflows
         raise BundleCorrupt(f"{path}: a field is missing or mistyped ({error}); copy the bundle again") from None
     for entry in manifest.files:
-        _refuse_escape(entry.path, path)
+        refuse_escape(entry.path, path)
     return manifest
 
 
@@ -174,7 +174,8 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
     return major, minor
 
 
-def _refuse_escape(name: str, path: Path) -> None:
+def refuse_escape(name: str, path: Path) -> None:
+    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names it."""
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or "\0" in name:
         raise BundleCorrupt(f"{path}: the file name {name!r} leaves the bundle; do not use this bundle")
