@@ -1,4 +1,5 @@
-"""Drafts come from the longest match; their length from what steps cost and how often drafts were right."""
+"""Drafts come from the longest match; their length from what steps cost and how often drafts were
+right."""
 
 from __future__ import annotations
 
@@ -16,14 +17,20 @@ def test_the_longest_match_that_was_last_tells_what_comes_next() -> None:
     assert lookup.find() == (0, 0)  # 7 is new
     lookup.add(2)
     lookup.add(3)
-    assert lookup.find() == (2, 11) and lookup.draft(11, 8) == [7, 2, 3]  # the last 2 3, and no further than the text
+    assert lookup.find() == (2, 11) and lookup.draft(11, 8) == [
+        7,
+        2,
+        3,
+    ]  # the last 2 3, and no further than the text
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))
 def test_a_draft_is_what_stood_behind_an_equal_end(ids: list[int]) -> None:
     order, at = Lookup(ids).find()
     if order:
-        assert order < at + 1 <= len(ids) and ids[at - order : at] == ids[-order:] and ids[at : at + 1]
+        assert (
+            order < at + 1 <= len(ids) and ids[at - order : at] == ids[-order:] and ids[at : at + 1]
+        )
     else:
         assert ids[-1:] not in ([i] for i in ids[:-1])
 

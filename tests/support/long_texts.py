@@ -1,5 +1,5 @@
-"""What transformers says behind a text, read at once, and what the device says behind the same, for models whose answer
-depends on a text's length: two sets of rotary factors, layers with a window."""
+"""What transformers says behind a text, read at once, and what the device says behind the same, for
+models whose answer depends on a text's length: two sets of rotary factors, layers with a window."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from fieldpack.generation.prompt_lookup import Pace
 from fieldpack_build.models import causal_lm
 
 TOKENS = 24
-IDS = [20 + (i * 7 + i * i // 5) % 300 for i in range(600)]  # of a text that repeats itself, so that drafts are found
+IDS = [
+    20 + (i * 7 + i * i // 5) % 300 for i in range(600)
+]  # of a text that repeats itself, so that drafts are found
 
 Logits = Callable[[Sequence[int]], Any]
 
 
 def torch_logits(source: Path) -> Logits:
-    """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in float32."""
+    """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in
+    float32."""
     import torch
 
     model = causal_lm.load_model(source, dtype=torch.float32, attn_implementation="eager").eval()
@@ -54,7 +57,9 @@ def read(kept: Kept, ids: Sequence[int]) -> Any:
     return kept.logits()
 
 
-def tokens(kept: Kept, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS) -> list[int]:
+def tokens(
+    kept: Kept, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
+) -> list[int]:
     """The device's answer behind `ids`."""
     kept.read(ids, room=len(ids) + count, most=900)
     pace = Pace() if speculate else None

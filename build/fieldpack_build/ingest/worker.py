@@ -1,5 +1,5 @@
-"""A process that reads documents, one order after the other, until the pipe ends. What it cannot survive it reports
-before it dies; what kills it without a word the pool sees."""
+"""A process that reads documents, one order after the other, until the pipe ends. What it cannot
+survive it reports before it dies; what kills it without a word the pool sees."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def serve(connection: Connection, reading: Reading) -> None:
         except Exception as error:
             unread = Unread(order.relative, f"{order.relative}: {_words(error)}", lasting=False)
             connection.send((unread, False))
-            raise  # its traceback is for the log, and a process in an unknown state is not used again
+            # its traceback is for the log, and a process in an unknown state is not used again
+            raise
         connection.send((outcome, True))
 
 

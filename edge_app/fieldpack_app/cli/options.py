@@ -1,4 +1,5 @@
-"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of weight."""
+"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of
+weight."""
 
 from __future__ import annotations
 
@@ -16,17 +17,27 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 state_option = click.option(
-    "--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not given.",
-)  # fmt: skip
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=(
+        "The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not "
+        "given."
+    ),
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."
 )
 provider_option = click.option(
-    "--provider", type=click.Choice(sorted(PROVIDERS)), default="cpu", show_default=True,
+    "--provider",
+    type=click.Choice(sorted(PROVIDERS)),
+    default="cpu",
+    show_default=True,
     help="What the language model runs on.",
-)  # fmt: skip
-_quick = click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents.")
+)
+_quick = click.option(
+    "--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."
+)
 
 
 def device_options(command: _Command) -> _Command:

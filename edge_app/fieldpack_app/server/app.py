@@ -84,10 +84,18 @@ class Application:
 def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, FieldpackError):
         error = from_runtime(error)
-    elif isinstance(error, FileNotFoundError):  # of a bundle that was taken away; nothing else is read for a request
-        error = HttpError(409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again")
+    elif isinstance(
+        error, FileNotFoundError
+    ):  # of a bundle that was taken away; nothing else is read for a request
+        error = HttpError(
+            409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again"
+        )
     elif isinstance(error, HTTPException):
-        error = HttpError(error.status_code, "not_found" if error.status_code == 404 else "bad_request", error.detail)
+        error = HttpError(
+            error.status_code,
+            "not_found" if error.status_code == 404 else "bad_request",
+            error.detail,
+        )
     assert isinstance(error, HttpError)
     return error_reply(error, request.url.path)
 
@@ -98,7 +106,9 @@ def _gone(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     """What nobody foresaw; uvicorn writes it to the terminal."""
-    return error_reply(HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path)
+    return error_reply(
+        HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path
+    )
 
 
 _HANDLERS = {

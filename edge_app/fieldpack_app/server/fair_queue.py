@@ -1,10 +1,11 @@
-"""Whose turn it is: one at a time, fair among clients, so that one with many questions does not hold up the others. For one
-event loop. Knows nothing of HTTP, bundles or models.
+"""Whose turn it is: one at a time, fair among clients, so that one with many questions does not
+hold up the others. For one event loop. Knows nothing of HTTP, bundles or models.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996) with a cost of one a turn: a request's tag is the later of the tag now
-being served and one after its client's last; the lowest tag is next, the earlier of two equal ones. So a client that asks
-for the first time goes before another's second question. The tag now being served grows with every turn besides, so that
-not even an endless row of new clients keeps anyone waiting for ever.
+Start-time fair queueing (Goyal, Vin, Cheng 1996) with a cost of one a turn: a request's tag is the
+later of the tag now being served and one after its client's last; the lowest tag is next, the
+earlier of two equal ones. So a client that asks for the first time goes before another's second
+question. The tag now being served grows with every turn besides, so that not even an endless row of
+new clients keeps anyone waiting for ever.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Place:
 
 
 class Turns:
-    """`most` may wait; one client at most half of them (and at least one), so that it cannot fill the queue alone."""
+    """`most` may wait; one client at most half of them (and at least one), so that it cannot fill
+    the queue alone."""
 
     def __init__(self, most: int) -> None:
         self._most = most

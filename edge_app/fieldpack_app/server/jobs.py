@@ -1,5 +1,5 @@
-"""An answer under way: waits for its turn, runs in the one thread that generates, hands its events to the event loop, stops
-when nobody listens any more. Knows nothing of HTTP's forms."""
+"""An answer under way: waits for its turn, runs in the one thread that generates, hands its events
+to the event loop, stops when nobody listens any more. Knows nothing of HTTP's forms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from .metrics import Metrics
 from .prefetch import Ahead
 from .settings import Limits
 
-Start = Callable[[Expert, threading.Event], Iterator[Event]]  # how the answer is begun, when its turn has come
+Start = Callable[
+    [Expert, threading.Event], Iterator[Event]
+]  # how the answer is begun, when its turn has come
 _log = logging.getLogger("fieldpack.server")
 
 
@@ -34,7 +36,9 @@ class Queued:
 class Answering:
     """What all answers share: the queue, the thread, the figures."""
 
-    def __init__(self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits) -> None:
+    def __init__(
+        self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits
+    ) -> None:
         self.desk = desk
         self.turns = turns
         self.metrics = metrics
@@ -59,7 +63,9 @@ class Answering:
 
     def stop_all(self) -> None:
         for job in tuple(self._jobs):
-            job.stop(HttpError(503, "stopping", "the server is being stopped; ask again when it runs"))
+            job.stop(
+                HttpError(503, "stopping", "the server is being stopped; ask again when it runs")
+            )
 
     def close(self) -> None:
         self.ahead.stop()
@@ -68,7 +74,9 @@ class Answering:
     def _full(self, full: QueueFull) -> HttpError:
         whose = "of yours" if full.own else "others"
         seconds = min(max(round(self.metrics.mean_seconds() * full.waiting), 1), 60)
-        message = f"{full.waiting} questions {whose} are waiting already; ask again in about {seconds} s"
+        message = (
+            f"{full.waiting} questions {whose} are waiting already; ask again in about {seconds} s"
+        )
         return HttpError(429, "queue_full", message, headers={"Retry-After": str(seconds)})
 
 
@@ -94,8 +102,8 @@ class Job:
             self._events.put_nowait(error)
 
     async def events(self) -> AsyncIterator[Queued | Event | HttpError | None]:
-        """Queued..., then the runtime's events, or an HttpError as the last; None in between says that it is still
-        alive, every `heartbeat_seconds`."""
+        """Queued..., then the runtime's events, or an HttpError as the last; None in between says
+        that it is still alive, every `heartbeat_seconds`."""
         while True:
             try:
                 async with asyncio.timeout(self._shared.limits.heartbeat_seconds):
@@ -138,17 +146,27 @@ class Job:
     async def _answer(self) -> None:
         if self._shared.desk.current is not self._bundle:
             now = self._shared.desk.current.id
-            self._events.put_nowait(HttpError(409, "bundle_changed", f"the bundle is {now} now; ask again"))
+            self._events.put_nowait(
+                HttpError(409, "bundle_changed", f"the bundle is {now} now; ask again")
+            )
             return
         limit = self._loop.call_later(self._shared.limits.answer_seconds, self._too_slow)
         try:
-            await self._loop.run_in_executor(self._shared.thread, self._generate, self._shared.desk.expert)
+            await self._loop.run_in_executor(
+                self._shared.thread, self._generate, self._shared.desk.expert
+            )
         finally:
             limit.cancel()
 
     def _too_slow(self) -> None:
         seconds = self._shared.limits.answer_seconds
-        self.stop(HttpError(503, "too_slow", f"no whole answer within {seconds:g} s; ask for less, or allow more time"))
+        self.stop(
+            HttpError(
+                503,
+                "too_slow",
+                f"no whole answer within {seconds:g} s; ask for less, or allow more time",
+            )
+        )
 
     def _generate(self, expert: Expert) -> None:
         """In the thread. A stopped answer's iterator is closed here, where it runs."""
@@ -177,5 +195,7 @@ class Job:
         if not task.cancelled() and (error := task.exception()):
             _log.error("an answer failed", exc_info=error)
             self._shared.metrics.count("failed")
-            self._events.put_nowait(HttpError(500, "failed", "the answer failed; the server's terminal says why"))
+            self._events.put_nowait(
+                HttpError(500, "failed", "the answer failed; the server's terminal says why")
+            )
         self._events.put_nowait(None)

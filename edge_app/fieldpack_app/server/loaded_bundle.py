@@ -1,4 +1,5 @@
-"""The bundle that lies open: one at a time. Opens, loads and switches beside the event loop. Knows nothing of HTTP."""
+"""The bundle that lies open: one at a time. Opens, loads and switches beside the event loop. Knows
+nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ Opener = Callable[[Path], Expert]
 
 
 class Desk:
-    """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is opened at once."""
+    """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is
+    opened at once."""
 
     def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, turns: Turns) -> None:
         self.bundles = tuple(bundles)
@@ -33,7 +35,8 @@ class Desk:
 
     @property
     def status(self) -> str:
-        """`damaged`: the bundle's files have changed, and it answers no more; another can be laid open."""
+        """`damaged`: the bundle's files have changed, and it answers no more; another can be laid
+        open."""
         return "damaged" if self.expert.damaged else "loading" if self.loading else "ok"
 
     def load(self) -> None:
@@ -43,16 +46,20 @@ class Desk:
             self._loading.add_done_callback(_looked_at)
 
     async def switch(self, name: str, client: str) -> Shelved:
-        """Lay another bundle open, or the same one anew when its files have changed under it. The new one is verified while the
-        old one goes on answering; then the running answer is waited for. Raises HttpError (404), BundleError: the old one then
-        stays."""
+        """Lay another bundle open, or the same one anew when its files have changed under it. The
+        new one is verified while the old one goes on answering; then the running answer is waited
+        for. Raises HttpError (404), BundleError: the old one then stays."""
         wanted = next((bundle for bundle in self.bundles if bundle.id == name), None)
         if wanted is None:
             known = ", ".join(bundle.id for bundle in self.bundles)
-            raise HttpError(404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id")
+            raise HttpError(
+                404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id"
+            )
         async with self._switching:
             if wanted is not self.current or self.expert.damaged:
-                await self._replace(wanted, await asyncio.to_thread(self._open, wanted.path), client)
+                await self._replace(
+                    wanted, await asyncio.to_thread(self._open, wanted.path), client
+                )
         return self.current
 
     async def _replace(self, wanted: Shelved, expert: Expert, client: str) -> None:
@@ -70,6 +77,7 @@ class Desk:
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
-    """A failed load is no news here: the question that needs the models fails in the same way and tells."""
+    """A failed load is no news here: the question that needs the models fails in the same way and
+    tells."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,5 @@
-"""A word on a terminal while nothing is there to read yet. Nothing anywhere else. Knows nothing of what is waited for."""
+"""A word on a terminal while nothing is there to read yet. Nothing anywhere else. Knows nothing of
+what is waited for."""
 
 from __future__ import annotations
 
@@ -33,5 +34,10 @@ class Hint:
             sys.stdout.flush()
             self._shown = False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.clear()

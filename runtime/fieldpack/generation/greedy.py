@@ -1,10 +1,11 @@
-"""Greedy decoding on a kept cache, with drafts that the model confirms several at a time. The tokens are the same with
-drafts and without. Knows nothing of text or prompts.
+"""Greedy decoding on a kept cache, with drafts that the model confirms several at a time. The
+tokens are the same with drafts and without. Knows nothing of text or prompts.
 
-Every step reads two tokens at least, the second one a guess: a step of one goes through other kernels and rounds otherwise
-(see `Kept.advance`), which changed the words of 8 of 30 answers of the finance expert. Steps of two and more agree to the
-bit, so that what is said depends neither on how long a draft happened to be nor on how busy the machine was. A cache that
-cannot be set back (`Kept.rewinds`) takes a token a step and no drafts.
+Every step reads two tokens at least, the second one a guess: a step of one goes through other
+kernels and rounds otherwise (see `Kept.advance`), which changed the words of 8 of 30 answers of the
+finance expert. Steps of two and more agree to the bit, so that what is said depends neither on how
+long a draft happened to be nor on how busy the machine was. A cache that cannot be set back
+(`Kept.rewinds`) takes a token a step and no drafts.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Drafts:
 
 
 class Best:
-    """The best next token; `penalty` divides the score of tokens that were there before (Keskar et al. 2019), 1 does not."""
+    """The best next token; `penalty` divides the score of tokens that were there before (Keskar et
+    al. 2019), 1 does not."""
 
     def __init__(self, ids: Sequence[int], vocabulary: int, penalty: float) -> None:
         import numpy as np
@@ -56,11 +58,18 @@ class Best:
 
 
 def answer_tokens(
-    kept: Kept, ids: Sequence[int], *, ends: frozenset[int], most: int, penalty: float = 1.0, pace: Pace | None = None,
-    drafts: Drafts | None = None, cancel: threading.Event | None = None,
-) -> Iterator[int]:  # fmt: skip
-    """Tokens behind `ids`, which `kept` has read, until one of `ends` (which is given too) or `most` of them. With `pace`
-    drafts are looked up, as long as it finds that they gain."""
+    kept: Kept,
+    ids: Sequence[int],
+    *,
+    ends: frozenset[int],
+    most: int,
+    penalty: float = 1.0,
+    pace: Pace | None = None,
+    drafts: Drafts | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[int]:
+    """Tokens behind `ids`, which `kept` has read, until one of `ends` (which is given too) or
+    `most` of them. With `pace` drafts are looked up, as long as it finds that they gain."""
     logits = kept.logits()
     best = Best(ids, len(logits), penalty)
     lookup = Lookup(ids) if pace else None
@@ -71,7 +80,9 @@ def answer_tokens(
         check(cancel)
         order, draft = _draft(lookup, pace, token, most - made - 1) if kept.rewinds else (0, [])
         if (few := kept.before_switch) is not None and len(draft) >= few:
-            draft = draft[: few - 1]  # to guess past the switch would be to read all of the text for a guess
+            draft = draft[
+                : few - 1
+            ]  # to guess past the switch would be to read all of the text for a guess
             order = order if draft else 0
         kept.fit(kept.count + 1, cancel)
         started, before = perf_counter(), kept.count
@@ -96,8 +107,11 @@ def answer_tokens(
                 drafts.accepted += accepted
 
 
-def _draft(lookup: Lookup | None, pace: Pace | None, token: int, most: int) -> tuple[int, list[int]]:
-    """(tokens matched, the draft) behind `token`, which joins the text. Without a match the token itself is the guess."""
+def _draft(
+    lookup: Lookup | None, pace: Pace | None, token: int, most: int
+) -> tuple[int, list[int]]:
+    """(tokens matched, the draft) behind `token`, which joins the text. Without a match the token
+    itself is the guess."""
     if lookup is None or pace is None:
         return 0, [token]
     lookup.add(token)

@@ -1,8 +1,9 @@
-"""Guesses how a text goes on from what stands in it already: an answer that quotes its passages says what they say. And
-how far to guess, from what this machine's steps cost and how often guesses were right. Knows nothing of models or text.
+"""Guesses how a text goes on from what stands in it already: an answer that quotes its passages
+says what they say. And how far to guess, from what this machine's steps cost and how often guesses
+were right. Knows nothing of models or text.
 
-After prompt lookup decoding (Saxena, 2023): the longest of the last three tokens, two, or one that occurred before tells
-what came next then.
+After prompt lookup decoding (Saxena, 2023): the longest of the last three tokens, two, or one that
+occurred before tells what came next then.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ from collections.abc import Sequence
 
 LONGEST = 8  # tokens of a draft: beyond that a step on a CPU costs more than it can bring
 _ORDERS = (3, 2, 1)  # tokens that must match
-_RIGHT = {3: 0.8, 2: 0.5, 1: 0.25}  # share of drafted tokens that were right before any was seen, by tokens matched
+_RIGHT = {
+    3: 0.8,
+    2: 0.5,
+    1: 0.25,
+}  # share of drafted tokens that were right before any was seen, by tokens matched
 _STEADY = 0.15  # weight of what was seen last
 
 
@@ -32,7 +37,8 @@ class Lookup:
         self._ids.append(token)
 
     def find(self) -> tuple[int, int]:
-        """(tokens that match the end of the text, where the text goes on behind the match); (0, 0) without a match."""
+        """(tokens that match the end of the text, where the text goes on behind the match); (0, 0)
+        without a match."""
         for order in _ORDERS:
             at = self._after[order].get(tuple(self._ids[-order:]), 0)
             if at:
@@ -45,11 +51,15 @@ class Lookup:
 
 
 class Pace:
-    """How long drafts are to be. Costs are milliseconds of a step that reads n tokens: `base + n * slope`."""
+    """How long drafts are to be. Costs are milliseconds of a step that reads n tokens: `base + n *
+    slope`."""
 
     def __init__(self) -> None:
         self._right = dict(_RIGHT)
-        self._base, self._slope = 1.0, 0.15  # until steps were timed: a machine that reads cheaper than it writes
+        self._base, self._slope = (
+            1.0,
+            0.15,
+        )  # until steps were timed: a machine that reads cheaper than it writes
         self._timed = False
 
     def read(self, tokens: int, ms: float) -> None:
@@ -62,12 +72,14 @@ class Pace:
         self._timed = True
 
     def judged(self, order: int, drafted: int, accepted: int) -> None:
-        """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was wrong."""
+        """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was
+        wrong."""
         for right in (1.0,) * accepted + (0.0,) * (accepted < drafted):
             self._right[order] += _STEADY * (right - self._right[order])
 
     def length(self, order: int) -> int:
-        """Tokens to draft behind a match of `order` tokens, 1 at least: where a step brings most tokens for its time."""
+        """Tokens to draft behind a match of `order` tokens, 1 at least: where a step brings most
+        tokens for its time."""
         right = self._right[order]
         best, best_speed, expected, power = 1, 0.0, 1.0, 1.0
         for count in range(1, LONGEST + 1):

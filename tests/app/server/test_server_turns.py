@@ -21,7 +21,12 @@ def order(turns: Turns, places: dict[str, Place]) -> list[str]:
 
 def test_one_client_is_served_in_its_order() -> None:
     turns = Turns(8)
-    assert order(turns, {name: turns.enter("a") for name in ("a1", "a2", "a3", "a4")}) == ["a1", "a2", "a3", "a4"]
+    assert order(turns, {name: turns.enter("a") for name in ("a1", "a2", "a3", "a4")}) == [
+        "a1",
+        "a2",
+        "a3",
+        "a4",
+    ]
 
 
 def test_a_client_with_many_requests_holds_nobody_up() -> None:

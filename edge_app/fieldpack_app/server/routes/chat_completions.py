@@ -38,7 +38,9 @@ class Completions:
         wanted = read_chat(data)
         job = self._start(request, wanted, bundle)
         settings = self._answering.desk.expert.settings
-        reply = Reply(bundle.id, settings.max_answer_tokens, wanted.schema is not None, wanted.ignored)
+        reply = Reply(
+            bundle.id, settings.max_answer_tokens, wanted.schema is not None, wanted.ignored
+        )
         if wanted.stream:
             return EventStream(job, self._chunks(job, reply, wanted, bundle), limits.send_seconds)
         answer = await until_gone(job.answer(), request.receive, job.stop)
@@ -55,7 +57,9 @@ class Completions:
         previous = self._previous(wanted, bundle, most)
         return self._answering.start(
             request.scope[CLIENT],
-            lambda expert, cancel: expert.stream(question, cancel=cancel, previous=previous, schema=wanted.schema),
+            lambda expert, cancel: expert.stream(
+                question, cancel=cancel, previous=previous, schema=wanted.schema
+            ),
         )
 
     def _previous(self, wanted: ChatRequest, bundle: Shelved, most: int) -> Previous | None:
@@ -68,7 +72,9 @@ class Completions:
             return None
         return self._remembered.find(bundle.id, question, wanted.before.answer)
 
-    async def _chunks(self, job: Job, reply: Reply, wanted: ChatRequest, bundle: Shelved) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, job: Job, reply: Reply, wanted: ChatRequest, bundle: Shelved
+    ) -> AsyncIterator[bytes]:
         said = ""
         async for event in job.events():
             match event:
@@ -88,5 +94,7 @@ class Completions:
                 case _:
                     yield HEARTBEAT
 
-    def _remember(self, bundle: Shelved, wanted: ChatRequest, answer: Answer, said: tuple[str, ...]) -> None:
+    def _remember(
+        self, bundle: Shelved, wanted: ChatRequest, answer: Answer, said: tuple[str, ...]
+    ) -> None:
         self._remembered.keep(bundle.id, answer.question, (answer.text, *said), answer.previous)

@@ -43,7 +43,9 @@ class Rating:
             raise bad_request("passages: want chunk ids, as an answer has them", param="passages")
         answer_id = field(data, "answer_id", str, "")
         if not _ANSWER_ID.fullmatch(answer_id):
-            raise bad_request("answer_id: want at most 64 letters, digits, - and _", param="answer_id")
+            raise bad_request(
+                "answer_id: want at most 64 letters, digits, - and _", param="answer_id"
+            )
         return {
             "rating": data["rating"],
             "question": field(data, "question", str, most=self._limits.answer),

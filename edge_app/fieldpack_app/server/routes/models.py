@@ -30,7 +30,12 @@ class Models:
 def check_model(name: str, bundle: Shelved) -> None:
     """Raises HttpError (404)."""
     if name != bundle.id:
-        raise HttpError(404, "model_not_found", f"{name}: not the model here, which is {bundle.id}", param="model")
+        raise HttpError(
+            404,
+            "model_not_found",
+            f"{name}: not the model here, which is {bundle.id}",
+            param="model",
+        )
 
 
 def _model(bundle: Shelved) -> dict[str, Any]:
