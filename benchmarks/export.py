@@ -24,7 +24,7 @@ from measuring import machine, machine_line, table, write_json
 
 import fieldpack
 from fieldpack.citations import strip_marks
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
@@ -213,7 +213,7 @@ def _ask(
         with fieldpack.open(folder, verify_contents=False) as expert:
             for number, question in enumerate(asked, 1):
                 answer = expert.ask(
-                    question.question, arm=Arm(retrieval=recipe.knowledge is not None)
+                    question.question, arm=AnswerOptions(retrieval=recipe.knowledge is not None)
                 )
                 said = "" if answer.refused else strip_marks(answer.text)
                 assert question.answer is not None

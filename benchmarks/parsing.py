@@ -14,7 +14,7 @@ from measuring import machine, machine_line, table, write_json
 
 from fieldpack_build.documents import survey
 from fieldpack_build.ingest.pool import ReadingPool
-from fieldpack_build.ingest.read import Order, ReadDocument, Reading
+from fieldpack_build.ingest.read import ReadDocument, ReaderConfig, ReadJob
 
 _PACKAGES = ("pypdfium2", "tokenizers", "python-docx", "openpyxl")
 
@@ -51,9 +51,11 @@ def main(
     """Pages a second of reading and cutting; the best round counts, the processes' start included."""
     facts = machine(_PACKAGES)
     workers = workers or facts["cores"]
-    reading = Reading(embedder, tokens, 0, False, 512, {})
+    reading = ReaderConfig(embedder, tokens, 0, False, 512, {})
     paths = survey(data, ("**/*",), 512).paths
-    orders = [Order(path, path.relative_to(data).as_posix(), path.stat().st_size) for path in paths]
+    orders = [
+        ReadJob(path, path.relative_to(data).as_posix(), path.stat().st_size) for path in paths
+    ]
     found = [_round(orders, reading, workers) for _ in range(rounds)]
     best = min(found, key=lambda row: row["seconds"])
     print(machine_line(facts))
@@ -71,7 +73,7 @@ def main(
     )
 
 
-def _round(orders: list[Order], reading: Reading, workers: int) -> dict[str, float]:
+def _round(orders: list[ReadJob], reading: ReaderConfig, workers: int) -> dict[str, float]:
     pages = chunks = read = 0
     started = time.perf_counter()
     with ReadingPool(reading, workers=workers) as pool:

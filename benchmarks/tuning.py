@@ -28,7 +28,7 @@ from fieldpack.citations import strip_marks
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
-from fieldpack.rag import Arm, Rag
+from fieldpack.rag import AnswerOptions, Rag
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.console import make_console
@@ -223,7 +223,7 @@ def _ask(
             key = (setting, question["question"], question["document"])
             if key not in known:
                 given.document = question["document"]
-                answer = rag.ask(question["question"], arm=Arm(threshold=False))
+                answer = rag.ask(question["question"], arm=AnswerOptions(threshold=False))
                 known[key] = dict(zip(("setting", "question", "document"), key, strict=True)) | {
                     "said": answer.text,
                     "refused": answer.refused,

@@ -131,7 +131,7 @@ def show_document(name: str, file: str, *, overrides: Sequence[str] = ()) -> Doc
     return read_one(recipe, recipe.knowledge, file)
 
 
-def look_at_data(
+def inspect_data(
     name: str,
     *,
     overrides: Sequence[str] = (),

@@ -224,11 +224,11 @@ def data(
     build data finance.yaml
     build data finance.yaml --no-passages --examples 10
     """
-    from .api import look_at_data
+    from .api import inspect_data
     from .data.show import show
     from .errors import DataError
 
-    found = look_at_data(name, overrides=overrides, passages=not no_passages, cache=cache)
+    found = inspect_data(name, overrides=overrides, passages=not no_passages, cache=cache)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
     else:

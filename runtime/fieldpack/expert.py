@@ -21,7 +21,7 @@ from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
-from .rag import Arm, Rag, clean_question
+from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
 from .untrusted import untrusted
 
@@ -142,7 +142,7 @@ class Expert:
         question: str,
         *,
         cancel: threading.Event | None = None,
-        arm: Arm | None = None,
+        arm: AnswerOptions | None = None,
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: Mapping[str, Any] | None = None,

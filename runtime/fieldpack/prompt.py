@@ -67,8 +67,8 @@ class PromptSettings:
     """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in
     characters. `refuse_below`: cosine of the best passage under which nothing is generated;
     `refuse_lead_below`: the same for the closest chunk's lead over the others
-    (`retriever.lead_of`), None where it is not looked at. `quoting`: how the passages' own words
-    are picked, None in a bundle without documents or from before there were quotes."""
+    (`retriever.similarity_margin`), None where it is not looked at. `quoting`: how the passages'
+    own words are picked, None in a bundle without documents or from before there were quotes."""
 
     system: str
     refusal: str

@@ -42,7 +42,7 @@ _UNSPEAKABLE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class AnswerOptions:
     """Which halves answer; evaluation switches them, a device leaves both on."""
 
     retrieval: bool = True
@@ -65,7 +65,7 @@ def clean_question(question: str, max_chars: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuestion:
     """A question as it is read, and what was found for it."""
 
     question: str
@@ -92,7 +92,7 @@ class Rag:
         question: str,
         *,
         cancel: threading.Event | None = None,
-        arm: Arm | None = None,
+        arm: AnswerOptions | None = None,
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: str | None = None,
@@ -100,7 +100,7 @@ class Rag:
         """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words
         are near enough), TextPiece..., CitationsFound, Done. Closing the iterator stops the model.
         """
-        arm = arm or Arm()
+        arm = arm or AnswerOptions()
         if self.generator is None:
             yield from self._quoted(question, cancel, arm, previous, where, schema)
             return
@@ -163,7 +163,7 @@ class Rag:
         self,
         question: str,
         cancel: threading.Event | None,
-        arm: Arm,
+        arm: AnswerOptions,
         previous: Previous | None,
         where: Filter | None,
         schema: str | None,
@@ -242,7 +242,11 @@ class Rag:
             return
         settings = self.builder.settings
         question = question.strip()[: settings.max_question_chars]
-        asked = self._find(self.retriever, question, previous, where) if question else Asked("", ())
+        asked = (
+            self._find(self.retriever, question, previous, where)
+            if question
+            else ResolvedQuestion("", ())
+        )
         prompt = self.builder.build(asked.question, asked.passages)
         if self.retriever and not asked.passages:
             prompt = self.builder.opening()
@@ -254,14 +258,14 @@ class Rag:
         question: str,
         previous: Previous | None,
         where: Filter | None,
-    ) -> Asked:
+    ) -> ResolvedQuestion:
         """What is read for a question. A follow-up is read over the passages before, in their
         order, where its best one is among them: the model has read those already."""
         if retriever is None:
-            return Asked(question, ())
+            return ResolvedQuestion(question, ())
 
-        def found(text: str, count: int) -> Asked:
-            return Asked(text, tuple(retriever.search(text, count, where)))
+        def found(text: str, count: int) -> ResolvedQuestion:
+            return ResolvedQuestion(text, tuple(retriever.search(text, count, where)))
 
         count = self.builder.settings.passages
         asked = found(question, count)
@@ -285,7 +289,7 @@ class Rag:
         cited = [(c, answer.passages[c.passage - 1]) for c in answer.citations]
         return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
 
-    def _unfounded(self, asked: Asked, retriever: Retriever) -> bool:
+    def _unfounded(self, asked: ResolvedQuestion, retriever: Retriever) -> bool:
         settings = self.builder.settings
         if asked.similarity < settings.refuse_below:
             return True
@@ -295,7 +299,9 @@ class Rag:
         )
 
 
-def follow_up(alone: Asked, joined: Asked, before: Asked) -> Asked:
+def follow_up(
+    alone: ResolvedQuestion, joined: ResolvedQuestion, before: ResolvedQuestion
+) -> ResolvedQuestion:
     """A follow-up as a question of its own, or joined to the one before: joined where it says
     little alone ("And for a trader?"; at most two words that mean something) and the two together
     are about as near to the library as the first was; a question about something else draws them

@@ -179,10 +179,10 @@ def test_readers_of_documents_run_among_planted_modules(planted: Path, tmp_path:
     code = """
 import sys; from pathlib import Path
 from fieldpack_build.ingest.pool import ReadingPool
-from fieldpack_build.ingest.read import Order, Reading
+from fieldpack_build.ingest.read import ReadJob, ReaderConfig
 embedder, path = map(Path, sys.argv[1:])
-with ReadingPool(Reading(embedder, 64, 0, False, 10, {}), workers=1) as pool:
-    print([one.record.title for one in pool.results([Order(path, path.name, path.stat().st_size)])])
+with ReadingPool(ReaderConfig(embedder, 64, 0, False, 10, {}), workers=1) as pool:
+    print([one.record.title for one in pool.results([ReadJob(path, path.name, path.stat().st_size)])])
 """
     command = python("-c", code, embedder, tmp_path / "lamp.md")
     done = subprocess.run(

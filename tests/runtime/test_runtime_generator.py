@@ -171,7 +171,7 @@ def test_a_cache_that_forgets_is_read_from_the_start(tmp_path: Path) -> None:
     one = TextGenerator.open(model, device=Device("cpu", 1))
     stats = GenerationStats()
     texts = [text_of(one, prompt, stats=stats) for prompt in prompts]
-    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._kept.rewinds is False
+    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._kept.can_rewind is False
     assert texts[1] == text_of(TextGenerator.open(model, device=Device("cpu", 1)), prompts[1])
 
 

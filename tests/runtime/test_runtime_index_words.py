@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.index.bm25 import Words
+from fieldpack.index.bm25 import BM25Index
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack_build.index.minhash import alike
@@ -118,7 +118,7 @@ def test_words_beyond_the_budget_still_count_for_the_best(library: Path) -> None
         connection.execute(
             "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)"
         )
-        short = Words(meta["chunks"], meta["tokens"], budget=10).best(
+        short = BM25Index(meta["chunks"], meta["tokens"], budget=10).best(
             connection, ["w1", "w2", "w3", "w700"], 10
         )
     rare = [i for i, _ in by_fts5(library, ["w700"], 10)]

@@ -14,7 +14,14 @@ import fakes
 import fieldpack
 from fieldpack.answers import Timings
 from fieldpack.passages import Passage
-from fieldpack.rag import Arm, Asked, clean_question, finish, follow_up, is_refusal
+from fieldpack.rag import (
+    AnswerOptions,
+    ResolvedQuestion,
+    clean_question,
+    finish,
+    follow_up,
+    is_refusal,
+)
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 
@@ -78,11 +85,11 @@ def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
     answer = expert.ask("東京")
     assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
     assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
-    assert expert.ask("東京", arm=Arm(threshold=False)).timings.tokens > 0
+    assert expert.ask("東京", arm=AnswerOptions(threshold=False)).timings.tokens > 0
 
 
 def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
-    answer = expert.ask(QUESTION, arm=Arm(retrieval=False))
+    answer = expert.ask(QUESTION, arm=AnswerOptions(retrieval=False))
     assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
 
 
@@ -214,8 +221,8 @@ def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) 
 def test_when_a_follow_up_is_joined(
     question: str, alone: float, joined: float, before: float, together: bool
 ) -> None:
-    def asked(text: str, similarity: float) -> Asked:
-        return Asked(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
+    def asked(text: str, similarity: float) -> ResolvedQuestion:
+        return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
 
     read = follow_up(
         asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)

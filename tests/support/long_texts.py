@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fieldpack.generation.greedy import answer_tokens
-from fieldpack.generation.kv_cache import Kept
+from fieldpack.generation.kv_cache import KVCache
 from fieldpack.generation.longrope import LongRope
-from fieldpack.generation.prompt_lookup import Pace
+from fieldpack.generation.prompt_lookup import DraftLengthController
 from fieldpack_build.models import causal_lm
 
 TOKENS = 24
@@ -45,24 +45,24 @@ def torch_tokens(logits: Logits, ids: Sequence[int], count: int = TOKENS) -> lis
     return text[len(ids) :]
 
 
-def open_cache(folder: Path) -> Kept:
+def open_cache(folder: Path) -> KVCache:
     import onnxruntime_genai as og
 
-    return Kept(og.Model(str(folder)), LongRope.read(folder))
+    return KVCache(og.Model(str(folder)), LongRope.read(folder))
 
 
-def read(kept: Kept, ids: Sequence[int]) -> Any:
+def read(kept: KVCache, ids: Sequence[int]) -> Any:
     """The logits behind `ids`, which the cache reads in slices or has read."""
     kept.read(ids, room=len(ids) + TOKENS, most=900)
     return kept.logits()
 
 
 def tokens(
-    kept: Kept, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
+    kept: KVCache, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
 ) -> list[int]:
     """The device's answer behind `ids`."""
     kept.read(ids, room=len(ids) + count, most=900)
-    pace = Pace() if speculate else None
+    pace = DraftLengthController() if speculate else None
     return list(answer_tokens(kept, ids, ends=frozenset(), most=count, pace=pace))
 
 

@@ -13,7 +13,7 @@ from fieldpack.citations import strip_marks
 
 from ..errors import DataError
 from .records import Record, Records, read_records
-from .row_formats import NULL, BadRow, Lost, Pair, Turns, check_keys, shape_of, text_of
+from .row_formats import NULL, BadRow, DroppedRow, FairQueue, Pair, check_keys, shape_of, text_of
 from .rows import Example, TestQuestion, complain
 
 _EXAMPLE_KEYS = {"document", "id"}
@@ -21,12 +21,12 @@ _QUESTION_KEYS = _EXAMPLE_KEYS | {"value", "pages", "type", "scale"}
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class LoadOptions:
     """How rows are read: the recipe's `train.format` and `train.turns`; `refusal` and `system` are
     its `answer`'s. An answer that is the refusal's own words is one."""
 
     format: str = "auto"
-    turns: Turns = "first"
+    turns: FairQueue = "first"
     refusal: str | None = None
     system: str | None = None
 
@@ -42,14 +42,14 @@ class Read:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_examples(path: Path, manner: Manner | None = None) -> list[Example]:
+def read_examples(path: Path, manner: LoadOptions | None = None) -> list[Example]:
     """Rows of any known shape. Raises DataError."""
-    read = read_file(path, manner or Manner())
+    read = read_file(path, manner or LoadOptions())
     complain(read.problems)
     return read.examples
 
 
-def read_file(path: Path, manner: Manner) -> Read:
+def read_file(path: Path, manner: LoadOptions) -> Read:
     """The same with everything that is to be said of it; raises nothing that is wrong with the
     file."""
     read = Read(str(path))
@@ -59,9 +59,9 @@ def read_file(path: Path, manner: Manner) -> Read:
         read.problems.append(str(error))
         return read
     problems = Problems(path, records)
-    losses: list[tuple[int, Lost]] = []
+    losses: list[tuple[int, DroppedRow]] = []
     for record in _alike(records, problems, manner, _EXAMPLE_KEYS):
-        lost = Lost()
+        lost = DroppedRow()
         try:
             shape, pairs = _pairs(record.value, manner, _EXAMPLE_KEYS, lost)
             document = text_of(record.value, "document", null=True)
@@ -88,7 +88,7 @@ def read_questions(
     Raises DataError."""
     records = read_records(path)
     problems = Problems(path, records)
-    manner = Manner(refusal=refusal)
+    manner = LoadOptions(refusal=refusal)
     found: list[TestQuestion] = []
     for record in _alike(records, problems, manner, _QUESTION_KEYS, needed):
         try:
@@ -123,7 +123,7 @@ class Problems:
 def _alike(
     records: Records,
     problems: Problems,
-    manner: Manner,
+    manner: LoadOptions,
     known: set[str],
     needed: Sequence[str] = ("question", "answer"),
 ) -> Iterator[Record]:
@@ -135,7 +135,7 @@ def _alike(
                 records.good[0].value,
                 shape_of(records.good[0].value, manner.format, needed),
                 known,
-                Lost(),
+                DroppedRow(),
             )
         except BadRow as problem:
             problems.add(1, problem)
@@ -153,11 +153,13 @@ def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _questions(record: Record, manner: Manner, needed: Sequence[str]) -> Iterator[TestQuestion]:
+def _questions(
+    record: Record, manner: LoadOptions, needed: Sequence[str]
+) -> Iterator[TestQuestion]:
     row = {
         key: value for key, value in record.value.items() if (key, value) != ("scale", "")
     }  # as TAT-QA says "none"
-    _, pairs = _pairs(row, manner, _QUESTION_KEYS, Lost(), needed)
+    _, pairs = _pairs(row, manner, _QUESTION_KEYS, DroppedRow(), needed)
     value, document, scale = (
         text_of(row, key, null=True) for key in ("value", "document", "scale")
     )
@@ -178,9 +180,9 @@ def _questions(record: Record, manner: Manner, needed: Sequence[str]) -> Iterato
 
 def _pairs(
     row: Mapping[str, Any],
-    manner: Manner,
+    manner: LoadOptions,
     known: set[str],
-    lost: Lost,
+    lost: DroppedRow,
     needed: Sequence[str] = ("question", "answer"),
 ) -> tuple[str, list[Pair]]:
     shape = shape_of(row, manner.format, needed)
@@ -188,7 +190,7 @@ def _pairs(
     return shape.name, shape.pairs(row, manner.turns, lost)
 
 
-def _refused(answer: str | None, manner: Manner) -> str | None:
+def _refused(answer: str | None, manner: LoadOptions) -> str | None:
     if answer is None or manner.refusal is None:
         return answer
     return None if _bare(answer) == _bare(manner.refusal) else answer
@@ -204,7 +206,9 @@ def _are_pages(value: object) -> bool:
     )
 
 
-def _left_away(path: Path, lost: Sequence[tuple[int, Lost]], manner: Manner) -> list[str]:
+def _left_away(
+    path: Path, lost: Sequence[tuple[int, DroppedRow]], manner: LoadOptions
+) -> list[str]:
     """A line for each kind of thing that rows hold and training does not see."""
     own = " ".join((manner.system or "").split())
     systems = [line for line, one in lost for text in one.systems if " ".join(text.split()) != own]

@@ -2,8 +2,8 @@
 prompt and completion. Knows nothing of files.
 
 The device answers each question by itself under the recipe's own system text. So of a conversation
-the first question and its answer are taken (`Turns` says otherwise), and a row's own system text is
-left away; both are counted in `Lost`.
+the first question and its answer are taken (`FairQueue` says otherwise), and a row's own system
+text is left away; both are counted in `DroppedRow`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from .records import half_pair
 
-Turns = Literal["first", "each", "last"]
+FairQueue = Literal["first", "each", "last"]
 Pair = tuple[str, str | None]  # a question and its answer, None for a refusal
 
 NULL = " (null means: the documents do not say)"
@@ -39,7 +39,7 @@ class BadRow(ValueError):
 
 
 @dataclass(slots=True)
-class Lost:
+class DroppedRow:
     """What rows hold and training does not see: keys that are not read, (system text, follow-up
     questions) of each row."""
 
@@ -57,7 +57,7 @@ class Shape:
     name: str
     keys: tuple[str, ...]
     read: tuple[str, ...]
-    pairs: Callable[[Mapping[str, Any], Turns, Lost], list[Pair]]
+    pairs: Callable[[Mapping[str, Any], FairQueue, DroppedRow], list[Pair]]
     strict: bool = False
 
 
@@ -97,7 +97,7 @@ def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:
         raise BadRow(f"no {' and no '.join(missing)}" + (NULL if "answer" in missing else ""))
 
 
-def check_keys(row: Mapping[str, Any], shape: Shape, known: set[str], lost: Lost) -> None:
+def check_keys(row: Mapping[str, Any], shape: Shape, known: set[str], lost: DroppedRow) -> None:
     """`known`: keys that may stand beside any shape's own."""
     unknown = sorted(
         str(key)
@@ -126,13 +126,13 @@ def text_of(row: Mapping[str, Any], key: str, *, null: bool = False) -> str | No
 # --- one function a shape -------------------------------------------------------------------------
 
 
-def _plain(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _plain(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     question, answer = text_of(row, "question"), text_of(row, "answer", null=True)
     assert question
     return [(question, answer)]
 
 
-def _alpaca(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _alpaca(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     instruction, output = text_of(row, "instruction"), text_of(row, "output")
     more = row.get("input") or ""
     if not isinstance(more, str):
@@ -141,7 +141,7 @@ def _alpaca(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
     return [(f"{instruction}\n\n{more.strip()}" if more.strip() else str(instruction), output)]
 
 
-def _completion(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _completion(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     """TRL's conversational form has lists of messages in both places."""
     if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
         return _conversation([*row["prompt"], *row["completion"]], turns, lost)
@@ -150,11 +150,11 @@ def _completion(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
     return [(prompt.strip(), completion.strip())]
 
 
-def _messages(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _messages(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     return _conversation(_listed(row["messages"], "messages"), turns, lost)
 
 
-def _sharegpt(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _sharegpt(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     _lose_system(row.get("system"), lost)
     return _conversation(_listed(row["conversations"], "conversations"), turns, lost)
 
@@ -194,7 +194,7 @@ class _Exchange:
     learn: bool = True  # OpenAI's `weight: 0`: the turn is there to be read, not to be learned
 
 
-def _conversation(turns: Sequence[Any], wanted: Turns, lost: Lost) -> list[Pair]:
+def _conversation(turns: Sequence[Any], wanted: FairQueue, lost: DroppedRow) -> list[Pair]:
     exchanges: list[_Exchange] = []
     for number, turn in enumerate(turns, 1):
         role, text = _turn(turn, number)
@@ -248,6 +248,6 @@ def _part(part: Any, number: int) -> str:
     raise BadRow(f"turn {number} holds something other than text")
 
 
-def _lose_system(text: object, lost: Lost) -> None:
+def _lose_system(text: object, lost: DroppedRow) -> None:
     if isinstance(text, str) and text.strip():
         lost.systems.append(text.strip())

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..recipe.schema import Recipe
 from .checks import Duplicate, Leak, find_duplicates, find_leaks
-from .load import Manner, Read, read_file, read_questions
+from .load import LoadOptions, Read, read_file, read_questions
 from .rows import Example, TestQuestion, complain
 
 SYNTHESIZED = "train.jsonl"
@@ -30,8 +30,8 @@ class TrainingRows:
     warnings: list[str] = field(default_factory=list)
 
 
-def manner_of(recipe: Recipe) -> Manner:
-    return Manner(
+def manner_of(recipe: Recipe) -> LoadOptions:
+    return LoadOptions(
         recipe.train.format, recipe.train.turns, recipe.answer.refusal, recipe.answer.system
     )
 

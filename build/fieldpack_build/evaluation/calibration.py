@@ -3,9 +3,9 @@ signals hold answerable and unanswerable ones, and where to draw the line. Knows
 embedders or bundles: a retriever is asked.
 
 Two signals, both known before the model runs: the cosine of the closest passage, and its lead over
-the others (`fieldpack.retrieval.retriever.lead_of`). The line is drawn on the lead, which separates
-better (see there); the cosine's only cuts off what is farther away than any answerable question
-was.
+the others (`fieldpack.retrieval.retriever.similarity_margin`). The line is drawn on the lead, which
+separates better (see there); the cosine's only cuts off what is farther away than any answerable
+question was.
 """
 
 from __future__ import annotations

@@ -43,12 +43,12 @@ def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
 
 def main() -> None:
     task = json.loads(sys.stdin.read())
-    from fieldpack.rag import Arm
+    from fieldpack.rag import AnswerOptions
 
-    from .scoring_expert import MeasuredExpert
+    from .scoring_expert import ScoringExpert
 
-    expert = MeasuredExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
-    expert.ask(task["question"], arm=Arm(retrieval=task["retrieval"], threshold=False))
+    expert = ScoringExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
+    expert.ask(task["question"], arm=AnswerOptions(retrieval=task["retrieval"], threshold=False))
     print(json.dumps({"peak_mb": _peak_mb()}), flush=True)
 
 

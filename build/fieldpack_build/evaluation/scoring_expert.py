@@ -45,14 +45,14 @@ class ScoringGenerator(TextGenerator):
         """Of each wanted token's place, [len(wanted), vocabulary]."""
         import numpy as np
 
-        self._kept.back_to(len(ids) - 1)
+        self._kept.trim(len(ids) - 1)
         read = [ids[-1], *wanted[:-1]]
         return np.concatenate(
             [self._kept.advance(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)]
         )
 
 
-class MeasuredExpert(Expert):
+class ScoringExpert(Expert):
     """`generator`: made of the bundle's folder and its `skip_tokens`, in the place of the bundle's
     own model. `retrieval`: off, and neither embedder nor index is opened. `scores`: off, and it is
     the device's expert to the byte."""
@@ -68,7 +68,7 @@ class MeasuredExpert(Expert):
         super().__init__(folder, read_manifest(folder), Device())
         self._make, self._retrieves, self._scores = generator, retrieval, scores
 
-    def __enter__(self) -> MeasuredExpert:
+    def __enter__(self) -> ScoringExpert:
         return self
 
     def loss(self, answer: Answer, expected: str) -> Loss | None:

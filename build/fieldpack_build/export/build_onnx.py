@@ -22,7 +22,7 @@ from ..uncaught import disk_is_full, has_room, no_space
 from .builder_source import builder_source
 from .corrections import correct_graph
 from .longrope import cut_tables, take_choice_as_input
-from .prune_lm_head import look_at_the_last
+from .prune_lm_head import prune_lm_head
 from .quantize_embeddings import are_tied, quantize_embeddings
 
 _REASON = 300  # characters of the builder's last words
@@ -42,7 +42,7 @@ def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> 
         correct_graph(folder, source)
         if candidate.quantized:
             quantize_embeddings(folder, tied=are_tied(read))
-        look_at_the_last(folder)
+        prune_lm_head(folder)
         take_choice_as_input(folder, json.loads((read / "config.json").read_text(encoding="utf-8")))
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from fieldpack.devices import Device
 from fieldpack.generation.generator import TextGenerator
-from fieldpack.generation.kv_cache import SLICE, WINDOW, Kept
+from fieldpack.generation.kv_cache import SLICE, WINDOW, KVCache
 from fieldpack.generation.longrope import LongRope, new_generator
 
 Row = dict[str, Any]
@@ -40,7 +40,7 @@ def main() -> None:
     del generator
     model, rope = _open(spec["folder"]), LongRope.read(Path(spec["folder"]))
     found |= _speed(model, rope, longest["prompt"], spec["new_tokens"])
-    found |= _compare(Kept(model, rope), rows, reference)
+    found |= _compare(KVCache(model, rope), rows, reference)
     print(json.dumps(found))
 
 
@@ -80,7 +80,7 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
     }
 
 
-def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
+def _compare(kept: KVCache, rows: list[Row], reference: Path) -> Row:
     """Perplexity of the right answers by both models; over all positions, also of the full model's
     own answers, the mean KL(full || this) in nats and how often the best next token is the same;
     the share of its own answers that this model, answering greedily, gives to the letter. What is
@@ -120,13 +120,13 @@ def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
     }
 
 
-def _logits(kept: Kept, row: Row) -> Any:
+def _logits(kept: KVCache, row: Row) -> Any:
     """Rows as the reference has them."""
     prompt, found = row["prompt"], []
     room = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
     for answer in (row["answer"], row["own"]):
         kept.read(prompt, room=room, most=room)
-        kept.back_to(len(prompt) - 1)
+        kept.trim(len(prompt) - 1)
         read = [prompt[-1], *answer[:-1]]
         found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
     return np.concatenate(found)

@@ -24,7 +24,7 @@ _BEHIND = {
 _PREFIX = "/fieldpack/window"
 
 
-def look_at_the_last(folder: Path) -> bool:
+def prune_lm_head(folder: Path) -> bool:
     """Rewrite `folder`/model.onnx; False, and nothing changed, where its end is of another kind."""
     import onnx
 

@@ -31,7 +31,7 @@ Measure = Callable[[Candidate, Path], Figures]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CandidateSearch:
     """`build(candidate, folder)` raises StageError, `measure(candidate, folder)` too."""
 
     work: Path

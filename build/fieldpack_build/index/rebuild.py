@@ -28,8 +28,8 @@ from fieldpack.passages import Chunk, DocumentRecord
 from .hnsw import change_graphs, write_graphs
 from .minhash import SKETCH, find_duplicates, sketch
 from .postings import PostingsUpdate, write_postings
-from .snapshot import Finished
-from .staging import Pending
+from .snapshot import IndexSnapshot
+from .staging import StagingArea
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,8 +53,8 @@ class Plan:
     folder: Path
     dim: int
     dtype: DType
-    base: Finished | None
-    pending: Pending
+    base: IndexSnapshot | None
+    pending: StagingArea
     gone: frozenset[str]
     generation: int
     shard: int

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Finished:
+class IndexSnapshot:
     def __init__(self, folder: Path, dim: int, dtype: DType, shard: int) -> None:
         """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
         self.database = open_for_reading(folder / CHUNKS)
@@ -32,7 +32,7 @@ class Finished:
         self.usable = (meta["dim"], meta["dtype"], meta.get("shard")) == (dim, dtype, shard)
 
     @classmethod
-    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> Finished | None:
+    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> IndexSnapshot | None:
         """None where there is nothing that can be built on."""
         if not (folder / CHUNKS).is_file():
             return None

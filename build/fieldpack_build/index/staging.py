@@ -35,7 +35,7 @@ CREATE INDEX IF NOT EXISTS chunks_by_key ON chunks (key);
 """
 
 
-class Pending:
+class StagingArea:
     """`generation` is what the index becomes when this is applied; a file for another one is begun
     anew."""
 

@@ -21,8 +21,8 @@ from fieldpack.passages import Chunk, DocumentRecord
 
 from .hnsw import NEW, SHARD
 from .rebuild import PART, Plan, build_anew, update_in_place
-from .snapshot import Finished
-from .staging import Pending, discard_pending, pending_generation
+from .snapshot import IndexSnapshot
+from .staging import StagingArea, discard_pending, pending_generation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +57,9 @@ class IndexWriter:
         self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
         folder.mkdir(parents=True, exist_ok=True)
         _settle(folder)
-        self._base = Finished.open(folder, dim, dtype, shard)
+        self._base = IndexSnapshot.open(folder, dim, dtype, shard)
         generation = 1 + (self._base.generation if self._base else 0)
-        self._pending = Pending(folder, generation=generation, dim=dim, dtype=dtype)
+        self._pending = StagingArea(folder, generation=generation, dim=dim, dtype=dtype)
 
     def documents(self) -> dict[str, DocumentRecord]:
         """Those that are in, by path: finished or safe on disk."""

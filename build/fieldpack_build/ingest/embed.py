@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fieldpack_build.index.writer import IndexWriter, chunk_key
 
 from .kept import KeptVectors
-from .progress import Meter
+from .progress import ProgressEstimator
 from .read import ReadDocument
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Indexer:
         self,
         writer: IndexWriter,
         embed: Embed,
-        meter: Meter,
+        meter: ProgressEstimator,
         *,
         dim: int,
         window: int,

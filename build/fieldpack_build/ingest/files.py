@@ -10,14 +10,14 @@ from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..pipeline.store import Store
 from ..recipe.schema import Knowledge, Recipe
-from .read import Order
+from .read import ReadJob
 
 _REHEARSED = 6  # documents in a rehearsal
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    order: Order
+    order: ReadJob
     sha256: str
 
 
@@ -85,7 +85,7 @@ def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
         # By suffix too: it chooses the reader, and what one cannot read another may.
         other = first.setdefault((digest, PurePosixPath(relative).suffix.lower()), relative)
         if other == relative:
-            distinct[relative] = File(Order(path, relative, _size(path)), digest)
+            distinct[relative] = File(ReadJob(path, relative, _size(path)), digest)
         else:
             same[relative] = other
     return Files(distinct, same, found)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.store import BEGUN, JOURNAL, LOG, RECEIPT
-from .read import ReadDocument, Unread
+from .read import ReadDocument, ReadFailure
 
 LIBRARY = "library.json"
 _NOT_COPIED = (RECEIPT, LOG, LIBRARY, BEGUN)
@@ -38,9 +38,9 @@ class Journal:
         self._file = (out / JOURNAL).open("a", encoding="utf-8")
 
     @classmethod
-    def begin(cls, out: Path, earlier: Path | None, kin: str = "") -> Journal:
+    def begin(cls, out: Path, earlier: Path | None, lineage: str = "") -> Journal:
         """Goes on with what is in `out`, or begins with a copy of `earlier`, or with nothing.
-        `kin`: see Task."""
+        `lineage`: see Task."""
         begun = out / BEGUN
         resumed = begun.exists()
         if not resumed:
@@ -48,11 +48,11 @@ class Journal:
             if earlier is not None:
                 _copy(earlier, out)
             # Last: without it, whatever is there is half a copy.
-            _write(begun, {"copied": earlier is not None, "kin": kin})
+            _write(begun, {"copied": earlier is not None, "lineage": lineage})
         data = json.loads(begun.read_text(encoding="utf-8"))
         return cls(out, resumed=resumed, copied=data["copied"])
 
-    def note(self, outcome: ReadDocument | Unread, sha256: str) -> None:
+    def note(self, outcome: ReadDocument | ReadFailure, sha256: str) -> None:
         """Written at once, before the document is in the index: a row without its document is not
         believed."""
         row = _row_of(outcome, sha256)
@@ -77,8 +77,8 @@ def read_library_file(folder: Path) -> dict[str, Any]:
     return data
 
 
-def _row_of(outcome: ReadDocument | Unread, sha256: str) -> Row:
-    if isinstance(outcome, Unread):
+def _row_of(outcome: ReadDocument | ReadFailure, sha256: str) -> Row:
+    if isinstance(outcome, ReadFailure):
         return {
             "document": outcome.path,
             "skipped": outcome.reason,

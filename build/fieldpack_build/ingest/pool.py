@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from ..errors import StageError
-from .read import Order, Outcome, Reading, Unread
+from .read import Outcome, ReaderConfig, ReadFailure, ReadJob
 from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker
@@ -26,7 +26,7 @@ _PATIENCE = 3600.0  # seconds for one document; OCR of 300 pages takes ten minut
 
 
 class _Worker:
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: ReaderConfig) -> None:
         context = multiprocessing.get_context(
             "spawn"
         )  # a fork of a process with onnxruntime's threads can hang
@@ -38,7 +38,7 @@ class _Worker:
         self.at: int | None = None
         self.since = 0.0
 
-    def give(self, at: int, order: Order) -> None:
+    def give(self, at: int, order: ReadJob) -> None:
         self.at, self.since = at, time.monotonic()
         self.connection.send(order)
 
@@ -56,11 +56,11 @@ class ReadingPool:
     """`with ReadingPool(...) as pool: for outcome in pool.results(orders): ...`. A thread hands out
     and collects, so that documents are read while the one who takes them is busy."""
 
-    def __init__(self, reading: Reading, *, workers: int) -> None:
+    def __init__(self, reading: ReaderConfig, *, workers: int) -> None:
         self._reading = reading
         self._limit = workers
         self._workers: list[_Worker] = []
-        self._orders: Sequence[Order] = ()
+        self._orders: Sequence[ReadJob] = ()
         self._next = self._taken = self._bytes = 0
         self._done: dict[int, Outcome] = {}
         self._changed = threading.Condition()
@@ -87,7 +87,7 @@ class ReadingPool:
                 worker.process.kill()
             worker.end()
 
-    def results(self, orders: Sequence[Order]) -> Iterator[Outcome]:
+    def results(self, orders: Sequence[ReadJob]) -> Iterator[Outcome]:
         """One outcome for each order, in their order. Raises StageError when no worker starts."""
         self._orders = orders
         self._thread = threading.Thread(target=self._run, name="reading", daemon=True)
@@ -184,7 +184,9 @@ class ReadingPool:
             )
         if worker.at is not None:
             name = self._orders[worker.at].relative
-            self._finish(worker, Unread(name, f"{name}: {why or _obituary(code)}", lasting=False))
+            self._finish(
+                worker, ReadFailure(name, f"{name}: {why or _obituary(code)}", lasting=False)
+            )
 
     def _retire(self, worker: _Worker) -> int:
         self._workers.remove(worker)

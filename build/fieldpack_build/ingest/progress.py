@@ -12,7 +12,7 @@ _EVERY = 0.2  # seconds between two reports
 Report = Callable[[float, float, str, bool], None]
 
 
-class Meter:
+class ProgressEstimator:
     """`report(done, total, note, total_is_a_guess)`. Safe to use from several threads."""
 
     def __init__(

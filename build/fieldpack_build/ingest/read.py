@@ -18,7 +18,7 @@ from ..recipe.schema import Knowledge
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReadJob:
     """A file to read; `relative` is its name in the library, `size` in bytes."""
 
     path: Path
@@ -27,7 +27,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReaderConfig:
     """How documents are read and cut; `embedder` is its folder, `tags` glob -> tags."""
 
     embedder: Path
@@ -39,7 +39,7 @@ class Reading:
     hidden: bool = False
 
     @classmethod
-    def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
+    def of(cls, knowledge: Knowledge, embedder: Path) -> ReaderConfig:
         return cls(
             embedder,
             knowledge.chunk.tokens,
@@ -64,7 +64,7 @@ class ReadDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class ReadFailure:
     """A document that could not be read, and why, on one line that names it. `lasting`: its bytes
     are at fault, so it is not tried again before they change; otherwise the disk, the memory or a
     crash is, and the next build tries again."""
@@ -74,10 +74,10 @@ class Unread:
     lasting: bool
 
 
-Outcome = ReadDocument | Unread
+Outcome = ReadDocument | ReadFailure
 
 
-def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcome:
+def read_and_chunk(order: ReadJob, reading: ReaderConfig, embedder: Embedder) -> Outcome:
     """Reads, cuts and counts; of `embedder` the tokenizer alone."""
     from ..chunking import chunk_document
     from ..documents import read_document
@@ -91,7 +91,7 @@ def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcom
             max_file_mb=reading.max_file_mb,
         )
     except DocumentError as error:
-        return Unread(
+        return ReadFailure(
             order.relative,
             str(error),
             lasting=not isinstance(error.__cause__, OSError | MemoryError),

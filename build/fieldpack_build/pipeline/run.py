@@ -80,7 +80,7 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
     work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
-    earlier, kin = _earlier(plan, step)
+    earlier, lineage = _earlier(plan, step)
     warnings: list[str] = []
     while True:
         try:
@@ -93,7 +93,7 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
                 plan.store,
                 listen,
                 earlier,
-                kin,
+                lineage,
             )
             break
         except ProcessKilled:
@@ -125,22 +125,22 @@ def _earlier(plan: Plan, step: Step) -> tuple[Path | None, str]:
     if updates is None:
         return None, ""
     alike = updates(step.parts)
-    kin = fingerprint([plan.recipe.name, alike])
+    lineage = fingerprint([plan.recipe.name, alike])
     if plan.store.find(step.name, step.key):
-        return None, kin
+        return None, lineage
     finished = plan.store.newest(
         step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike
     )
     found = [
         folder
-        for folder in (finished, interrupted(plan.store.root / "stages" / step.name, kin))
+        for folder in (finished, interrupted(plan.store.root / "stages" / step.name, lineage))
         if folder
     ]
     return max(
         found,
         key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()),
         default=None,
-    ), kin
+    ), lineage
 
 
 def _read_by(plan: Plan, step: Step) -> list[str]:

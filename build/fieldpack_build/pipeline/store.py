@@ -255,14 +255,14 @@ def place_link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def interrupted(stage: Path, kin: str) -> Path | None:
+def interrupted(stage: Path, lineage: str) -> Path | None:
     """The folder of the interrupted run below `stage` that got furthest last, of the same kin."""
     found = []
     for begun in stage.glob(f"*.partial/{BEGUN}"):
         try:
-            same = json.loads(begun.read_text(encoding="utf-8"))["kin"] == kin
+            same = json.loads(begun.read_text(encoding="utf-8"))["lineage"] == lineage
         except (OSError, ValueError, KeyError):
             continue
-        if same and kin and (begun.parent / JOURNAL).exists():
+        if same and lineage and (begun.parent / JOURNAL).exists():
             found.append(begun.parent)
     return max(found, key=lambda folder: (folder / JOURNAL).stat().st_mtime_ns, default=None)

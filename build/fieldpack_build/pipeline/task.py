@@ -23,8 +23,8 @@ class Task:
     """`inputs`: the finished folders of the stages it needs, by name. `out`: the folder to fill
     (the stage's partial one). `keys`: the inputs' keys, for what a stage wants to write down.
     `earlier`: a folder of this stage from other files, finished or interrupted, to be brought up to
-    date; not to be changed. `kin`: what all folders share that can be brought up to date into each
-    other; a stage that wants to be found when it was interrupted writes it down."""
+    date; not to be changed. `lineage`: what all folders share that can be brought up to date into
+    each other; a stage that wants to be found when it was interrupted writes it down."""
 
     recipe: Recipe
     inputs: Mapping[str, Path]
@@ -34,7 +34,7 @@ class Task:
     send: Send = _silent
     warnings: list[str] = field(default_factory=list)
     earlier: Path | None = None
-    kin: str = ""
+    lineage: str = ""
 
     def progress(self, done: float, total: float, note: str = "", guess: bool = False) -> None:
         """`guess`: the total is one, and will change."""

@@ -43,7 +43,7 @@ def run_stage(
     store: Store,
     listen: Callable[[dict[str, Any]], None],
     earlier: Path | None = None,
-    kin: str = "",
+    lineage: str = "",
 ) -> dict[str, Any]:
     """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the
     stage's own error, or StageError when the process died."""
@@ -55,7 +55,7 @@ def run_stage(
         "out": str(out),
         "cache": str(store.root),
         "earlier": str(earlier) if earlier else None,
-        "kin": kin,
+        "lineage": lineage,
     }
     environment = safe_environment(
         {
@@ -151,7 +151,9 @@ def main() -> None:
     inputs = {name: Path(path) for name, path in spec["inputs"].items()}
     earlier = Path(spec["earlier"]) if spec["earlier"] else None
     recipe, out = Recipe.model_validate(spec["recipe"]), Path(spec["out"])
-    task = Task(recipe, inputs, out, store, spec["keys"], send, earlier=earlier, kin=spec["kin"])
+    task = Task(
+        recipe, inputs, out, store, spec["keys"], send, earlier=earlier, lineage=spec["lineage"]
+    )
     try:
         result = _function(spec["function"])(task)
     except BuildError as error:

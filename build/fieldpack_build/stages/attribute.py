@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 
 from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..evaluation import metrics, question_split
 from ..evaluation.attribution import attribute, steps_of
-from ..evaluation.scoring_expert import MeasuredExpert, ScoringGenerator
+from ..evaluation.scoring_expert import ScoringExpert, ScoringGenerator
 from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
@@ -80,7 +80,7 @@ class _Asking:
             return known
         with (
             path.open("w", encoding="utf-8") as file,
-            MeasuredExpert(self._task.out / _STAGED, generator=make) as expert,
+            ScoringExpert(self._task.out / _STAGED, generator=make) as expert,
         ):
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
             for question in self._questions[len(known) :]:
@@ -92,9 +92,9 @@ class _Asking:
         return known
 
     def _ask(
-        self, expert: MeasuredExpert, question: TestQuestion, *, retrieval: bool
+        self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool
     ) -> dict[str, Any]:
-        answer = expert.ask(question.question, arm=Arm(retrieval=retrieval))
+        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
         return row_of(answer, metrics.score(answer, question, self._stored, loss))
 

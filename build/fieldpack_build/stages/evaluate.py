@@ -19,7 +19,7 @@ from fieldpack.answers import Answer
 from fieldpack.bundle.manifest import Manifest
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.prompt import PromptSettings
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 from fieldpack.retrieval.embedder import Embedder
 
 from ..bundle.assemble import assemble
@@ -32,7 +32,7 @@ from ..evaluation.gates import check_gates
 from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
 from ..evaluation.retrieval_metrics import KS, Search, measure
-from ..evaluation.scoring_expert import MeasuredExpert
+from ..evaluation.scoring_expert import ScoringExpert
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import read_calibration, read_thresholds
@@ -60,7 +60,7 @@ def run(task: Task) -> dict[str, Any]:
         manifest = assemble(
             folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link
         )
-        with MeasuredExpert(folder) as expert:
+        with ScoringExpert(folder) as expert:
             for arm in mine:
                 measuring.ask_all(expert, arm)
             if not number and task.recipe.knowledge:  # every staged bundle has the same library
@@ -142,12 +142,12 @@ class _Measuring:
         ]
         self._stored = stored_text(self.task)
 
-    def ask_all(self, expert: MeasuredExpert, arm: str) -> None:
+    def ask_all(self, expert: ScoringExpert, arm: str) -> None:
         scores = []
         done, total = len(self.figures), len(self.names)
         self._longest[arm] = (-1, "")
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
-            answer = expert.ask(question.question, arm=Arm(retrieval=retrieves(arm)))
+            answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
             scored = metrics.score(answer, question, self._stored, loss)
             scores.append(scored)
@@ -310,7 +310,7 @@ def _retrieval(
 
 def _thresholds(
     task: Task,
-    expert: MeasuredExpert,
+    expert: ScoringExpert,
     questions: Sequence[TestQuestion],
     rows: Sequence[dict[str, Any]],
 ) -> dict[str, Any] | None:

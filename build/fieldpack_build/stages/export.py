@@ -24,7 +24,7 @@ from ..export.choose import Limits
 from ..export.facts import FACTS, read_facts
 from ..export.held_out import domain_texts, held_out
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
-from ..export.search import Trial, probe
+from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
@@ -138,7 +138,7 @@ def _write_reference(
 
 def _trial(
     task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits, context: int
-) -> Trial:
+) -> CandidateSearch:
     def build(wanted: Candidate, folder: Path) -> None:
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
@@ -148,7 +148,7 @@ def _trial(
         seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
         return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
 
-    return Trial(task.out / _WORK, limits, build, measure)
+    return CandidateSearch(task.out / _WORK, limits, build, measure)
 
 
 def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:

@@ -26,8 +26,8 @@ from ..ingest.files import File, Files, find_files, roots_of
 from ..ingest.journal import LIBRARY, Journal
 from ..ingest.kept import KEPT, KeptVectors
 from ..ingest.pool import ReadingPool
-from ..ingest.progress import Meter
-from ..ingest.read import ReadDocument, Reading, tags_of
+from ..ingest.progress import ProgressEstimator
+from ..ingest.read import ReadDocument, ReaderConfig, tags_of
 from ..ingest.summary import library_of, listed
 from ..models import sources
 from ..pipeline.task import Task
@@ -47,7 +47,7 @@ def run(task: Task) -> dict[str, Any]:
     knowledge = task.recipe.knowledge
     assert knowledge
     files = find_files(task.recipe, knowledge, task.store)
-    journal = Journal.begin(task.out, task.earlier, task.kin)
+    journal = Journal.begin(task.out, task.earlier, task.lineage)
     dim = EmbedderSettings.read(task.inputs["embedder"]).dim
     writer = IndexWriter(task.out, dim=dim, dtype=knowledge.vectors)
     try:
@@ -121,8 +121,8 @@ def _index(
     dim: int,
 ) -> int:
     """Reads what is due and puts it into the index; gives how many chunks were embedded."""
-    meter = Meter(len(due), sum(file.order.size for file in due), task.progress)
-    reading = Reading.of(knowledge, task.inputs["embedder"])
+    meter = ProgressEstimator(len(due), sum(file.order.size for file in due), task.progress)
+    reading = ReaderConfig.of(knowledge, task.inputs["embedder"])
     pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
     hashes = {file.order.relative: file.sha256 for file in due}
 

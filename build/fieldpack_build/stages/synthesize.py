@@ -27,7 +27,7 @@ from ..recipe.runtime_settings import retrieval_settings
 from ..recipe.schema import Synthesize
 from ..synthesis import prompts as drafting
 from ..synthesis.endpoint import Endpoint
-from ..synthesis.filter import Sieve
+from ..synthesis.filter import QualityFilter
 from ..synthesis.local import LocalModel
 from ..synthesis.response_cache import Replies, Writer
 
@@ -47,7 +47,7 @@ def run(task: Task) -> dict[str, Any]:
     )
     sieve = _sieve(task, wanted, retriever)
     replies = Replies(
-        task.out, task.earlier, task.kin, _source(task, wanted), _writer(task, wanted)
+        task.out, task.earlier, task.lineage, _source(task, wanted), _writer(task, wanted)
     )
     try:
         rows = _Drafts(task, wanted, retriever, sieve, replies).rows()
@@ -71,7 +71,12 @@ class _Drafts:
     """The rows of one stage, as they come."""
 
     def __init__(
-        self, task: Task, wanted: Synthesize, retriever: Retriever, sieve: Sieve, replies: Replies
+        self,
+        task: Task,
+        wanted: Synthesize,
+        retriever: Retriever,
+        sieve: QualityFilter,
+        replies: Replies,
     ) -> None:
         self._task, self._wanted, self._retriever, self._sieve, self._replies = (
             task,
@@ -172,10 +177,10 @@ def _row(question: str, answer: str | None, chunk: Chunk) -> Row:
     }
 
 
-def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> Sieve:
+def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> QualityFilter:
     evaluate = task.recipe.evaluate
     tested = read_questions(task.recipe.path(evaluate.questions)) if evaluate else []
-    return Sieve(
+    return QualityFilter(
         support=wanted.support,
         words=task.recipe.answer.max_answer_tokens,
         asked=[
@@ -222,7 +227,7 @@ def _writer(task: Task, wanted: Synthesize) -> Writer:
     return LocalModel(path, temperature=wanted.temperature, seed=wanted.seed, cuda=cuda, tiny=tiny)
 
 
-def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: Sieve) -> None:
+def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter) -> None:
     why = ", ".join(f"{count:,} {reason}" for reason, count in sieve.dropped.most_common())
     if task.recipe.rehearsal:
         rows += _rehearsed(task) if not rows else []

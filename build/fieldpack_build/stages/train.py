@@ -92,7 +92,7 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
     return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
 
 
-def _hold_out(task: Task, prepared: Prepared) -> validation_split.Parts:
+def _hold_out(task: Task, prepared: Prepared) -> validation_split.TrainValidationSplit:
     train, rows = task.recipe.train, prepared.rows
     parts = validation_split.part(rows, prepared.examples, train.validation, seed=train.seed)
     if train.validation and not (parts.held and parts.learned):

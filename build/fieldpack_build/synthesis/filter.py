@@ -32,7 +32,7 @@ _POINTS = re.compile(
 )
 
 
-class Sieve:
+class QualityFilter:
     """`asked`: questions and answers that there are rows of already; `tested`: those of the test.
     `words`: an answer has at most. `dropped`: reason -> pairs."""
 

@@ -25,13 +25,13 @@ class Replies:
     runs; `asked`: prompts that were put to it now."""
 
     def __init__(
-        self, out: Path, earlier: Path | None, kin: str, source: object, writer: Writer
+        self, out: Path, earlier: Path | None, lineage: str, source: object, writer: Writer
     ) -> None:
         self._source, self._writer = source, writer
         self._path = out / JOURNAL
         self._known = _read(self._path)
         self.asked = 0
-        (out / BEGUN).write_text(json.dumps({"kin": kin}) + "\n", encoding="utf-8")
+        (out / BEGUN).write_text(json.dumps({"lineage": lineage}) + "\n", encoding="utf-8")
         self._file = self._path.open("a", encoding="utf-8")
         self._file.write("\n")  # behind half a line, if there is one
         for key, text in _read(earlier / JOURNAL if earlier else None).items():

@@ -47,7 +47,7 @@ def train(
             _lower(job, task, str(error))
     task.note("keeping the adapter")
     facts = checkpoints.keep(job.out)
-    worked = microbatch.read(job.out) or microbatch.Split(0, False)
+    worked = microbatch.read(job.out) or microbatch.MicrobatchPlan(0, False)
     shutil.rmtree(job.out / checkpoints.FOLDER)
     (job.out / microbatch.FILE).unlink(missing_ok=True)
     return {
@@ -126,7 +126,7 @@ def together(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
     return next((group for group in groups.values() if len(group) > 1), [])
 
 
-def _choose(job: Job, model: Any, rows: Rows) -> microbatch.Split:
+def _choose(job: Job, model: Any, rows: Rows) -> microbatch.MicrobatchPlan:
     """What was lowered before stays; else from the memory that the loaded model leaves, the same in
     every process."""
     from .adapter import compute_dtype

@@ -25,7 +25,7 @@ _AT_ONCE_ON_CPU = (
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class MicrobatchPlan:
     """`rows` at once on one device. `may_checkpoint`: the recipe leaves checkpointing to us.
     `lowered`: memory ran out before, so that this is the most there is."""
 
@@ -93,7 +93,7 @@ def choose(
     free: int,
     processes: int,
     cuda: bool,
-) -> Split:
+) -> MicrobatchPlan:
     """`lengths`: (tokens, supervised tokens) of each row; `free`: bytes for one process. A batch
     size in the recipe stands; what the recipe leaves open is chosen so that the longest rows fit.
     """
@@ -108,7 +108,7 @@ def choose(
     enough = min(wanted, _ENOUGH if cuda else 1) if train.batch_size == "auto" else wanted
     checkpointing = fits[False] < enough if open_ else bool(train.gradient_checkpointing)
     rows = wanted if train.batch_size != "auto" else _evenly(share, fits[checkpointing], cuda)
-    return Split(rows, checkpointing, may_checkpoint=open_)
+    return MicrobatchPlan(rows, checkpointing, may_checkpoint=open_)
 
 
 def _evenly(share: int, fit: int, cuda: bool) -> int:
@@ -118,14 +118,14 @@ def _evenly(share: int, fit: int, cuda: bool) -> int:
     return -(-share // -(-share // most))
 
 
-def read(folder: Path) -> Split | None:
+def read(folder: Path) -> MicrobatchPlan | None:
     try:
-        return Split(**json.loads((folder / FILE).read_text(encoding="utf-8")))
+        return MicrobatchPlan(**json.loads((folder / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def lower(folder: Path) -> Split | None:
+def lower(folder: Path) -> MicrobatchPlan | None:
     """Half the rows at once; with one row left checkpointing, where the recipe leaves it open; then
     None. Written down for the next try."""
     split = read(folder)

@@ -15,7 +15,7 @@ _GROUP = (
 )
 
 
-class Order:
+class LengthGroupedSampler:
     """A sampler for torch's DataLoader. `slots`: places an update has, all processes together; at
     least `effective`."""
 

@@ -18,21 +18,30 @@ from .adapter import compute_dtype, optimizer_name
 from .dataset import Collator, Rows
 from .job import Job
 from .loss import answer_loss, supervised
-from .microbatch import Split
-from .sampler import Order
+from .microbatch import MicrobatchPlan
+from .sampler import LengthGroupedSampler
 
 Say = Callable[[dict[str, Any]], None]
 _EVALUATIONS = 10  # in a run, where the recipe names no steps
 
 
 def make_trainer(
-    job: Job, model: Any, learned: Rows, held: Rows, split: Split, *, trackers: list[str], say: Say
+    job: Job,
+    model: Any,
+    learned: Rows,
+    held: Rows,
+    split: MicrobatchPlan,
+    *,
+    trackers: list[str],
+    say: Say,
 ) -> AnswerTrainer:
     slots = split.rows * split.accumulation(job.train.rows_an_update, job.processes) * job.processes
-    order = Order(
+    order = LengthGroupedSampler(
         learned.lengths, effective=job.train.rows_an_update, slots=slots, seed=job.train.seed
     )
-    evaluated = Order(held.lengths, effective=slots, slots=slots, seed=0, shuffled=False)
+    evaluated = LengthGroupedSampler(
+        held.lengths, effective=slots, slots=slots, seed=0, shuffled=False
+    )
     speaker = Speaker(order, say)
     return AnswerTrainer(
         model=model,
@@ -52,17 +61,24 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
     processes: transformers counts these (`num_items_in_batch`), and DDP takes the mean of the
     gradients, hence the factor."""
 
-    def __init__(self, *, order: Order, evaluated: Order, speaker: Speaker, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        order: LengthGroupedSampler,
+        evaluated: LengthGroupedSampler,
+        speaker: Speaker,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._order, self._evaluated, self._speaker = order, evaluated, speaker
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = self._loss_shifts_labels = (
             True
         )
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Order:
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         return self._order
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Order:
+    def _get_eval_sampler(self, eval_dataset: Any) -> LengthGroupedSampler:
         return self._evaluated
 
     def compute_loss(
@@ -98,7 +114,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 class Speaker(TrainerCallback):  # type: ignore[misc]
     """Says step, loss, tokens a second and the time left; stops at a loss that is no number."""
 
-    def __init__(self, order: Order, say: Say) -> None:
+    def __init__(self, order: LengthGroupedSampler, say: Say) -> None:
         self._order, self._say = order, say
         self._begun = self._seconds = 0.0
         self._tokens = self._updates = self.tokens = 0
@@ -194,7 +210,14 @@ def _watchers(job: Job, evaluate: bool) -> list[Any]:
     return [SaveEvaluated(), *stop] if evaluate else []
 
 
-def _arguments(job: Job, split: Split, order: Order, *, evaluate: bool, trackers: list[str]) -> Any:
+def _arguments(
+    job: Job,
+    split: MicrobatchPlan,
+    order: LengthGroupedSampler,
+    *,
+    evaluate: bool,
+    trackers: list[str],
+) -> Any:
     train = job.train
     mixed = job.device == "cuda" and compute_dtype(job) == torch.bfloat16
     steps = job.steps or math.ceil(train.epochs * order.per_epoch)
@@ -236,7 +259,7 @@ def _arguments(job: Job, split: Split, order: Order, *, evaluate: bool, trackers
     )
 
 
-def _sharding(job: Job, split: Split) -> dict[str, Any]:
+def _sharding(job: Job, split: MicrobatchPlan) -> dict[str, Any]:
     if not job.sharded:
         return {}
     settings = {

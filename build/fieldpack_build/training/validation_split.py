@@ -12,7 +12,7 @@ from ..data.prompts import Tokenized
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TrainValidationSplit:
     """`by`: what is whole on each side."""
 
     learned: list[Tokenized]
@@ -22,19 +22,19 @@ class Parts:
 
 def part(
     rows: Sequence[Tokenized], examples: Sequence[Example], wanted: float, *, seed: int
-) -> Parts:
+) -> TrainValidationSplit:
     """`examples`: one for each row. `wanted`: a share under 1 or a count. Rows of one document stay
     together; where documents are so large that whole ones do not make about as many rows, those of
     one question."""
     if not wanted:
-        return Parts(list(rows), [])
+        return TrainValidationSplit(list(rows), [])
     count = min(len(rows) - 1, max(1, round(wanted * len(rows)) if wanted < 1 else int(wanted)))
     by = "document"
     held = _draw(_groups(examples, by), count, seed)
     if len(held) < count / 2:
         by = "question"
         held = _draw(_groups(examples, by), count, seed)
-    return Parts(
+    return TrainValidationSplit(
         [r for i, r in enumerate(rows) if i not in held],
         [r for i, r in enumerate(rows) if i in held],
         by,

@@ -15,9 +15,9 @@ import click
 from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
 from ..terminal import render
-from ..terminal.line_input import typed
+from ..terminal.line_input import read_lines
 from ..terminal.sources_view import read_passages
-from ..terminal.spinner import Hint
+from ..terminal.spinner import Spinner
 
 COMMANDS = {
     "/sources": "what the last answer was written from, with the text around it",
@@ -41,7 +41,7 @@ def talk(expert: Expert, *, history: Path | None) -> None:
                 f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D "
                 "ends."
             )
-        for line in typed(tuple(COMMANDS), history) if terminal else _piped():
+        for line in read_lines(tuple(COMMANDS), history) if terminal else _piped():
             if not conversation.take(line.strip()):
                 return
 
@@ -81,7 +81,7 @@ class Conversation:
         return True
 
     def _ask(self, question: str) -> None:
-        hint = Hint("opening the models" if self._still_opening() else "searching")
+        hint = Spinner("opening the models" if self._still_opening() else "searching")
         events: Any = self._expert.stream(
             question, previous=self.last.previous if self.last else None
         )
@@ -125,7 +125,7 @@ class Conversation:
         click.echo(read_passages(self._expert, self.last) + "\n")
 
 
-def _hinted(events: Iterator[Event], hint: Hint) -> Iterator[Event]:
+def _hinted(events: Iterator[Event], hint: Spinner) -> Iterator[Event]:
     """The same events; the hint says what is waited for, and is gone before the first word."""
     for event in events:
         if isinstance(event, PassagesFound):

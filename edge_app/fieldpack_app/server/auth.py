@@ -48,7 +48,7 @@ _NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Field
 """
 
 
-class Guard:
+class AuthMiddleware:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings

@@ -13,7 +13,7 @@ from fieldpack.bundle.manifest import FILENAME
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
+class BundleEntry:
     """`id`: name and version; two folders that hold the same one are told apart by their folder's
     name."""
 
@@ -32,12 +32,12 @@ class Shelved:
         }
 
 
-def find_bundles(paths: Sequence[Path]) -> list[Shelved]:
+def find_bundles(paths: Sequence[Path]) -> list[BundleEntry]:
     """Each path a bundle, or a folder that holds bundles; in the order given, a folder's by name.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported, InputError (the same bundle twice)."""
     folders = dict.fromkeys(folder.resolve() for path in paths for folder in _bundles_of(path))
-    found: dict[str, Shelved] = {}
+    found: dict[str, BundleEntry] = {}
     for folder in folders:
         manifest = read_manifest(folder)
         name = f"{manifest.name}-{manifest.version}"
@@ -47,7 +47,7 @@ def find_bundles(paths: Sequence[Path]) -> list[Shelved]:
             raise InputError(
                 f"{folder}: the same bundle, {name}, as {found[name].path}; name one of the two"
             )
-        found[name] = Shelved(name, folder, manifest)
+        found[name] = BundleEntry(name, folder, manifest)
     return list(found.values())
 
 

@@ -17,7 +17,7 @@ from .errors import HttpError
 from .metrics import Metrics
 
 
-class Notes:
+class FeedbackLog:
     """Appends to STATE/feedback.jsonl until that holds `most` bytes. Safe to use from several
     threads."""
 

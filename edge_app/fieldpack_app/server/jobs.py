@@ -15,11 +15,11 @@ from typing import Any, cast
 from fieldpack import Answer, Done, Event, Expert, FieldpackError
 
 from .errors import HttpError, from_runtime
-from .fair_queue import Place, QueueFull, Turns
-from .feedback_log import Notes
-from .loaded_bundle import Desk
+from .fair_queue import FairQueue, QueueFull, Ticket
+from .feedback_log import FeedbackLog
+from .loaded_bundle import LoadedBundle
 from .metrics import Metrics
-from .prefetch import Ahead
+from .prefetch import Prefetcher
 from .settings import Limits
 
 Start = Callable[
@@ -33,11 +33,16 @@ class Queued:
     position: int  # others before this one; 0: its turn
 
 
-class Answering:
+class AnswerService:
     """What all answers share: the queue, the thread, the figures."""
 
     def __init__(
-        self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits
+        self,
+        desk: LoadedBundle,
+        turns: FairQueue,
+        metrics: Metrics,
+        notes: FeedbackLog,
+        limits: Limits,
     ) -> None:
         self.desk = desk
         self.turns = turns
@@ -45,10 +50,10 @@ class Answering:
         self.notes = notes
         self.limits = limits
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
-        self.ahead = Ahead(desk, turns, self.thread)
-        self._jobs: set[Job] = set()
+        self.ahead = Prefetcher(desk, turns, self.thread)
+        self._jobs: set[AnswerJob] = set()
 
-    def start(self, client: str, begin: Start) -> Job:
+    def start(self, client: str, begin: Start) -> AnswerJob:
         """Queue an answer. Raises HttpError (429)."""
         self.ahead.stop()
         try:
@@ -56,7 +61,7 @@ class Answering:
         except QueueFull as full:
             self.metrics.count("queue_full")
             raise self._full(full) from None
-        job = Job(self, place, begin)
+        job = AnswerJob(self, place, begin)
         self._jobs.add(job)
         job.task.add_done_callback(lambda _: self._jobs.discard(job))
         return job
@@ -80,10 +85,10 @@ class Answering:
         return HttpError(429, "queue_full", message, headers={"Retry-After": str(seconds)})
 
 
-class Job:
+class AnswerJob:
     """One answer. `events` is read once; `stop` may be called at any time, and again."""
 
-    def __init__(self, shared: Answering, place: Place, begin: Start) -> None:
+    def __init__(self, shared: AnswerService, place: Ticket, begin: Start) -> None:
         self._shared = shared
         self._place = place
         self._begin = begin

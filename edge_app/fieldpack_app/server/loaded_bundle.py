@@ -9,18 +9,20 @@ from pathlib import Path
 
 from fieldpack import Expert
 
-from .bundles import Shelved
+from .bundles import BundleEntry
 from .errors import HttpError
-from .fair_queue import Turns
+from .fair_queue import FairQueue
 
 Opener = Callable[[Path], Expert]
 
 
-class Desk:
+class LoadedBundle:
     """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is
     opened at once."""
 
-    def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, turns: Turns) -> None:
+    def __init__(
+        self, bundles: Sequence[BundleEntry], open_bundle: Opener, turns: FairQueue
+    ) -> None:
         self.bundles = tuple(bundles)
         self.current = self.bundles[0]
         self.expert = open_bundle(self.current.path)
@@ -45,7 +47,7 @@ class Desk:
             self._loading = asyncio.create_task(asyncio.to_thread(self.expert.load))
             self._loading.add_done_callback(_looked_at)
 
-    async def switch(self, name: str, client: str) -> Shelved:
+    async def switch(self, name: str, client: str) -> BundleEntry:
         """Lay another bundle open, or the same one anew when its files have changed under it. The
         new one is verified while the old one goes on answering; then the running answer is waited
         for. Raises HttpError (404), BundleError: the old one then stays."""
@@ -62,7 +64,7 @@ class Desk:
                 )
         return self.current
 
-    async def _replace(self, wanted: Shelved, expert: Expert, client: str) -> None:
+    async def _replace(self, wanted: BundleEntry, expert: Expert, client: str) -> None:
         place = self._turns.enter_first(client)
         try:
             while place.position:

@@ -9,15 +9,15 @@ from contextlib import suppress
 
 from fieldpack import Expert, FieldpackError, Previous
 
-from .fair_queue import Turns
-from .loaded_bundle import Desk
+from .fair_queue import FairQueue
+from .loaded_bundle import LoadedBundle
 
 
-class Ahead:
+class Prefetcher:
     """One at a time, in the thread that generates; a later one, or a question that is asked, takes
     its place."""
 
-    def __init__(self, desk: Desk, turns: Turns, thread: Executor) -> None:
+    def __init__(self, desk: LoadedBundle, turns: FairQueue, thread: Executor) -> None:
         self._desk = desk
         self._turns = turns
         self._thread = thread

@@ -15,7 +15,7 @@ _THREADS = 2  # each holds an SQLite connection
 _WAITING = 32
 
 
-class Readers:
+class SearchPool:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="readers")
         self._under_way = 0

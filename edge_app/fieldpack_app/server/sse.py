@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from ..terminal.render import dumps
-from .jobs import Job
+from .jobs import AnswerJob
 
 _T = TypeVar("_T")
 HEARTBEAT = b": \n\n"  # a comment, which every reader of server-sent events passes over
@@ -26,7 +26,7 @@ class EventStream:
     """An ASGI response. When the client hangs up, or does not read for `send_seconds`, the job is
     stopped."""
 
-    def __init__(self, job: Job, lines: AsyncIterator[bytes], send_seconds: float) -> None:
+    def __init__(self, job: AnswerJob, lines: AsyncIterator[bytes], send_seconds: float) -> None:
         self._job = job
         self._lines = lines
         self._seconds = send_seconds

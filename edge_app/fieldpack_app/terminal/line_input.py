@@ -15,7 +15,7 @@ _PROMPT = "> "
 _KEPT = 1000  # lines of earlier sessions that the arrow keys reach
 
 
-def typed(commands: Sequence[str], history: Path | None) -> Iterator[str]:
+def read_lines(commands: Sequence[str], history: Path | None) -> Iterator[str]:
     """A line at a time. Ctrl-C at the prompt drops the line, Ctrl-D ends. `history`: lines are
     added to it as they are typed, so that neither a kill nor a second window loses any; None keeps
     none."""

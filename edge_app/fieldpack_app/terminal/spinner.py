@@ -10,7 +10,7 @@ from types import TracebackType
 _CLEAR = "\r\x1b[K"
 
 
-class Hint:
+class Spinner:
     """Shown from the `with` on; gone at `clear()` or at the end of the `with`, and never back."""
 
     def __init__(self, text: str) -> None:
@@ -18,7 +18,7 @@ class Hint:
         self._shown = False
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
-    def __enter__(self) -> Hint:
+    def __enter__(self) -> Spinner:
         self._shown = self._live
         self.say(self._text)
         return self

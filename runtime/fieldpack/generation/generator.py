@@ -18,9 +18,9 @@ from ..devices import Device, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
 from ..untrusted import untrusted
 from .greedy import Drafts, answer_tokens
-from .kv_cache import SLICE, Kept, check, engine_errors
+from .kv_cache import SLICE, KVCache, check, engine_errors
 from .longrope import LongRope, new_generator
-from .prompt_lookup import Pace
+from .prompt_lookup import DraftLengthController
 
 # What genai_config.json may say of a session. It can load libraries, so it is read as code: all
 # else is refused.
@@ -72,8 +72,8 @@ class TextGenerator:
         self._tokenizer = tokenizer
         self._skip = skip_tokens
         self._turn = threading.Lock()
-        self._kept = Kept(model, rope)
-        self._pace = Pace()
+        self._kept = KVCache(model, rope)
+        self._pace = DraftLengthController()
         self._speculates = speculate
 
     @classmethod

@@ -32,19 +32,19 @@ WINDOW = 16
 _ROOM = 256
 
 
-class Kept:
+class KVCache:
     """A KV cache and the tokens in it. Not safe to use from several threads at once.
 
     `rope`: of a model with two sets of rotary factors. All keys in the cache are rotated with the
     set that a text of its length wants; where a text grows past the length at which they change, it
     is read again (as transformers does).
 
-    `rewinds`: it can be set back. A model whose layers see a window of the last tokens alone and
+    `can_rewind`: it can be set back. A model whose layers see a window of the last tokens alone and
     keep no more (Gemma 2 as genai's builder exports it unasked) forgets what it would go back to;
     that shows at the first try, and from then on every prompt is read from its start."""
 
     def __init__(self, model: Any, rope: LongRope | None = None) -> None:
-        self.rewinds = True
+        self.can_rewind = True
         self._model = model
         self._rope = rope
         self._long = False
@@ -106,12 +106,12 @@ class Kept:
 
         self.fit(self.count + 1)
         read = list(tokens)
-        if self._rope is not None and len(read) == 1 and self.count > 1 and self.rewinds:
+        if self._rope is not None and len(read) == 1 and self.count > 1 and self.can_rewind:
             read = [
                 self._held[-1],
                 *read,
             ]  # the switch leaves room for one token: two are read all the same
-            self.back_to(self.count - 1)
+            self.trim(self.count - 1)
         self._append(read)
         logits = np.asarray(self._generator.get_output("logits"), dtype=np.float32)
         return logits.reshape(-1, logits.shape[-1])[-len(tokens) :]
@@ -122,7 +122,7 @@ class Kept:
 
         return np.asarray(self._generator.get_logits(), dtype=np.float32).reshape(-1)
 
-    def back_to(self, count: int) -> None:
+    def trim(self, count: int) -> None:
         """Forget all but the first `count` tokens; where the cache cannot, read those once more."""
         if count < len(self._held):
             kept = self._held[:count]
@@ -131,14 +131,14 @@ class Kept:
                 self._read_on(kept)
 
     def _rewind(self, count: int) -> bool:
-        if self.rewinds:
+        if self.can_rewind:
             try:
                 self._generator.rewind_to(count)
             except RuntimeError:  # "the sliding-window KV cache holds only the last ..."
-                self.rewinds = False
+                self.can_rewind = False
             else:
                 del self._held[count:]
-        return self.rewinds
+        return self.can_rewind
 
     @property
     def count(self) -> int:

@@ -20,7 +20,7 @@ _RIGHT = {
 _STEADY = 0.15  # weight of what was seen last
 
 
-class Lookup:
+class NgramIndex:
     """The tokens of a prompt and of the answer so far, by what they follow."""
 
     def __init__(self, ids: Sequence[int]) -> None:
@@ -50,7 +50,7 @@ class Lookup:
         return self._ids[at : at + count]
 
 
-class Pace:
+class DraftLengthController:
     """How long drafts are to be. Costs are milliseconds of a step that reads n tokens: `base + n *
     slope`."""
 
@@ -66,12 +66,12 @@ class Pace:
         """A long step, of a prompt: what one more token costs."""
         self._slope = ms / tokens
 
-    def stepped(self, tokens: int, ms: float) -> None:
+    def record_step(self, tokens: int, ms: float) -> None:
         base = max(ms - tokens * self._slope, 0.1 * ms)
         self._base = base if not self._timed else self._base + _STEADY * (base - self._base)
         self._timed = True
 
-    def judged(self, order: int, drafted: int, accepted: int) -> None:
+    def record_acceptance(self, order: int, drafted: int, accepted: int) -> None:
         """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was
         wrong."""
         for right in (1.0,) * accepted + (0.0,) * (accepted < drafted):

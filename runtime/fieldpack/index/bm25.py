@@ -46,7 +46,7 @@ class _Term:
 
 
 @dataclass
-class Words:
+class BM25Index:
     """`chunks` and `tokens`: how many there are in the library. Safe to use from several threads."""
 
     chunks: int

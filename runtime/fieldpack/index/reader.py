@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import Words
+from .bm25 import BM25Index
 from .document_names import named_documents
 from .filters import allowed_ranges
 from .query_terms import content_words
@@ -75,7 +75,7 @@ class KnowledgeIndex:
             end=int(meta["next_id"]),
             shard=int(meta["shard"]),
         )
-        self._words = Words(self.size, int(meta["tokens"]))
+        self._words = BM25Index(self.size, int(meta["tokens"]))
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -189,9 +189,9 @@ class KnowledgeIndex:
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""
-        return named_documents(self._database, question, self._documents, self._peculiar)
+        return named_documents(self._database, question, self._documents, self._term_specificity)
 
-    def _peculiar(self, word: str, documents: Sequence[int]) -> float:
+    def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Share of the chunks with a word that are these documents'; 1 where no chunk has it, as
         with words written as one."""
         match = f'"{word}"'

@@ -37,7 +37,7 @@ _SPARE = 3  # times k chunks, from which joining and mixing choose
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
+class NamedDocuments:
     """What a question says of documents. `named`: document id -> how clearly, see `naming`. Where
     it names some clearly, and asks something of them: their `paths`, the `question` without the
     names, and `vector` [dim], which stands between those of the whole question and of the rest,
@@ -49,12 +49,12 @@ class Topic:
     vector: NDArray[np.float32] | None = None
 
 
-def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topic:
+def named_documents(index: KnowledgeIndex, question: str, where: Filter | None) -> NamedDocuments:
     """Without a vector, which takes an embedder."""
     named = index.named(question)
     paths = _leading(index, named, where)
     rest = without_names(question, paths) if paths else ""
-    return Topic(named, paths, rest) if content_words(rest) else Topic(named)
+    return NamedDocuments(named, paths, rest) if content_words(rest) else NamedDocuments(named)
 
 
 def find_passages(
@@ -64,14 +64,17 @@ def find_passages(
     k: int,
     where: Filter | None = None,
     settings: RetrievalSettings | None = None,
-    topic: Topic | None = None,
+    topic: NamedDocuments | None = None,
 ) -> list[Passage]:
     """The k best passages for a question and its unit vector [dim], best first; fewer where the
-    library has no more. `topic` as `topic_of` gives it, with its vector.
+    library has no more. `topic` as `named_documents` gives it, with its vector.
 
     Where the question names documents, these bring candidates of their own, and chunks are compared
     with `topic.vector`: inside a company's report its name says nothing."""
-    settings, topic = settings or RetrievalSettings(), topic or Topic(index.named(question))
+    settings, topic = (
+        settings or RetrievalSettings(),
+        topic or NamedDocuments(index.named(question)),
+    )
     count = max(settings.candidates, _SPARE * k)
     near, words = index.closest(vector, count, where), index.matching(question, count, where)
     least_words, asked = _least(words, count), vector

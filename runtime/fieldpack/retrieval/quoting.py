@@ -75,9 +75,9 @@ class Embeds(Protocol):
 class QuoteSettings:
     """Weights of the signals, and `refuse_below`: the sufficiency under which the best candidate is
     no answer, None where any is one. Sufficiency is the candidate's score and `lead` times the
-    closest chunk's lead (`fieldpack.retrieval.retriever.lead_of`): on the finance recipe's 447
-    training rows the sum tells answerable questions from others in 68% of pairs, the score alone in
-    65%.
+    closest chunk's lead (`fieldpack.retrieval.retriever.similarity_margin`): on the finance
+    recipe's 447 training rows the sum tells answerable questions from others in 68% of pairs, the
+    score alone in 65%.
 
     The plain weights come from a study of the finance recipe's questions, its test questions among
     them; on its training rows half or twice of any moves the mean F1 of the picked sentences (0.50;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..passages import Filter, Passage
 from .fusion import RetrievalSettings
-from .hybrid import Topic, find_passages, topic_of
+from .hybrid import NamedDocuments, find_passages, named_documents
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,11 @@ class Retriever:
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         vector = self.embedder.embed_query(question)
-        topic = topic_of(self.index, question, where) if self.settings.names else Topic({})
+        topic = (
+            named_documents(self.index, question, where)
+            if self.settings.names
+            else NamedDocuments({})
+        )
         if topic.paths:
             topic = replace(
                 topic, vector=between(vector, self.embedder.embed_query(topic.question))
@@ -60,10 +64,10 @@ class Retriever:
         return tuple(now.get(i) or self.index.passage(i) for i in ids if i in known)
 
     def lead(self, question: str) -> float:
-        """See `lead_of`; looks at the library's closest chunks, however they are ranked as
-        passages."""
+        """See `similarity_margin`; looks at the library's closest chunks, however they are ranked
+        as passages."""
         near = self.index.closest(self.embedder.embed_query(question), LEAD_OVER[1], None)
-        return lead_of(near.values())
+        return similarity_margin(near.values())
 
     def _reranked(self, question: str, found: list[Passage]) -> list[Passage]:
         """In the order of the cross-encoder's scores, which become the passages'."""
@@ -92,7 +96,7 @@ def open_retriever(
     )
 
 
-def lead_of(similarities: Iterable[float]) -> float:
+def similarity_margin(similarities: Iterable[float]) -> float:
     """How far the closest chunk stands out: its cosine less the mean of the 6th to 20th closest, 0
     to 2. A question that the library answers is near to a chunk or two; one beside its subject is
     about as near to many.

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fieldpack_build.data.load import Manner, read_examples, read_file, read_questions
+from fieldpack_build.data.load import LoadOptions, read_examples, read_file, read_questions
 from fieldpack_build.errors import DataError
 
 Q, A = "What does it cost?", "It costs 4."
@@ -57,11 +57,11 @@ def write(path: Path, rows: Sequence[Any]) -> Path:
 
 
 def pairs(path: Path, **manner: Any) -> list[tuple[str, str | None]]:
-    return [(row.question, row.answer) for row in read_examples(path, Manner(**manner))]
+    return [(row.question, row.answer) for row in read_examples(path, LoadOptions(**manner))]
 
 
 def problem(path: Path, **manner: Any) -> str:
-    (said,) = read_file(path, Manner(**manner)).problems
+    (said,) = read_file(path, LoadOptions(**manner)).problems
     return said.removeprefix(str(path))
 
 
@@ -73,7 +73,7 @@ def problem(path: Path, **manner: Any) -> str:
 def test_a_shape_is_known_by_its_keys_in_every_file(
     tmp_path: Path, shape: str, ending: str
 ) -> None:
-    read = read_file(write(tmp_path / f"rows{ending}", [ROWS[shape], ROWS[shape]]), Manner())
+    read = read_file(write(tmp_path / f"rows{ending}", [ROWS[shape], ROWS[shape]]), LoadOptions())
     assert [(row.question, row.answer) for row in read.examples] == [(Q, A)] * 2
     assert read.shapes == {shape: 2} and not read.problems and not read.warnings
 
@@ -81,7 +81,7 @@ def test_a_shape_is_known_by_its_keys_in_every_file(
 def test_shapes_may_be_mixed_in_a_file_of_lines(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", list(ROWS.values()))
     assert pairs(path) == [(Q, A)] * 5
-    assert read_file(path, Manner()).shapes == dict.fromkeys(ROWS, 1)
+    assert read_file(path, LoadOptions()).shapes == dict.fromkeys(ROWS, 1)
 
 
 def test_every_shape_may_name_its_document(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_of_a_conversation_the_first_question_is_taken(
 def test_what_training_does_not_see_is_said(tmp_path: Path) -> None:
     rows = [{"messages": TURNS}, {"messages": [SYSTEM, *TURNS, *MORE], "source": "x"}]
     path = write(tmp_path / "rows.jsonl", rows)
-    assert [said.removeprefix(str(path)) for said in read_file(path, Manner()).warnings] == [
+    assert [said.removeprefix(str(path)) for said in read_file(path, LoadOptions()).warnings] == [
         (
             ":2: a system text of its own, as in 1 rows; left away, the device says the recipe's "
             "answer.system"
@@ -119,7 +119,9 @@ def test_what_training_does_not_see_is_said(tmp_path: Path) -> None:
         ": keys that are not read: source",
     ]
     assert not [
-        said for said in read_file(path, Manner(system="Be  brief.")).warnings if "system" in said
+        said
+        for said in read_file(path, LoadOptions(system="Be  brief.")).warnings
+        if "system" in said
     ]
 
 
@@ -227,7 +229,7 @@ def test_json_has_lines_too(tmp_path: Path, held: str | None) -> None:
     path = tmp_path / "rows.json"
     path.write_text(text if held is None else f'{{"version": [1, {{}}],\n "{held}": {text}}}')
     at = 1 if held is None else 2
-    assert [said.split(":")[1] for said in read_file(path, Manner()).problems] == [
+    assert [said.split(":")[1] for said in read_file(path, LoadOptions()).problems] == [
         str(at + 2),
         str(at + 5),
     ]
@@ -244,7 +246,7 @@ def test_lines_under_the_name_of_json(tmp_path: Path) -> None:
 def test_a_broken_list_says_where(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('[{"question": "a", "answer": "b"},\n{"question": "c" "answer"}]')
-    read = read_file(path, Manner())
+    read = read_file(path, LoadOptions())
     assert (
         read.problems == [f"{path}:2: not JSON: Expecting ',' delimiter (column 18)"]
         and len(read.examples) == 1
@@ -263,7 +265,7 @@ def test_tables_count_lines_and_not_rows(tmp_path: Path) -> None:
     path.write_text(
         'question;answer;document\n"What, in\nall?";4;a.md\nWho?;;\nWhy?;x\nWhen, then?;now;\n'
     )
-    read = read_file(path, Manner())
+    read = read_file(path, LoadOptions())
     assert [(row.line, row.question, row.document) for row in read.examples] == [
         (2, "What, in\nall?", "a.md"),
         (6, "When, then?", None),
@@ -343,7 +345,7 @@ def test_lines_are_right_whatever_stands_in_them(
     path.write_text(
         "[" + ",\n".join(lines) + "]" if listed else "\n".join(lines), encoding="utf-8", newline=""
     )
-    read = read_file(path, Manner())
+    read = read_file(path, LoadOptions())
     assert [said.removeprefix(f"{path}:").split(":")[0] for said in read.problems] == [
         str(broken + 1)
     ]
@@ -360,7 +362,7 @@ def test_lines_are_right_whatever_stands_in_them(
 def test_no_bytes_crash_a_reader(tmp_path: Path, data: bytes, ending: str) -> None:
     path = tmp_path / f"rows{ending}"
     path.write_bytes(data)
-    read = read_file(path, Manner())
+    read = read_file(path, LoadOptions())
     assert read.examples or read.problems
     assert all(said.startswith(str(path)) for said in read.problems)
     if read.problems:

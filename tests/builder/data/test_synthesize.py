@@ -29,7 +29,7 @@ from fieldpack_build.stages import synthesize
 from fieldpack_build.stages.table import make_plan
 from fieldpack_build.synthesis import prompts as drafting
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
-from fieldpack_build.synthesis.filter import Sieve
+from fieldpack_build.synthesis.filter import QualityFilter
 from fieldpack_build.synthesis.response_cache import JOURNAL, Replies
 from shelf import Shelf
 
@@ -404,7 +404,7 @@ def test_half_a_character_in_a_reply_is_no_row_and_no_crash(tmp_path: Path) -> N
         def write(self, prompts: Sequence[str], most_tokens: int) -> list[str]:
             return ["It is \ud83d"]
 
-    replies = Replies(tmp_path, None, "kin", "model", Cut())
+    replies = Replies(tmp_path, None, "lineage", "model", Cut())
     assert replies.to(["?"], 8) == ["It is ?"]
     replies.close()
     assert (
@@ -423,7 +423,7 @@ def test_braces_in_a_passage_stay() -> None:
 
 def test_a_question_that_finds_another_document_is_dropped() -> None:
     one = Chunk("a.md", "A", None, (), 0, 9, "It costs 4 euros a year.")
-    sieve = Sieve(
+    sieve = QualityFilter(
         support=0.7,
         words=20,
         asked=[("What is it?", "It is 4.")],

@@ -11,7 +11,7 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.retrieval.retriever import lead_of
+from fieldpack.retrieval.retriever import similarity_margin
 from fieldpack_build.data import TestQuestion
 from fieldpack_build.evaluation.calibration import (
     Signals,
@@ -69,9 +69,13 @@ def test_the_curve_goes_from_nothing_to_everything() -> None:
 
 
 def test_a_lead_is_what_the_closest_has_over_the_rest() -> None:
-    assert lead_of([0.5] * 20) == 0 and lead_of([0.4] * 19 + [0.9]) == pytest.approx(0.5)
-    assert lead_of([0.9, 0.8, 0.1]) == pytest.approx(0.45), "of a small library the others"
-    assert lead_of([0.9]) == lead_of([]) == 2.0
+    assert similarity_margin([0.5] * 20) == 0 and similarity_margin(
+        [0.4] * 19 + [0.9]
+    ) == pytest.approx(0.5)
+    assert similarity_margin([0.9, 0.8, 0.1]) == pytest.approx(0.45), (
+        "of a small library the others"
+    )
+    assert similarity_margin([0.9]) == similarity_margin([]) == 2.0
 
 
 def test_what_is_set_aside_is_never_measured(tmp_path: Path) -> None:

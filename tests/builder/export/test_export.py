@@ -18,7 +18,7 @@ from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.export import Candidate, build_onnx
 from fieldpack_build.export import choose as choosing
 from fieldpack_build.export.choose import Limits, choose, degradation, refusal
-from fieldpack_build.export.search import Trial, probe
+from fieldpack_build.export.search import CandidateSearch, probe
 from fieldpack_build.models.precision import candidate, parse, unfit
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
@@ -98,7 +98,7 @@ class Bench:
         self.built: list[str] = []
         self._figures = figures
         self._last = ""
-        self.trial = Trial(work, limits, self._build, self._measure)
+        self.trial = CandidateSearch(work, limits, self._build, self._measure)
 
     def run(self) -> list[Figures]:
         return self.trial.run([parse(name) for name in self._figures], lambda text: None)

@@ -15,7 +15,7 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.generation.generator import TextGenerator
-from fieldpack.generation.kv_cache import Kept
+from fieldpack.generation.kv_cache import KVCache
 from fieldpack.generation.longrope import FILE, LongRope
 from fieldpack_build.export import FP32, Candidate, adjust_config, build_onnx
 from fieldpack_build.export.builder_source import builder_source
@@ -55,7 +55,7 @@ class Model:
     exported: Path
     logits: Logits
 
-    def kept(self) -> Kept:
+    def kept(self) -> KVCache:
         return open_cache(self.exported)
 
 
@@ -163,7 +163,7 @@ def test_every_row_of_a_step_has_the_factors_of_its_length(phi: Model) -> None:
     rows = kept.advance(IDS[start : start + 12])
     for number, row in enumerate(rows, 1):
         assert gap(row, phi.logits(IDS[: start + number])) < CLOSE, number
-    kept.back_to(ORIGINAL - 2)
+    kept.trim(ORIGINAL - 2)
     rows = kept.advance(IDS[ORIGINAL - 2 : ORIGINAL + 2])
     assert max(gap(row, phi.logits(IDS[: ORIGINAL - 1 + n])) for n, row in enumerate(rows)) < CLOSE
 

@@ -14,7 +14,7 @@ import pytest
 from fieldpack_build.evaluation import library_questions
 from fieldpack_build.evaluation.retrieval_metrics import measure
 from fieldpack_build.ingest import table
-from fieldpack_build.ingest.progress import Meter
+from fieldpack_build.ingest.progress import ProgressEstimator
 from fieldpack_build.ingest.summary import library_of, listed, totals
 from shelf import Shelf, make_shelf
 
@@ -272,7 +272,7 @@ def test_what_was_read_in_part_is_listed() -> None:
 
 def test_the_meter_guesses_what_is_to_come() -> None:
     now, said = [0.0], []
-    meter = Meter(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
+    meter = ProgressEstimator(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
     for size, chunks in ((1_000, 30), (500, 0)):
         now[0] += 1
         meter.read(size, chunks)

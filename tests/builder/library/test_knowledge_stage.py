@@ -271,12 +271,12 @@ if __name__ == "__main__":
 """
 
 
-def killed(shelf: Shelf, out: Path, kin: str = "", *earlier: Path) -> None:
+def killed(shelf: Shelf, out: Path, lineage: str = "", *earlier: Path) -> None:
     """The stage in a process of its own, which kills itself in its second window."""
     out.mkdir()
     script = shelf.folder / "killed.py"
     script.write_text(KILLED)
-    arguments = [shelf.folder / "shelf.yaml", shelf.embedder(), out, shelf.cache, kin, *earlier]
+    arguments = [shelf.folder / "shelf.yaml", shelf.embedder(), out, shelf.cache, lineage, *earlier]
     done = subprocess.run(
         [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=120
     )
@@ -325,13 +325,13 @@ def test_what_an_interrupted_build_embedded_is_not_lost_when_a_document_changes(
 ) -> None:
     """Another key, so another folder: it begins with a copy of the interrupted one."""
     stock(shelf, 60, paragraphs=18)
-    kin, keys = "same", make_plan(shelf.recipe(), shelf.store, among=HALF).steps[-1].key
+    lineage, keys = "same", make_plan(shelf.recipe(), shelf.store, among=HALF).steps[-1].key
     begun = shelf.store.partial("knowledge", keys)
     begun.parent.mkdir(parents=True)
-    killed(shelf, begun, kin)
+    killed(shelf, begun, lineage)
     shelf.write("anchor/0000.md", prose(random.Random(9)))
     assert interrupted(begun.parent, "other") is None
-    assert interrupted(begun.parent, kin) == begun
+    assert interrupted(begun.parent, lineage) == begun
     result = shelf.make(tmp_path / "2", earlier=begun)
     assert not result["resumed"] and 0 < result["read_now"] < 30 and result["documents"] == 60
     shelf.make(tmp_path / "fresh")

@@ -32,7 +32,7 @@ from fieldpack_build.training import microbatch, validation_split
 from fieldpack_build.training.dataset import pack
 from fieldpack_build.training.job import Job
 from fieldpack_build.training.memory import available_ram
-from fieldpack_build.training.sampler import BLANK, Order
+from fieldpack_build.training.sampler import BLANK, LengthGroupedSampler
 
 CLOSE = 1e-4  # the sums of a split update come in another order
 
@@ -365,7 +365,7 @@ def test_packing_trains(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("slots", [4, 6, 8])
 def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: int) -> None:
     lengths = [n * 37 % 101 + 1 for n in range(450)]
-    order = Order(lengths, effective=4, slots=slots, seed=3)
+    order = LengthGroupedSampler(lengths, effective=4, slots=slots, seed=3)
     order.set_epoch(1)
     places = list(order)
     assert len(places) == len(order) == 113 * slots
@@ -373,7 +373,11 @@ def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: in
         [row for row in places[at : at + slots] if row != BLANK]
         for at in range(0, len(places), slots)
     ]
-    assert updates == Order(lengths, effective=4, slots=4, seed=3).updates(1) != order.updates(2)
+    assert (
+        updates
+        == LengthGroupedSampler(lengths, effective=4, slots=4, seed=3).updates(1)
+        != order.updates(2)
+    )
     assert Counter(row for update in updates for row in update) == Counter(range(450))
     assert max(lengths) == lengths[updates[0][0]]
     padded = sum(len(update) * max(lengths[row] for row in update) for update in updates)
@@ -427,7 +431,7 @@ def test_the_batch_is_what_memory_takes(home: Path, tmp_path: Path) -> None:
     assert chosen(0, effective_batch=16) == (1, True) and chosen(
         0, effective_batch=16, batch_size=8
     ) == (8, True)
-    microbatch.Split(4, False, may_checkpoint=True).write(tmp_path)
+    microbatch.MicrobatchPlan(4, False, may_checkpoint=True).write(tmp_path)
     lowered = [microbatch.lower(tmp_path) for _ in range(4)]
     assert [one and (one.rows, one.checkpointing) for one in lowered] == [
         (2, False),

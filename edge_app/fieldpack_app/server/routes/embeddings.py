@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import HttpError, bad_request
-from ..jobs import Answering
+from ..jobs import AnswerService
 from ..json_body import field, read_json
 from ..responses import Json
-from ..search_pool import Readers
+from ..search_pool import SearchPool
 from ..settings import Limits
 from .models import check_model
 
@@ -26,7 +26,7 @@ class Embeddings:
     """`input_type: "query"` (not OpenAI's; `extra_body` of its client) embeds questions instead of
     passages."""
 
-    def __init__(self, answering: Answering, readers: Readers) -> None:
+    def __init__(self, answering: AnswerService, readers: SearchPool) -> None:
         self._answering = answering
         self._readers = readers
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from ...feedback import MOST_CHUNK
 from ..errors import bad_request
-from ..feedback_log import Notes
+from ..feedback_log import FeedbackLog
 from ..json_body import field, list_of, read_json, refuse_unknown
-from ..loaded_bundle import Desk
-from ..search_pool import Readers
+from ..loaded_bundle import LoadedBundle
+from ..search_pool import SearchPool
 from ..settings import Limits
 
 _FIELDS = {"question", "answer", "rating", "note", "passages", "refused", "answer_id"}
@@ -22,7 +22,9 @@ _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 class Rating:
-    def __init__(self, desk: Desk, readers: Readers, notes: Notes, limits: Limits) -> None:
+    def __init__(
+        self, desk: LoadedBundle, readers: SearchPool, notes: FeedbackLog, limits: Limits
+    ) -> None:
         self._desk = desk
         self._readers = readers
         self._notes = notes

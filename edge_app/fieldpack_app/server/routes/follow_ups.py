@@ -14,7 +14,7 @@ _MOST = 256
 _Key = tuple[str, str, str]
 
 
-class Remembered:
+class FollowUpCache:
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, Previous] = OrderedDict()
 

@@ -19,12 +19,12 @@ from fieldpack.passages import Chunk
 
 from ...info import at, describe
 from ...terminal.highlight import question_spans
-from ..bundles import Shelved
+from ..bundles import BundleEntry
 from ..errors import HttpError, bad_request
-from ..loaded_bundle import Desk
+from ..loaded_bundle import LoadedBundle
 from ..metrics import Metrics
 from ..responses import Json
-from ..search_pool import Readers
+from ..search_pool import SearchPool
 from ..serialize import passage_dict
 from ..settings import Limits
 
@@ -38,7 +38,9 @@ _PARTS = ("onnxruntime", "onnxruntime-genai", "tokenizers", "usearch", "numpy")
 
 
 class Library:
-    def __init__(self, desk: Desk, readers: Readers, metrics: Metrics, limits: Limits) -> None:
+    def __init__(
+        self, desk: LoadedBundle, readers: SearchPool, metrics: Metrics, limits: Limits
+    ) -> None:
         self._desk = desk
         self._readers = readers
         self._metrics = metrics
@@ -99,7 +101,7 @@ def _number(text: str, name: str) -> int:
     return int(text)
 
 
-def _documents(bundle: Shelved) -> list[dict[str, Any]]:
+def _documents(bundle: BundleEntry) -> list[dict[str, Any]]:
     if not bundle.manifest.has("knowledge"):
         return []
     records = library_documents(bundle.path / "knowledge")
@@ -134,7 +136,7 @@ def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str
     ]
 
 
-def _about(bundle: Shelved) -> dict[str, Any]:
+def _about(bundle: BundleEntry) -> dict[str, Any]:
     """As `fieldpack info --json`, but of the report only what was measured of the arm that ships,
     as `measured`; `report` says whether there is a page of it, `examples` what the page offers to
     ask: questions that it answered where it was built."""
@@ -145,7 +147,7 @@ def _about(bundle: Shelved) -> dict[str, Any]:
     return {"id": bundle.id, **facts, "measured": measured, **page}
 
 
-def _has_report(bundle: Shelved) -> bool:
+def _has_report(bundle: BundleEntry) -> bool:
     return any(entry.path == _REPORT for entry in bundle.manifest.files)
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ..auth import CLIENT
-from ..jobs import Answering
+from ..jobs import AnswerService
 from ..json_body import field, read_json, refuse_unknown
 from ..responses import Json
 from .ask import previous_of
@@ -17,7 +17,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Running:
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: AnswerService) -> None:
         self._answering = answering
         self._desk = answering.desk
 
