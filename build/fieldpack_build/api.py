@@ -1,4 +1,5 @@
-"""A whole build: recipe -> plan -> stages -> bundle where the user wants it. What `build recipe` and tests call."""
+"""A whole build: recipe -> plan -> stages -> bundle where the user wants it. What `build recipe`
+and tests call."""
 
 from __future__ import annotations
 
@@ -35,10 +36,17 @@ _NO_MODEL = {"base": {"model": "none"}, "answer": {"system": "Answer from the pa
 
 
 def build(
-    name: str, *, output: Path | None = None, overrides: Sequence[str] = (), first: str | None = None,
-    only: str | None = None, force: bool = False, rehearse: bool = False, cache: Path | None = None,
+    name: str,
+    *,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    first: str | None = None,
+    only: str | None = None,
+    force: bool = False,
+    rehearse: bool = False,
+    cache: Path | None = None,
     listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Build a recipe; gives what was made and what ran. Raises the tree of errors.py."""
     started = time.perf_counter()
     store = Store(cache or default_cache())
@@ -64,11 +72,18 @@ def build(
 
 
 def build_knowledge(
-    name: str, *, overrides: Sequence[str] = (), force: bool = False, cache: Path | None = None,
-    questions: Path | None = None, page: Path | None = None, listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The knowledge half of a recipe alone: what `build knowledge` prints. `report` is the RetrievalReport of `questions`,
-    None without them; `page`: where to write the library's picture. A later `build recipe` finds these stages done."""
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    cache: Path | None = None,
+    questions: Path | None = None,
+    page: Path | None = None,
+    listener: Listener | None = None,
+) -> dict[str, Any]:
+    """The knowledge half of a recipe alone: what `build knowledge` prints. `report` is the
+    RetrievalReport of `questions`, None without them; `page`: where to write the library's picture.
+    A later `build recipe` finds these stages done."""
     started = time.perf_counter()
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
@@ -87,31 +102,46 @@ def build_knowledge(
     fitted, warnings = library_questions.fit(asked, library, str(questions))
     for warning in warnings:
         say(f"warning: {warning}")
-    search = library_questions.open_search(folders, retrieval_settings(recipe)) if questions or page else None
+    search = (
+        library_questions.open_search(folders, retrieval_settings(recipe))
+        if questions or page
+        else None
+    )
     if page is not None:
         _write_page(recipe, folders, fitted, search, page)
     return {
-        "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
-        "keys": keys, "receipt": receipt, "library": library,
+        "name": recipe.name,
+        "version": recipe.version,
+        "ran": ran,
+        "folder": str(folders["knowledge"]),
+        "keys": keys,
+        "receipt": receipt,
+        "library": library,
         "report": measure(search, fitted) if questions and search else None,
         "seconds": round(time.perf_counter() - started, 2),
-    }  # fmt: skip
+    }
 
 
 def show_document(name: str, file: str, *, overrides: Sequence[str] = ()) -> Document:
-    """One document of a recipe as a build reads it; nothing is built. Raises DocumentError for one that is not there."""
+    """One document of a recipe as a build reads it; nothing is built. Raises DocumentError for one
+    that is not there."""
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
     if recipe.knowledge is None:
         raise RecipeError(f"{name}: knowledge: missing; there is nothing to read")
     return read_one(recipe, recipe.knowledge, file)
 
 
-def look_at_data(
-    name: str, *, overrides: Sequence[str] = (), passages: bool = True, cache: Path | None = None,
+def inspect_data(
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    passages: bool = True,
+    cache: Path | None = None,
     listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """What `build data` shows of a recipe's training rows. Builds what it takes to render them: the base model's tokenizer and,
-    where a prompt has passages, the index; a later `build recipe` finds these stages done."""
+) -> dict[str, Any]:
+    """What `build data` shows of a recipe's training rows. Builds what it takes to render them: the
+    base model's tokenizer and, where a prompt has passages, the index; a later `build recipe` finds
+    these stages done."""
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides)
     written = recipe.tuned and recipe.train.synthesize is not None
@@ -124,9 +154,17 @@ def look_at_data(
         plan = make_plan(recipe, store, among=needed_for("base", *drawn))
         _run(plan, name, listener, None, check=partial(check_sources, models=store.models))
         found = run_aside(
-            "data", "look at the training rows", "fieldpack_build.data.inspect:run", plan, listener,
-            reads=("base", "synthesize", *(("embedder", "knowledge", "reranker") if passages else ())),
-        )  # fmt: skip
+            "data",
+            "look at the training rows",
+            "fieldpack_build.data.inspect:run",
+            plan,
+            listener,
+            reads=(
+                "base",
+                "synthesize",
+                *(("embedder", "knowledge", "reranker") if passages else ()),
+            ),
+        )
     return {"name": recipe.name, "version": recipe.version, **found}
 
 
@@ -142,7 +180,11 @@ def finished(plan: Plan, stage: str) -> Path | None:
 
 
 def _write_page(
-    recipe: Recipe, folders: Mapping[str, Path], questions: Sequence[TestQuestion], search: Search | None, page: Path
+    recipe: Recipe,
+    folders: Mapping[str, Path],
+    questions: Sequence[TestQuestion],
+    search: Search | None,
+    page: Path,
 ) -> None:
     """The library's picture, with the questions drawn in."""
     from fieldpack.retrieval.embedder import Embedder
@@ -155,7 +197,9 @@ def _write_page(
     below = None if given == "auto" else given  # learned later, with the rest of the recipe
     seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=below)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8")
+    page.write_text(
+        render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8"
+    )
     say(f"wrote {page}")
 
 
@@ -171,20 +215,29 @@ def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
 
 
 def _run(
-    plan: Plan, name: str, listener: Listener | None, only: str | None,
-    *, check: Callable[[Recipe, str], list[str]] = check_recipe,
-) -> list[str]:  # fmt: skip
+    plan: Plan,
+    name: str,
+    listener: Listener | None,
+    only: str | None,
+    *,
+    check: Callable[[Recipe, str], list[str]] = check_recipe,
+) -> list[str]:
     if only and plan.step(only) is None:
         raise RecipeError(f"stage {only} has nothing to do in this recipe")
     todo = [step.name for step in plan.steps if step.receipt is None and only in (None, step.name)]
     if not todo:
         return []
-    for warning in check(plan.recipe, name):  # a bad test question shows now, not after hours of training
+    for warning in check(
+        plan.recipe, name
+    ):  # a bad test question shows now, not after hours of training
         say(f"warning: {warning}")
     check_machine(plan)
     kind = "rehearsal of " if plan.recipe.rehearsal else ""
-    say(f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages to run; "
-        f"cache {plan.store.root}")  # fmt: skip
+    say(
+        f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages "
+        "to run; "
+        f"cache {plan.store.root}"
+    )
     return run_plan(plan, listener or make_console(), only=[only] if only else None)
 
 
@@ -197,7 +250,10 @@ def _bundle(plan: Plan) -> Path | None:
 
 def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, seconds: float) -> None:
     if not ran and not moved:
-        say(f"{plan.recipe.name} {plan.recipe.version}: nothing to do, {target} is up to date ({seconds:.2f} s)")
+        say(
+            f"{plan.recipe.name} {plan.recipe.version}: nothing to do, {target} is up to date "
+            f"({seconds:.2f} s)"
+        )
         return
     what = f"{len(ran)} stages in {duration(seconds)}" if ran else "all stages were done before"
     say(f"{target}: sealed; {what}")
@@ -211,8 +267,11 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
         say(f'ask it: fieldpack ask {target} "..."')
 
 
-def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Path | None) -> list[str]:
-    """Remove half-done work; with a recipe also what it made and no longer uses; with `everything` the whole cache."""
+def clean_cache(
+    name: str | None, *, everything: bool, dry_run: bool, cache: Path | None
+) -> list[str]:
+    """Remove half-done work; with a recipe also what it made and no longer uses; with `everything`
+    the whole cache."""
     store = Store(cache or default_cache())
     recipe: Recipe | None = load_recipe(find_recipe(name)) if name else None
     if not store.root.is_dir():
@@ -222,9 +281,14 @@ def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Pat
         freed = 0
         lines = []
         for path in doomed:
-            size = sum(p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            size = sum(
+                p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink()
+            )
             freed += size
-            lines.append(f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} ({size / 1e6:,.1f} MB)")
+            lines.append(
+                f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} "
+                f"({size / 1e6:,.1f} MB)"
+            )
             if not dry_run:
                 shutil.rmtree(path)
     return [*lines, f"{freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'} in {store.root}"]
@@ -232,7 +296,11 @@ def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Pat
 
 def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]:
     if everything:
-        return [path for path in (store.root / "stages", store.models, store.toolchains) if path.is_dir()]
+        return [
+            path
+            for path in (store.root / "stages", store.models, store.toolchains)
+            if path.is_dir()
+        ]
     keep = set()
     if recipe is not None:
         for version in (recipe, rehearsal_of(recipe)):
@@ -240,7 +308,9 @@ def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]
     found = []
     for stage in STAGES:
         for path in sorted((store.root / "stages" / stage.name).glob("*")):
-            if path.name.endswith(".partial") or (recipe is not None and path not in keep and _maker(path) == recipe.name):
+            if path.name.endswith(".partial") or (
+                recipe is not None and path not in keep and _maker(path) == recipe.name
+            ):
                 found.append(path)
     return found
 

@@ -1,5 +1,5 @@
-"""What a person sees of a build: a line a stage, a bar with the time left, plain lines where there is no terminal.
-Knows nothing of how stages work."""
+"""What a person sees of a build: a line a stage, a bar with the time left, plain lines where there
+is no terminal. Knows nothing of how stages work."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ _EVERY = 15.0  # seconds between plain progress lines
 
 
 def duration(seconds: float) -> str:
-    """"8.2 s", "3 min 20 s", "2 h 05 min"."""
+    """ "8.2 s", "3 min 20 s", "2 h 05 min"."""
     if seconds < 59.95:  # what rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def say(text: str) -> None:
@@ -54,7 +58,9 @@ class PlainConsole(Listener):
             self._progressed(step, event)
 
     def _progressed(self, step: Step, event: dict[str, Any]) -> None:
-        if event["done"] < self._done:  # another thing is counted now, and the time left is that thing's
+        if (
+            event["done"] < self._done
+        ):  # another thing is counted now, and the time left is that thing's
             self._begun = time.monotonic()
         self._done = event["done"]
         if time.monotonic() - self._last >= _EVERY:
@@ -62,19 +68,28 @@ class PlainConsole(Listener):
             say(f"  {step.name:<10} {_count(event)} {event['note']}{self._left(event)}")
 
     def finished(self, step: Step, receipt: Receipt) -> None:
-        say(f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} MB; {summary(receipt)}")
+        say(
+            f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} "
+            f"MB; {summary(receipt)}"
+        )
         if step.name == "knowledge":
             show_library(receipt.result, indent=13)
 
     def _left(self, event: dict[str, Any]) -> str:
-        if event.get("left") is not None:  # the stage knows: what an earlier run has done took this one no time
+        if (
+            event.get("left") is not None
+        ):  # the stage knows: what an earlier run has done took this one no time
             return f", about {duration(event['left'])} left"
         spent = time.monotonic() - self._begun
-        return f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
+        return (
+            f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left"
+            if event["done"]
+            else ""
+        )
 
 
 def _count(event: dict[str, Any]) -> str:
-    """"1,234/17,344", with "~" before a total that is a guess."""
+    """ "1,234/17,344", with "~" before a total that is a guess."""
     return f"{event['done']:,.0f}/{'~' if event.get('guess') else ''}{event['total']:,.0f}"
 
 
@@ -84,13 +99,26 @@ class BarConsole(PlainConsole):
     def __init__(self) -> None:
         super().__init__()
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]} {task.fields[note]}"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[count]} {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self._bar: Any = None
 
     def started(self, step: Step, number: int, total: int) -> None:
@@ -142,7 +170,15 @@ _SHOWN = {
     "embedder": ("dim", "pooling", "cosine_to_torch"),
     "knowledge": ("documents", "chunks", "embedded"),
     "synthesize": ("rows", "asked", "replies_kept"),
-    "train": ("examples", "steps", "tokens_per_s", "first_loss", "last_loss", "held_out_loss", "kept_step"),
+    "train": (
+        "examples",
+        "steps",
+        "tokens_per_s",
+        "first_loss",
+        "last_loss",
+        "held_out_loss",
+        "kept_step",
+    ),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),
     "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),
     "baseline": ("size_mb", "perplexity_torch", "perplexity_onnx"),
@@ -154,8 +190,15 @@ def summary(receipt: Receipt) -> str:
     """One line of what a stage says of itself."""
     if receipt.stage == "evaluate":
         arm = receipt.result["arms"][receipt.result["shipped"]]
-        shown = {"F1": arm["f1"], "right value": arm["value_match"], "refused right": arm["refused_right"],
-                 "refused wrong": arm["refused_wrong"], "citations valid": arm["citations_valid"]}  # fmt: skip
+        shown = {
+            "F1": arm["f1"],
+            "right value": arm["value_match"],
+            "refused right": arm["refused_right"],
+            "refused wrong": arm["refused_wrong"],
+            "citations valid": arm["citations_valid"],
+        }
     else:
-        shown = {key.replace("_", " "): receipt.result.get(key) for key in _SHOWN.get(receipt.stage, ())}
+        shown = {
+            key.replace("_", " "): receipt.result.get(key) for key in _SHOWN.get(receipt.stage, ())
+        }
     return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)

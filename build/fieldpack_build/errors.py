@@ -3,17 +3,23 @@
     FieldpackError (runtime)
     └── BuildError                 exit code 1
         ├── RecipeError            exit code 5   the YAML: unknown, missing, mistyped, out of range
-        ├── DocumentError          exit code 6   no documents, or a broken one under `on_error: fail`
+        ├── DocumentError          exit code 6   no documents, or a broken one under `on_error:
+                                   fail`
         ├── DataError              exit code 6   training rows or test questions
-        ├── SourceError            exit code 7   a model: not found, wrong hash, no network, incomplete
+        ├── SourceError            exit code 7   a model: not found, wrong hash, no network,
+                                   incomplete
         ├── StageError             exit code 8   a stage failed or its child process died
-        │   ├── CheckFailed                      a stage's own proof failed (parity, weights unmoved, ...)
-        │   ├── ProcessKilled                    SIGKILL: the kernel's, where memory runs out, or somebody's
-        │   └── LibraryError                     a library said no, in words of its own that are quoted
+        │   ├── CheckFailed                      a stage's own proof failed (parity, weights
+            unmoved, ...)
+        │   ├── ProcessKilled                    SIGKILL: the kernel's, where memory runs out, or
+            somebody's
+        │   └── LibraryError                     a library said no, in words of its own that are
+            quoted
         ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
-        ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use or cannot be written
-        ├── OutputExists           exit code 11  the output folder holds something that is not ours to replace
-        └── SigningError           exit code 12  a key is missing or void, too few sign, metadata is unreadable
+        ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use or
+                                   cannot be written
+        ├── OutputExists           exit code 11  the output folder holds something that is not ours
+                                   to replace
 
 Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
 """
@@ -27,7 +33,7 @@ from fieldpack.errors import FieldpackError
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """" (did you mean x?)", or nothing."""
+    """ " (did you mean x?)", or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
 

@@ -1,5 +1,5 @@
-"""What a build will take, before it is run: time, memory, disk, size of the bundle. Rough by nature; earlier builds'
-receipts correct it. Imports nothing heavy."""
+"""What a build will take, before it is run: time, memory, disk, size of the bundle. Rough by
+nature; earlier builds' receipts correct it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .gpu import has_gpu
 from .pipeline.plan import Plan
 from .recipe.schema import Recipe
 
-# Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.
+# Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by
+# parameters and cores.
 _TRAIN_TOKENS_PER_S = 400.0 * 135e6 / 2
 _GPU_FACTOR = 60.0
 _EMBED_CHUNKS_PER_S = 40.0 / 2
@@ -26,8 +27,15 @@ _CHARS_PER_TOKEN = 4.2
 _PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
 _BITS = {"auto": 6.5, "int4": 5.6, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
 _ATTRIBUTED_S = 30.0  # a question, asked ten times, six of them in torch
-_FIXED_SECONDS = {"calibrate": 10.0, "quoting": 15.0, "base": 25.0, "embedder": 45.0, "reranker": 45.0, "merge": 15.0,
-                  "package": 5.0}  # fmt: skip
+_FIXED_SECONDS = {
+    "calibrate": 10.0,
+    "quoting": 15.0,
+    "base": 25.0,
+    "embedder": 45.0,
+    "reranker": 45.0,
+    "merge": 15.0,
+    "package": 5.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,9 @@ def forecast(plan: Plan) -> Forecast:
     model_mb = parameters * _BITS[recipe.export.precision] / 8 / 1e6
     knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
     bundle = model_mb + knowledge_mb + 5
-    return Forecast(tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle))
+    return Forecast(
+        tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle)
+    )
 
 
 def _parameters(plan: Plan) -> float:
@@ -72,10 +82,15 @@ def _parameters(plan: Plan) -> float:
 
 
 def guess_parameters(recipe: Recipe) -> float:
-    """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where nothing tells."""
+    """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where
+    nothing tells."""
     path = recipe.path(recipe.base.model)
     if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
-        files = [path] if path.is_file() else sorted(path.rglob("*.safetensors")) or sorted(path.rglob("*.gguf"))
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(path.rglob("*.safetensors")) or sorted(path.rglob("*.gguf"))
+        )
         size = sum(p.stat().st_size for p in files)
         if size:  # bytes a parameter: 2 in bfloat16, about 0.6 in a four-bit GGUF
             return size * (0.5 if files[0].suffix == ".safetensors" else 1.6)
@@ -92,10 +107,16 @@ def check_machine(plan: Plan) -> None:
     """Before a build: what would stop it hours later. Raises MachineError."""
     recipe = plan.recipe
     todo = {step.name for step in plan.steps if step.receipt is None}
-    if "train" in todo and recipe.train.device == "cuda" and not recipe.train.allow_cpu and not has_gpu():
+    if (
+        "train" in todo
+        and recipe.train.device == "cuda"
+        and not recipe.train.allow_cpu
+        and not has_gpu()
+    ):
         hours = next(e.seconds for e in forecast(plan).stages if e.stage == "train") / 3600
         raise MachineError(
-            f"train.device is cuda and this machine has no NVIDIA GPU; on its {available_cores()} CPU cores training would "
+            f"train.device is cuda and this machine has no NVIDIA GPU; on its {available_cores()} "
+            "CPU cores training would "
             f"take about {hours:,.1f} hours: build on a GPU server, or set train.allow_cpu: true"
         )
     if todo:
@@ -122,7 +143,11 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         speed *= _GPU_FACTOR if has_gpu() and recipe.train.device != "cpu" else 1
         return 20 + _training_tokens(recipe) / speed, _training_memory_mb(recipe, parameters)
     if stage in ("export", "baseline"):
-        tried = len(recipe.export.candidates) if stage == "export" and recipe.export.precision == "auto" else 1
+        tried = (
+            len(recipe.export.candidates)
+            if stage == "export" and recipe.export.precision == "auto"
+            else 1
+        )
         return 20 + parameters / 5e6 + tried * (12 + parameters / 5e6), 1200 + weights_mb * 3
     if stage == "evaluate" and recipe.evaluate:
         return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
@@ -133,7 +158,9 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         return _FIXED_SECONDS[stage], 900
     if stage == "package":
         return _FIXED_SECONDS[stage] + parameters / 1e9, 200
-    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (2.5 if stage == "merge" else 1)
+    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (
+        2.5 if stage == "merge" else 1
+    )
 
 
 def _training_tokens(recipe: Recipe) -> float:
@@ -148,10 +175,15 @@ def _training_tokens(recipe: Recipe) -> float:
 
 
 def _training_memory_mb(recipe: Recipe, parameters: float) -> float:
-    """Of the process on a CPU, of the GPU where there is one. The widths of SmolLM2-135M and Phi-3-mini are both a
-    twentieth of the root of their parameters, and a layer keeps about 23 widths a token: 38 roots a token."""
+    """Of the process on a CPU, of the GPU where there is one. The widths of SmolLM2-135M and
+    Phi-3-mini are both a twentieth of the root of their parameters, and a layer keeps about 23
+    widths a token: 38 roots a token."""
     gpu = has_gpu() and recipe.train.device != "cpu"
-    rows = recipe.train.rows_an_update if recipe.train.batch_size == "auto" else recipe.train.batch_size
+    rows = (
+        recipe.train.rows_an_update
+        if recipe.train.batch_size == "auto"
+        else recipe.train.batch_size
+    )
     weights = parameters * (0.75 if recipe.train.method == "qlora" else 2 if gpu else 4)
     kept = min(rows, 8) * recipe.train.max_tokens * 38 * math.sqrt(parameters) * (2 if gpu else 4)
     return 1000 + (weights + kept) / 1e6
@@ -171,9 +203,17 @@ def _synthesis_seconds(recipe: Recipe, cores: int) -> float:
 
 def _evaluation_seconds(recipe: Recipe, parameters: float, cores: int) -> float:
     assert recipe.evaluate
-    count = 4 if recipe.rehearsal else min(recipe.evaluate.sample or 10**9, _lines(recipe.path(recipe.evaluate.questions)))
-    prompt = 60 + recipe.answer.passages * (recipe.knowledge.chunk.tokens if recipe.knowledge else 0)
-    one = prompt * parameters / (_PREFILL_TOKENS_PER_S * cores) + 30 * parameters / (_DECODE_TOKENS_PER_S * cores)
+    count = (
+        4
+        if recipe.rehearsal
+        else min(recipe.evaluate.sample or 10**9, _lines(recipe.path(recipe.evaluate.questions)))
+    )
+    prompt = 60 + recipe.answer.passages * (
+        recipe.knowledge.chunk.tokens if recipe.knowledge else 0
+    )
+    one = prompt * parameters / (_PREFILL_TOKENS_PER_S * cores) + 30 * parameters / (
+        _DECODE_TOKENS_PER_S * cores
+    )
     return count * len(recipe.evaluate.arms) * one
 
 
@@ -197,4 +237,8 @@ def _lines(path: Path) -> int:
 
 def _earlier(plan: Plan) -> dict[str, tuple[float, float]]:
     """Seconds and memory of the stages that this very plan has done already."""
-    return {s.name: (s.receipt.seconds, s.receipt.peak_rss_mb) for s in plan.steps if s.receipt is not None}
+    return {
+        s.name: (s.receipt.seconds, s.receipt.peak_rss_mb)
+        for s in plan.steps
+        if s.receipt is not None
+    }

@@ -1,4 +1,5 @@
-"""A file of questions in, a line of JSON an answer out. Knows nothing of terminals' colours or of models."""
+"""A file of questions in, a line of JSON an answer out. Knows nothing of terminals' colours or of
+models."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ class Row:
 def answer_all(expert: Expert, source: str, output: Path | None) -> None:
     """Answer each row of `source` ("-": stdin) on stdout or in `output`.
 
-    Raises InputError: at once for a line that is no question, with the answers before it kept; at the end when a
-    question was empty or too long (its line then has an `error`)."""
+    Raises InputError: at once for a line that is no question, with the answers before it kept; at
+    the end when a question was empty or too long (its line then has an `error`)."""
     failed = count = 0
     started = time.perf_counter()
     with _lines(source) as lines, _writer(output) as write:
@@ -45,7 +46,9 @@ def answer_all(expert: Expert, source: str, output: Path | None) -> None:
     if count and sys.stderr.isatty():
         click.echo(err=True)
     if failed:
-        raise InputError(f"{failed} of {count} questions could not be asked; their lines say why under \"error\"")
+        raise InputError(
+            f'{failed} of {count} questions could not be asked; their lines say why under "error"'
+        )
 
 
 def read_rows(lines: IO[bytes], name: str) -> Iterator[Row]:
@@ -82,8 +85,8 @@ def _lines(source: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _writer(output: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Stdout, or `output`: written under another name, renamed when all is done; what was written before an error
-    stays under that name, and the error says so."""
+    """Stdout, or `output`: written under another name, renamed when all is done; what was written
+    before an error stays under that name, and the error says so."""
     if output is None:
         yield lambda row: click.echo(dumps(row))
         return

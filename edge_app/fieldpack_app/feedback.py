@@ -1,4 +1,5 @@
-"""STATE/feedback.jsonl, as `fieldpack serve` writes it, into test questions that a build reads. Runs no model."""
+"""STATE/feedback.jsonl, as `fieldpack serve` writes it, into test questions that a build reads.
+Runs no model."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ _RATINGS = ("up", "down", "unanswered")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """`rating`: up, down or unanswered. `passages`: chunk ids, as the answer's numbers count them. `answer_id`: the same in
-    all notes that one reader left on one answer; empty where it is not known. `raw`: the line."""
+    """`rating`: up, down or unanswered. `passages`: chunk ids, as the answer's numbers count them.
+    `answer_id`: the same in all notes that one reader left on one answer; empty where it is not
+    known. `raw`: the line."""
 
     time: datetime
     rating: str
@@ -51,17 +53,22 @@ class Wanted:
         try:
             return cls(datetime.fromisoformat(since).astimezone() if since else None, rating)
         except (ValueError, OverflowError):
-            raise click.BadParameter(f"{since!r} is no date; want YYYY-MM-DD", param_hint="--since") from None
+            raise click.BadParameter(
+                f"{since!r} is no date; want YYYY-MM-DD", param_hint="--since"
+            ) from None
 
     def lets(self, note: Note) -> bool:
-        return (self.since is None or note.time >= self.since) and self.rating in (None, note.rating)
+        return (self.since is None or note.time >= self.since) and self.rating in (
+            None,
+            note.rating,
+        )
 
 
 def read_notes(path: Path, wanted: Wanted, *, complain: Callable[[str], None]) -> list[Note]:
     """Return the notes in the order of the file; none where there is no file.
 
-    A line that cannot be read is complained of and left out. Of several notes that one reader left on one answer (a thumb,
-    then a sentence; a change of mind) the last counts."""
+    A line that cannot be read is complained of and left out. Of several notes that one reader left
+    on one answer (a thumb, then a sentence; a change of mind) the last counts."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -90,24 +97,38 @@ def _object(line: bytes) -> object:
 
 
 def _note(row: object) -> Note:
-    if not isinstance(row, dict) or not isinstance(row.get("question"), str) or not row["question"].strip():
+    if (
+        not isinstance(row, dict)
+        or not isinstance(row.get("question"), str)
+        or not row["question"].strip()
+    ):
         raise ValueError("no question here")
     rating = "unanswered" if row.get("kind") == "unanswered" else row.get("rating")
     if rating not in _RATINGS:
         raise ValueError(f"rating {rating!r} is none of up and down")
     passages = row.get("passages") or []
-    if not isinstance(passages, list) or not all(type(number) is int and 0 <= number < MOST_CHUNK for number in passages):
+    if not isinstance(passages, list) or not all(
+        type(number) is int and 0 <= number < MOST_CHUNK for number in passages
+    ):
         raise ValueError("passages are no list of chunk numbers")
     time = datetime.fromisoformat(str(row.get("time")))
     return Note(
-        time if time.tzinfo else time.astimezone(), rating, str(row.get("bundle", "")), row["question"].strip(),
-        str(row.get("answer") or ""), bool(row.get("refused")), str(row.get("note") or ""), tuple(passages),
-        str(row.get("answer_id") or ""), row,
-    )  # fmt: skip
+        time if time.tzinfo else time.astimezone(),
+        rating,
+        str(row.get("bundle", "")),
+        row["question"].strip(),
+        str(row.get("answer") or ""),
+        bool(row.get("refused")),
+        str(row.get("note") or ""),
+        tuple(passages),
+        str(row.get("answer_id") or ""),
+        row,
+    )
 
 
 def to_rows(notes: Iterable[Note], expert: Expert | None = None) -> list[dict[str, Any]]:
-    """A row a question, in the order they were first asked. `expert`: of the bundle that was asked, to name documents."""
+    """A row a question, in the order they were first asked. `expert`: of the bundle that was asked,
+    to name documents."""
     groups: dict[str, list[Note]] = {}
     for note in notes:
         groups.setdefault(_same(note.question), []).append(note)
@@ -123,14 +144,28 @@ def _row(notes: Sequence[Note], expert: Expert | None) -> dict[str, Any]:
         answer = None if best.refused else strip_marks(best.answer) or None
         return {"question": best.question, "answer": answer, **_source(best, expert)}
     last = (down or notes)[-1]
-    return {"question": last.question, "answer": None, "document": None, FILL_IN: _what_is_wanted(last, bool(up))}
+    return {
+        "question": last.question,
+        "answer": None,
+        "document": None,
+        FILL_IN: _what_is_wanted(last, bool(up)),
+    }
 
 
 def _what_is_wanted(note: Note, disputed: bool) -> str:
     said = f"; it said: {note.answer}" if note.answer else ""
     remark = f"; the reader: {note.note}" if note.note else ""
-    how = "rated up and down" if disputed else "rated down" if note.rating == "down" else "not answered"
-    return f"{how}{said}{remark}; write the answer and its document, or leave null if the documents do not say; remove this key"
+    how = (
+        "rated up and down"
+        if disputed
+        else "rated down"
+        if note.rating == "down"
+        else "not answered"
+    )
+    return (
+        f"{how}{said}{remark}; write the answer and its document, or leave null if the documents "
+        "do not say; remove this key"
+    )
 
 
 def _source(note: Note, expert: Expert | None) -> dict[str, Any]:
@@ -139,7 +174,9 @@ def _source(note: Note, expert: Expert | None) -> dict[str, Any]:
     number = int(mark[1]) if mark else 1
     if expert is None or note.refused or number > len(note.passages) or number < 1:
         return {"document": None}
-    if note.bundle != f"{expert.manifest.name}-{expert.manifest.version}":  # another library's numbers
+    if (
+        note.bundle != f"{expert.manifest.name}-{expert.manifest.version}"
+    ):  # another library's numbers
         return {"document": None}
     try:
         passage = expert.passage(note.passages[number - 1])
@@ -155,7 +192,10 @@ def _same(question: str) -> str:
 def shown(note: Note) -> str:
     """For a person, in a few lines."""
     said = " ".join(printable(note.answer).split())
-    head = f"{note.time:%Y-%m-%d %H:%M}  {note.rating:<10}  {' '.join(printable(note.question).split())}"
+    head = (
+        f"{note.time:%Y-%m-%d %H:%M}  {note.rating:<10}  "
+        f"{' '.join(printable(note.question).split())}"
+    )
     remark = f"({' '.join(printable(note.note).split())})" if note.note else ""
     return "\n".join([head, *(f"{'':<30}{part}" for part in (said, remark) if part)])
 
@@ -180,4 +220,7 @@ class Complaints:
     def raise_any(self) -> None:
         if self.count:
             lines = "line" if self.count == 1 else "lines"
-            raise InputError(f"{self.count} {lines} of the feedback could not be read, named above; the others were")
+            raise InputError(
+                f"{self.count} {lines} of the feedback could not be read, named above; the others "
+                "were"
+            )

@@ -1,4 +1,5 @@
-"""What `fieldpack info` tells of a bundle: read from its small files, nothing hashed, no model opened."""
+"""What `fieldpack info` tells of a bundle: read from its small files, nothing hashed, no model
+opened."""
 
 from __future__ import annotations
 
@@ -13,21 +14,39 @@ from fieldpack.index.reader import library_documents, library_size
 
 _MOST = 8  # folders and tags on a screen
 REPORT = "report/report.json"
-_SHOWN = ("f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "first_token_ms",
-          "total_ms", "tokens_per_s")  # fmt: skip
+_SHOWN = (
+    "f1",
+    "value_match",
+    "refused_right",
+    "refused_wrong",
+    "citations_valid",
+    "citations_right",
+    "first_token_ms",
+    "total_ms",
+    "tokens_per_s",
+)
 
 
 def describe(bundle: Path) -> dict[str, Any]:
     """Plain facts, JSON-ready. Raises BundleNotFound, BundleCorrupt, BundleUnsupported."""
     manifest = read_manifest(bundle)
     facts: dict[str, Any] = {
-        "name": manifest.name, "version": manifest.version, "description": manifest.description,
-        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}", "bytes": manifest.size,
-        "files": _by_role(manifest), "limits": dict(manifest.limits), "compat": dict(manifest.compat),
-    }  # fmt: skip
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}",
+        "bytes": manifest.size,
+        "files": _by_role(manifest),
+        "limits": dict(manifest.limits),
+        "compat": dict(manifest.compat),
+    }
     if manifest.has("knowledge"):
         documents, chunks = library_size(bundle / "knowledge")
-        facts["knowledge"] = {"documents": documents, "chunks": chunks, **_library(library_documents(bundle / "knowledge"))}
+        facts["knowledge"] = {
+            "documents": documents,
+            "chunks": chunks,
+            **_library(library_documents(bundle / "knowledge")),
+        }
     facts["provenance"] = dict(manifest.provenance)
     facts["report"] = read_report(bundle, manifest)
     return facts
@@ -39,29 +58,41 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
     arm = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
     licences = at(facts, "provenance", "licences")
     files = facts["files"]
-    ships = str(at(facts, "provenance").get("arm") or "tuned")  # an older bundle holds all its recipe has
+    ships = str(
+        at(facts, "provenance").get("arm") or "tuned"
+    )  # an older bundle holds all its recipe has
     return {
         **{key: facts[key] for key in ("name", "version", "description", "bytes")},
         **{f"{role} bytes": sizes["bytes"] for role, sizes in facts["files"].items()},
         **_library_in_words(facts.get("knowledge", {})),
-        "model": at(recipe, "base").get("model") if "model" in files else "none: answers are passages' own words",
+        "model": at(recipe, "base").get("model")
+        if "model" in files
+        else "none: answers are passages' own words",
         "tuned by": at(recipe, "train").get("method") if "tuned" in ships.split("+") else None,
-        "embedder": at(recipe, "knowledge", "embedder").get("model") if "embedder" in files else None,
+        "embedder": at(recipe, "knowledge", "embedder").get("model")
+        if "embedder" in files
+        else None,
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
         "ships": at(facts, "report", "ship").get("why") or at(facts, "provenance").get("arm"),
-        "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
+        "provider": facts["compat"].get("provider"),
+        "precision": facts["compat"].get("precision"),
         "context, tokens": facts["limits"].get("max_context"),
         **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},
         "measured on, questions": arm.get("questions"),
-    }  # fmt: skip
+    }
 
 
 def _library(records: Sequence[DocumentRecord]) -> dict[str, Any]:
-    """Documents by folder of the first level ("" for those in none) and by tag; the first date and the last."""
+    """Documents by folder of the first level ("" for those in none) and by tag; the first date and
+    the last."""
     folders = Counter(record.path.split("/")[0] if "/" in record.path else "" for record in records)
     dates = sorted(record.date for record in records if record.date)
-    return {"folders": dict(sorted(folders.items())), "dated": len(dates), "dates": [dates[0], dates[-1]] if dates else [],
-            "tags": dict(sorted(Counter(tag for record in records for tag in record.tags).items()))}  # fmt: skip
+    return {
+        "folders": dict(sorted(folders.items())),
+        "dated": len(dates),
+        "dates": [dates[0], dates[-1]] if dates else [],
+        "tags": dict(sorted(Counter(tag for record in records for tag in record.tags).items())),
+    }
 
 
 def _library_in_words(knowledge: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,10 +100,12 @@ def _library_in_words(knowledge: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     dates = " to ".join(knowledge["dates"])
     return {
-        "documents": knowledge["documents"], "chunks": knowledge["chunks"],
+        "documents": knowledge["documents"],
+        "chunks": knowledge["chunks"],
         "folders": _counts(knowledge["folders"]) if set(knowledge["folders"]) != {""} else "",
-        "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "", "tags": _counts(knowledge["tags"]),
-    }  # fmt: skip
+        "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "",
+        "tags": _counts(knowledge["tags"]),
+    }
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -83,7 +116,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def at(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """The mapping at a path, empty where there is none: provenance and reports are whatever their build wrote."""
+    """The mapping at a path, empty where there is none: provenance and reports are whatever their
+    build wrote."""
     for key in path:
         found = data.get(key)
         data = found if isinstance(found, Mapping) else {}

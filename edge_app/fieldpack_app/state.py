@@ -1,5 +1,5 @@
-"""The one folder that the app writes to: history and feedback, for this user's eyes alone. Knows nothing of what is in the
-files. Reading never makes the folder."""
+"""The one folder that the app writes to: history and feedback, for this user's eyes alone. Knows
+nothing of what is in the files. Reading never makes the folder."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ HISTORY = "history"
 
 
 def state_folder(given: Path | None = None) -> Path:
-    """`given`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack. Raises InputError where there is no home."""
+    """`given`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack. Raises InputError
+    where there is no home."""
     if given is not None:
         return given
     named = os.environ.get("XDG_STATE_HOME", "")
-    # The specification has a relative path ignored: it would be another folder in each working directory.
+    # The specification has a relative path ignored: it would be another folder in each working
+    # directory.
     if named and Path(named).is_absolute():
         return Path(named) / "fieldpack"
     try:
         return Path.home() / ".local" / "state" / "fieldpack"
     except RuntimeError:  # no HOME, and a user that the system does not know, as in a container
-        raise InputError("no home folder to keep anything in; name one with --state DIR, or set HOME") from None
+        raise InputError(
+            "no home folder to keep anything in; name one with --state DIR, or set HOME"
+        ) from None
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line to a file that nobody else may read, and return once it is on the disk. The file and its folder are made
-    if need be.
+    """Add one line to a file that nobody else may read, and return once it is on the disk. The file
+    and its folder are made if need be.
 
-    After a power cut a file may end in half a line or in a block of NUL bytes: a new line begins behind them, so that only
-    that one is lost. Where the disk has no room for the whole line nothing of it stays. Two processes do not mix theirs.
+    After a power cut a file may end in half a line or in a block of NUL bytes: a new line begins
+    behind them, so that only that one is lost. Where the disk has no room for the whole line
+    nothing of it stays. Two processes do not mix theirs.
 
     Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,10 +48,16 @@ def append_line(path: Path, line: str) -> None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # given back by the close, also by that of a process that is killed
+        fcntl.flock(
+            descriptor, fcntl.LOCK_EX
+        )  # given back by the close, also by that of a process that is killed
         end = os.fstat(descriptor).st_size
         begins_line = end == 0 or os.pread(descriptor, 1, end - 1) == b"\n"
-        _write_all(descriptor, (b"" if begins_line else b"\n") + line.encode("utf-8", "backslashreplace") + b"\n", end)
+        _write_all(
+            descriptor,
+            (b"" if begins_line else b"\n") + line.encode("utf-8", "backslashreplace") + b"\n",
+            end,
+        )
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,5 @@
-"""What an expert says: the events of an answer, and the answer whole. Knows nothing of how either is made."""
+"""What an expert says: the events of an answer, and the answer whole. Knows nothing of how either
+is made."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ WRITTEN, QUOTED, RELATED = "written", "quote", "related"
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval and the quote before
-    them. `quote_ms`: until a passage's words stood, 0 where none did."""
+    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval and the
+    quote before them. `quote_ms`: until a passage's words stood, 0 where none did."""
 
     retrieval_ms: float
     first_token_ms: float
@@ -30,11 +31,12 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`passages` are those the model read, in the order of their numbers. A refusal cites nothing. `asked`: the question as
-    it was read, a follow-up with the question that it refers to. `unsupported`: [start, end) of the figures in `text` that
-    stand in no passage. `kind`: "written" by a language model; "quote", the words of a passage; "related", such words for a
-    question that wants yes or no or a figure worked out, which they do not say by themselves. `quote`: what stood above a
-    written answer before it came, or is the answer."""
+    """`passages` are those the model read, in the order of their numbers. A refusal cites nothing.
+    `asked`: the question as it was read, a follow-up with the question that it refers to.
+    `unsupported`: [start, end) of the figures in `text` that stand in no passage. `kind`: "written"
+    by a language model; "quote", the words of a passage; "related", such words for a question that
+    wants yes or no or a figure worked out, which they do not say by themselves. `quote`: what stood
+    above a written answer before it came, or is the answer."""
 
     question: str
     text: str
@@ -69,7 +71,8 @@ class Answer:
 
 
 def quote_dict(quote: Quote | None) -> dict[str, Any] | None:
-    """{text, document, page, quote, passage}: `text` for people, `quote` the exact slice of the passage."""
+    """{text, document, page, quote, passage}: `text` for people, `quote` the exact slice of the
+    passage."""
     return None if quote is None else {"text": quote.text, **asdict(quote.citation)}
 
 

@@ -1,5 +1,5 @@
-"""From a model's words to an answer that can be checked: which passage each `[n]` points to, and the sentence there
-that carries it. Knows nothing of models, indexes or bundles."""
+"""From a model's words to an answer that can be checked: which passage each `[n]` points to, and
+the sentence there that carries it. Knows nothing of models, indexes or bundles."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def words_of(text: str) -> list[str]:
 
 
 def place(document: str, page: int | None) -> str:
-    """Where a passage stands, as people name it: "fees.pdf, page 3", "plan.pptx, slide 3", "costs.xlsx, sheet 3"."""
-    return document if page is None else f"{document}, {_PAGES.get(PurePath(document).suffix.lower(), 'page')} {page}"
+    """Where a passage stands, as people name it: "fees.pdf, page 3", "plan.pptx, slide 3",
+    "costs.xlsx, sheet 3"."""
+    return (
+        document
+        if page is None
+        else f"{document}, {_PAGES.get(PurePath(document).suffix.lower(), 'page')} {page}"
+    )
 
 
 def strip_marks(text: str) -> str:
@@ -33,9 +38,11 @@ def strip_marks(text: str) -> str:
 
 
 def cite(text: str, passages: Sequence[Passage]) -> tuple[str, tuple[Citation, ...]]:
-    """The text with the marks that point nowhere removed, and a citation for each passage it points to.
+    """The text with the marks that point nowhere removed, and a citation for each passage it points
+    to.
 
-    Without any mark, the passage that holds most of the answer's words is cited, if it holds at least half.
+    Without any mark, the passage that holds most of the answer's words is cited, if it holds at
+    least half.
     """
     numbers: list[int] = []
 
@@ -58,7 +65,8 @@ def best_quote(answer: str, passage: str) -> str:
     best, best_score = "", -1.0
     for match in _SENTENCE.finditer(passage):
         found = set(words_of(match.group()))
-        # Shared words, less a little for length: of two that share as much the shorter one is the quote.
+        # Shared words, less a little for length: of two that share as much the shorter one is the
+        # quote.
         score = len(wanted & found) - 0.02 * len(found)
         if found and score > best_score:
             best, best_score = match.group().strip(), score
@@ -72,19 +80,25 @@ def support(answer: str, passage: str) -> float:
 
 
 def unsupported(text: str, passages: Sequence[Passage]) -> tuple[tuple[int, int], ...]:
-    """[start, end) of the figures in an answer that stand in no passage, title and headings included. "1,250.50", "1250.5"
-    and "1 250,50" are one figure; a passage's number in brackets is none, nor is that of a list's item."""
-    known = {_value(f.group()) for p in passages for f in _FIGURE.finditer(f"{p.context}\n{p.text}")}
+    """[start, end) of the figures in an answer that stand in no passage, title and headings
+    included. "1,250.50", "1250.5" and "1 250,50" are one figure; a passage's number in brackets is
+    none, nor is that of a list's item."""
+    known = {
+        _value(f.group()) for p in passages for f in _FIGURE.finditer(f"{p.context}\n{p.text}")
+    }
     marks = [*(mark.span() for mark in _MARK.finditer(text)), *_list_numbers(text)]
     return tuple(
-        figure.span() for figure in _FIGURE.finditer(text)
-        if _value(figure.group()) not in known and not any(a <= figure.start() < b for a, b in marks)
-    )  # fmt: skip
+        figure.span()
+        for figure in _FIGURE.finditer(text)
+        if _value(figure.group()) not in known
+        and not any(a <= figure.start() < b for a, b in marks)
+    )
 
 
 def _list_numbers(text: str) -> list[tuple[int, int]]:
-    """[start, end) of the numbers at the head of a list's items: lines that begin with 1, 2, 3 and so on. A line that begins
-    with another number ("85. That is the fee.") begins with a figure, and so does one that is alone with its 1."""
+    """[start, end) of the numbers at the head of a list's items: lines that begin with 1, 2, 3 and
+    so on. A line that begins with another number ("85. That is the fee.") begins with a figure, and
+    so does one that is alone with its 1."""
     runs: list[list[tuple[int, int]]] = []
     for item in _LIST_NUMBER.finditer(text):
         number = int(item.group(1))
@@ -112,4 +126,6 @@ def _supporting(answer: str, passages: Sequence[Passage]) -> list[int]:
 
 
 def _citation(answer: str, passage: Passage, number: int) -> Citation:
-    return Citation(passage.document, passage.page, best_quote(strip_marks(answer), passage.text), number)
+    return Citation(
+        passage.document, passage.page, best_quote(strip_marks(answer), passage.text), number
+    )

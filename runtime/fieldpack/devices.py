@@ -1,4 +1,5 @@
-"""What this machine offers to run on: threads and execution providers. Knows nothing of bundles or questions."""
+"""What this machine offers to run on: threads and execution providers. Knows nothing of bundles or
+questions."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 
 from .errors import BundleUnsupported
 
-# Short names that onnxruntime-genai's `append_provider` takes, with the provider that must be there.
+# Short names that onnxruntime-genai's `append_provider` takes, with the provider that must be
+# there.
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -33,14 +35,21 @@ class Device:
 
 
 def require_provider(name: str) -> None:
-    """Raise BundleUnsupported before genai does: its own error comes late and names the wrong cause."""
+    """Raise BundleUnsupported before genai does: its own error comes late and names the wrong
+    cause."""
     import onnxruntime as ort
 
     if name not in PROVIDERS:
-        raise BundleUnsupported(f"unknown execution provider {name!r}; one of {', '.join(PROVIDERS)}")
-    present = {str(device.ep_name) for device in ort.get_ep_devices()} | set(ort.get_available_providers())
+        raise BundleUnsupported(
+            f"unknown execution provider {name!r}; one of {', '.join(PROVIDERS)}"
+        )
+    present = {str(device.ep_name) for device in ort.get_ep_devices()} | set(
+        ort.get_available_providers()
+    )
     if PROVIDERS[name] not in present:
-        raise BundleUnsupported(f"{PROVIDERS[name]} is not on this machine; here: {', '.join(sorted(present))}")
+        raise BundleUnsupported(
+            f"{PROVIDERS[name]} is not on this machine; here: {', '.join(sorted(present))}"
+        )
 
 
 def session_options(device: Device) -> Any:
@@ -49,7 +58,8 @@ def session_options(device: Device) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = device.threads
     options.inter_op_num_threads = 1
-    # Spinning costs a whole core between questions and, on a shared machine, slows the language model.
+    # Spinning costs a whole core between questions and, on a shared machine, slows the language
+    # model.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options

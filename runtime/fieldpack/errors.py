@@ -1,17 +1,17 @@
 """Every error the runtime raises, as one tree. An error says what, where, and the next step.
 
-    FieldpackError                 exit code 1
-    ├── BundleError                exit code 3   the bundle on disk
-    │   ├── BundleNotFound             no folder, or a folder without manifest.json
-    │   ├── BundleCorrupt              a file is changed, missing, truncated, or extra
-    │   └── BundleUnsupported          written for another schema, or wants what this device lacks
-    ├── QuestionError              exit code 4   what was asked
-    │   ├── EmptyQuestion
-    │   ├── QuestionTooLong
-    │   └── NoSuchPassage              an id that the bundle's library does not have
-    ├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
-    ├── Cancelled                  exit code 130 the caller stopped the answer
-    └── InputError                 exit code 4   a batch file, or another input of a command
+FieldpackError                 exit code 1
+├── BundleError                exit code 3   the bundle on disk
+│   ├── BundleNotFound             no folder, or a folder without manifest.json
+│   ├── BundleCorrupt              a file is changed, missing, truncated, or extra
+│   └── BundleUnsupported          written for another schema, or wants what this device lacks
+├── QuestionError              exit code 4   what was asked
+│   ├── EmptyQuestion
+│   ├── QuestionTooLong
+│   └── NoSuchPassage              an id that the bundle's library does not have
+├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
+├── Cancelled                  exit code 130 the caller stopped the answer
+└── InputError                 exit code 4   a batch file, or another input of a command
 """
 
 from __future__ import annotations

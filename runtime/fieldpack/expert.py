@@ -21,7 +21,7 @@ from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, read_prompt
-from .rag import Arm, Rag, clean_question
+from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
 from .untrusted import untrusted
 
@@ -33,22 +33,31 @@ if TYPE_CHECKING:
     from .index.reader import KnowledgeIndex
     from .retrieval.retriever import Retriever
 
-_LEAST_ROOM = 192  # tokens of context beside the answer: system text, question, and a passage worth reading
+_LEAST_ROOM = (
+    192  # tokens of context beside the answer: system text, question, and a passage worth reading
+)
 
 
 class Expert:
-    """An opened bundle. Safe to use from several threads: searches run side by side, answers one after another.
+    """An opened bundle. Safe to use from several threads: searches run side by side, answers one
+    after another.
 
-    The language model is loaded at the first answer, so that a search does not wait for it. What it has read it keeps: the
-    next question reads on from where its prompt differs.
+    The language model is loaded at the first answer, so that a search does not wait for it. What it
+    has read it keeps: the next question reads on from where its prompt differs.
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
-        speculate: bool = True, seal: Seal | None = None,
-    ) -> None:  # fmt: skip
-        """`seal`: what was verified. Without one the files are taken as one's own: the build measures what it has just made,
-        and wants its errors as they are."""
+        self,
+        path: Path,
+        manifest: Manifest,
+        device: Device,
+        *,
+        memory_mb: float | None = None,
+        speculate: bool = True,
+        seal: Seal | None = None,
+    ) -> None:
+        """`seal`: what was verified. Without one the files are taken as one's own: the build
+        measures what it has just made, and wants its errors as they are."""
         self.path = path
         self._seal = seal
         self.manifest = manifest
@@ -60,7 +69,9 @@ class Expert:
             self.settings = replace(self.settings, max_context=most)
         if memory_mb is not None:
             least = self.settings.max_answer_tokens + _LEAST_ROOM
-            context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)
+            context = fit_context(
+                path, manifest, memory_mb, most=self.settings.max_context, least=least
+            )
             self.settings = replace(self.settings, max_context=context)
         self._speculate = speculate
         self._opening = threading.Lock()
@@ -68,8 +79,8 @@ class Expert:
         self._rag: Rag | None = None
 
     def search(self, question: str, k: int = 5, *, where: Filter | None = None) -> list[Passage]:
-        """The k best passages of the documents that `where` lets through, best first; an empty list in a bundle without
-        knowledge.
+        """The k best passages of the documents that `where` lets through, best first; an empty list
+        in a bundle without knowledge.
 
         Raises EmptyQuestion, QuestionTooLong, ValueError (k < 1)."""
         if k < 1:
@@ -80,7 +91,8 @@ class Expert:
             return retriever.search(question, k, where) if retriever else []
 
     def documents(self, where: Filter | None = None) -> list[DocumentRecord]:
-        """The library's documents by path, or those that `where` lets through; empty in a bundle without knowledge."""
+        """The library's documents by path, or those that `where` lets through; empty in a bundle
+        without knowledge."""
         with self._reading():
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
@@ -91,18 +103,22 @@ class Expert:
             return self._index().passage(chunk_id)
 
     def chunks(self, document: str) -> list[tuple[int, Chunk]]:
-        """Return a document's chunks with their ids, in reading order; none for a document that the library does not hold.
-        Raises NoSuchPassage in a bundle without knowledge."""
+        """Return a document's chunks with their ids, in reading order; none for a document that the
+        library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
         return self._index().chunks(document)
 
-    def context(self, chunk_id: int, *, characters: int = 1500, end: int | None = None) -> PassageContext:
-        """A passage where it stands, with at most `characters` of its page's text on each side. `end`: the passage's, which
-        is further than its chunk's where it was joined of two. Raises NoSuchPassage."""
+    def context(
+        self, chunk_id: int, *, characters: int = 1500, end: int | None = None
+    ) -> PassageContext:
+        """A passage where it stands, with at most `characters` of its page's text on each side.
+        `end`: the passage's, which is further than its chunk's where it was joined of two. Raises
+        NoSuchPassage."""
         with self._reading():
             return self._index().context(chunk_id, end, characters)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
-        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a bundle without knowledge."""
+        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a
+        bundle without knowledge."""
         import numpy as np
 
         with self._reading():
@@ -112,8 +128,8 @@ class Expert:
             return np.stack([embedder.embed_query(text) for text in texts])
 
     def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
-        """Return how many tokens the embedder reads of `texts` when `embed` is called with them. Raises NoSuchPassage in a
-        bundle without knowledge."""
+        """Return how many tokens the embedder reads of `texts` when `embed` is called with them.
+        Raises NoSuchPassage in a bundle without knowledge."""
         return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
@@ -122,46 +138,65 @@ class Expert:
             return self._open_rag().builder.count_tokens(text)
 
     def ask(
-        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
-        previous: Previous | None = None, where: Filter | None = None, schema: Mapping[str, Any] | None = None,
-    ) -> Answer:  # fmt: skip
-        """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set
-        meanwhile), QuestionError (a schema that cannot be followed)."""
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        arm: AnswerOptions | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong,
+        Cancelled (when `cancel` was set meanwhile), QuestionError (a schema that cannot be
+        followed)."""
         options = self._options(previous, where, schema)
         with self._reading():
             return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
 
     def stream(
-        self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
-        where: Filter | None = None, schema: Mapping[str, Any] | None = None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near enough), TextPiece...,
-        CitationsFound, Done. Close the iterator to stop the model.
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Iterator[Event]:
+        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
+        enough), TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
 
-        `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
-        answer's text then follows; such an answer has no citations."""
+        `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a
+        JSON schema that the answer's text then follows; such an answer has no citations."""
         options = self._options(previous, where, schema)
         with self._reading():
             events = self._open_rag().stream(question, cancel=cancel, **options)
         return self._watched(events)
 
     def read_ahead(
-        self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
+        self,
+        question: str = "",
+        *,
+        previous: Previous | None = None,
+        where: Filter | None = None,
         cancel: threading.Event | None = None,
-    ) -> None:  # fmt: skip
-        """Search for a question that is still being typed and let the model read the passages, so that its answer begins at
-        once if they stay the same. Set `cancel` (raises Cancelled) when more was typed or the question is asked."""
+    ) -> None:
+        """Search for a question that is still being typed and let the model read the passages, so
+        that its answer begins at once if they stay the same. Set `cancel` (raises Cancelled) when
+        more was typed or the question is asked."""
         with self._reading():
             self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
 
     def load(self) -> None:
-        """Open all models now instead of at the first question, and read what every prompt begins with."""
+        """Open all models now instead of at the first question, and read what every prompt begins
+        with."""
         with self._reading():
             self._open_rag().read_ahead()
 
     @property
     def damaged(self) -> str:
-        """Why nothing can be read any more since files of the bundle changed under it; empty while all is well."""
+        """Why nothing can be read any more since files of the bundle changed under it; empty while
+        all is well."""
         return self._seal.broken if self._seal else ""
 
     def close(self) -> None:
@@ -171,13 +206,18 @@ class Expert:
     def __enter__(self) -> Expert:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Around whatever reads the bundle: its files are those that were verified, before and after, and what is wrong in
-        them is BundleCorrupt."""
+        """Around whatever reads the bundle: its files are those that were verified, before and
+        after, and what is wrong in them is BundleCorrupt."""
         self._check()
         with untrusted(self.path) if self._seal else nullcontext():
             yield
@@ -199,7 +239,11 @@ class Expert:
     ) -> dict[str, Any]:
         if schema is not None:
             check_schema(schema)
-        return {"previous": previous, "where": where, "schema": None if schema is None else json.dumps(schema)}
+        return {
+            "previous": previous,
+            "where": where,
+            "schema": None if schema is None else json.dumps(schema),
+        }
 
     def _index(self) -> KnowledgeIndex:
         return self._knowledge().index
@@ -224,14 +268,19 @@ class Expert:
 
         reranker = self.path / "reranker" if self.manifest.has("reranker") else None
         return open_retriever(
-            self.path / "embedder", self.path / "knowledge", RetrievalSettings.read(self.path),
-            reranker=reranker, device=self.device,
-        )  # fmt: skip
+            self.path / "embedder",
+            self.path / "knowledge",
+            RetrievalSettings.read(self.path),
+            reranker=reranker,
+            device=self.device,
+        )
 
     def _open_rag(self) -> Rag:
         with self._opening:
             if self._rag is None:
-                with ThreadPoolExecutor(1) as pool:  # both mostly wait for the disk and for onnxruntime
+                with ThreadPoolExecutor(
+                    1
+                ) as pool:  # both mostly wait for the disk and for onnxruntime
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
                     generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
@@ -246,19 +295,28 @@ class Expert:
         from .generation.generator import TextGenerator
 
         return TextGenerator.open(
-            self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens, speculate=self._speculate
+            self.path / "model",
+            device=self.device,
+            skip_tokens=self._chat.skip_tokens,
+            speculate=self._speculate,
         )
 
 
 def open_bundle(
-    path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True,
-    memory_mb: float | None = None, speculate: bool = True,
-) -> Expert:  # fmt: skip
-    """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then names and sizes) and
-    open it.
+    path: str | Path,
+    *,
+    provider: str = "cpu",
+    threads: int | None = None,
+    verify_contents: bool = True,
+    memory_mb: float | None = None,
+    speculate: bool = True,
+) -> Expert:
+    """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then
+    names and sizes) and open it.
 
-    `memory_mb`: what the process may take; the context, and with it the passages read, are made to fit. `speculate`: let the
-    model confirm several guessed tokens at once, as far as that is faster here; the text is the same with and without.
+    `memory_mb`: what the process may take; the context, and with it the passages read, are made to
+    fit. `speculate`: let the model confirm several guessed tokens at once, as far as that is faster
+    here; the text is the same with and without.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -266,7 +324,9 @@ def open_bundle(
     try:
         str(folder.absolute()).encode()
     except UnicodeEncodeError:
-        raise BundleUnsupported(f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder") from None
+        raise BundleUnsupported(
+            f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder"
+        ) from None
     manifest = read_manifest(folder)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
     device = Device(provider, threads) if threads else Device(provider)

@@ -1,8 +1,8 @@
-"""Turns a question and its passages into the exact text the model reads. Training, evaluation and the device all
-build their prompts here. Knows nothing of retrieval, tokenizer files or generation.
+"""Turns a question and its passages into the exact text the model reads. Training, evaluation and
+the device all build their prompts here. Knows nothing of retrieval, tokenizer files or generation.
 
-The model's chat template is rendered once, at build time, into the pieces of `ChatFormat`; the device joins strings
-and runs no template language.
+The model's chat template is rendered once, at build time, into the pieces of `ChatFormat`; the
+device joins strings and runs no template language.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .retrieval.quoting import QuoteSettings
 from .untrusted import typed
 
 FILENAME = "prompt.json"
-CODE_VERSION = 2  # part of every stage's key that saw a prompt: raise it when the layout below changes
+CODE_VERSION = (
+    2  # part of every stage's key that saw a prompt: raise it when the layout below changes
+)
 _MARK = re.compile(r"^(\s*)(?:\[(\d+)\]|(Question)\s*:)", re.IGNORECASE)
 _MOST_COUNT = 1 << 24  # tokens, characters, passages: beyond what any model or person reads
 _LEAST_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
@@ -38,8 +40,9 @@ class PassageText(Protocol):
 class ChatFormat:
     """A chat template as strings: start + system + to_user + user + to_answer + answer + end.
 
-    `special_tokens` never reach the model from a document, a question or a training answer: there they are broken into
-    plain text. `skip_tokens`: tokens the device's tokenizer adds in front of any text, which the template already holds.
+    `special_tokens` never reach the model from a document, a question or a training answer: there
+    they are broken into plain text. `skip_tokens`: tokens the device's tokenizer adds in front of
+    any text, which the template already holds.
     """
 
     start: str
@@ -50,7 +53,8 @@ class ChatFormat:
     skip_tokens: int = 0
 
     def plain(self, text: str) -> str:
-        """Return `text` with its special tokens powerless: "<|im_end|>" becomes "< |im_end|>". NUL is left out."""
+        """Return `text` with its special tokens powerless: "<|im_end|>" becomes "< |im_end|>". NUL
+        is left out."""
         text = text.replace("\0", "")
         for token in self.special_tokens:
             if len(token) > 1:
@@ -60,10 +64,11 @@ class ChatFormat:
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in characters. `refuse_below`: cosine
-    of the best passage under which nothing is generated; `refuse_lead_below`: the same for the closest chunk's lead over
-    the others (`retriever.lead_of`), None where it is not looked at. `quoting`: how the passages' own words are picked, None in
-    a bundle without documents or from before there were quotes."""
+    """The recipe's `answer` section as shipped. Lengths in tokens, `max_question_chars` in
+    characters. `refuse_below`: cosine of the best passage under which nothing is generated;
+    `refuse_lead_below`: the same for the closest chunk's lead over the others
+    (`retriever.similarity_margin`), None where it is not looked at. `quoting`: how the passages'
+    own words are picked, None in a bundle without documents or from before there were quotes."""
 
     system: str
     refusal: str
@@ -79,37 +84,60 @@ class PromptSettings:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """`text` to be tokenized as it stands; `used`: how many of the passages, from the first, are in it."""
+    """`text` to be tokenized as it stands; `used`: how many of the passages, from the first, are in
+    it."""
 
     text: str
     used: int
 
 
 class PromptBuilder:
-    def __init__(self, chat: ChatFormat, settings: PromptSettings, count_tokens: Callable[[str], int]) -> None:
+    def __init__(
+        self, chat: ChatFormat, settings: PromptSettings, count_tokens: Callable[[str], int]
+    ) -> None:
         self.chat = chat
         self.settings = settings
         self._count = self.count_tokens = count_tokens
 
     def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
-        """Fits the context whatever the lengths: passages go first (the last one cut, then left out), then the end
-        of the question."""
-        budget = self.settings.max_context - self.settings.max_answer_tokens - self._count(self._frame("")) - 8
-        asked = "Question: " + self._cut(self.chat.plain(question), budget // 2 if passages else budget)
+        """Fits the context whatever the lengths: passages go first (the last one cut, then left
+        out), then the end of the question."""
+        budget = (
+            self.settings.max_context
+            - self.settings.max_answer_tokens
+            - self._count(self._frame(""))
+            - 8
+        )
+        asked = "Question: " + self._cut(
+            self.chat.plain(question), budget // 2 if passages else budget
+        )
         budget -= self._count(asked)
         parts: list[str] = []
         for number, passage in enumerate(passages, 1):
-            text = self.chat.plain(f"[{number}] {' '.join(passage.context.split())}\n{fenced(passage.text)}") + "\n\n"
-            cost = self._count(text) + 1  # the blank line is one token alone and two before the next "["
+            text = (
+                self.chat.plain(
+                    f"[{number}] {' '.join(passage.context.split())}\n{fenced(passage.text)}"
+                )
+                + "\n\n"
+            )
+            cost = (
+                self._count(text) + 1
+            )  # the blank line is one token alone and two before the next "["
             if cost > budget:
-                text = self._cut(text, budget - 2).rstrip() + "\n\n" if budget > _LEAST_PASSAGE_TOKENS else ""
+                text = (
+                    self._cut(text, budget - 2).rstrip() + "\n\n"
+                    if budget > _LEAST_PASSAGE_TOKENS
+                    else ""
+                )
                 cost = budget
             if not text:
                 break
             parts.append(text)
             budget -= cost
         limit = self.settings.max_context - self.settings.max_answer_tokens
-        while parts and self._count(self._frame("".join(parts) + asked)) > limit:  # joined text may count more tokens
+        while (
+            parts and self._count(self._frame("".join(parts) + asked)) > limit
+        ):  # joined text may count more tokens
             parts.pop()
         return Prompt(self._frame("".join(parts) + asked), len(parts))
 
@@ -118,10 +146,13 @@ class PromptBuilder:
         return Prompt(self.chat.start + self.settings.system + self.chat.to_user, 0)
 
     def _frame(self, user: str) -> str:
-        return self.chat.start + self.settings.system + self.chat.to_user + user + self.chat.to_answer
+        return (
+            self.chat.start + self.settings.system + self.chat.to_user + user + self.chat.to_answer
+        )
 
     def _cut(self, text: str, tokens: int) -> str:
-        """The longest beginning of `text`, by whole words where it has any, of at most `tokens` tokens."""
+        """The longest beginning of `text`, by whole words where it has any, of at most `tokens`
+        tokens."""
         if self._count(text) <= tokens:
             return text
         low, high = 0, len(text)
@@ -136,8 +167,9 @@ class PromptBuilder:
 
 
 def fenced(text: str) -> str:
-    """A document's text as it stands in a prompt: in one block, as blank lines part the passages, and without lines that
-    look like the prompt's own marks, "[2] ..." and "Question: ...". What it says stays, and is only said by it."""
+    """A document's text as it stands in a prompt: in one block, as blank lines part the passages,
+    and without lines that look like the prompt's own marks, "[2] ..." and "Question: ...". What it
+    says stays, and is only said by it."""
     lines = (line for line in text.split("\n") if line.strip())
     return "\n".join(_MARK.sub(r"\1(\2\3)", line) for line in lines)
 
@@ -149,16 +181,29 @@ def write_prompt(folder: Path, chat: ChatFormat, settings: PromptSettings) -> No
     data = {"chat": asdict(chat), "settings": named, "version": CODE_VERSION}
     if quoting is not None:
         data["quoting"] = quoting  # beside the settings, where runtimes from before it pass it over
-    (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8")
+    (folder / FILENAME).write_text(
+        json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n", "utf-8"
+    )
 
 
 def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
-    """Raises BundleCorrupt where the file is damaged, a setting of another type, or a number that cannot be."""
+    """Raises BundleCorrupt where the file is damaged, a setting of another type, or a number that
+    cannot be."""
     try:
         data = json.loads((folder / FILENAME).read_text(encoding="utf-8"))
         chat, settings = typed(ChatFormat, data["chat"]), typed(PromptSettings, data["settings"])
-        counts = (settings.passages, settings.max_context, settings.max_answer_tokens, settings.max_question_chars)
-        if chat.skip_tokens < 0 or min(counts) < 1 or max(counts) > _MOST_COUNT or settings.repetition_penalty <= 0:
+        counts = (
+            settings.passages,
+            settings.max_context,
+            settings.max_answer_tokens,
+            settings.max_question_chars,
+        )
+        if (
+            chat.skip_tokens < 0
+            or min(counts) < 1
+            or max(counts) > _MOST_COUNT
+            or settings.repetition_penalty <= 0
+        ):
             raise ValueError("a length or a count that cannot be")
         if "quoting" in data:
             known = {field.name for field in fields(QuoteSettings)}

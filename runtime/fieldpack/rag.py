@@ -1,5 +1,5 @@
-"""Question in, sourced answer or refusal out: retrieve, prompt, generate, cite. Knows nothing of files on disk,
-terminals or HTTP."""
+"""Question in, sourced answer or refusal out: retrieve, prompt, generate, cite. Knows nothing of
+files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
-from .answers import QUOTED, RELATED, Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
+from .answers import (
+    QUOTED,
+    RELATED,
+    Answer,
+    CitationsFound,
+    Done,
+    Event,
+    PassagesFound,
+    QuoteFound,
+    TextPiece,
+    Timings,
+)
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
 from .generation.kv_cache import check
@@ -25,11 +36,13 @@ if TYPE_CHECKING:
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
 _FEW = 2  # words that mean something, in a question that may need the one before it
-_UNSPEAKABLE = frozenset(("Cc", "Cs", "Cn", "Co"))  # control, lone surrogate, unassigned, private use
+_UNSPEAKABLE = frozenset(
+    ("Cc", "Cs", "Cn", "Co")
+)  # control, lone surrogate, unassigned, private use
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class AnswerOptions:
     """Which halves answer; evaluation switches them, a device leaves both on."""
 
     retrieval: bool = True
@@ -37,18 +50,22 @@ class Arm:
 
 
 def clean_question(question: str, max_chars: int) -> str:
-    """Trimmed, without control characters (NUL among them); joiners that scripts need stay. Raises EmptyQuestion,
-    QuestionTooLong."""
-    text = " ".join("".join(c if category(c) not in _UNSPEAKABLE else " " for c in question).split())
+    """Trimmed, without control characters (NUL among them); joiners that scripts need stay. Raises
+    EmptyQuestion, QuestionTooLong."""
+    text = " ".join(
+        "".join(c if category(c) not in _UNSPEAKABLE else " " for c in question).split()
+    )
     if not text:
         raise EmptyQuestion("the question is empty; ask something in words")
     if len(text) > max_chars:
-        raise QuestionTooLong(f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it")
+        raise QuestionTooLong(
+            f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it"
+        )
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ResolvedQuestion:
     """A question as it is read, and what was found for it."""
 
     question: str
@@ -60,21 +77,30 @@ class Asked:
 
 
 class Rag:
-    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge, `generator` in one without a
-    language model, which quotes."""
+    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge,
+    `generator` in one without a language model, which quotes."""
 
-    def __init__(self, builder: PromptBuilder, generator: TextGenerator | None, retriever: Retriever | None) -> None:
+    def __init__(
+        self, builder: PromptBuilder, generator: TextGenerator | None, retriever: Retriever | None
+    ) -> None:
         self.builder = builder
         self.generator = generator
         self.retriever = retriever
 
     def stream(
-        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
-        previous: Previous | None = None, where: Filter | None = None, schema: str | None = None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words are near enough),
-        TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
-        arm = arm or Arm()
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        arm: AnswerOptions | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: str | None = None,
+    ) -> Iterator[Event]:
+        """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words
+        are near enough), TextPiece..., CitationsFound, Done. Closing the iterator stops the model.
+        """
+        arm = arm or AnswerOptions()
         if self.generator is None:
             yield from self._quoted(question, cancel, arm, previous, where, schema)
             return
@@ -104,32 +130,52 @@ class Rag:
             before_ms = (time.perf_counter() - started) * 1000
             guided = {} if schema is None else {"schema": schema}
             pieces = self.generator.stream(
-                prompt.text, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
-                repetition_penalty=settings.repetition_penalty, cancel=cancel, stats=stats, **guided,
-            )  # fmt: skip
+                prompt.text,
+                max_new_tokens=settings.max_answer_tokens,
+                max_context=settings.max_context,
+                repetition_penalty=settings.repetition_penalty,
+                cancel=cancel,
+                stats=stats,
+                **guided,
+            )
             for piece in pieces:
                 text += piece
                 yield TextPiece(piece)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(
-            retrieval_ms, before_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
-            stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted, quote_ms,
-        )  # fmt: skip
+            retrieval_ms,
+            before_ms + stats.first_token_ms,
+            total_ms,
+            stats.tokens,
+            stats.tokens_per_s,
+            stats.prompt_tokens,
+            stats.cached_tokens,
+            stats.drafts.drafted,
+            stats.drafts.accepted,
+            quote_ms,
+        )
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
         answer = replace(answer, asked=asked.question, citations=self._checked(answer), quote=quote)
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
     def _quoted(
-        self, question: str, cancel: threading.Event | None, arm: Arm, previous: Previous | None, where: Filter | None,
+        self,
+        question: str,
+        cancel: threading.Event | None,
+        arm: AnswerOptions,
+        previous: Previous | None,
+        where: Filter | None,
         schema: str | None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """As `stream`, in a bundle without a language model: the answer is a passage's words. Raises QuestionError for a
-        schema, which only a model could fill."""
+    ) -> Iterator[Event]:
+        """As `stream`, in a bundle without a language model: the answer is a passage's words.
+        Raises QuestionError for a schema, which only a model could fill."""
         settings, started = self.builder.settings, time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
         if schema is not None:
-            raise QuestionError("this bundle quotes its documents and has no language model to fill a JSON schema")
+            raise QuestionError(
+                "this bundle quotes its documents and has no language model to fill a JSON schema"
+            )
         asked = self._find(self.retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
         yield PassagesFound(asked.passages)
@@ -139,19 +185,36 @@ class Rag:
             quote = self._quote(asked.question, asked.passages, self.retriever)
         total_ms = (time.perf_counter() - started) * 1000
         stands = quote is not None and quote.sufficient
-        timings = Timings(retrieval_ms, total_ms, total_ms, 0, 0.0, 0, quote_ms=total_ms if stands else 0.0)
-        answer = Answer(question, settings.refusal, True, (), asked.passages, timings, asked.question, kind=QUOTED)
+        timings = Timings(
+            retrieval_ms, total_ms, total_ms, 0, 0.0, 0, quote_ms=total_ms if stands else 0.0
+        )
+        answer = Answer(
+            question,
+            settings.refusal,
+            True,
+            (),
+            asked.passages,
+            timings,
+            asked.question,
+            kind=QUOTED,
+        )
         if quote and quote.sufficient:
             answer = replace(
-                answer, text=f"{quote.text} [{quote.citation.passage}]", refused=False, citations=(quote.citation,),
-                kind=QUOTED if quote.direct else RELATED, quote=quote,
-            )  # fmt: skip
+                answer,
+                text=f"{quote.text} [{quote.citation.passage}]",
+                refused=False,
+                citations=(quote.citation,),
+                kind=QUOTED if quote.direct else RELATED,
+                quote=quote,
+            )
             answer = replace(answer, citations=self._checked(answer))
         yield TextPiece(answer.text)
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
-    def _quote(self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None) -> Quote | None:
+    def _quote(
+        self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None
+    ) -> Quote | None:
         quoting = self.builder.settings.quoting
         if retriever is None or quoting is None:
             return None
@@ -166,38 +229,52 @@ class Rag:
         raise AssertionError("a stream ends with Done")
 
     def read_ahead(
-        self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
+        self,
+        question: str = "",
+        *,
+        previous: Previous | None = None,
+        where: Filter | None = None,
         cancel: threading.Event | None = None,
-    ) -> None:  # fmt: skip
-        """Read what the prompt of a question that is still being typed will begin with, as far as it can be told: the system
-        text, and the passages found so far. Raises Cancelled."""
+    ) -> None:
+        """Read what the prompt of a question that is still being typed will begin with, as far as
+        it can be told: the system text, and the passages found so far. Raises Cancelled."""
         if self.generator is None:
             return
         settings = self.builder.settings
         question = question.strip()[: settings.max_question_chars]
-        asked = self._find(self.retriever, question, previous, where) if question else Asked("", ())
+        asked = (
+            self._find(self.retriever, question, previous, where)
+            if question
+            else ResolvedQuestion("", ())
+        )
         prompt = self.builder.build(asked.question, asked.passages)
         if self.retriever and not asked.passages:
             prompt = self.builder.opening()
         self.generator.read_ahead(prompt.text, max_context=settings.max_context, cancel=cancel)
 
     def _find(
-        self, retriever: Retriever | None, question: str, previous: Previous | None, where: Filter | None
-    ) -> Asked:
-        """What is read for a question. A follow-up is read over the passages before, in their order, where its best one is
-        among them: the model has read those already."""
+        self,
+        retriever: Retriever | None,
+        question: str,
+        previous: Previous | None,
+        where: Filter | None,
+    ) -> ResolvedQuestion:
+        """What is read for a question. A follow-up is read over the passages before, in their
+        order, where its best one is among them: the model has read those already."""
         if retriever is None:
-            return Asked(question, ())
+            return ResolvedQuestion(question, ())
 
-        def found(text: str, count: int) -> Asked:
-            return Asked(text, tuple(retriever.search(text, count, where)))
+        def found(text: str, count: int) -> ResolvedQuestion:
+            return ResolvedQuestion(text, tuple(retriever.search(text, count, where)))
 
         count = self.builder.settings.passages
         asked = found(question, count)
         if previous is None:
             return asked
         joined = f"{previous.question} {question}"
-        short = len(content_words(question)) <= _FEW  # what says enough is not searched for three times
+        short = (
+            len(content_words(question)) <= _FEW
+        )  # what says enough is not searched for three times
         if short and len(joined) <= self.builder.settings.max_question_chars:
             asked = follow_up(asked, found(joined, count), found(previous.question, 1))
         if asked.passages and asked.passages[0].chunk_id in previous.passages:
@@ -212,28 +289,40 @@ class Rag:
         cited = [(c, answer.passages[c.passage - 1]) for c in answer.citations]
         return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
 
-    def _unfounded(self, asked: Asked, retriever: Retriever) -> bool:
+    def _unfounded(self, asked: ResolvedQuestion, retriever: Retriever) -> bool:
         settings = self.builder.settings
         if asked.similarity < settings.refuse_below:
             return True
-        return settings.refuse_lead_below is not None and retriever.lead(asked.question) < settings.refuse_lead_below
+        return (
+            settings.refuse_lead_below is not None
+            and retriever.lead(asked.question) < settings.refuse_lead_below
+        )
 
 
-def follow_up(alone: Asked, joined: Asked, before: Asked) -> Asked:
-    """A follow-up as a question of its own, or joined to the one before: joined where it says little alone ("And for a
-    trader?"; at most two words that mean something) and the two together are about as near to the library as the first was;
-    a question about something else draws them away from it. Chosen on twenty follow-ups of the finance recipe: 17 are read
-    as a person would."""
+def follow_up(
+    alone: ResolvedQuestion, joined: ResolvedQuestion, before: ResolvedQuestion
+) -> ResolvedQuestion:
+    """A follow-up as a question of its own, or joined to the one before: joined where it says
+    little alone ("And for a trader?"; at most two words that mean something) and the two together
+    are about as near to the library as the first was; a question about something else draws them
+    away from it. Chosen on twenty follow-ups of the finance recipe: 17 are read as a person would.
+    """
     words = len(content_words(alone.question))
     vague = words < 2 or (words == _FEW and alone.similarity < before.similarity - _VAGUE)
     return joined if vague and joined.similarity >= before.similarity - _ELSEWHERE else alone
 
 
 def finish(
-    question: str, text: str, passages: tuple[Passage, ...], refusal: str, timings: Timings, *, cited: bool = True
+    question: str,
+    text: str,
+    passages: tuple[Passage, ...],
+    refusal: str,
+    timings: Timings,
+    *,
+    cited: bool = True,
 ) -> Answer:
-    """The model's words -> an Answer: a refusal is recognised by its words, marks become citations. `cited`: off for text
-    that is no prose, such as JSON."""
+    """The model's words -> an Answer: a refusal is recognised by its words, marks become citations.
+    `cited`: off for text that is no prose, such as JSON."""
     text = text.strip()
     if is_refusal(text, refusal):
         return Answer(question, refusal, True, (), passages, timings, question)
@@ -245,6 +334,7 @@ def finish(
 
 
 def is_refusal(text: str, refusal: str) -> bool:
-    """The answer is the bundle's refusal, its marks, case and final punctuation aside, or begins with it."""
+    """The answer is the bundle's refusal, its marks, case and final punctuation aside, or begins
+    with it."""
     plain = strip_marks(text).casefold().rstrip(". ")
     return not plain or plain.startswith(refusal.casefold().rstrip(". "))

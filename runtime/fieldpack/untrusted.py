@@ -1,5 +1,6 @@
-"""What the libraries raise over a damaged or hostile file of a bundle, as BundleCorrupt with a sentence; and settings from
-JSON, held to the types of their dataclass. Knows nothing of what the files are for."""
+"""What the libraries raise over a damaged or hostile file of a bundle, as BundleCorrupt with a
+sentence; and settings from JSON, held to the types of their dataclass. Knows nothing of what the
+files are for."""
 
 from __future__ import annotations
 
@@ -17,27 +18,47 @@ from .errors import BundleCorrupt
 
 _T = TypeVar("_T")
 # What our own code meets where a file holds other values than the build writes.
-_WRONG_VALUES = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError,
-                 ValueError, sqlite3.Error)  # fmt: skip
-limit = threading.local()  # `reached`: a statement of this thread was ended for taking too long (see index_tables)
+_WRONG_VALUES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    sqlite3.Error,
+)
+limit = (
+    threading.local()
+)  # `reached`: a statement of this thread was ended for taking too long (see index_tables)
 
 
 @contextmanager
 def untrusted(path: Path) -> Iterator[None]:
-    """Turn what reading `path` (a file or folder of a bundle) can raise into BundleCorrupt, which names it. Errors of ours
-    pass, and so does all that no file can cause."""
+    """Turn what reading `path` (a file or folder of a bundle) can raise into BundleCorrupt, which
+    names it. Errors of ours pass, and so does all that no file can cause."""
     try:
         yield
     except Exception as error:
-        if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted" and not getattr(limit, "reached", False):
+        if (
+            isinstance(error, sqlite3.OperationalError)
+            and str(error) == "interrupted"
+            and not getattr(limit, "reached", False)
+        ):
             raise KeyboardInterrupt from None  # raised where SQLite calls us, which swallows it
         if not isinstance(error, _WRONG_VALUES) and not _is_of_a_library(error):
             raise
-        raise BundleCorrupt(f"{path}: {_words(error)}; copy the bundle again, and if it stays, do not use it") from error
+        raise BundleCorrupt(
+            f"{path}: {_words(error)}; copy the bundle again, and if it stays, do not use it"
+        ) from error
     except BaseException as error:
         if type(error).__module__ != "pyo3_runtime":  # a panic of tokenizers, which is no Exception
             raise
-        raise BundleCorrupt(f"{path}: {_words(error)}; copy the bundle again, and if it stays, do not use it") from None
+        raise BundleCorrupt(
+            f"{path}: {_words(error)}; copy the bundle again, and if it stays, do not use it"
+        ) from None
 
 
 def _is_of_a_library(error: Exception) -> bool:
@@ -47,7 +68,11 @@ def _is_of_a_library(error: Exception) -> bool:
 
 def _words(error: BaseException) -> str:
     first = (str(error).splitlines() or [""])[0][:300]
-    return f"cannot be used ({type(error).__name__}: {first})" if first else f"cannot be used ({type(error).__name__})"
+    return (
+        f"cannot be used ({type(error).__name__}: {first})"
+        if first
+        else f"cannot be used ({type(error).__name__})"
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -61,8 +86,9 @@ def read_json(path: Path) -> Any:
 
 
 def typed(kind: type[_T], data: object) -> _T:
-    """Return the dataclass `kind` made of a JSON object whose values have the types of its fields: a whole number is a float
-    too, a list is a tuple. Raises TypeError, which names the field, and whatever `kind` raises."""
+    """Return the dataclass `kind` made of a JSON object whose values have the types of its fields:
+    a whole number is a float too, a list is a tuple. Raises TypeError, which names the field, and
+    whatever `kind` raises."""
     if not isinstance(data, Mapping):
         raise TypeError(f"want an object, not {data!r:.80}")
     hints = get_type_hints(kind)
@@ -76,13 +102,20 @@ def _fitting(name: str, kind: Any, value: object) -> object:
     origin = get_origin(kind)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_fitting(name, get_args(kind)[0], one) for one in value)
-    if origin is Literal and any(value == one and type(value) is type(one) for one in get_args(kind)):
+    if origin is Literal and any(
+        value == one and type(value) is type(one) for one in get_args(kind)
+    ):
         return value
     if origin in (Union, types.UnionType):
         for one in get_args(kind):
             if (value is None) == (one is types.NoneType):
                 return _fitting(name, one, value) if value is not None else None
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+    if (
+        kind is float
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) < 1e300
+    ):
         return float(value)  # neither NaN nor Infinity, which JSON's reader takes
     if kind is int and type(value) is int and abs(value) < 1 << 62:
         return value

@@ -1,39 +1,46 @@
-"""Drafts come from the longest match; their length from what steps cost and how often drafts were right."""
+"""Drafts come from the longest match; their length from what steps cost and how often drafts were
+right."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.generation.prompt_lookup import LONGEST, Lookup, Pace
+from fieldpack.generation.prompt_lookup import LONGEST, DraftLengthController, NgramIndex
 
 
 def test_the_longest_match_that_was_last_tells_what_comes_next() -> None:
-    lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 1, 2, 3])
+    lookup = NgramIndex([1, 2, 3, 4, 9, 2, 3, 5, 1, 2, 3])
     assert lookup.find() == (3, 3)  # behind 1 2 3
     assert lookup.draft(3, 3) == [4, 9, 2]
     lookup.add(7)
     assert lookup.find() == (0, 0)  # 7 is new
     lookup.add(2)
     lookup.add(3)
-    assert lookup.find() == (2, 11) and lookup.draft(11, 8) == [7, 2, 3]  # the last 2 3, and no further than the text
+    assert lookup.find() == (2, 11) and lookup.draft(11, 8) == [
+        7,
+        2,
+        3,
+    ]  # the last 2 3, and no further than the text
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))
 def test_a_draft_is_what_stood_behind_an_equal_end(ids: list[int]) -> None:
-    order, at = Lookup(ids).find()
+    order, at = NgramIndex(ids).find()
     if order:
-        assert order < at + 1 <= len(ids) and ids[at - order : at] == ids[-order:] and ids[at : at + 1]
+        assert (
+            order < at + 1 <= len(ids) and ids[at - order : at] == ids[-order:] and ids[at : at + 1]
+        )
     else:
         assert ids[-1:] not in ([i] for i in ids[:-1])
 
 
-def told(base: float, slope: float, right: bool) -> Pace:
-    pace = Pace()
+def told(base: float, slope: float, right: bool) -> DraftLengthController:
+    pace = DraftLengthController()
     pace.read(64, 64 * slope)
     for _ in range(60):
-        pace.stepped(3, base + 3 * slope)
-        pace.judged(3, 2, 2 if right else 0)
+        pace.record_step(3, base + 3 * slope)
+        pace.record_acceptance(3, 2, 2 if right else 0)
     return pace
 
 

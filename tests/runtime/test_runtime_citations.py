@@ -20,26 +20,36 @@ def passage(text: str, document: str = "d") -> Passage:
 FEES = passage("The A class costs 0.85% a year.\nThe I class costs 0.40%. Paid monthly!", "fees")
 PUMP = passage("Change the filter after 400 hours. The valve stays shut.", "pump")
 
-common = st.sampled_from(["the", "A", "0.85%", "cost", ".", "!", "?", "\n", " ", "[1]", "[2, 9]", "[0]", "[x]"])
+common = st.sampled_from(
+    ["the", "A", "0.85%", "cost", ".", "!", "?", "\n", " ", "[1]", "[2, 9]", "[0]", "[x]"]
+)
 words = st.lists(common | st.text(max_size=5)).map(" ".join)
 
 
 @given(answer=words, texts=st.lists(words, max_size=4))
-def test_a_quote_is_a_substring_and_a_mark_points_to_a_passage(answer: str, texts: list[str]) -> None:
+def test_a_quote_is_a_substring_and_a_mark_points_to_a_passage(
+    answer: str, texts: list[str]
+) -> None:
     passages = [passage(text) for text in texts]
     text, citations = cite(answer, passages)
     for citation in citations:
         assert 1 <= citation.passage <= len(passages)
         assert citation.quote and citation.quote in passages[citation.passage - 1].text
     assert len({c.passage for c in citations}) == len(citations)
-    marked = {int(n) for mark in re.findall(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]", text) for n in mark.split(",")}
+    marked = {
+        int(n)
+        for mark in re.findall(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]", text)
+        for n in mark.split(",")
+    }
     assert all(1 <= n <= len(passages) for n in marked)
 
 
 def test_the_sentence_that_carries_the_answer_is_quoted() -> None:
     text, citations = cite("It costs 0.40% in the I class [1].", [FEES, PUMP])
     assert text == "It costs 0.40% in the I class [1]."
-    assert [(c.document, c.page, c.passage, c.quote) for c in citations] == [("fees", 7, 1, "The I class costs 0.40%.")]
+    assert [(c.document, c.page, c.passage, c.quote) for c in citations] == [
+        ("fees", 7, 1, "The I class costs 0.40%.")
+    ]
 
 
 def test_marks_that_point_nowhere_go_and_the_others_stay() -> None:
@@ -49,7 +59,9 @@ def test_marks_that_point_nowhere_go_and_the_others_stay() -> None:
 
 
 def test_an_unmarked_answer_is_attributed_when_a_passage_holds_half_its_words() -> None:
-    assert [c.passage for c in cite("The filter is changed after 400 hours", [FEES, PUMP])[1]] == [2]
+    assert [c.passage for c in cite("The filter is changed after 400 hours", [FEES, PUMP])[1]] == [
+        2
+    ]
     assert cite("Elephants sing in opera houses", [FEES, PUMP])[1] == ()
     assert cite("Yes", [])[1] == ()
 

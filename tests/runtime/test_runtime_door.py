@@ -15,11 +15,20 @@ import fieldpack
 from fieldpack import errors
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "transformers", "numpy", "onnxruntime", "onnxruntime_genai", "usearch", "tokenizers"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime_genai",
+    "usearch",
+    "tokenizers",
+}
 
 
 def imports_of(path: Path) -> set[str]:
-    """Top-level names of all absolute imports in a file, those inside functions and type checks too."""
+    """Top-level names of all absolute imports in a file, those inside functions and type checks
+    too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -31,13 +40,19 @@ def imports_of(path: Path) -> set[str]:
 
 def test_everything_public_is_named_and_nothing_else() -> None:
     modules = {name for name, value in vars(fieldpack).items() if inspect.ismodule(value)}
-    public = {name for name in vars(fieldpack) if not name.startswith("_")} - modules - {"annotations"}
+    public = (
+        {name for name in vars(fieldpack) if not name.startswith("_")} - modules - {"annotations"}
+    )
     assert public == set(fieldpack.__all__)
     assert len(fieldpack.__all__) == len(set(fieldpack.__all__))
 
 
 def test_every_error_is_public_and_drawn_with_its_exit_code() -> None:
-    tree = [v for v in vars(errors).values() if inspect.isclass(v) and issubclass(v, fieldpack.FieldpackError)]
+    tree = [
+        v
+        for v in vars(errors).values()
+        if inspect.isclass(v) and issubclass(v, fieldpack.FieldpackError)
+    ]
     assert {error.__name__ for error in tree} <= set(fieldpack.__all__)
     for error in tree:
         assert error.__name__ in (errors.__doc__ or "")
@@ -49,7 +64,9 @@ def test_a_fresh_import_is_light_and_switches_telemetry_off(module: str) -> None
     seen = f"os.environ['ORT_DISABLE_TELEMETRY'], *sorted(set(sys.modules) & {HEAVY!r})"
     code = f"import {module}, os, sys; print({seen})"
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["1"]
 
 
@@ -63,7 +80,11 @@ def test_a_fresh_import_is_light_and_switches_telemetry_off(module: str) -> None
 def test_imports_go_one_way(folder: str, forbidden: set[str]) -> None:
     paths = sorted((ROOT / folder).rglob("*.py"))
     assert paths
-    assert {str(path): sorted(imports_of(path) & forbidden) for path in paths if imports_of(path) & forbidden} == {}
+    assert {
+        str(path): sorted(imports_of(path) & forbidden)
+        for path in paths
+        if imports_of(path) & forbidden
+    } == {}
 
 
 WRITER = {
@@ -84,7 +105,10 @@ def test_a_question_loads_nothing_that_writes_an_index(sealed: Path) -> None:
         "with fieldpack.open(sys.argv[1], threads=1) as expert:\n"
         "    assert expert.search('zz', 1)\n"
         "    expert.ask('zz zebra')\n"
-        f"print(sorted(name for name in sys.modules if name in {WRITER!r} or name.startswith('fieldpack_build')))"
+        f"print(sorted(name for name in sys.modules if name in {WRITER!r} or "
+        "name.startswith('fieldpack_build')))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(sealed)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(sealed)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

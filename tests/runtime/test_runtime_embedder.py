@@ -40,9 +40,13 @@ def test_order_and_values_do_not_depend_on_batches(folder: Path) -> None:
     embedder = Embedder.open(folder)
     texts = ["abc"[: 1 + i % 3] * (1 + i * 7 % 5) + "xyz"[i % 3] for i in range(50)]
     steps: list[tuple[int, int]] = []
-    together = embedder.embed_passages(texts, progress=lambda done, total: steps.append((done, total)))
+    together = embedder.embed_passages(
+        texts, progress=lambda done, total: steps.append((done, total))
+    )
     assert together.shape == (50, fakes.DIM) and together.dtype == np.float32
-    assert together == pytest.approx(np.stack([embedder.embed_passages([text])[0] for text in texts]))
+    assert together == pytest.approx(
+        np.stack([embedder.embed_passages([text])[0] for text in texts])
+    )
     assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(50))
     assert steps == [(16, 50), (32, 50), (48, 50), (50, 50)]
     assert embedder.embed_passages([]).shape == (0, fakes.DIM)
@@ -55,7 +59,9 @@ def test_long_texts_are_cut_and_counted_whole(folder: Path) -> None:
 
 
 def test_prefixes_are_embedded_with_their_side_only(tmp_path: Path) -> None:
-    embedder = Embedder.open(fakes.write_letter_embedder(tmp_path, query_prefix="q", passage_prefix="p"))
+    embedder = Embedder.open(
+        fakes.write_letter_embedder(tmp_path, query_prefix="q", passage_prefix="p")
+    )
     assert embedder.embed_query("a") == pytest.approx(vector(q=1, a=1))
     assert embedder.embed_passages(["a"])[0] == pytest.approx(vector(p=1, a=1))
 
@@ -69,7 +75,10 @@ def test_pooling(folder: Path, pooling: Literal["mean", "cls", "last"], first: s
 
 def test_the_same_bytes_on_any_number_of_cores(folder: Path) -> None:
     texts = ["abc"[: 1 + i % 3] * (1 + i % 5) for i in range(2100)]  # more than two windows
-    found = [Embedder.open(folder, device=Device(threads=n)).embed_passages(texts).tobytes() for n in (1, 2, 5)]
+    found = [
+        Embedder.open(folder, device=Device(threads=n)).embed_passages(texts).tobytes()
+        for n in (1, 2, 5)
+    ]
     assert found[0] == found[1] == found[2]
 
 
@@ -77,7 +86,13 @@ def test_dense_layers_come_after_pooling(folder: Path) -> None:
     replace(EmbedderSettings.read(folder), dim=2, dense=("identity", "tanh")).write(folder)
     first = np.eye(3, fakes.DIM, dtype=np.float32)
     second = np.array([[1, 1, 0], [0, 0, 2]], dtype=np.float32)
-    np.savez(folder / "dense.npz", w0=first, b0=np.array([0, 0, 0.5], np.float32), w1=second, b1=np.zeros(2, np.float32))
+    np.savez(
+        folder / "dense.npz",
+        w0=first,
+        b0=np.array([0, 0, 0.5], np.float32),
+        w1=second,
+        b1=np.zeros(2, np.float32),
+    )
     wanted = np.tanh([1.0, 1.0])  # mean of "ab": a 0.5, b 0.5, c 0 + bias
     assert Embedder.open(folder).embed_query("ab") == pytest.approx(wanted / np.linalg.norm(wanted))
     (folder / "dense.npz").write_bytes(b"PK")
@@ -85,10 +100,14 @@ def test_dense_layers_come_after_pooling(folder: Path) -> None:
         Embedder.open(folder)
 
 
-@pytest.mark.parametrize(("pooling", "expected"), [("max", (1, 1)), ("weightedmean", (5, 1)), ("mean_sqrt_len", (2, 1))])
+@pytest.mark.parametrize(
+    ("pooling", "expected"), [("max", (1, 1)), ("weightedmean", (5, 1)), ("mean_sqrt_len", (2, 1))]
+)
 def test_rarer_poolings(folder: Path, pooling: Any, expected: tuple[int, int]) -> None:
     replace(EmbedderSettings.read(folder), pooling=pooling).write(folder)
-    assert Embedder.open(folder).embed_query("baa") == pytest.approx(vector(a=expected[0], b=expected[1]))
+    assert Embedder.open(folder).embed_query("baa") == pytest.approx(
+        vector(a=expected[0], b=expected[1])
+    )
 
 
 def test_a_bundle_of_the_first_version_opens(folder: Path) -> None:
@@ -98,7 +117,9 @@ def test_a_bundle_of_the_first_version_opens(folder: Path) -> None:
     assert Embedder.open(folder).embed_query("a") == pytest.approx(vector(a=1))
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"dim": 3, "max_tokens": 5, "colour": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"dim": 3, "max_tokens": 5, "colour": 1}', "[" * 100_000]
+)
 def test_damaged_settings_are_corrupt(folder: Path, content: str) -> None:
     (folder / "embedder.json").write_text(content)
     with pytest.raises(fieldpack.BundleCorrupt, match=r"embedder\.json"):

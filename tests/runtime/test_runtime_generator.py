@@ -24,7 +24,9 @@ def generator(exported_llama: Path) -> TextGenerator:
 
 
 def text_of(generator: TextGenerator, prompt: str = PROMPT, **options: Any) -> str:
-    return "".join(generator.stream(prompt, **{"max_new_tokens": 30, "max_context": 900, **options}))
+    return "".join(
+        generator.stream(prompt, **{"max_new_tokens": 30, "max_context": 900, **options})
+    )
 
 
 def test_the_same_prompt_gives_the_same_text(generator: TextGenerator) -> None:
@@ -34,7 +36,9 @@ def test_the_same_prompt_gives_the_same_text(generator: TextGenerator) -> None:
 def test_a_long_prompt_in_slices_is_counted_and_answered(generator: TextGenerator) -> None:
     stats = GenerationStats()
     text_of(generator, "The A class costs 0.85% a year. " * 40, stats=stats)
-    assert stats.prompt_tokens == generator.count_tokens("The A class costs 0.85% a year. " * 40) > 256
+    assert (
+        stats.prompt_tokens == generator.count_tokens("The A class costs 0.85% a year. " * 40) > 256
+    )
     assert 1 <= stats.tokens <= 30
     assert 0 < stats.first_token_ms <= stats.total_ms
     assert stats.tokens == 1 or stats.tokens_per_s > 0
@@ -96,7 +100,9 @@ def genais_own(generator: TextGenerator, prompt: str, tokens: int, penalty: floa
 
     ids = generator.encode(prompt)
     params = og.GeneratorParams(generator._model)
-    params.set_search_options(max_length=len(ids) + tokens, do_sample=False, repetition_penalty=penalty)
+    params.set_search_options(
+        max_length=len(ids) + tokens, do_sample=False, repetition_penalty=penalty
+    )
     search = og.Generator(generator._model, params)
     search.append_tokens(ids)
     said = []
@@ -107,7 +113,9 @@ def genais_own(generator: TextGenerator, prompt: str, tokens: int, penalty: floa
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_the_tokens_are_those_of_genai_s_own_search(tiny_llama: Path, tmp_path: Path, penalty: float) -> None:
+def test_the_tokens_are_those_of_genai_s_own_search(
+    tiny_llama: Path, tmp_path: Path, penalty: float
+) -> None:
     """In full precision, where a step of one token and longer ones differ in the last bit alone."""
     folder = fakes.export_tiny_model(tiny_llama, tmp_path / "fp32", precision="fp32")
     plain = TextGenerator.open(folder, device=Device("cpu", 1))
@@ -117,18 +125,24 @@ def test_the_tokens_are_those_of_genai_s_own_search(tiny_llama: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.3])
-def test_drafts_change_no_word(exported_llama: Path, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drafts_change_no_word(
+    exported_llama: Path, penalty: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However long they are: the text with drafts of eight is the text with drafts of one."""
     prompts = [PROMPT, "The A class costs 0.85% a year. " * 30, "A b a b a b a b a b"]
     texts = []
     for longest in (0, 1, 3, 8):
         monkeypatch.setattr("fieldpack.generation.prompt_lookup.LONGEST", longest)
-        generator = TextGenerator.open(exported_llama, device=Device("cpu", 1), speculate=longest > 0)
+        generator = TextGenerator.open(
+            exported_llama, device=Device("cpu", 1), speculate=longest > 0
+        )
         stats = [GenerationStats() for _ in prompts]
-        texts.append([
-            text_of(generator, p, max_new_tokens=90, repetition_penalty=penalty, stats=s)
-            for p, s in zip(prompts, stats, strict=True)
-        ])  # fmt: skip
+        texts.append(
+            [
+                text_of(generator, p, max_new_tokens=90, repetition_penalty=penalty, stats=s)
+                for p, s in zip(prompts, stats, strict=True)
+            ]
+        )
         assert all(s.drafts.drafted >= s.drafts.accepted >= 0 for s in stats)
         assert any(s.drafts.drafted for s in stats) == (longest > 0)
     assert texts[0] == texts[1] == texts[2] == texts[3]
@@ -145,13 +159,19 @@ def test_what_was_read_before_is_not_read_again(generator: TextGenerator) -> Non
 
 
 def test_a_cache_that_forgets_is_read_from_the_start(tmp_path: Path) -> None:
-    """Gemma 2's layers see the last 32 tokens here: nothing can be set back, and nothing goes wrong."""
-    model = fakes.export_tiny_model(fakes.write_tiny_model(tmp_path / "hf", "gemma2"), tmp_path / "onnx")
-    prompts = ["The pump is serviced every 400 hours. " * 6 + end for end in ("What is it?", "And when?", "What is it?")]
+    """Gemma 2's layers see the last 32 tokens here: nothing can be set back, and nothing goes
+    wrong."""
+    model = fakes.export_tiny_model(
+        fakes.write_tiny_model(tmp_path / "hf", "gemma2"), tmp_path / "onnx"
+    )
+    prompts = [
+        "The pump is serviced every 400 hours. " * 6 + end
+        for end in ("What is it?", "And when?", "What is it?")
+    ]
     one = TextGenerator.open(model, device=Device("cpu", 1))
     stats = GenerationStats()
     texts = [text_of(one, prompt, stats=stats) for prompt in prompts]
-    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._kept.rewinds is False
+    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._kept.can_rewind is False
     assert texts[1] == text_of(TextGenerator.open(model, device=Device("cpu", 1)), prompts[1])
 
 
@@ -181,10 +201,17 @@ def write_config(folder: Path, session_options: object, **other: object) -> Path
 
 @pytest.mark.parametrize(
     "options",
-    [{"custom_ops_library": "evil.so"}, {"provider_options": [{"cuda": {}}]}, {"provider_options": 5},
-     {"ep_library": "x"}, {"enable_profiling": "/tmp/x"}],
-)  # fmt: skip
-def test_a_config_that_could_load_code_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
+    [
+        {"custom_ops_library": "evil.so"},
+        {"provider_options": [{"cuda": {}}]},
+        {"provider_options": 5},
+        {"ep_library": "x"},
+        {"enable_profiling": "/tmp/x"},
+    ],
+)
+def test_a_config_that_could_load_code_is_refused(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
     with pytest.raises(fieldpack.BundleUnsupported, match="not allowed in a bundle"):
         check_config(write_config(tmp_path, options))
     nested = write_config(tmp_path, {}, pipeline=[{"a": {"session_options": options}}])

@@ -15,9 +15,18 @@ from hypothesis import strategies as st
 
 import fakes
 import fieldpack
-from fieldpack.bundle.manifest import FileEntry, Manifest, describe_files, read_manifest, verify, write_manifest
+from fieldpack.bundle.manifest import (
+    FileEntry,
+    Manifest,
+    describe_files,
+    read_manifest,
+    verify,
+    write_manifest,
+)
 
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
+same_folder = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
 # What JSON can hold: no lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 plain = st.recursive(
@@ -27,11 +36,17 @@ plain = st.recursive(
 )
 names = st.from_regex(r"[a-z0-9 _-]{1,8}([/.][a-z0-9 _-]{1,8}){0,2}", fullmatch=True)
 manifests = st.builds(
-    Manifest, name=texts, version=texts, description=texts,
-    files=st.lists(st.builds(FileEntry, names, texts, st.integers(0, 2**60), texts), max_size=4).map(tuple),
+    Manifest,
+    name=texts,
+    version=texts,
+    description=texts,
+    files=st.lists(
+        st.builds(FileEntry, names, texts, st.integers(0, 2**60), texts), max_size=4
+    ).map(tuple),
     limits=st.dictionaries(texts, st.integers(0, 2**60), max_size=3),
-    compat=st.dictionaries(texts, plain, max_size=3), provenance=st.dictionaries(texts, plain, max_size=3),
-)  # fmt: skip
+    compat=st.dictionaries(texts, plain, max_size=3),
+    provenance=st.dictionaries(texts, plain, max_size=3),
+)
 
 
 def small_bundle(folder: Path) -> Path:
@@ -129,10 +144,15 @@ def test_many_problems_are_one_short_sentence(small: Path) -> None:
 
 @pytest.mark.parametrize(
     ("schema", "error"),
-    [("2.0", fieldpack.BundleUnsupported), ("0.9", fieldpack.BundleUnsupported), ("1", fieldpack.BundleCorrupt),
-     ("one.two", fieldpack.BundleCorrupt), (None, fieldpack.BundleCorrupt),
-     ("9" * 5000 + ".0", fieldpack.BundleCorrupt)],
-)  # fmt: skip
+    [
+        ("2.0", fieldpack.BundleUnsupported),
+        ("0.9", fieldpack.BundleUnsupported),
+        ("1", fieldpack.BundleCorrupt),
+        ("one.two", fieldpack.BundleCorrupt),
+        (None, fieldpack.BundleCorrupt),
+        ("9" * 5000 + ".0", fieldpack.BundleCorrupt),
+    ],
+)
 def test_another_schema_is_refused(small: Path, schema: object, error: type[Exception]) -> None:
     edit(small, schema=schema)
     with pytest.raises(error):
@@ -144,7 +164,9 @@ def test_a_later_minor_schema_is_read_and_what_it_adds_ignored(small: Path) -> N
     assert read_manifest(small).schema == (1, 7)
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "C:x", "", "a\0b", ".."])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "C:x", "", "a\0b", ".."]
+)
 def test_a_path_that_leaves_the_bundle_is_refused(small: Path, name: str) -> None:
     edit(small, files=[{"path": name, "role": "model", "size": 1, "sha256": "0"}])
     with pytest.raises(fieldpack.BundleCorrupt, match="leaves the bundle"):
@@ -153,7 +175,17 @@ def test_a_path_that_leaves_the_bundle_is_refused(small: Path, name: str) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff\xfe", b"[]", b"null", b"{", b'{"kind": "other"}', b"[" * 100_000, b"1" * 5000, b"\xef\xbb\xbf{}"],
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{",
+        b'{"kind": "other"}',
+        b"[" * 100_000,
+        b"1" * 5000,
+        b"\xef\xbb\xbf{}",
+    ],
 )
 def test_what_is_no_manifest_is_corrupt(small: Path, content: bytes) -> None:
     (small / "manifest.json").write_bytes(content)
@@ -163,16 +195,24 @@ def test_what_is_no_manifest_is_corrupt(small: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [{"path": "x"}, "x", None, 5, {"path": "x", "role": "r", "size": float("inf"), "sha256": ""},
-     {"path": "x", "role": "r", "size": "many", "sha256": ""}],
-)  # fmt: skip
+    [
+        {"path": "x"},
+        "x",
+        None,
+        5,
+        {"path": "x", "role": "r", "size": float("inf"), "sha256": ""},
+        {"path": "x", "role": "r", "size": "many", "sha256": ""},
+    ],
+)
 def test_a_mistyped_file_entry_is_corrupt(small: Path, entry: object) -> None:
     edit(small, files=[entry])
     with pytest.raises(fieldpack.BundleCorrupt):
         read_manifest(small)
 
 
-@pytest.mark.parametrize("name", ["x" * 5000, "a/" * 3000 + "b", "\ud800", "model", "model//weights", "./prompt.json"])
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "a/" * 3000 + "b", "\ud800", "model", "model//weights", "./prompt.json"]
+)
 def test_an_odd_name_is_missing_and_no_crash(small: Path, name: str) -> None:
     edit(small, files=[{"path": name, "role": "model", "size": 1, "sha256": "0"}])
     with pytest.raises(fieldpack.BundleCorrupt, match="missing"):
@@ -181,7 +221,9 @@ def test_an_odd_name_is_missing_and_no_crash(small: Path, name: str) -> None:
 
 @same_folder
 @given(data=st.data())
-def test_random_damage_of_the_manifest_raises_bundle_errors_only(tmp_path: Path, data: st.DataObject) -> None:
+def test_random_damage_of_the_manifest_raises_bundle_errors_only(
+    tmp_path: Path, data: st.DataObject
+) -> None:
     folder = tmp_path / "b"
     if not folder.exists():
         small_bundle(folder)

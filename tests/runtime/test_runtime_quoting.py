@@ -1,5 +1,5 @@
-"""Quotes: what counts as a sentence or a row, which one is picked, what a bundle without a language model says, and what stands
-above a model's answer."""
+"""Quotes: what counts as a sentence or a row, which one is picked, what a bundle without a language
+model says, and what stands above a model's answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from fieldpack.passages import Chunk, Passage
 from fieldpack.prompt import read_prompt
 from fieldpack.retrieval.quoting import QuoteSettings, candidates, is_direct, with_heads
 
-TABLE = "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | 2% | 3% |"
+TABLE = (
+    "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | "
+    "2% | 3% |"
+)
 QUOTING = replace(fakes.SETTINGS, quoting=QuoteSettings())
 
 
@@ -34,15 +37,43 @@ def quotes(text: str, heading: tuple[str, ...] = ()) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("One is 1.5 metres. Two is e.g. small there. Three!", ["One is 1.5 metres.", "Two is e.g. small there."]),
-        ("Signed by J. Smith of Leith. He left in May.", ["Signed by J. Smith of Leith.", "He left in May."]),
-        ("It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms too. It began in 2012.",
-         ["It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms too.", "It began in 2012."]),
-        ("Opening hours of the desk\nThe desk in Edinburgh is open from nine to five on every working day.",
-         ["Opening hours of the desk", "The desk in Edinburgh is open from nine to five on every working day."]),
-        ("- first item of three\n- second item of three", ["- first item of three", "- second item of three"]),
+        (
+            "One is 1.5 metres. Two is e.g. small there. Three!",
+            ["One is 1.5 metres.", "Two is e.g. small there."],
+        ),
+        (
+            "Signed by J. Smith of Leith. He left in May.",
+            ["Signed by J. Smith of Leith.", "He left in May."],
+        ),
+        (
+            (
+                "It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms too. "
+                "It began in 2012."
+            ),
+            [
+                (
+                    "It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms "
+                    "too."
+                ),
+                "It began in 2012.",
+            ],
+        ),
+        (
+            (
+                "Opening hours of the desk\nThe desk in Edinburgh is open from nine to five on every "
+                "working day."
+            ),
+            [
+                "Opening hours of the desk",
+                "The desk in Edinburgh is open from nine to five on every working day.",
+            ],
+        ),
+        (
+            "- first item of three\n- second item of three",
+            ["- first item of three", "- second item of three"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_pieces_are_sentences_whole_over_wrapped_lines(text: str, expected: list[str]) -> None:
     found = quotes(text)
     assert found == expected
@@ -51,11 +82,19 @@ def test_pieces_are_sentences_whole_over_wrapped_lines(text: str, expected: list
 
 def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
     found = candidates([passage(TABLE)])
-    assert [c.quote for c in found] == ["Limits of the funds.", "| CGEF | 14% | 17% |", "| CSBF | 2% | 3% |"]
+    assert [c.quote for c in found] == [
+        "Limits of the funds.",
+        "| CGEF | 14% | 17% |",
+        "| CSBF | 2% | 3% |",
+    ]
     assert found[1].text == "Fund: CGEF; Amber: 14%; Red: 17%"
     later = candidates([passage("CGEF | 14% | 17%", ("Limits", "Columns: Fund | Amber | Red"))])
-    assert [(c.quote, c.text) for c in later] == [("CGEF | 14% | 17%", "Fund: CGEF; Amber: 14%; Red: 17%")]
-    assert with_heads("Fund | Amber", "CGEF | 14% | 17%") == "CGEF | 14% | 17%", "a row of another width stands as it is"
+    assert [(c.quote, c.text) for c in later] == [
+        ("CGEF | 14% | 17%", "Fund: CGEF; Amber: 14%; Red: 17%")
+    ]
+    assert with_heads("Fund | Amber", "CGEF | 14% | 17%") == "CGEF | 14% | 17%", (
+        "a row of another width stands as it is"
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +118,9 @@ def test_a_question_for_yes_or_no_or_a_sum_is_told_apart(question: str, direct: 
 @pytest.fixture(scope="module")
 def both(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with a language model that shows quotes."""
-    return fakes.write_bundle(tmp_path_factory.mktemp("both") / "bundle", model=exported_llama, settings=QUOTING)
+    return fakes.write_bundle(
+        tmp_path_factory.mktemp("both") / "bundle", model=exported_llama, settings=QUOTING
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,14 +138,21 @@ def test_without_a_model_the_answer_is_a_passage_s_words(quoting: Path) -> None:
         events = list(expert.stream("After how many hours of use is the filter changed?"))
         answer = expert.ask("After how many hours of use is the filter changed?")
         assert expert.count_tokens("two words") > 0
-    assert [type(event).__name__ for event in events] == ["PassagesFound", "TextPiece", "CitationsFound", "Done"]
+    assert [type(event).__name__ for event in events] == [
+        "PassagesFound",
+        "TextPiece",
+        "CitationsFound",
+        "Done",
+    ]
     number = answer.citations[0].passage
     assert answer.text == f"Change the filter after 400 hours of use. [{number}]"
     assert (answer.kind, answer.refused) == (QUOTED, False)
     assert answer.citations[0].quote == "Change the filter after 400 hours of use."
     assert answer.citations[0].quote in answer.passages[number - 1].text
     assert answer.timings.tokens == 0 and answer.timings.quote_ms == answer.timings.total_ms > 0
-    assert answer.to_dict()["quote"]["document"] == "pump.md" and answer.to_dict()["kind"] == "quote"
+    assert (
+        answer.to_dict()["quote"]["document"] == "pump.md" and answer.to_dict()["kind"] == "quote"
+    )
 
 
 def test_yes_or_no_gets_the_words_as_such(quoting: Path) -> None:
@@ -113,7 +161,9 @@ def test_yes_or_no_gets_the_words_as_such(quoting: Path) -> None:
     assert answer.kind == RELATED and answer.text.startswith("Change the filter after 400 hours")
 
 
-def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(both: Path, quoting: Path, tmp_path: Path) -> None:
+def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(
+    both: Path, quoting: Path, tmp_path: Path
+) -> None:
     for name, source in (("a", both), ("b", quoting)):
         folder = tmp_path / name
         shutil.copytree(source, folder)
@@ -123,7 +173,12 @@ def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(both: P
         fakes.reseal(folder)
     with fieldpack.open(tmp_path / "b") as expert:
         answer = expert.ask("After how many hours of use is the filter changed?")
-        assert answer.refused and answer.text == QUOTING.refusal and answer.citations == () and answer.quote is None
+        assert (
+            answer.refused
+            and answer.text == QUOTING.refusal
+            and answer.citations == ()
+            and answer.quote is None
+        )
     with fieldpack.open(tmp_path / "a") as expert:
         events = list(expert.stream("After how many hours of use is the filter changed?"))
     assert not any(isinstance(event, QuoteFound) for event in events)
@@ -136,7 +191,10 @@ def test_a_model_s_answer_comes_below_a_quote_that_stands_at_once(both: Path) ->
     assert names[:2] == ["PassagesFound", "QuoteFound"] and names.count("QuoteFound") == 1
     answer = events[-1].answer  # type: ignore[union-attr]
     assert answer.kind == WRITTEN and answer.timings.tokens > 0
-    assert answer.quote == events[1].quote and answer.quote.text == "Change the filter after 400 hours of use."  # type: ignore[union-attr]
+    assert (
+        answer.quote == events[1].quote
+        and answer.quote.text == "Change the filter after 400 hours of use."
+    )  # type: ignore[union-attr]
     assert 0 < answer.timings.quote_ms < answer.timings.first_token_ms <= answer.timings.total_ms
 
 
@@ -145,16 +203,25 @@ def test_a_few_texts_have_the_vectors_of_passages(quoting: Path) -> None:
 
     embedder = Embedder.open(quoting / "embedder")
     texts = ["Change the filter.", "Quiet hours begin at ten."]
-    assert np.allclose(embedder.embed_few(texts), embedder.embed_passages(texts), atol=64 * np.finfo(np.float32).eps)
+    assert np.allclose(
+        embedder.embed_few(texts),
+        embedder.embed_passages(texts),
+        atol=64 * np.finfo(np.float32).eps,
+    )
     assert embedder.embed_few([]).shape == embedder.embed_passages([]).shape
 
 
 def test_a_schema_wants_a_model(quoting: Path) -> None:
-    with fieldpack.open(quoting) as expert, pytest.raises(QuestionError, match="has no language model"):
+    with (
+        fieldpack.open(quoting) as expert,
+        pytest.raises(QuestionError, match="has no language model"),
+    ):
         expert.ask("After how many hours?", schema={"type": "object"})
 
 
-def test_a_bundle_from_before_quotes_shows_none_and_needs_its_model(exported_llama: Path, tmp_path: Path) -> None:
+def test_a_bundle_from_before_quotes_shows_none_and_needs_its_model(
+    exported_llama: Path, tmp_path: Path
+) -> None:
     folder = fakes.write_bundle(tmp_path / "old", model=exported_llama)
     assert "quoting" not in json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
     assert read_prompt(folder)[1].quoting is None
@@ -179,7 +246,9 @@ def test_a_memory_limit_without_a_model(quoting: Path) -> None:
         fieldpack.open(quoting, memory_mb=50)
 
 
-def test_a_row_is_quoted_with_its_heads_and_cited_as_it_stands(quoting: Path, tmp_path: Path) -> None:
+def test_a_row_is_quoted_with_its_heads_and_cited_as_it_stands(
+    quoting: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "rows"
     shutil.copytree(quoting, folder, ignore=shutil.ignore_patterns("knowledge"))
     from fieldpack.retrieval.embedder import Embedder

@@ -14,7 +14,14 @@ import fakes
 import fieldpack
 from fieldpack.answers import Timings
 from fieldpack.passages import Passage
-from fieldpack.rag import Arm, Asked, clean_question, finish, follow_up, is_refusal
+from fieldpack.rag import (
+    AnswerOptions,
+    ResolvedQuestion,
+    clean_question,
+    finish,
+    follow_up,
+    is_refusal,
+)
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 
@@ -22,12 +29,21 @@ QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
     events = list(expert.stream(QUESTION))
     kinds = [type(event) for event in events]
-    assert kinds[0] is fieldpack.PassagesFound and kinds[-2:] == [fieldpack.CitationsFound, fieldpack.Done]
+    assert kinds[0] is fieldpack.PassagesFound and kinds[-2:] == [
+        fieldpack.CitationsFound,
+        fieldpack.Done,
+    ]
     assert set(kinds[1:-2]) == {fieldpack.TextPiece}
     done = events[-1]
     assert isinstance(done, fieldpack.Done)
-    assert isinstance(events[0], fieldpack.PassagesFound) and events[0].passages == done.answer.passages
-    assert isinstance(events[-2], fieldpack.CitationsFound) and events[-2].citations == done.answer.citations
+    assert (
+        isinstance(events[0], fieldpack.PassagesFound)
+        and events[0].passages == done.answer.passages
+    )
+    assert (
+        isinstance(events[-2], fieldpack.CitationsFound)
+        and events[-2].citations == done.answer.citations
+    )
     assert done.answer.passages[0].text == fakes.CHUNKS[0].text
     again = expert.ask(QUESTION)
     assert replace(again, timings=done.answer.timings) == done.answer
@@ -36,14 +52,31 @@ def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
 def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
     data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
     assert set(data) == {
-        "question", "asked", "answer", "refused", "kind", "quote", "unsupported", "citations", "passages", "timings"
-    }  # fmt: skip
+        "question",
+        "asked",
+        "answer",
+        "refused",
+        "kind",
+        "quote",
+        "unsupported",
+        "citations",
+        "passages",
+        "timings",
+    }
     assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
     timings = data["timings"]
     assert set(timings) == {
-        "retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s", "prompt_tokens", "cached_tokens", "drafted",
-        "accepted", "quote_ms",
-    }  # fmt: skip
+        "retrieval_ms",
+        "first_token_ms",
+        "total_ms",
+        "tokens",
+        "tokens_per_s",
+        "prompt_tokens",
+        "cached_tokens",
+        "drafted",
+        "accepted",
+        "quote_ms",
+    }
     assert 0 < timings["retrieval_ms"] < timings["first_token_ms"] <= timings["total_ms"]
     assert 1 <= timings["tokens"] <= fakes.SETTINGS.max_answer_tokens
 
@@ -52,11 +85,11 @@ def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
     answer = expert.ask("東京")
     assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
     assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
-    assert expert.ask("東京", arm=Arm(threshold=False)).timings.tokens > 0
+    assert expert.ask("東京", arm=AnswerOptions(threshold=False)).timings.tokens > 0
 
 
 def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
-    answer = expert.ask(QUESTION, arm=Arm(retrieval=False))
+    answer = expert.ask(QUESTION, arm=AnswerOptions(retrieval=False))
     assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
 
 
@@ -118,15 +151,20 @@ def test_a_refusal_is_known_by_its_words() -> None:
 
 def test_finish_cites_and_cleans() -> None:
     passages = tuple(
-        Passage(i, c.document, c.title, c.page, c.heading, c.text, 1.0, 1.0) for i, c in enumerate(fakes.CHUNKS[:3])
+        Passage(i, c.document, c.title, c.page, c.heading, c.text, 1.0, 1.0)
+        for i, c in enumerate(fakes.CHUNKS[:3])
     )
     text = " Change it after 400 hours [3] [8]. "
     answer = finish("q", text, passages, fakes.SETTINGS.refusal, Timings(1, 2, 3, 4, 5, 6))
     assert answer.text == "Change it after 400 hours [3]."
-    assert [(c.document, c.page, c.quote) for c in answer.citations] == [("pump.md", None, fakes.CHUNKS[2].text)]
+    assert [(c.document, c.page, c.quote) for c in answer.citations] == [
+        ("pump.md", None, fakes.CHUNKS[2].text)
+    ]
 
 
-def test_a_tighter_context_uses_fewer_passages_and_says_so(exported_llama: Path, tmp_path: Path) -> None:
+def test_a_tighter_context_uses_fewer_passages_and_says_so(
+    exported_llama: Path, tmp_path: Path
+) -> None:
     tight = replace(fakes.SETTINGS, max_context=120, max_answer_tokens=8)
     folder = fakes.write_bundle(tmp_path / "b", model=exported_llama, settings=tight)
     with fieldpack.open(folder, threads=1) as expert:
@@ -139,8 +177,13 @@ def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) 
     first = expert.ask("What does the A class of the Global Equity Fund cost a year?")
     previous = fieldpack.Previous(first.asked, tuple(p.chunk_id for p in first.passages))
     over = expert.ask("And a year of the A class?", previous=previous)
-    assert over.question == "And a year of the A class?" and over.asked in (over.question, f"{first.asked} {over.question}")
-    assert [p.chunk_id for p in over.passages] == list(previous.passages)  # read already, in the order they were
+    assert over.question == "And a year of the A class?" and over.asked in (
+        over.question,
+        f"{first.asked} {over.question}",
+    )
+    assert [p.chunk_id for p in over.passages] == list(
+        previous.passages
+    )  # read already, in the order they were
     assert over.timings.cached_tokens > over.timings.prompt_tokens * 0.5
     other = expert.ask("Quiet hours begin at ten in the evening", previous=previous)
     assert "rules.txt" in [p.document for p in other.passages]
@@ -150,23 +193,49 @@ def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) 
     ("question", "alone", "joined", "before", "together"),
     [
         ("And for a trader?", 0.43, 0.62, 0.60, True),
-        ("How long is it for traders?", 0.43, 0.60, 0.60, True),  # says enough, but nothing that is in the library
+        (
+            "How long is it for traders?",
+            0.43,
+            0.60,
+            0.60,
+            True,
+        ),  # says enough, but nothing that is in the library
         ("Who approves personal account dealing?", 0.51, 0.66, 0.60, False),
-        ("What is the wifi password?", 0.15, 0.50, 0.60, False),  # draws away from what it would be joined to
+        (
+            "What is the wifi password?",
+            0.15,
+            0.50,
+            0.60,
+            False,
+        ),  # draws away from what it would be joined to
         ("Why?", 0.19, 0.61, 0.60, True),
-        ("What is the wifi password of the Singapore office?", 0.38, 0.59, 0.60, False),  # to be refused, not answered
+        (
+            "What is the wifi password of the Singapore office?",
+            0.38,
+            0.59,
+            0.60,
+            False,
+        ),  # to be refused, not answered
     ],
-)  # fmt: skip
-def test_when_a_follow_up_is_joined(question: str, alone: float, joined: float, before: float, together: bool) -> None:
-    def asked(text: str, similarity: float) -> Asked:
-        return Asked(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
+)
+def test_when_a_follow_up_is_joined(
+    question: str, alone: float, joined: float, before: float, together: bool
+) -> None:
+    def asked(text: str, similarity: float) -> ResolvedQuestion:
+        return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
 
-    read = follow_up(asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before))
+    read = follow_up(
+        asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)
+    )
     assert read.question == (f"Before? {question}" if together else question)
 
 
-def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(expert: fieldpack.Expert) -> None:
-    answer = expert.ask(QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1)))
+def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(
+    expert: fieldpack.Expert,
+) -> None:
+    answer = expert.ask(
+        QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1))
+    )
     assert answer.passages == expert.ask(answer.asked).passages
 
 
@@ -199,7 +268,12 @@ def test_reading_ahead_stops_for_the_question(expert: fieldpack.Expert) -> None:
 def test_a_passage_in_its_page(expert: fieldpack.Expert) -> None:
     found = expert.search("quiet hours", 1)[0]
     context = expert.context(found.chunk_id)
-    assert (context.text, context.document, context.start, context.end) == (found.text, "rules.txt", 0, 40)
+    assert (context.text, context.document, context.start, context.end) == (
+        found.text,
+        "rules.txt",
+        0,
+        40,
+    )
     assert context.before == "" and context.after.strip() == fakes.CHUNKS[5].text
     assert expert.context(found.chunk_id, characters=4).after == context.after[:4]
     assert expert.passage(found.chunk_id).text == found.text
@@ -214,7 +288,12 @@ def test_embeddings_are_the_library_s(expert: fieldpack.Expert) -> None:
 
 
 def test_an_answer_that_follows_a_schema(expert: fieldpack.Expert) -> None:
-    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"],
+        "additionalProperties": False,
+    }
     answer = expert.ask(QUESTION, schema=schema)
     assert isinstance(json.loads(answer.text)["ok"], bool) and answer.citations == ()
     with pytest.raises(fieldpack.QuestionError, match="schema cannot be followed"):
@@ -228,7 +307,9 @@ def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> No
         found = tuple(expert.search(QUESTION, 3))
         told = finish("q", "It costs 0.85% a year [1].", found, "no", Timings(1, 2, 3, 4, 5, 6))
         assert told.citations and rag._checked(told) == told.citations
-        forged = replace(told, citations=(replace(told.citations[0], quote="It is free of charge."),))
+        forged = replace(
+            told, citations=(replace(told.citations[0], quote="It is free of charge."),)
+        )
         assert rag._checked(forged) == ()
 
 

@@ -1,4 +1,5 @@
-"""From scores to passages, by hand: names, twins, pages, neighbours. And which documents a question names."""
+"""From scores to passages, by hand: names, twins, pages, neighbours. And which documents a question
+names."""
 
 from __future__ import annotations
 
@@ -99,7 +100,12 @@ def names(database: sqlite3.Connection, paths: Sequence[str], question: str) -> 
     return [paths[i] for i in sorted(found, key=lambda i: (-found[i], i)) if found[i] > 0]
 
 
-FILINGS = ["ACTIVISIONBLIZZARD_2019_10K.pdf", "JOHNSON_JOHNSON_2022Q4.pdf", "MGMRESORTS_2022_10K.pdf", "Nike 2022 10K.pdf"]
+FILINGS = [
+    "ACTIVISIONBLIZZARD_2019_10K.pdf",
+    "JOHNSON_JOHNSON_2022Q4.pdf",
+    "MGMRESORTS_2022_10K.pdf",
+    "Nike 2022 10K.pdf",
+]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,9 @@ FILINGS = ["ACTIVISIONBLIZZARD_2019_10K.pdf", "JOHNSON_JOHNSON_2022Q4.pdf", "MGM
         ("Nike's cost of sales in FY2022", FILINGS[3]),
     ],
 )
-def test_a_name_is_found_however_it_is_written(database: sqlite3.Connection, question: str, first: str) -> None:
+def test_a_name_is_found_however_it_is_written(
+    database: sqlite3.Connection, question: str, first: str
+) -> None:
     assert names(database, FILINGS, question)[0] == first
 
 
@@ -121,14 +129,22 @@ def test_what_all_names_have_names_none(database: sqlite3.Connection) -> None:
 
 
 def test_parts_of_a_word_do_not_count_beside_it(database: sqlite3.Connection) -> None:
-    database.executemany("INSERT INTO documents VALUES (?, ?, 1)", [(0, "x_acme2023.pdf"), (1, "y_2021.pdf"), (2, "z.pdf")])
-    write_names(database)
-    assert named_documents(database, "acme2023", 3, lambda word, documents: 1.0) == pytest.approx({0: 1.0})
-
-
-def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(database: sqlite3.Connection) -> None:
     database.executemany(
-        "INSERT INTO documents VALUES (?, ?, 1)", [(0, "acme-2021.pdf"), (1, "acme-2022.pdf"), (2, "fees-2022.pdf")]
+        "INSERT INTO documents VALUES (?, ?, 1)",
+        [(0, "x_acme2023.pdf"), (1, "y_2021.pdf"), (2, "z.pdf")],
+    )
+    write_names(database)
+    assert named_documents(database, "acme2023", 3, lambda word, documents: 1.0) == pytest.approx(
+        {0: 1.0}
+    )
+
+
+def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(
+    database: sqlite3.Connection,
+) -> None:
+    database.executemany(
+        "INSERT INTO documents VALUES (?, ?, 1)",
+        [(0, "acme-2021.pdf"), (1, "acme-2022.pdf"), (2, "fees-2022.pdf")],
     )
     write_names(database)
 
@@ -142,8 +158,14 @@ def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(databas
 
 
 def test_name_terms() -> None:
-    assert name_terms("letters/JOHNSON_JOHNSON_2023Q2.pdf") == ("letters johnson 2023q2 2023 q 2 2023q q2", "jj")
-    assert name_terms("policies/conflicts-of-interest.md") == ("policies conflicts of interest", "ci")
+    assert name_terms("letters/JOHNSON_JOHNSON_2023Q2.pdf") == (
+        "letters johnson 2023q2 2023 q 2 2023q q2",
+        "jj",
+    )
+    assert name_terms("policies/conflicts-of-interest.md") == (
+        "policies conflicts of interest",
+        "ci",
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +180,10 @@ def test_a_question_without_the_names(question: str, rest: str) -> None:
     assert without_names(question, FILINGS[:1]) == rest
 
 
-@given(st.text(max_size=80), st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=4, unique=True))
+@given(
+    st.text(max_size=80),
+    st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=4, unique=True),
+)
 def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
     found = sqlite3.connect(":memory:")
     found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER)")
@@ -172,9 +197,12 @@ def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
 
 
 def test_a_named_document_brings_its_own_candidates(tmp_path: Path) -> None:
-    """300 chunks of other documents are nearer to the question than the only one of the document that it names."""
+    """300 chunks of other documents are nearer to the question than the only one of the document
+    that it names."""
     embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
-    near = [Chunk(f"other{i}.md", "", None, (), 0, 1, "pump cost" + " a" * (i % 3)) for i in range(300)]
+    near = [
+        Chunk(f"other{i}.md", "", None, (), 0, 1, "pump cost" + " a" * (i % 3)) for i in range(300)
+    ]
     chunks = [*near, Chunk("zebra.md", "", None, (), 0, 1, "the pump cost is paid in zz zz zz")]
     write_index(tmp_path / "k", chunks, embedder.embed_passages([c.embedded for c in chunks]))
     index = KnowledgeIndex(tmp_path / "k")
@@ -184,7 +212,9 @@ def test_a_named_document_brings_its_own_candidates(tmp_path: Path) -> None:
     assert zebra not in {**index.closest(vector, 10), **index.matching("pump cost", 10)}
     found = Retriever(embedder, index, RetrievalSettings(candidates=10)).search(question, 3)
     assert found[0].document == "zebra.md"
-    assert found[0].similarity == pytest.approx(float(vector @ embedder.embed_passages([chunks[-1].embedded])[0]), abs=2e-3)
+    assert found[0].similarity == pytest.approx(
+        float(vector @ embedder.embed_passages([chunks[-1].embedded])[0]), abs=2e-3
+    )
 
 
 # The rest
@@ -202,13 +232,27 @@ def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
 def test_between_two_vectors() -> None:
     middle = between(np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32))
     assert middle == pytest.approx([2**-0.5, 2**-0.5])
-    assert not between(np.array([1, 0], dtype=np.float32), np.array([-1, 0], dtype=np.float32)).any()
+    assert not between(
+        np.array([1, 0], dtype=np.float32), np.array([-1, 0], dtype=np.float32)
+    ).any()
 
 
 def test_figures_of_a_table_are_not_embedded() -> None:
-    assert without_figures("Net sales | $34,229 | (35.5)% | —\nYear | 2022 | 2021 | 1,000 | 7") == "Net sales\nYear 2022 2021"
-    assert without_figures("Sales rose by 12% in March.\nA | B") == "Sales rose by 12% in March.\nA | B"
+    assert (
+        without_figures("Net sales | $34,229 | (35.5)% | —\nYear | 2022 | 2021 | 1,000 | 7")
+        == "Net sales\nYear 2022 2021"
+    )
+    assert (
+        without_figures("Sales rose by 12% in March.\nA | B")
+        == "Sales rose by 12% in March.\nA | B"
+    )
 
 
 def test_content_words() -> None:
-    assert content_words("What is the FY2022 capex of the FY2022 plan?") == ["fy2022", "fy", "2022", "capex", "plan"]
+    assert content_words("What is the FY2022 capex of the FY2022 plan?") == [
+        "fy2022",
+        "fy",
+        "2022",
+        "capex",
+        "plan",
+    ]

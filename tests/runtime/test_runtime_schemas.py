@@ -1,4 +1,5 @@
-"""A JSON schema is bounded before a grammar is compiled from it: small ones pass, and the largest that pass compile at once."""
+"""A JSON schema is bounded before a grammar is compiled from it: small ones pass, and the largest
+that pass compile at once."""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ TOO_LARGE = {
     "a list of lists of lists": rows(100, rows(100, rows(100))),
     "references": chain(9),
     "a pattern's repetitions": {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
-    "a pattern of property names": {"type": "object", "patternProperties": {"(a{1000}){1000}": NUMBER}},
+    "a pattern of property names": {
+        "type": "object",
+        "patternProperties": {"(a{1000}){1000}": NUMBER},
+    },
     "maxLength": {"type": "string", "maxLength": 10**9},
     "minProperties": {"type": "object", "minProperties": 10**9},
     "depth": deep(40),
@@ -56,14 +60,22 @@ ALLOWED = {
     "itself": {"type": "array", "items": {"$ref": "#"}},
 }
 # The largest of their kind that are let through.
-LARGEST = [rows(6_600), rows(6_600, key="maxItems"), {"type": "string", "minLength": 100_000, "maxLength": 100_000},
-           {"type": "string", "pattern": "(([a-z]?b){1,99}){1,99}"}, {"type": "object", "minProperties": 19_000},
-           {"enum": [f"x{i}" for i in range(3_000)]}]  # fmt: skip
+LARGEST = [
+    rows(6_600),
+    rows(6_600, key="maxItems"),
+    {"type": "string", "minLength": 100_000, "maxLength": 100_000},
+    {"type": "string", "pattern": "(([a-z]?b){1,99}){1,99}"},
+    {"type": "object", "minProperties": 19_000},
+    {"enum": [f"x{i}" for i in range(3_000)]},
+]
 
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_a_schema_that_grows_when_it_is_written_out_is_refused(name: str) -> None:
-    with pytest.raises(QuestionError, match=r"the JSON schema (is too large|is nested too deeply|cannot be followed)"):
+    with pytest.raises(
+        QuestionError,
+        match=r"the JSON schema (is too large|is nested too deeply|cannot be followed)",
+    ):
         check_schema(TOO_LARGE[name])
 
 
@@ -74,9 +86,20 @@ def test_an_ordinary_schema_is_let_through(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "size"),
-    [("abc", 3), ("(ab{3}){10}", 40), (r"\d{4}-\d{2}", 7), ("[a{9}]{3}", 3), (r"\p{Lu}{5}", 5), (r"\{9}", 3), ("a{2,}", 2),
-     ("a{0}", 1), ("(a|b)*c+", 4), ("((", 0), ("a{999999}", 999_999)],
-)  # fmt: skip
+    [
+        ("abc", 3),
+        ("(ab{3}){10}", 40),
+        (r"\d{4}-\d{2}", 7),
+        ("[a{9}]{3}", 3),
+        (r"\p{Lu}{5}", 5),
+        (r"\{9}", 3),
+        ("a{2,}", 2),
+        ("a{0}", 1),
+        ("(a|b)*c+", 4),
+        ("((", 0),
+        ("a{999999}", 999_999),
+    ],
+)
 def test_a_pattern_is_counted_with_its_repetitions_written_out(pattern: str, size: int) -> None:
     assert pattern_size(pattern) == size
 
@@ -110,12 +133,20 @@ def test_what_is_let_through_compiles_within_a_second_and_200_mb(exported_llama:
     assert seconds < 1 and megabytes < 200
 
 
-def test_the_server_and_the_library_refuse_it_with_a_sentence(sealed: Path, expert: Expert, tmp_path: Path) -> None:
+def test_the_server_and_the_library_refuse_it_with_a_sentence(
+    sealed: Path, expert: Expert, tmp_path: Path
+) -> None:
     schema = TOO_LARGE["minItems"]
     with pytest.raises(QuestionError, match="too large"):
         expert.ask("What does the A class cost a year?", schema=schema)
-    body = {"model": "tiny-1.0.0", "messages": [{"role": "user", "content": "What does it cost?"}],
-            "response_format": {"type": "json_schema", "json_schema": {"name": "rows", "schema": schema}}}  # fmt: skip
+    body = {
+        "model": "tiny-1.0.0",
+        "messages": [{"role": "user", "content": "What does it cost?"}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "rows", "schema": schema},
+        },
+    }
     with serving.served([sealed], tmp_path) as server, server.client() as client:
         for stream in (False, True):
             answer = client.post("/v1/chat/completions", json={**body, "stream": stream})

@@ -1,4 +1,5 @@
-"""A real server on a free port, in a thread; an expert that takes its time, so that a queue can be seen."""
+"""A real server on a free port, in a thread; an expert that takes its time, so that a queue can be
+seen."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ def open_toy(path: Path) -> fieldpack.Expert:
 
 
 class Paced:
-    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was begun and what was ended,
-    however it ended."""
+    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was
+    begun and what was ended, however it ended."""
 
     def __init__(self, expert: fieldpack.Expert, seconds: float) -> None:
         self._expert = expert
@@ -73,7 +74,9 @@ class Served:
         return self.application.desk.expert
 
     def client(self, name: str = "", *, token: str = TOKEN) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"} | ({"X-Fieldpack-Client": name} if name else {})
+        headers = {"Authorization": f"Bearer {token}"} | (
+            {"X-Fieldpack-Client": name} if name else {}
+        )
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
 

@@ -1,5 +1,5 @@
-"""Lays finished stages out as a bundle and writes its manifest. Used for the staged bundle that is evaluated and for
-the one that is sealed, so what was measured is what ships."""
+"""Lays finished stages out as a bundle and writes its manifest. Used for the staged bundle that is
+evaluated and for the one that is sealed, so what was measured is what ships."""
 
 from __future__ import annotations
 
@@ -28,11 +28,18 @@ _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
 
 def assemble(
-    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str | None = "export", knowledge: bool = True,
-    provenance: Mapping[str, Any], place: Callable[[str, str], object] = shutil.copy2,
-) -> Manifest:  # fmt: skip
-    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file. `model`: the
-    stage whose model goes in; None: the bundle quotes. `knowledge`: off, and the recipe's documents and embedder stay out."""
+    folder: Path,
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    *,
+    model: str | None = "export",
+    knowledge: bool = True,
+    provenance: Mapping[str, Any],
+    place: Callable[[str, str], object] = shutil.copy2,
+) -> Manifest:
+    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or
+    links a file. `model`: the stage whose model goes in; None: the bundle quotes. `knowledge`: off,
+    and the recipe's documents and embedder stay out."""
     folder.mkdir()
     if model is not None:
         shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
@@ -46,17 +53,34 @@ def assemble(
         if golden:
             write_golden(folder, golden)
     exported = read_facts(inputs[model]) if model is not None else None
-    chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"])) if exported else _NO_CHAT
-    settings = prompt_settings(recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge)
-    tools = ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
+    chat = (
+        read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"]))
+        if exported
+        else _NO_CHAT
+    )
+    settings = prompt_settings(
+        recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge
+    )
+    tools = (
+        ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
+    )
     write_prompt(folder, chat, settings)
     manifest = Manifest(
-        name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
-        limits={"max_context": settings.max_context, "max_answer_tokens": settings.max_answer_tokens,
-                "max_question_chars": settings.max_question_chars},
-        compat={"provider": "cpu", **({"precision": exported["precision"]} if exported else {}),
-                "proved_with": {name: version(name) for name in tools}},
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.bundle.description,
+        files=describe_files(folder),
+        limits={
+            "max_context": settings.max_context,
+            "max_answer_tokens": settings.max_answer_tokens,
+            "max_question_chars": settings.max_question_chars,
+        },
+        compat={
+            "provider": "cpu",
+            **({"precision": exported["precision"]} if exported else {}),
+            "proved_with": {name: version(name) for name in tools},
+        },
         provenance=provenance,
-    )  # fmt: skip
+    )
     write_manifest(folder, manifest)
     return manifest

@@ -1,5 +1,5 @@
-"""Which test questions travel with a bundle: a few that it answered right and one that it refused rightly, with what it said.
-Knows nothing of files or of how they are asked again."""
+"""Which test questions travel with a bundle: a few that it answered right and one that it refused
+rightly, with what it said. Knows nothing of files or of how they are asked again."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ _Row = Mapping[str, Any]
 
 
 def choose(report: Mapping[str, Any]) -> list[Golden]:
-    """From a report's questions. Right answers before others, the better before the worse, one a document where there are
-    enough: what comes out the same here as there need not be right, but one that is tells more."""
+    """From a report's questions. Right answers before others, the better before the worse, one a
+    document where there are enough: what comes out the same here as there need not be right, but
+    one that is tells more."""
     arm = report["shipped"]
     asked = [row for row in report["questions"] if arm in row["arms"]]
-    answered = [row for row in asked if row["expected"] is not None and not row["arms"][arm]["refused"]]
-    answered.sort(key=lambda row: (not _right(row["arms"][arm]), -row["arms"][arm]["f1"], row["line"]))
+    answered = [
+        row for row in asked if row["expected"] is not None and not row["arms"][arm]["refused"]
+    ]
+    answered.sort(
+        key=lambda row: (not _right(row["arms"][arm]), -row["arms"][arm]["f1"], row["line"])
+    )
     refused = [row for row in asked if row["expected"] is None and row["arms"][arm]["refused"]]
     chosen = [*_spread(answered)[:ANSWERED], *refused[:REFUSED]]
     return [_golden(row, arm) for row in chosen]
@@ -39,4 +44,9 @@ def _spread(rows: Iterable[_Row]) -> list[_Row]:
 
 def _golden(row: _Row, arm: str) -> Golden:
     said, passages = row["arms"][arm], row.get("passages") or []
-    return Golden(row["question"], said["answer"], said["refused"], passages[0]["document"] if passages else None)
+    return Golden(
+        row["question"],
+        said["answer"],
+        said["refused"],
+        passages[0]["document"] if passages else None,
+    )

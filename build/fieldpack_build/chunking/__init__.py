@@ -13,7 +13,14 @@ from functools import lru_cache
 
 from fieldpack.passages import Chunk, join_context
 from fieldpack_build.chunking.page_titles import page_leads
-from fieldpack_build.chunking.split import CHARACTERS_A_TOKEN, Measure, Pieces, Span, row_spans, sentence_starts
+from fieldpack_build.chunking.split import (
+    CHARACTERS_A_TOKEN,
+    Measure,
+    Pieces,
+    Span,
+    row_spans,
+    sentence_starts,
+)
 from fieldpack_build.documents.pages import Block, Document, Page
 
 _SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
@@ -22,29 +29,44 @@ Starts = Callable[[str], Sequence[int]]
 
 
 def chunk_document(
-    document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0, token_starts: Starts | None = None
+    document: Document,
+    *,
+    count_tokens: Counter,
+    max_tokens: int,
+    overlap: int = 0,
+    token_starts: Starts | None = None,
 ) -> list[Chunk]:
-    """Chunks in the order of the text, none above `max_tokens` with its context line, nor above 20 characters a token.
+    """Chunks in the order of the text, none above `max_tokens` with its context line, nor above 20
+    characters a token.
 
-    `token_starts` gives the offset at which each token of a text begins: then a page is tokenized once instead of about
-    five times, and a chunk's length is a difference of places in it (exact for WordPiece, whose tokens do not cross white
-    space; within a token or two for others).
-    `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one before, in the same
-    section. A chunk that begins inside a table has the table's columns as last element of its `heading`.
-    Raises ValueError for max_tokens below 16 or an overlap of half of it or more.
+    `token_starts` gives the offset at which each token of a text begins: then a page is tokenized
+    once instead of about five times, and a chunk's length is a difference of places in it (exact
+    for WordPiece, whose tokens do not cross white space; within a token or two for others).
+    `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one
+    before, in the same section. A chunk that begins inside a table has the table's columns as last
+    element of its `heading`. Raises ValueError for max_tokens below 16 or an overlap of half of it
+    or more.
     """
     if max_tokens < _SMALLEST:
         raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
     if not 0 <= overlap < max_tokens // 2:
-        raise ValueError(f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, {max_tokens}")
+        raise ValueError(
+            f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, "
+            f"{max_tokens}"
+        )
     cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)
     leads = page_leads(document.pages)
-    return [chunk for page, lead in zip(document.pages, leads, strict=True) for chunk in cutter.page(page, lead)]
+    return [
+        chunk
+        for page, lead in zip(document.pages, leads, strict=True)
+        for chunk in cutter.page(page, lead)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Neighbouring blocks under one heading; `start` is before the words of that heading if sections were merged."""
+    """Neighbouring blocks under one heading; `start` is before the words of that heading if
+    sections were merged."""
 
     heading: tuple[str, ...]
     blocks: tuple[Block, ...]
@@ -58,17 +80,27 @@ class _Section:
 
 class _Cutter:
     def __init__(
-        self, document: Document, count_tokens: Counter, max_tokens: int, overlap: int, token_starts: Starts | None
+        self,
+        document: Document,
+        count_tokens: Counter,
+        max_tokens: int,
+        overlap: int,
+        token_starts: Starts | None,
     ) -> None:
         self._document = document
-        self._count = lru_cache(maxsize=256)(count_tokens)  # mostly contexts, each asked for many times
+        self._count = lru_cache(maxsize=256)(
+            count_tokens
+        )  # mostly contexts, each asked for many times
         self._starts = token_starts
         self._max = max_tokens
         self._overlap = overlap
-        self._title = _shortened(document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2)
+        self._title = _shortened(
+            document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2
+        )
 
     def page(self, page: Page, lead: str) -> Iterator[Chunk]:
-        """The chunks of a page, each with the gap between the one before and itself; `lead` stands above them all."""
+        """The chunks of a page, each with the gap between the one before and itself; `lead` stands
+        above them all."""
         self._lead = lead
         starts = self._starts(page.text) if self._starts else None
         self._measure = Measure(page.text, self._count, starts)
@@ -79,7 +111,8 @@ class _Cutter:
                 end = chunk.end
 
     def _sections(self, page: Page) -> Iterator[_Section]:
-        """Short sections beside or right below each other come as one, if they fill less than half a chunk."""
+        """Short sections beside or right below each other come as one, if they fill less than half
+        a chunk."""
         before: _Section | None = None
         size = 0
         for section in _by_heading(page.blocks):
@@ -87,7 +120,9 @@ class _Cutter:
             tokens = self._measure.size(gap, section.end)
             heading = _shared_heading(before, section) if before else None
             if before and heading is not None and size + tokens <= self._max // 2:
-                before = _Section(heading, before.blocks + section.blocks, before.start, merged=True)
+                before = _Section(
+                    heading, before.blocks + section.blocks, before.start, merged=True
+                )
                 size += tokens
                 continue
             if before:
@@ -97,7 +132,8 @@ class _Cutter:
             yield _settled(page, before)
 
     def _under_lead(self, heading: tuple[str, ...]) -> tuple[str, ...]:
-        """The lead after the heading path, unless one says what the other does: the heading is the page's first line."""
+        """The lead after the heading path, unless one says what the other does: the heading is the
+        page's first line."""
         told = any(part in self._lead or self._lead in part for part in heading)
         return self._fitting(heading if told or not self._lead else (*heading, self._lead))
 
@@ -115,16 +151,25 @@ class _Cutter:
             run = []
             columns = self._fitting((*heading, _columns(page.text[block.start : block.end])))
             under = self._pieces(columns)
-            yield from self._pack(page, columns, [span for row in rows for span in under.text(*row)], overlap=0)
+            yield from self._pack(
+                page, columns, [span for row in rows for span in under.text(*row)], overlap=0
+            )
         yield from self._pack(page, heading, run)
 
     def _pieces(self, heading: tuple[str, ...]) -> Pieces:
-        return Pieces(self._measure, self._max - self._count(f"{join_context(self._title, heading)}\n"))
+        return Pieces(
+            self._measure, self._max - self._count(f"{join_context(self._title, heading)}\n")
+        )
 
     def _pack(
-        self, page: Page, heading: tuple[str, ...], spans: Sequence[Span], overlap: int | None = None
+        self,
+        page: Page,
+        heading: tuple[str, ...],
+        spans: Sequence[Span],
+        overlap: int | None = None,
     ) -> Iterator[Chunk]:
-        """Fills chunks with as many spans as go into each, and counts each chunk once more as a whole."""
+        """Fills chunks with as many spans as go into each, and counts each chunk once more as a
+        whole."""
         overlap = self._overlap if overlap is None else overlap
         pieces = self._pieces(heading)
         waiting = deque(spans)
@@ -142,7 +187,9 @@ class _Cutter:
                     waiting.extendleft(reversed(pieces.halves(only)))
                     taken = [waiting.popleft()]
                 else:
-                    break  # one character that costs more than half of max_tokens: there is no smaller chunk
+                    # one character that costs more than half of max_tokens: there is no smaller
+                    # chunk
+                    break
                 chunk = self._chunk(page, heading, (tail or taken[0]).start, taken[-1].end)
             if chunk.text:
                 yield chunk
@@ -166,16 +213,22 @@ class _Cutter:
         text = page.text[start:end]
         start += len(text) - len(text.lstrip())
         text = text.strip()
-        return Chunk(self._document.path, self._title, page.number, heading, start, start + len(text), text)
+        return Chunk(
+            self._document.path, self._title, page.number, heading, start, start + len(text), text
+        )
 
     def _fits(self, chunk: Chunk) -> bool:
         if self._starts is None:
             long = len(chunk.text) > CHARACTERS_A_TOKEN * self._max
             return self._count(chunk.in_context) <= self._max and not long
-        return self._count(f"{chunk.context}\n") + self._measure.size(chunk.start, chunk.end) <= self._max
+        return (
+            self._count(f"{chunk.context}\n") + self._measure.size(chunk.start, chunk.end)
+            <= self._max
+        )
 
     def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:
-        """The innermost headings that leave half of the tokens to the text; the last one shortened if need be."""
+        """The innermost headings that leave half of the tokens to the text; the last one shortened
+        if need be."""
         room = self._max // 2
         while len(heading) > 1 and self._count(join_context(self._title, heading) + "\n") > room:
             heading = heading[1:]
@@ -190,7 +243,8 @@ class _Cutter:
 
 
 def _take(waiting: deque[Span], budget: int, tail: Span | None) -> list[Span]:
-    """At least one span; `tail` is the overlap that comes before it, and gives way in `_pack` if it does not fit."""
+    """At least one span; `tail` is the overlap that comes before it, and gives way in `_pack` if it
+    does not fit."""
     taken = [waiting.popleft()]
     size = taken[0].tokens + (tail.tokens if tail else 0)
     while waiting and size + waiting[0].tokens <= budget:
@@ -211,7 +265,8 @@ def _by_heading(blocks: Sequence[Block]) -> Iterator[_Section]:
 
 
 def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | None:
-    """The heading for both as one: their parent if they are siblings, the upper one if the lower is its child."""
+    """The heading for both as one: their parent if they are siblings, the upper one if the lower is
+    its child."""
     upper, lower = before.heading, section.heading
     if lower[:-1] == upper:
         return upper
@@ -220,14 +275,16 @@ def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | No
 
 
 def _settled(page: Page, section: _Section) -> _Section:
-    """A single section begins with its first block; merged ones with the words of the first heading."""
+    """A single section begins with its first block; merged ones with the words of the first
+    heading."""
     if section.merged:
         return section
     return _Section(section.heading, section.blocks, section.blocks[0].start)
 
 
 def _tiles(section: _Section) -> Iterator[tuple[int, int, Block]]:
-    """Each block with what stands between it and the next, so that the tiles together are the whole section."""
+    """Each block with what stands between it and the next, so that the tiles together are the whole
+    section."""
     starts = [section.start, *(block.start for block in section.blocks[1:]), section.end]
     for block, start, end in zip(section.blocks, starts, starts[1:], strict=False):
         yield start, end, block

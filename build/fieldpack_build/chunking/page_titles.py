@@ -1,5 +1,6 @@
-"""What a page begins with, where it says what the page is: "Consolidated Statement of Cash Flows". Every chunk of the page
-carries it, so that the lower half of a table is still found by its name. Knows nothing of formats or tokens.
+"""What a page begins with, where it says what the page is: "Consolidated Statement of Cash Flows".
+Every chunk of the page carries it, so that the lower half of a table is still found by its name.
+Knows nothing of formats or tokens.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ _WORD = re.compile(r"[^\W\d_]{3}")
 
 
 def page_leads(pages: Sequence[Page]) -> list[str]:
-    """For each page the first lines that are short, no prose, and no running header; "" where there are none, and for
-    formats without pages."""
+    """For each page the first lines that are short, no prose, and no running header; "" where there
+    are none, and for formats without pages."""
     tops = [_top(page) if page.number is not None else [] for page in pages]
     times = Counter(line for top in tops for line in {_without_digits(line) for line in top})
     most = max(_RUNNING, _RUNNING_SHARE * len(pages))
@@ -40,7 +41,12 @@ def _lead(lines: Iterable[str]) -> str:
     """A table's row is no lead, nor a sentence that goes on from the page before."""
     found: list[str] = []
     for line in lines:
-        if len(line) > _LONGEST or not _WORD.search(line) or line[0].islower() or _mostly_figures(line):
+        if (
+            len(line) > _LONGEST
+            or not _WORD.search(line)
+            or line[0].islower()
+            or _mostly_figures(line)
+        ):
             break
         found.append(line.split(" | ")[0])
         if len(found) == _LINES:

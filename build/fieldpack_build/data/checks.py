@@ -1,10 +1,11 @@
-"""What is wrong with rows that are each right by themselves: said twice, said differently, or asked in the test too.
-Knows nothing of files or models.
+"""What is wrong with rows that are each right by themselves: said twice, said differently, or asked
+in the test too. Knows nothing of files or models.
 
-Questions are the same by their words (case, white space and punctuation aside). Nearly the same: at least 0.8 of the words
-are shared (Jaccard), the numbers are the same, and so is the answer as far as both are known. "The I class" for "the A
-class" in a short question shares less; in a long one the answers differ. On the finance recipe (447 rows, 135 questions)
-the nearest pair shares 0.69, and is about two funds.
+Questions are the same by their words (case, white space and punctuation aside). Nearly the same: at
+least 0.8 of the words are shared (Jaccard), the numbers are the same, and so is the answer as far
+as both are known. "The I class" for "the A class" in a short question shares less; in a long one
+the answers differ. On the finance recipe (447 rows, 135 questions) the nearest pair shares 0.69,
+and is about two funds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from .rows import Example, TestQuestion
 NEAR = 0.8
 _AGREE = 0.5  # share of one answer's words in the other, from which on they say the same
 _IDEOGRAM = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_IDEOGRAM}]|(?:(?![{_IDEOGRAM}])[^\W_])+")  # scripts without blanks: each sign by itself
+_WORD = re.compile(
+    rf"[{_IDEOGRAM}]|(?:(?![{_IDEOGRAM}])[^\W_])+"
+)  # scripts without blanks: each sign by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ class Leak:
 
     def say(self, questions: str) -> str:
         what, asked = "asks nearly" if self.near else "asks", self.question
-        return f"{self.example.place}: {what} the test question {questions}:{asked.line}: {_short(asked.question)}"
+        return (
+            f"{self.example.place}: {what} the test question {questions}:{asked.line}: "
+            f"{_short(asked.question)}"
+        )
 
 
 def words_of(text: str) -> list[str]:
@@ -81,7 +87,11 @@ def _answer(example: Example) -> str | None:
 def find_leaks(examples: Sequence[Example], questions: Sequence[TestQuestion]) -> list[Leak]:
     """One for each row that leaks, in the rows' order."""
     asked = {normal(question.question): question for question in reversed(questions)}
-    found = {i: Leak(e, asked[key], near=False) for i, e in enumerate(examples) if (key := normal(e.question)) in asked}
+    found = {
+        i: Leak(e, asked[key], near=False)
+        for i, e in enumerate(examples)
+        if (key := normal(e.question)) in asked
+    }
     pairs = similar([e.question for e in examples], [q.question for q in questions])
     for i, j in pairs:
         if i not in found and agree(examples[i].answer, questions[j].answer):
@@ -100,10 +110,11 @@ def agree(one: str | None, other: str | None) -> bool:
 
 
 def similar(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(place in `left`, place in `right`) of the texts that are nearly the same in words and the same in numbers.
+    """(place in `left`, place in `right`) of the texts that are nearly the same in words and the
+    same in numbers.
 
-    Exact and not a square: two sets of which 0.8 is shared share one of their rarest fifth (prefix filter; Chaudhuri et
-    al. 2006)."""
+    Exact and not a square: two sets of which 0.8 is shared share one of their rarest fifth (prefix
+    filter; Chaudhuri et al. 2006)."""
     ours, theirs = [words_of(text) for text in left], [words_of(text) for text in right]
     frequency = Counter(word for words in (*ours, *theirs) for word in set(words))
 
@@ -121,8 +132,9 @@ def similar(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[int, in
 
 
 class NearIndex:
-    """Questions with their answers, to compare with one by one: the same ones, and nearly the same ones with the same answer.
-    Each is found by its first words in an order that has nothing to do with language; see `similar`."""
+    """Questions with their answers, to compare with one by one: the same ones, and nearly the same
+    ones with the same answer. Each is found by its first words in an order that has nothing to do
+    with language; see `similar`."""
 
     def __init__(self, pairs: Iterable[tuple[str, str | None]] = ()) -> None:
         self._exact: set[str] = set()
@@ -148,7 +160,9 @@ class NearIndex:
 
     @staticmethod
     def _first(words: Sequence[str]) -> list[str]:
-        return sorted(set(words), key=lambda word: (crc32(word.encode()), word))[: _prefix(len(set(words)))]
+        return sorted(set(words), key=lambda word: (crc32(word.encode()), word))[
+            : _prefix(len(set(words)))
+        ]
 
 
 def _prefix(count: int) -> int:

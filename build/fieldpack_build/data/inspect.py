@@ -1,5 +1,5 @@
-"""What `build data` shows, gathered in a process of its own (a tokenizer is heavy): rows by file, what is wrong with them,
-how long they are, and some of them exactly as a model will read them."""
+"""What `build data` shows, gathered in a process of its own (a tokenizer is heavy): rows by file,
+what is wrong with them, how long they are, and some of them exactly as a model will read them."""
 
 from __future__ import annotations
 
@@ -29,37 +29,52 @@ def run(task: Task) -> dict[str, Any]:
     tokenizer = causal_lm.load_tokenizer(base)
     context = getattr(causal_lm.load_config(base), "max_position_embeddings", None)
     rows = training_rows(task.recipe, task.inputs.get("synthesize"))
-    prepared = prepare_rows(task, lambda text: encode(tokenizer, text), rows.examples, context=context)
+    prepared = prepare_rows(
+        task, lambda text: encode(tokenizer, text), rows.examples, context=context
+    )
     train = task.recipe.train
     return {
         **_said(task, rows, prepared),
         "files": [_file(read) for read in rows.files],
-        "rows": len(rows.examples), "refusals": sum(example.answer is None for example in rows.examples),
+        "rows": len(rows.examples),
+        "refusals": sum(example.answer is None for example in rows.examples),
         "questions": len(rows.questions),
-        "documents": dict(Counter(example.document or "" for example in rows.examples).most_common()),
+        "documents": dict(
+            Counter(example.document or "" for example in rows.examples).most_common()
+        ),
         "passages": task.recipe.train_passages if "knowledge" in task.inputs else 0,
-        "limits": {"train.max_tokens": train.max_tokens, "export.max_context": task.recipe.export.max_context,
-                   "base": context},
-        "tokens": _lengths(prepared.lengths, train.max_tokens), "supervised": _supervised(prepared, task.recipe.answer.refusal),
+        "limits": {
+            "train.max_tokens": train.max_tokens,
+            "export.max_context": task.recipe.export.max_context,
+            "base": context,
+        },
+        "tokens": _lengths(prepared.lengths, train.max_tokens),
+        "supervised": _supervised(prepared, task.recipe.answer.refusal),
         "special_tokens": list(read_chat(task.inputs["base"]).special_tokens),
         "examples": [_example(prepared, i, tokenizer) for i in _chosen(prepared)],
-    }  # fmt: skip
+    }
 
 
 def _said(task: Task, rows: TrainingRows, prepared: Prepared) -> dict[str, Any]:
     evaluate = task.recipe.evaluate
     questions = str(task.recipe.path(evaluate.questions)) if evaluate else ""
     return {
-        "problems": rows.problems + prepared.problems, "warnings": rows.warnings + prepared.warnings,
+        "problems": rows.problems + prepared.problems,
+        "warnings": rows.warnings + prepared.warnings,
         "duplicates": [str(d) for d in rows.duplicates if not d.contradicts],
         "contradictions": [str(d) for d in rows.duplicates if d.contradicts],
         "leaks": [leak.say(questions) for leak in rows.leaks],
-    }  # fmt: skip
+    }
 
 
 def _file(read: Read) -> dict[str, Any]:
     refusals = sum(example.answer is None for example in read.examples)
-    return {"file": read.file, "shapes": dict(read.shapes), "rows": len(read.examples), "refusals": refusals}
+    return {
+        "file": read.file,
+        "shapes": dict(read.shapes),
+        "rows": len(read.examples),
+        "refusals": refusals,
+    }
 
 
 def _lengths(lengths: Sequence[int], limit: int) -> dict[str, Any]:
@@ -71,10 +86,15 @@ def _lengths(lengths: Sequence[int], limit: int) -> dict[str, Any]:
     counts = Counter(length // width for length in ordered)
     first, last = ordered[0] // width, ordered[-1] // width
     return {
-        "rows": len(ordered), "total": sum(ordered), "shortest": ordered[0], "median": round(median(ordered)),
-        "p95": ordered[int(0.95 * (len(ordered) - 1))], "longest": ordered[-1], "too_long": sum(n > limit for n in ordered),
+        "rows": len(ordered),
+        "total": sum(ordered),
+        "shortest": ordered[0],
+        "median": round(median(ordered)),
+        "p95": ordered[int(0.95 * (len(ordered) - 1))],
+        "longest": ordered[-1],
+        "too_long": sum(n > limit for n in ordered),
         "bars": [(i * width, (i + 1) * width - 1, counts[i]) for i in range(first, last + 1)],
-    }  # fmt: skip
+    }
 
 
 def _nice(width: float) -> int:
@@ -88,16 +108,18 @@ def _nice(width: float) -> int:
 
 
 def _supervised(prepared: Prepared, refusal: str) -> dict[str, Any]:
-    """`refuse`: rows whose answer is the refusal, those that read distractors alone among them; `cite`: rows whose answer
-    points to a passage."""
+    """`refuse`: rows whose answer is the refusal, those that read distractors alone among them;
+    `cite`: rows whose answer points to a passage."""
     learned = sum(row.supervised for row in prepared.rows)
     total = sum(len(row.ids) for row in prepared.rows)
     answers = [row.answer for row in prepared.rendered]
     return {
-        "rows": len(answers), "tokens": learned, "share": round(learned / total, 4) if total else 0.0,
+        "rows": len(answers),
+        "tokens": learned,
+        "share": round(learned / total, 4) if total else 0.0,
         "refuse": sum(answer.startswith(refusal) for answer in answers),
         "cite": sum(strip_marks(answer) != answer.strip() for answer in answers),
-    }  # fmt: skip
+    }
 
 
 def _chosen(prepared: Prepared) -> list[int]:
@@ -114,8 +136,15 @@ def _chosen(prepared: Prepared) -> list[int]:
 def _example(prepared: Prepared, place: int, tokenizer: Any) -> dict[str, Any]:
     """`parts`: the row's tokens as text again, in runs of supervised and unsupervised ones."""
     example, row = prepared.examples[place], prepared.rows[place]
-    parts = [{"supervised": learned, "text": _decode(tokenizer, ids)} for learned, ids in _runs(row)]
-    return {"place": example.place, "tokens": len(row.ids), "supervised": row.supervised, "parts": parts}
+    parts = [
+        {"supervised": learned, "text": _decode(tokenizer, ids)} for learned, ids in _runs(row)
+    ]
+    return {
+        "place": example.place,
+        "tokens": len(row.ids),
+        "supervised": row.supervised,
+        "parts": parts,
+    }
 
 
 def _runs(row: Tokenized) -> list[tuple[bool, list[int]]]:

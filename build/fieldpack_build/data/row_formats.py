@@ -1,8 +1,9 @@
-"""What a row means, told from its keys: questions with answers, OpenAI messages, Alpaca, ShareGPT, prompt and completion.
-Knows nothing of files.
+"""What a row means, told from its keys: questions with answers, OpenAI messages, Alpaca, ShareGPT,
+prompt and completion. Knows nothing of files.
 
-The device answers each question by itself under the recipe's own system text. So of a conversation the first question and
-its answer are taken (`Turns` says otherwise), and a row's own system text is left away; both are counted in `Lost`.
+The device answers each question by itself under the recipe's own system text. So of a conversation
+the first question and its answer are taken (`FairQueue` says otherwise), and a row's own system
+text is left away; both are counted in `DroppedRow`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from typing import Any, Literal
 
 from .records import half_pair
 
-Turns = Literal["first", "each", "last"]
+FairQueue = Literal["first", "each", "last"]
 Pair = tuple[str, str | None]  # a question and its answer, None for a refusal
 
 NULL = " (null means: the documents do not say)"
 _ROLES = {
-    "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
-}  # fmt: skip
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+}
 
 
 class BadRow(ValueError):
@@ -30,8 +39,9 @@ class BadRow(ValueError):
 
 
 @dataclass(slots=True)
-class Lost:
-    """What rows hold and training does not see: keys that are not read, (system text, follow-up questions) of each row."""
+class DroppedRow:
+    """What rows hold and training does not see: keys that are not read, (system text, follow-up
+    questions) of each row."""
 
     keys: Counter[str] = field(default_factory=Counter)
     systems: list[str] = field(default_factory=list)
@@ -40,23 +50,29 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`keys`: those that all rows of this shape have, and by which it is known. `read`: further ones. `strict`: an unknown
-    key is a mistake; files of the other shapes come from elsewhere and bring columns along."""
+    """`keys`: those that all rows of this shape have, and by which it is known. `read`: further
+    ones. `strict`: an unknown key is a mistake; files of the other shapes come from elsewhere and
+    bring columns along."""
 
     name: str
     keys: tuple[str, ...]
     read: tuple[str, ...]
-    pairs: Callable[[Mapping[str, Any], Turns, Lost], list[Pair]]
+    pairs: Callable[[Mapping[str, Any], FairQueue, DroppedRow], list[Pair]]
     strict: bool = False
 
 
-def shape_of(row: Mapping[str, Any], wanted: str = "auto", needed: Sequence[str] = ("question", "answer")) -> Shape:
-    """`needed`: what a row of question and answer must have. Raises BadRow where no shape fits, or more than one."""
+def shape_of(
+    row: Mapping[str, Any], wanted: str = "auto", needed: Sequence[str] = ("question", "answer")
+) -> Shape:
+    """`needed`: what a row of question and answer must have. Raises BadRow where no shape fits, or
+    more than one."""
     if wanted != "auto":
         shape = SHAPES[wanted]
         _require(row, needed if shape.strict else shape.keys)
         return shape
-    whole = [s for s in SHAPES.values() if all(key in row for key in (needed if s.strict else s.keys))]
+    whole = [
+        s for s in SHAPES.values() if all(key in row for key in (needed if s.strict else s.keys))
+    ]
     if len(whole) == 1:
         return whole[0]
     if whole:
@@ -65,10 +81,14 @@ def shape_of(row: Mapping[str, Any], wanted: str = "auto", needed: Sequence[str]
     partly = [s for s in SHAPES.values() if any(key in row for key in s.keys)]
     if len(partly) == 1:
         _require(row, needed if partly[0].strict else partly[0].keys)
-    if not partly and "answer" not in needed:  # questions to search with: that is what the file is for
+    if (
+        not partly and "answer" not in needed
+    ):  # questions to search with: that is what the file is for
         _require(row, needed)
     known = "; ".join(f"{s.name}: {', '.join(s.keys)}" for s in SHAPES.values())
-    raise BadRow(f"no known shape; its keys: {', '.join(map(str, row)) or 'none'}; known are {known}")
+    raise BadRow(
+        f"no known shape; its keys: {', '.join(map(str, row)) or 'none'}; known are {known}"
+    )
 
 
 def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -77,11 +97,17 @@ def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:
         raise BadRow(f"no {' and no '.join(missing)}" + (NULL if "answer" in missing else ""))
 
 
-def check_keys(row: Mapping[str, Any], shape: Shape, known: set[str], lost: Lost) -> None:
+def check_keys(row: Mapping[str, Any], shape: Shape, known: set[str], lost: DroppedRow) -> None:
     """`known`: keys that may stand beside any shape's own."""
-    unknown = sorted(str(key) for key in row if key not in known and key not in shape.keys and key not in shape.read)
+    unknown = sorted(
+        str(key)
+        for key in row
+        if key not in known and key not in shape.keys and key not in shape.read
+    )
     if unknown and shape.strict:
-        raise BadRow(f"unknown key {unknown[0]}; known: {', '.join(sorted(known | set(shape.keys)))}")
+        raise BadRow(
+            f"unknown key {unknown[0]}; known: {', '.join(sorted(known | set(shape.keys)))}"
+        )
     lost.keys.update(unknown)
 
 
@@ -97,16 +123,16 @@ def text_of(row: Mapping[str, Any], key: str, *, null: bool = False) -> str | No
     return value
 
 
-# --- one function a shape --------------------------------------------------------------------------------------------
+# --- one function a shape -------------------------------------------------------------------------
 
 
-def _plain(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _plain(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     question, answer = text_of(row, "question"), text_of(row, "answer", null=True)
     assert question
     return [(question, answer)]
 
 
-def _alpaca(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _alpaca(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     instruction, output = text_of(row, "instruction"), text_of(row, "output")
     more = row.get("input") or ""
     if not isinstance(more, str):
@@ -115,7 +141,7 @@ def _alpaca(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
     return [(f"{instruction}\n\n{more.strip()}" if more.strip() else str(instruction), output)]
 
 
-def _completion(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _completion(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     """TRL's conversational form has lists of messages in both places."""
     if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
         return _conversation([*row["prompt"], *row["completion"]], turns, lost)
@@ -124,11 +150,11 @@ def _completion(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
     return [(prompt.strip(), completion.strip())]
 
 
-def _messages(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _messages(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     return _conversation(_listed(row["messages"], "messages"), turns, lost)
 
 
-def _sharegpt(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _sharegpt(row: Mapping[str, Any], turns: FairQueue, lost: DroppedRow) -> list[Pair]:
     _lose_system(row.get("system"), lost)
     return _conversation(_listed(row["conversations"], "conversations"), turns, lost)
 
@@ -158,7 +184,7 @@ SHAPES = {
 }
 
 
-# --- conversations ---------------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -168,7 +194,7 @@ class _Exchange:
     learn: bool = True  # OpenAI's `weight: 0`: the turn is there to be read, not to be learned
 
 
-def _conversation(turns: Sequence[Any], wanted: Turns, lost: Lost) -> list[Pair]:
+def _conversation(turns: Sequence[Any], wanted: FairQueue, lost: DroppedRow) -> list[Pair]:
     exchanges: list[_Exchange] = []
     for number, turn in enumerate(turns, 1):
         role, text = _turn(turn, number)
@@ -194,7 +220,11 @@ def _turn(turn: Any, number: int) -> tuple[str, str]:
         raise BadRow(f"turn {number} is no object with a role and a text")
     said = turn.get("role", turn.get("from"))
     role = _ROLES.get(said.lower()) if isinstance(said, str) else None
-    if turn.get("tool_calls") or turn.get("function_call") or said in ("tool", "function", "observation", "function_call"):
+    if (
+        turn.get("tool_calls")
+        or turn.get("function_call")
+        or said in ("tool", "function", "observation", "function_call")
+    ):
         raise BadRow(f"turn {number} calls a tool, which the device cannot")
     if role is None:
         raise BadRow(f"turn {number}: role {said!r}; known: system, user, assistant (human, gpt)")
@@ -209,11 +239,15 @@ def _turn(turn: Any, number: int) -> tuple[str, str]:
 
 
 def _part(part: Any, number: int) -> str:
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
+    if (
+        isinstance(part, Mapping)
+        and part.get("type") == "text"
+        and isinstance(part.get("text"), str)
+    ):
         return str(part["text"])
     raise BadRow(f"turn {number} holds something other than text")
 
 
-def _lose_system(text: object, lost: Lost) -> None:
+def _lose_system(text: object, lost: DroppedRow) -> None:
     if isinstance(text, str) and text.strip():
         lost.systems.append(text.strip())

@@ -1,4 +1,5 @@
-"""The rows that the build works on, whatever file and shape they came from, and how a list of problems is said."""
+"""The rows that the build works on, whatever file and shape they came from, and how a list of
+problems is said."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ SHOWN = 10  # problems that are named; more are counted
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`answer` None: the documents do not say, and the refusal is the right answer. `line` counts from 1, in a Parquet
-    file it is the row; `file` as messages name it."""
+    """`answer` None: the documents do not say, and the refusal is the right answer. `line` counts
+    from 1, in a Parquet file it is the row; `file` as messages name it."""
 
     question: str
     answer: str | None
@@ -28,9 +29,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known.
-    `pages`: those of `document` that hold the answer, from 1; none where they are not known. `scale`: what a figure in
-    the answer counts ("million", "percent"), as TAT-QA says it."""
+    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is
+    known. `pages`: those of `document` that hold the answer, from 1; none where they are not known.
+    `scale`: what a figure in the answer counts ("million", "percent"), as TAT-QA says it."""
 
     question: str
     answer: str | None

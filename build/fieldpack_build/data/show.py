@@ -1,5 +1,5 @@
-"""The lines of `build data`: coloured on a terminal, with marks in the place of colours elsewhere. Knows nothing of how what
-it shows was found."""
+"""The lines of `build data`: coloured on a terminal, with marks in the place of colours elsewhere.
+Knows nothing of how what it shows was found."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def page(found: Mapping[str, Any], examples: int, *, title: str, marks: bool) ->
     yield from _list("warnings", found["warnings"], _ODD)
     yield from _list("rows that are there twice", found["duplicates"], _ODD)
     yield from _list("rows that contradict each other", found["contradictions"], _ODD)
-    yield from _list(f"leaks between rows and {found['questions']:,} test questions", found["leaks"], _BAD)
+    yield from _list(
+        f"leaks between rows and {found['questions']:,} test questions", found["leaks"], _BAD
+    )
     if found["tokens"]["rows"]:
         yield from _tokens(found)
         yield from _documents(found)
@@ -54,9 +56,16 @@ def page(found: Mapping[str, Any], examples: int, *, title: str, marks: bool) ->
 def _files(found: Mapping[str, Any]) -> Iterator[Line]:
     width = max(len(_name(file["file"])) for file in found["files"]) if found["files"] else 0
     for file in found["files"]:
-        shapes = ", ".join(f"{shape} {count:,}" for shape, count in file["shapes"].items()) or "nothing that can be read"
-        refusals = f", {file['refusals']:,} of them refusals ({_share(file['refusals'], file['rows'])})"
-        yield [(f"  {_name(file['file']):<{width}}  {file['rows']:>7,} rows{refusals}; {shapes}", "")]
+        shapes = (
+            ", ".join(f"{shape} {count:,}" for shape, count in file["shapes"].items())
+            or "nothing that can be read"
+        )
+        refusals = (
+            f", {file['refusals']:,} of them refusals ({_share(file['refusals'], file['rows'])})"
+        )
+        yield [
+            (f"  {_name(file['file']):<{width}}  {file['rows']:>7,} rows{refusals}; {shapes}", "")
+        ]
 
 
 def _name(path: str) -> str:
@@ -83,19 +92,34 @@ def _name_within(line: str) -> str:
 
 
 def _tokens(found: Mapping[str, Any]) -> Iterator[Line]:
-    tokens, limits = found["tokens"], {name: value for name, value in found["limits"].items() if value}
+    tokens, limits = (
+        found["tokens"],
+        {name: value for name, value in found["limits"].items() if value},
+    )
     passages = f"with {found['passages']} passages" if found["passages"] else "without passages"
-    yield [(f"  tokens a row, {passages}: ", ""), (
-        f"{tokens['shortest']:,} to {tokens['longest']:,}, median {tokens['median']:,}, 95% under {tokens['p95']:,}", _HEAD
-    )]  # fmt: skip
+    yield [
+        (f"  tokens a row, {passages}: ", ""),
+        (
+            (
+                f"{tokens['shortest']:,} to {tokens['longest']:,}, median {tokens['median']:,}, 95% "
+                f"under {tokens['p95']:,}"
+            ),
+            _HEAD,
+        ),
+    ]
     most = max(count for _, _, count in tokens["bars"])
     wide = len(f"{tokens['bars'][-1][1]:,}")
     over = limits["train.max_tokens"]
     for start, end, count in tokens["bars"]:
         bar = "█" * max(round(_BAR * count / most), 1 if count else 0)
-        yield [(f"    {start:>{wide},} to {end:>{wide},}  ", ""), (f"{bar:<{_BAR}}", _BAD if start >= over else "cyan"),
-               (f" {count:,}", "")]  # fmt: skip
-    said = ", ".join(f"{name} {value:,}" for name, value in limits.items()).replace("base ", "the base model reads ")
+        yield [
+            (f"    {start:>{wide},} to {end:>{wide},}  ", ""),
+            (f"{bar:<{_BAR}}", _BAD if start >= over else "cyan"),
+            (f" {count:,}", ""),
+        ]
+    said = ", ".join(f"{name} {value:,}" for name, value in limits.items()).replace(
+        "base ", "the base model reads "
+    )
     yield [(f"    {said}; too long: {tokens['too_long']:,}", _BAD if tokens["too_long"] else "")]
     learned = found["supervised"]
     refuse, cite = (_share(learned[name], learned["rows"]) for name in ("refuse", "cite"))
@@ -111,11 +135,21 @@ def _documents(found: Mapping[str, Any]) -> Iterator[Line]:
     for name, count in list(counts.items())[:_DOCUMENTS]:
         yield [(f"    {count:>6,}  {name}", "")]
     if len(counts) > _DOCUMENTS:
-        yield [(f"    {sum(list(counts.values())[_DOCUMENTS:]):>6,}  in {len(counts) - _DOCUMENTS:,} more", "")]
+        yield [
+            (
+                (
+                    f"    {sum(list(counts.values())[_DOCUMENTS:]):>6,}  in "
+                    f"{len(counts) - _DOCUMENTS:,} more"
+                ),
+                "",
+            )
+        ]
 
 
 def _example(example: Mapping[str, Any], special: Sequence[str], *, marks: bool) -> Iterator[Line]:
-    learned = f"{example['supervised']:,} of them learned" + (f", between {OPEN} and {CLOSE}" if marks else "")
+    learned = f"{example['supervised']:,} of them learned" + (
+        f", between {OPEN} and {CLOSE}" if marks else ""
+    )
     yield []
     yield [(f"{_name_within(example['place'])}: {example['tokens']:,} tokens, {learned}", _HEAD)]
     line: Line = []
@@ -132,5 +166,9 @@ def _example(example: Mapping[str, Any], special: Sequence[str], *, marks: bool)
 def _styled(text: str, special: Sequence[str], learned: bool) -> Line:
     """Special tokens stand out."""
     known = set(special)
-    pieces = re.split(f"({'|'.join(map(re.escape, sorted(known, key=len, reverse=True)))})", text) if known else [text]
+    pieces = (
+        re.split(f"({'|'.join(map(re.escape, sorted(known, key=len, reverse=True)))})", text)
+        if known
+        else [text]
+    )
     return [(piece, (_SPECIAL if piece in known else _WORDS)[learned]) for piece in pieces if piece]

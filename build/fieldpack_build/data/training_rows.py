@@ -1,5 +1,5 @@
-"""The training rows of a recipe, as training gets them, and all that can be said of them without a tokenizer. Cheap enough
-for the beginning of every build."""
+"""The training rows of a recipe, as training gets them, and all that can be said of them without a
+tokenizer. Cheap enough for the beginning of every build."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..recipe.schema import Recipe
 from .checks import Duplicate, Leak, find_duplicates, find_leaks
-from .load import Manner, Read, read_file, read_questions
+from .load import LoadOptions, Read, read_file, read_questions
 from .rows import Example, TestQuestion, complain
 
 SYNTHESIZED = "train.jsonl"
@@ -18,7 +18,8 @@ SYNTHESIZED = "train.jsonl"
 
 @dataclass(slots=True)
 class TrainingRows:
-    """`examples` without those that `train.on_leak: drop` takes out. `problems` stop a build, `warnings` do not."""
+    """`examples` without those that `train.on_leak: drop` takes out. `problems` stop a build,
+    `warnings` do not."""
 
     examples: list[Example] = field(default_factory=list)
     files: list[Read] = field(default_factory=list)
@@ -29,8 +30,10 @@ class TrainingRows:
     warnings: list[str] = field(default_factory=list)
 
 
-def manner_of(recipe: Recipe) -> Manner:
-    return Manner(recipe.train.format, recipe.train.turns, recipe.answer.refusal, recipe.answer.system)
+def manner_of(recipe: Recipe) -> LoadOptions:
+    return LoadOptions(
+        recipe.train.format, recipe.train.turns, recipe.answer.refusal, recipe.answer.system
+    )
 
 
 def training_rows(recipe: Recipe, synthesized: Path | None = None) -> TrainingRows:
@@ -62,13 +65,18 @@ def _look_for_leaks(recipe: Recipe, rows: TrainingRows) -> None:
     if recipe.train.on_leak == "fail":
         if said:
             rows.problems.append(
-                f"{len(said):,} training rows ask test questions, so the test would measure memory; take them out of one of "
+                f"{len(said):,} training rows ask test questions, so the test would measure "
+                "memory; take them out of one of "
                 "the two files, or set train.on_leak: drop (or warn)"
             )
         rows.problems += said
     elif said:
         dropped = recipe.train.on_leak == "drop"
-        what = "and are left out (train.on_leak: drop)" if dropped else "too: the test measures memory there"
+        what = (
+            "and are left out (train.on_leak: drop)"
+            if dropped
+            else "too: the test measures memory there"
+        )
         rows.warnings.append(f"{len(said):,} training rows ask test questions {what}; {said[0]}")
         if dropped:
             leaking = {id(leak.example) for leak in rows.leaks}

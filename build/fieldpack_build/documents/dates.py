@@ -1,4 +1,5 @@
-"""Dates as files state them, to the one form that can be compared: YYYY-MM-DD. Knows nothing of documents."""
+"""Dates as files state them, to the one form that can be compared: YYYY-MM-DD. Knows nothing of
+documents."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import email.utils
 import re
 from datetime import date, datetime
 
-_YEARS = range(1900, 2101)  # outside of these a date is a program's zero, 1601 or 0001, and not a document's
+_YEARS = range(
+    1900, 2101
+)  # outside of these a date is a program's zero, 1601 or 0001, and not a document's
 _ISO = re.compile(r"\s*(?:D:)?(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)(?=\D|$|\d{4}(?:\d\d)?(?!\d))")
 _LONG_FORMS = ("%d %B %Y", "%B %d %Y", "%d %b %Y", "%b %d %Y")
 
@@ -14,8 +17,8 @@ _LONG_FORMS = ("%d %B %Y", "%B %d %Y", "%d %b %Y", "%b %d %Y")
 def iso_date(stated: str | date | datetime | None) -> str | None:
     """None for what is no date, or one that no calendar has.
 
-    Read are ISO 8601, PDF's D:20240131, 2024/01/31, an e-mail's "Wed, 31 Jan 2024 10:00:00 +0100" and dates with the
-    month in English letters. Not read: 01/02/2024, which is two dates.
+    Read are ISO 8601, PDF's D:20240131, 2024/01/31, an e-mail's "Wed, 31 Jan 2024 10:00:00 +0100"
+    and dates with the month in English letters. Not read: 01/02/2024, which is two dates.
     """
     if isinstance(stated, date):
         return _valid(stated.year, stated.month, stated.day)

@@ -1,4 +1,5 @@
-"""Reads pictures of text, such as scanned letters, when OCR is asked for. Each frame of a TIFF is a page."""
+"""Reads pictures of text, such as scanned letters, when OCR is asked for. Each frame of a TIFF is a
+page."""
 
 from __future__ import annotations
 
@@ -32,8 +33,16 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
             texts = [reader.page_text(pixels) for pixels in _frames(image, name)]
     except UnidentifiedImageError as error:
         raise DocumentError(f"{name}: is no image, or a damaged one") from error
-    # What Pillow's decoders end in on damaged files: OSError cut off, SyntaxError and ValueError bad headers.
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, Image.DecompressionBombError) as error:
+    # What Pillow's decoders end in on damaged files: OSError cut off, SyntaxError and ValueError
+    # bad headers.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        TypeError,
+        Image.DecompressionBombError,
+    ) as error:
         raise DocumentError(f"{name}: is a damaged image: {error}") from error
     pages = []
     for number, text in enumerate(texts, start=1):
@@ -53,7 +62,10 @@ def _frames(image: Image, name: str) -> Iterator[NDArray[np.uint8]]:
     for number in range(frames):
         image.seek(number)
         if image.width * image.height > _MAX_PIXELS:
-            raise DocumentError(f"{name}: has {image.width:,} x {image.height:,} pixels; scan it at 300 dots an inch")
+            raise DocumentError(
+                f"{name}: has {image.width:,} x {image.height:,} pixels; scan it at 300 dots an "
+                "inch"
+            )
         upright = ImageOps.exif_transpose(image)
         yield np.asarray(_on_white(upright))
 

@@ -1,7 +1,8 @@
-"""Reads the text in an image, offline: RapidOCR with the PP-OCR models that come in its wheel, through onnxruntime.
+"""Reads the text in an image, offline: RapidOCR with the PP-OCR models that come in its wheel,
+through onnxruntime.
 
-Knows nothing of documents or files. Pages must stand upright: of one upside down the words are right and the
-lines in reverse, one on its side is not read.
+Knows nothing of documents or files. Pages must stand upright: of one upside down the words are
+right and the lines in reverse, one on its side is not read.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MODELS = {"Det": "*_det_*.onnx", "Cls": "*_cls_*.onnx", "Rec": "*_rec_*.onnx"}
-# Pixels to which a larger image is reduced: A4 at 170 dots an inch, 4 s a page on one core. A smaller one stays as it
-# is: RapidOCR would bring its short side to 736, 17 times the work for a strip of 900 x 120 and the same text.
+# Pixels to which a larger image is reduced: A4 at 170 dots an inch, 4 s a page on one core. A
+# smaller one stays as it is: RapidOCR would bring its short side to 736, 17 times the work for a
+# strip of 900 x 120 and the same text.
 _LONGEST_SIDE = 2000
 _SURE = 0.5  # under this RapidOCR's own score a "text" is a stain or a pattern
 
@@ -64,12 +66,18 @@ def _engine() -> Any:
     try:
         import rapidocr
     except ModuleNotFoundError as error:
-        raise MachineError('knowledge.ocr: no OCR library here; pip install "fieldpack[ocr]"') from error
+        raise MachineError(
+            'knowledge.ocr: no OCR library here; pip install "fieldpack[ocr]"'
+        ) from error
     except ImportError as error:  # OpenCV without a library of the system that it wants
-        raise MachineError(f'knowledge.ocr: {error}; pip install opencv-python-headless, then "fieldpack[ocr]"') from error
+        raise MachineError(
+            f'knowledge.ocr: {error}; pip install opencv-python-headless, then "fieldpack[ocr]"'
+        ) from error
     folder = Path(rapidocr.__file__).parent / "models"
     # With the path of each model given, RapidOCR has nothing left to look for on the network.
-    models = {f"{part}.model_path": str(_model(folder, pattern)) for part, pattern in _MODELS.items()}
+    models = {
+        f"{part}.model_path": str(_model(folder, pattern)) for part, pattern in _MODELS.items()
+    }
     # In a pool of readers each has a core; alone it may have them all (-1).
     threads = 1 if multiprocessing.parent_process() else -1
     settings = {
@@ -86,5 +94,8 @@ def _engine() -> Any:
 def _model(folder: Path, pattern: str) -> Path:
     found = sorted(folder.glob(pattern))
     if not found:
-        raise MachineError(f'knowledge.ocr: no {pattern} in {folder}; pip install --force-reinstall "fieldpack[ocr]"')
+        raise MachineError(
+            f"knowledge.ocr: no {pattern} in {folder}; pip install --force-reinstall "
+            '"fieldpack[ocr]"'
+        )
     return found[0]

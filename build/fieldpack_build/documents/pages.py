@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# What no reader may let through: control characters but tab and newline, the byte order mark, non-characters, halves
-# of surrogate pairs (which sqlite and JSON refuse).
+# What no reader may let through: control characters but tab and newline, the byte order mark,
+# non-characters, halves of surrogate pairs (which sqlite and JSON refuse).
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
@@ -19,9 +19,11 @@ _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, list or table: `start` and `end` are character offsets into the text of its page.
+    """A paragraph, list or table: `start` and `end` are character offsets into the text of its
+    page.
 
-    `heading` is the path of headings above it, outermost first. A table's first line is its header row.
+    `heading` is the path of headings above it, outermost first. A table's first line is its header
+    row.
     """
 
     kind: Literal["text", "table"]
@@ -32,7 +34,8 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`number` counts from 1; None where the format has no pages. Headings stand in `text`, outside of all blocks."""
+    """`number` counts from 1; None where the format has no pages. Headings stand in `text`, outside
+    of all blocks."""
 
     number: int | None
     text: str
@@ -43,7 +46,8 @@ class Page:
 class Document:
     """`path` is the posix path below the library's folder, `sha256` that of the file's bytes.
 
-    `date` is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was not read.
+    `date` is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of
+    it was not read.
     """
 
     path: str
@@ -67,7 +71,8 @@ class Skipped:
 class Content:
     """What a reader makes of a file's bytes. An empty `title` means that the file states none.
 
-    `date` as YYYY-MM-DD, from the file's own words and never from the file system, which knows when it was copied.
+    `date` as YYYY-MM-DD, from the file's own words and never from the file system, which knows when
+    it was copied.
     """
 
     title: str
@@ -94,7 +99,8 @@ def label(text: str) -> str:
 
 
 class HeadingPath:
-    """The headings that are open at a point of a document; a new one closes those of its level and below."""
+    """The headings that are open at a point of a document; a new one closes those of its level and
+    below."""
 
     def __init__(self) -> None:
         self._open: list[tuple[int, str]] = []
@@ -113,7 +119,8 @@ class HeadingPath:
 
 
 class PageBuilder:
-    """Collects headings, paragraphs and tables in reading order; a blank line stands between any two."""
+    """Collects headings, paragraphs and tables in reading order; a blank line stands between any
+    two."""
 
     def __init__(self, path: HeadingPath) -> None:
         self._path = path
@@ -144,7 +151,8 @@ class PageBuilder:
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
-        """A page with nothing but headings, such as the slide before a chapter, has them as its text."""
+        """A page with nothing but headings, such as the slide before a chapter, has them as its
+        text."""
         text = "".join(self._parts)
         blocks = tuple(self._blocks) or ((Block("text", 0, len(text), ()),) if text else ())
         return Page(number, text, blocks)

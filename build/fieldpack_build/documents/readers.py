@@ -6,10 +6,19 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from fieldpack_build.documents import image, pdf  # fmt: skip
+from fieldpack_build.documents import image, pdf
 from fieldpack_build.documents.office import docx, odf, pptx, rtf, xlsx
 from fieldpack_build.documents.pages import Content
-from fieldpack_build.documents.text import csv_file, ics, json_file, jsonl, markdown, notebook, plain, xml_file
+from fieldpack_build.documents.text import (
+    csv_file,
+    ics,
+    json_file,
+    jsonl,
+    markdown,
+    notebook,
+    plain,
+    xml_file,
+)
 from fieldpack_build.documents.web import eml, epub, html
 from fieldpack_build.errors import DocumentError
 
@@ -23,18 +32,31 @@ class Options(NamedTuple):
 
 Reader = Callable[[bytes, str, Options], Content]
 _OFFICE: dict[str, Reader] = {
-    **dict.fromkeys((".docm", ".docx", ".dotm", ".dotx"), lambda data, name, o: docx.read(data, name, hidden=o.hidden)),
-    **dict.fromkeys((".pptm", ".pptx", ".ppsm", ".ppsx"), lambda data, name, o: pptx.read(data, name, hidden=o.hidden)),
-    **dict.fromkeys((".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys(
+        (".docm", ".docx", ".dotm", ".dotx"),
+        lambda data, name, o: docx.read(data, name, hidden=o.hidden),
+    ),
+    **dict.fromkeys(
+        (".pptm", ".pptx", ".ppsm", ".ppsx"),
+        lambda data, name, o: pptx.read(data, name, hidden=o.hidden),
+    ),
+    **dict.fromkeys(
+        (".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)
+    ),
 }
 _OPEN: dict[str, Reader] = {
     ".epub": lambda data, name, o: epub.read(data, name, hidden=o.hidden),
-    **dict.fromkeys((".odp", ".ods", ".odt", ".ott"), lambda data, name, o: odf.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys(
+        (".odp", ".ods", ".odt", ".ott"),
+        lambda data, name, o: odf.read(data, name, hidden=o.hidden),
+    ),
     ".rtf": lambda data, name, o: rtf.read(data, name, hidden=o.hidden),
 }
 _TEXTS: dict[str, Reader] = {
     **dict.fromkeys((".csv", ".tab", ".tsv"), lambda data, name, o: csv_file.read(data, name)),
-    **dict.fromkeys((".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys(
+        (".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)
+    ),
     ".ipynb": lambda data, name, o: notebook.read(data, name),
     ".json": lambda data, name, o: json_file.read(data, name),
     **dict.fromkeys((".jsonl", ".ndjson"), lambda data, name, o: jsonl.read(data, name)),
@@ -49,7 +71,9 @@ _OTHERS: dict[str, Reader] = {
     ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-_IMAGES: dict[str, Reader] = dict.fromkeys(IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr))
+_IMAGES: dict[str, Reader] = dict.fromkeys(
+    IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr)
+)
 _READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
 SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))
 
@@ -64,4 +88,6 @@ def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> 
     suffix = PurePosixPath(name).suffix.lower()
     if reader := _READERS.get(suffix):
         return reader(data, name, Options(ocr, hidden))
-    raise DocumentError(f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}")
+    raise DocumentError(
+        f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}"
+    )

@@ -9,11 +9,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WINDOW = 512  # texts sent at once: 5 to 15 s of work for a core, so that sending costs nothing and a lost one little
+# texts sent at once: 5 to 15 s of work for a core, so that sending costs nothing and a lost one
+# little
+WINDOW = 512
 
 
 class Engine(Protocol):
-    """`block`: how many texts to give `embed` at once, a multiple of WINDOW; fewer leave cores idle."""
+    """`block`: how many texts to give `embed` at once, a multiple of WINDOW; fewer leave cores
+    idle."""
 
     block: int
 

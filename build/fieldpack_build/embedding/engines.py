@@ -1,8 +1,9 @@
-"""What embeds a library: onnxruntime on this machine, sentence-transformers on its GPU, or a Ray cluster. One interface,
-chosen by the recipe. Knows nothing of documents or indexes.
+"""What embeds a library: onnxruntime on this machine, sentence-transformers on its GPU, or a Ray
+cluster. One interface, chosen by the recipe. Knows nothing of documents or indexes.
 
-The runtime embeds each text by itself, so onnxruntime's vectors are the same bytes however the texts are cut into
-windows and whichever process embeds them; another kind of CPU, or a GPU, differs in the last digits.
+The runtime embeds each text by itself, so onnxruntime's vectors are the same bytes however the
+texts are cut into windows and whichever process embeds them; another kind of CPU, or a GPU, differs
+in the last digits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .engine import WINDOW, Engine
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
 
 class OnnxEngine:
     """The runtime's own embedder, all cores of this machine."""
@@ -45,8 +47,8 @@ class OnnxEngine:
 
 
 def choose(knowledge: Knowledge) -> Literal["onnx", "cuda", "ray"]:
-    """`auto` is cuda where there is a GPU. Torch, which has the last word, is imported only where a driver answers:
-    it would cost a machine without one two seconds and 200 MB."""
+    """`auto` is cuda where there is a GPU. Torch, which has the last word, is imported only where a
+    driver answers: it would cost a machine without one two seconds and 200 MB."""
     if knowledge.engine != "auto":
         return knowledge.engine
     from ..gpu import has_gpu
@@ -55,11 +57,14 @@ def choose(knowledge: Knowledge) -> Literal["onnx", "cuda", "ray"]:
 
 
 def open_engine(
-    knowledge: Knowledge, embedder_folder: Path, source_folder: Path | None, note: Callable[[str], None]
+    knowledge: Knowledge,
+    embedder_folder: Path,
+    source_folder: Path | None,
+    note: Callable[[str], None],
 ) -> Engine:
-    """`embedder_folder`: the finished ONNX embedder. `source_folder`: the sentence-transformers model it was exported
-    from, wanted where `choose` says cuda. Raises MachineError (no GPU, no cluster), CheckFailed (canaries disagree;
-    under `auto` that is a note, and onnx embeds)."""
+    """`embedder_folder`: the finished ONNX embedder. `source_folder`: the sentence-transformers
+    model it was exported from, wanted where `choose` says cuda. Raises MachineError (no GPU, no
+    cluster), CheckFailed (canaries disagree; under `auto` that is a note, and onnx embeds)."""
     kind = choose(knowledge)
     if kind == "ray":
         from .ray_engine import RayEngine
@@ -75,13 +80,20 @@ def open_engine(
     return OnnxEngine.open(embedder_folder)
 
 
-def _open_cuda(embedder_folder: Path, source_folder: Path | None, note: Callable[[str], None]) -> Engine:
+def _open_cuda(
+    embedder_folder: Path, source_folder: Path | None, note: Callable[[str], None]
+) -> Engine:
     from .cuda_engine import CudaEngine
 
     if not _cuda_is_there():
-        raise MachineError("knowledge.engine is cuda and torch sees no CUDA GPU here; say auto or onnx, or use a GPU server")
+        raise MachineError(
+            "knowledge.engine is cuda and torch sees no CUDA GPU here; say auto or onnx, or use a "
+            "GPU server"
+        )
     if source_folder is None:
-        raise ValueError("the cuda engine needs the sentence-transformers model, not its export alone")
+        raise ValueError(
+            "the cuda engine needs the sentence-transformers model, not its export alone"
+        )
     return CudaEngine.open(source_folder, embedder_folder, note)
 
 
@@ -98,5 +110,10 @@ def problems(knowledge: Knowledge) -> list[str]:
     if knowledge.engine == "ray" and find_spec("ray") is None:
         return ['knowledge.engine: ray is not installed here; pip install "fieldpack[ray]"']
     if knowledge.ray_address and knowledge.engine != "ray":
-        return [f"knowledge.ray_address: only knowledge.engine: ray reads it, and that is {knowledge.engine}"]
+        return [
+            (
+                "knowledge.ray_address: only knowledge.engine: ray reads it, and that is "
+                f"{knowledge.engine}"
+            )
+        ]
     return []

@@ -1,5 +1,5 @@
-"""What runs on a Ray worker: the runtime's embedder on windows of texts. Imports nothing of the build, so that a worker
-needs no more than the device does: onnxruntime, tokenizers, numpy."""
+"""What runs on a Ray worker: the runtime's embedder on windows of texts. Imports nothing of the
+build, so that a worker needs no more than the device does: onnxruntime, tokenizers, numpy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SHAPING = ("onnxruntime", "tokenizers", "numpy")  # packages whose versions shap
 
 
 class EmbeddingWorker:
-    """An embedder from files' bytes: the hosts of a cluster share no disk. `threads`: cores it may use."""
+    """An embedder from files' bytes: the hosts of a cluster share no disk. `threads`: cores it may
+    use."""
 
     def __init__(self, threads: int, names: Sequence[str], *contents: NDArray[np.uint8]) -> None:
         with TemporaryDirectory(prefix="fieldpack-embedder-") as name:

@@ -1,5 +1,5 @@
-"""What a report says of a bundle's silence: `fieldpack ask`, once, on the very files that ship, watched from outside. Knows
-nothing of how strace is read."""
+"""What a report says of a bundle's silence: `fieldpack ask`, once, on the very files that ship,
+watched from outside. Knows nothing of how strace is read."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ def watch(bundle: Path, question: str) -> dict[str, Any]:
     if named is None:
         return {"tool": None, "why": why}
     command = python("-m", "fieldpack_app.cli", "ask", bundle, "--quick", "--", question)
-    environment = {name: value for name, value in safe_environment().items() if name not in _LEFT_AWAY}
+    environment = {
+        name: value for name, value in safe_environment().items() if name not in _LEFT_AWAY
+    }
     seen = trace(command, environment=environment)
     found = {"network": seen.network, "looked_up": seen.looked_up, "written": seen.written}
     return {
-        "tool": named, "why": "", "command": f'fieldpack ask {bundle.name} --quick "{question}"', "exit": seen.returncode,
-        "calls": seen.calls, "threads": seen.threads, "silent": seen.silent and seen.returncode == 0,
-        **{name: len(items) for name, items in found.items()}, "named": [*sum(found.values(), ())][:_SHOWN],
+        "tool": named,
+        "why": "",
+        "command": f'fieldpack ask {bundle.name} --quick "{question}"',
+        "exit": seen.returncode,
+        "calls": seen.calls,
+        "threads": seen.threads,
+        "silent": seen.silent and seen.returncode == 0,
+        **{name: len(items) for name, items in found.items()},
+        "named": [*sum(found.values(), ())][:_SHOWN],
         "errors": seen.errors.strip()[-500:] if seen.returncode else "",
-    }  # fmt: skip
+    }

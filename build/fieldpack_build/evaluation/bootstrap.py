@@ -1,8 +1,10 @@
-"""How sure a figure is, and a difference between two arms: the paired bootstrap (Efron & Tibshirani 1993; for systems on
-one test set Koehn 2004) over the questions, answerable and unanswerable drawn each among themselves.
+"""How sure a figure is, and a difference between two arms: the paired bootstrap (Efron & Tibshirani
+1993; for systems on one test set Koehn 2004) over the questions, answerable and unanswerable drawn
+each among themselves.
 
-Every arm was asked the same questions, so one draw of questions serves all arms: what makes a question hard for both
-cancels out of their difference. Reads the rows of report.json; knows nothing of models or of how answers came about.
+Every arm was asked the same questions, so one draw of questions serves all arms: what makes a
+question hard for both cancels out of their difference. Reads the rows of report.json; knows nothing
+of models or of how answers came about.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """`terms`: what a question adds to the figure's sums, (numerator, denominator), None where it has no say. `kind`:
-    share (of yes and no), mean, perplexity (exp of the ratio) or median (of the numerators). `better`: which end is
-    good."""
+    """`terms`: what a question adds to the figure's sums, (numerator, denominator), None where it
+    has no say. `kind`: share (of yes and no), mean, perplexity (exp of the ratio) or median (of the
+    numerators). `better`: which end is good."""
 
     key: str
     kind: str
@@ -63,7 +65,9 @@ def _of_answerable(name: str) -> Callable[[_Row, _Row], tuple[float, float] | No
 
 
 def _refused(*, answerable: bool) -> Callable[[_Row, _Row], tuple[float, float] | None]:
-    return lambda row, said: (float(said["refused"]), 1.0) if (row["expected"] is not None) == answerable else None
+    return lambda row, said: (
+        (float(said["refused"]), 1.0) if (row["expected"] is not None) == answerable else None
+    )
 
 
 def _valid(row: _Row, said: _Row) -> tuple[float, float] | None:
@@ -73,7 +77,11 @@ def _valid(row: _Row, said: _Row) -> tuple[float, float] | None:
 
 
 def _loss(row: _Row, said: _Row) -> tuple[float, float] | None:
-    return (said["loss"], said["loss_tokens"]) if said.get("loss") is not None and said.get("loss_tokens") else None
+    return (
+        (said["loss"], said["loss_tokens"])
+        if said.get("loss") is not None and said.get("loss_tokens")
+        else None
+    )
 
 
 def _time(name: str, *, generated: bool) -> Callable[[_Row, _Row], tuple[float, float] | None]:
@@ -106,13 +114,18 @@ FIXED = {"peak_mb": "min", "size_mb": "min"}  # measured once: no question has a
 class Resampled:
     """The figures of all arms, and what they would have been on other questions like these.
 
-    `rows`: as in report.json, each with the arms that were asked. `fixed`: {arm: {figure: value}}, the same in every
-    draw."""
+    `rows`: as in report.json, each with the arms that were asked. `fixed`: {arm: {figure: value}},
+    the same in every draw."""
 
     def __init__(
-        self, rows: Sequence[_Row], arms: Sequence[str], *, fixed: Mapping[str, Mapping[str, float]] | None = None,
-        resamples: int = RESAMPLES, seed: int = SEED,
-    ) -> None:  # fmt: skip
+        self,
+        rows: Sequence[_Row],
+        arms: Sequence[str],
+        *,
+        fixed: Mapping[str, Mapping[str, float]] | None = None,
+        resamples: int = RESAMPLES,
+        seed: int = SEED,
+    ) -> None:
         self.arms = tuple(arms)
         self._rows = [row for row in rows if all(arm in row["arms"] for arm in arms)]
         self._fixed = fixed or {}
@@ -129,8 +142,8 @@ class Resampled:
         return None if found is None else found[1]
 
     def interval(self, arm: str, key: str) -> Interval | None:
-        """Of an arm's own figure. A share that is the same in every draw (none of ten) has Wilson's interval: the
-        questions that were not asked may come out otherwise."""
+        """Of an arm's own figure. A share that is the same in every draw (none of ten) has Wilson's
+        interval: the questions that were not asked may come out otherwise."""
         found = self._find(arm, key)
         if found is None or key in FIXED:
             return None
@@ -149,8 +162,11 @@ class Resampled:
             return _of_equals(mine[0], self._weight(arm, key), theirs[0], self._weight(other, key))
         return between(value, draws)
 
-    def combined(self, arm: str, weights: Mapping[str, float], units: Mapping[str, float]) -> tuple[float, Draws]:
-        """Weighted sum of an arm's figures, each in its unit; one that the arm does not have counts 0."""
+    def combined(
+        self, arm: str, weights: Mapping[str, float], units: Mapping[str, float]
+    ) -> tuple[float, Draws]:
+        """Weighted sum of an arm's figures, each in its unit; one that the arm does not have counts
+        0."""
         import numpy as np
 
         total, draws = 0.0, np.zeros(self._resamples)
@@ -207,7 +223,9 @@ class Resampled:
         random = np.random.default_rng(self._seed)
         counts = np.zeros((self._resamples, len(self._rows)), dtype=np.float32)
         for answerable in (True, False):
-            mine = [i for i, row in enumerate(self._rows) if (row["expected"] is not None) == answerable]
+            mine = [
+                i for i, row in enumerate(self._rows) if (row["expected"] is not None) == answerable
+            ]
             if mine:
                 even = np.full(len(mine), 1 / len(mine))
                 counts[:, mine] = random.multinomial(len(mine), even, size=self._resamples)
@@ -224,14 +242,17 @@ def between(value: float, draws: Draws) -> Interval:
 def wilson(share: float, of: float) -> tuple[float, float]:
     """95% interval of a share (Wilson 1927); `of` > 0."""
     z = 1.96
-    middle, half = share + z * z / (2 * of), z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    middle, half = (
+        share + z * z / (2 * of),
+        z * sqrt(share * (1 - share) / of + z * z / (4 * of * of)),
+    )
     scale = 1 + z * z / of
     return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def _of_equals(one: float, of_one: float, other: float, of_other: float) -> Interval:
-    """Where a bootstrap has nothing to draw from. No question tells the two apart: as few as none of so many may; all of
-    one and none of the other: Newcombe's."""
+    """Where a bootstrap has nothing to draw from. No question tells the two apart: as few as none
+    of so many may; all of one and none of the other: Newcombe's."""
     if one == other:
         most = wilson(0.0, min(of_one, of_other))[1]
         return Interval(0.0, -most, most)
@@ -242,7 +263,10 @@ def newcombe(one: float, of_one: float, other: float, of_other: float) -> Interv
     """95% interval of a difference of shares from both Wilson intervals (Newcombe 1998, method 10)."""
     (low1, high1), (low2, high2) = wilson(one, of_one), wilson(other, of_other)
     gap = one - other
-    below, above = sqrt((one - low1) ** 2 + (high2 - other) ** 2), sqrt((high1 - one) ** 2 + (other - low2) ** 2)
+    below, above = (
+        sqrt((one - low1) ** 2 + (high2 - other) ** 2),
+        sqrt((high1 - one) ** 2 + (other - low2) ** 2),
+    )
     return Interval(gap, gap - below, gap + above)
 
 

@@ -1,9 +1,11 @@
-"""The refusal thresholds, learned from questions that are never measured: how far apart the two signals hold answerable
-and unanswerable ones, and where to draw the line. Knows nothing of embedders or bundles: a retriever is asked.
+"""The refusal thresholds, learned from questions that are never measured: how far apart the two
+signals hold answerable and unanswerable ones, and where to draw the line. Knows nothing of
+embedders or bundles: a retriever is asked.
 
-Two signals, both known before the model runs: the cosine of the closest passage, and its lead over the others
-(`fieldpack.retrieval.retriever.lead_of`). The line is drawn on the lead, which separates better (see there); the
-cosine's only cuts off what is farther away than any answerable question was.
+Two signals, both known before the model runs: the cosine of the closest passage, and its lead over
+the others (`fieldpack.retrieval.retriever.similarity_margin`). The line is drawn on the lead, which
+separates better (see there); the cosine's only cuts off what is farther away than any answerable
+question was.
 """
 
 from __future__ import annotations
@@ -46,8 +48,9 @@ def signals_of(retriever: Retrieves, question: str, passages: int, *, answerable
 
 
 def learn(signals: Sequence[Signals], *, max_wrong: float) -> Thresholds:
-    """The lead that refuses most unanswerable questions above its share of answerable ones (Youden's J), among those that
-    refuse at most `max_wrong` of the answerable; None where no line does better than chance."""
+    """The lead that refuses most unanswerable questions above its share of answerable ones
+    (Youden's J), among those that refuse at most `max_wrong` of the answerable; None where no line
+    does better than chance."""
     yes = sorted(s.lead for s in signals if s.answerable)
     no = sorted(s.lead for s in signals if not s.answerable)
     best, chosen = 0.0, None
@@ -66,11 +69,14 @@ def rates(yes: Sequence[float], no: Sequence[float], line: float) -> tuple[float
 
 
 def refused(signal: Signals, thresholds: Thresholds) -> bool:
-    return signal.cosine < thresholds.cosine or (thresholds.lead is not None and signal.lead < thresholds.lead)
+    return signal.cosine < thresholds.cosine or (
+        thresholds.lead is not None and signal.lead < thresholds.lead
+    )
 
 
 def curve(signals: Sequence[Signals], name: str) -> list[tuple[float, float, float]]:
-    """(line, right refusals, wrong refusals) of a signal, "lead" or "cosine", from no refusal to all: a ROC curve."""
+    """(line, right refusals, wrong refusals) of a signal, "lead" or "cosine", from no refusal to
+    all: a ROC curve."""
     yes = sorted(getattr(s, name) for s in signals if s.answerable)
     no = sorted(getattr(s, name) for s in signals if not s.answerable)
     values = sorted({*yes, *no})
@@ -79,27 +85,38 @@ def curve(signals: Sequence[Signals], name: str) -> list[tuple[float, float, flo
 
 
 def separation(yes: Sequence[float], no: Sequence[float]) -> float | None:
-    """How often an answerable question's figure is above an unanswerable one's (the area under the ROC curve; 0.5 is
-    chance). None where one is empty."""
+    """How often an answerable question's figure is above an unanswerable one's (the area under the
+    ROC curve; 0.5 is chance). None where one is empty."""
     if not yes or not no:
         return None
     ordered = sorted(no)
-    return sum(bisect_left(ordered, y) + bisect_right(ordered, y) for y in yes) / (2 * len(yes) * len(no))
+    return sum(bisect_left(ordered, y) + bisect_right(ordered, y) for y in yes) / (
+        2 * len(yes) * len(no)
+    )
 
 
 def describe(signals: Sequence[Signals], thresholds: Thresholds) -> dict[str, Any]:
-    """For the report: sizes, how well each signal separates, what the thresholds refuse, and the lead's curve."""
+    """For the report: sizes, how well each signal separates, what the thresholds refuse, and the
+    lead's curve."""
     yes, no = [s for s in signals if s.answerable], [s for s in signals if not s.answerable]
 
     def share(of: Sequence[Signals]) -> float | None:
         return round(sum(refused(s, thresholds) for s in of) / len(of), 4) if of else None
 
-    apart = {n: separation([getattr(s, n) for s in yes], [getattr(s, n) for s in no]) for n in ("cosine", "lead")}
+    apart = {
+        n: separation([getattr(s, n) for s in yes], [getattr(s, n) for s in no])
+        for n in ("cosine", "lead")
+    }
     return {
-        "answerable": len(yes), "unanswerable": len(no), "refused_right": share(no), "refused_wrong": share(yes),
-        "separation": {name: None if value is None else round(value, 4) for name, value in apart.items()},
+        "answerable": len(yes),
+        "unanswerable": len(no),
+        "refused_right": share(no),
+        "refused_wrong": share(yes),
+        "separation": {
+            name: None if value is None else round(value, 4) for name, value in apart.items()
+        },
         "curves": {name: curve(signals, name) for name in ("lead", "cosine")} if yes and no else {},
-    }  # fmt: skip
+    }
 
 
 def write_thresholds(folder: Path, thresholds: Thresholds, facts: Mapping[str, Any]) -> None:

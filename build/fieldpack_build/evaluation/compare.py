@@ -1,5 +1,6 @@
-"""`build compare A B`: two sealed bundles, by their own records: the figures of what each ships with intervals over the
-questions both were asked, which questions turned, and what was built differently. Opens no model; knows nothing of pages.
+"""`build compare A B`: two sealed bundles, by their own records: the figures of what each ships
+with intervals over the questions both were asked, which questions turned, and what was built
+differently. Opens no model; knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -23,27 +24,39 @@ _IGNORED = ("version", "bundle.description")
 
 
 def compare_bundles(one: Path, other: Path) -> dict[str, Any]:
-    """JSON-ready. Raises the runtime's BundleError for what is no bundle, DataError for a bundle without a report."""
+    """JSON-ready. Raises the runtime's BundleError for what is no bundle, DataError for a bundle
+    without a report."""
     first, second = _read(one), _read(other)
     rows, changed = _common(first[1], second[1])
     fixed = {A: _fixed(first), B: _fixed(second)}
     drawn = Resampled(rows, (A, B), fixed=fixed) if rows else None
     return {
-        A: _about(one, *first), B: _about(other, *second),
-        "questions": {"common": len(rows), "changed": changed, "only_a": _only(first[1], second[1]),
-                      "only_b": _only(second[1], first[1])},
+        A: _about(one, *first),
+        B: _about(other, *second),
+        "questions": {
+            "common": len(rows),
+            "changed": changed,
+            "only_a": _only(first[1], second[1]),
+            "only_b": _only(second[1], first[1]),
+        },
         "figures": _figures(drawn, first[1], second[1], fixed),
         "score": _score(drawn, second[0]) if drawn else None,
-        "turned": _turned(rows), "recipe": _recipe(first[0], second[0]), "stages": _stages(first[0], second[0]),
-        "documents": _documents(first[0], second[0]), "tools": _differing(_tools(first), _tools(second)),
+        "turned": _turned(rows),
+        "recipe": _recipe(first[0], second[0]),
+        "stages": _stages(first[0], second[0]),
+        "documents": _documents(first[0], second[0]),
+        "tools": _differing(_tools(first), _tools(second)),
         "sizes": _sizes(first[0], second[0]),
-    }  # fmt: skip
+    }
 
 
 def is_worse(compared: Mapping[str, Any]) -> bool:
-    """B scores less than A by more than noise, by B's weights. Raises DataError where no question says."""
+    """B scores less than A by more than noise, by B's weights. Raises DataError where no question
+    says."""
     if compared["score"] is None:
-        raise DataError("--fail-if-worse: the bundles have no question in common that both were asked")
+        raise DataError(
+            "--fail-if-worse: the bundles have no question in common that both were asked"
+        )
     return float(compared["score"]["high"]) < 0
 
 
@@ -53,20 +66,27 @@ def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
         report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         report["questions"], report["shipped"], report["arms"]
     except FileNotFoundError:
-        raise DataError(f"{folder}: no report in it; give its recipe `evaluate`, and build it again") from None
+        raise DataError(
+            f"{folder}: no report in it; give its recipe `evaluate`, and build it again"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{folder / REPORT}: not a report of an evaluation ({error})") from None
     return manifest, report
 
 
 def _about(folder: Path, manifest: Manifest, report: Mapping[str, Any]) -> dict[str, Any]:
-    return {"folder": str(folder), "name": manifest.name, "version": manifest.version, "arm": report["shipped"],
-            "asked": len(report["questions"])}  # fmt: skip
+    return {
+        "folder": str(folder),
+        "name": manifest.name,
+        "version": manifest.version,
+        "arm": report["shipped"],
+        "asked": len(report["questions"]),
+    }
 
 
 def _common(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Rows with both shipped arms, by the question's words, and how many questions expect another answer now: these are
-    not compared."""
+    """Rows with both shipped arms, by the question's words, and how many questions expect another
+    answer now: these are not compared."""
     theirs = {row["question"]: row for row in other["questions"] if other["shipped"] in row["arms"]}
     found, changed = [], 0
     for row in one["questions"]:
@@ -77,12 +97,22 @@ def _common(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[dict
             changed += 1
             continue
         arms = {A: row["arms"][one["shipped"]], B: match["arms"][other["shipped"]]}
-        found.append({"question": row["question"], "expected": row["expected"], "value": row.get("value"), "arms": arms})
+        found.append(
+            {
+                "question": row["question"],
+                "expected": row["expected"],
+                "value": row.get("value"),
+                "arms": arms,
+            }
+        )
     return found, changed
 
 
 def _only(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    return len({row["question"] for row in one["questions"]} - {row["question"] for row in other["questions"]})
+    return len(
+        {row["question"] for row in one["questions"]}
+        - {row["question"] for row in other["questions"]}
+    )
 
 
 def _fixed(read: tuple[Manifest, Mapping[str, Any]]) -> dict[str, float]:
@@ -92,21 +122,40 @@ def _fixed(read: tuple[Manifest, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _figures(
-    drawn: Resampled | None, one: Mapping[str, Any], other: Mapping[str, Any], fixed: Mapping[str, Mapping[str, float]]
+    drawn: Resampled | None,
+    one: Mapping[str, Any],
+    other: Mapping[str, Any],
+    fixed: Mapping[str, Mapping[str, float]],
 ) -> list[dict[str, Any]]:
-    """On the common questions; `low` and `high` are None for what has no interval. `tone`: better, worse, or noise."""
+    """On the common questions; `low` and `high` are None for what has no interval. `tone`: better,
+    worse, or noise."""
     found: list[dict[str, Any]] = []
     for key in (*(figure.key for figure in FIGURES), *FIXED):
-        values = [fixed[name].get(key) if key in FIXED else drawn.figure(name, key) if drawn else None for name in (A, B)]
+        values = [
+            fixed[name].get(key) if key in FIXED else drawn.figure(name, key) if drawn else None
+            for name in (A, B)
+        ]
         if values[0] is None and values[1] is None:
             continue
         gap = drawn.difference(B, A, key) if drawn and key not in FIXED else None
-        row: dict[str, Any] = {"figure": key, A: values[0], B: values[1], "difference": None, "low": None, "high": None}
+        row: dict[str, Any] = {
+            "figure": key,
+            A: values[0],
+            B: values[1],
+            "difference": None,
+            "low": None,
+            "high": None,
+        }
         if gap:
             row |= {"difference": gap.value, "low": gap.low, "high": gap.high}
         elif values[0] is not None and values[1] is not None:
             row["difference"] = values[1] - values[0]
-        found.append({**{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, "tone": _tone(key, gap)})
+        found.append(
+            {
+                **{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()},
+                "tone": _tone(key, gap),
+            }
+        )
     return found
 
 
@@ -120,7 +169,9 @@ def _score(drawn: Resampled, manifest: Manifest) -> dict[str, Any]:
     """B less A by B's weights."""
     recipe = manifest.provenance.get("recipe") or {}
     weights = ((recipe.get("evaluate") or {}).get("weights")) or WEIGHTS
-    (mine, my_draws), (theirs, their_draws) = (drawn.combined(name, weights, UNITS) for name in (B, A))
+    (mine, my_draws), (theirs, their_draws) = (
+        drawn.combined(name, weights, UNITS) for name in (B, A)
+    )
     gap = between(mine - theirs, my_draws - their_draws)
     return {"weights": weights, A: round(theirs, 4), B: round(mine, 4), **gap.to_dict()}
 
@@ -132,10 +183,16 @@ def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]
         kinds = {name: outcome(dict(row), name) for name in (A, B)}
         right = {name: kind in (RIGHT, OTHER_SOURCE) for name, kind in kinds.items()}
         if right[A] != right[B]:
-            found["better" if right[B] else "worse"].append({
-                "question": row["question"], "expected": row["expected"],
-                **{name: {"outcome": kinds[name], "answer": row["arms"][name]["answer"]} for name in (A, B)},
-            })  # fmt: skip
+            found["better" if right[B] else "worse"].append(
+                {
+                    "question": row["question"],
+                    "expected": row["expected"],
+                    **{
+                        name: {"outcome": kinds[name], "answer": row["arms"][name]["answer"]}
+                        for name in (A, B)
+                    },
+                }
+            )
     return found
 
 
@@ -148,40 +205,63 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     """{"train.rank": 16, ...}; a list is one value."""
     if not isinstance(value, Mapping) or not value:
         return {path: value}
-    return {key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{path}.{name}" if path else name).items()}
+    return {
+        key: leaf
+        for name, part in value.items()
+        for key, leaf in _flat(part, f"{path}.{name}" if path else name).items()
+    }
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
     """key -> [in A, in B], None where it is not there."""
-    return {key: [one.get(key), other.get(key)] for key in sorted({*one, *other}) if one.get(key) != other.get(key)}
+    return {
+        key: [one.get(key), other.get(key)]
+        for key in sorted({*one, *other})
+        if one.get(key) != other.get(key)
+    }
 
 
 def _stages(one: Manifest, other: Manifest) -> dict[str, str]:
     """stage -> same, another, only in A, only in B."""
     mine, theirs = (
-        {name: stage["key"] for name, stage in (manifest.provenance.get("stages") or {}).items()} for manifest in (one, other)
+        {name: stage["key"] for name, stage in (manifest.provenance.get("stages") or {}).items()}
+        for manifest in (one, other)
     )
     word = {(True, False): "only in A", (False, True): "only in B"}
     return {
-        name: word.get((name in mine, name in theirs)) or ("same" if mine[name] == theirs[name] else "another")
+        name: word.get((name in mine, name in theirs))
+        or ("same" if mine[name] == theirs[name] else "another")
         for name in {**mine, **theirs}
     }
 
 
 def _documents(one: Manifest, other: Manifest) -> dict[str, list[str]]:
-    mine, theirs = ((m.provenance.get("stages") or {}).get("knowledge", {}).get("sources", {}) for m in (one, other))
+    mine, theirs = (
+        (m.provenance.get("stages") or {}).get("knowledge", {}).get("sources", {})
+        for m in (one, other)
+    )
     return {
-        "added": sorted(theirs.keys() - mine.keys()), "removed": sorted(mine.keys() - theirs.keys()),
-        "changed": sorted(name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]),
-    }  # fmt: skip
+        "added": sorted(theirs.keys() - mine.keys()),
+        "removed": sorted(mine.keys() - theirs.keys()),
+        "changed": sorted(
+            name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]
+        ),
+    }
 
 
 def _tools(read: tuple[Manifest, Mapping[str, Any]]) -> dict[str, Any]:
     stages = read[0].provenance.get("stages") or {}
-    return {tool: version for stage in stages.values() for tool, version in stage.get("tools", {}).items()}
+    return {
+        tool: version
+        for stage in stages.values()
+        for tool, version in stage.get("tools", {}).items()
+    }
 
 
 def _sizes(one: Manifest, other: Manifest) -> dict[str, list[float]]:
     """role -> [megabytes in A, in B]."""
     roles = sorted({entry.role for manifest in (one, other) for entry in manifest.files})
-    return {role: [round(sum(e.size for e in m.files if e.role == role) / 1e6, 2) for m in (one, other)] for role in roles}
+    return {
+        role: [round(sum(e.size for e in m.files if e.role == role) / 1e6, 2) for m in (one, other)]
+        for role in roles
+    }

@@ -1,4 +1,5 @@
-"""Holds a recipe's gates (see `gate_grammar`) against what was measured. Knows nothing of how the figures were made."""
+"""Holds a recipe's gates (see `gate_grammar`) against what was measured. Knows nothing of how the
+figures were made."""
 
 from __future__ import annotations
 
@@ -10,12 +11,17 @@ from ..recipe.gates import RETRIEVAL, Gate, parse_gate
 if TYPE_CHECKING:
     from .bootstrap import Resampled
 
+
 def check_gates(
-    texts: Iterable[str], *, shipped: str, arms: Mapping[str, Mapping[str, Any]], retrieval: Mapping[str, Any] | None,
+    texts: Iterable[str],
+    *,
+    shipped: str,
+    arms: Mapping[str, Mapping[str, Any]],
+    retrieval: Mapping[str, Any] | None,
     drawn: Resampled,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """For the report, in the recipe's order: what was measured, what was wanted, whether it passed. What was not measured
-    does not pass."""
+) -> list[dict[str, Any]]:
+    """For the report, in the recipe's order: what was measured, what was wanted, whether it passed.
+    What was not measured does not pass."""
 
     def figure(arm: str | None, metric: str) -> float | None:
         if metric in RETRIEVAL:
@@ -27,15 +33,26 @@ def check_gates(
     return [_check(parse_gate(text), figure, shipped, drawn) for text in texts]
 
 
-def _check(gate: Gate, figure: Callable[[str | None, str], float | None], shipped: str, drawn: Resampled) -> dict[str, Any]:
+def _check(
+    gate: Gate, figure: Callable[[str | None, str], float | None], shipped: str, drawn: Resampled
+) -> dict[str, Any]:
     measured = figure(gate.arm, gate.metric)
     other = figure(gate.other_arm, gate.other) if gate.other else 0.0
     wanted = None if other is None else round(gate.factor * other + gate.value, 6)
     passed = measured is not None and wanted is not None and _holds(measured - wanted, gate.op)
-    found: dict[str, Any] = {"gate": gate.text, "measured": measured, "wanted": wanted, "passed": passed}
+    found: dict[str, Any] = {
+        "gate": gate.text,
+        "measured": measured,
+        "wanted": wanted,
+        "passed": passed,
+    }
     if gate.sure and passed:
         margin = _margin(gate, shipped, drawn)
-        found |= {"low": margin[0], "high": margin[1], "passed": _holds(margin[0 if gate.op == ">=" else 1], gate.op)}
+        found |= {
+            "low": margin[0],
+            "high": margin[1],
+            "passed": _holds(margin[0 if gate.op == ">=" else 1], gate.op),
+        }
     return found
 
 
@@ -50,10 +67,16 @@ def _margin(gate: Gate, shipped: str, drawn: Resampled) -> tuple[float, float]:
     arm, other_arm = gate.arm or shipped, gate.other_arm or shipped
     if gate.other is None:
         mine = drawn.interval(arm, gate.metric)
-        return (mine.low - gate.value, mine.high - gate.value) if mine else (float("-inf"), float("inf"))
+        return (
+            (mine.low - gate.value, mine.high - gate.value)
+            if mine
+            else (float("-inf"), float("inf"))
+        )
     if gate.factor == 1 and gate.other == gate.metric:
         gap = drawn.difference(arm, other_arm, gate.metric)
-        return (gap.low - gate.value, gap.high - gate.value) if gap else (float("-inf"), float("inf"))
+        return (
+            (gap.low - gate.value, gap.high - gate.value) if gap else (float("-inf"), float("inf"))
+        )
     left, right = drawn.draws(arm, gate.metric), drawn.draws(other_arm, gate.other)
     if left is None or right is None:
         return float("-inf"), float("inf")

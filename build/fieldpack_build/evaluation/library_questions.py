@@ -1,4 +1,5 @@
-"""Test questions to a library that is in no bundle yet: searched as the device searches, without a language model."""
+"""Test questions to a library that is in no bundle yet: searched as the device searches, without a
+language model."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from .retrieval_metrics import Figures, RetrievalReport, Row
 _WIDE = 100  # characters of a question
 
 
-def open_search(folders: Mapping[str, Path], settings: RetrievalSettings) -> Callable[[str, int], list[Passage]]:
+def open_search(
+    folders: Mapping[str, Path], settings: RetrievalSettings
+) -> Callable[[str, int], list[Passage]]:
     """Finished stages' folders by name -> the search that the device has."""
     from fieldpack.retrieval.retriever import open_retriever
 
@@ -26,9 +29,11 @@ def open_search(folders: Mapping[str, Path], settings: RetrievalSettings) -> Cal
     ).search
 
 
-def fit(questions: Sequence[TestQuestion], library: Mapping[str, Any], name: str) -> tuple[list[TestQuestion], list[str]]:
-    """Questions about a copy ask for the document that was read in its place; and a warning for each document that is not
-    in the library, whose questions can only miss."""
+def fit(
+    questions: Sequence[TestQuestion], library: Mapping[str, Any], name: str
+) -> tuple[list[TestQuestion], list[str]]:
+    """Questions about a copy ask for the document that was read in its place; and a warning for
+    each document that is not in the library, whose questions can only miss."""
     same = {row["document"]: row["same_as"] for row in library["documents"] if "same_as" in row}
     known = {row["document"] for row in library["documents"] if "chunks" in row}
     fitted, warnings = [], []
@@ -38,7 +43,9 @@ def fit(questions: Sequence[TestQuestion], library: Mapping[str, Any], name: str
         if document is not None and document not in known:
             close = difflib.get_close_matches(document, known, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            warnings.append(f"{name}:{question.line}: document {document} is not in the library{hint}")
+            warnings.append(
+                f"{name}:{question.line}: document {document} is not in the library{hint}"
+            )
     return fitted, warnings
 
 
@@ -59,7 +66,11 @@ def lines(report: RetrievalReport, *, worst: int) -> list[str]:
 def _table(report: RetrievalReport) -> Iterator[str]:
     ks = list(report.document.recall)
     yield f"{'':<24}" + "".join(f"{f'@{k}':>7}" for k in ks) + f"{'MRR':>8}"
-    rows = (("right document", report.document), ("right page", report.page), ("each page counted once", report.distinct_page))
+    rows = (
+        ("right document", report.document),
+        ("right page", report.page),
+        ("each page counted once", report.distinct_page),
+    )
     for title, figures in rows:
         if figures is not None:
             yield f"{title:<24}" + _figures(figures)
@@ -72,7 +83,10 @@ def _figures(figures: Figures) -> str:
 def _miss(row: Row, depth: int) -> list[str]:
     question = row.question if len(row.question) <= _WIDE else row.question[: _WIDE - 1] + "…"
     place = f"came {row.rank}." if row.rank else f"not among {depth}"
-    found = [f"  line {row.line}: {question}", f"    wanted  {row.document}{_pages(row.pages)}: {place}"]
+    found = [
+        f"  line {row.line}: {question}",
+        f"    wanted  {row.document}{_pages(row.pages)}: {place}",
+    ]
     if row.instead:
         document, page, first = row.instead
         found.append(f"    found   {document}{_pages((page,) if page else ())}: {first}")

@@ -1,7 +1,7 @@
 """What an answer is worth, in the field's usual figures. Knows nothing of models, bundles or files.
 
-One question in one arm gives a `Score`; an arm's figures are means, ratios and medians of these, and `intervals` says how
-sure they are."""
+One question in one arm gives a `Score`; an arm's figures are means, ratios and medians of these,
+and `intervals` says how sure they are."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _MOST_NATS = 50.0  # a token: beyond it a perplexity is a row of digits
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One question in one arm. None where a figure has no meaning: `value_match` without a value, `numeric_match` without
-    a number in it, `loss` (the sum over `loss_tokens` of the expected answer's tokens, in nats) where it was not
-    measured."""
+    """One question in one arm. None where a figure has no meaning: `value_match` without a value,
+    `numeric_match` without a number in it, `loss` (the sum over `loss_tokens` of the expected
+    answer's tokens, in nats) where it was not measured."""
 
     answerable: bool
     refused: bool
@@ -58,11 +58,13 @@ class Score:
 
 
 def score(
-    answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int | None], str],
+    answer: Answer,
+    question: TestQuestion,
+    stored: Mapping[tuple[str, int | None], str],
     loss: tuple[float, int] | None = None,
-) -> Score:  # fmt: skip
-    """`stored`: the whole stored text by (document, page), to look quotes up in. `loss`: (nats, tokens) of the expected
-    answer."""
+) -> Score:
+    """`stored`: the whole stored text by (document, page), to look quotes up in. `loss`: (nats,
+    tokens) of the expected answer."""
     answerable = question.answer is not None
     said = "" if answer.refused else strip_marks(answer.text)
     value = question.value if question.value is not None else question.answer
@@ -70,20 +72,28 @@ def score(
     if answerable and question.document and not answer.refused:
         cites_right = any(c.document == question.document for c in answer.citations)
     return Score(
-        answerable=answerable, refused=answer.refused, f1=token_f1(said, question.answer or "") if answerable else 0.0,
+        answerable=answerable,
+        refused=answer.refused,
+        f1=token_f1(said, question.answer or "") if answerable else 0.0,
         exact_match=is_exact(said, [question.answer, question.value]) if answerable else None,
         value_match=contains(said, value) if answerable and value else None,
-        numeric_match=same_quantities(said, value, question.scale) if answerable and value else None,
+        numeric_match=same_quantities(said, value, question.scale)
+        if answerable and value
+        else None,
         citations=len(answer.citations),
-        citations_valid=sum(is_valid(c, stored) for c in answer.citations), cites_right=cites_right,
-        total_ms=answer.timings.total_ms, first_token_ms=answer.timings.first_token_ms,
-        tokens_per_s=answer.timings.tokens_per_s, loss=loss[0] if loss else None, loss_tokens=loss[1] if loss else 0,
-    )  # fmt: skip
+        citations_valid=sum(is_valid(c, stored) for c in answer.citations),
+        cites_right=cites_right,
+        total_ms=answer.timings.total_ms,
+        first_token_ms=answer.timings.first_token_ms,
+        tokens_per_s=answer.timings.tokens_per_s,
+        loss=loss[0] if loss else None,
+        loss_tokens=loss[1] if loss else 0,
+    )
 
 
 def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
-    """An arm's figures. Shares are 0 to 1; None where no question gives one. A refused answerable question counts as
-    F1 0 and as no match: declining everything must not pay."""
+    """An arm's figures. Shares are 0 to 1; None where no question gives one. A refused answerable
+    question counts as F1 0 and as no match: declining everything must not pay."""
     asked = [s for s in scores if s.answerable]
     unanswerable = [s for s in scores if not s.answerable]
     cited = [s for s in scores if s.citations]
@@ -95,7 +105,9 @@ def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
         "value_match": _mean(s.value_match for s in asked if s.value_match is not None),
         "refused_right": _mean(s.refused for s in unanswerable),
         "refused_wrong": _mean(s.refused for s in asked),
-        "citations_valid": _ratio(sum(s.citations_valid for s in cited), sum(s.citations for s in cited)),
+        "citations_valid": _ratio(
+            sum(s.citations_valid for s in cited), sum(s.citations for s in cited)
+        ),
         "citations_right": _mean(s.cites_right for s in asked if s.cites_right is not None),
         "perplexity": perplexity((s.loss, s.loss_tokens) for s in scores),
         "total_ms": _median(s.total_ms for s in scores),
@@ -114,14 +126,15 @@ def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
 
 
 def is_exact(said: str, expected: Iterable[str | None]) -> bool:
-    """The same words as one of the expected answers, case, articles and punctuation aside (SQuAD's exact match)."""
+    """The same words as one of the expected answers, case, articles and punctuation aside (SQuAD's
+    exact match)."""
     got = _content(said)
     return bool(got) and any(got == _content(answer) for answer in expected if answer)
 
 
 def token_f1(said: str, expected: str) -> float:
-    """Harmonic mean of precision and recall over words, articles left out (SQuAD, Rajpurkar et al. 2016); a figure
-    with its separators is one word."""
+    """Harmonic mean of precision and recall over words, articles left out (SQuAD, Rajpurkar et al.
+    2016); a figure with its separators is one word."""
     got, wanted = _content(said), _content(expected)
     common = sum((Counter(got) & Counter(wanted)).values())
     if not common:
@@ -130,17 +143,23 @@ def token_f1(said: str, expected: str) -> float:
 
 
 def contains(said: str, value: str) -> bool:
-    """The value's words stand in a row in what was said; figures are compared as numbers ("1,250.00" is "1250")."""
+    """The value's words stand in a row in what was said; figures are compared as numbers
+    ("1,250.00" is "1250")."""
     words, wanted = [_plain(w) for w in words_of(said)], [_plain(w) for w in words_of(value)]
-    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
+    return bool(wanted) and any(
+        words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1)
+    )
 
 
 def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:
-    return bool(citation.quote) and citation.quote in stored.get((citation.document, citation.page), "")
+    return bool(citation.quote) and citation.quote in stored.get(
+        (citation.document, citation.page), ""
+    )
 
 
 def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: bool) -> int | None:
-    """1-based place of the first passage of the right document (with `with_value`, one that holds the value too)."""
+    """1-based place of the first passage of the right document (with `with_value`, one that holds
+    the value too)."""
     for place, passage in enumerate(passages, 1):
         holds = not with_value or not question.value or contains(passage.in_context, question.value)
         if passage.document == question.document and holds:
@@ -150,7 +169,9 @@ def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: 
 
 def retrieval_figures(ranks: Sequence[int | None]) -> dict[str, float | None]:
     """recall@k, and the mean of 1/rank (0 for a miss)."""
-    found: dict[str, float | None] = {f"recall_at_{k}": _mean(r is not None and r <= k for r in ranks) for k in KS}
+    found: dict[str, float | None] = {
+        f"recall_at_{k}": _mean(r is not None and r <= k for r in ranks) for k in KS
+    }
     return {**found, "mrr": _mean(1 / r if r else 0.0 for r in ranks)}
 
 

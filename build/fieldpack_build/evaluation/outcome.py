@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 WRONG_REFUSAL, NO_VALUE, ANSWERED, OTHER_SOURCE, UNJUDGED, RIGHT = (
-    "wrong refusal", "value missing", "answered, not refused", "other source", "not judged", "right",
-)  # fmt: skip
+    "wrong refusal",
+    "value missing",
+    "answered, not refused",
+    "other source",
+    "not judged",
+    "right",
+)
 
 
 def outcome(row: dict[str, Any], arm: str) -> str | None:

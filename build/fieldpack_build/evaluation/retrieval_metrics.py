@@ -1,8 +1,9 @@
-"""Whether the right passage is found: recall@k and MRR by document and by page, and what was found instead.
-Knows nothing of indexes or models: a search is a function.
+"""Whether the right passage is found: recall@k and MRR by document and by page, and what was found
+instead. Knows nothing of indexes or models: a search is a function.
 
-A rank is the place of the first passage of the right document (page) among the passages returned, from 1. `distinct_page`
-counts each page once: five passages of one page fill one place, as they do for a reader who turns pages.
+A rank is the place of the first passage of the right document (page) among the passages returned,
+from 1. `distinct_page` counts each page once: five passages of one page fill one place, as they do
+for a reader who turns pages.
 """
 
 from __future__ import annotations
@@ -22,20 +23,25 @@ _FIRST_LINE = 100  # characters
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`recall`: k -> share of the questions whose rank is k or better; `mrr`: mean of 1/rank, 0 for a miss."""
+    """`recall`: k -> share of the questions whose rank is k or better; `mrr`: mean of 1/rank, 0 for
+    a miss."""
 
     questions: int
     recall: dict[int, float]
     mrr: float
 
     def to_dict(self) -> dict[str, Any]:
-        return {"questions": self.questions, **{f"recall_at_{k}": v for k, v in self.recall.items()}, "mrr": self.mrr}
+        return {
+            "questions": self.questions,
+            **{f"recall_at_{k}": v for k, v in self.recall.items()},
+            "mrr": self.mrr,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One question: where the right document and page came (None: not among those looked at), and the first passage of
-    another document or page that came before: (document, page, first line)."""
+    """One question: where the right document and page came (None: not among those looked at), and
+    the first passage of another document or page that came before: (document, page, first line)."""
 
     question: str
     line: int
@@ -52,17 +58,27 @@ class Row:
         return self.page_rank if self.pages else self.document_rank
 
     def to_dict(self) -> dict[str, Any]:
-        instead = dict(zip(("document", "page", "first_line"), self.instead, strict=True)) if self.instead else None
+        instead = (
+            dict(zip(("document", "page", "first_line"), self.instead, strict=True))
+            if self.instead
+            else None
+        )
         return {
-            "question": self.question, "line": self.line, "document": self.document, "pages": list(self.pages),
-            "document_rank": self.document_rank, "page_rank": self.page_rank,
-            "distinct_page_rank": self.distinct_page_rank, "instead": instead,
-        }  # fmt: skip
+            "question": self.question,
+            "line": self.line,
+            "document": self.document,
+            "pages": list(self.pages),
+            "document_rank": self.document_rank,
+            "page_rank": self.page_rank,
+            "distinct_page_rank": self.distinct_page_rank,
+            "instead": instead,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """`page` and `distinct_page` are None where no question names its pages. `unasked`: questions without a document."""
+    """`page` and `distinct_page` are None where no question names its pages. `unasked`: questions
+    without a document."""
 
     document: Figures
     page: Figures | None
@@ -76,15 +92,22 @@ class RetrievalReport:
         return sorted(missed, key=lambda row: (-(row.rank or 10**9), row.line))[:count]
 
     def to_dict(self) -> dict[str, Any]:
-        figures = {"document": self.document, "page": self.page, "distinct_page": self.distinct_page}
+        figures = {
+            "document": self.document,
+            "page": self.page,
+            "distinct_page": self.distinct_page,
+        }
         return {
-            "questions": len(self.rows), "unasked": self.unasked,
+            "questions": len(self.rows),
+            "unasked": self.unasked,
             **{name: value.to_dict() if value else None for name, value in figures.items()},
             "rows": [row.to_dict() for row in self.rows],
-        }  # fmt: skip
+        }
 
 
-def measure(search: Search, questions: Iterable[TestQuestion], ks: Sequence[int] = KS) -> RetrievalReport:
+def measure(
+    search: Search, questions: Iterable[TestQuestion], ks: Sequence[int] = KS
+) -> RetrievalReport:
     """Asks every question that names its document for `max(ks)` passages."""
     asked, unasked = [], 0
     for question in questions:
@@ -97,25 +120,41 @@ def measure(search: Search, questions: Iterable[TestQuestion], ks: Sequence[int]
         document=_figures([row.document_rank for row in asked], ks),
         page=_figures([row.page_rank for row in paged], ks) if paged else None,
         distinct_page=_figures([row.distinct_page_rank for row in paged], ks) if paged else None,
-        rows=tuple(asked), unasked=unasked,
-    )  # fmt: skip
+        rows=tuple(asked),
+        unasked=unasked,
+    )
 
 
 def _row(question: TestQuestion, document: str, passages: Sequence[Passage]) -> Row:
     places = [(passage.document, passage.page) for passage in passages]
     right = [(document, page) for page in question.pages]
-    wrong = [p for p in passages if p.document != document or (right and (p.document, p.page) not in right)]
+    wrong = [
+        p
+        for p in passages
+        if p.document != document or (right and (p.document, p.page) not in right)
+    ]
     row = Row(
-        question.question, question.line, document, question.pages,
-        document_rank=_rank([name for name, _ in places], [document]), page_rank=_rank(places, right),
-        distinct_page_rank=_rank(list(dict.fromkeys(places)), right), instead=None,
-    )  # fmt: skip
+        question.question,
+        question.line,
+        document,
+        question.pages,
+        document_rank=_rank([name for name, _ in places], [document]),
+        page_rank=_rank(places, right),
+        distinct_page_rank=_rank(list(dict.fromkeys(places)), right),
+        instead=None,
+    )
     if row.rank == 1 or not wrong:
         return row
     return Row(
-        row.question, row.line, document, row.pages, row.document_rank, row.page_rank, row.distinct_page_rank,
+        row.question,
+        row.line,
+        document,
+        row.pages,
+        row.document_rank,
+        row.page_rank,
+        row.distinct_page_rank,
         (wrong[0].document, wrong[0].page, _first_line(wrong[0].text)),
-    )  # fmt: skip
+    )
 
 
 def _rank(found: Sequence[object], right: Sequence[object]) -> int | None:
@@ -124,7 +163,9 @@ def _rank(found: Sequence[object], right: Sequence[object]) -> int | None:
 
 def _figures(ranks: Sequence[int | None], ks: Sequence[int]) -> Figures:
     count = max(1, len(ranks))
-    recall = {k: round(sum(rank is not None and rank <= k for rank in ranks) / count, 4) for k in ks}
+    recall = {
+        k: round(sum(rank is not None and rank <= k for rank in ranks) / count, 4) for k in ks
+    }
     return Figures(len(ranks), recall, round(sum(1 / rank for rank in ranks if rank) / count, 4))
 
 

@@ -1,5 +1,5 @@
-"""From a model's folder to the ONNX model a device opens: candidates of precision, their building, measuring and choice.
-Knows nothing of stages, caches or bundles."""
+"""From a model's folder to the ONNX model a device opens: candidates of precision, their building,
+measuring and choice. Knows nothing of stages, caches or bundles."""
 
 from ..models.precision import FP32, Candidate
 from . import choose

@@ -1,5 +1,6 @@
-"""The texts that candidates are measured on: test questions in the runtime's own prompt, with the passages that the
-device would read, and their right answers. Training and precision are judged on what neither has seen."""
+"""The texts that candidates are measured on: test questions in the runtime's own prompt, with the
+passages that the device would read, and their right answers. Training and precision are judged on
+what neither has seen."""
 
 from __future__ import annotations
 
@@ -33,15 +34,23 @@ class Sample:
 def domain_texts(recipe: Recipe) -> list[tuple[str, str]]:
     """Every training and test text: (question, answer or "")."""
     found: list[tuple[str, str]] = []
-    found += [(example.question, example.answer or "") for example in training_rows(recipe).examples]
+    found += [
+        (example.question, example.answer or "") for example in training_rows(recipe).examples
+    ]
     if recipe.evaluate:
-        found += [(q.question, q.answer or "") for q in read_questions(recipe.path(recipe.evaluate.questions))]
+        found += [
+            (q.question, q.answer or "")
+            for q in read_questions(recipe.path(recipe.evaluate.questions))
+        ]
     return found or [(recipe.answer.system, recipe.answer.refusal)]
 
 
-def held_out(task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int) -> list[Sample]:
-    """Test questions spread evenly, as many as `tokens` has room for (4 to 32): a prompt with passages costs ten times one
-    without. Training rows where the recipe has no test questions. `context`: tokens of a prompt and its answer at most."""
+def held_out(
+    task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int
+) -> list[Sample]:
+    """Test questions spread evenly, as many as `tokens` has room for (4 to 32): a prompt with
+    passages costs ten times one without. Training rows where the recipe has no test questions.
+    `context`: tokens of a prompt and its answer at most."""
     pairs = _pairs(task.recipe)
     make = _maker(task, chat, tokenizer, context)
     first = make(*pairs[0])
@@ -52,25 +61,35 @@ def held_out(task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int, conte
 def _pairs(recipe: Recipe) -> list[tuple[str, str]]:
     refusal = recipe.answer.refusal.strip()
     if recipe.evaluate:
-        asked = read_questions(recipe.path(recipe.evaluate.questions), refusal=recipe.answer.refusal)
+        asked = read_questions(
+            recipe.path(recipe.evaluate.questions), refusal=recipe.answer.refusal
+        )
         return [(q.question, q.answer or refusal) for q in asked]
     return [(question, answer or refusal) for question, answer in domain_texts(recipe)]
 
 
-def _maker(task: Task, chat: ChatFormat, tokenizer: Any, context: int) -> Callable[[str, str], Sample]:
+def _maker(
+    task: Task, chat: ChatFormat, tokenizer: Any, context: int
+) -> Callable[[str, str], Sample]:
     settings = prompt_settings(task.recipe)
-    settings = replace(settings, max_context=min(context, int(getattr(tokenizer, "model_max_length", 1 << 30))))
+    settings = replace(
+        settings, max_context=min(context, int(getattr(tokenizer, "model_max_length", 1 << 30)))
+    )
     prompts = PromptBuilder(chat, settings, lambda text: len(encode(tokenizer, text)))
     search = None
     if "knowledge" in task.inputs:
         search = open_retriever(
-            task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(task.recipe),
+            task.inputs["embedder"],
+            task.inputs["knowledge"],
+            retrieval_settings(task.recipe),
             reranker=task.inputs.get("reranker"),
-        ).search  # fmt: skip
+        ).search
 
     def make(question: str, answer: str) -> Sample:
         text = prompts.build(question, search(question, settings.passages) if search else []).text
-        return Sample(text, encode(tokenizer, text), encode(tokenizer, chat.plain(answer))[:_ANSWER])
+        return Sample(
+            text, encode(tokenizer, text), encode(tokenizer, chat.plain(answer))[:_ANSWER]
+        )
 
     return make
 

@@ -1,6 +1,6 @@
-"""Opens one exported model in a process of its own, as a device does, and says how it fares against the reference. Runs by
-its path, so that its peak memory is the model's and not the build's: until that is read it imports the runtime, numpy and
-genai alone.
+"""Opens one exported model in a process of its own, as a device does, and says how it fares against
+the reference. Runs by its path, so that its peak memory is the model's and not the build's: until
+that is read it imports the runtime, numpy and genai alone.
 
 stdin: {"folder", "reference", "max_context", "new_tokens"}; stdout: one JSON object.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from fieldpack.devices import Device
 from fieldpack.generation.generator import TextGenerator
-from fieldpack.generation.kv_cache import SLICE, WINDOW, Kept
+from fieldpack.generation.kv_cache import SLICE, WINDOW, KVCache
 from fieldpack.generation.longrope import LongRope, new_generator
 
 Row = dict[str, Any]
@@ -30,13 +30,17 @@ def main() -> None:
     rows: list[Row] = json.loads((reference / "reference.json").read_text(encoding="utf-8"))
     generator = TextGenerator.open(Path(spec["folder"]))
     longest = max(rows, key=lambda row: len(row["prompt"]))
-    for _ in generator.stream(longest["text"], max_new_tokens=spec["new_tokens"], max_context=spec["max_context"]):
+    for _ in generator.stream(
+        longest["text"], max_new_tokens=spec["new_tokens"], max_context=spec["max_context"]
+    ):
         pass
-    found: Row = {"memory_mb": _peak_mb()}  # before logits of many positions are looked at, which a device never does
+    found: Row = {
+        "memory_mb": _peak_mb()
+    }  # before logits of many positions are looked at, which a device never does
     del generator
     model, rope = _open(spec["folder"]), LongRope.read(Path(spec["folder"]))
     found |= _speed(model, rope, longest["prompt"], spec["new_tokens"])
-    found |= _compare(Kept(model, rope), rows, reference)
+    found |= _compare(KVCache(model, rope), rows, reference)
     print(json.dumps(found))
 
 
@@ -70,15 +74,21 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
     for _ in range(new_tokens):
         generator.generate_next_token()
     done = time.perf_counter()
-    return {"prefill_tokens_per_s": round(len(prompt) / (read - begun), 1),
-            "decode_tokens_per_s": round(new_tokens / (done - read), 1)}  # fmt: skip
+    return {
+        "prefill_tokens_per_s": round(len(prompt) / (read - begun), 1),
+        "decode_tokens_per_s": round(new_tokens / (done - read), 1),
+    }
 
 
-def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
-    """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
-    KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
-    answering greedily, gives to the letter. What is not a number is None."""
-    from fieldpack_build.export.agreement import compare, log_softmax  # here: memory at its peak has been read
+def _compare(kept: KVCache, rows: list[Row], reference: Path) -> Row:
+    """Perplexity of the right answers by both models; over all positions, also of the full model's
+    own answers, the mean KL(full || this) in nats and how often the best next token is the same;
+    the share of its own answers that this model, answering greedily, gives to the letter. What is
+    not a number is None."""
+    from fieldpack_build.export.agreement import (
+        compare,
+        log_softmax,
+    )  # here: memory at its peak has been read
 
     mine, theirs, answers = [], [], []
 
@@ -89,7 +99,9 @@ def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
             places = np.arange(given), np.array(row["answer"], dtype=int)
             mine.append(log_softmax(this[:given])[places])
             theirs.append(log_softmax(full[:given])[places])
-            answers.append(bool((full[given:].argmax(axis=-1) == this[given:].argmax(axis=-1)).all()))
+            answers.append(
+                bool((full[given:].argmax(axis=-1) == this[given:].argmax(axis=-1)).all())
+            )
             yield full, this
 
     seen = compare(pairs())
@@ -97,20 +109,24 @@ def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
         return {"kl": None}
     perplexity = [float(np.exp(-np.concatenate(part).mean())) for part in (theirs, mine)]
     return {
-        "perplexity_torch": round(perplexity[0], 3), "perplexity_onnx": round(perplexity[1], 3),
+        "perplexity_torch": round(perplexity[0], 3),
+        "perplexity_onnx": round(perplexity[1], 3),
         "perplexity_ratio": round(perplexity[1] / perplexity[0], 4),
-        "kl": float(f"{seen.kl:.4g}"), "same_next_token": round(seen.same_next_token, 6),
-        "same_answers": round(float(np.mean(answers)), 4), "texts": len(rows), "positions": seen.positions,
-    }  # fmt: skip
+        "kl": float(f"{seen.kl:.4g}"),
+        "same_next_token": round(seen.same_next_token, 6),
+        "same_answers": round(float(np.mean(answers)), 4),
+        "texts": len(rows),
+        "positions": seen.positions,
+    }
 
 
-def _logits(kept: Kept, row: Row) -> Any:
+def _logits(kept: KVCache, row: Row) -> Any:
     """Rows as the reference has them."""
     prompt, found = row["prompt"], []
     room = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
     for answer in (row["answer"], row["own"]):
         kept.read(prompt, room=room, most=room)
-        kept.back_to(len(prompt) - 1)
+        kept.trim(len(prompt) - 1)
         read = [prompt[-1], *answer[:-1]]
         found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
     return np.concatenate(found)

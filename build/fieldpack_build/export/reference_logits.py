@@ -1,10 +1,13 @@
-"""What the model in full precision says of the held-out texts: its logits at the answers' positions, of the right answers
-and of its own. Written down once; every candidate is held against it. Beside it, what each precision costs in torch alone:
-what an exported graph differs by beyond that, it computes wrongly.
+"""What the model in full precision says of the held-out texts: its logits at the answers'
+positions, of the right answers and of its own. Written down once; every candidate is held against
+it. Beside it, what each precision costs in torch alone: what an exported graph differs by beyond
+that, it computes wrongly.
 
 reference.json     the texts as tokens, and the model's own greedy answers
-NN.npy             float32 logits, a row for each token of the right answer, then one for each of its own
-rounded.json       candidate as it is rounded in torch -> its KL and same next tokens, and what an export may have
+NN.npy             float32 logits, a row for each token of the right answer, then one for each of
+                   its own
+rounded.json       candidate as it is rounded in torch -> its KL and same next tokens, and what an
+                   export may have
 """
 
 from __future__ import annotations
@@ -27,11 +30,17 @@ Row = dict[str, Any]
 
 
 def write_reference(
-    source: Path, samples: Sequence[Sample], folder: Path, *, ends: Collection[int], longest: int,
-    candidates: Sequence[Candidate] = (), told: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> None:  # fmt: skip
-    """`ends`: tokens that close an answer; `longest`: tokens of its own answers at most; `candidates`: whose rounding is
-    measured in torch, each that is rounded alike once."""
+    source: Path,
+    samples: Sequence[Sample],
+    folder: Path,
+    *,
+    ends: Collection[int],
+    longest: int,
+    candidates: Sequence[Candidate] = (),
+    told: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> None:
+    """`ends`: tokens that close an answer; `longest`: tokens of its own answers at most;
+    `candidates`: whose rounding is measured in torch, each that is rounded alike once."""
     import numpy as np
     import torch
 
@@ -43,10 +52,14 @@ def write_reference(
         with torch.inference_mode():
             logits, own = _read(model, sample, ends, longest)
         np.save(folder / f"{number:02}.npy", logits)
-        rows.append({"text": sample.text, "prompt": sample.prompt, "answer": sample.answer, "own": own})
+        rows.append(
+            {"text": sample.text, "prompt": sample.prompt, "answer": sample.answer, "own": own}
+        )
         told(number + 1, len(samples), "questions answered in full precision")
     del model
-    kinds = sorted({candidate.rounded_alike for candidate in candidates}, key=lambda kind: kind.name)
+    kinds = sorted(
+        {candidate.rounded_alike for candidate in candidates}, key=lambda kind: kind.name
+    )
     rounded = {}
     for number, kind in enumerate(kinds, 1):
         rounded[kind.name] = _cost_of_rounding(source, kind, rows, folder)
@@ -56,28 +69,39 @@ def write_reference(
 
 
 def cost_of_rounding(folder: Path, candidate: Candidate) -> Mapping[str, Any]:
-    """What rounding the weights as `candidate` does costs in torch: `kl`, `same_next_token`, and what an export may have at
-    most and at least, `max_kl` and `min_same_next_token`. Raises StageError where torch itself overflows in this precision."""
+    """What rounding the weights as `candidate` does costs in torch: `kl`, `same_next_token`, and
+    what an export may have at most and at least, `max_kl` and `min_same_next_token`. Raises
+    StageError where torch itself overflows in this precision."""
     rounded: dict[str, dict[str, Any]] = json.loads((folder / _ROUNDED).read_text(encoding="utf-8"))
     if not (cost := rounded[candidate.rounded_alike.name]):
         raise StageError(
-            f"rounded to {candidate.precision} in torch, the model gives logits that are not numbers; use another precision"
+            f"rounded to {candidate.precision} in torch, the model gives logits that are not "
+            "numbers; use another precision"
         )
     return cost
 
 
-def _cost_of_rounding(source: Path, kind: Candidate, rows: Sequence[Row], folder: Path) -> dict[str, float]:
+def _cost_of_rounding(
+    source: Path, kind: Candidate, rows: Sequence[Row], folder: Path
+) -> dict[str, float]:
     import numpy as np
     import torch
 
     model = causal_lm.load_model(source, dtype=torch.float32).eval()
     round_model(model, kind)
     with torch.inference_mode():
-        pairs = ((np.load(folder / f"{number:02}.npy"), _read_again(model, row)) for number, row in enumerate(rows))
+        pairs = (
+            (np.load(folder / f"{number:02}.npy"), _read_again(model, row))
+            for number, row in enumerate(rows)
+        )
         seen = compare(pairs, expect=True)
     if not seen.finite:
         return {}
-    return {"kl": float(f"{seen.kl:.4g}"), "same_next_token": round(seen.same_next_token, 6), **allowed(seen)}
+    return {
+        "kl": float(f"{seen.kl:.4g}"),
+        "same_next_token": round(seen.same_next_token, 6),
+        **allowed(seen),
+    }
 
 
 def _read(model: Any, sample: Sample, ends: Collection[int], longest: int) -> tuple[Any, list[int]]:

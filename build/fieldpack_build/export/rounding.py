@@ -1,10 +1,14 @@
-"""Rounds a torch model as an export of some precision is rounded, so that what a precision costs can be told from what is
-wrong with an exported graph. Changes the model in place. Knows nothing of ONNX.
+"""Rounds a torch model as an export of some precision is rounded, so that what a precision costs
+can be told from what is wrong with an exported graph. Changes the model in place. Knows nothing of
+ONNX.
 
-float32    the output of every linear layer, to the error of a sum that another kernel adds up in another order
+float32    the output of every linear layer, to the error of a sum that another kernel adds up in
+           another order
 float16    the weights, and the output of every layer
-int4, int8 the weights by blocks that share a scale, and what is multiplied with them to int8 by the same blocks, as
-           onnxruntime's MatMulNBits does at the accuracy level that genai's builder sets on a CPU (4)
+int4, int8 the weights by blocks that share a scale, and what is multiplied with them to int8 by the
+same blocks, as
+           onnxruntime's MatMulNBits does at the accuracy level that genai's builder sets on a CPU
+           (4)
 """
 
 from __future__ import annotations
@@ -19,15 +23,21 @@ _ROWS = 4096  # of a matrix at once: rounding needs several copies of what it ro
 
 
 def round_model(model: Any, wanted: Candidate) -> None:
-    """`model`: in float32. `wanted`: a candidate; k_quant is rounded as rtn is, and of its layers in int8 only the output
-    matrix, so that the error here is about as large as the candidate's or larger."""
+    """`model`: in float32. `wanted`: a candidate; k_quant is rounded as rtn is, and of its layers
+    in int8 only the output matrix, so that the error here is about as large as the candidate's or
+    larger."""
     if wanted.precision == "fp32":
         _round_sums(model)
     elif wanted.precision == "fp16":
         _round_halves(model)
     else:
         assert wanted.block_size
-        _round_blocks(model, _BITS[wanted.precision], 8 if wanted.int8_head else _BITS[wanted.precision], wanted.block_size)
+        _round_blocks(
+            model,
+            _BITS[wanted.precision],
+            8 if wanted.int8_head else _BITS[wanted.precision],
+            wanted.block_size,
+        )
 
 
 def _linears(model: Any) -> list[Any]:
@@ -37,7 +47,8 @@ def _linears(model: Any) -> list[Any]:
 
 
 def _round_sums(model: Any) -> None:
-    """Two orders of a sum of n products differ by about sqrt(n) * 2^-24 of its size (Higham and Mary, 2019)."""
+    """Two orders of a sum of n products differ by about sqrt(n) * 2^-24 of its size (Higham and
+    Mary, 2019)."""
 
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         size = output.square().mean(dim=-1, keepdim=True).sqrt()
@@ -52,7 +63,11 @@ def _round_halves(model: Any) -> None:
     import torch
 
     def half(value: Any) -> Any:
-        return value.half().float() if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value
+        return (
+            value.half().float()
+            if isinstance(value, torch.Tensor) and value.dtype == torch.float32
+            else value
+        )
 
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         return half(output) if isinstance(output, torch.Tensor) else output
@@ -84,8 +99,9 @@ def _round_blocks(model: Any, bits: int, head_bits: int, block: int) -> None:
 
 
 def by_blocks(values: Any, bits: int, block: int) -> Any:
-    """Values of a row in blocks, each rounded to whole multiples of its own scale, from -2^(bits-1) to 2^(bits-1) - 1: the
-    value that is furthest from zero becomes the lowest of these, as in onnxruntime's symmetric quantizer."""
+    """Values of a row in blocks, each rounded to whole multiples of its own scale, from -2^(bits-1)
+    to 2^(bits-1) - 1: the value that is furthest from zero becomes the lowest of these, as in
+    onnxruntime's symmetric quantizer."""
     import torch
 
     width = values.shape[-1]

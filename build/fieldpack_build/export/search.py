@@ -1,5 +1,6 @@
-"""Builds candidates one after the other, opens and measures each, keeps the best so far and remembers what it found: an
-interrupted export does not try again what it has tried. Knows nothing of how a candidate is built or judged.
+"""Builds candidates one after the other, opens and measures each, keeps the best so far and
+remembers what it found: an interrupted export does not try again what it has tried. Knows nothing
+of how a candidate is built or judged.
 
 <work>/<name>.json      what was found of a candidate
 <work>/<name>/          the exported model, of the best one so far only
@@ -30,7 +31,7 @@ Measure = Callable[[Candidate, Path], Figures]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class CandidateSearch:
     """`build(candidate, folder)` raises StageError, `measure(candidate, folder)` too."""
 
     work: Path
@@ -39,7 +40,8 @@ class Trial:
     measure: Measure
 
     def run(self, candidates: Sequence[Candidate], told: Callable[[str], None]) -> list[Figures]:
-        """What was found of each, in the candidates' order; the best one's folder is there afterwards."""
+        """What was found of each, in the candidates' order; the best one's folder is there
+        afterwards."""
         self.work.mkdir(parents=True, exist_ok=True)
         found: list[Figures] = []
         for number, candidate in enumerate(candidates, 1):
@@ -71,10 +73,15 @@ class Trial:
         try:
             self.build(candidate, half)
             figures["size_mb"] = folder_mb(half)
-            if choose.refusal(figures, self.limits) is None:  # nobody needs to know how good a file is that is too large
+            if (
+                choose.refusal(figures, self.limits) is None
+            ):  # nobody needs to know how good a file is that is too large
                 figures |= self.measure(candidate, half)
                 if figures["kl"] is None:
-                    raise StageError("its logits are not numbers (NaN or infinite): its weights are not, or it overflows")
+                    raise StageError(
+                        "its logits are not numbers (NaN or infinite): its weights are not, or it "
+                        "overflows"
+                    )
                 figures["degradation"] = choose.degradation(figures)
         except StageError as error:
             figures["failed"] = str(error)
@@ -91,17 +98,27 @@ class Trial:
 
 
 def probe(folder: Path, reference: Path, *, max_context: int, new_tokens: int) -> Figures:
-    """What `probe.py` says of an exported model. Raises StageError if it does not open or its process dies of it."""
-    spec = {"folder": str(folder), "reference": str(reference), "max_context": max_context, "new_tokens": new_tokens}
+    """What `probe.py` says of an exported model. Raises StageError if it does not open or its
+    process dies of it."""
+    spec = {
+        "folder": str(folder),
+        "reference": str(reference),
+        "max_context": max_context,
+        "new_tokens": new_tokens,
+    }
     script = Path(__file__).with_name("probe.py")
     given = json.dumps(spec) + "\n"
-    done = subprocess.run(python(script), env=safe_environment(), input=given, capture_output=True, text=True)
+    done = subprocess.run(
+        python(script), env=safe_environment(), input=given, capture_output=True, text=True
+    )
     sys.stderr.write(done.stderr)
     if done.returncode == 0:
         figures: Figures = json.loads(done.stdout.splitlines()[-1])
         return figures
     last = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
-    raise StageError(f"does not open or run: {last[-1].strip()[:300]} (exit code {done.returncode})")
+    raise StageError(
+        f"does not open or run: {last[-1].strip()[:300]} (exit code {done.returncode})"
+    )
 
 
 def _write(path: Path, figures: Figures) -> None:

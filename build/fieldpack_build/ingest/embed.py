@@ -1,5 +1,5 @@
-"""Documents into the index: chunks that it has no vector for are embedded in windows, while the window before is written
-and the next is gathered. Knows nothing of files or processes."""
+"""Documents into the index: chunks that it has no vector for are embedded in windows, while the
+window before is written and the next is gathered. Knows nothing of files or processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fieldpack_build.index.writer import IndexWriter, chunk_key
 
 from .kept import KeptVectors
-from .progress import Meter
+from .progress import ProgressEstimator
 from .read import ReadDocument
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ _MOST = 8  # times as many chunks may be in a window as are to be embedded: the 
 
 @dataclass
 class _Window:
-    """Documents with their chunks' keys; `known`: vectors the index has; `fresh`: key -> text to embed, in order."""
+    """Documents with their chunks' keys; `known`: vectors the index has; `fresh`: key -> text to
+    embed, in order."""
 
     documents: list[tuple[ReadDocument, list[bytes]]] = field(default_factory=list)
     known: dict[bytes, Vectors] = field(default_factory=dict)
@@ -44,15 +45,24 @@ class _Window:
 
 
 class Indexer:
-    """`with Indexer(...) as indexer: indexer.take(document) ...; indexer.finish()`. Documents go into the index in the
-    order in which they are taken. `written` is called right before one does. `embed` runs in a thread of its own, one
-    call at a time, with `step` texts or fewer of a window of `window` chunks or a little more. `kept`: vectors that an
-    interrupted build had made, and where those of this one are kept until their documents are in the index."""
+    """`with Indexer(...) as indexer: indexer.take(document) ...; indexer.finish()`. Documents go
+    into the index in the order in which they are taken. `written` is called right before one does.
+    `embed` runs in a thread of its own, one call at a time, with `step` texts or fewer of a window
+    of `window` chunks or a little more. `kept`: vectors that an interrupted build had made, and
+    where those of this one are kept until their documents are in the index."""
 
     def __init__(
-        self, writer: IndexWriter, embed: Embed, meter: Meter, *, dim: int, window: int, step: int,
-        written: Callable[[ReadDocument], None], kept: KeptVectors | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        writer: IndexWriter,
+        embed: Embed,
+        meter: ProgressEstimator,
+        *,
+        dim: int,
+        window: int,
+        step: int,
+        written: Callable[[ReadDocument], None],
+        kept: KeptVectors | None = None,
+    ) -> None:
         self._writer, self._embed, self._meter, self._dim = writer, embed, meter, dim
         self._size, self._step, self._written, self._kept = window, step, written, kept
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embedding")
@@ -62,7 +72,12 @@ class Indexer:
     def __enter__(self) -> Indexer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def take(self, read: ReadDocument, size: int) -> None:
@@ -105,7 +120,9 @@ class Indexer:
         self._ahead = None
         for read, keys in window.documents:
             self._written(read)
-            self._writer.add(read.record, read.chunks, self._stack([window.vector(key) for key in keys]))
+            self._writer.add(
+                read.record, read.chunks, self._stack([window.vector(key) for key in keys])
+            )
         if self._kept is not None:
             self._kept.forget()
         return window.made

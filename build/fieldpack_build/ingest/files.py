@@ -1,4 +1,5 @@
-"""Which files a build of the library has before it: what is there, its hashes, which are the same. Reads no document."""
+"""Which files a build of the library has before it: what is there, its hashes, which are the same.
+Reads no document."""
 
 from __future__ import annotations
 
@@ -9,21 +10,21 @@ from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..pipeline.store import Store
 from ..recipe.schema import Knowledge, Recipe
-from .read import Order
+from .read import ReadJob
 
 _REHEARSED = 6  # documents in a rehearsal
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    order: Order
+    order: ReadJob
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """`distinct` by path; `same`: path -> the file of `distinct` with the same bytes, which is read in its place;
-    `passed`: what of the folder is not read at all."""
+    """`distinct` by path; `same`: path -> the file of `distinct` with the same bytes, which is read
+    in its place; `passed`: what of the folder is not read at all."""
 
     distinct: dict[str, File]
     same: dict[str, str]
@@ -31,7 +32,12 @@ class Files:
 
 
 def survey_of(recipe: Recipe, knowledge: Knowledge) -> Survey:
-    return survey(roots_of(recipe, knowledge), tuple(knowledge.include), knowledge.max_file_mb, ocr=knowledge.ocr)
+    return survey(
+        roots_of(recipe, knowledge),
+        tuple(knowledge.include),
+        knowledge.max_file_mb,
+        ocr=knowledge.ocr,
+    )
 
 
 def roots_of(recipe: Recipe, knowledge: Knowledge) -> list[Path]:
@@ -40,9 +46,14 @@ def roots_of(recipe: Recipe, knowledge: Knowledge) -> list[Path]:
 
 
 def hint(found: Survey, knowledge: Knowledge) -> str:
-    """What to do about a folder without a document: of images alone, or of formats that other programs can save anew."""
+    """What to do about a folder without a document: of images alone, or of formats that other
+    programs can save anew."""
     images = sum(count for suffix, count in found.other_formats.items() if suffix in IMAGE_SUFFIXES)
-    hints = [f"{images:,} images: knowledge.ocr: true reads the text in them"] if images and not knowledge.ocr else []
+    hints = (
+        [f"{images:,} images: knowledge.ocr: true reads the text in them"]
+        if images and not knowledge.ocr
+        else []
+    )
     if found.skipped:
         more = f" (and {len(found.skipped) - 1:,} more)" if len(found.skipped) > 1 else ""
         hints.append(f"{found.skipped[0].reason}{more}")
@@ -50,7 +61,8 @@ def hint(found: Survey, knowledge: Knowledge) -> str:
 
 
 def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
-    """Raises DocumentError for a folder without documents and, with `on_error: fail`, for one that cannot be read."""
+    """Raises DocumentError for a folder without documents and, with `on_error: fail`, for one that
+    cannot be read."""
     roots = roots_of(recipe, knowledge)
     for root in roots:
         if not root.exists():
@@ -58,7 +70,9 @@ def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
     found = survey_of(recipe, knowledge)
     if not found.paths:
         where = ", ".join(map(str, roots))
-        raise DocumentError(f"{where}: no documents of a known format in it{hint(found, knowledge)}")
+        raise DocumentError(
+            f"{where}: no documents of a known format in it{hint(found, knowledge)}"
+        )
     if found.skipped and knowledge.on_error == "fail":
         raise DocumentError(found.skipped[0].reason)
     paths = found.paths[:_REHEARSED] if recipe.rehearsal else found.paths
@@ -71,7 +85,7 @@ def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
         # By suffix too: it chooses the reader, and what one cannot read another may.
         other = first.setdefault((digest, PurePosixPath(relative).suffix.lower()), relative)
         if other == relative:
-            distinct[relative] = File(Order(path, relative, _size(path)), digest)
+            distinct[relative] = File(ReadJob(path, relative, _size(path)), digest)
         else:
             same[relative] = other
     return Files(distinct, same, found)

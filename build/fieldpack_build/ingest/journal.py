@@ -1,8 +1,10 @@
-"""What a knowledge stage at work has done so far, in its partial folder: where it began, and a row for each document.
-An interrupted stage finds both again; a finished one leaves library.json, from which the next begins.
+"""What a knowledge stage at work has done so far, in its partial folder: where it began, and a row
+for each document. An interrupted stage finds both again; a finished one leaves library.json, from
+which the next begins.
 
-A row: {"document", "title", "date", "tags", "own_tags", "pages", "chunks", "characters", "sha256", "warnings"?} of one that
-was read ("own_tags": what the file itself states), {"document", "skipped", "sha256", "lasting"} of one that was not.
+A row: {"document", "title", "date", "tags", "own_tags", "pages", "chunks", "characters", "sha256",
+"warnings"?} of one that was read ("own_tags": what the file itself states), {"document", "skipped",
+"sha256", "lasting"} of one that was not.
 """
 
 from __future__ import annotations
@@ -15,16 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.store import BEGUN, JOURNAL, LOG, RECEIPT
-from .read import ReadDocument, Unread
+from .read import ReadDocument, ReadFailure
 
 LIBRARY = "library.json"
 _NOT_COPIED = (RECEIPT, LOG, LIBRARY, BEGUN)
-_FICLONE = 0x40049409  # linux/fs.h: a copy that shares its blocks until one of them changes (XFS, btrfs)
+_FICLONE = (
+    0x40049409  # linux/fs.h: a copy that shares its blocks until one of them changes (XFS, btrfs)
+)
 Row = dict[str, Any]
 
 
 class Journal:
-    """`resumed`: an interrupted stage goes on. `copied`: it began with a copy of an earlier library."""
+    """`resumed`: an interrupted stage goes on. `copied`: it began with a copy of an earlier
+    library."""
 
     def __init__(self, out: Path, *, resumed: bool, copied: bool) -> None:
         self.resumed, self.copied = resumed, copied
@@ -33,8 +38,9 @@ class Journal:
         self._file = (out / JOURNAL).open("a", encoding="utf-8")
 
     @classmethod
-    def begin(cls, out: Path, earlier: Path | None, kin: str = "") -> Journal:
-        """Goes on with what is in `out`, or begins with a copy of `earlier`, or with nothing. `kin`: see Task."""
+    def begin(cls, out: Path, earlier: Path | None, lineage: str = "") -> Journal:
+        """Goes on with what is in `out`, or begins with a copy of `earlier`, or with nothing.
+        `lineage`: see Task."""
         begun = out / BEGUN
         resumed = begun.exists()
         if not resumed:
@@ -42,12 +48,13 @@ class Journal:
             if earlier is not None:
                 _copy(earlier, out)
             # Last: without it, whatever is there is half a copy.
-            _write(begun, {"copied": earlier is not None, "kin": kin})
+            _write(begun, {"copied": earlier is not None, "lineage": lineage})
         data = json.loads(begun.read_text(encoding="utf-8"))
         return cls(out, resumed=resumed, copied=data["copied"])
 
-    def note(self, outcome: ReadDocument | Unread, sha256: str) -> None:
-        """Written at once, before the document is in the index: a row without its document is not believed."""
+    def note(self, outcome: ReadDocument | ReadFailure, sha256: str) -> None:
+        """Written at once, before the document is in the index: a row without its document is not
+        believed."""
         row = _row_of(outcome, sha256)
         self.rows[row["document"]] = row
         self._file.write(_line(row) + "\n")
@@ -70,15 +77,26 @@ def read_library_file(folder: Path) -> dict[str, Any]:
     return data
 
 
-def _row_of(outcome: ReadDocument | Unread, sha256: str) -> Row:
-    if isinstance(outcome, Unread):
-        return {"document": outcome.path, "skipped": outcome.reason, "sha256": sha256, "lasting": outcome.lasting}
+def _row_of(outcome: ReadDocument | ReadFailure, sha256: str) -> Row:
+    if isinstance(outcome, ReadFailure):
+        return {
+            "document": outcome.path,
+            "skipped": outcome.reason,
+            "sha256": sha256,
+            "lasting": outcome.lasting,
+        }
     record = outcome.record
     row: Row = {
-        "document": record.path, "title": record.title, "date": record.date, "tags": list(record.tags),
-        "own_tags": list(outcome.own_tags), "pages": record.pages,
-        "chunks": len(outcome.chunks), "characters": outcome.characters, "sha256": record.sha256,
-    }  # fmt: skip
+        "document": record.path,
+        "title": record.title,
+        "date": record.date,
+        "tags": list(record.tags),
+        "own_tags": list(outcome.own_tags),
+        "pages": record.pages,
+        "chunks": len(outcome.chunks),
+        "characters": outcome.characters,
+        "sha256": record.sha256,
+    }
     return row | ({"warnings": list(outcome.warnings)} if outcome.warnings else {})
 
 
@@ -106,14 +124,16 @@ def _clear(out: Path) -> None:
 
 
 def _copy(earlier: Path, out: Path) -> None:
-    """The index and rows of a finished stage, or of one that was interrupted, as files of their own: they are edited in
-    place."""
+    """The index and rows of a finished stage, or of one that was interrupted, as files of their
+    own: they are edited in place."""
     for path in sorted(earlier.iterdir()):
         if path.is_file() and path.name not in _NOT_COPIED:
             copy_file(path, out / path.name)
     if (earlier / LIBRARY).exists():
         rows = [row for row in read_library_file(earlier)["documents"] if "sha256" in row]
-        (out / JOURNAL).write_text("".join(f"{line}\n" for line in map(_line, rows)), encoding="utf-8")
+        (out / JOURNAL).write_text(
+            "".join(f"{line}\n" for line in map(_line, rows)), encoding="utf-8"
+        )
 
 
 def copy_file(source: Path, target: Path) -> None:

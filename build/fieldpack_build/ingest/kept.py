@@ -1,5 +1,6 @@
-"""Vectors of chunks that are embedded and not yet in the index, in a file: a document of 100,000 chunks goes into the index as
-a whole, and what was embedded of it before Ctrl-C or a crash must not be embedded again."""
+"""Vectors of chunks that are embedded and not yet in the index, in a file: a document of 100,000
+chunks goes into the index as a whole, and what was embedded of it before Ctrl-C or a crash must not
+be embedded again."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ _KEY = "V16"  # as long as fieldpack.index.schema.chunk_key
 
 
 class KeptVectors:
-    """Records of a chunk's key and its float32 vector of `dim` figures, appended; half a record at the end, which a killed
-    build leaves, is dropped."""
+    """Records of a chunk's key and its float32 vector of `dim` figures, appended; half a record at
+    the end, which a killed build leaves, is dropped."""
 
     def __init__(self, path: Path, dim: int) -> None:
         import numpy as np
@@ -27,7 +28,9 @@ class KeptVectors:
         data = path.read_bytes() if path.exists() else b""
         whole = data[: len(data) // self._record.itemsize * self._record.itemsize]
         records = np.frombuffer(whole, dtype=self._record)
-        self.found: dict[bytes, NDArray[np.float32]] = {bytes(row["key"]): row["vector"] for row in records}
+        self.found: dict[bytes, NDArray[np.float32]] = {
+            bytes(row["key"]): row["vector"] for row in records
+        }
         if len(whole) < len(data):
             path.write_bytes(whole)
         self._file = path.open("ab")

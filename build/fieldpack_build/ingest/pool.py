@@ -1,7 +1,9 @@
-"""Reads documents in worker processes: in the order given, a bounded number ahead of the one who takes them.
+"""Reads documents in worker processes: in the order given, a bounded number ahead of the one who
+takes them.
 
-A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is skipped with a reason;
-a new worker takes its place. Knows nothing of what reading is: `worker` does.
+A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is
+skipped with a reason; a new worker takes its place. Knows nothing of what reading is: `worker`
+does.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from ..errors import StageError
-from .read import Order, Outcome, Reading, Unread
+from .read import Outcome, ReaderConfig, ReadFailure, ReadJob
 from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker
@@ -24,8 +26,10 @@ _PATIENCE = 3600.0  # seconds for one document; OCR of 300 pages takes ten minut
 
 
 class _Worker:
-    def __init__(self, reading: Reading) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork of a process with onnxruntime's threads can hang
+    def __init__(self, reading: ReaderConfig) -> None:
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork of a process with onnxruntime's threads can hang
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, reading), daemon=True)
         self.process.start()
@@ -34,7 +38,7 @@ class _Worker:
         self.at: int | None = None
         self.since = 0.0
 
-    def give(self, at: int, order: Order) -> None:
+    def give(self, at: int, order: ReadJob) -> None:
         self.at, self.since = at, time.monotonic()
         self.connection.send(order)
 
@@ -49,14 +53,14 @@ class _Worker:
 
 
 class ReadingPool:
-    """`with ReadingPool(...) as pool: for outcome in pool.results(orders): ...`. A thread hands out and collects, so that
-    documents are read while the one who takes them is busy."""
+    """`with ReadingPool(...) as pool: for outcome in pool.results(orders): ...`. A thread hands out
+    and collects, so that documents are read while the one who takes them is busy."""
 
-    def __init__(self, reading: Reading, *, workers: int) -> None:
+    def __init__(self, reading: ReaderConfig, *, workers: int) -> None:
         self._reading = reading
         self._limit = workers
         self._workers: list[_Worker] = []
-        self._orders: Sequence[Order] = ()
+        self._orders: Sequence[ReadJob] = ()
         self._next = self._taken = self._bytes = 0
         self._done: dict[int, Outcome] = {}
         self._changed = threading.Condition()
@@ -68,7 +72,12 @@ class ReadingPool:
     def __enter__(self) -> ReadingPool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stopped = True
         self._bell.send_bytes(b".")
         if self._thread:
@@ -78,7 +87,7 @@ class ReadingPool:
                 worker.process.kill()
             worker.end()
 
-    def results(self, orders: Sequence[Order]) -> Iterator[Outcome]:
+    def results(self, orders: Sequence[ReadJob]) -> Iterator[Outcome]:
         """One outcome for each order, in their order. Raises StageError when no worker starts."""
         self._orders = orders
         self._thread = threading.Thread(target=self._run, name="reading", daemon=True)
@@ -119,7 +128,9 @@ class ReadingPool:
                 self._bytes += order.size
             try:
                 worker.give(self._next, order)
-            except OSError:  # it died while idle: found out by _collect, which hands the document back
+            except (
+                OSError
+            ):  # it died while idle: found out by _collect, which hands the document back
                 worker.at = None
                 self._retire(worker)
                 with self._changed:
@@ -132,7 +143,11 @@ class ReadingPool:
         return ahead == 0 or (ahead < _AHEAD * self._limit and self._bytes < _AHEAD_BYTES)
 
     def _collect(self) -> None:
-        busy = {worker.connection: worker for worker in self._workers if worker.at is not None or not worker.ready}
+        busy = {
+            worker.connection: worker
+            for worker in self._workers
+            if worker.at is not None or not worker.ready
+        }
         for connection in wait([*busy, self._ring], timeout=30):
             if connection is self._ring:
                 self._ring.recv_bytes()
@@ -141,7 +156,10 @@ class ReadingPool:
         for worker in busy.values():
             if worker.at is not None and time.monotonic() - worker.since > _PATIENCE:
                 worker.process.kill()
-                self._lose(worker, f"was read for more than {_PATIENCE / 60:.0f} minutes; leave it out or split it")
+                self._lose(
+                    worker,
+                    f"was read for more than {_PATIENCE / 60:.0f} minutes; leave it out or split it",
+                )
 
     def _hear(self, worker: _Worker) -> None:
         try:
@@ -160,10 +178,15 @@ class ReadingPool:
         """A worker has died: of the document that it had."""
         code = self._retire(worker)
         if not worker.ready and why is None:
-            raise StageError(f"a process that reads documents ended with {code} before it began; see the stage's log")
+            raise StageError(
+                f"a process that reads documents ended with {code} before it began; see the "
+                "stage's log"
+            )
         if worker.at is not None:
             name = self._orders[worker.at].relative
-            self._finish(worker, Unread(name, f"{name}: {why or _obituary(code)}", lasting=False))
+            self._finish(
+                worker, ReadFailure(name, f"{name}: {why or _obituary(code)}", lasting=False)
+            )
 
     def _retire(self, worker: _Worker) -> int:
         self._workers.remove(worker)

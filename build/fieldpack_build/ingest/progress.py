@@ -1,5 +1,6 @@
-"""How far a library is: chunks embedded a second, and how many are still to come, guessed from the files' sizes while
-documents are still being read. Knows nothing of how they are read or embedded."""
+"""How far a library is: chunks embedded a second, and how many are still to come, guessed from the
+files' sizes while documents are still being read. Knows nothing of how they are read or embedded.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +12,12 @@ _EVERY = 0.2  # seconds between two reports
 Report = Callable[[float, float, str, bool], None]
 
 
-class Meter:
+class ProgressEstimator:
     """`report(done, total, note, total_is_a_guess)`. Safe to use from several threads."""
 
-    def __init__(self, documents: int, size: int, report: Report, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, documents: int, size: int, report: Report, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._documents, self._size = documents, size
         self._report, self._clock = report, clock
         self._read = self._skipped = self._bytes = self._found = self.embedded = 0
@@ -70,4 +73,6 @@ class Meter:
         rate = f", {self.embedded / spent:,.0f}/s" if self.embedded and spent > 0 else ""
         guess = self._read < self._documents
         total = self._found * max(1.0, self._size / max(1, self._bytes)) if guess else self._found
-        self._report(self.embedded, round(total), f"chunks embedded{rate}; {documents}{skipped}", guess)
+        self._report(
+            self.embedded, round(total), f"chunks embedded{rate}; {documents}{skipped}", guess
+        )

@@ -1,4 +1,5 @@
-"""One document: file -> chunks with all the index wants to know. Runs in a worker process. Knows nothing of processes."""
+"""One document: file -> chunks with all the index wants to know. Runs in a worker process. Knows
+nothing of processes."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from ..recipe.schema import Knowledge
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReadJob:
     """A file to read; `relative` is its name in the library, `size` in bytes."""
 
     path: Path
@@ -26,7 +27,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReaderConfig:
     """How documents are read and cut; `embedder` is its folder, `tags` glob -> tags."""
 
     embedder: Path
@@ -38,17 +39,22 @@ class Reading:
     hidden: bool = False
 
     @classmethod
-    def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
+    def of(cls, knowledge: Knowledge, embedder: Path) -> ReaderConfig:
         return cls(
-            embedder, knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
-            knowledge.max_file_mb, knowledge.tags, knowledge.hidden == "read",
-        )  # fmt: skip
+            embedder,
+            knowledge.chunk.tokens,
+            knowledge.chunk.overlap,
+            knowledge.ocr,
+            knowledge.max_file_mb,
+            knowledge.tags,
+            knowledge.hidden == "read",
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDocument:
-    """`own_tags`: those that the file itself states; the record has the recipe's too. `characters`: of its text;
-    `warnings`: what of it was not read."""
+    """`own_tags`: those that the file itself states; the record has the recipe's too. `characters`:
+    of its text; `warnings`: what of it was not read."""
 
     record: DocumentRecord
     own_tags: tuple[str, ...]
@@ -58,42 +64,60 @@ class ReadDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A document that could not be read, and why, on one line that names it. `lasting`: its bytes are at fault, so it is
-    not tried again before they change; otherwise the disk, the memory or a crash is, and the next build tries again."""
+class ReadFailure:
+    """A document that could not be read, and why, on one line that names it. `lasting`: its bytes
+    are at fault, so it is not tried again before they change; otherwise the disk, the memory or a
+    crash is, and the next build tries again."""
 
     path: str
     reason: str
     lasting: bool
 
 
-Outcome = ReadDocument | Unread
+Outcome = ReadDocument | ReadFailure
 
 
-def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcome:
+def read_and_chunk(order: ReadJob, reading: ReaderConfig, embedder: Embedder) -> Outcome:
     """Reads, cuts and counts; of `embedder` the tokenizer alone."""
     from ..chunking import chunk_document
     from ..documents import read_document
 
     try:
         document = read_document(
-            order.path, order.relative, ocr=reading.ocr, hidden=reading.hidden, max_file_mb=reading.max_file_mb
+            order.path,
+            order.relative,
+            ocr=reading.ocr,
+            hidden=reading.hidden,
+            max_file_mb=reading.max_file_mb,
         )
     except DocumentError as error:
-        return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
+        return ReadFailure(
+            order.relative,
+            str(error),
+            lasting=not isinstance(error.__cause__, OSError | MemoryError),
+        )
     chunks = chunk_document(
-        document, count_tokens=embedder.count_tokens, max_tokens=reading.max_tokens, overlap=reading.overlap,
+        document,
+        count_tokens=embedder.count_tokens,
+        max_tokens=reading.max_tokens,
+        overlap=reading.overlap,
         token_starts=embedder.token_starts,
-    )  # fmt: skip
+    )
     tags = tags_of(order.relative, document.tags, reading.tags)
-    record = DocumentRecord(order.relative, document.title, document.sha256, len(document.pages), document.date, tags)
+    record = DocumentRecord(
+        order.relative, document.title, document.sha256, len(document.pages), document.date, tags
+    )
     characters = sum(len(page.text) for page in document.pages)
     return ReadDocument(record, document.tags, tuple(chunks), characters, document.warnings)
 
 
-def tags_of(relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+def tags_of(
+    relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
     """The document's own, then those of every glob of the recipe that matches its path; each once."""
-    given = (tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names)
+    given = (
+        tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names
+    )
     return tuple(dict.fromkeys((*own, *given)))
 
 

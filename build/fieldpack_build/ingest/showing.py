@@ -1,4 +1,5 @@
-"""What was read of one document, page by page, with what was left out: how a user sees what a reader makes of a file."""
+"""What was read of one document, page by page, with what was left out: how a user sees what a
+reader makes of a file."""
 
 from __future__ import annotations
 
@@ -38,13 +39,17 @@ def read_one(recipe: Recipe, knowledge: Knowledge, file: str) -> Document:
 
 def _read(path: Path, name: str, knowledge: Knowledge) -> Document:
     return read_document(
-        path, name, ocr=knowledge.ocr, hidden=knowledge.hidden == "read", max_file_mb=knowledge.max_file_mb
+        path,
+        name,
+        ocr=knowledge.ocr,
+        hidden=knowledge.hidden == "read",
+        max_file_mb=knowledge.max_file_mb,
     )
 
 
 def lines(document: Document) -> Iterator[str]:
-    """As text for a terminal: what the document states, what was left out, then each page under its number with the path of
-    headings before what stands under it."""
+    """As text for a terminal: what the document states, what was left out, then each page under its
+    number with the path of headings before what stands under it."""
     yield f"{document.path}: {document.title}"
     stated = [document.date or "", ", ".join(document.tags), f"{len(document.pages):,} pages"]
     yield "  " + "; ".join(filter(None, stated))
@@ -65,12 +70,25 @@ def lines(document: Document) -> Iterator[str]:
 def as_json(document: Document) -> dict[str, Any]:
     """The same for programs."""
     return {
-        "document": document.path, "title": document.title, "date": document.date, "tags": list(document.tags),
+        "document": document.path,
+        "title": document.title,
+        "date": document.date,
+        "tags": list(document.tags),
         "read_in_part": list(document.warnings),
         "pages": [
-            {"page": page.number, "text": page.text, "blocks": [
-                {"kind": block.kind, "start": block.start, "end": block.end, "heading": list(block.heading)}
-                for block in page.blocks]}
+            {
+                "page": page.number,
+                "text": page.text,
+                "blocks": [
+                    {
+                        "kind": block.kind,
+                        "start": block.start,
+                        "end": block.end,
+                        "heading": list(block.heading),
+                    }
+                    for block in page.blocks
+                ],
+            }
             for page in document.pages
         ],
-    }  # fmt: skip
+    }

@@ -1,5 +1,5 @@
-"""What a library came to, in figures and in short lists: library.json, and what of it a receipt and a screen have room
-for. Knows nothing of how it was made."""
+"""What a library came to, in figures and in short lists: library.json, and what of it a receipt and
+a screen have room for. Knows nothing of how it was made."""
 
 from __future__ import annotations
 
@@ -19,21 +19,35 @@ def library_of(rows: Iterable[Row], *, other_formats: Mapping[str, int]) -> dict
 def totals(rows: Sequence[Row]) -> dict[str, int]:
     read = [row for row in rows if "chunks" in row]
     return {
-        "documents": len(read), "same": sum("same_as" in row for row in rows),
-        "skipped": sum("skipped" in row for row in rows), "warned": sum(bool(row.get("warnings")) for row in read),
+        "documents": len(read),
+        "same": sum("same_as" in row for row in rows),
+        "skipped": sum("skipped" in row for row in rows),
+        "warned": sum(bool(row.get("warnings")) for row in read),
         **{name: sum(row[name] for row in read) for name in ("pages", "chunks", "characters")},
-    }  # fmt: skip
+    }
 
 
 def listed(library: Mapping[str, Any], most: int = SHOWN) -> dict[str, Any]:
-    """Skipped, same and warned documents as [document, words] pairs, at most `most` of each: for a receipt."""
+    """Skipped, same and warned documents as [document, words] pairs, at most `most` of each: for a
+    receipt."""
     rows = library["documents"]
-    skipped = [[row["document"], _without_name(row["skipped"], row["document"])] for row in rows if "skipped" in row]
+    skipped = [
+        [row["document"], _without_name(row["skipped"], row["document"])]
+        for row in rows
+        if "skipped" in row
+    ]
     same = [[row["document"], f"same as {row['same_as']}"] for row in rows if "same_as" in row]
-    warned = [[row["document"], "; ".join(_without_name(w, row["document"]) for w in row["warnings"])]
-              for row in rows if row.get("warnings")]  # fmt: skip
-    return {"skipped": skipped[:most], "same": same[:most], "warned": warned[:most],
-            "other_formats": library["other_formats"]}  # fmt: skip
+    warned = [
+        [row["document"], "; ".join(_without_name(w, row["document"]) for w in row["warnings"])]
+        for row in rows
+        if row.get("warnings")
+    ]
+    return {
+        "skipped": skipped[:most],
+        "same": same[:most],
+        "warned": warned[:most],
+        "other_formats": library["other_formats"],
+    }
 
 
 def _without_name(reason: str, document: str) -> str:

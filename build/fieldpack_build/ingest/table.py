@@ -1,5 +1,5 @@
-"""The table at the end of a knowledge build: what was read, what was not and why. Lines for a log, a rich table for a
-terminal, from the result that the stage's receipt keeps."""
+"""The table at the end of a knowledge build: what was read, what was not and why. Lines for a log,
+a rich table for a terminal, from the result that the stage's receipt keeps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def lines(result: Mapping[str, Any]) -> list[str]:
     """Plain text, without an indentation."""
     table = [_HEAD, *figures(result)]
     widths = [max(len(row[column]) for row in table) for column in range(len(_HEAD))]
-    found = [f"{row[0]:<{widths[0]}}  " + "  ".join(f"{row[i]:>{widths[i]}}" for i in (1, 2, 3)) for row in table]
+    found = [
+        f"{row[0]:<{widths[0]}}  " + "  ".join(f"{row[i]:>{widths[i]}}" for i in (1, 2, 3))
+        for row in table
+    ]
     for title, rows, more in lists(result):
         found.append(f"{title}:")
         found += [f"  {document}  {words}" for document, words in rows]
@@ -44,7 +47,11 @@ def lists(result: Mapping[str, Any]) -> Iterable[tuple[str, list[list[str]], str
 
 def passed_over(result: Mapping[str, Any]) -> str:
     counts = result["listed"]["other_formats"]
-    return "no documents: " + ", ".join(f"{count:,} {suffix}" for suffix, count in counts.items()) if counts else ""
+    return (
+        "no documents: " + ", ".join(f"{count:,} {suffix}" for suffix, count in counts.items())
+        if counts
+        else ""
+    )
 
 
 def print_rich(result: Mapping[str, Any]) -> None:
@@ -61,11 +68,20 @@ def print_rich(result: Mapping[str, Any]) -> None:
         head.add_row(*figure)
     console.print(head)
     for title, rows, more in lists(result):
-        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0), title=title, title_justify="left")
+        table = Table(
+            box=None,
+            pad_edge=False,
+            show_header=False,
+            padding=(0, 2, 0, 0),
+            title=title,
+            title_justify="left",
+        )
         table.add_column(overflow="fold", ratio=2)
         table.add_column(overflow="fold", ratio=5)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))  # as it is: a name may look like rich's markup
+            table.add_row(
+                *(Text(cell) for cell in row)
+            )  # as it is: a name may look like rich's markup
         console.print(table)
         if more:
             console.print(Text(more))

@@ -1,5 +1,5 @@
-"""A process that reads documents, one order after the other, until the pipe ends. What it cannot survive it reports
-before it dies; what kills it without a word the pool sees."""
+"""A process that reads documents, one order after the other, until the pipe ends. What it cannot
+survive it reports before it dies; what kills it without a word the pool sees."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from fieldpack.retrieval.embedder import Embedder
 
-from .read import Order, Reading, Unread, read_and_chunk
+from .read import ReaderConfig, ReadFailure, ReadJob, read_and_chunk
 
 
-def serve(connection: Connection, reading: Reading) -> None:
+def serve(connection: Connection, reading: ReaderConfig) -> None:
     """Sends (None, True) when it is ready, then (outcome, whether it goes on) for each order."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
@@ -25,15 +25,18 @@ def serve(connection: Connection, reading: Reading) -> None:
     connection.send((None, True))
     while True:
         try:
-            order: Order = connection.recv()
+            order: ReadJob = connection.recv()
         except EOFError:
             return
         try:
             outcome = read_and_chunk(order, reading, embedder)
         except Exception as error:
-            unread = Unread(order.relative, f"{order.relative}: {_words(error)}", lasting=False)
+            unread = ReadFailure(
+                order.relative, f"{order.relative}: {_words(error)}", lasting=False
+            )
             connection.send((unread, False))
-            raise  # its traceback is for the log, and a process in an unknown state is not used again
+            # its traceback is for the log, and a process in an unknown state is not used again
+            raise
         connection.send((outcome, True))
 
 

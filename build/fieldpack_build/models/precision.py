@@ -1,5 +1,5 @@
-"""What a model may be exported as: a precision, and for whole numbers the algorithm and block that round to it.
-Knows nothing of files or of how a candidate fares."""
+"""What a model may be exported as: a precision, and for whole numbers the algorithm and block that
+round to it. Knows nothing of files or of how a candidate fares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _ALGORITHMS: dict[str, dict[str, str]] = {
     "rtn": {},
     "k_quant": {"algo_config": "k_quant"},
     "k_quant_last": {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8"},
-    "k_quant_mixed": {"algo_config": "k_quant", "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8"},
+    "k_quant_mixed": {
+        "algo_config": "k_quant",
+        "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8",
+    },
 }
 
 
@@ -57,16 +60,34 @@ FP32 = Candidate("fp32")
 
 
 def unfit(wanted: Candidate, config: Mapping[str, Any]) -> str | None:
-    """Why the builder would fail on a model of this config.json, after it has read all of it; None if nothing is known."""
+    """Why the builder would fail on a model of this config.json, after it has read all of it; None
+    if nothing is known."""
     if config.get("model_type") == "gpt_oss" and wanted.quantized:
-        return "the builder quantizes gpt-oss from its publisher's MXFP4 tensors alone, which a merged model no longer has"
-    heads = config.get("head_dim") or int(config.get("hidden_size", 0)) // max(1, int(config.get("num_attention_heads", 1)))
-    widths = (config.get("hidden_size"), config.get("intermediate_size"), heads * int(config.get("num_attention_heads", 0)))
-    blocks = [(width, -(-int(width) // wanted.block_size)) for width in widths if width and wanted.block_size]
+        return (
+            "the builder quantizes gpt-oss from its publisher's MXFP4 tensors alone, which a "
+            "merged model no longer has"
+        )
+    heads = config.get("head_dim") or int(config.get("hidden_size", 0)) // max(
+        1, int(config.get("num_attention_heads", 1))
+    )
+    widths = (
+        config.get("hidden_size"),
+        config.get("intermediate_size"),
+        heads * int(config.get("num_attention_heads", 0)),
+    )
+    blocks = [
+        (width, -(-int(width) // wanted.block_size))
+        for width in widths
+        if width and wanted.block_size
+    ]
     odd = [(width, count) for width, count in blocks if count % 2]
     if odd and (wanted.algorithm or "").startswith("k_quant"):
-        # onnxruntime 1.31 packs two zero points into a byte: "cannot reshape array of size 4320 into shape (960,newaxis)"
-        return f"k_quant needs an even number of blocks in a row: this model has rows of {odd[0][0]}, {odd[0][1]} blocks"
+        # onnxruntime 1.31 packs two zero points into a byte: "cannot reshape array of size 4320
+        # into shape (960,newaxis)"
+        return (
+            f"k_quant needs an even number of blocks in a row: this model has rows of {odd[0][0]}, "
+            f"{odd[0][1]} blocks"
+        )
     return None
 
 

@@ -1,5 +1,5 @@
-"""Which stages of a recipe have a finished folder and which do not: a key for each, a hash of all that goes into it.
-Knows nothing of how a stage does its work."""
+"""Which stages of a recipe have a finished folder and which do not: a key for each, a hash of all
+that goes into it. Knows nothing of how a stage does its work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .store import Receipt, Store, fingerprint
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of one build: its key, what went into the key, and the receipt if it is done already."""
+    """One stage of one build: its key, what went into the key, and the receipt if it is done
+    already."""
 
     stage: Stage
     key: str
@@ -45,9 +46,12 @@ class Plan:
         return self.store.folder(name, step.key) if step else None
 
 
-def make_plan(stages: Sequence[Stage], recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan:
-    """Keys of all of `stages` that are active, from the recipe and the sources alone: nothing is run, nothing heavy
-    imported. `stages` come in an order in which each is behind those that it needs."""
+def make_plan(
+    stages: Sequence[Stage], recipe: Recipe, store: Store, *, redo: Iterable[str] = ()
+) -> Plan:
+    """Keys of all of `stages` that are active, from the recipe and the sources alone: nothing is
+    run, nothing heavy imported. `stages` come in an order in which each is behind those that it
+    needs."""
     redo = set(redo)
     steps: dict[str, Step] = {}
     for stage in stages:
@@ -82,5 +86,9 @@ def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
     found = {}
     for name, digest in hashes.items():
         path = Path(name)
-        found[path.relative_to(recipe.folder).as_posix() if path.is_relative_to(recipe.folder) else name] = digest
+        found[
+            path.relative_to(recipe.folder).as_posix()
+            if path.is_relative_to(recipe.folder)
+            else name
+        ] = digest
     return found

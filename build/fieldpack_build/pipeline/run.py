@@ -1,5 +1,5 @@
-"""Runs the stages of a plan in order, each only if its key has no finished folder. Knows nothing of how a stage does its
-work."""
+"""Runs the stages of a plan in order, each only if its key has no finished folder. Knows nothing of
+how a stage does its work."""
 
 from __future__ import annotations
 
@@ -52,16 +52,22 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
 def run_aside(
     name: str, does: str, function: str, plan: Plan, listener: Listener, *, reads: Iterable[str]
 ) -> dict[str, Any]:
-    """Work on the finished stages of a plan whose result is shown and not kept. Its process, its progress and its log are
-    those of a stage."""
+    """Work on the finished stages of a plan whose result is shown and not kept. Its process, its
+    progress and its log are those of a stage."""
     key = fingerprint([name, plan.recipe.name])
     step = Step(Stage(name, 1, does, settings=lambda recipe: None), key, {}, None, ())
     work = plan.store.begin(name, key, keep=False)
     wanted = set(reads)
-    inputs = {other.name: plan.store.folder(other.name, other.key) for other in plan.steps if other.name in wanted}
+    inputs = {
+        other.name: plan.store.folder(other.name, other.key)
+        for other in plan.steps
+        if other.name in wanted
+    }
     listener.started(step, 1, 1)
     try:
-        done = run_stage(function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step))
+        done = run_stage(
+            function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step)
+        )
     finally:
         listener.failed(step)  # takes the bar away; there is no receipt to show
     plan.store.discard(name, key)
@@ -74,11 +80,21 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
     keys = {name: plan.step(name).key for name in inputs}  # type: ignore[union-attr]
     work = plan.store.begin(step.name, step.key, keep=step.stage.resumes)
     started = time.perf_counter()
-    earlier, kin = _earlier(plan, step)
+    earlier, lineage = _earlier(plan, step)
     warnings: list[str] = []
     while True:
         try:
-            done = run_stage(step.stage.function, plan.recipe, inputs, keys, work, plan.store, listen, earlier, kin)
+            done = run_stage(
+                step.stage.function,
+                plan.recipe,
+                inputs,
+                keys,
+                work,
+                plan.store,
+                listen,
+                earlier,
+                lineage,
+            )
             break
         except ProcessKilled:
             if not (again := step.stage.after_kill(work)):
@@ -86,28 +102,45 @@ def _run_step(plan: Plan, step: Step, listen: Callable[[dict[str, Any]], None]) 
             warnings.append(f"its process was killed, as happens where memory runs out: {again}")
             listen({"event": "warning", "text": warnings[-1]})
     receipt = Receipt(
-        stage=step.name, recipe=plan.recipe.name, key=step.key, parts=step.parts,
+        stage=step.name,
+        recipe=plan.recipe.name,
+        key=step.key,
+        parts=step.parts,
         seen={name: keys[name] for name in step.sees if name in keys},
-        files=files_of(work), seconds=round(time.perf_counter() - started, 2), peak_rss_mb=done["peak_rss_mb"],
-        result=done["result"], warnings=(*warnings, *done["warnings"]),
-    )  # fmt: skip
+        files=files_of(work),
+        seconds=round(time.perf_counter() - started, 2),
+        peak_rss_mb=done["peak_rss_mb"],
+        result=done["result"],
+        warnings=(*warnings, *done["warnings"]),
+    )
     plan.store.commit(work, receipt)
     return receipt
 
 
 def _earlier(plan: Plan, step: Step) -> tuple[Path | None, str]:
-    """The newest folder of this stage and recipe that differs in what may differ, finished or interrupted, and what they
-    share. None when the very stage is there already: it is asked for again, all of it."""
+    """The newest folder of this stage and recipe that differs in what may differ, finished or
+    interrupted, and what they share. None when the very stage is there already: it is asked for
+    again, all of it."""
     updates = step.stage.updates
     if updates is None:
         return None, ""
     alike = updates(step.parts)
-    kin = fingerprint([plan.recipe.name, alike])
+    lineage = fingerprint([plan.recipe.name, alike])
     if plan.store.find(step.name, step.key):
-        return None, kin
-    finished = plan.store.newest(step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike)
-    found = [folder for folder in (finished, interrupted(plan.store.root / "stages" / step.name, kin)) if folder]
-    return max(found, key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()), default=None), kin
+        return None, lineage
+    finished = plan.store.newest(
+        step.name, lambda r: r.recipe == plan.recipe.name and updates(r.parts) == alike
+    )
+    found = [
+        folder
+        for folder in (finished, interrupted(plan.store.root / "stages" / step.name, lineage))
+        if folder
+    ]
+    return max(
+        found,
+        key=lambda folder: max(path.stat().st_mtime_ns for path in folder.iterdir()),
+        default=None,
+    ), lineage
 
 
 def _read_by(plan: Plan, step: Step) -> list[str]:
@@ -120,4 +153,6 @@ def _require_inputs(plan: Plan, step: Step) -> None:
     for name in _read_by(plan, step):
         other = plan.step(name)
         if other and plan.store.find(name, other.key) is None:
-            raise RecipeError(f"--only {step.name}: it needs `{name}`, which is not built yet; leave --only away")
+            raise RecipeError(
+                f"--only {step.name}: it needs `{name}`, which is not built yet; leave --only away"
+            )

@@ -1,11 +1,13 @@
-"""Fingerprints, stage folders that appear whole or not at all, and receipts. Knows nothing of what a stage does.
+"""Fingerprints, stage folders that appear whole or not at all, and receipts. Knows nothing of what
+a stage does.
 
 A cache is one folder:
 
     stages/<stage>/<key>/            finished: the stage's files and receipt.json
     stages/<stage>/<key>.partial/    in work, or left by an interrupted build
     models/, toolchains/             fetched once, shared by all recipes
-    hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is read once
+    hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is
+                                     read once
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from ..errors import MachineError
 
 RECEIPT = "receipt.json"
 LOG = "log.txt"  # all that the stage's process printed
-# What an interrupted stage leaves in its partial folder if it wants to be found by a later one: what it began with, and a
-# line for each thing that it has done.
+# What an interrupted stage leaves in its partial folder if it wants to be found by a later one:
+# what it began with, and a line for each thing that it has done.
 BEGUN = "begun.json"
 JOURNAL = "journal.jsonl"
 _AT_ONCE = 500  # files; sqlite takes 999 values in one statement on old builds
@@ -43,13 +45,15 @@ def default_cache() -> Path:
 
 def fingerprint(value: object) -> str:
     """SHA-256 (hex) of a JSON value, the same for the same content."""
-    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a finished stage was made of, and what it took. `recipe`: the name of the one that made it. `seen`: stages it
-    read that are not part of its key."""
+    """What a finished stage was made of, and what it took. `recipe`: the name of the one that made
+    it. `seen`: stages it read that are not part of its key."""
 
     stage: str
     recipe: str
@@ -76,21 +80,25 @@ class Store:
         return self.folder(stage, key).with_name(key[:20] + ".partial")
 
     def find(self, stage: str, key: str) -> Receipt | None:
-        """The receipt of a finished stage whose files are all there with their sizes; None otherwise."""
+        """The receipt of a finished stage whose files are all there with their sizes; None
+        otherwise."""
         receipt = _read_receipt(self.folder(stage, key))
         return receipt if receipt and receipt.key == key else None
 
     def newest(self, stage: str, wanted: Callable[[Receipt], bool]) -> Path | None:
         """The folder of the newest finished run of `stage` whose receipt is wanted."""
         folders = [path.parent for path in (self.root / "stages" / stage).glob(f"*/{RECEIPT}")]
-        for folder in sorted(folders, key=lambda path: (path / RECEIPT).stat().st_mtime_ns, reverse=True):
+        for folder in sorted(
+            folders, key=lambda path: (path / RECEIPT).stat().st_mtime_ns, reverse=True
+        ):
             receipt = _read_receipt(folder) if folder.suffix != ".partial" else None
             if receipt and wanted(receipt):
                 return folder
         return None
 
     def begin(self, stage: str, key: str, *, keep: bool) -> Path:
-        """The partial folder to work in; with `keep`, what an interrupted run left there stays (checkpoints)."""
+        """The partial folder to work in; with `keep`, what an interrupted run left there stays
+        (checkpoints)."""
         partial = self.partial(stage, key)
         if not keep and partial.exists():
             shutil.rmtree(partial)
@@ -121,7 +129,9 @@ class Store:
         try:
             lock.acquire()
         except Timeout:
-            raise MachineError(f"{self.root}: another build is using this cache; wait for it or name --cache") from None
+            raise MachineError(
+                f"{self.root}: another build is using this cache; wait for it or name --cache"
+            ) from None
         except OSError as error:
             raise self._refused(self.root / "lock", error) from None
         try:
@@ -136,7 +146,9 @@ class Store:
         database = self.root / "hashes.sqlite"
         try:
             return self._hash_files(wanted)
-        except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
+        except (
+            sqlite3.DatabaseError
+        ):  # damaged, or locked by another process for long: it only saves time
             pass
         try:
             database.unlink(missing_ok=True)
@@ -156,26 +168,36 @@ class Store:
 
     def _refused(self, path: Path, error: OSError | sqlite3.Error) -> MachineError:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        return MachineError(f"{path}: {why}; the cache must be a folder that can be written: name another with --cache")
+        return MachineError(
+            f"{path}: {why}; the cache must be a folder that can be written: name another with "
+            "--cache"
+        )
 
     def _hash_files(self, paths: Sequence[Path]) -> dict[str, str]:
-        """50,000 unchanged files in 0.5 s: one look-up for 500 of them, and no walk up the folders of each."""
+        """50,000 unchanged files in 0.5 s: one look-up for 500 of them, and no walk up the folders
+        of each."""
         with closing(sqlite3.connect(self.root / "hashes.sqlite")) as database:
             database.execute(
-                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, "
+                "sha256 TEXT)"
             )
             found: dict[str, str] = {}
             resolve = _Resolver()
             for at in range(0, len(paths), _AT_ONCE):
                 found |= _hash_some(database, paths[at : at + _AT_ONCE], resolve)
-                database.commit()  # what is hashed stays hashed when a first build of terabytes is interrupted
+                # what is hashed stays hashed when a first build of terabytes is interrupted
+                database.commit()
         return found
 
 
-def _hash_some(database: sqlite3.Connection, paths: Sequence[Path], resolve: _Resolver) -> dict[str, str]:
+def _hash_some(
+    database: sqlite3.Connection, paths: Sequence[Path], resolve: _Resolver
+) -> dict[str, str]:
     real = [resolve(path) for path in paths]
     marks = ",".join("?" * len(real))
-    rows = database.execute(f"SELECT path, size, mtime, sha256 FROM hashes WHERE path IN ({marks})", real)
+    rows = database.execute(
+        f"SELECT path, size, mtime, sha256 FROM hashes WHERE path IN ({marks})", real
+    )
     known = {row[0]: row[1:] for row in rows}
     found, new = {}, []
     for path, name in zip(paths, real, strict=True):
@@ -233,14 +255,14 @@ def place_link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def interrupted(stage: Path, kin: str) -> Path | None:
+def interrupted(stage: Path, lineage: str) -> Path | None:
     """The folder of the interrupted run below `stage` that got furthest last, of the same kin."""
     found = []
     for begun in stage.glob(f"*.partial/{BEGUN}"):
         try:
-            same = json.loads(begun.read_text(encoding="utf-8"))["kin"] == kin
+            same = json.loads(begun.read_text(encoding="utf-8"))["lineage"] == lineage
         except (OSError, ValueError, KeyError):
             continue
-        if same and kin and (begun.parent / JOURNAL).exists():
+        if same and lineage and (begun.parent / JOURNAL).exists():
             found.append(begun.parent)
     return max(found, key=lambda folder: (folder / JOURNAL).stat().st_mtime_ns, default=None)

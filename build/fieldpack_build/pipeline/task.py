@@ -1,4 +1,5 @@
-"""What a stage is given, and what it may say while it works. The same in a child process and in a test."""
+"""What a stage is given, and what it may say while it works. The same in a child process and in a
+test."""
 
 from __future__ import annotations
 
@@ -19,10 +20,11 @@ def _silent(event: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """`inputs`: the finished folders of the stages it needs, by name. `out`: the folder to fill (the stage's partial
-    one). `keys`: the inputs' keys, for what a stage wants to write down. `earlier`: a folder of this stage from other
-    files, finished or interrupted, to be brought up to date; not to be changed. `kin`: what all folders share that can
-    be brought up to date into each other; a stage that wants to be found when it was interrupted writes it down."""
+    """`inputs`: the finished folders of the stages it needs, by name. `out`: the folder to fill
+    (the stage's partial one). `keys`: the inputs' keys, for what a stage wants to write down.
+    `earlier`: a folder of this stage from other files, finished or interrupted, to be brought up to
+    date; not to be changed. `lineage`: what all folders share that can be brought up to date into
+    each other; a stage that wants to be found when it was interrupted writes it down."""
 
     recipe: Recipe
     inputs: Mapping[str, Path]
@@ -32,7 +34,7 @@ class Task:
     send: Send = _silent
     warnings: list[str] = field(default_factory=list)
     earlier: Path | None = None
-    kin: str = ""
+    lineage: str = ""
 
     def progress(self, done: float, total: float, note: str = "", guess: bool = False) -> None:
         """`guess`: the total is one, and will change."""

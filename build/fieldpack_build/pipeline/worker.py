@@ -1,8 +1,10 @@
-"""Runs one stage in a child process: its memory is freed when it ends, its crash is a sentence in the parent.
+"""Runs one stage in a child process: its memory is freed when it ends, its crash is a sentence in
+the parent.
 
-Parent's side: `run_stage`. Child's side: `python -m fieldpack_build.pipeline.worker`, the task as one JSON line on stdin,
-events as JSON lines on stdout, everything libraries print into the stage's log. The child ends with its parent:
-it reads stdin to its end, which comes when the parent dies, however it dies.
+Parent's side: `run_stage`. Child's side: `python -m fieldpack_build.pipeline.worker`, the task as
+one JSON line on stdin, events as JSON lines on stdout, everything libraries print into the stage's
+log. The child ends with its parent: it reads stdin to its end, which comes when the parent dies,
+however it dies.
 """
 
 from __future__ import annotations
@@ -33,26 +35,49 @@ from .task import Task
 
 
 def run_stage(
-    function: str, recipe: Recipe, inputs: Mapping[str, Path], keys: Mapping[str, str], out: Path, store: Store,
-    listen: Callable[[dict[str, Any]], None], earlier: Path | None = None, kin: str = "",
-) -> dict[str, Any]:  # fmt: skip
-    """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the stage's own error,
-    or StageError when the process died."""
+    function: str,
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    keys: Mapping[str, str],
+    out: Path,
+    store: Store,
+    listen: Callable[[dict[str, Any]], None],
+    earlier: Path | None = None,
+    lineage: str = "",
+) -> dict[str, Any]:
+    """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the
+    stage's own error, or StageError when the process died."""
     task = {
-        "function": function, "recipe": recipe.model_dump(), "inputs": {k: str(v) for k, v in inputs.items()},
-        "keys": dict(keys), "out": str(out), "cache": str(store.root), "earlier": str(earlier) if earlier else None, "kin": kin,
-    }  # fmt: skip
-    environment = safe_environment({
-        "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # OpenMP threads that spin while they wait starve each other as soon as anything else runs on the machine.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    })  # fmt: skip
+        "function": function,
+        "recipe": recipe.model_dump(),
+        "inputs": {k: str(v) for k, v in inputs.items()},
+        "keys": dict(keys),
+        "out": str(out),
+        "cache": str(store.root),
+        "earlier": str(earlier) if earlier else None,
+        "lineage": lineage,
+    }
+    environment = safe_environment(
+        {
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            # OpenMP threads that spin while they wait starve each other as soon as anything else
+            # runs on the machine.
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        }
+    )
     with (out / LOG).open("ab") as log:
         child = subprocess.Popen(
-            python("-m", "fieldpack_build.pipeline.worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-            env=environment, start_new_session=True, text=True,
-        )  # fmt: skip
+            python("-m", "fieldpack_build.pipeline.worker"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            text=True,
+        )
     assert child.stdin and child.stdout
     try:
         child.stdin.write(json.dumps(task) + "\n")
@@ -107,7 +132,8 @@ def _obituary(code: int, log: Path) -> str:
 
 
 def main() -> None:
-    """The child. What a library prints goes to the log (stderr); the real stdout carries events only."""
+    """The child. What a library prints goes to the log (stderr); the real stdout carries events
+    only."""
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     faulthandler.enable()  # a crash in native code leaves the Python stack in the log
@@ -125,7 +151,9 @@ def main() -> None:
     inputs = {name: Path(path) for name, path in spec["inputs"].items()}
     earlier = Path(spec["earlier"]) if spec["earlier"] else None
     recipe, out = Recipe.model_validate(spec["recipe"]), Path(spec["out"])
-    task = Task(recipe, inputs, out, store, spec["keys"], send, earlier=earlier, kin=spec["kin"])
+    task = Task(
+        recipe, inputs, out, store, spec["keys"], send, earlier=earlier, lineage=spec["lineage"]
+    )
     try:
         result = _function(spec["function"])(task)
     except BuildError as error:
@@ -134,16 +162,28 @@ def main() -> None:
     except FieldpackError as error:
         send({"event": "error", "kind": "StageError", "message": f"the runtime says: {error}"})
         sys.exit(1)
-    send({"event": "done", "result": result, "warnings": task.warnings, "peak_rss_mb": _peak_rss_mb()})
+    send(
+        {
+            "event": "done",
+            "result": result,
+            "warnings": task.warnings,
+            "peak_rss_mb": _peak_rss_mb(),
+        }
+    )
     channel.flush()
     os._exit(0)  # torch's and genai's threads need seconds to end by themselves
 
 
 def _report(
-    send: Callable[[dict[str, Any]], None], cache: Path, log: Path,
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None,
-) -> None:  # fmt: skip
-    """What Python calls for an exception that nothing caught: the traceback for the log, one sentence for the parent."""
+    send: Callable[[dict[str, Any]], None],
+    cache: Path,
+    log: Path,
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    """What Python calls for an exception that nothing caught: the traceback for the log, one
+    sentence for the parent."""
     sys.__excepthook__(kind, error, trace)
     meant = as_build_error(error, cache=cache, log=log)
     send({"event": "error", "kind": type(meant).__name__, "message": str(meant)})

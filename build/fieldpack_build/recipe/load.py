@@ -1,5 +1,5 @@
-"""Reads a recipe's YAML and says what is wrong with it: every error at once, each with its line and YAML path.
-Knows nothing of what the sections mean; `recipe` does.
+"""Reads a recipe's YAML and says what is wrong with it: every error at once, each with its line and
+YAML path. Knows nothing of what the sections mean; `recipe` does.
 
 YAML is read as 1.2: `1e-4` is a number, `no` is a word.
 """
@@ -27,15 +27,21 @@ def find_recipe(name: str) -> Path:
         if path.is_file():
             return path
     known = sorted(Path("recipes").glob("*.yaml"))
-    listed = f"; in recipes/: {', '.join(p.name for p in known)}" if known else "; `build init NAME` writes one"
+    listed = (
+        f"; in recipes/: {', '.join(p.name for p in known)}"
+        if known
+        else "; `build init NAME` writes one"
+    )
     hint = suggest(Path(name).stem, [p.stem for p in known]) or listed
     raise RecipeError(f"{name}: no such recipe{hint}")
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None) -> Recipe:
-    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a value that came
-    with an override has `--set` in the place of file and line. `lacking`: sections for a file that has none of that name,
-    where a half of the recipe is enough."""
+def load_recipe(
+    path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`;
+    a value that came with an override has `--set` in the place of file and line. `lacking`:
+    sections for a file that has none of that name, where a half of the recipe is enough."""
     data = {**(lacking or {}), **_read_yaml(path)}
     lines = _Lines(path, [_override(data, override) for override in overrides])
     data["folder"] = str(path.resolve().parent)
@@ -60,10 +66,17 @@ def _parse(text: str, typ: str = "safe") -> Any:
     try:
         return YAML(typ=typ, pure=True).load(text)
     except MarkedYAMLError as error:
-        raise _NotYaml(str(error.problem or error.context), error.problem_mark.line + 1 if error.problem_mark else 0) from None
+        raise _NotYaml(
+            str(error.problem or error.context),
+            error.problem_mark.line + 1 if error.problem_mark else 0,
+        ) from None
     except (YAMLError, ValueError) as error:  # ValueError: no such day, a number of 5,000 digits
         raise _NotYaml((str(error).splitlines() or ["?"])[0]) from None
-    except (LookupError, AttributeError, TypeError):  # ruamel's constructors, at `!!int` without a number
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+    ):  # ruamel's constructors, at `!!int` without a number
         raise _NotYaml("a tag that does not fit its value") from None
     except RecursionError:
         raise _NotYaml("nested too deeply") from None
@@ -79,7 +92,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = _parse(text)
     except _NotYaml as error:
-        raise RecipeError(f"{path}:{error.line}: not YAML: {error}" if error.line else f"{path}: not YAML: {error}") from None
+        raise RecipeError(
+            f"{path}:{error.line}: not YAML: {error}"
+            if error.line
+            else f"{path}: not YAML: {error}"
+        ) from None
     if data is None:
         raise RecipeError(f"{path}: empty; `build init NAME` writes a commented recipe")
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
@@ -122,7 +139,11 @@ class _Lines:
     def say(self, problem: ErrorDetails) -> str:
         location = tuple(part for part in problem["loc"] if part != "function-after")
         known = _MESSAGES.get(problem["type"])
-        message = known.format(**problem.get("ctx", {})) if known else problem["msg"].removeprefix("Value error, ")
+        message = (
+            known.format(**problem.get("ctx", {}))
+            if known
+            else problem["msg"].removeprefix("Value error, ")
+        )
         if problem["type"] == "value_error" and (named := re.match(r"([a-z0-9_.]+): ", message)):
             location, message = (*location, *named[1].split(".")), message[named.end() :]
         name = ".".join(str(part) for part in location)
@@ -134,7 +155,11 @@ class _Lines:
         where = f"{self._path}:{line}" if line else str(self._path)
         if any(location[: len(key)] == key for key in self._overridden):
             where = "--set"
-        elif not line and location and any(key[: len(location)] == location for key in self._overridden):
+        elif (
+            not line
+            and location
+            and any(key[: len(location)] == location for key in self._overridden)
+        ):
             where = "--set"  # a section that only an override made
         return f"{where}: {name}: {message}" if name else f"{where}: {message}"
 
@@ -154,7 +179,9 @@ class _Lines:
         for part in location[:-1]:
             annotation = model.model_fields[part].annotation
             options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
+            model = next(
+                (o for o in options if isinstance(o, type) and issubclass(o, Section)), None
+            )
             if model is None:
                 return []
         return [name for name in model.model_fields if name not in NOT_IN_FILE]

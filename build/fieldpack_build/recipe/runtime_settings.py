@@ -1,5 +1,6 @@
 """The recipe's `answer` and `knowledge.retrieval` sections in the runtime's terms: the same
-settings for training, evaluation and the bundle; with the refusal thresholds that a build has learned, if it has."""
+settings for training, evaluation and the bundle; with the refusal thresholds that a build has
+learned, if it has."""
 
 from __future__ import annotations
 
@@ -43,22 +44,33 @@ def read_quoting(folder: Path) -> QuoteSettings:
 
 
 def prompt_settings(
-    recipe: Recipe, calibration: Path | None = None, quoting: Path | None = None, *, knowledge: bool = True
+    recipe: Recipe,
+    calibration: Path | None = None,
+    quoting: Path | None = None,
+    *,
+    knowledge: bool = True,
 ) -> PromptSettings:
-    """`calibration`: folder of the stage that learned the refusal thresholds. Where they are to be learned and it is None,
-    nothing is refused by them: training and export do not look at them. `quoting`: folder of the stage that fitted how
-    passages are quoted; the plain weights where there was nothing to fit on. `knowledge`: off in a bundle without documents."""
+    """`calibration`: folder of the stage that learned the refusal thresholds. Where they are to be
+    learned and it is None, nothing is refused by them: training and export do not look at them.
+    `quoting`: folder of the stage that fitted how passages are quoted; the plain weights where
+    there was nothing to fit on. `knowledge`: off in a bundle without documents."""
     answer = recipe.answer
     learned = read_thresholds(calibration) if calibration else Thresholds(-1.0, None)
     given = answer.refuse_below
     return PromptSettings(
-        system=answer.system.strip(), refusal=answer.refusal.strip(), passages=answer.passages,
-        max_context=recipe.export.max_context, max_answer_tokens=answer.max_answer_tokens,
+        system=answer.system.strip(),
+        refusal=answer.refusal.strip(),
+        passages=answer.passages,
+        max_context=recipe.export.max_context,
+        max_answer_tokens=answer.max_answer_tokens,
         refuse_below=learned.cosine if given == "auto" else given,
-        refuse_lead_below=learned.lead if given == "auto" else None, max_question_chars=answer.max_question_chars,
+        refuse_lead_below=learned.lead if given == "auto" else None,
+        max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
-        quoting=(read_quoting(quoting) if quoting else QuoteSettings()) if recipe.knowledge and knowledge else None,
-    )  # fmt: skip
+        quoting=(read_quoting(quoting) if quoting else QuoteSettings())
+        if recipe.knowledge and knowledge
+        else None,
+    )
 
 
 def retrieval_settings(recipe: Recipe) -> RetrievalSettings:

@@ -1,4 +1,5 @@
-"""Values of a recipe that may be of two kinds, such as a number or the word `auto`. Knows nothing of sections."""
+"""Values of a recipe that may be of two kinds, such as a number or the word `auto`. Knows nothing
+of sections."""
 
 from __future__ import annotations
 
@@ -24,24 +25,42 @@ def _is_count(value: object) -> bool:
 
 
 CountOrAuto = Annotated[
-    int | Literal["auto"], _one_of("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v))
+    int | Literal["auto"],
+    _one_of("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v)),
 ]
 LimitOrAuto = Annotated[
     float | Literal["auto"],
-    _one_of("a number from 0, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v < float("inf"))),
+    _one_of(
+        "a number from 0, or auto",
+        lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v < float("inf")),
+    ),
 ]
 ShareOrAuto = Annotated[
     float | Literal["auto"],
-    _one_of("a share from 0 to 1, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v <= 1)),
+    _one_of(
+        "a share from 0 to 1, or auto",
+        lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v <= 1),
+    ),
 ]
-SwitchOrAuto = Annotated[bool | Literal["auto"], _one_of("true, false or auto", lambda v: v == "auto" or type(v) is bool)]
+SwitchOrAuto = Annotated[
+    bool | Literal["auto"], _one_of("true, false or auto", lambda v: v == "auto" or type(v) is bool)
+]
 Targets = Annotated[
     list[str] | Literal["all-linear"],
-    _one_of("all-linear or a list of layer names", lambda v: v == "all-linear"
-            or (type(v) is list and len(v) > 0 and all(isinstance(name, str) and name for name in v))),
-]  # fmt: skip
+    _one_of(
+        "all-linear or a list of layer names",
+        lambda v: (
+            v == "all-linear"
+            or (
+                type(v) is list and len(v) > 0 and all(isinstance(name, str) and name for name in v)
+            )
+        ),
+    ),
+]
 Part = Annotated[
     float,
-    _one_of("a share under 1 or a whole number of rows",
-            lambda v: (type(v) is float and 0 <= v < 1) or (type(v) is int and v >= 0)),
-]  # fmt: skip
+    _one_of(
+        "a share under 1 or a whole number of rows",
+        lambda v: (type(v) is float and 0 <= v < 1) or (type(v) is int and v >= 0),
+    ),
+]

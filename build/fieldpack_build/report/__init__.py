@@ -1,9 +1,10 @@
-"""The report of one evaluation as a single HTML file: verdict first, then what an engineer checks it by.
+"""The report of one evaluation as a single HTML file: verdict first, then what an engineer checks
+it by.
 
-A section is a template of its own (`sections/<name>.html.j2`) and a function that makes of the report's dict what the
-template reads. The page needs no network, no script and no other file. Everything in it that documents, questions or
-models have said is untrusted: the templates escape all, and the page's policy runs no script. Knows nothing of how the
-figures were made.
+A section is a template of its own (`sections/<name>.html.j2`) and a function that makes of the
+report's dict what the template reads. The page needs no network, no script and no other file.
+Everything in it that documents, questions or models have said is untrusted: the templates escape
+all, and the page's policy runs no script. Knows nothing of how the figures were made.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _Report = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`view`: from the report to the names that the template reads, beside `name`, `version` and `shipped`; None where
-    there is nothing to show, and the section is left out."""
+    """`view`: from the report to the names that the template reads, beside `name`, `version` and
+    `shipped`; None where there is nothing to show, and the section is left out."""
 
     name: str
     view: Callable[[_Report], dict[str, Any] | None]
@@ -45,20 +46,29 @@ class Section:
 def _arms(report: _Report) -> dict[str, Any]:
     whiskers = arms_chart(report)
     return {
-        "sample": report.get("sample") or {}, "tables": [arms_table(report, QUALITY), arms_table(report, COST)],
-        "whiskers": whiskers, "bars": None if whiskers else bar_chart(report["arms"]),
-    }  # fmt: skip
+        "sample": report.get("sample") or {},
+        "tables": [arms_table(report, QUALITY), arms_table(report, COST)],
+        "whiskers": whiskers,
+        "bars": None if whiskers else bar_chart(report["arms"]),
+    }
 
 
 def _differences(report: _Report) -> dict[str, Any] | None:
     if len(report["arms"]) < 2:
         return None
-    return {"gaps": gaps_table(report), "chart": differences_chart(report), "pairs": compare(report),
-            "scores": scores_table(report)}  # fmt: skip
+    return {
+        "gaps": gaps_table(report),
+        "chart": differences_chart(report),
+        "pairs": compare(report),
+        "scores": scores_table(report),
+    }
 
 
 def _retrieval(report: _Report) -> dict[str, Any]:
-    return {"retrieval": retrieval_table(report), "similarity": similarity_chart(report.get("retrieval"))}
+    return {
+        "retrieval": retrieval_table(report),
+        "similarity": similarity_chart(report.get("retrieval")),
+    }
 
 
 def _library(report: _Report) -> dict[str, Any] | None:
@@ -95,36 +105,67 @@ SECTIONS: tuple[Section, ...] = (
     Section("precision", lambda report: precision(report.get("model") or {})),
     Section("silence", _silence),
     Section("built", _built),
-    Section("questions", lambda report: {"groups": groups(report), "rival": (report.get("choice") or {}).get("rival")}),
+    Section(
+        "questions",
+        lambda report: {
+            "groups": groups(report),
+            "rival": (report.get("choice") or {}).get("rival"),
+        },
+    ),
     Section("figures", lambda report: {}),
 )
 
 
 def render(report: _Report) -> str:
-    """`report`: the dict that becomes report.json. Parts that were not measured are None, empty or absent."""
+    """`report`: the dict that becomes report.json. Parts that were not measured are None, empty or
+    absent."""
     pages = environment()
     shared = {name: report[name] for name in ("name", "version", "shipped")}
-    sections = [text for section in SECTIONS if (text := _section(pages, section, report, shared)) is not None]
+    sections = [
+        text
+        for section in SECTIONS
+        if (text := _section(pages, section, report, shared)) is not None
+    ]
     text = pages.get_template(_PAGE).render(
-        **shared, verdict=judge(report), sections=sections,
+        **shared,
+        verdict=judge(report),
+        sections=sections,
         first_token=report["arms"].get(report["shipped"], {}).get("first_token_ms"),
-    )  # fmt: skip
+    )
     return text.strip() + "\n"
 
 
 def render_comparison(compared: _Report) -> str:
     """`compared`: what `comparing.compare_bundles` gives."""
     score = compared["score"]
-    tone = "mixed" if score is None or score["low"] <= 0 <= score["high"] else "good" if score["low"] > 0 else "bad"
-    text = environment().get_template("compare.html.j2").render(
-        a=compared["A"], b=compared["B"], tone=tone, headline=comparison.headline(compared),
-        notes=comparison.notes(compared), common=compared["questions"]["common"], turned=compared["turned"],
-        lines=comparison.figure_lines(compared), differences=comparison.differences(compared),
-    )  # fmt: skip
+    tone = (
+        "mixed"
+        if score is None or score["low"] <= 0 <= score["high"]
+        else "good"
+        if score["low"] > 0
+        else "bad"
+    )
+    text = (
+        environment()
+        .get_template("compare.html.j2")
+        .render(
+            a=compared["A"],
+            b=compared["B"],
+            tone=tone,
+            headline=comparison.headline(compared),
+            notes=comparison.notes(compared),
+            common=compared["questions"]["common"],
+            turned=compared["turned"],
+            lines=comparison.figure_lines(compared),
+            differences=comparison.differences(compared),
+        )
+    )
     return text.strip() + "\n"
 
 
-def _section(pages: Environment, section: Section, report: _Report, shared: dict[str, Any]) -> str | None:
+def _section(
+    pages: Environment, section: Section, report: _Report, shared: dict[str, Any]
+) -> str | None:
     from markupsafe import Markup
 
     seen = section.view(report)

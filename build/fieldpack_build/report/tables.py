@@ -14,8 +14,8 @@ NONE = "–"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure of an arm. `best` is max or min; `kind`: time (milliseconds, megabytes: whole numbers), rate (tokens a
-    second), ratio, or share."""
+    """One figure of an arm. `best` is max or min; `kind`: time (milliseconds, megabytes: whole
+    numbers), rate (tokens a second), ratio, or share."""
 
     key: str
     label: str
@@ -24,17 +24,23 @@ class Column:
 
 
 QUALITY = (
-    Column("f1", "F1"), Column("exact_match", "Exact match"), Column("numeric_match", "Numeric match"),
-    Column("value_match", "Value match"), Column("refused_right", "Refused right"),
-    Column("refused_wrong", "Refused wrong", "min"), Column("citations_valid", "Citations valid"),
+    Column("f1", "F1"),
+    Column("exact_match", "Exact match"),
+    Column("numeric_match", "Numeric match"),
+    Column("value_match", "Value match"),
+    Column("refused_right", "Refused right"),
+    Column("refused_wrong", "Refused wrong", "min"),
+    Column("citations_valid", "Citations valid"),
     Column("citations_right", "Citations right"),
-)  # fmt: skip
+)
 COST = (
-    Column("perplexity", "Perplexity", "min", "ratio"), Column("first_token_ms", "First token, ms", "min", "time"),
+    Column("perplexity", "Perplexity", "min", "ratio"),
+    Column("first_token_ms", "First token, ms", "min", "time"),
     Column("total_ms", "Total, ms", "min", "time"),
-    Column("tokens_per_s", "Tokens/s", "max", "rate"), Column("peak_mb", "Peak memory, MB", "min", "time"),
+    Column("tokens_per_s", "Tokens/s", "max", "rate"),
+    Column("peak_mb", "Peak memory, MB", "min", "time"),
     Column("size_mb", "Bundle, MB", "min", "time"),
-)  # fmt: skip
+)
 COLUMNS = (*QUALITY, *COST)
 LABELS = {column.key: column.label for column in COLUMNS}
 
@@ -73,35 +79,51 @@ def milliseconds(value: float | None) -> str:
 
 
 def arms_table(report: Mapping[str, Any], columns: Sequence[Column] = COLUMNS) -> ArmsTable:
-    """A figure is marked as the best only where another arm has one to compare it with, and is not as good. Columns that
-    no arm has a figure for are left out."""
+    """A figure is marked as the best only where another arm has one to compare it with, and is not
+    as good. Columns that no arm has a figure for are left out."""
     arms: Mapping[str, Mapping[str, Any]] = report["arms"]
     intervals = report.get("intervals") or {}
-    shown = tuple(c for c in columns if columns is COLUMNS or any(arm.get(c.key) is not None for arm in arms.values()))
+    shown = tuple(
+        c
+        for c in columns
+        if columns is COLUMNS or any(arm.get(c.key) is not None for arm in arms.values())
+    )
     best = {column.key: _best(column, arms) for column in shown}
     rows = []
     for name, arm in arms.items():
         values = [(column, arm.get(column.key)) for column in shown]
         cells = tuple(
-            Cell(text_of(c, value), value is not None and value == best[c.key], _range(c, intervals.get(name, {}).get(c.key)))
+            Cell(
+                text_of(c, value),
+                value is not None and value == best[c.key],
+                _range(c, intervals.get(name, {}).get(c.key)),
+            )
             for c, value in values
         )
-        rows.append(ArmRow(name, slug(name), name == report["shipped"], arm.get("questions") or 0, cells))
+        rows.append(
+            ArmRow(name, slug(name), name == report["shipped"], arm.get("questions") or 0, cells)
+        )
     return ArmsTable(shown, tuple(rows))
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What the shipped arm has more than another: `tone` is good, bad, or empty where noise may have made it."""
+    """What the shipped arm has more than another: `tone` is good, bad, or empty where noise may
+    have made it."""
 
     text: str
     range: str
     tone: str
 
 
-def gaps_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[Gap | None]]]] | None:
+def gaps_table(
+    report: Mapping[str, Any],
+) -> tuple[list[str], list[tuple[str, list[Gap | None]]]] | None:
     """(other arms, [(figure, a gap for each arm)]); None where nothing was compared."""
-    rows, others = against_shipped(report), [arm for arm in report["arms"] if arm != report["shipped"]]
+    rows, others = (
+        against_shipped(report),
+        [arm for arm in report["arms"] if arm != report["shipped"]],
+    )
     found = []
     for column in COLUMNS:
         gaps = [gap_of(column, rows.get((arm, column.key))) for arm in others]
@@ -116,8 +138,11 @@ def gap_of(column: Column, gap: tuple[float, float, float] | None) -> Gap | None
     value, low, high = gap
     better = low > 0 if column.best == "max" else high < 0
     worse = high < 0 if column.best == "max" else low > 0
-    return Gap(signed(column, value), f"{signed(column, low)} to {signed(column, high)}",
-               "good" if better else "bad" if worse else "")  # fmt: skip
+    return Gap(
+        signed(column, value),
+        f"{signed(column, low)} to {signed(column, high)}",
+        "good" if better else "bad" if worse else "",
+    )
 
 
 def signed(column: Column, value: float) -> str:
@@ -166,15 +191,24 @@ def retrieval_table(report: Mapping[str, Any]) -> tuple[int, list[tuple[str, lis
 
 
 def facts(model: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the stages before said of themselves: (heading, [(what, value)]); stages that did not run are left out."""
+    """What the stages before said of themselves: (heading, [(what, value)]); stages that did not
+    run are left out."""
     makers = {
-        "base": ("Base model", _base), "train": ("Fine-tuning", _train), "merge": ("Merge", _merge),
-        "export": ("Shipped model", _export), "baseline": ("Untuned baseline", _export),
-        "embedder": ("Embedding model", _embedder), "knowledge": ("Knowledge", _knowledge),
-    }  # fmt: skip
+        "base": ("Base model", _base),
+        "train": ("Fine-tuning", _train),
+        "merge": ("Merge", _merge),
+        "export": ("Shipped model", _export),
+        "baseline": ("Untuned baseline", _export),
+        "embedder": ("Embedding model", _embedder),
+        "knowledge": ("Knowledge", _knowledge),
+    }
     found = []
     for stage, (heading, maker) in makers.items():
-        rows = [(label, value) for label, value in maker(model[stage]) if value != NONE] if model.get(stage) else []
+        rows = (
+            [(label, value) for label, value in maker(model[stage]) if value != NONE]
+            if model.get(stage)
+            else []
+        )
         if rows:
             found.append((heading, rows))
     return found
@@ -205,53 +239,87 @@ def _measured(value: float | None) -> str:
 
 
 def _base(f: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [("Model", _plain(f.get("source"))), ("Architecture", _plain(f.get("architecture"))),
-            ("License", _plain(f.get("license"))), ("Context", _count(f.get("context"), "tokens")),
-            ("Vocabulary", _count(f.get("vocabulary"), "tokens"))]  # fmt: skip
+    return [
+        ("Model", _plain(f.get("source"))),
+        ("Architecture", _plain(f.get("architecture"))),
+        ("License", _plain(f.get("license"))),
+        ("Context", _count(f.get("context"), "tokens")),
+        ("Vocabulary", _count(f.get("vocabulary"), "tokens")),
+    ]
 
 
 def _train(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     steps = _count(f.get("steps"), "") + (", resumed from a checkpoint" if f.get("resumed") else "")
     first, last = f.get("first_loss"), f.get("last_loss")
     loss = NONE if first is None or last is None else f"{first:.3f} at first, {last:.3f} at last"
-    return [("Examples", _count(f.get("examples"), "")), ("Steps", steps), ("Loss", loss),
-            ("Tokens learnt from", _count(f.get("supervised_tokens"), "of the answers")),
-            ("Speed", _count(f.get("tokens_per_s"), "tokens/s")), ("Device", _plain(f.get("device"))),
-            ("Peak GPU memory", _count(f.get("peak_gpu_mb"), "MiB"))]  # fmt: skip
+    return [
+        ("Examples", _count(f.get("examples"), "")),
+        ("Steps", steps),
+        ("Loss", loss),
+        ("Tokens learnt from", _count(f.get("supervised_tokens"), "of the answers")),
+        ("Speed", _count(f.get("tokens_per_s"), "tokens/s")),
+        ("Device", _plain(f.get("device"))),
+        ("Peak GPU memory", _count(f.get("peak_gpu_mb"), "MiB")),
+    ]
 
 
 def _merge(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     gap, shift = f.get("merge_gap"), f.get("logit_shift")
-    return [("Weight matrices changed", _count(f.get("matrices_moved"), "")),
-            ("Logits moved by tuning", NONE if shift is None else f"up to {shift:g}"),
-            ("Merged against base + adapter", NONE if gap is None else f"logits within {gap:g}")]  # fmt: skip
+    return [
+        ("Weight matrices changed", _count(f.get("matrices_moved"), "")),
+        ("Logits moved by tuning", NONE if shift is None else f"up to {shift:g}"),
+        ("Merged against base + adapter", NONE if gap is None else f"logits within {gap:g}"),
+    ]
 
 
 def _export(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     torch, onnx = f.get("perplexity_torch"), f.get("perplexity_onnx")
-    ratio = NONE if f.get("perplexity_ratio") is None else f"{f['perplexity_ratio']:.3f} times torch's"
+    ratio = (
+        NONE if f.get("perplexity_ratio") is None else f"{f['perplexity_ratio']:.3f} times torch's"
+    )
     both = "" if torch is None or onnx is None else f" ({onnx:.2f} against {torch:.2f})"
     same, least = f.get("same_next_token"), f.get("min_same_next_token")
     kl, most = f.get("kl"), f.get("max_kl")
-    return [("Precision", _plain(f.get("candidate"))), ("Size", _count(f.get("size_mb"), "MB")),
-            ("Memory at its peak", _count(f.get("memory_mb"), "MB")), ("Perplexity", ratio + both if ratio != NONE else NONE),
-            ("Same next token as torch",
-             NONE if same is None else f"{same:.1%}" + ("" if least is None else f" (at least {least:.1%})")),
-            ("KL from torch", NONE if kl is None else f"{kl:.2g} nats" + ("" if most is None else f" (at most {most:.2g})")),
-            ("Texts with the same tokens", _count(f.get("texts_compared"), ""))]  # fmt: skip
+    return [
+        ("Precision", _plain(f.get("candidate"))),
+        ("Size", _count(f.get("size_mb"), "MB")),
+        ("Memory at its peak", _count(f.get("memory_mb"), "MB")),
+        ("Perplexity", ratio + both if ratio != NONE else NONE),
+        (
+            "Same next token as torch",
+            NONE
+            if same is None
+            else f"{same:.1%}" + ("" if least is None else f" (at least {least:.1%})"),
+        ),
+        (
+            "KL from torch",
+            NONE
+            if kl is None
+            else f"{kl:.2g} nats" + ("" if most is None else f" (at most {most:.2g})"),
+        ),
+        ("Texts with the same tokens", _count(f.get("texts_compared"), "")),
+    ]
 
 
 def _embedder(f: Mapping[str, Any]) -> list[tuple[str, str]]:
     cosine = f.get("cosine_to_torch")
-    return [("Model", _plain(f.get("source"))), ("License", _plain(f.get("license"))),
-            ("Vectors", _count(f.get("dim"), "figures")), ("Reads at most", _count(f.get("max_tokens"), "tokens")),
-            ("Pooling", _plain(f.get("pooling"))),
-            ("Least cosine to torch", NONE if cosine is None else f"{cosine:.6f}")]  # fmt: skip
+    return [
+        ("Model", _plain(f.get("source"))),
+        ("License", _plain(f.get("license"))),
+        ("Vectors", _count(f.get("dim"), "figures")),
+        ("Reads at most", _count(f.get("max_tokens"), "tokens")),
+        ("Pooling", _plain(f.get("pooling"))),
+        ("Least cosine to torch", NONE if cosine is None else f"{cosine:.6f}"),
+    ]
 
 
 def _knowledge(f: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [("Documents", _count(f.get("documents"), "")), ("Skipped", _count(f.get("skipped"), "")),
-            ("Pages", _count(f.get("pages"), "")), ("Chunks", _count(f.get("chunks"), ""))]  # fmt: skip
+    return [
+        ("Documents", _count(f.get("documents"), "")),
+        ("Skipped", _count(f.get("skipped"), "")),
+        ("Pages", _count(f.get("pages"), "")),
+        ("Chunks", _count(f.get("chunks"), "")),
+    ]
 
 
 def _plain(value: object) -> str:
@@ -261,4 +329,8 @@ def _plain(value: object) -> str:
 def _count(value: float | None, unit: str) -> str:
     if value is None:
         return NONE
-    return f"{value:,.0f} {unit}".strip() if value >= 100 or value == int(value) else f"{value:,.1f} {unit}".strip()
+    return (
+        f"{value:,.0f} {unit}".strip()
+        if value >= 100 or value == int(value)
+        else f"{value:,.1f} {unit}".strip()
+    )

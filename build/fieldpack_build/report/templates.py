@@ -1,4 +1,5 @@
-"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they say."""
+"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they
+say."""
 
 from __future__ import annotations
 
@@ -15,9 +16,12 @@ def environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
     return pages
 

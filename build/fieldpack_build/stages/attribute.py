@@ -1,5 +1,5 @@
-"""Ask the same questions of the base, base + adapter and the merged model in torch, and of the full-precision and the
-quantized export, through the same retrieval, prompts and refusals.
+"""Ask the same questions of the base, base + adapter and the merged model in torch, and of the
+full-precision and the quantized export, through the same retrieval, prompts and refusals.
 
 answers/<step>.jsonl    one answer a line; what is there is not asked again after a kill
 attribution.json        figures and steps
@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 
 from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..evaluation import metrics, question_split
 from ..evaluation.attribution import attribute, steps_of
-from ..evaluation.scoring_expert import MeasuredExpert, ScoringGenerator
+from ..evaluation.scoring_expert import ScoringExpert, ScoringGenerator
 from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
@@ -46,8 +46,12 @@ def run(task: Task) -> dict[str, Any]:
     (task.out / ANSWERS).mkdir(exist_ok=True)
     shutil.rmtree(task.out / _STAGED, ignore_errors=True)
     assemble(task.out / _STAGED, task.recipe, task.inputs, provenance={}, place=place_link)
-    rows: list[dict[str, Any]] = [{"expected": q.answer, "value": q.value, "line": q.line, "arms": {}} for q in questions]
-    asking = _Asking(task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions))
+    rows: list[dict[str, Any]] = [
+        {"expected": q.answer, "value": q.value, "line": q.line, "arms": {}} for q in questions
+    ]
+    asking = _Asking(
+        task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions)
+    )
     for step in steps:
         with _generator(task, step) as make:
             for arm in (step, step + "+rag")[: 1 + retrieves]:
@@ -61,7 +65,9 @@ def run(task: Task) -> dict[str, Any]:
 
 
 class _Asking:
-    def __init__(self, task: Task, questions: Sequence[TestQuestion], stored: Any, *, total: int) -> None:
+    def __init__(
+        self, task: Task, questions: Sequence[TestQuestion], stored: Any, *, total: int
+    ) -> None:
         self._task, self._questions, self._stored = task, questions, stored
         self._done, self._total = 0, total
 
@@ -72,7 +78,10 @@ class _Asking:
         self._done += len(known)
         if len(known) == len(self._questions):
             return known
-        with path.open("w", encoding="utf-8") as file, MeasuredExpert(self._task.out / _STAGED, generator=make) as expert:
+        with (
+            path.open("w", encoding="utf-8") as file,
+            ScoringExpert(self._task.out / _STAGED, generator=make) as expert,
+        ):
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
             for question in self._questions[len(known) :]:
                 known.append(self._ask(expert, question, retrieval=arm.endswith("+rag")))
@@ -82,8 +91,10 @@ class _Asking:
                 self._task.progress(self._done, self._total, f"questions asked ({arm})")
         return known
 
-    def _ask(self, expert: MeasuredExpert, question: TestQuestion, *, retrieval: bool) -> dict[str, Any]:
-        answer = expert.ask(question.question, arm=Arm(retrieval=retrieval))
+    def _ask(
+        self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool
+    ) -> dict[str, Any]:
+        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
         return row_of(answer, metrics.score(answer, question, self._stored, loss))
 
@@ -103,7 +114,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _generator(task: Task, step: str) -> Iterator[Callable[[Path, int], Any]]:
-    """What answers at a step, made when the first question is asked; a model in torch is loaded once for both arms."""
+    """What answers at a step, made when the first question is asked; a model in torch is loaded
+    once for both arms."""
     if step == "quantized":
         yield lambda folder, skip: ScoringGenerator.open(folder / "model", skip_tokens=skip)
     elif step == "exported":
@@ -146,6 +158,8 @@ def _full_precision(task: Task) -> Path:
         partial.parent.mkdir()
         build_onnx(source, partial, FP32, task.out / _FULL / "builder")
         context = task.recipe.export.max_context
-        adjust_config(partial, causal_lm.load_tokenizer(source), read_chat(task.inputs["base"]), context)
+        adjust_config(
+            partial, causal_lm.load_tokenizer(source), read_chat(task.inputs["base"]), context
+        )
         partial.rename(folder)
     return folder

@@ -1,6 +1,8 @@
-"""Export the embedding model to ONNX, prove that the runtime's embedder agrees with torch, and choose its precision.
+"""Export the embedding model to ONNX, prove that the runtime's embedder agrees with torch, and
+choose its precision.
 
-model.onnx (and model.onnx.data past 2 GB), tokenizer.json, embedder.json, dense.npz where the model has dense layers
+model.onnx (and model.onnx.data past 2 GB), tokenizer.json, embedder.json, dense.npz where the model
+has dense layers
 """
 
 from __future__ import annotations
@@ -31,33 +33,52 @@ def run(task: Task) -> dict[str, Any]:
     work = task.out / "work"
     work.mkdir()
     settings, cosine = export(
-        source, task.out, name=wanted.model, query_prefix=wanted.query_prefix, passage_prefix=wanted.passage_prefix,
+        source,
+        task.out,
+        name=wanted.model,
+        query_prefix=wanted.query_prefix,
+        passage_prefix=wanted.passage_prefix,
         note=task.note,
-    )  # fmt: skip
+    )
     chosen = _choose_precision(task, work) if wanted.precision != "fp32" else {"precision": "fp32"}
     shutil.rmtree(work)
     return {
-        "dim": settings.dim, "max_tokens": settings.max_tokens, "pooling": settings.pooling,
-        "query_prefix": settings.query_prefix, "passage_prefix": settings.passage_prefix,
-        "cosine_to_torch": cosine, "source": wanted.model, "license": wanted.license, **chosen,
-    }  # fmt: skip
+        "dim": settings.dim,
+        "max_tokens": settings.max_tokens,
+        "pooling": settings.pooling,
+        "query_prefix": settings.query_prefix,
+        "passage_prefix": settings.passage_prefix,
+        "cosine_to_torch": cosine,
+        "source": wanted.model,
+        "license": wanted.license,
+        **chosen,
+    }
 
 
 def export(
-    source: Path, folder: Path, *, name: str = "", query_prefix: str | None = None, passage_prefix: str | None = None,
+    source: Path,
+    folder: Path,
+    *,
+    name: str = "",
+    query_prefix: str | None = None,
+    passage_prefix: str | None = None,
     note: Any = lambda text: None,
-) -> tuple[EmbedderSettings, float]:  # fmt: skip
-    """The runtime's fp32 embedder in `folder`, and its least cosine to torch. Raises SourceError for a model that cannot
-    be had, CheckFailed where the vectors differ."""
+) -> tuple[EmbedderSettings, float]:
+    """The runtime's fp32 embedder in `folder`, and its least cosine to torch. Raises SourceError
+    for a model that cannot be had, CheckFailed where the vectors differ."""
     from ..embedding import torch_model
 
     note("loading in torch")
     layout = families.read_layout(source)
     model = torch_model.load(source)
     settings = families.read_settings(
-        source, dim=model.get_embedding_dimension(), max_tokens=_max_tokens(model), name=name,
-        query_prefix=query_prefix, passage_prefix=passage_prefix,
-    )  # fmt: skip
+        source,
+        dim=model.get_embedding_dimension(),
+        max_tokens=_max_tokens(model),
+        name=name,
+        query_prefix=query_prefix,
+        passage_prefix=passage_prefix,
+    )
     note("exporting to ONNX")
     torch_model.write_tokenizer(model, folder / "tokenizer.json")
     families.write_dense(source, folder)
@@ -69,7 +90,9 @@ def export(
     note("comparing with torch")
     ours = Embedder.open(folder).embed_passages(CANARIES)
     theirs = torch_model.vectors(model, CANARIES, prefix=settings.passage_prefix)
-    return settings, _least_cosine(ours, theirs, LEAST_COSINE, "the exported embedder differs from torch")
+    return settings, _least_cosine(
+        ours, theirs, LEAST_COSINE, "the exported embedder differs from torch"
+    )
 
 
 def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
@@ -91,8 +114,12 @@ def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
 
 
 def _max_tokens(model: Any) -> int:
-    """The wrapper's limit; a model without one (ALiBi, rotary positions) has its tokenizer's or the network's."""
-    stated = [model.get_max_seq_length(), getattr(model[0].auto_model.config, "max_position_embeddings", None)]
+    """The wrapper's limit; a model without one (ALiBi, rotary positions) has its tokenizer's or the
+    network's."""
+    stated = [
+        model.get_max_seq_length(),
+        getattr(model[0].auto_model.config, "max_position_embeddings", None),
+    ]
     return int(min(value for value in stated if value))
 
 

@@ -1,8 +1,10 @@
-"""Export to quantized ONNX: every candidate that the recipe allows is built, opened and held against the model in full
-precision on test questions, and the smallest that stays within the limits is kept.
+"""Export to quantized ONNX: every candidate that the recipe allows is built, opened and held
+against the model in full precision on test questions, and the smallest that stays within the limits
+is kept.
 
 model/         the genai folder as shipped
-export.json    what was found of each candidate, which was chosen, and how the device's tokenizer differs from the model's
+export.json    what was found of each candidate, which was chosen, and how the device's tokenizer
+               differs from the model's
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from ..export.choose import Limits
 from ..export.facts import FACTS, read_facts
 from ..export.held_out import domain_texts, held_out
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
-from ..export.search import Trial, probe
+from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
@@ -32,7 +34,8 @@ from ..recipe.runtime_settings import prompt_settings
 from ..recipe.schema import Export
 
 _WORK, _REFERENCE, _SCRATCH = "candidates", "reference", "builder"
-# Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose wants more than to check.
+# Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose
+# wants more than to check.
 _TO_CHOOSE, _TO_CHECK = 5000, 2000
 _NEW_TOKENS = 32  # of an own answer, and of the speed measured
 
@@ -43,15 +46,22 @@ def run(task: Task) -> dict[str, Any]:
     export = task.recipe.export
     if export.precision == "auto":
         limits = Limits(export.max_size_mb, export.max_memory_mb, export.max_degradation)
-        return export_model(task, source, [parse(name) for name in export.candidates], limits, tokens=_TO_CHOOSE)
+        return export_model(
+            task, source, [parse(name) for name in export.candidates], limits, tokens=_TO_CHOOSE
+        )
     limits = Limits(export.max_size_mb, export.max_memory_mb)
     return export_model(task, source, [fixed(export)], limits, tokens=_TO_CHECK)
 
 
 def run_baseline(task: Task) -> dict[str, Any]:
-    """The untuned base as the tuned model was exported; no limit but what the recipe sets on any export."""
+    """The untuned base as the tuned model was exported; no limit but what the recipe sets on any
+    export."""
     export = task.recipe.export
-    wanted = parse(read_facts(task.inputs["export"])["candidate"]) if export.precision == "auto" else fixed(export)
+    wanted = (
+        parse(read_facts(task.inputs["export"])["candidate"])
+        if export.precision == "auto"
+        else fixed(export)
+    )
     return export_model(task, task.inputs["base"] / MODEL, [wanted], Limits(), tokens=_TO_CHECK)
 
 
@@ -60,7 +70,9 @@ def fixed(export: Export) -> Candidate:
     return candidate(export.precision, export.algorithm, export.block_size)
 
 
-def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int) -> dict[str, Any]:
+def export_model(
+    task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int
+) -> dict[str, Any]:
     causal_lm.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), causal_lm.load_tokenizer(source)
@@ -88,14 +100,22 @@ def _context(task: Task, source: Path) -> int:
     most = int(getattr(causal_lm.load_config(source), "max_position_embeddings", wanted))
     if most < wanted:
         task.warn(
-            f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most (max_position_embeddings in "
+            f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most "
+            "(max_position_embeddings in "
             f"its config.json): the bundle's context is {most:,}"
         )
     return min(wanted, most)
 
 
 def _write_reference(
-    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, candidates: Sequence[Candidate], *, tokens: int, context: int
+    task: Task,
+    source: Path,
+    chat: ChatFormat,
+    tokenizer: Any,
+    candidates: Sequence[Candidate],
+    *,
+    tokens: int,
+    context: int,
 ) -> None:
     folder = task.out / _REFERENCE
     if (folder / FILE).is_file():  # of an export that was interrupted
@@ -105,12 +125,20 @@ def _write_reference(
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
     longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
 
-    write_reference(source, samples, folder, ends=ends, longest=longest, candidates=candidates, told=task.progress)
+    write_reference(
+        source,
+        samples,
+        folder,
+        ends=ends,
+        longest=longest,
+        candidates=candidates,
+        told=task.progress,
+    )
 
 
 def _trial(
     task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits, context: int
-) -> Trial:
+) -> CandidateSearch:
     def build(wanted: Candidate, folder: Path) -> None:
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
@@ -120,25 +148,36 @@ def _trial(
         seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
         return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
 
-    return Trial(task.out / _WORK, limits, build, measure)
+    return CandidateSearch(task.out / _WORK, limits, build, measure)
 
 
 def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:
-    """How much an exported model may differ from torch: as the recipe says, `auto` being what its rounding explains."""
+    """How much an exported model may differ from torch: as the recipe says, `auto` being what its
+    rounding explains."""
     wanted = {"max_kl": export.max_kl, "min_same_next_token": export.min_same_next_token}
-    return {key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()}
+    return {
+        key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()
+    }
 
 
 def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
-    """Raises StageError where a lone candidate could not be made, CheckFailed where none is within the limits."""
+    """Raises StageError where a lone candidate could not be made, CheckFailed where none is within
+    the limits."""
     if len(found) == 1 and found[0].get("failed"):
         raise StageError(found[0]["failed"])
     if len(found) == 1 and (differs := choose.disagreement(found[0])):
-        raise CheckFailed(f"the model as {found[0]['name']} is too far from torch's: {differs}; {choose.advice(found[0])}")
+        raise CheckFailed(
+            f"the model as {found[0]['name']} is too far from torch's: {differs}; "
+            f"{choose.advice(found[0])}"
+        )
     chosen = choose.choose(found, limits)
     if chosen is None:
-        wrong = next((figures for figures in found if choose.computes_something_else(figures)), None)
-        next_step = "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
+        wrong = next(
+            (figures for figures in found if choose.computes_something_else(figures)), None
+        )
+        next_step = (
+            "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
+        )
         raise CheckFailed(
             f"no candidate is within the limits of `export`:\n{choose.table(found, limits)}\n"
             + (f"{wrong['name']}: {choose.advice(wrong)}" if wrong else next_step)
@@ -146,7 +185,8 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     ratio, most = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio
     if not ratio <= most:
         raise CheckFailed(
-            f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {most}; "
+            f"the exported model's perplexity is {ratio:.2f} times torch's, "
+            f"export.max_perplexity_ratio is {most}; "
             f"{choose.advice(chosen)}"
         )
     return chosen
@@ -157,13 +197,18 @@ def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:
 
 
 def _named(limits: Limits) -> dict[str, float | None]:
-    return {"size_mb": limits.size_mb, "memory_mb": limits.memory_mb, "degradation": limits.degradation}
+    return {
+        "size_mb": limits.size_mb,
+        "memory_mb": limits.memory_mb,
+        "degradation": limits.degradation,
+    }
 
 
 def _why(facts: dict[str, Any]) -> str:
     within = [c for c in facts["candidates"] if c["refused"] is None]
     return (
-        f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse than full precision; the "
+        f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse "
+        "than full precision; the "
         f"smallest of {len(within)} candidates within the limits, {len(facts['candidates'])} tried"
     )
 
@@ -173,13 +218,21 @@ def _compare_all_tokens(task: Task, chat: ChatFormat, tokenizer: Any) -> tuple[i
     generator = TextGenerator.open(task.out / MODEL)
     texts = domain_texts(task.recipe)
     recipe = task.recipe
-    frame = chat.start + prompt_settings(recipe).system + chat.to_user + "?" + chat.to_answer + recipe.answer.refusal.strip()
+    frame = (
+        chat.start
+        + prompt_settings(recipe).system
+        + chat.to_user
+        + "?"
+        + chat.to_answer
+        + recipe.answer.refusal.strip()
+    )
     every = [*(text for pair in texts for text in pair if text), frame + chat.end]
     return compare_tokens(generator, tokenizer, every), len(texts)
 
 
 def compare_tokens(generator: TextGenerator, tokenizer: Any, texts: Sequence[str]) -> int:
-    """Tokens the device's tokenizer adds in front of every text (0 or 1); CheckFailed if it differs otherwise."""
+    """Tokens the device's tokenizer adds in front of every text (0 or 1); CheckFailed if it differs
+    otherwise."""
     added: int | None = None
     for text in texts:
         device, model = generator.encode(text), encode(tokenizer, text)

@@ -1,4 +1,5 @@
-"""Seal the finished stages into a bundle: every file with size and SHA-256, and where everything came from.
+"""Seal the finished stages into a bundle: every file with size and SHA-256, and where everything
+came from.
 
 bundle/        as it is delivered
 """
@@ -25,11 +26,20 @@ def run(task: Task) -> dict[str, Any]:
     arm = shipped_by(task)
     model = model_of(recipe, arm)
     manifest = assemble(
-        folder, recipe, task.inputs, model=model, knowledge=retrieves(arm), provenance=_provenance(task, arm, model)
+        folder,
+        recipe,
+        task.inputs,
+        model=model,
+        knowledge=retrieves(arm),
+        provenance=_provenance(task, arm, model),
     )
     verify(folder, read_manifest(folder))
-    return {"files": len(manifest.files), "size_mb": round(manifest.size / 1e6, 1), "arm": arm,
-            "left_out": left_out(recipe, arm)}  # fmt: skip
+    return {
+        "files": len(manifest.files),
+        "size_mb": round(manifest.size / 1e6, 1),
+        "arm": arm,
+        "left_out": left_out(recipe, arm),
+    }
 
 
 def shipped_by(task: Task) -> str:
@@ -41,8 +51,8 @@ def shipped_by(task: Task) -> str:
 
 
 def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
-    """For audits: the whole recipe, the arm that ships, key, sources and tools of each stage, and the licences of what is
-    inside. Of the exported models only the one that ships is named."""
+    """For audits: the whole recipe, the arm that ships, key, sources and tools of each stage, and
+    the licences of what is inside. Of the exported models only the one that ships is named."""
     recipe = task.recipe
     stages = {}
     unused = {EXPORT, BASELINE} - {model}
@@ -55,8 +65,13 @@ def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
             continue
         receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         parts = receipt["parts"]
-        stages[name] = {"key": receipt["key"], "sources": parts["sources"], "tools": parts["tools"], "seen": receipt["seen"],
-                        "warnings": receipt["warnings"]}  # fmt: skip
+        stages[name] = {
+            "key": receipt["key"],
+            "sources": parts["sources"],
+            "tools": parts["tools"],
+            "seen": receipt["seen"],
+            "warnings": receipt["warnings"],
+        }
     licences = {"bundle": recipe.bundle.license}
     if model is not None:
         licences["base"] = recipe.base.license
@@ -64,4 +79,9 @@ def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
         licences["embedder"] = recipe.knowledge.embedder.license
         if recipe.knowledge.retrieval.reranker:
             licences["reranker"] = recipe.knowledge.retrieval.reranker.license
-    return {"arm": arm, "recipe": recipe.model_dump(exclude={"folder"}), "stages": stages, "licences": licences}
+    return {
+        "arm": arm,
+        "recipe": recipe.model_dump(exclude={"folder"}),
+        "stages": stages,
+        "licences": licences,
+    }

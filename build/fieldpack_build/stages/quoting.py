@@ -1,4 +1,5 @@
-"""Fit how passages are quoted on the training rows, which no test question is among: weights and threshold.
+"""Fit how passages are quoted on the training rows, which no test question is among: weights and
+threshold.
 
 quoting.json     the settings
 """
@@ -29,7 +30,10 @@ _MOST = 1000  # rows; the mean F1 of so many has a standard error of about 0.01
 def run(task: Task) -> dict[str, Any]:
     recipe = task.recipe
     retriever = open_retriever(
-        task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(recipe), reranker=task.inputs.get("reranker")
+        task.inputs["embedder"],
+        task.inputs["knowledge"],
+        retrieval_settings(recipe),
+        reranker=task.inputs.get("reranker"),
     )
     asked = questions(task)
     learning = _Learning(task, retriever)
@@ -45,7 +49,11 @@ def run(task: Task) -> dict[str, Any]:
 
 def questions(task: Task) -> list[tuple[str, str | None]]:
     """(question, answer) of the training rows, evenly over the files where there are many."""
-    rows = [row for file in task.recipe.train_files for row in read_examples(file, manner_of(task.recipe))]
+    rows = [
+        row
+        for file in task.recipe.train_files
+        for row in read_examples(file, manner_of(task.recipe))
+    ]
     most = _REHEARSED if task.recipe.rehearsal else _MOST
     chosen = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows
     return [(row.question, row.answer) for row in chosen]
@@ -71,8 +79,12 @@ class _Learning:
         if not found:
             return quote_fit.Row(answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded)
         vectors = self._embed([candidate.text for candidate in found])
-        signals = signals_of(question, self._retriever.embedder.embed_query(question), vectors, found, passages)
-        worth = np.array([token_f1(candidate.text, answer) if answer else 0.0 for candidate in found])
+        signals = signals_of(
+            question, self._retriever.embedder.embed_query(question), vectors, found, passages
+        )
+        worth = np.array(
+            [token_f1(candidate.text, answer) if answer else 0.0 for candidate in found]
+        )
         return quote_fit.Row(answer is not None, signals, worth, lead, unfounded)
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -80,5 +92,7 @@ class _Learning:
 
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
-            self._vectors |= dict(zip(new, self._retriever.embedder.embed_passages(new), strict=True))
+            self._vectors |= dict(
+                zip(new, self._retriever.embedder.embed_passages(new), strict=True)
+            )
         return np.stack([self._vectors[text] for text in texts])

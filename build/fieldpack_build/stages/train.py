@@ -3,7 +3,8 @@
 adapter/       as peft writes it
 log.json       loss by step, of training and of what was held out; `training.engine` says its fields
 
-Ours here are the rows, which are the device's own prompts. An interrupted run goes on from its last checkpoint.
+Ours here are the rows, which are the device's own prompts. An interrupted run goes on from its last
+checkpoint.
 """
 
 from __future__ import annotations
@@ -37,15 +38,22 @@ def run(task: Task) -> dict[str, Any]:
     parts = _hold_out(task, prepared)
     result = _engine()(_job(task, device, pad=_pad(tokenizer)), parts.learned, parts.held, task)
     return {
-        "examples": len(parts.learned), "held_out": len(parts.held), "tokens": sum(len(row.ids) for row in rows),
-        "supervised_tokens": sum(row.supervised for row in rows), **result, "drew_from": task.keys.get("knowledge"),
-    }  # fmt: skip
+        "examples": len(parts.learned),
+        "held_out": len(parts.held),
+        "tokens": sum(len(row.ids) for row in rows),
+        "supervised_tokens": sum(row.supervised for row in rows),
+        **result,
+        "drew_from": task.keys.get("knowledge"),
+    }
 
 
 def prepare(task: Task, tokenizer: Any) -> Prepared:
-    """The recipe's examples as tokens. Raises DataError, which names file and line of all that is wrong with them."""
+    """The recipe's examples as tokens. Raises DataError, which names file and line of all that is
+    wrong with them."""
     examples = examples_of(task.recipe, task.inputs.get("synthesize"))
-    context = getattr(causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None)
+    context = getattr(
+        causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None
+    )
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), examples, context=context)
     complain(prepared.problems)
     for warning in prepared.warnings:
@@ -61,8 +69,10 @@ def _choose_device(task: Task) -> str:
         return "cuda"
     if train.device == "cuda":
         if not train.allow_cpu and not task.recipe.rehearsal:
-            raise MachineError("train.device is cuda and this machine has no CUDA GPU; "
-                               "set train.allow_cpu: true to train on the CPU all the same")  # fmt: skip
+            raise MachineError(
+                "train.device is cuda and this machine has no CUDA GPU; "
+                "set train.allow_cpu: true to train on the CPU all the same"
+            )
         task.warn("no CUDA GPU here: training on the CPU, as the recipe allows")
     return "cpu"
 
@@ -82,11 +92,14 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
     return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
 
 
-def _hold_out(task: Task, prepared: Prepared) -> validation_split.Parts:
+def _hold_out(task: Task, prepared: Prepared) -> validation_split.TrainValidationSplit:
     train, rows = task.recipe.train, prepared.rows
     parts = validation_split.part(rows, prepared.examples, train.validation, seed=train.seed)
     if train.validation and not (parts.held and parts.learned):
-        raise DataError(f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole by question")
+        raise DataError(
+            f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole "
+            "by question"
+        )
     if parts.held:
         task.say(f"{len(parts.held)} of {len(rows)} rows are held out, whole {parts.by}s")
     return parts

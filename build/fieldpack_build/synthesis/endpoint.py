@@ -1,6 +1,7 @@
-"""An OpenAI-compatible chat address: a prompt in, a text out, with patience. Used at build time only; the key comes from the
-environment and goes into one header, nowhere else. The standard library's client: it takes proxies and certificates from
-the environment, and a build server needs no more."""
+"""An OpenAI-compatible chat address: a prompt in, a text out, with patience. Used at build time
+only; the key comes from the environment and goes into one header, nowhere else. The standard
+library's client: it takes proxies and certificates from the environment, and a build server needs
+no more."""
 
 from __future__ import annotations
 
@@ -20,7 +21,11 @@ from ..errors import SourceError
 TRIES = 7
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _FIRST, _LONGEST = 1.0, 60.0  # seconds between tries; doubled each time: two minutes in all
-_HINTS = {401: "is the key right?", 403: "may the key use this model?", 404: "is the address right, does it end with /v1?"}
+_HINTS = {
+    401: "is the key right?",
+    403: "may the key use this model?",
+    404: "is the address right, does it end with /v1?",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,12 @@ class Endpoint:
 
     def _ask(self, prompt: str, most_tokens: int) -> str:
         body = {
-            "model": self.model, "messages": [{"role": "user", "content": prompt}], "temperature": self.temperature,
-            "seed": self.seed, "max_tokens": most_tokens,
-        }  # fmt: skip
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "max_tokens": most_tokens,
+        }
         why = ""
         for number in range(TRIES):
             try:
@@ -57,13 +65,18 @@ class Endpoint:
             except urllib.error.HTTPError as error:
                 why = f"{error.code} {error.reason}"
                 if error.code not in _AGAIN:
-                    raise SourceError(f"{self._place}: {why}: {_said(error)}{_hint(error.code)}") from None
+                    raise SourceError(
+                        f"{self._place}: {why}: {_said(error)}{_hint(error.code)}"
+                    ) from None
                 wait = _asked_to_wait(error)
             except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
                 why, wait = str(getattr(error, "reason", error) or type(error).__name__), None
             if number < TRIES - 1:
                 self.sleep(min(_FIRST * 2**number if wait is None else wait, _LONGEST))
-        raise SourceError(f"{self._place}: {why}, {TRIES} times; replies so far are kept: run the same command again later")
+        raise SourceError(
+            f"{self._place}: {why}, {TRIES} times; replies so far are kept: run the same command "
+            "again later"
+        )
 
     @property
     def _place(self) -> str:
@@ -74,7 +87,9 @@ class Endpoint:
         headers = {"Content-Type": "application/json", "User-Agent": "fieldpack-build"}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(self._place, json.dumps(body).encode(), headers, method="POST")
+        request = urllib.request.Request(
+            self._place, json.dumps(body).encode(), headers, method="POST"
+        )
         with urllib.request.urlopen(request, timeout=self.timeout) as answer:
             data: bytes = answer.read()
         return data
@@ -84,7 +99,9 @@ class Endpoint:
             text = json.loads(data)["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):
             begins = data[:120].decode("utf-8", "replace")
-            raise SourceError(f"{self._place}: answers, but not as an OpenAI-compatible address does: {begins!r}") from None
+            raise SourceError(
+                f"{self._place}: answers, but not as an OpenAI-compatible address does: {begins!r}"
+            ) from None
         return text if isinstance(text, str) else ""  # null: it called a tool, or was cut
 
 

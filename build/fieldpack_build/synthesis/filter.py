@@ -1,7 +1,8 @@
 """Which written pairs are kept, and why the others are not. Knows nothing of models.
 
-An answer must stand in its chunk: most of its words (`train.synthesize.support`) and all of its figures. Of the 366 answers
-of the finance recipe, written by hand, 92% pass with some chunk of their document, and 5% with a chance one.
+An answer must stand in its chunk: most of its words (`train.synthesize.support`) and all of its
+figures. Of the 366 answers of the finance recipe, written by hand, 92% pass with some chunk of
+their document, and 5% with a chance one.
 """
 
 from __future__ import annotations
@@ -18,22 +19,31 @@ from ..data.checks import NearIndex, words_of
 
 Pair = tuple[str, str | None]
 Search = Callable[[str, int], Sequence[Passage]]
-_WITHIN = 10  # passages among which a question must find its document: what names nothing finds nothing (Dai et al. 2022)
+# passages among which a question must find its document: what names nothing finds nothing (Dai et
+# al. 2022)
+_WITHIN = 10
 _FEWEST = 3  # words of a question
 _POINTS = re.compile(
-    r"\b(?:(?:the|this|that)(?: given| above| following| provided)? (?:passage|text|excerpt|paragraph|extract|snippet)s?"
+    r"\b(?:(?:the|this|that)(?: given| above| following| provided)? "
+    r"(?:passage|text|excerpt|paragraph|extract|snippet)s?"
     r"|this document|(?:in|to|by) the document|according to (?:it|the author)"
     r"|(?:mentioned|described|stated|listed|shown) (?:above|below|here))\b",
     re.IGNORECASE,
 )
 
 
-class Sieve:
-    """`asked`: questions and answers that there are rows of already; `tested`: those of the test. `words`: an answer has at
-    most. `dropped`: reason -> pairs."""
+class QualityFilter:
+    """`asked`: questions and answers that there are rows of already; `tested`: those of the test.
+    `words`: an answer has at most. `dropped`: reason -> pairs."""
 
     def __init__(
-        self, *, support: float, words: int, asked: Iterable[Pair], tested: Iterable[Pair], search: Search | None
+        self,
+        *,
+        support: float,
+        words: int,
+        asked: Iterable[Pair],
+        tested: Iterable[Pair],
+        search: Search | None,
     ) -> None:
         self._support, self._words, self._search = support, words, search
         self._asked, self._tested = NearIndex(asked), NearIndex(tested)
@@ -75,10 +85,16 @@ class Sieve:
         if len(words) > self._words:
             return "answer too long"
         figures = set(numbers_of(words)) <= set(numbers_of(words_of(chunk.in_context)))
-        return None if figures and support(answer, chunk.in_context) >= self._support else "answer not in its chunk"
+        return (
+            None
+            if figures and support(answer, chunk.in_context) >= self._support
+            else "answer not in its chunk"
+        )
 
     def _not_found(self, question: str, chunk: Chunk) -> str | None:
         if self._search is None:
             return None
-        found = any(passage.document == chunk.document for passage in self._search(question, _WITHIN))
+        found = any(
+            passage.document == chunk.document for passage in self._search(question, _WITHIN)
+        )
         return None if found else "does not find its document"

@@ -1,5 +1,5 @@
-"""What a model is asked to write from a chunk, which chunks in which order, and how its reply is read.
-Knows nothing of models or of what makes a pair a good one."""
+"""What a model is asked to write from a chunk, which chunks in which order, and how its reply is
+read. Knows nothing of models or of what makes a pair a good one."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.S)
 
 
 def plan_chunks(chunks: Sequence[tuple[int, Chunk]], copies: set[int], seed: int) -> list[Chunk]:
-    """One chunk of each document after the other, then the next of each: whatever the number of rows, no document has many
-    more than another. `copies`: ids of chunks that another document holds too."""
+    """One chunk of each document after the other, then the next of each: whatever the number of
+    rows, no document has many more than another. `copies`: ids of chunks that another document
+    holds too."""
     by_document: dict[str, list[Chunk]] = {}
     for number, chunk in chunks:
         if number not in copies and len(chunk.text.split()) >= _FEWEST:
@@ -64,7 +65,12 @@ def plan_chunks(chunks: Sequence[tuple[int, Chunk]], copies: set[int], seed: int
     for document in documents:
         random.Random(f"{seed}:{document}").shuffle(by_document[document])
     rounds = max((len(found) for found in by_document.values()), default=0)
-    return [by_document[d][turn] for turn in range(rounds) for d in documents if turn < len(by_document[d])]
+    return [
+        by_document[d][turn]
+        for turn in range(rounds)
+        for d in documents
+        if turn < len(by_document[d])
+    ]
 
 
 def ask(template: str, chunk: Chunk, count: int) -> str:
@@ -88,9 +94,12 @@ def read_questions(reply: str) -> list[str]:
 
 
 def read_pairs(reply: str) -> list[tuple[str, str]]:
-    """(question, answer) of each pair in a reply: as asked for, or as JSON. One that holds half a character is none."""
+    """(question, answer) of each pair in a reply: as asked for, or as JSON. One that holds half a
+    character is none."""
     reply = _THOUGHT.sub("", reply)
-    pairs = _from_json(reply) or [(question, answer) for question, answer in _marked(reply) if question and answer]
+    pairs = _from_json(reply) or [
+        (question, answer) for question, answer in _marked(reply) if question and answer
+    ]
     return [pair for pair in pairs if half_pair(list(pair)) is None]
 
 
@@ -126,5 +135,7 @@ def _from_json(reply: str) -> list[tuple[str, str]]:
         return []
     rows = value if isinstance(value, list) else [value]
     pairs = [(row.get("question"), row.get("answer")) for row in rows if isinstance(row, dict)]
-    texts = [(_joined([q]), _joined([a])) for q, a in pairs if isinstance(q, str) and isinstance(a, str)]
+    texts = [
+        (_joined([q]), _joined([a])) for q, a in pairs if isinstance(q, str) and isinstance(a, str)
+    ]
     return [(question, answer) for question, answer in texts if question and answer]

@@ -1,5 +1,6 @@
-"""Every reply of a model, written down when it comes: an interrupted stage goes on, and a later one with other thresholds, or
-more rows, asks only what was never asked. Knows nothing of what is asked."""
+"""Every reply of a model, written down when it comes: an interrupted stage goes on, and a later one
+with other thresholds, or more rows, asks only what was never asked. Knows nothing of what is asked.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +21,17 @@ class Writer(Protocol):
 
 
 class Replies:
-    """`source`: what of a model and its settings shapes a reply. `before`: replies from earlier runs; `asked`: prompts
-    that were put to it now."""
+    """`source`: what of a model and its settings shapes a reply. `before`: replies from earlier
+    runs; `asked`: prompts that were put to it now."""
 
-    def __init__(self, out: Path, earlier: Path | None, kin: str, source: object, writer: Writer) -> None:
+    def __init__(
+        self, out: Path, earlier: Path | None, lineage: str, source: object, writer: Writer
+    ) -> None:
         self._source, self._writer = source, writer
         self._path = out / JOURNAL
         self._known = _read(self._path)
         self.asked = 0
-        (out / BEGUN).write_text(json.dumps({"kin": kin}) + "\n", encoding="utf-8")
+        (out / BEGUN).write_text(json.dumps({"lineage": lineage}) + "\n", encoding="utf-8")
         self._file = self._path.open("a", encoding="utf-8")
         self._file.write("\n")  # behind half a line, if there is one
         for key, text in _read(earlier / JOURNAL if earlier else None).items():
@@ -44,10 +47,16 @@ class Replies:
     def to(self, prompts: Sequence[str], most_tokens: int) -> list[str]:
         """At most `group` prompts."""
         keys = [fingerprint([self._source, prompt, most_tokens]) for prompt in prompts]
-        due = [(key, prompt) for key, prompt in zip(keys, prompts, strict=True) if key not in self._known]
+        due = [
+            (key, prompt)
+            for key, prompt in zip(keys, prompts, strict=True)
+            if key not in self._known
+        ]
         if due:
             replies = self._writer.write([prompt for _, prompt in due], most_tokens)
-            written = [text.encode("utf-8", "replace").decode() for text in replies]  # half a surrogate pair fits in no file
+            written = [
+                text.encode("utf-8", "replace").decode() for text in replies
+            ]  # half a surrogate pair fits in no file
             self.asked += len(due)
             for (key, _), text in zip(due, written, strict=True):
                 self._known[key] = text

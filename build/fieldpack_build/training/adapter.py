@@ -1,5 +1,6 @@
-"""The base with a low-rank adapter on it: LoRA (Hu et al. 2021), its 4-bit form QLoRA (Dettmers et al. 2023: NF4, double
-quantisation), rsLoRA (Kalajdzievski 2023) and DoRA (Liu et al. 2024), as peft makes them."""
+"""The base with a low-rank adapter on it: LoRA (Hu et al. 2021), its 4-bit form QLoRA (Dettmers et
+al. 2023: NF4, double quantisation), rsLoRA (Kalajdzievski 2023) and DoRA (Liu et al. 2024), as peft
+makes them."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from .job import Job
 
 
 def compute_dtype(job: Job) -> Any:
-    """Return the dtype that the base computes in: what `train.dtype` says, under auto bfloat16 where the device multiplies it
-    in hardware. A CPU with AVX512-BF16 trains 480 tokens/s in bfloat16 against 250 in float32 (SmolLM2-135M, 2 cores); with
-    AVX2 alone one bfloat16 product takes 1,120 ms against 26."""
+    """Return the dtype that the base computes in: what `train.dtype` says, under auto bfloat16
+    where the device multiplies it in hardware. A CPU with AVX512-BF16 trains 480 tokens/s in
+    bfloat16 against 250 in float32 (SmolLM2-135M, 2 cores); with AVX2 alone one bfloat16 product
+    takes 1,120 ms against 26."""
     import torch
 
     if job.train.dtype != "auto":
@@ -24,7 +26,8 @@ def compute_dtype(job: Job) -> Any:
 
 
 def with_adapter(job: Job) -> Any:
-    """The model to train: base frozen, adapter in float32. Raises RecipeError for targets that the model has not."""
+    """The model to train: base frozen, adapter in float32. Raises RecipeError for targets that the
+    model has not."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -32,38 +35,50 @@ def with_adapter(job: Job) -> Any:
     torch.manual_seed(train.seed)
     model = causal_lm.load_model(job.base, **_loading(job))
     _keep_gradients_after_evaluation(model)
-    # Not peft's prepare_model_for_kbit_training: it casts embeddings and norms to float32, which costs half as much
-    # memory again (6.7 against 4.4 GB here, 2.4 GB for Phi-4-mini's embeddings alone) and gains nothing: loss 0.550
-    # against 0.554 after six steps. The adapter itself is float32.
+    # Not peft's prepare_model_for_kbit_training: it casts embeddings and norms to float32, which
+    # costs half as much memory again (6.7 against 4.4 GB here, 2.4 GB for Phi-4-mini's embeddings
+    # alone) and gains nothing: loss 0.550 against 0.554 after six steps. The adapter itself is
+    # float32.
     model.config.use_cache = False
     adapter = LoraConfig(
-        r=train.rank, lora_alpha=train.alpha, lora_dropout=train.dropout, target_modules=train.targets,
-        use_rslora=train.rslora, use_dora=train.dora, task_type="CAUSAL_LM",
-    )  # fmt: skip
+        r=train.rank,
+        lora_alpha=train.alpha,
+        lora_dropout=train.dropout,
+        target_modules=train.targets,
+        use_rslora=train.rslora,
+        use_dora=train.dora,
+        task_type="CAUSAL_LM",
+    )
     try:
         model = get_peft_model(model, adapter)
     except ValueError as error:
         if "not found" not in str(error):
             raise
-        raise RecipeError(f"train.targets: {str(error).splitlines()[0]}; {_linear_names(model)}") from None
+        raise RecipeError(
+            f"train.targets: {str(error).splitlines()[0]}; {_linear_names(model)}"
+        ) from None
     if job.sharded:  # shards are gathered a layer at a time, in one dtype
-        model = model.to(compute_dtype(job)) if train.method == "lora" else _cast_trained(model, job)
+        model = (
+            model.to(compute_dtype(job)) if train.method == "lora" else _cast_trained(model, job)
+        )
     return model
 
 
 def _keep_gradients_after_evaluation(model: Any) -> None:
     """Keep bitsandbytes from repacking 4-bit weights at a forward pass without gradients.
 
-    On a CPU with AVX512-BF16 its `Linear4bit` repacks them for an inference kernel at the first such pass (0.50; a held-out
-    evaluation, or the proof that rows are isolated), keeps them so, and that kernel has no backward: from then on no gradient
-    passes through any frozen layer, and a training goes on without a word, learning next to nothing."""
+    On a CPU with AVX512-BF16 its `Linear4bit` repacks them for an inference kernel at the first
+    such pass (0.50; a held-out evaluation, or the proof that rows are isolated), keeps them so, and
+    that kernel has no backward: from then on no gradient passes through any frozen layer, and a
+    training goes on without a word, learning next to nothing."""
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Keep a layer's input only and compute the layer again for its gradient: a third slower, a tenth of the memory."""
+    """Keep a layer's input only and compute the layer again for its gradient: a third slower, a
+    tenth of the memory."""
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.enable_input_require_grads()
 
@@ -78,14 +93,20 @@ def _loading(job: Job) -> dict[str, Any]:
     if job.device == "cuda" and not job.sharded:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
     if job.train.packing or job.train.share > 1:
-        options["attn_implementation"] = "sdpa"  # flash attention's kernels keep rows apart in batches of one only
+        options["attn_implementation"] = (
+            "sdpa"  # flash attention's kernels keep rows apart in batches of one only
+        )
     if job.train.method == "qlora":
-        # Under FSDP the packed weights are sharded like others, which they can be in a floating point's clothes only.
+        # Under FSDP the packed weights are sharded like others, which they can be in a floating
+        # point's clothes only.
         stored = {"bnb_4bit_quant_storage": dtype} if job.sharded else {}
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype,
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
             **stored,
-        )  # fmt: skip
+        )
     return options
 
 
@@ -99,16 +120,27 @@ def _cast_trained(model: Any, job: Job) -> Any:
 def _linear_names(model: Any) -> str:
     import torch
 
-    names = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    names = {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
     return f"its linear layers are {', '.join(sorted(names))}"
 
 
 def optimizer_name(job: Job) -> str:
-    """transformers' name. Under auto on CUDA the 8-bit AdamW whose state is paged out when memory is short (QLoRA's own);
-    on a CPU torch's: bitsandbytes' 8-bit ones want a GPU, MachineError."""
+    """transformers' name. Under auto on CUDA the 8-bit AdamW whose state is paged out when memory
+    is short (QLoRA's own); on a CPU torch's: bitsandbytes' 8-bit ones want a GPU, MachineError."""
     wanted = job.train.optimizer
     if wanted == "auto":
-        return "paged_adamw_8bit" if job.device == "cuda" and job.train.method == "qlora" else "adamw_torch"
+        return (
+            "paged_adamw_8bit"
+            if job.device == "cuda" and job.train.method == "qlora"
+            else "adamw_torch"
+        )
     if wanted != "adamw" and job.device == "cpu":
-        raise MachineError(f"train.optimizer: {wanted} wants a CUDA GPU, and training is on the CPU; write auto or adamw")
+        raise MachineError(
+            f"train.optimizer: {wanted} wants a CUDA GPU, and training is on the CPU; write auto "
+            "or adamw"
+        )
     return "adamw_torch" if wanted == "adamw" else wanted

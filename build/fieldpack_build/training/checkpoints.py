@@ -1,5 +1,5 @@
-"""The checkpoints of a training, as transformers' Trainer leaves them: which are whole, whether the last one is the end,
-and what of them is kept. Imports nothing heavy."""
+"""The checkpoints of a training, as transformers' Trainer leaves them: which are whole, whether the
+last one is the end, and what of them is kept. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,15 +30,16 @@ def last(out: Path) -> int | None:
 
 
 def finished(out: Path) -> bool:
-    """Whether the last checkpoint is of the last step, or of one at which early stopping ended it: a trainer that went on
-    from it would go a step too far."""
+    """Whether the last checkpoint is of the last step, or of one at which early stopping ended it:
+    a trainer that went on from it would go a step too far."""
     step = last(out)
     if step is None:
         return False
     state = _state(out, step)
     watchers = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", [])
     stopped = any(
-        one["attributes"]["early_stopping_patience_counter"] >= one["args"]["early_stopping_patience"]
+        one["attributes"]["early_stopping_patience_counter"]
+        >= one["args"]["early_stopping_patience"]
         for one in (watchers if isinstance(watchers, list) else [watchers])
     )
     return stopped or bool(step >= state["max_steps"])
@@ -53,7 +54,9 @@ def keep(out: Path) -> dict[str, Any]:
     (out / ADAPTER).mkdir(exist_ok=True)
     for name in _FILES:
         if not (path(out, kept) / name).is_file():
-            raise CheckFailed(f"{path(out, kept)}: no {name}; run `build recipe --from train` to train again")
+            raise CheckFailed(
+                f"{path(out, kept)}: no {name}; run `build recipe --from train` to train again"
+            )
         shutil.copyfile(path(out, kept) / name, out / ADAPTER / name)
     log = curves(state) | {"kept_step": kept}
     (out / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
@@ -65,8 +68,14 @@ def curves(state: dict[str, Any]) -> dict[str, Any]:
     history = state["log_history"]
     shown = ("step", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s")
     return {
-        "train": [{name: _rounded(e[name]) for name in shown if name in e} for e in history if "loss" in e],
-        "validation": [{"step": e["step"], "loss": _rounded(e["eval_loss"])} for e in history if "eval_loss" in e],
+        "train": [
+            {name: _rounded(e[name]) for name in shown if name in e} for e in history if "loss" in e
+        ],
+        "validation": [
+            {"step": e["step"], "loss": _rounded(e["eval_loss"])}
+            for e in history
+            if "eval_loss" in e
+        ],
     }
 
 
@@ -74,10 +83,11 @@ def _figures(log: dict[str, Any]) -> dict[str, Any]:
     train, held = log["train"], {e["step"]: e["loss"] for e in log["validation"]}
     seconds = sum(e["tokens"] / e["tokens_per_s"] for e in train)
     return {
-        "first_loss": train[0]["loss"] if train else None, "last_loss": train[-1]["loss"] if train else None,
+        "first_loss": train[0]["loss"] if train else None,
+        "last_loss": train[-1]["loss"] if train else None,
         "held_out_loss": held.get(log["kept_step"]),
         "tokens_per_s": round(sum(e["tokens"] for e in train) / seconds, 1) if seconds else None,
-    }  # fmt: skip
+    }
 
 
 def _rounded(value: float) -> float:

@@ -1,7 +1,9 @@
-"""Rows of tokens: the dataset, packing, sharing, and how rows become a batch. Knows nothing of models or recipes.
+"""Rows of tokens: the dataset, packing, sharing, and how rows become a batch. Knows nothing of
+models or recipes.
 
-Rows that share their passages become one sequence: the tokens they begin with once, then the rest of each, which sees these
-and itself alone and counts its positions from them. The loss is that of the rows apart, for the price of one prompt.
+Rows that share their passages become one sequence: the tokens they begin with once, then the rest
+of each, which sees these and itself alone and counts its positions from them. The loss is that of
+the rows apart, for the price of one prompt.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ class Rows:
         groups: dict[object, list[Tokenized]] = {}
         for at, row in enumerate(rows):
             groups.setdefault(("alone", at) if row.group is None else row.group, []).append(row)
-        self._items: list[Item] = [shared(group) if len(group) > 1 else item(group) for group in groups.values()]
+        self._items: list[Item] = [
+            shared(group) if len(group) > 1 else item(group) for group in groups.values()
+        ]
 
     @classmethod
     def packed(cls, rows: Sequence[Tokenized], width: int) -> Rows:
@@ -37,7 +41,10 @@ class Rows:
     @property
     def sizes(self) -> list[tuple[int, int]]:
         """(tokens, supervised tokens) of each."""
-        return [(len(one["input_ids"]), sum(label != IGNORED for label in one["labels"])) for one in self._items]
+        return [
+            (len(one["input_ids"]), sum(label != IGNORED for label in one["labels"]))
+            for one in self._items
+        ]
 
     def __len__(self) -> int:
         return len(self._items)
@@ -58,18 +65,22 @@ def item(rows: Sequence[Tokenized]) -> Item:
 
 
 def shared(rows: Sequence[Tokenized]) -> Item:
-    """Rows that begin alike as one. `segments`: 0 what they share, then 1 for the rest of the first row, 2 ..."""
+    """Rows that begin alike as one. `segments`: 0 what they share, then 1 for the rest of the first
+    row, 2 ..."""
     same = _same(rows)
     whole = item([Tokenized(row.ids[same:], row.labels[same:]) for row in rows])
     return {
-        "input_ids": rows[0].ids[:same] + whole["input_ids"], "labels": [IGNORED] * same + whole["labels"],
+        "input_ids": rows[0].ids[:same] + whole["input_ids"],
+        "labels": [IGNORED] * same + whole["labels"],
         "position_ids": [*range(same), *(same + place for place in whole["position_ids"])],
-        "segments": [0] * same + [number for number, row in enumerate(rows, 1) for _ in row.ids[same:]],
-    }  # fmt: skip
+        "segments": [0] * same
+        + [number for number, row in enumerate(rows, 1) for _ in row.ids[same:]],
+    }
 
 
 def _same(rows: Sequence[Tokenized]) -> int:
-    """How many tokens the rows begin with alike; each keeps the last token of its prompt, which foretells its answer."""
+    """How many tokens the rows begin with alike; each keeps the last token of its prompt, which
+    foretells its answer."""
     prompts = [next(at for at, label in enumerate(row.labels) if label != IGNORED) for row in rows]
     most = max(min(prompts) - 1, 0)
     first = rows[0].ids
@@ -77,8 +88,9 @@ def _same(rows: Sequence[Tokenized]) -> int:
 
 
 def pack(rows: Sequence[Tokenized], width: int) -> list[list[Tokenized]]:
-    """Groups of rows of at most `width` tokens: the longest row first, each into the fullest group that still takes it
-    (best fit decreasing, at most a fifth over the fewest groups possible). No row is cut."""
+    """Groups of rows of at most `width` tokens: the longest row first, each into the fullest group
+    that still takes it (best fit decreasing, at most a fifth over the fewest groups possible). No
+    row is cut."""
     groups: list[list[Tokenized]] = []
     room: dict[int, list[int]] = {}  # tokens left -> groups that have as many
     for row in sorted(rows, key=lambda row: -len(row.ids)):
@@ -97,9 +109,10 @@ def pack(rows: Sequence[Tokenized], width: int) -> list[list[Tokenized]]:
 class Collator:
     """Rows -> a batch, padded on the left so that the answers stand together at the end.
 
-    `packed`: no attention mask, but positions that begin again with each row, padding as a row of its own: from these
-    transformers makes the mask that keeps rows apart. Where rows share tokens the mask says who sees whom, [rows, 1, width,
-    width], True for seen; else it is [rows, width]."""
+    `packed`: no attention mask, but positions that begin again with each row, padding as a row of
+    its own: from these transformers makes the mask that keeps rows apart. Where rows share tokens
+    the mask says who sees whom, [rows, 1, width, width], True for seen; else it is [rows, width].
+    """
 
     def __init__(self, pad: int, *, packed: bool = False) -> None:
         self._pad, self._packed = pad, packed
@@ -112,7 +125,9 @@ class Collator:
         ids = torch.full((len(rows), width), self._pad)
         labels = torch.full((len(rows), width), IGNORED)
         mask = torch.zeros((len(rows), width), dtype=torch.long)
-        positions = torch.arange(width).repeat(len(rows), 1) if self._packed else torch.zeros_like(mask)
+        positions = (
+            torch.arange(width).repeat(len(rows), 1) if self._packed else torch.zeros_like(mask)
+        )
         for i, row in enumerate(rows):
             at = width - len(row["input_ids"])
             ids[i, at:] = torch.tensor(row["input_ids"])
@@ -128,8 +143,8 @@ class Collator:
 
 
 def who_sees_whom(mask: Any, segments: Sequence[Sequence[int]]) -> Any:
-    """`mask` [rows, width], 1 where there is a token -> bool [rows, 1, width, width]. A padded place sees itself, as a
-    softmax over nothing is no number."""
+    """`mask` [rows, width], 1 where there is a token -> bool [rows, 1, width, width]. A padded
+    place sees itself, as a softmax over nothing is no number."""
     import torch
 
     rows, width = mask.shape
@@ -138,5 +153,9 @@ def who_sees_whom(mask: Any, segments: Sequence[Sequence[int]]) -> Any:
         if segment:
             numbers[i, width - len(segment) :] = torch.tensor(segment)
     here, there = numbers[:, :, None], numbers[:, None, :]
-    seen = ((there == 0) | (here == there)) & (mask[:, None, :] == 1) & torch.ones(width, width, dtype=torch.bool).tril()
+    seen = (
+        ((there == 0) | (here == there))
+        & (mask[:, None, :] == 1)
+        & torch.ones(width, width, dtype=torch.bool).tril()
+    )
     return (seen | torch.eye(width, dtype=torch.bool)).reshape(rows, 1, width, width)

@@ -1,7 +1,9 @@
-"""One training: tried with what the memory there is takes, again with half of it where that was too much, from checkpoint
-to checkpoint until an adapter stands. A run that was killed goes on where it was.
+"""One training: tried with what the memory there is takes, again with half of it where that was too
+much, from checkpoint to checkpoint until an adapter stands. A run that was killed goes on where it
+was.
 
-adapter/       the last checkpoint's, or with held-out rows that of the least loss on them; as peft writes it
+adapter/       the last checkpoint's, or with held-out rows that of the least loss on them; as peft
+               writes it
 log.json       {"train": [{"step", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s"}],
                 "validation": [{"step", "loss"}], "kept_step": the adapter's step}
 """
@@ -24,24 +26,39 @@ from .memory import OutOfMemory, free_bytes, is_memory_error
 from .trainer import AnswerTrainer, Say, make_trainer
 
 
-def train(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], task: Task) -> dict[str, Any]:
-    """What the stage says of itself. Raises MachineError where one row does not fit, CheckFailed where the loss is none."""
+def train(
+    job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], task: Task
+) -> dict[str, Any]:
+    """What the stage says of itself. Raises MachineError where one row does not fit, CheckFailed
+    where the loss is none."""
     tracking.set_up(job.recipe)
     resumed = checkpoints.last(job.out) is not None
     peak: dict[str, Any] = {}
     while not checkpoints.finished(job.out):
         try:
             here = attempt if job.processes == 1 else launch.attempt
-            here(job, learned, held, lambda event: peak.update(event) if event["event"] == "peak" else task.send(event))
+            here(
+                job,
+                learned,
+                held,
+                lambda event: peak.update(event) if event["event"] == "peak" else task.send(event),
+            )
         except OutOfMemory as error:
             _lower(job, task, str(error))
     task.note("keeping the adapter")
     facts = checkpoints.keep(job.out)
-    worked = microbatch.read(job.out) or microbatch.Split(0, False)
+    worked = microbatch.read(job.out) or microbatch.MicrobatchPlan(0, False)
     shutil.rmtree(job.out / checkpoints.FOLDER)
     (job.out / microbatch.FILE).unlink(missing_ok=True)
-    return {"device": job.device, "processes": job.processes, "resumed": resumed, **facts, "rows_at_once": worked.rows,
-            "gradient_checkpointing": worked.checkpointing, "peak_gpu_mb": peak.get("gpu_mb")}  # fmt: skip
+    return {
+        "device": job.device,
+        "processes": job.processes,
+        "resumed": resumed,
+        **facts,
+        "rows_at_once": worked.rows,
+        "gradient_checkpointing": worked.checkpointing,
+        "peak_gpu_mb": peak.get("gpu_mb"),
+    }
 
 
 def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], say: Say) -> None:
@@ -52,8 +69,12 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
     except (RuntimeError, MemoryError) as error:
         if not is_memory_error(error):
             raise
-        ran_out = (str(error).splitlines() or ["out of memory"])[0].rpartition("DefaultCPUAllocator: ")[2]
-    if ran_out is not None:  # outside of the handler: the error's frames hold the model and all its activations
+        ran_out = (str(error).splitlines() or ["out of memory"])[0].rpartition(
+            "DefaultCPUAllocator: "
+        )[2]
+    if (
+        ran_out is not None
+    ):  # outside of the handler: the error's frames hold the model and all its activations
         _forget()
         raise OutOfMemory(ran_out)
 
@@ -72,7 +93,9 @@ def _attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], 
         prove_rows_isolated(model, probe, job.pad, packed=job.train.packing)
     if chosen.checkpointing and not job.sharded:
         checkpoint_activations(model)
-    trainer = make_trainer(job, model, rows, kept_out, chosen, trackers=tracking.set_up(job.recipe), say=say)
+    trainer = make_trainer(
+        job, model, rows, kept_out, chosen, trackers=tracking.set_up(job.recipe), say=say
+    )
     _go(job, trainer)
     say({"event": "peak", "gpu_mb": _peak_gpu_mb(job.device)})
 
@@ -91,7 +114,8 @@ def _rows(job: Job, rows: Sequence[Tokenized]) -> Rows:
 
 
 def together(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
-    """The shortest rows that one sequence will hold, to try it with; none where every row has its own."""
+    """The shortest rows that one sequence will hold, to try it with; none where every row has its
+    own."""
     by_length = sorted(rows, key=lambda row: len(row.ids))
     if packed:
         return by_length[:2]
@@ -102,20 +126,32 @@ def together(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
     return next((group for group in groups.values() if len(group) > 1), [])
 
 
-def _choose(job: Job, model: Any, rows: Rows) -> microbatch.Split:
-    """What was lowered before stays; else from the memory that the loaded model leaves, the same in every process."""
+def _choose(job: Job, model: Any, rows: Rows) -> microbatch.MicrobatchPlan:
+    """What was lowered before stays; else from the memory that the loaded model leaves, the same in
+    every process."""
     from .adapter import compute_dtype
 
     known = microbatch.read(job.out)
     if known is None or not known.lowered:
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         here = job.processes // job.train.launch.hosts if job.device == "cpu" else 1
-        free = free_bytes(job.device) // here - 16 * trained  # gradient, two moments, the step's copy
+        free = (
+            free_bytes(job.device) // here - 16 * trained
+        )  # gradient, two moments, the step's copy
         shape = microbatch.Shape.of(model.config, size=compute_dtype(job).itemsize)
-        known = microbatch.choose(job.train, shape, rows.sizes, free=free, processes=job.processes, cuda=job.device == "cuda")
+        known = microbatch.choose(
+            job.train,
+            shape,
+            rows.sizes,
+            free=free,
+            processes=job.processes,
+            cuda=job.device == "cuda",
+        )
     every = _of_all(job, known)
     known = replace(
-        known, rows=min(one.rows for one in every), checkpointing=any(one.checkpointing for one in every)
+        known,
+        rows=min(one.rows for one in every),
+        checkpointing=any(one.checkpointing for one in every),
     )
     known.write(job.out)
     return known
@@ -141,8 +177,10 @@ def _lower(job: Job, task: Task, why: str) -> None:
     lowered = microbatch.lower(job.out)
     if lowered is None:
         raise MachineError(
-            f"memory ran out with one row at once ({why[:200]}); lower train.max_tokens or train.passages, "
-            "set train.gradient_checkpointing: true and train.method: qlora, or take a larger machine"
+            f"memory ran out with one row at once ({why[:200]}); lower train.max_tokens or "
+            "train.passages, "
+            "set train.gradient_checkpointing: true and train.method: qlora, or take a larger "
+            "machine"
         )
     task.warn(f"memory ran out ({why[:120]}): {lowered.told}, from the last checkpoint")
 

@@ -1,4 +1,5 @@
-"""What is trained, and where: all that a training process must know besides the rows. Imports nothing heavy."""
+"""What is trained, and where: all that a training process must know besides the rows. Imports
+nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ ROWS, SPEC = "rows.json", "job.json"
 
 @dataclass(frozen=True)
 class Job:
-    """`base`: the model's folder. `out`: where checkpoints are kept and the adapter will stand. `steps`: updates to make,
-    None for `train.epochs`. `processes`: of all hosts together."""
+    """`base`: the model's folder. `out`: where checkpoints are kept and the adapter will stand.
+    `steps`: updates to make, None for `train.epochs`. `processes`: of all hosts together."""
 
     recipe: Recipe
     base: Path
@@ -39,8 +40,15 @@ class Job:
         folder.mkdir(parents=True, exist_ok=True)
         rows = {"learned": [asdict(row) for row in learned], "held": [asdict(row) for row in held]}
         (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
-        spec = {"recipe": self.recipe.model_dump(), "base": str(self.base), "out": str(self.out), "device": self.device,
-                "pad": self.pad, "steps": self.steps, "processes": self.processes}  # fmt: skip
+        spec = {
+            "recipe": self.recipe.model_dump(),
+            "base": str(self.base),
+            "out": str(self.out),
+            "device": self.device,
+            "pad": self.pad,
+            "steps": self.steps,
+            "processes": self.processes,
+        }
         (folder / SPEC).write_text(json.dumps(spec), encoding="utf-8")
 
     @classmethod

@@ -1,5 +1,6 @@
-"""The same training in several processes: torchrun starts them, accelerate joins them (in transformers' Trainer), DDP or
-FSDP shares the work. This process relays what rank 0 says, and tells from its end what went wrong."""
+"""The same training in several processes: torchrun starts them, accelerate joins them (in
+transformers' Trainer), DDP or FSDP shares the work. This process relays what rank 0 says, and tells
+from its end what went wrong."""
 
 from __future__ import annotations
 
@@ -31,16 +32,22 @@ def processes_here(launch: Launch, device: str) -> int:
 
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     if launch.strategy == "fsdp" and not gpus:
-        raise MachineError("train.launch.strategy: fsdp shards a model over GPUs, and training is on the CPU; write ddp")
+        raise MachineError(
+            "train.launch.strategy: fsdp shards a model over GPUs, and training is on the CPU; "
+            "write ddp"
+        )
     if launch.processes == "auto":
         return gpus or 1
     if gpus and launch.processes > gpus:
-        raise MachineError(f"train.launch.processes: {launch.processes}, and there are {gpus} GPUs; write auto")
+        raise MachineError(
+            f"train.launch.processes: {launch.processes}, and there are {gpus} GPUs; write auto"
+        )
     return launch.processes
 
 
 def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], say: Any) -> None:
-    """Raises OutOfMemory where a process ran out of memory or was killed, else the error of the first that failed."""
+    """Raises OutOfMemory where a process ran out of memory or was killed, else the error of the
+    first that failed."""
     folder = job.out / FOLDER
     job.write(folder, learned, held)
     here = job.processes // job.train.launch.hosts
@@ -49,7 +56,11 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
     failed: list[dict[str, Any]] = []
     with (folder / _LOG).open("w", encoding="utf-8") as log:
         child = subprocess.Popen(
-            _command(job.train.launch, here, folder), stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+            _command(job.train.launch, here, folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
         )
     assert child.stdout
     try:
@@ -73,10 +84,28 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
 
 def _command(launch: Launch, here: int, folder: Path) -> list[str]:
     one = ["--standalone"]
-    several = ["--nnodes", str(launch.hosts), "--node-rank", str(launch.machine_rank),
-               "--master-addr", launch.main_address, "--master-port", str(launch.main_port)]  # fmt: skip
-    return python("-m", "torch.distributed.run", *(several if launch.hosts > 1 else one), "--nproc-per-node", str(here),
-                  "--max-restarts", "0", "--module", "fieldpack_build.training.worker", folder)  # fmt: skip
+    several = [
+        "--nnodes",
+        str(launch.hosts),
+        "--node-rank",
+        str(launch.machine_rank),
+        "--master-addr",
+        launch.main_address,
+        "--master-port",
+        str(launch.main_port),
+    ]
+    return python(
+        "-m",
+        "torch.distributed.run",
+        *(several if launch.hosts > 1 else one),
+        "--nproc-per-node",
+        str(here),
+        "--max-restarts",
+        "0",
+        "--module",
+        "fieldpack_build.training.worker",
+        folder,
+    )
 
 
 def _event(line: str) -> dict[str, Any] | None:
@@ -97,7 +126,9 @@ def _failure(code: int, failed: Sequence[dict[str, Any]], log: str) -> Exception
     if failed:  # after a kill: the other processes' libraries only say that it no longer answers
         return _rebuild(failed[0])
     lines = [line for line in log.splitlines() if line.strip()]
-    return StageError(f"training in several processes ended with {code}: {lines[-1][:300] if lines else 'no log'}")
+    return StageError(
+        f"training in several processes ended with {code}: {lines[-1][:300] if lines else 'no log'}"
+    )
 
 
 def _rebuild(event: dict[str, Any]) -> BuildError:

@@ -1,5 +1,5 @@
-"""How much memory a training may take: of a GPU, or of this machine within the limits that a container sets.
-Imports torch only for a GPU."""
+"""How much memory a training may take: of a GPU, or of this machine within the limits that a
+container sets. Imports torch only for a GPU."""
 
 from __future__ import annotations
 
@@ -24,19 +24,26 @@ def free_bytes(device: str) -> int:
 
 
 def available_ram(proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """What can be had without swapping or a kill, in bytes: the least of what the kernel calls available, what the
-    process's control groups leave, and what its own limit of address space leaves."""
+    """What can be had without swapping or a kill, in bytes: the least of what the kernel calls
+    available, what the process's control groups leave, and what its own limit of address space
+    leaves."""
     return max(0, min(_meminfo(proc), _control_groups(proc, cgroups), _address_space(proc)))
 
 
 def is_memory_error(error: BaseException) -> bool:
-    """Whether it says that memory ran out: torch's, accelerate's list of messages, Python's, oneDNN's, C++'s."""
+    """Whether it says that memory ran out: torch's, accelerate's list of messages, Python's,
+    oneDNN's, C++'s."""
     from accelerate.utils.memory import should_reduce_batch_size
     from torch import OutOfMemoryError
 
     if isinstance(error, (MemoryError, OutOfMemoryError)):
         return True
-    spoken = ("can't allocate memory", "std::bad_alloc", "could not create a memory object", "CUBLAS_STATUS_ALLOC_FAILED")
+    spoken = (
+        "can't allocate memory",
+        "std::bad_alloc",
+        "could not create a memory object",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    )
     return isinstance(error, RuntimeError) and (
         should_reduce_batch_size(error) or any(words in str(error) for words in spoken)
     )
@@ -44,7 +51,10 @@ def is_memory_error(error: BaseException) -> bool:
 
 def _meminfo(proc: Path) -> int:
     lines = (proc / "meminfo").read_text(encoding="ascii").splitlines()
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), _NO_LIMIT)
+    return next(
+        (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")),
+        _NO_LIMIT,
+    )
 
 
 def _control_groups(proc: Path, cgroups: Path) -> int:
@@ -56,8 +66,11 @@ def _control_groups(proc: Path, cgroups: Path) -> int:
             root, limit, used, cache = cgroups, "memory.max", "memory.current", "inactive_file "
         elif kinds == "memory":
             root, limit, used, cache = (
-                cgroups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ",
-            )  # fmt: skip
+                cgroups / "memory",
+                "memory.limit_in_bytes",
+                "memory.usage_in_bytes",
+                "total_inactive_file ",
+            )
         else:
             continue
         group = root / path.lstrip("/")
@@ -81,7 +94,11 @@ def _address_space(proc: Path) -> int:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return _NO_LIMIT
-    return limit - int((proc / "self" / "statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return (
+        limit
+        - int((proc / "self" / "statm").read_text(encoding="ascii").split()[0])
+        * resource.getpagesize()
+    )
 
 
 def _number(path: Path) -> int | None:

@@ -1,8 +1,8 @@
-"""Which rows make which update. The same rows in the same updates whatever an update is split into, on one device or
-several, before a kill and after it. Knows nothing of tokens or models.
+"""Which rows make which update. The same rows in the same updates whatever an update is split into,
+on one device or several, before a kill and after it. Knows nothing of tokens or models.
 
-Rows of about one length come together (padding is wasted work), updates come in random order, the longest first: if it
-does not fit into memory, that shows at once."""
+Rows of about one length come together (padding is wasted work), updates come in random order, the
+longest first: if it does not fit into memory, that shows at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,24 @@ import random
 from collections.abc import Iterator, Sequence
 
 BLANK = -1  # a place in an update that no row fills; it must weigh nothing
-_GROUP = 50  # updates among which rows are sorted by length, as in transformers' LengthGroupedSampler
+_GROUP = (
+    50  # updates among which rows are sorted by length, as in transformers' LengthGroupedSampler
+)
 
 
-class Order:
-    """A sampler for torch's DataLoader. `slots`: places an update has, all processes together; at least `effective`."""
+class LengthGroupedSampler:
+    """A sampler for torch's DataLoader. `slots`: places an update has, all processes together; at
+    least `effective`."""
 
-    def __init__(self, lengths: Sequence[int], *, effective: int, slots: int, seed: int, shuffled: bool = True) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        effective: int,
+        slots: int,
+        seed: int,
+        shuffled: bool = True,
+    ) -> None:
         self._lengths, self._effective, self._slots = lengths, effective, slots
         self._seed, self._shuffled = seed, shuffled
         self._epoch = 0
@@ -50,11 +61,19 @@ class Order:
         if self._shuffled:
             chance.shuffle(rows)
         wide = self._effective * _GROUP
-        grouped = [row for at in range(0, len(rows), wide) for row in sorted(rows[at : at + wide], key=self._longest)]
-        found = [grouped[at : at + self._effective] for at in range(0, len(grouped), self._effective)]
+        grouped = [
+            row
+            for at in range(0, len(rows), wide)
+            for row in sorted(rows[at : at + wide], key=self._longest)
+        ]
+        found = [
+            grouped[at : at + self._effective] for at in range(0, len(grouped), self._effective)
+        ]
         if self._shuffled:
             chance.shuffle(found)
-            found.sort(key=lambda update: self._longest(update[0]) != -max(self._lengths))  # stable: one moves to the front
+            found.sort(
+                key=lambda update: self._longest(update[0]) != -max(self._lengths)
+            )  # stable: one moves to the front
         return found
 
     def tokens(self, step: int) -> int:

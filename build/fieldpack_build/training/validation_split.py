@@ -1,5 +1,5 @@
-"""Rows kept out of training to see whether it helps: whole documents and whole questions, so that what is asked there was
-not learned here. Knows nothing of models."""
+"""Rows kept out of training to see whether it helps: whole documents and whole questions, so that
+what is asked there was not learned here. Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..data.prompts import Tokenized
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TrainValidationSplit:
     """`by`: what is whole on each side."""
 
     learned: list[Tokenized]
@@ -20,22 +20,30 @@ class Parts:
     by: str = "document"
 
 
-def part(rows: Sequence[Tokenized], examples: Sequence[Example], wanted: float, *, seed: int) -> Parts:
-    """`examples`: one for each row. `wanted`: a share under 1 or a count. Rows of one document stay together; where documents
-    are so large that whole ones do not make about as many rows, those of one question."""
+def part(
+    rows: Sequence[Tokenized], examples: Sequence[Example], wanted: float, *, seed: int
+) -> TrainValidationSplit:
+    """`examples`: one for each row. `wanted`: a share under 1 or a count. Rows of one document stay
+    together; where documents are so large that whole ones do not make about as many rows, those of
+    one question."""
     if not wanted:
-        return Parts(list(rows), [])
+        return TrainValidationSplit(list(rows), [])
     count = min(len(rows) - 1, max(1, round(wanted * len(rows)) if wanted < 1 else int(wanted)))
     by = "document"
     held = _draw(_groups(examples, by), count, seed)
     if len(held) < count / 2:
         by = "question"
         held = _draw(_groups(examples, by), count, seed)
-    return Parts([r for i, r in enumerate(rows) if i not in held], [r for i, r in enumerate(rows) if i in held], by)
+    return TrainValidationSplit(
+        [r for i, r in enumerate(rows) if i not in held],
+        [r for i, r in enumerate(rows) if i in held],
+        by,
+    )
 
 
 def _groups(examples: Sequence[Example], by: str) -> list[list[int]]:
-    """Places of rows that must stay on one side: linked by their document (if so wanted) or by the words they ask."""
+    """Places of rows that must stay on one side: linked by their document (if so wanted) or by the
+    words they ask."""
     names: dict[str, list[int]] = {}
     for place, example in enumerate(examples):
         keys = [f"asks {' '.join(example.question.casefold().split())}"]

@@ -1,5 +1,6 @@
-"""One of several training processes: `torchrun ... --module fieldpack_build.training.worker FOLDER`, where the folder holds
-the job and its rows. Events go to stdout as JSON lines, what libraries print to stderr."""
+"""One of several training processes: `torchrun ... --module fieldpack_build.training.worker
+FOLDER`, where the folder holds the job and its rows. Events go to stdout as JSON lines, what
+libraries print to stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def main(folder: Path) -> None:
         channel.write(json.dumps(event) + "\n")
         channel.flush()
 
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    def report(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
         """What Python calls for an exception that nothing caught."""
         sys.__excepthook__(kind, error, trace)
         meant = as_build_error(error, cache=folder.parent, log=folder.parent / "log.txt")

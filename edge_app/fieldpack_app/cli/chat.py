@@ -1,5 +1,5 @@
-"""`fieldpack chat`: question after question, each going on from the answer before it. Knows nothing of bundles' files, of
-models or of how a line is typed."""
+"""`fieldpack chat`: question after question, each going on from the answer before it. Knows nothing
+of bundles' files, of models or of how a line is typed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import click
 from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
 from ..terminal import render
-from ..terminal.line_input import typed
+from ..terminal.line_input import read_lines
 from ..terminal.sources_view import read_passages
-from ..terminal.spinner import Hint
+from ..terminal.spinner import Spinner
 
 COMMANDS = {
     "/sources": "what the last answer was written from, with the text around it",
@@ -30,15 +30,18 @@ _FOUND = 5  # passages that /search shows, as `fieldpack search` does
 
 
 def talk(expert: Expert, *, history: Path | None) -> None:
-    """Answer stdin's lines until its end or /quit. Ctrl-C stops an answer, not the program. `history`: where a terminal's
-    lines are kept; None keeps none."""
+    """Answer stdin's lines until its end or /quit. Ctrl-C stops an answer, not the program.
+    `history`: where a terminal's lines are kept; None keeps none."""
     terminal = sys.stdin.isatty() and render.on_terminal()
     with _opening(expert) as still_opening:
         conversation = Conversation(expert, still_opening, terminal=terminal)
         if terminal:
             named = f"{expert.manifest.name} {expert.manifest.version}"
-            click.echo(f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D ends.")
-        for line in typed(tuple(COMMANDS), history) if terminal else _piped():
+            click.echo(
+                f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D "
+                "ends."
+            )
+        for line in read_lines(tuple(COMMANDS), history) if terminal else _piped():
             if not conversation.take(line.strip()):
                 return
 
@@ -46,7 +49,9 @@ def talk(expert: Expert, *, history: Path | None) -> None:
 class Conversation:
     """What is said to one line, and what is remembered from it for the next."""
 
-    def __init__(self, expert: Expert, still_opening: Callable[[], bool], *, terminal: bool) -> None:
+    def __init__(
+        self, expert: Expert, still_opening: Callable[[], bool], *, terminal: bool
+    ) -> None:
         self._expert = expert
         self._still_opening = still_opening
         self._terminal = terminal
@@ -68,14 +73,18 @@ class Conversation:
             case "/help":
                 click.echo(_help())
             case _ if command.startswith("/"):
-                click.echo(f"unknown command {render.printable(command)}: {', '.join(COMMANDS)}", err=True)
+                click.echo(
+                    f"unknown command {render.printable(command)}: {', '.join(COMMANDS)}", err=True
+                )
             case _ if line:
                 self._ask(line)
         return True
 
     def _ask(self, question: str) -> None:
-        hint = Hint("opening the models" if self._still_opening() else "searching")
-        events: Any = self._expert.stream(question, previous=self.last.previous if self.last else None)
+        hint = Spinner("opening the models" if self._still_opening() else "searching")
+        events: Any = self._expert.stream(
+            question, previous=self.last.previous if self.last else None
+        )
         try:
             with hint, closing(events):
                 answer = render.stream_text(_hinted(events, hint))
@@ -85,7 +94,9 @@ class Conversation:
             click.echo("\n(stopped)\n")
         else:
             self.last = answer
-            click.echo("".join(f"\n{part}\n" for part in (*self._how(answer), *render.below(answer))))
+            click.echo(
+                "".join(f"\n{part}\n" for part in (*self._how(answer), *render.below(answer)))
+            )
 
     def _how(self, answer: Answer) -> list[str]:
         """A person may not have meant to go on; a script knows what it asked."""
@@ -101,16 +112,20 @@ class Conversation:
         except QuestionError as error:
             click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
             return
-        click.echo((render.passages(found, words) if found else "no passages in this bundle") + "\n")
+        click.echo(
+            (render.passages(found, words) if found else "no passages in this bundle") + "\n"
+        )
 
     def _show_sources(self) -> None:
         if self.last is None or not self.last.passages:
-            click.echo("no sources" if self.last else "nothing was answered yet", err=self.last is None)
+            click.echo(
+                "no sources" if self.last else "nothing was answered yet", err=self.last is None
+            )
             return
         click.echo(read_passages(self._expert, self.last) + "\n")
 
 
-def _hinted(events: Iterator[Event], hint: Hint) -> Iterator[Event]:
+def _hinted(events: Iterator[Event], hint: Spinner) -> Iterator[Event]:
     """The same events; the hint says what is waited for, and is gone before the first word."""
     for event in events:
         if isinstance(event, PassagesFound):
@@ -130,13 +145,21 @@ def _reading(passages: Sequence[object]) -> str:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {says}" for name, says in COMMANDS.items()]
-    return "\n".join(["A question goes on from the answer before it. Ctrl-C stops an answer, or clears the line.", *lines])
+    return "\n".join(
+        [
+            (
+                "A question goes on from the answer before it. Ctrl-C stops an answer, or clears the "
+                "line."
+            ),
+            *lines,
+        ]
+    )
 
 
 @contextmanager
 def _opening(expert: Expert) -> Iterator[Callable[[], bool]]:
-    """Open the models while the first question is typed; gives what says whether they still are. What goes wrong there, the
-    first question meets again and says."""
+    """Open the models while the first question is typed; gives what says whether they still are.
+    What goes wrong there, the first question meets again and says."""
 
     def load() -> None:
         with suppress(FieldpackError, OSError):

@@ -1,4 +1,5 @@
-"""The commands that look after a device: doctor, bench, feedback. Thin covers; imports nothing of weight."""
+"""The commands that look after a device: doctor, bench, feedback. Thin covers; imports nothing of
+weight."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ import click
 
 from ..state import FEEDBACK, state_folder
 from ..terminal import render
-from .options import bundle_argument, json_option, open_bundle, provider_option, state_option, threads_option
+from .options import (
+    bundle_argument,
+    json_option,
+    open_bundle,
+    provider_option,
+    state_option,
+    threads_option,
+)
 
 
 @click.command(short_help="Check a bundle and this machine, and say what to do.")
@@ -18,7 +26,9 @@ from .options import bundle_argument, json_option, open_bundle, provider_option,
 @state_option
 @threads_option
 @provider_option
-def doctor(bundle: Path, as_json: bool, state: Path | None, threads: int | None, provider: str) -> None:
+def doctor(
+    bundle: Path, as_json: bool, state: Path | None, threads: int | None, provider: str
+) -> None:
     """Verify BUNDLE, open all of it, ask the questions it brings and compare with what it answered where it was built; look at
     versions, processor, memory, disk and speeds. For everything that is wrong it says what to do. Changes nothing.
 
@@ -33,17 +43,26 @@ def doctor(bundle: Path, as_json: bool, state: Path | None, threads: int | None,
     from ..diagnostics.findings import exit_code
 
     found = []
-    for finding in Doctor(bundle, state_folder(state), provider=provider, threads=threads).examine():
+    for finding in Doctor(
+        bundle, state_folder(state), provider=provider, threads=threads
+    ).examine():
         found.append(finding)
         if not as_json:
             click.echo(finding.lines())
     code = exit_code(found)
     if as_json:
-        rows = [{name: getattr(f, name) for name in ("name", "level", "says", "advice", "facts")} for f in found]
+        rows = [
+            {name: getattr(f, name) for name in ("name", "level", "says", "advice", "facts")}
+            for f in found
+        ]
         click.echo(render.dumps({"healthy": code == 0, "checks": rows}, indent=2))
     else:
         hinders = sum(f.level in ("wrong", "damaged") for f in found)
-        click.echo("\nhealthy" if code == 0 else f"\n{hinders} thing{'s' if hinders != 1 else ''} to put right")
+        click.echo(
+            "\nhealthy"
+            if code == 0
+            else f"\n{hinders} thing{'s' if hinders != 1 else ''} to put right"
+        )
     if code:
         raise click.exceptions.Exit(code)
 
@@ -51,14 +70,33 @@ def doctor(bundle: Path, as_json: bool, state: Path | None, threads: int | None,
 @click.command(short_help="Measure how fast a bundle answers here.")
 @bundle_argument
 @json_option
-@click.option("--questions", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
-              help='Ask these: {"question": ...} or a string a line. Else the bundle\'s own, or its documents\' titles.')
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="Of each; medians are shown.")
+@click.option(
+    "--questions",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help=(
+        'Ask these: {"question": ...} or a string a line. Else the bundle\'s own, or its '
+        "documents' titles."
+    ),
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Of each; medians are shown.",
+)
 @click.option("--markdown", is_flag=True, help="A Markdown table, as in a pipe, on a terminal too.")
 @threads_option
 @provider_option
 def bench(
-    bundle: Path, as_json: bool, questions: Path | None, rounds: int, markdown: bool, threads: int | None, provider: str
+    bundle: Path,
+    as_json: bool,
+    questions: Path | None,
+    rounds: int,
+    markdown: bool,
+    threads: int | None,
+    provider: str,
 ) -> None:
     """Print a table of BUNDLE's speeds on this machine, with a line that says what machine it is, to paste into a report.
 
@@ -81,11 +119,16 @@ def bench(
 
 @click.group(short_help="Turn what readers thought of answers into test questions.")
 def feedback() -> None:
-    """What the page's readers rated, and what was asked and not answered: kept in STATE/feedback.jsonl by `fieldpack serve`."""
+    """What the page's readers rated, and what was asked and not answered: kept in
+    STATE/feedback.jsonl by `fieldpack serve`."""
 
 
-_since = click.option("--since", metavar="DATE", help="Only from then on: YYYY-MM-DD, or a time as 2026-01-31T12:00.")
-_rating = click.option("--rating", type=click.Choice(["up", "down", "unanswered"]), help="Only these.")
+_since = click.option(
+    "--since", metavar="DATE", help="Only from then on: YYYY-MM-DD, or a time as 2026-01-31T12:00."
+)
+_rating = click.option(
+    "--rating", type=click.Choice(["up", "down", "unanswered"]), help="Only these."
+)
 
 
 @feedback.command("list", short_help="Show the ratings and the unanswered questions.")
@@ -103,23 +146,41 @@ def list_(state: Path | None, since: str | None, rating: str | None, as_json: bo
     from ..feedback import Complaints, Wanted, read_notes, shown
 
     complaints = Complaints()
-    notes = read_notes(state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints)
+    notes = read_notes(
+        state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints
+    )
     if as_json:
         click.echo(render.dumps([note.raw for note in notes], indent=2))
     else:
-        click.echo("\n".join(map(shown, notes)) if notes else "nothing rated, and nothing unanswered")
+        click.echo(
+            "\n".join(map(shown, notes)) if notes else "nothing rated, and nothing unanswered"
+        )
     complaints.raise_any()
 
 
 @feedback.command(short_help="Write them as test questions for a build.")
 @state_option
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there, not to stdout.")
-@click.option("--bundle", type=click.Path(path_type=Path), help="The bundle that was asked: names each answer's document.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write there, not to stdout.",
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="The bundle that was asked: names each answer's document.",
+)
 @_since
 @_rating
 @json_option
 def export(
-    state: Path | None, output: Path | None, bundle: Path | None, since: str | None, rating: str | None, as_json: bool
+    state: Path | None,
+    output: Path | None,
+    bundle: Path | None,
+    since: str | None,
+    rating: str | None,
+    as_json: bool,
 ) -> None:
     """Write a row of test questions (`evaluate.questions`) for each question, once, however often it was asked.
 
@@ -133,7 +194,9 @@ def export(
     from ..feedback import FILL_IN, Complaints, Wanted, read_notes, to_rows, write_rows
 
     complaints = Complaints()
-    notes = read_notes(state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints)
+    notes = read_notes(
+        state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints
+    )
     with open_bundle(bundle, None, "cpu", True) if bundle else nullcontext() as expert:
         rows = to_rows(notes, expert)
     text = render.dumps(rows, indent=2) if as_json else "\n".join(map(render.dumps, rows))
@@ -142,5 +205,7 @@ def export(
     elif text:
         click.echo(text)
     wanting = sum(FILL_IN in row for row in rows)
-    click.echo(f"{len(rows)} questions, {wanting} of them for a person to answer ({FILL_IN})", err=True)
+    click.echo(
+        f"{len(rows)} questions, {wanting} of them for a person to answer ({FILL_IN})", err=True
+    )
     complaints.raise_any()

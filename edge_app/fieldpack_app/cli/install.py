@@ -302,8 +302,10 @@ def _lines(outcome: Outcome) -> list[str]:
     if outcome.action == "rolled back":
         return [f"{named} is current again, in {outcome.seconds:.2f} s"]
     found = [
-        (f"{named} {outcome.action}: {render.megabytes(outcome.copied)} of"
-        f" {render.megabytes(outcome.size)} copied, {outcome.seconds:.1f} s")
+        (
+            f"{named} {outcome.action}: {render.megabytes(outcome.copied)} of"
+            f" {render.megabytes(outcome.size)} copied, {outcome.seconds:.1f} s"
+        )
     ]
     if outcome.health and outcome.health.questions:
         same = outcome.health.questions - len(outcome.health.differ)

@@ -1,4 +1,5 @@
-"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of weight."""
+"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of
+weight."""
 
 from __future__ import annotations
 
@@ -32,17 +33,27 @@ class BundlePath(click.Path):
 bundle_argument = click.argument("bundle", type=BundlePath())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 state_option = click.option(
-    "--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not given.",
-)  # fmt: skip
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=(
+        "The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not "
+        "given."
+    ),
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."
 )
 provider_option = click.option(
-    "--provider", type=click.Choice(sorted(PROVIDERS)), default="cpu", show_default=True,
+    "--provider",
+    type=click.Choice(sorted(PROVIDERS)),
+    default="cpu",
+    show_default=True,
     help="What the language model runs on.",
-)  # fmt: skip
-_quick = click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents.")
+)
+_quick = click.option(
+    "--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."
+)
 
 
 def device_options(command: _Command) -> _Command:
@@ -55,5 +66,8 @@ def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -
     from ..install.opening import open_installed
 
     return open_installed(
-        bundle, lambda path: fieldpack.open(path, provider=provider, threads=threads, verify_contents=not quick)
+        bundle,
+        lambda path: fieldpack.open(
+            path, provider=provider, threads=threads, verify_contents=not quick
+        ),
     )

@@ -1,5 +1,5 @@
-"""`fieldpack bench`: how fast a bundle answers on this machine. Medians of whole rounds; what is slow at first is measured in
-processes of its own."""
+"""`fieldpack bench`: how fast a bundle answers on this machine. Medians of whole rounds; what is
+slow at first is measured in processes of its own."""
 
 from __future__ import annotations
 
@@ -53,14 +53,21 @@ class Bench:
     """Raises BundleError, InputError; progress goes to stderr."""
 
     def __init__(
-        self, bundle: Path, questions: Path | None, *, rounds: int, threads: int | None, provider: str
+        self,
+        bundle: Path,
+        questions: Path | None,
+        *,
+        rounds: int,
+        threads: int | None,
+        provider: str,
     ) -> None:
         self._bundle, self._file, self._rounds = bundle, questions, rounds
         self._options: dict[str, Any] = {"threads": threads, "provider": provider}
         self._values: _Values = {key: [] for key in _FIGURES}
 
     def run(self) -> dict[str, Any]:
-        """{bundle, machine, questions, rounds, threads, measured, figures: {key: {median, values, unit}}}"""
+        """{bundle, machine, questions, rounds, threads, measured, figures: {key: {median, values,
+        unit}}}"""
         manifest, machine = read_manifest(self._bundle), this_machine()
         with self._open() as expert:
             questions, threads = self._questions(expert), expert.device.threads
@@ -68,7 +75,9 @@ class Bench:
             self._look_up(expert, questions)
         self._keep(drafted, "first_token_warm_ms", lambda a: a.timings.first_token_ms)
         self._keep([a for a in drafted if a.quote], "quote_ms", lambda a: a.timings.quote_ms)
-        self._values["prefill_tokens_per_s"] += [speed for answer in drafted if (speed := prefill_speed(answer))]
+        self._values["prefill_tokens_per_s"] += [
+            speed for answer in drafted if (speed := prefill_speed(answer))
+        ]
         self._write(drafted, "decode_tokens_per_s", "answer_ms")
         if manifest.has("model"):
             with self._open(speculate=False) as expert:
@@ -76,34 +85,53 @@ class Bench:
             self._write(plain, "decode_plain_tokens_per_s", "answer_plain_ms")
         self._start_cold(questions)
         click.echo(err=True)
-        figures = {key: {"median": statistics.median(values), "unit": _FIGURES[key][1], "values": [round(v, 3) for v in values]}
-                   for key, values in self._values.items() if values}  # fmt: skip
+        figures = {
+            key: {
+                "median": statistics.median(values),
+                "unit": _FIGURES[key][1],
+                "values": [round(v, 3) for v in values],
+            }
+            for key, values in self._values.items()
+            if values
+        }
         return {
             "bundle": {"name": manifest.name, "version": manifest.version, "bytes": manifest.size},
-            "machine": asdict(machine), "fieldpack": fieldpack.__version__, "threads": threads,
-            "provider": self._options["provider"], "questions": len(questions), "rounds": self._rounds,
-            "measured": datetime.now(UTC).isoformat(timespec="seconds"), "figures": figures,
-        }  # fmt: skip
+            "machine": asdict(machine),
+            "fieldpack": fieldpack.__version__,
+            "threads": threads,
+            "provider": self._options["provider"],
+            "questions": len(questions),
+            "rounds": self._rounds,
+            "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+            "figures": figures,
+        }
 
     def _open(self, *, speculate: bool = True) -> Expert:
-        return fieldpack.open(self._bundle, verify_contents=False, speculate=speculate, **self._options)
+        return fieldpack.open(
+            self._bundle, verify_contents=False, speculate=speculate, **self._options
+        )
 
     def _questions(self, expert: Expert) -> list[str]:
         if self._file is not None:
             return _from_file(self._file)
         golden = [one.question for one in read_golden(self._bundle) if not one.refused]
-        titles = [f"What does {record.title or record.path} say?" for record in expert.documents()[:_TITLES]]
+        titles = [
+            f"What does {record.title or record.path} say?"
+            for record in expert.documents()[:_TITLES]
+        ]
         return golden or titles or ["What can you tell me?"]
 
     def _ask_all(self, expert: Expert, questions: Sequence[str], what: str) -> list[Answer]:
-        """The answers that a model wrote or that are quotes; each question after another one, so that a round's first is no
-        repetition."""
+        """The answers that a model wrote or that are quotes; each question after another one, so
+        that a round's first is no repetition."""
         expert.load()
         expert.ask(questions[-1])
         answers: list[Answer] = []
         for number in range(self._rounds):
             for at, question in enumerate(questions, 1):
-                self._progress(f"{what}: round {number + 1} of {self._rounds}, {at} of {len(questions)}")
+                self._progress(
+                    f"{what}: round {number + 1} of {self._rounds}, {at} of {len(questions)}"
+                )
                 answer = expert.ask(question)
                 answers.append(answer)
                 if what == "questions":
@@ -116,7 +144,9 @@ class Bench:
             self._values["first_token_follow_up_ms"].append(followed.timings.first_token_ms)
 
     def _write(self, answers: Sequence[Answer], speed: str, whole: str) -> None:
-        self._keep([a for a in answers if a.timings.tokens > 1], speed, lambda a: a.timings.tokens_per_s)
+        self._keep(
+            [a for a in answers if a.timings.tokens > 1], speed, lambda a: a.timings.tokens_per_s
+        )
         self._keep(answers, whole, lambda a: a.timings.total_ms)
 
     def _keep(self, answers: Sequence[Answer], key: str, of: Callable[[Answer], float]) -> None:
@@ -132,18 +162,26 @@ class Bench:
     def _start_cold(self, questions: Sequence[str]) -> None:
         for number in range(self._rounds):
             self._progress(f"cold starts: {number + 1} of {self._rounds}")
-            spec = {"bundle": str(self._bundle), "question": questions[number % len(questions)], **self._options}
+            spec = {
+                "bundle": str(self._bundle),
+                "question": questions[number % len(questions)],
+                **self._options,
+            }
             began = time.monotonic()
             command = python("-m", "fieldpack_app.diagnostics.cold_start", json.dumps(spec))
             done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
             if done.returncode:
-                raise FieldpackError(f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
+                raise FieldpackError(
+                    f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}"
+                )
             said = json.loads(done.stdout)
             found = {
-                "cold_start_s": said["first_at"] - began, "hashing_s": said["hashing_s"],
-                "load_s": said["loaded_at"] - said["opened_at"], "first_token_cold_ms": said["first_token_ms"],
+                "cold_start_s": said["first_at"] - began,
+                "hashing_s": said["hashing_s"],
+                "load_s": said["loaded_at"] - said["opened_at"],
+                "first_token_cold_ms": said["first_token_ms"],
                 "peak_mb": said["peak_bytes"] / 1e6,
-            }  # fmt: skip
+            }
             if "quote_at" in said:
                 found["quote_cold_s"] = said["quote_at"] - began
             for key, value in found.items():
@@ -168,7 +206,10 @@ def _from_file(path: Path) -> list[str]:
 def prefill_speed(answer: Answer) -> float | None:
     """Tokens/s of what was not kept from the prompt before; None where that is too little to tell."""
     times = answer.timings
-    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - max(times.retrieval_ms, times.quote_ms)
+    read, spent = (
+        times.prompt_tokens - times.cached_tokens,
+        times.first_token_ms - max(times.retrieval_ms, times.quote_ms),
+    )
     return read / spent * 1000 if read >= _ENOUGH and spent > 0 else None
 
 
@@ -180,25 +221,46 @@ def _ms(work: Callable[[str], object], question: str) -> float:
 
 def table(measured: Mapping[str, Any], *, markdown: bool) -> str:
     """The lines that say what was measured and where, then the figures."""
-    rows = [(_FIGURES[key][0], _figure(one["median"]), one["unit"]) for key, one in measured["figures"].items()]
+    rows = [
+        (_FIGURES[key][0], _figure(one["median"]), one["unit"])
+        for key, one in measured["figures"].items()
+    ]
     heads = list(_heads(measured))
     if markdown:
         lines = ["| | median | |", "|---|---:|---|", *(f"| {' | '.join(row)} |" for row in rows)]
         return "\n".join([*(line + "  " for line in heads), "", *lines])
     widths = [max(len(row[n]) for row in rows) for n in (0, 1)]
-    return "\n".join([*heads, "", *(f"{what:<{widths[0]}}  {value:>{widths[1]}} {unit}" for what, value, unit in rows)])
+    return "\n".join(
+        [
+            *heads,
+            "",
+            *(f"{what:<{widths[0]}}  {value:>{widths[1]}} {unit}" for what, value, unit in rows),
+        ]
+    )
 
 
 def _heads(measured: Mapping[str, Any]) -> Iterator[str]:
     """What was measured; on what; with what."""
     bundle, machine = measured["bundle"], Machine(**measured["machine"])
-    asked = f"{_count(measured['questions'], 'question')}, {_count(measured['rounds'], 'round')}, {measured['measured'][:10]}"
+    asked = (
+        f"{_count(measured['questions'], 'question')}, {_count(measured['rounds'], 'round')}, "
+        f"{measured['measured'][:10]}"
+    )
     yield f"{bundle['name']} {bundle['version']}, {bundle['bytes'] / 1e6:,.0f} MB; {asked}"
-    features = " ".join(name for name in machine.features if name.startswith(("avx", "amx", "asimd", "i8mm", "sve")))
-    used = f"{_count(machine.usable, 'core')}, {_count(measured['threads'], 'thread')}, {machine.memory / 1e9:,.0f} GB"
+    features = " ".join(
+        name for name in machine.features if name.startswith(("avx", "amx", "asimd", "i8mm", "sve"))
+    )
+    used = (
+        f"{_count(machine.usable, 'core')}, {_count(measured['threads'], 'thread')}, "
+        f"{machine.memory / 1e9:,.0f} GB"
+    )
     yield f"{machine.cpu} ({features or 'no vector features known'}), {used}, {machine.system}"
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items() if version)
-    busy = f"; busy at the start, load {machine.load:.2g}" if machine.load > machine.usable / 2 else ""
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine.versions.items() if version
+    )
+    busy = (
+        f"; busy at the start, load {machine.load:.2g}" if machine.load > machine.usable / 2 else ""
+    )
     yield f"fieldpack {measured['fieldpack']}, Python {machine.python}, {versions}{busy}"
 
 

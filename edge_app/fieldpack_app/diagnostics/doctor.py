@@ -1,5 +1,5 @@
-"""`fieldpack doctor`: is this bundle whole, does it run on this machine, does it say what it said where it was built? Each
-check is a `Finding`; nothing is changed and nothing is sent."""
+"""`fieldpack doctor`: is this bundle whole, does it run on this machine, does it say what it said
+where it was built? Each check is a `Finding`; nothing is changed and nothing is sent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fieldpack import Answer, BundleError, BundleUnsupported, Expert, FieldpackError, Manifest, read_manifest
+from fieldpack import (
+    Answer,
+    BundleError,
+    BundleUnsupported,
+    Expert,
+    FieldpackError,
+    Manifest,
+    read_manifest,
+)
 from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
@@ -71,9 +79,17 @@ class Doctor:
         started = time.perf_counter()
         verify(self.bundle, manifest)
         seconds = time.perf_counter() - started
-        says = f"{manifest.name} {manifest.version}, {len(manifest.files)} files, {megabytes(manifest.size)}, all as sealed"
-        facts = {"name": manifest.name, "version": manifest.version, "files": len(manifest.files), "bytes": manifest.size,
-                 "hashing_s": round(seconds, 3)}  # fmt: skip
+        says = (
+            f"{manifest.name} {manifest.version}, {len(manifest.files)} files, "
+            f"{megabytes(manifest.size)}, all as sealed"
+        )
+        facts = {
+            "name": manifest.name,
+            "version": manifest.version,
+            "files": len(manifest.files),
+            "bytes": manifest.size,
+            "hashing_s": round(seconds, 3),
+        }
         return manifest, Finding("bundle", "ok", f"{says} ({seconds:.2f} s to hash)", facts=facts)
 
     def _needed_mb(self, manifest: Manifest) -> float:
@@ -89,11 +105,20 @@ class Doctor:
         import onnxruntime
 
         present = sorted(onnxruntime.get_available_providers())
-        says, facts = f"{self.provider}; here: {', '.join(present)}", {"wanted": self.provider, "present": present}
+        says, facts = (
+            f"{self.provider}; here: {', '.join(present)}",
+            {"wanted": self.provider, "present": present},
+        )
         try:
             require_provider(self.provider)
         except BundleUnsupported as error:
-            return Finding("provider", "wrong", str(error), "install its driver and package, or leave --provider away", facts)
+            return Finding(
+                "provider",
+                "wrong",
+                str(error),
+                "install its driver and package, or leave --provider away",
+                facts,
+            )
         return Finding("provider", "ok", says, facts=facts)
 
     def _alive(self, manifest: Manifest) -> Iterator[Finding]:
@@ -104,12 +129,22 @@ class Doctor:
             expert.load()
             seconds = time.perf_counter() - started
             says = f"all models open in {seconds:.2f} s, on {expert.device.threads} threads"
-            yield Finding("opening", "ok", says, facts={"seconds": round(seconds, 3), "threads": expert.device.threads})
+            yield Finding(
+                "opening",
+                "ok",
+                says,
+                facts={"seconds": round(seconds, 3), "threads": expert.device.threads},
+            )
             golden = read_golden(self.bundle)
             yield from (self._ask(expert, one, number) for number, one in enumerate(golden, 1))
             if not golden:
-                advice = "built by an older version, or without `evaluate`; `fieldpack bench` measures answers"
-                yield Finding("questions", "note", "the bundle brings none of its own to ask", advice)
+                advice = (
+                    "built by an older version, or without `evaluate`; `fieldpack bench` measures "
+                    "answers"
+                )
+                yield Finding(
+                    "questions", "note", "the bundle brings none of its own to ask", advice
+                )
             yield self._speeds(expert, manifest, [one.question for one in golden])
 
     def _ask(self, expert: Expert, golden: Golden, number: int) -> Finding:
@@ -117,40 +152,83 @@ class Doctor:
         self._answers.append(answer)
         change = golden.differs(answer)
         name = f"question {number}"
-        facts = {"question": golden.question, "expected": golden.answer, "answer": answer.text, "differs": change}
+        facts = {
+            "question": golden.question,
+            "expected": golden.answer,
+            "answer": answer.text,
+            "differs": change,
+        }
         if change is None:
-            return Finding(name, "ok", f"{golden.question} - answered as where it was built", facts=facts)
+            return Finding(
+                name, "ok", f"{golden.question} - answered as where it was built", facts=facts
+            )
         if change == "text":
-            says = f"{golden.question} - in other words, from the same document: versions and processors round differently"
+            says = (
+                f"{golden.question} - in other words, from the same document: versions and "
+                "processors round differently"
+            )
             return Finding(name, "note", says, facts=facts)
-        advice = "install the versions that the bundle was proved with; if it stays, build the bundle again"
+        advice = (
+            "install the versions that the bundle was proved with; if it stays, build the bundle "
+            "again"
+        )
         return Finding(name, "warning", f"{golden.question} - {_CHANGES[change]}", advice, facts)
 
     def _speeds(self, expert: Expert, manifest: Manifest, questions: Sequence[str]) -> Finding:
-        facts: dict[str, Any] = {**_lookups(expert, questions or ("What is this about?",)), **_generation(self._answers)}
+        facts: dict[str, Any] = {
+            **_lookups(expert, questions or ("What is this about?",)),
+            **_generation(self._answers),
+        }
         facts["peak_mb"] = round(peak_memory() / 1e6)
-        here, there = facts.get("decode_tokens_per_s"), _measured(self.bundle, manifest).get("tokens_per_s")
+        here, there = (
+            facts.get("decode_tokens_per_s"),
+            _measured(self.bundle, manifest).get("tokens_per_s"),
+        )
         there = there if isinstance(there, int | float) else None
         facts["measured_decode_tokens_per_s"] = there
-        units = {"prefill_tokens_per_s": "tokens/s read", "decode_tokens_per_s": "tokens/s written", "embed_ms": "ms to embed",
-                 "search_ms": "ms to search", "peak_mb": "MB at the peak"}  # fmt: skip
-        says = ", ".join(f"{facts[key]:,.4g} {unit}" for key, unit in units.items() if facts.get(key) is not None)
+        units = {
+            "prefill_tokens_per_s": "tokens/s read",
+            "decode_tokens_per_s": "tokens/s written",
+            "embed_ms": "ms to embed",
+            "search_ms": "ms to search",
+            "peak_mb": "MB at the peak",
+        }
+        says = ", ".join(
+            f"{facts[key]:,.4g} {unit}" for key, unit in units.items() if facts.get(key) is not None
+        )
         says += f"; {there:,.4g} tokens/s written where it was built" if there else ""
         if here and there and here < _SLOWER * there:
-            return Finding("speed", "warning", says, "busy, or throttled? `fieldpack bench` measures longer", facts)
+            return Finding(
+                "speed",
+                "warning",
+                says,
+                "busy, or throttled? `fieldpack bench` measures longer",
+                facts,
+            )
         return Finding("speed", "ok", says, facts=facts)
 
 
 def _level(error: FieldpackError) -> Level:
-    return "damaged" if isinstance(error, BundleError) and not isinstance(error, BundleUnsupported) else "wrong"
+    return (
+        "damaged"
+        if isinstance(error, BundleError) and not isinstance(error, BundleUnsupported)
+        else "wrong"
+    )
 
 
 def _telemetry() -> Finding:
-    """Importing fieldpack sets it; onnxruntime reads it when it is imported, which nothing has done before."""
+    """Importing fieldpack sets it; onnxruntime reads it when it is imported, which nothing has done
+    before."""
     value = os.environ.get("ORT_DISABLE_TELEMETRY")
     says, facts = f"ORT_DISABLE_TELEMETRY={value}", {"ORT_DISABLE_TELEMETRY": value}
     if value != "1":
-        return Finding("telemetry", "wrong", says, "something unset it after fieldpack was imported: set it to 1", facts)
+        return Finding(
+            "telemetry",
+            "wrong",
+            says,
+            "something unset it after fieldpack was imported: set it to 1",
+            facts,
+        )
     return Finding("telemetry", "ok", f"{says}: onnxruntime's is off", facts=facts)
 
 
@@ -158,8 +236,10 @@ def _lookups(expert: Expert, questions: Sequence[str]) -> dict[str, float]:
     if not expert.manifest.has("knowledge"):
         return {}
     asked = [questions[n % len(questions)] for n in range(_TIMES)]
-    return {"embed_ms": _median_ms(lambda q: expert.embed([q], query=True), asked),
-            "search_ms": _median_ms(lambda q: expert.search(q), asked)}  # fmt: skip
+    return {
+        "embed_ms": _median_ms(lambda q: expert.embed([q], query=True), asked),
+        "search_ms": _median_ms(lambda q: expert.search(q), asked),
+    }
 
 
 def _median_ms(work: Any, asked: Sequence[str]) -> float:

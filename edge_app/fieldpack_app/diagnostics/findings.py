@@ -16,8 +16,9 @@ _COLOURS = {"ok": "green", "note": "blue", "warning": "yellow", "wrong": "red", 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`warning`: slower or other than it was measured. `wrong`: it will not work, or not well, before something is done.
-    `damaged`: the bundle itself. `advice`: what to do. `facts`: the figures, for JSON."""
+    """`warning`: slower or other than it was measured. `wrong`: it will not work, or not well,
+    before something is done. `damaged`: the bundle itself. `advice`: what to do. `facts`: the
+    figures, for JSON."""
 
     name: str
     level: Level

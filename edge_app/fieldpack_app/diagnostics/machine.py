@@ -1,5 +1,5 @@
-"""What this machine is: processor, cores, memory, limits that a container or a service sets, versions. Reads /proc and /sys,
-runs nothing. Knows nothing of bundles."""
+"""What this machine is: processor, cores, memory, limits that a container or a service sets,
+versions. Reads /proc and /sys, runs nothing. Knows nothing of bundles."""
 
 from __future__ import annotations
 
@@ -13,16 +13,30 @@ from pathlib import Path
 from fieldpack.devices import available_cores
 
 # What int4 and int8 kernels are chosen by: x86-64, then ARM.
-FEATURES = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve", "bf16")
+FEATURES = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "sve",
+    "bf16",
+)
 PACKAGES = ("onnxruntime", "onnxruntime-genai", "usearch", "tokenizers", "numpy")
 _UNLIMITED = 1 << 60  # cgroup v1 writes a number of this size where there is no limit
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Bytes. `cores`: of the machine; `usable`: of its affinity mask; `quota`: cores' worth of time that a cgroup grants, None
-    where it sets no limit. `available`: what can still be taken, a cgroup's limit regarded. `load`: processes that want to run
-    (1 minute). `versions`: None for a package that is not there."""
+    """Bytes. `cores`: of the machine; `usable`: of its affinity mask; `quota`: cores' worth of time
+    that a cgroup grants, None where it sets no limit. `available`: what can still be taken, a
+    cgroup's limit regarded. `load`: processes that want to run (1 minute). `versions`: None for a
+    package that is not there."""
 
     cpu: str
     features: tuple[str, ...]
@@ -50,14 +64,19 @@ def this_machine(root: Path = Path("/")) -> Machine:
     quotas = [quota for folder in _cgroups(root) if (quota := _quota_of(folder))]
     cpu, features = _processor(root / "proc" / "cpuinfo")
     return Machine(
-        cpu=cpu or platform.processor() or platform.machine(), features=features, cores=os.cpu_count() or 1,
-        usable=available_cores(), quota=min(quotas, default=None), memory=memory.get("MemTotal", 0),
+        cpu=cpu or platform.processor() or platform.machine(),
+        features=features,
+        cores=os.cpu_count() or 1,
+        usable=available_cores(),
+        quota=min(quotas, default=None),
+        memory=memory.get("MemTotal", 0),
         limit=min((limit for limit, _ in limits), default=None),
         available=max(min([memory.get("MemAvailable", 0), *left]), 0),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
-        system=f"{platform.system()} {platform.release()} {platform.machine()}", python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
         versions={name: version_of(name) for name in PACKAGES},
-    )  # fmt: skip
+    )
 
 
 def version_of(package: str) -> str | None:
@@ -103,7 +122,10 @@ def _cgroups(root: Path) -> Iterator[Path]:
 
 def _memory_of(folder: Path) -> tuple[int, int] | None:
     """Limit and use of a cgroup, versions 2 and 1."""
-    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
         value = _read(folder / limit).strip()
         if value.isdigit() and int(value) < _UNLIMITED:
             return int(value), int(_read(folder / used).strip() or 0)
@@ -114,7 +136,10 @@ def _quota_of(folder: Path) -> float | None:
     """Cores' worth of time, versions 2 and 1."""
     quota, _, period = _read(folder / "cpu.max").strip().partition(" ")
     if not quota:
-        quota, period = _read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()
+        quota, period = (
+            _read(folder / "cpu.cfs_quota_us").strip(),
+            _read(folder / "cpu.cfs_period_us").strip(),
+        )
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 

@@ -13,13 +13,13 @@ from starlette.types import ASGIApp
 
 from fieldpack import FieldpackError
 
-from .auth import Guard
-from .bundles import Shelved
+from .auth import AuthMiddleware
+from .bundles import BundleEntry
 from .errors import HttpError, from_runtime
-from .fair_queue import Turns
-from .feedback_log import Notes
-from .jobs import Answering
-from .loaded_bundle import Desk, Opener
+from .fair_queue import FairQueue
+from .feedback_log import FeedbackLog
+from .jobs import AnswerService
+from .loaded_bundle import LoadedBundle, Opener
 from .metrics import Metrics
 from .responses import error_reply
 from .routes.ask import Asking
@@ -30,22 +30,24 @@ from .routes.library import Library
 from .routes.models import Models
 from .routes.static import StaticFiles
 from .routes.status import Running
-from .search_pool import Readers
+from .search_pool import SearchPool
 from .settings import Limits, Settings
 
 
 class Application:
     """`asgi` is what a server runs; `close` stops the answers and gives the models back."""
 
-    def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, settings: Settings) -> None:
-        turns, metrics, limits = Turns(settings.limits.waiting), Metrics(), settings.limits
-        self.desk = Desk(bundles, open_bundle, turns)
-        self.notes = Notes(settings.state, limits.feedback, metrics)
-        self.answering = Answering(self.desk, turns, metrics, self.notes, limits)
-        self.readers = Readers()
+    def __init__(
+        self, bundles: Sequence[BundleEntry], open_bundle: Opener, settings: Settings
+    ) -> None:
+        turns, metrics, limits = FairQueue(settings.limits.waiting), Metrics(), settings.limits
+        self.desk = LoadedBundle(bundles, open_bundle, turns)
+        self.notes = FeedbackLog(settings.state, limits.feedback, metrics)
+        self.answering = AnswerService(self.desk, turns, metrics, self.notes, limits)
+        self.readers = SearchPool()
         inner = Starlette(routes=self._routes(limits), exception_handlers=_HANDLERS)
         inner.router.redirect_slashes = False
-        self.asgi: ASGIApp = Guard(inner, settings)
+        self.asgi: ASGIApp = AuthMiddleware(inner, settings)
 
     def close(self) -> None:
         self.readers.close()
@@ -84,10 +86,18 @@ class Application:
 def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, FieldpackError):
         error = from_runtime(error)
-    elif isinstance(error, FileNotFoundError):  # of a bundle that was taken away; nothing else is read for a request
-        error = HttpError(409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again")
+    elif isinstance(
+        error, FileNotFoundError
+    ):  # of a bundle that was taken away; nothing else is read for a request
+        error = HttpError(
+            409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again"
+        )
     elif isinstance(error, HTTPException):
-        error = HttpError(error.status_code, "not_found" if error.status_code == 404 else "bad_request", error.detail)
+        error = HttpError(
+            error.status_code,
+            "not_found" if error.status_code == 404 else "bad_request",
+            error.detail,
+        )
     assert isinstance(error, HttpError)
     return error_reply(error, request.url.path)
 
@@ -98,7 +108,9 @@ def _gone(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     """What nobody foresaw; uvicorn writes it to the terminal."""
-    return error_reply(HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path)
+    return error_reply(
+        HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path
+    )
 
 
 _HANDLERS = {

@@ -1,4 +1,5 @@
-"""Which bundles a server offers: found once at the start, by their manifests. Opens none. Knows nothing of HTTP."""
+"""Which bundles a server offers: found once at the start, by their manifests. Opens none. Knows
+nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ from fieldpack.bundle.manifest import FILENAME
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
-    """`id`: name and version; two folders that hold the same one are told apart by their folder's name."""
+class BundleEntry:
+    """`id`: name and version; two folders that hold the same one are told apart by their folder's
+    name."""
 
     id: str
     path: Path
@@ -21,24 +23,31 @@ class Shelved:
 
     def to_dict(self) -> dict[str, Any]:
         manifest = self.manifest
-        return {"id": self.id, "name": manifest.name, "version": manifest.version,
-                "description": manifest.description, "size": manifest.size}  # fmt: skip
+        return {
+            "id": self.id,
+            "name": manifest.name,
+            "version": manifest.version,
+            "description": manifest.description,
+            "size": manifest.size,
+        }
 
 
-def find_bundles(paths: Sequence[Path]) -> list[Shelved]:
+def find_bundles(paths: Sequence[Path]) -> list[BundleEntry]:
     """Each path a bundle, or a folder that holds bundles; in the order given, a folder's by name.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported, InputError (the same bundle twice)."""
     folders = dict.fromkeys(folder.resolve() for path in paths for folder in _bundles_of(path))
-    found: dict[str, Shelved] = {}
+    found: dict[str, BundleEntry] = {}
     for folder in folders:
         manifest = read_manifest(folder)
         name = f"{manifest.name}-{manifest.version}"
         if name in found:
             name = f"{name}@{folder.name}"
         if name in found:
-            raise InputError(f"{folder}: the same bundle, {name}, as {found[name].path}; name one of the two")
-        found[name] = Shelved(name, folder, manifest)
+            raise InputError(
+                f"{folder}: the same bundle, {name}, as {found[name].path}; name one of the two"
+            )
+        found[name] = BundleEntry(name, folder, manifest)
     return list(found.values())
 
 
@@ -47,5 +56,7 @@ def _bundles_of(path: Path) -> list[Path]:
         return [path]
     inside = sorted(folder for folder in path.iterdir() if (folder / FILENAME).is_file())
     if not inside:
-        raise BundleNotFound(f"{path}: no bundle here, nor in a folder of it; name what `build recipe` wrote")
+        raise BundleNotFound(
+            f"{path}: no bundle here, nor in a folder of it; name what `build recipe` wrote"
+        )
     return inside

@@ -1,4 +1,5 @@
-"""What a client is told when something cannot be done, and which status goes with it. Knows nothing of routes."""
+"""What a client is told when something cannot be done, and which status goes with it. Knows nothing
+of routes."""
 
 from __future__ import annotations
 
@@ -19,15 +20,27 @@ _CODES: tuple[tuple[type[fieldpack.FieldpackError], int, str], ...] = (
     (fieldpack.Cancelled, 503, "stopped"),
 )
 # OpenAI's `type`, which its clients choose their exceptions and their retries by.
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 class HttpError(Exception):
-    """`code` is for programs, `message` for people: what, where, next step. `param`: the field of the request, if one."""
+    """`code` is for programs, `message` for people: what, where, next step. `param`: the field of
+    the request, if one."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:  # fmt: skip
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code

@@ -1,4 +1,5 @@
-"""Ratings and questions without an answer, a line each in the state folder. Knows nothing of HTTP or of who asks."""
+"""Ratings and questions without an answer, a line each in the state folder. Knows nothing of HTTP
+or of who asks."""
 
 from __future__ import annotations
 
@@ -16,8 +17,9 @@ from .errors import HttpError
 from .metrics import Metrics
 
 
-class Notes:
-    """Appends to STATE/feedback.jsonl until that holds `most` bytes. Safe to use from several threads."""
+class FeedbackLog:
+    """Appends to STATE/feedback.jsonl until that holds `most` bytes. Safe to use from several
+    threads."""
 
     def __init__(self, state: Path, most: int, metrics: Metrics) -> None:
         self._path = state / FEEDBACK
@@ -38,18 +40,27 @@ class Notes:
         self._metrics.count("notes")
 
     def unanswered(self, bundle: str, answer: Answer) -> None:
-        """A refusal: what people ask and the documents do not say. Where there is no room, the metrics alone tell."""
+        """A refusal: what people ask and the documents do not say. Where there is no room, the
+        metrics alone tell."""
         passages = [passage.chunk_id for passage in answer.passages]
         with contextlib.suppress(HttpError):
-            self.write("unanswered", bundle, {"question": answer.question, "refused": True, "passages": passages})
+            self.write(
+                "unanswered",
+                bundle,
+                {"question": answer.question, "refused": True, "passages": passages},
+            )
 
     def _append(self, line: str) -> None:
         try:
             if self._size() + len(line.encode("utf-8", "backslashreplace")) > self._most:
-                raise HttpError(503, "notes_full", f"{self._path} is full; move it away to make room for more")
+                raise HttpError(
+                    503, "notes_full", f"{self._path} is full; move it away to make room for more"
+                )
             append_line(self._path, line)
         except OSError as error:
-            raise HttpError(503, "notes_lost", f"{self._path}: {error.strerror}; nothing was written") from None
+            raise HttpError(
+                503, "notes_lost", f"{self._path}: {error.strerror}; nothing was written"
+            ) from None
 
     def _size(self) -> int:
         try:

@@ -1,5 +1,5 @@
-"""uvicorn's server and its HTTP protocol, with what they lack: a time limit for a request's head, answers that are stopped
-before their connections are waited for. Knows nothing of routes."""
+"""uvicorn's server and its HTTP protocol, with what they lack: a time limit for a request's head,
+answers that are stopped before their connections are waited for. Knows nothing of routes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _STOP_SECONDS = 5
 
 
 class Protocol(H11Protocol):
-    """Closes a connection that takes more than `head_seconds` over a request's head, byte by byte or not at all."""
+    """Closes a connection that takes more than `head_seconds` over a request's head, byte by byte
+    or not at all."""
 
     head_seconds = 10.0
     _head: asyncio.TimerHandle | None = None
@@ -39,8 +40,8 @@ class Protocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _make_room(self) -> None:
-        """Close the oldest idle connection of the address that has most of them: nobody can keep others out by opening
-        connections and saying nothing."""
+        """Close the oldest idle connection of the address that has most of them: nobody can keep
+        others out by opening connections and saying nothing."""
         others = [one for one in self.connections if isinstance(one, Protocol) and one is not self]
         idle = [one for one in others if one.idle and not one.transport.is_closing()]
         shares = Counter(one.address for one in idle)
@@ -76,16 +77,33 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """`run` ends at Ctrl-C (KeyboardInterrupt) or SIGTERM, within `_STOP_SECONDS` of it. `stop` is called first."""
+    """`run` ends at Ctrl-C (KeyboardInterrupt) or SIGTERM, within `_STOP_SECONDS` of it. `stop` is
+    called first."""
 
-    def __init__(self, app: ASGIApp, stop: Callable[[], None], protocol: type[Protocol] = Protocol) -> None:
-        super().__init__(uvicorn.Config(
-            app, loop="asyncio", http=protocol, ws="none", lifespan="off", log_config=None, log_level="error",
-            access_log=False, proxy_headers=False, server_header=False, limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_STOP_SECONDS, h11_max_incomplete_event_size=HEAD,
-        ))  # fmt: skip
+    def __init__(
+        self, app: ASGIApp, stop: Callable[[], None], protocol: type[Protocol] = Protocol
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="asyncio",
+                http=protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=_STOP_SECONDS,
+                h11_max_incomplete_event_size=HEAD,
+            )
+        )
         self._stop = stop
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write after a client hung up
+        logging.getLogger("asyncio").setLevel(
+            logging.ERROR
+        )  # it warns of each write after a client hung up
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stop()

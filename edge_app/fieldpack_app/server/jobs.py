@@ -1,5 +1,5 @@
-"""An answer under way: waits for its turn, runs in the one thread that generates, hands its events to the event loop, stops
-when nobody listens any more. Knows nothing of HTTP's forms."""
+"""An answer under way: waits for its turn, runs in the one thread that generates, hands its events
+to the event loop, stops when nobody listens any more. Knows nothing of HTTP's forms."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from typing import Any, cast
 from fieldpack import Answer, Done, Event, Expert, FieldpackError
 
 from .errors import HttpError, from_runtime
-from .fair_queue import Place, QueueFull, Turns
-from .feedback_log import Notes
-from .loaded_bundle import Desk
+from .fair_queue import FairQueue, QueueFull, Ticket
+from .feedback_log import FeedbackLog
+from .loaded_bundle import LoadedBundle
 from .metrics import Metrics
-from .prefetch import Ahead
+from .prefetch import Prefetcher
 from .settings import Limits
 
-Start = Callable[[Expert, threading.Event], Iterator[Event]]  # how the answer is begun, when its turn has come
+Start = Callable[
+    [Expert, threading.Event], Iterator[Event]
+]  # how the answer is begun, when its turn has come
 _log = logging.getLogger("fieldpack.server")
 
 
@@ -31,20 +33,27 @@ class Queued:
     position: int  # others before this one; 0: its turn
 
 
-class Answering:
+class AnswerService:
     """What all answers share: the queue, the thread, the figures."""
 
-    def __init__(self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits) -> None:
+    def __init__(
+        self,
+        desk: LoadedBundle,
+        turns: FairQueue,
+        metrics: Metrics,
+        notes: FeedbackLog,
+        limits: Limits,
+    ) -> None:
         self.desk = desk
         self.turns = turns
         self.metrics = metrics
         self.notes = notes
         self.limits = limits
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
-        self.ahead = Ahead(desk, turns, self.thread)
-        self._jobs: set[Job] = set()
+        self.ahead = Prefetcher(desk, turns, self.thread)
+        self._jobs: set[AnswerJob] = set()
 
-    def start(self, client: str, begin: Start) -> Job:
+    def start(self, client: str, begin: Start) -> AnswerJob:
         """Queue an answer. Raises HttpError (429)."""
         self.ahead.stop()
         try:
@@ -52,14 +61,16 @@ class Answering:
         except QueueFull as full:
             self.metrics.count("queue_full")
             raise self._full(full) from None
-        job = Job(self, place, begin)
+        job = AnswerJob(self, place, begin)
         self._jobs.add(job)
         job.task.add_done_callback(lambda _: self._jobs.discard(job))
         return job
 
     def stop_all(self) -> None:
         for job in tuple(self._jobs):
-            job.stop(HttpError(503, "stopping", "the server is being stopped; ask again when it runs"))
+            job.stop(
+                HttpError(503, "stopping", "the server is being stopped; ask again when it runs")
+            )
 
     def close(self) -> None:
         self.ahead.stop()
@@ -68,14 +79,16 @@ class Answering:
     def _full(self, full: QueueFull) -> HttpError:
         whose = "of yours" if full.own else "others"
         seconds = min(max(round(self.metrics.mean_seconds() * full.waiting), 1), 60)
-        message = f"{full.waiting} questions {whose} are waiting already; ask again in about {seconds} s"
+        message = (
+            f"{full.waiting} questions {whose} are waiting already; ask again in about {seconds} s"
+        )
         return HttpError(429, "queue_full", message, headers={"Retry-After": str(seconds)})
 
 
-class Job:
+class AnswerJob:
     """One answer. `events` is read once; `stop` may be called at any time, and again."""
 
-    def __init__(self, shared: Answering, place: Place, begin: Start) -> None:
+    def __init__(self, shared: AnswerService, place: Ticket, begin: Start) -> None:
         self._shared = shared
         self._place = place
         self._begin = begin
@@ -94,8 +107,8 @@ class Job:
             self._events.put_nowait(error)
 
     async def events(self) -> AsyncIterator[Queued | Event | HttpError | None]:
-        """Queued..., then the runtime's events, or an HttpError as the last; None in between says that it is still
-        alive, every `heartbeat_seconds`."""
+        """Queued..., then the runtime's events, or an HttpError as the last; None in between says
+        that it is still alive, every `heartbeat_seconds`."""
         while True:
             try:
                 async with asyncio.timeout(self._shared.limits.heartbeat_seconds):
@@ -138,17 +151,27 @@ class Job:
     async def _answer(self) -> None:
         if self._shared.desk.current is not self._bundle:
             now = self._shared.desk.current.id
-            self._events.put_nowait(HttpError(409, "bundle_changed", f"the bundle is {now} now; ask again"))
+            self._events.put_nowait(
+                HttpError(409, "bundle_changed", f"the bundle is {now} now; ask again")
+            )
             return
         limit = self._loop.call_later(self._shared.limits.answer_seconds, self._too_slow)
         try:
-            await self._loop.run_in_executor(self._shared.thread, self._generate, self._shared.desk.expert)
+            await self._loop.run_in_executor(
+                self._shared.thread, self._generate, self._shared.desk.expert
+            )
         finally:
             limit.cancel()
 
     def _too_slow(self) -> None:
         seconds = self._shared.limits.answer_seconds
-        self.stop(HttpError(503, "too_slow", f"no whole answer within {seconds:g} s; ask for less, or allow more time"))
+        self.stop(
+            HttpError(
+                503,
+                "too_slow",
+                f"no whole answer within {seconds:g} s; ask for less, or allow more time",
+            )
+        )
 
     def _generate(self, expert: Expert) -> None:
         """In the thread. A stopped answer's iterator is closed here, where it runs."""
@@ -177,5 +200,7 @@ class Job:
         if not task.cancelled() and (error := task.exception()):
             _log.error("an answer failed", exc_info=error)
             self._shared.metrics.count("failed")
-            self._events.put_nowait(HttpError(500, "failed", "the answer failed; the server's terminal says why"))
+            self._events.put_nowait(
+                HttpError(500, "failed", "the answer failed; the server's terminal says why")
+            )
         self._events.put_nowait(None)

@@ -1,4 +1,5 @@
-"""Reading a request's JSON: so much, so fast, so typed, and not more. Knows nothing of what is asked."""
+"""Reading a request's JSON: so much, so fast, so typed, and not more. Knows nothing of what is
+asked."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ from starlette.requests import ClientDisconnect, Request
 from .errors import HttpError, bad_request
 
 _T = TypeVar("_T")
-_NAMES: dict[type, str] = {str: "a string", bool: "true or false", int: "a whole number", dict: "an object", list: "a list"}
+_NAMES: dict[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    dict: "an object",
+    list: "a list",
+}
 
 
 async def read_json(request: Request, *, limit: int, seconds: float) -> dict[str, Any]:
@@ -26,22 +33,35 @@ async def read_json(request: Request, *, limit: int, seconds: float) -> dict[str
         async with asyncio.timeout(seconds):
             body = await _read(request, limit)
     except TimeoutError:
-        raise HttpError(408, "too_slow", f"the request's body took more than {seconds:g} s; send it again") from None
+        raise HttpError(
+            408, "too_slow", f"the request's body took more than {seconds:g} s; send it again"
+        ) from None
     return parse_object(body)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
     try:
         data = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:  # also: no UTF-8, a number of 5,000 digits, 100,000 brackets
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also: no UTF-8, a number of 5,000 digits, 100,000 brackets
         raise bad_request(f"the body is no JSON: {error}") from None
     if not isinstance(data, dict):
         raise bad_request("the body is no JSON object; want {...}")
     return data
 
 
-def field(data: Mapping[str, Any], name: str, kind: type[_T], default: _T | None = None, *, most: int | None = None) -> _T:
-    """A field of the wanted type, at most `most` long; where it is missing or null, `default` if there is one."""
+def field(
+    data: Mapping[str, Any],
+    name: str,
+    kind: type[_T],
+    default: _T | None = None,
+    *,
+    most: int | None = None,
+) -> _T:
+    """A field of the wanted type, at most `most` long; where it is missing or null, `default` if
+    there is one."""
     value = data.get(name)
     if value is None:
         if default is None:
@@ -50,7 +70,12 @@ def field(data: Mapping[str, Any], name: str, kind: type[_T], default: _T | None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise bad_request(f"{name}: want {_NAMES[kind]}", param=name)
     if most is not None and len(value) > most:  # type: ignore[arg-type]
-        raise HttpError(422, "too_long", f"{name}: {len(value):,} long, at most {most:,} are taken", param=name)  # type: ignore[arg-type]
+        raise HttpError(
+            422,
+            "too_long",
+            f"{name}: {len(value):,} long, at most {most:,} are taken",  # type: ignore[arg-type]
+            param=name,
+        )
     return value
 
 
@@ -64,11 +89,17 @@ def list_of(data: Mapping[str, Any], name: str, kind: type[_T], *, most: int) ->
 
 def refuse_unknown(data: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(data) - known):
-        raise bad_request(f"{unknown[0]}: unknown field; want {', '.join(sorted(known)) or 'none'}", param=unknown[0])
+        raise bad_request(
+            f"{unknown[0]}: unknown field; want {', '.join(sorted(known)) or 'none'}",
+            param=unknown[0],
+        )
 
 
 def _check_type(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if (
+        request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        != "application/json"
+    ):
         raise HttpError(415, "not_json", "send JSON, with Content-Type: application/json")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise HttpError(415, "not_json", "send the JSON as it is, without Content-Encoding")

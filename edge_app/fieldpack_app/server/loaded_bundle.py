@@ -1,4 +1,5 @@
-"""The bundle that lies open: one at a time. Opens, loads and switches beside the event loop. Knows nothing of HTTP."""
+"""The bundle that lies open: one at a time. Opens, loads and switches beside the event loop. Knows
+nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -8,17 +9,20 @@ from pathlib import Path
 
 from fieldpack import Expert
 
-from .bundles import Shelved
+from .bundles import BundleEntry
 from .errors import HttpError
-from .fair_queue import Turns
+from .fair_queue import FairQueue
 
 Opener = Callable[[Path], Expert]
 
 
-class Desk:
-    """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is opened at once."""
+class LoadedBundle:
+    """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles` is
+    opened at once."""
 
-    def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, turns: Turns) -> None:
+    def __init__(
+        self, bundles: Sequence[BundleEntry], open_bundle: Opener, turns: FairQueue
+    ) -> None:
         self.bundles = tuple(bundles)
         self.current = self.bundles[0]
         self.expert = open_bundle(self.current.path)
@@ -33,7 +37,8 @@ class Desk:
 
     @property
     def status(self) -> str:
-        """`damaged`: the bundle's files have changed, and it answers no more; another can be laid open."""
+        """`damaged`: the bundle's files have changed, and it answers no more; another can be laid
+        open."""
         return "damaged" if self.expert.damaged else "loading" if self.loading else "ok"
 
     def load(self) -> None:
@@ -42,20 +47,24 @@ class Desk:
             self._loading = asyncio.create_task(asyncio.to_thread(self.expert.load))
             self._loading.add_done_callback(_looked_at)
 
-    async def switch(self, name: str, client: str) -> Shelved:
-        """Lay another bundle open, or the same one anew when its files have changed under it. The new one is verified while the
-        old one goes on answering; then the running answer is waited for. Raises HttpError (404), BundleError: the old one then
-        stays."""
+    async def switch(self, name: str, client: str) -> BundleEntry:
+        """Lay another bundle open, or the same one anew when its files have changed under it. The
+        new one is verified while the old one goes on answering; then the running answer is waited
+        for. Raises HttpError (404), BundleError: the old one then stays."""
         wanted = next((bundle for bundle in self.bundles if bundle.id == name), None)
         if wanted is None:
             known = ", ".join(bundle.id for bundle in self.bundles)
-            raise HttpError(404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id")
+            raise HttpError(
+                404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id"
+            )
         async with self._switching:
             if wanted is not self.current or self.expert.damaged:
-                await self._replace(wanted, await asyncio.to_thread(self._open, wanted.path), client)
+                await self._replace(
+                    wanted, await asyncio.to_thread(self._open, wanted.path), client
+                )
         return self.current
 
-    async def _replace(self, wanted: Shelved, expert: Expert, client: str) -> None:
+    async def _replace(self, wanted: BundleEntry, expert: Expert, client: str) -> None:
         place = self._turns.enter_first(client)
         try:
             while place.position:
@@ -70,6 +79,7 @@ class Desk:
 
 
 def _looked_at(task: asyncio.Task[None]) -> None:
-    """A failed load is no news here: the question that needs the models fails in the same way and tells."""
+    """A failed load is no news here: the question that needs the models fails in the same way and
+    tells."""
     if not task.cancelled():
         task.exception()

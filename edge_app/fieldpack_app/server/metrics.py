@@ -1,5 +1,5 @@
-"""What the server counts, in Prometheus' text format. Written by hand: its client library is 600 kB for these forty lines.
-Safe to use from several threads. Knows nothing of HTTP."""
+"""What the server counts, in Prometheus' text format. Written by hand: its client library is 600 kB
+for these forty lines. Safe to use from several threads. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from pathlib import Path
 
 from fieldpack import Done, Event, TextPiece
 
-_FIRST = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 40)  # seconds; a Pi needs 10 for what a desktop reads in 0.5
+_FIRST = (
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2,
+    3,
+    5,
+    10,
+    20,
+    40,
+)  # seconds; a Pi needs 10 for what a desktop reads in 0.5
 _WHOLE = (0.5, 1, 2, 5, 10, 20, 40, 60, 120, 300)
 _COUNTED = {
     "answered": "Answers that are none of the below.",
@@ -60,8 +71,12 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._first = Histogram("fieldpack_first_token_seconds", "From the turn's begin to the first word.", _FIRST)
-        self._whole = Histogram("fieldpack_answer_seconds", "From the turn's begin to the whole answer.", _WHOLE)
+        self._first = Histogram(
+            "fieldpack_first_token_seconds", "From the turn's begin to the first word.", _FIRST
+        )
+        self._whole = Histogram(
+            "fieldpack_answer_seconds", "From the turn's begin to the whole answer.", _WHOLE
+        )
 
     def count(self, name: str, by: int = 1) -> None:
         assert name in _COUNTED, name
@@ -84,9 +99,11 @@ class Metrics:
 
     def text(self, *, waiting: int, loading: bool) -> str:
         """`waiting`: requests in the queue now."""
-        now = (("fieldpack_queue_length", "Requests that wait for their turn.", waiting),
-               ("fieldpack_loading", "1 while a bundle is being opened.", int(loading)),
-               ("process_resident_memory_bytes", "Resident memory.", resident_bytes()))  # fmt: skip
+        now = (
+            ("fieldpack_queue_length", "Requests that wait for their turn.", waiting),
+            ("fieldpack_loading", "1 while a bundle is being opened.", int(loading)),
+            ("process_resident_memory_bytes", "Resident memory.", resident_bytes()),
+        )
         lines = []
         with self._lock:
             for name, about in _COUNTED.items():
@@ -131,7 +148,9 @@ def resident_bytes() -> int:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0)
+    return next(
+        (int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS")), 0
+    )
 
 
 def _single(name: str, about: str, kind: str, value: int) -> list[str]:

@@ -1,5 +1,5 @@
-"""Reading ahead: while a question is typed and nobody's answer runs, its passages are searched and read. Knows nothing of
-HTTP."""
+"""Reading ahead: while a question is typed and nobody's answer runs, its passages are searched and
+read. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import suppress
 
 from fieldpack import Expert, FieldpackError, Previous
 
-from .fair_queue import Turns
-from .loaded_bundle import Desk
+from .fair_queue import FairQueue
+from .loaded_bundle import LoadedBundle
 
 
-class Ahead:
-    """One at a time, in the thread that generates; a later one, or a question that is asked, takes its place."""
+class Prefetcher:
+    """One at a time, in the thread that generates; a later one, or a question that is asked, takes
+    its place."""
 
-    def __init__(self, desk: Desk, turns: Turns, thread: Executor) -> None:
+    def __init__(self, desk: LoadedBundle, turns: FairQueue, thread: Executor) -> None:
         self._desk = desk
         self._turns = turns
         self._thread = thread
@@ -33,7 +34,9 @@ class Ahead:
         """The model stops within a slice of the prompt."""
         self._cancel.set()
 
-    def _read(self, expert: Expert, typed: str, previous: Previous | None, cancel: threading.Event) -> None:
+    def _read(
+        self, expert: Expert, typed: str, previous: Previous | None, cancel: threading.Event
+    ) -> None:
         if cancel.is_set() or expert is not self._desk.expert:
             return
         with suppress(FieldpackError):  # stopped; or what the question itself will meet, and tells

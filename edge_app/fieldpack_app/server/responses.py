@@ -1,4 +1,5 @@
-"""JSON responses of any text: a lone surrogate, which a request can bring and no UTF-8 can hold, goes as its escape."""
+"""JSON responses of any text: a lone surrogate, which a request can bring and no UTF-8 can hold,
+goes as its escape."""
 
 from __future__ import annotations
 

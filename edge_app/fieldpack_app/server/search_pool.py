@@ -1,4 +1,5 @@
-"""What needs no language model (searches, passages, vectors, small files) in threads beside the one that generates."""
+"""What needs no language model (searches, passages, vectors, small files) in threads beside the one
+that generates."""
 
 from __future__ import annotations
 
@@ -14,15 +15,21 @@ _THREADS = 2  # each holds an SQLite connection
 _WAITING = 32
 
 
-class Readers:
+class SearchPool:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="readers")
         self._under_way = 0
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """The result of `work`, called in a thread. Raises HttpError (429) when too many wait, and what `work` raises."""
+        """The result of `work`, called in a thread. Raises HttpError (429) when too many wait, and
+        what `work` raises."""
         if self._under_way >= _WAITING:
-            raise HttpError(429, "queue_full", "too many searches at once; try again in a second", headers={"Retry-After": "1"})
+            raise HttpError(
+                429,
+                "queue_full",
+                "too many searches at once; try again in a second",
+                headers={"Retry-After": "1"},
+            )
         self._under_way += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -1,4 +1,5 @@
-"""The runtime's records as the JSON of the page's API: those of `fieldpack ask --json`, and where each stands in words."""
+"""The runtime's records as the JSON of the page's API: those of `fieldpack ask --json`, and where
+each stands in words."""
 
 from __future__ import annotations
 

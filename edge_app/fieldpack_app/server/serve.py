@@ -1,4 +1,5 @@
-"""`fieldpack serve`: takes a port, says where the page is, and runs until Ctrl-C. Knows nothing of routes."""
+"""`fieldpack serve`: takes a port, says where the page is, and runs until Ctrl-C. Knows nothing of
+routes."""
 
 from __future__ import annotations
 
@@ -65,16 +66,25 @@ class Address:
 
 
 def serve(
-    paths: Sequence[Path], open_bundle: Opener, address: Address, token: Token, *, state: Path, limits: Limits,
+    paths: Sequence[Path],
+    open_bundle: Opener,
+    address: Address,
+    token: Token,
+    *,
+    state: Path,
+    limits: Limits,
     open_page: bool,
-) -> None:  # fmt: skip
-    """Runs until stopped. Raises click.UsageError, InputError (the port), BundleError, KeyboardInterrupt."""
+) -> None:
+    """Runs until stopped. Raises click.UsageError, InputError (the port), BundleError,
+    KeyboardInterrupt."""
     check(address, token)
     bundles = find_bundles(paths)
     with closing(listen(address.host, address.port)) as listening:
         port = listening.getsockname()[1]
         ticket = secrets.token_urlsafe(24) if open_page else ""
-        settings = Settings(token.value, port, state, remote=address.remote_names, ticket=ticket, limits=limits)
+        settings = Settings(
+            token.value, port, state, remote=address.remote_names, ticket=ticket, limits=limits
+        )
         with closing(Application(bundles, open_bundle, settings)) as application:
             _announce(application, address, token, port)
             if open_page:
@@ -83,18 +93,25 @@ def serve(
 
 
 def check(address: Address, token: Token) -> None:
-    """Raises click.UsageError where others could reach the server and that was not said, or not prepared."""
+    """Raises click.UsageError where others could reach the server and that was not said, or not
+    prepared."""
     if not _TOKEN.fullmatch(token.value):
-        raise click.UsageError("the key must be 16 to 512 letters, digits and ._~-; `openssl rand -hex 32` makes one")
+        raise click.UsageError(
+            "the key must be 16 to 512 letters, digits and ._~-; `openssl rand -hex 32` makes one"
+        )
     if address.local:
         return
     if not address.allow_remote or not token.given:
         raise click.UsageError(
-            f"--host {address.host}: others on the network could reach this server. That takes --allow-remote and a key "
+            f"--host {address.host}: others on the network could reach this server. That takes "
+            "--allow-remote and a key "
             f"of your own, in {_TOKEN_VARIABLE} or --token-file"
         )
     if not address.remote_names:
-        raise click.UsageError(f"--host {address.host}: name this machine as browsers will call it, with --host-name NAME")
+        raise click.UsageError(
+            f"--host {address.host}: name this machine as browsers will call it, with --host-name "
+            "NAME"
+        )
 
 
 def read_token(file: Path | None) -> Token:
@@ -105,7 +122,9 @@ def read_token(file: Path | None) -> Token:
     try:
         return Token(file.read_text(encoding="utf-8").strip(), True)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: {getattr(error, 'strerror', None) or error}; want a file with the key") from None
+        raise InputError(
+            f"{file}: {getattr(error, 'strerror', None) or error}; want a file with the key"
+        ) from None
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -127,7 +146,10 @@ def _announce(application: Application, address: Address, token: Token, port: in
     key = "<your key>" if token.given else token.value
     click.echo(f"{names}: open http://{address.called}:{port}/?token={key}")
     if not address.local:
-        click.echo("This is plain HTTP, and the key travels in it: put a proxy with TLS in front on a network you share.")
+        click.echo(
+            "This is plain HTTP, and the key travels in it: put a proxy with TLS in front on a "
+            "network you share."
+        )
     click.echo("Ctrl-C ends.")
 
 

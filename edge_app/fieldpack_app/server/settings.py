@@ -1,4 +1,5 @@
-"""What a server is started with: its token, the names it answers to, its limits. Knows nothing of HTTP."""
+"""What a server is started with: its token, the names it answers to, its limits. Knows nothing of
+HTTP."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`waiting`: requests in the queue behind the one that is answered; one client holds at most half of them. Lengths in
-    bytes, except `note` and `answer` (characters of a rating)."""
+    """`waiting`: requests in the queue behind the one that is answered; one client holds at most
+    half of them. Lengths in bytes, except `note` and `answer` (characters of a rating)."""
 
     waiting: int = 16
     answer_seconds: float = 300.0  # 512 tokens at 2 tokens/s, the slowest machine that is any use
@@ -28,9 +29,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`names`: what a browser on this machine may call the server by; `remote`: what browsers elsewhere may, there also
-    without the port, which a proxy in front hides. `ticket`: opens the page once, in place of the token, for the browser
-    that we start: its command line is there for every user of the machine to read."""
+    """`names`: what a browser on this machine may call the server by; `remote`: what browsers
+    elsewhere may, there also without the port, which a proxy in front hides. `ticket`: opens the
+    page once, in place of the token, for the browser that we start: its command line is there for
+    every user of the machine to read."""
 
     token: str
     port: int
@@ -43,7 +45,10 @@ class Settings:
     @property
     def hosts(self) -> frozenset[str]:
         """The exact values that a Host header may have."""
-        bare = (*self.remote, *(self.names if self.port == 80 else ()))  # browsers leave port 80 out
+        bare = (
+            *self.remote,
+            *(self.names if self.port == 80 else ()),
+        )  # browsers leave port 80 out
         return frozenset((*bare, *(f"{name}:{self.port}" for name in (*self.names, *self.remote))))
 
     @property

@@ -1,4 +1,5 @@
-"""Server-sent events, and noticing that nobody reads them any more. Knows nothing of answers' contents."""
+"""Server-sent events, and noticing that nobody reads them any more. Knows nothing of answers'
+contents."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive, Scope, Send
 
 from ..terminal.render import dumps
-from .jobs import Job
+from .jobs import AnswerJob
 
 _T = TypeVar("_T")
 HEARTBEAT = b": \n\n"  # a comment, which every reader of server-sent events passes over
@@ -22,9 +23,10 @@ def sse(data: object, name: str | None = None) -> bytes:
 
 
 class EventStream:
-    """An ASGI response. When the client hangs up, or does not read for `send_seconds`, the job is stopped."""
+    """An ASGI response. When the client hangs up, or does not read for `send_seconds`, the job is
+    stopped."""
 
-    def __init__(self, job: Job, lines: AsyncIterator[bytes], send_seconds: float) -> None:
+    def __init__(self, job: AnswerJob, lines: AsyncIterator[bytes], send_seconds: float) -> None:
         self._job = job
         self._lines = lines
         self._seconds = send_seconds
@@ -41,8 +43,11 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def until_gone(work: Coroutine[Any, Any, _T], receive: Receive, stop: Callable[[], None]) -> _T | None:
-    """The result of `work`, or None when the client hung up first. `stop` is called at the end in any case."""
+async def until_gone(
+    work: Coroutine[Any, Any, _T], receive: Receive, stop: Callable[[], None]
+) -> _T | None:
+    """The result of `work`, or None when the client hung up first. `stop` is called at the end in
+    any case."""
     working = asyncio.create_task(work)
     gone = asyncio.create_task(_hung_up(receive))
     try:

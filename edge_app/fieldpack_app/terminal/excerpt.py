@@ -1,5 +1,6 @@
-"""What of a passage is worth showing: the lines around a question's words, tables in columns, all to a width.
-Pure text in and out, with the highlights' places carried along. Knows nothing of colours, terminals or searches."""
+"""What of a passage is worth showing: the lines around a question's words, tables in columns, all
+to a width. Pure text in and out, with the highlights' places carried along. Knows nothing of
+colours, terminals or searches."""
 
 from __future__ import annotations
 
@@ -11,8 +12,15 @@ from unicodedata import combining, east_asian_width
 
 from .highlight import Span, shifted
 
-_LINES, _SHORT, _ENOUGH = 5, 12, 240  # lines of a passage: five; up to twelve where they have fewer characters together
-_LINE, _PASSAGE = 240, 600  # characters shown of a line among others, and of a passage that has few lines
+_LINES, _SHORT, _ENOUGH = (
+    5,
+    12,
+    240,
+)  # lines of a passage: five; up to twelve where they have fewer characters together
+_LINE, _PASSAGE = (
+    240,
+    600,
+)  # characters shown of a line among others, and of a passage that has few lines
 _BAR = re.compile(r"(?:^|(?<=\s))\|(?=\s|$)")  # between cells; "a|b" is a word
 _RULE = re.compile(r"[|\s]*[-:]{3,}[-:|\s]*\|[-:|\s]*")  # Markdown's line under a table's header
 _GAP = "  "  # between columns
@@ -22,7 +30,8 @@ _FIGURE = re.compile(r"[^\w]*\d[\d.,\s]*[^\w]*(?:bn|m|k|x|bps)?[^\w]*", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`spans`: what lights up in it; `row` of which table of the passage it is, None where it is of none."""
+    """`spans`: what lights up in it; `row` of which table of the passage it is, None where it is of
+    none."""
 
     text: str
     spans: tuple[Span, ...] = ()
@@ -33,8 +42,9 @@ GAP = Line("…")
 
 
 def excerpt(text: str, spans: Sequence[Span], *, width: int | None, header: str = "") -> list[Line]:
-    """The best lines in reading order, GAP where some were left out. `width`: columns to fit into, tables aligned and
-    lines wrapped and shortened; None leaves lines as they are. `header`: of the table that the text goes on with."""
+    """The best lines in reading order, GAP where some were left out. `width`: columns to fit into,
+    tables aligned and lines wrapped and shortened; None leaves lines as they are. `header`: of the
+    table that the text goes on with."""
     lines = _choose(_split(text if width is None else text.replace("\t", " "), spans))
     if width is None:
         return lines
@@ -49,7 +59,8 @@ def excerpt(text: str, spans: Sequence[Span], *, width: int | None, header: str 
 
 
 def _split(text: str, spans: Sequence[Span]) -> list[Line]:
-    """Lines that are not blank, without the blanks around them; rows of a table (`a | b`) know of which."""
+    """Lines that are not blank, without the blanks around them; rows of a table (`a | b`) know of
+    which."""
     lines, table, before, start = [], -1, False, 0
     for whole in text.split("\n"):
         stripped = whole.strip()
@@ -67,7 +78,8 @@ def _split(text: str, spans: Sequence[Span]) -> list[Line]:
 
 
 def _choose(lines: Sequence[Line]) -> list[Line]:
-    """The lines with most of the question's words, then those nearest to the best one; with a row its table's first."""
+    """The lines with most of the question's words, then those nearest to the best one; with a row
+    its table's first."""
     if not lines:
         return []
     scores = [_score(line) for line in lines]
@@ -78,7 +90,9 @@ def _choose(lines: Sequence[Line]) -> list[Line]:
         if len(chosen) >= (_LINES if enough else _SHORT):
             break
         chosen.add(number)
-    first = {line.table: n for n, line in reversed(list(enumerate(lines))) if line.table is not None}
+    first = {
+        line.table: n for n, line in reversed(list(enumerate(lines))) if line.table is not None
+    }
     chosen |= {first[line.table] for n in tuple(chosen) if (line := lines[n]).table is not None}
     shown: list[Line] = []
     for here, run in groupby(range(len(lines)), key=chosen.__contains__):
@@ -93,7 +107,8 @@ def _score(line: Line) -> int:
 
 
 def shorten(line: Line, room: int) -> Line:
-    """The stretch of `room` characters with most of the question's words, cut at blanks, with dots where it was cut."""
+    """The stretch of `room` characters with most of the question's words, cut at blanks, with dots
+    where it was cut."""
     text = line.text
     if len(text) <= room:
         return line
@@ -135,7 +150,7 @@ def _wrap(line: Line, width: int) -> list[Line]:
     return [*rows, _slice(line, start, len(line.text))]
 
 
-# --- tables --------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def _blocks(lines: Sequence[Line]) -> list[list[Line]]:
@@ -161,8 +176,13 @@ def _aligned(block: Sequence[Line], width: int) -> list[Line] | None:
     room = width - len(_GAP) * (len(used) - 1)
     if room < len(used) * _LEAST and sum(widths) > room:
         return None
-    words = [max((columns(word) for cell in column for word in cell.text.split()), default=0) for column in by_column]
-    while sum(widths) > room:  # the widest gives way, as long as there is one that need not break a word
+    words = [
+        max((columns(word) for cell in column for word in cell.text.split()), default=0)
+        for column in by_column
+    ]
+    while (
+        sum(widths) > room
+    ):  # the widest gives way, as long as there is one that need not break a word
         loose = [n for n in used if widths[n] > words[n]] or used
         widths[max(loose, key=widths.__getitem__)] -= 1
     layout = [(n, widths[n], _figures([cell.text for cell in by_column[n][1:]])) for n in used]
@@ -177,14 +197,18 @@ def _cells(line: Line) -> list[Line]:
         inner = start + len(part) - len(part.lstrip())
         cells.append(_slice(line, inner, inner + len(part.strip())))
         start = end + 1
-    framed = len(cells) > 2 and not cells[0].text and not cells[-1].text  # Markdown's rows begin and end with a bar
+    framed = (
+        len(cells) > 2 and not cells[0].text and not cells[-1].text
+    )  # Markdown's rows begin and end with a bar
     return cells[1:-1] if framed else cells
 
 
 def _row(cells: Sequence[Line], layout: Sequence[tuple[int, int, bool]]) -> list[Line]:
-    """As many lines as its longest cell takes. `layout`: of each column its number, its width, whether its cells stand to
-    the right."""
-    wrapped = [_wrap(cells[number], width) if number < len(cells) else [] for number, width, _ in layout]
+    """As many lines as its longest cell takes. `layout`: of each column its number, its width,
+    whether its cells stand to the right."""
+    wrapped = [
+        _wrap(cells[number], width) if number < len(cells) else [] for number, width, _ in layout
+    ]
     lines = []
     for pieces in zip_longest(*wrapped, fillvalue=Line("")):
         text, spans = "", []

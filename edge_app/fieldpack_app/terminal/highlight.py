@@ -1,5 +1,6 @@
-"""Where a question's words stand in a text. Stems as the index does, by asking SQLite's own tokenizer, so that what lit
-up is what was found. Knows nothing of terminals or of how a passage was chosen."""
+"""Where a question's words stand in a text. Stems as the index does, by asking SQLite's own
+tokenizer, so that what lit up is what was found. Knows nothing of terminals or of how a passage was
+chosen."""
 
 from __future__ import annotations
 
@@ -14,14 +15,15 @@ from fieldpack.index.schema import TOKENIZER
 Span = tuple[int, int]  # start and end in characters, end exclusive
 
 _BEGIN, _END = "\x02", "\x03"
-# SQLite stores no lone surrogate and its highlight() stops at a NUL; one space each, so that all offsets stay.
+# SQLite stores no lone surrogate and its highlight() stops at a NUL; one space each, so that all
+# offsets stay.
 _MARKED = re.compile(f"{_BEGIN}.*?{_END}", re.DOTALL)
 _UNSAFE = re.compile(f"[\0{_BEGIN}{_END}\ud800-\udfff]")
 
 
 def question_spans(texts: Sequence[str], question: str) -> list[list[Span]]:
-    """For each text the spans of the words that share a stem with one of the question's, in order. Words that every
-    question has ("what", "does", "the") light nothing."""
+    """For each text the spans of the words that share a stem with one of the question's, in order.
+    Words that every question has ("what", "does", "the") light nothing."""
     spans: list[list[Span]] = [[] for _ in texts]
     words = content_words(_UNSAFE.sub(" ", question))
     if not words:

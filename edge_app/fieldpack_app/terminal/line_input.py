@@ -1,4 +1,5 @@
-"""Lines typed at a terminal: edited, completed, and remembered across sessions. Knows nothing of questions or answers."""
+"""Lines typed at a terminal: edited, completed, and remembered across sessions. Knows nothing of
+questions or answers."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ _PROMPT = "> "
 _KEPT = 1000  # lines of earlier sessions that the arrow keys reach
 
 
-def typed(commands: Sequence[str], history: Path | None) -> Iterator[str]:
-    """A line at a time. Ctrl-C at the prompt drops the line, Ctrl-D ends. `history`: lines are added to it as they are
-    typed, so that neither a kill nor a second window loses any; None keeps none."""
+def read_lines(commands: Sequence[str], history: Path | None) -> Iterator[str]:
+    """A line at a time. Ctrl-C at the prompt drops the line, Ctrl-D ends. `history`: lines are
+    added to it as they are typed, so that neither a kill nor a second window loses any; None keeps
+    none."""
     history, lines = _remembered(history)
     _prepare(commands, lines)
     while True:
@@ -34,7 +36,8 @@ def typed(commands: Sequence[str], history: Path | None) -> Iterator[str]:
 
 
 def _prepare(commands: Sequence[str], lines: Sequence[str]) -> None:
-    """`input()` edits lines once readline is there; a Python without it takes lines as the terminal gives them."""
+    """`input()` edits lines once readline is there; a Python without it takes lines as the terminal
+    gives them."""
     try:
         import readline
     except ImportError:
@@ -82,4 +85,8 @@ def _kept(history: Path, line: str) -> Path | None:
 
 
 def _give_up(history: Path | None, error: OSError) -> None:
-    click.echo(f"history is not kept: {error.filename or history}: {error.strerror}; --no-history or --state DIR", err=True)
+    click.echo(
+        f"history is not kept: {error.filename or history}: {error.strerror}; --no-history or "
+        "--state DIR",
+        err=True,
+    )

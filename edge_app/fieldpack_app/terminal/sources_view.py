@@ -1,5 +1,5 @@
-"""What an answer was written from, as a person reads it: each passage under its number, in the text around it, the quoted words
-in bold. Runs no model."""
+"""What an answer was written from, as a person reads it: each passage under its number, in the text
+around it, the quoted words in bold. Runs no model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ _SHOWN = 300  # characters of the page before a passage and after it
 def read_passages(expert: Expert, answer: Answer) -> str:
     """Every passage that the model read, under its number in the answer."""
     quotes = {citation.passage: citation.quote for citation in answer.citations}
-    shown = (_shown(expert, n, passage, quotes.get(n, "")) for n, passage in enumerate(answer.passages, 1))
+    shown = (
+        _shown(expert, n, passage, quotes.get(n, ""))
+        for n, passage in enumerate(answer.passages, 1)
+    )
     return "\n\n".join("\n".join(lines) for lines in shown)
 
 
 def _shown(expert: Expert, number: int, passage: Passage, quote: str) -> Iterator[str]:
     around = expert.context(passage.chunk_id, characters=_SHOWN, end=passage.end)
-    yield bold(f"[{number}] {place(passage.document, passage.page)}") + ("" if quote else "  (not cited)")
+    yield bold(f"[{number}] {place(passage.document, passage.page)}") + (
+        "" if quote else "  (not cited)"
+    )
     heading = " > ".join(" ".join(printable(part).split()) for part in passage.heading)
     if heading:
         yield f"   {heading}"
@@ -38,7 +43,9 @@ def _inside(text: str, quote: str) -> Iterator[str]:
     spans = [(start, start + len(quote))] if start >= 0 else []
     at = 0
     for line in text.split("\n"):
-        yield (_INSIDE + emphasized(Line(plain(line), tuple(shifted(spans, at, at + len(line)))))).rstrip()
+        yield (
+            _INSIDE + emphasized(Line(plain(line), tuple(shifted(spans, at, at + len(line)))))
+        ).rstrip()
         at += len(line) + 1
 
 

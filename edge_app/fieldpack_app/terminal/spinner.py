@@ -1,4 +1,5 @@
-"""A word on a terminal while nothing is there to read yet. Nothing anywhere else. Knows nothing of what is waited for."""
+"""A word on a terminal while nothing is there to read yet. Nothing anywhere else. Knows nothing of
+what is waited for."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from types import TracebackType
 _CLEAR = "\r\x1b[K"
 
 
-class Hint:
+class Spinner:
     """Shown from the `with` on; gone at `clear()` or at the end of the `with`, and never back."""
 
     def __init__(self, text: str) -> None:
@@ -17,7 +18,7 @@ class Hint:
         self._shown = False
         self._live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
-    def __enter__(self) -> Hint:
+    def __enter__(self) -> Spinner:
         self._shown = self._live
         self.say(self._text)
         return self
@@ -33,5 +34,10 @@ class Hint:
             sys.stdout.flush()
             self._shown = False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.clear()

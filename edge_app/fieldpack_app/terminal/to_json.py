@@ -10,11 +10,27 @@ from fieldpack import DocumentRecord, Passage
 
 from .highlight import question_spans
 
-_ORDER = ("document", "title", "date", "tags", "page", "heading", "text", "start", "end", "also_in", "score", "similarity")
+_ORDER = (
+    "document",
+    "title",
+    "date",
+    "tags",
+    "page",
+    "heading",
+    "text",
+    "start",
+    "end",
+    "also_in",
+    "score",
+    "similarity",
+)
 
 
-def to_dicts(found: Sequence[Passage], question: str, documents: Sequence[DocumentRecord]) -> list[dict[str, Any]]:
-    """Each passage with its document's date and tags, and `highlights`: [start, end] of the question's words in text."""
+def to_dicts(
+    found: Sequence[Passage], question: str, documents: Sequence[DocumentRecord]
+) -> list[dict[str, Any]]:
+    """Each passage with its document's date and tags, and `highlights`: [start, end] of the
+    question's words in text."""
     records = {record.path: record for record in documents}
     spans = question_spans([passage.text for passage in found], question)
     rows = []

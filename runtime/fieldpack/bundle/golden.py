@@ -1,5 +1,6 @@
-"""Questions that travel with a bundle, with what it answered where it was built: golden.json. Written by the build, asked anew
-on the device. Knows nothing of how the questions are chosen or asked."""
+"""Questions that travel with a bundle, with what it answered where it was built: golden.json.
+Written by the build, asked anew on the device. Knows nothing of how the questions are chosen or
+asked."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Golden:
     document: str | None
 
     def differs(self, answer: Answer) -> str | None:
-        """What another processor's rounding does not explain: "refusal", "document"; "text" for what it may; else None."""
+        """What another processor's rounding does not explain: "refusal", "document"; "text" for
+        what it may; else None."""
         found = answer.passages[0].document if answer.passages else None
         if answer.refused != self.refused:
             return "refusal"
@@ -36,7 +38,9 @@ class Golden:
 
 def write_golden(folder: Path, questions: Sequence[Golden]) -> None:
     data = {"questions": [asdict(question) for question in questions]}
-    (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / FILENAME).write_text(
+        json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def read_golden(folder: Path) -> list[Golden]:
@@ -46,6 +50,11 @@ def read_golden(folder: Path) -> list[Golden]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["questions"]
-        return [typed(Golden, {name: row[name] for name in ("question", "answer", "refused", "document")}) for row in rows]
+        return [
+            typed(
+                Golden, {name: row[name] for name in ("question", "answer", "refused", "document")}
+            )
+            for row in rows
+        ]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None

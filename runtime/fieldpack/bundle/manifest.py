@@ -1,5 +1,5 @@
-"""The bundle's format: `manifest.json` names every file with role, size and SHA-256. Written by the build, read
-and verified here. Knows nothing of models, indexes or questions."""
+"""The bundle's format: `manifest.json` names every file with role, size and SHA-256. Written by the
+build, read and verified here. Knows nothing of models, indexes or questions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,16 @@ from ..errors import BundleCorrupt, BundleNotFound, BundleUnsupported
 
 FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"
-# Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1: `model` may be absent, and the
-# bundle then quotes its documents; prompt.json has `quoting`.
+# Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1:
+# `model` may be absent, and the bundle then quotes its documents; prompt.json has `quoting`.
 SCHEMA = (1, 1)
-ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "reranker": "reranker", "report": "report"}
+ROLES = {
+    "model": "model",
+    "embedder": "embedder",
+    "knowledge": "knowledge",
+    "reranker": "reranker",
+    "report": "report",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,10 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`limits`: what the bundle was built for (context and answer lengths in tokens, question in characters).
-    `compat`: what the device must have (execution provider, runtime versions it was proved with).
-    `provenance`: recipe, tool versions, source hashes, licences; for people and audits, read by no code."""
+    """`limits`: what the bundle was built for (context and answer lengths in tokens, question in
+    characters). `compat`: what the device must have (execution provider, runtime versions it was
+    proved with). `provenance`: recipe, tool versions, source hashes, licences; for people and
+    audits, read by no code."""
 
     name: str
     version: str
@@ -55,7 +62,8 @@ class Manifest:
 
 
 class Stamp(NamedTuple):
-    """What tells a file from another that has come into its place, and from itself before it was written to."""
+    """What tells a file from another that has come into its place, and from itself before it was
+    written to."""
 
     device: int
     inode: int
@@ -74,65 +82,99 @@ def sha256_file(path: Path) -> str:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files of a bundle, the manifest left out, sorted. Refuses links and devices."""
+    """Relative POSIX paths of all files of a bundle, the manifest left out, sorted. Refuses links
+    and devices."""
     found = []
     for root, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(root) / name
-            if path.is_symlink() or not (path.is_dir() or path.is_file()):  # a pipe would block its reader
+            if path.is_symlink() or not (
+                path.is_dir() or path.is_file()
+            ):  # a pipe would block its reader
                 raise BundleCorrupt(f"{path}: a link or a device; a bundle holds plain files only")
         found += [(Path(root) / name).relative_to(folder).as_posix() for name in names]
     return sorted(path for path in found if path != FILENAME)
 
 
 def describe_files(folder: Path) -> tuple[FileEntry, ...]:
-    """Hash every file under `folder`; the first folder of a path is its role ("settings" at the top)."""
+    """Hash every file under `folder`; the first folder of a path is its role ("settings" at the
+    top)."""
     paths = list_files(folder)
     with ThreadPoolExecutor() as pool:
         digests = list(pool.map(lambda path: sha256_file(folder / path), paths))
     return tuple(
-        FileEntry(path, ROLES.get(path.split("/")[0], "settings"), (folder / path).stat().st_size, digest)
+        FileEntry(
+            path, ROLES.get(path.split("/")[0], "settings"), (folder / path).stat().st_size, digest
+        )
         for path, digest in zip(paths, digests, strict=True)
     )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    data = {"kind": KIND, **asdict(manifest), "schema": f"{manifest.schema[0]}.{manifest.schema[1]}"}
+    data = {
+        "kind": KIND,
+        **asdict(manifest),
+        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}",
+    }
     text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / FILENAME).write_text(text, encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises BundleNotFound, BundleCorrupt (not our JSON, or a path that leaves the bundle), BundleUnsupported."""
+    """Raises BundleNotFound, BundleCorrupt (not our JSON, or a path that leaves the bundle),
+    BundleUnsupported."""
     path = folder / FILENAME
     if not path.is_file():
-        raise BundleNotFound(f"{folder}: no bundle here ({FILENAME} is missing); name what `build recipe` wrote")
+        raise BundleNotFound(
+            f"{folder}: no bundle here ({FILENAME} is missing); name what `build recipe` wrote"
+        )
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no JSON, a number of 5,000 digits
-        raise BundleCorrupt(f"{path}: not readable as JSON ({error}); copy the bundle again") from None
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: no UTF-8, no JSON, a number of 5,000 digits
+        raise BundleCorrupt(
+            f"{path}: not readable as JSON ({error}); copy the bundle again"
+        ) from None
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise BundleCorrupt(f"{path}: not a Fieldpack manifest; copy the bundle again")
     schema = _parse_schema(data.get("schema"), path)
     try:
         files = tuple(
-            FileEntry(str(e["path"]), str(e["role"]), int(e["size"]), str(e["sha256"])) for e in data["files"]
+            FileEntry(str(e["path"]), str(e["role"]), int(e["size"]), str(e["sha256"]))
+            for e in data["files"]
         )
         manifest = Manifest(
-            name=str(data["name"]), version=str(data["version"]), description=str(data.get("description", "")),
-            files=files, limits={str(k): int(v) for k, v in data["limits"].items()}, compat=dict(data["compat"]),
-            provenance=dict(data["provenance"]), schema=schema,
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # a size of Infinity overflows
-        raise BundleCorrupt(f"{path}: a field is missing or mistyped ({error}); copy the bundle again") from None
+            name=str(data["name"]),
+            version=str(data["version"]),
+            description=str(data.get("description", "")),
+            files=files,
+            limits={str(k): int(v) for k, v in data["limits"].items()},
+            compat=dict(data["compat"]),
+            provenance=dict(data["provenance"]),
+            schema=schema,
+        )
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:  # a size of Infinity overflows
+        raise BundleCorrupt(
+            f"{path}: a field is missing or mistyped ({error}); copy the bundle again"
+        ) from None
     for entry in manifest.files:
         refuse_escape(entry.path, path)
     return manifest
 
 
 def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> dict[str, Stamp]:
-    """Every file is there, none more, each of its size and (with `contents`) its SHA-256; else BundleCorrupt,
-    which names the first few files that differ. Returns each file's stamp from before it was hashed."""
+    """Every file is there, none more, each of its size and (with `contents`) its SHA-256; else
+    BundleCorrupt, which names the first few files that differ. Returns each file's stamp from
+    before it was hashed."""
     found = set(list_files(folder))
     problems = _compare_names(found, [entry.path for entry in manifest.files])
     present = [entry for entry in manifest.files if entry.path in found]
@@ -141,7 +183,9 @@ def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> dict[s
     problems += [problem for problem, _ in checked if problem]
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        raise BundleCorrupt(f"{folder}: " + "; ".join(problems[:3]) + more + "; copy the bundle again")
+        raise BundleCorrupt(
+            f"{folder}: " + "; ".join(problems[:3]) + more + "; copy the bundle again"
+        )
     return {entry.path: stamp for entry, (_, stamp) in zip(present, checked, strict=True)}
 
 
@@ -165,7 +209,9 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
     try:
         major, minor = (int(part) for part in str(value).split("."))
     except ValueError:
-        raise BundleCorrupt(f"{path}: schema {value!r} is no version; copy the bundle again") from None
+        raise BundleCorrupt(
+            f"{path}: schema {value!r} is no version; copy the bundle again"
+        ) from None
     if major != SCHEMA[0]:
         raise BundleUnsupported(
             f"{path}: bundle schema {major}.{minor}, this runtime reads {SCHEMA[0]}.x; "
@@ -177,5 +223,14 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
 def refuse_escape(name: str, path: Path) -> None:
     """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names it."""
     pure = PurePosixPath(name)
-    if not name or pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or "\0" in name:
-        raise BundleCorrupt(f"{path}: the file name {name!r} leaves the bundle; do not use this bundle")
+    if (
+        not name
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or "\\" in name
+        or ":" in name
+        or "\0" in name
+    ):
+        raise BundleCorrupt(
+            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
+        )

@@ -1,5 +1,5 @@
-"""Streams text from a language model in onnxruntime-genai's format: opens it, turns text into tokens and back, and lets one
-answer run at a time. Knows nothing of documents, bundles or chat."""
+"""Streams text from a language model in onnxruntime-genai's format: opens it, turns text into
+tokens and back, and lets one answer run at a time. Knows nothing of documents, bundles or chat."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from ..devices import Device, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
 from ..untrusted import untrusted
 from .greedy import Drafts, answer_tokens
-from .kv_cache import SLICE, Kept, check, engine_errors
+from .kv_cache import SLICE, KVCache, check, engine_errors
 from .longrope import LongRope, new_generator
-from .prompt_lookup import Pace
+from .prompt_lookup import DraftLengthController
 
-# What genai_config.json may say of a session. It can load libraries, so it is read as code: all else is refused.
-_HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"})
+# What genai_config.json may say of a session. It can load libraries, so it is read as code: all
+# else is refused.
+_HARMLESS_OPTIONS = frozenset(
+    {"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"}
+)
 CONFIG = "genai_config.json"
 _EMPTY = re.compile(rb'""')
-_AHEAD = 1024  # tokens of room when a prompt's beginning is read, so that the rest and the answer find it
+# tokens of room when a prompt's beginning is read, so that the rest and the answer find it
+_AHEAD = 1024
 
 
 @dataclass(slots=True)
 class GenerationStats:
-    """Filled while a generation runs. Milliseconds from its start; `tokens` counts what was generated, `cached_tokens` those
-    of the prompt that had been read for the one before."""
+    """Filled while a generation runs. Milliseconds from its start; `tokens` counts what was
+    generated, `cached_tokens` those of the prompt that had been read for the one before."""
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -49,39 +53,57 @@ class GenerationStats:
 
 
 class TextGenerator:
-    """`open(folder)` wants what genai's model builder writes. One generation runs at a time; others wait."""
+    """`open(folder)` wants what genai's model builder writes. One generation runs at a time; others
+    wait."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, rope: LongRope | None = None, skip_tokens: int = 0, speculate: bool = True
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        rope: LongRope | None = None,
+        skip_tokens: int = 0,
+        speculate: bool = True,
     ) -> None:
-        """`rope`: of a model with two sets of rotary factors. `speculate`: look for drafts, as long as they gain on this
-        machine; the words are the same."""
+        """`rope`: of a model with two sets of rotary factors. `speculate`: look for drafts, as long
+        as they gain on this machine; the words are the same."""
         self._model = model
         self._rope = rope
         self._tokenizer = tokenizer
         self._skip = skip_tokens
         self._turn = threading.Lock()
-        self._kept = Kept(model, rope)
-        self._pace = Pace()
+        self._kept = KVCache(model, rope)
+        self._pace = DraftLengthController()
         self._speculates = speculate
 
     @classmethod
     def open(
-        cls, folder: Path, *, device: Device | None = None, skip_tokens: int = 0, speculate: bool = True
+        cls,
+        folder: Path,
+        *,
+        device: Device | None = None,
+        skip_tokens: int = 0,
+        speculate: bool = True,
     ) -> TextGenerator:
         check_config(folder / CONFIG)
         check_tokenizer(folder / "tokenizer.json")
         with untrusted(folder):
-            return cls._open(folder, device or Device(), skip_tokens=skip_tokens, speculate=speculate)
+            return cls._open(
+                folder, device or Device(), skip_tokens=skip_tokens, speculate=speculate
+            )
 
     @classmethod
-    def _open(cls, folder: Path, device: Device, *, skip_tokens: int, speculate: bool) -> TextGenerator:
+    def _open(
+        cls, folder: Path, device: Device, *, skip_tokens: int, speculate: bool
+    ) -> TextGenerator:
         rope = LongRope.read(folder)
         import onnxruntime_genai as og
 
         if device.provider != "cpu":
             require_provider(device.provider)
-        threads = {"model": {"decoder": {"session_options": {"intra_op_num_threads": device.threads}}}}
+        threads = {
+            "model": {"decoder": {"session_options": {"intra_op_num_threads": device.threads}}}
+        }
         try:
             config = og.Config(str(folder))
             config.clear_providers()
@@ -89,9 +111,13 @@ class TextGenerator:
                 config.append_provider(device.provider)
             config.overlay(json.dumps(threads))
             model = og.Model(config)
-            return cls(model, og.Tokenizer(model), rope=rope, skip_tokens=skip_tokens, speculate=speculate)
+            return cls(
+                model, og.Tokenizer(model), rope=rope, skip_tokens=skip_tokens, speculate=speculate
+            )
         except RuntimeError as error:
-            raise BundleUnsupported(f"{folder}: the model does not open here: {str(error).splitlines()[0]}") from None
+            raise BundleUnsupported(
+                f"{folder}: the model does not open here: {str(error).splitlines()[0]}"
+            ) from None
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).tolist()
@@ -106,11 +132,18 @@ class TextGenerator:
         return "".join(decoder.decode(token) for token in ids)
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,
-        cancel: threading.Event | None = None, stats: GenerationStats | None = None, schema: str | None = None,
-    ) -> Iterator[str]:  # fmt: skip
-        """Greedy decoding, piece by piece; `schema`: a JSON schema that the text then follows. Close the iterator or set
-        `cancel` (raises Cancelled) to stop early."""
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int,
+        max_context: int,
+        repetition_penalty: float = 1.0,
+        cancel: threading.Event | None = None,
+        stats: GenerationStats | None = None,
+        schema: str | None = None,
+    ) -> Iterator[str]:
+        """Greedy decoding, piece by piece; `schema`: a JSON schema that the text then follows.
+        Close the iterator or set `cancel` (raises Cancelled) to stop early."""
         stats = stats if stats is not None else GenerationStats()
         started = time.perf_counter()
         ids = self.encode(prompt)
@@ -132,7 +165,9 @@ class TextGenerator:
                 if piece := decoder.decode(token):
                     yield piece
 
-    def read_ahead(self, prompt: str, *, max_context: int, cancel: threading.Event | None = None) -> None:
+    def read_ahead(
+        self, prompt: str, *, max_context: int, cancel: threading.Event | None = None
+    ) -> None:
         """Read a prompt, or how it will begin, so that its answer starts at once. Raises Cancelled."""
         ids = self.encode(prompt)[:max_context]
         room = max(len(ids), min(max_context, _AHEAD))
@@ -140,19 +175,33 @@ class TextGenerator:
             self._kept.read(ids, room=room, most=max_context, cancel=cancel, timed=self._pace.read)
 
     def _tokens(
-        self, ids: list[int], most: int, max_context: int, penalty: float, cancel: threading.Event | None,
+        self,
+        ids: list[int],
+        most: int,
+        max_context: int,
+        penalty: float,
+        cancel: threading.Event | None,
         stats: GenerationStats,
-    ) -> Iterator[int]:  # fmt: skip
+    ) -> Iterator[int]:
         stats.cached_tokens = self._kept.read(
             ids, room=len(ids) + most, most=max_context, cancel=cancel, timed=self._pace.read
         )
         yield from answer_tokens(
-            self._kept, ids, ends=self._ends, most=most, penalty=penalty, pace=self._pace if self._speculates else None,
-            drafts=stats.drafts, cancel=cancel,
-        )  # fmt: skip
+            self._kept,
+            ids,
+            ends=self._ends,
+            most=most,
+            penalty=penalty,
+            pace=self._pace if self._speculates else None,
+            drafts=stats.drafts,
+            cancel=cancel,
+        )
 
-    def _guided(self, ids: list[int], most: int, schema: str, cancel: threading.Event | None) -> Iterator[int]:
-        """Tokens that follow a JSON schema. genai's own search on a cache of its own, which the guidance wants.
+    def _guided(
+        self, ids: list[int], most: int, schema: str, cancel: threading.Event | None
+    ) -> Iterator[int]:
+        """Tokens that follow a JSON schema. genai's own search on a cache of its own, which the
+        guidance wants.
 
         Raises QuestionError for a schema that cannot be followed."""
         self._kept.drop()  # two caches would be twice the memory
@@ -160,7 +209,11 @@ class TextGenerator:
         search = self._guided_search(ids, said, most, schema, cancel)
         while not search.is_done():
             check(cancel)
-            if said and self._rope is not None and len(ids) + len(said) == self._rope.original_length + 1:
+            if (
+                said
+                and self._rope is not None
+                and len(ids) + len(said) == self._rope.original_length + 1
+            ):
                 del search
                 search = self._guided_search(ids, said, most, schema, cancel)
             with engine_errors(search):
@@ -169,11 +222,18 @@ class TextGenerator:
             yield said[-1]
 
     def _guided_search(
-        self, ids: list[int], said: list[int], most: int, schema: str, cancel: threading.Event | None
+        self,
+        ids: list[int],
+        said: list[int],
+        most: int,
+        schema: str,
+        cancel: threading.Event | None,
     ) -> Any:
-        """genai's search behind `ids` and `said`, with the rotary factors for a text of their length.
+        """genai's search behind `ids` and `said`, with the rotary factors for a text of their
+        length.
 
-        What was said is chosen anew, token by token: only so the guidance knows at what place of the schema it is."""
+        What was said is chosen anew, token by token: only so the guidance knows at what place of
+        the schema it is."""
         import numpy as np
         import onnxruntime_genai as og
 
@@ -183,7 +243,9 @@ class TextGenerator:
             params.set_guidance("json_schema", schema)
             search = new_generator(self._model, params, self._rope, len(ids) + len(said))
         except RuntimeError as error:
-            raise QuestionError(f"the JSON schema cannot be followed: {str(error).splitlines()[0]}") from None
+            raise QuestionError(
+                f"the JSON schema cannot be followed: {str(error).splitlines()[0]}"
+            ) from None
         for at in range(0, len(ids), SLICE):
             check(cancel)
             with engine_errors(search):
@@ -214,7 +276,8 @@ class TextGenerator:
 
 
 def check_config(path: Path) -> None:
-    """Refuse a genai_config.json that would load a library or run on another provider than the CPU's by itself."""
+    """Refuse a genai_config.json that would load a library or run on another provider than the
+    CPU's by itself."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as error:
@@ -223,12 +286,14 @@ def check_config(path: Path) -> None:
         unknown = sorted(options.keys() - _HARMLESS_OPTIONS)
         if unknown or options.get("provider_options") not in (None, [], [{}]):
             what = ", ".join(unknown) or "provider_options"
-            raise BundleUnsupported(f"{path}: session option {what} is not allowed in a bundle; build it again")
+            raise BundleUnsupported(
+                f"{path}: session option {what} is not allowed in a bundle; build it again"
+            )
 
 
 def check_tokenizer(path: Path) -> None:
-    """Refuse an empty merge, over which genai's tokenizer never ends (0.18). Looked for in the bytes: 10 ms for 14 MB, where
-    parsing takes 0.4 s."""
+    """Refuse an empty merge, over which genai's tokenizer never ends (0.18). Looked for in the
+    bytes: 10 ms for 14 MB, where parsing takes 0.4 s."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -237,13 +302,17 @@ def check_tokenizer(path: Path) -> None:
         raise BundleCorrupt(f"{path}: {error.strerror}; copy the bundle again") from None
     for found in _EMPTY.finditer(data):
         start, end = found.span()
-        before, after = data[max(start - 80, 0) : start].rstrip()[-1:], data[end : end + 80].lstrip()[:1]
+        before, after = (
+            data[max(start - 80, 0) : start].rstrip()[-1:],
+            data[end : end + 80].lstrip()[:1],
+        )
         if before in (b"[", b",") and after in (b"]", b","):
             raise BundleCorrupt(f"{path}: holds an empty merge; copy the bundle again")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key named twice: json keeps the last, genai obeys both (it loaded a library from the first; measured)."""
+    """A key named twice: json keeps the last, genai obeys both (it loaded a library from the first;
+    measured)."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ValueError("a key is there twice")

@@ -1,8 +1,9 @@
 """Bounds for a JSON schema that an answer shall follow, before a grammar is compiled from it.
 
-The compiler (llguidance, inside onnxruntime-genai) writes repetitions out: `minItems: 1e9` took 18 GB. It holds the
-interpreter's lock meanwhile and cannot be stopped, so what it is given must be small. Within these bounds a compilation
-takes 0.1 s and some megabytes at most (measured in tests/runtime/test_runtime_schemas.py). Knows nothing of models or HTTP.
+The compiler (llguidance, inside onnxruntime-genai) writes repetitions out: `minItems: 1e9` took 18
+GB. It holds the interpreter's lock meanwhile and cannot be stopped, so what it is given must be
+small. Within these bounds a compilation takes 0.1 s and some megabytes at most (measured in
+tests/runtime/test_runtime_schemas.py). Knows nothing of models or HTTP.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ _MOST_WEIGHT = 20_000  # keywords, values and repetitions, written out
 _MOST_LENGTH = 100_000  # characters of a string
 _LENGTHS = ("minLength", "maxLength")
 _COUNTS = {
-    "items": ("minItems", "maxItems"), "prefixItems": ("minItems", "maxItems"), "additionalItems": ("minItems", "maxItems"),
-    "unevaluatedItems": ("minItems", "maxItems"), "additionalProperties": ("minProperties", "maxProperties"),
+    "items": ("minItems", "maxItems"),
+    "prefixItems": ("minItems", "maxItems"),
+    "additionalItems": ("minItems", "maxItems"),
+    "unevaluatedItems": ("minItems", "maxItems"),
+    "additionalProperties": ("minProperties", "maxProperties"),
     "patternProperties": ("minProperties", "maxProperties"),
-}  # fmt: skip
+}
 _ATOM = re.compile(r"\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[\s\S]", re.DOTALL)
 _QUANTIFIER = re.compile(r"\{(\d*)(?:,(\d*))?\}|[*+?]")
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raise QuestionError, with the bound that it breaks, for a schema that would be too large once written out."""
+    """Raise QuestionError, with the bound that it breaks, for a schema that would be too large once
+    written out."""
     try:
         size = len(json.dumps(schema, allow_nan=False))
     except (RecursionError, ValueError, TypeError) as error:
@@ -37,15 +42,18 @@ def check_schema(schema: Mapping[str, Any]) -> None:
     if size > _MOST_CHARACTERS:
         raise _too_much("characters", size, _MOST_CHARACTERS)
     if _depth(schema) > _MOST_DEPTH:
-        raise QuestionError(f"the JSON schema is nested too deeply; at most {_MOST_DEPTH} levels are taken")
+        raise QuestionError(
+            f"the JSON schema is nested too deeply; at most {_MOST_DEPTH} levels are taken"
+        )
     weight = _Weights(schema).weigh(schema)
     if weight > _MOST_WEIGHT:
         raise _too_much("items, keywords and repetitions once written out", weight, _MOST_WEIGHT)
 
 
 def pattern_size(pattern: str) -> int:
-    """Return how many characters and classes `pattern` (a regular expression) has with its counted repetitions written out:
-    "(ab{3}){10}" has 40. Unbounded repetitions count once. What is no regular expression is left to the compiler."""
+    """Return how many characters and classes `pattern` (a regular expression) has with its counted
+    repetitions written out: "(ab{3}){10}" has 40. Unbounded repetitions count once. What is no
+    regular expression is left to the compiler."""
     sizes, last = [0], [0]  # of each open group: what it holds, and its latest part
     at = 0
     while at < len(pattern):
@@ -94,10 +102,20 @@ class _Weights:
         weight = self.weigh(value)
         if name == "patternProperties" and isinstance(value, dict):
             weight += sum(pattern_size(pattern) for pattern in value)
-        times = [node[count] for count in _COUNTS.get(name, ()) if isinstance(node.get(count), int | float)]
-        if name in ("minItems", "maxItems", "minProperties", "maxProperties") and isinstance(value, int | float):
+        times = [
+            node[count]
+            for count in _COUNTS.get(name, ())
+            if isinstance(node.get(count), int | float)
+        ]
+        if name in ("minItems", "maxItems", "minProperties", "maxProperties") and isinstance(
+            value, int | float
+        ):
             weight += max(int(min(value, 2 * _MOST_WEIGHT)), 0)
-        return weight * max(1, *(int(min(count, 2 * _MOST_WEIGHT)) for count in times)) if times else weight
+        return (
+            weight * max(1, *(int(min(count, 2 * _MOST_WEIGHT)) for count in times))
+            if times
+            else weight
+        )
 
     def _reference(self, reference: str) -> int:
         if reference not in self._referred:
@@ -118,11 +136,16 @@ def _depth(node: object) -> int:
     while level and deepest <= _MOST_DEPTH:
         deepest += 1
         level = [
-            value for one in level if isinstance(one, dict | list) for value in (one.values() if isinstance(one, dict) else one)
+            value
+            for one in level
+            if isinstance(one, dict | list)
+            for value in (one.values() if isinstance(one, dict) else one)
         ]
     return deepest
 
 
 def _too_much(what: str, number: float, most: int) -> QuestionError:
     shown = f"{number:,.0f}" if number < 1e15 else "far more"
-    return QuestionError(f"the JSON schema is too large: {shown} {what}, at most {most:,} are taken; ask for less")
+    return QuestionError(
+        f"the JSON schema is too large: {shown} {what}, at most {most:,} are taken; ask for less"
+    )

@@ -1,8 +1,9 @@
-"""Guesses how a text goes on from what stands in it already: an answer that quotes its passages says what they say. And
-how far to guess, from what this machine's steps cost and how often guesses were right. Knows nothing of models or text.
+"""Guesses how a text goes on from what stands in it already: an answer that quotes its passages
+says what they say. And how far to guess, from what this machine's steps cost and how often guesses
+were right. Knows nothing of models or text.
 
-After prompt lookup decoding (Saxena, 2023): the longest of the last three tokens, two, or one that occurred before tells
-what came next then.
+After prompt lookup decoding (Saxena, 2023): the longest of the last three tokens, two, or one that
+occurred before tells what came next then.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Sequence
 
 LONGEST = 8  # tokens of a draft: beyond that a step on a CPU costs more than it can bring
 _ORDERS = (3, 2, 1)  # tokens that must match
-_RIGHT = {3: 0.8, 2: 0.5, 1: 0.25}  # share of drafted tokens that were right before any was seen, by tokens matched
+_RIGHT = {
+    3: 0.8,
+    2: 0.5,
+    1: 0.25,
+}  # share of drafted tokens that were right before any was seen, by tokens matched
 _STEADY = 0.15  # weight of what was seen last
 
 
-class Lookup:
+class NgramIndex:
     """The tokens of a prompt and of the answer so far, by what they follow."""
 
     def __init__(self, ids: Sequence[int]) -> None:
@@ -32,7 +37,8 @@ class Lookup:
         self._ids.append(token)
 
     def find(self) -> tuple[int, int]:
-        """(tokens that match the end of the text, where the text goes on behind the match); (0, 0) without a match."""
+        """(tokens that match the end of the text, where the text goes on behind the match); (0, 0)
+        without a match."""
         for order in _ORDERS:
             at = self._after[order].get(tuple(self._ids[-order:]), 0)
             if at:
@@ -44,30 +50,36 @@ class Lookup:
         return self._ids[at : at + count]
 
 
-class Pace:
-    """How long drafts are to be. Costs are milliseconds of a step that reads n tokens: `base + n * slope`."""
+class DraftLengthController:
+    """How long drafts are to be. Costs are milliseconds of a step that reads n tokens: `base + n *
+    slope`."""
 
     def __init__(self) -> None:
         self._right = dict(_RIGHT)
-        self._base, self._slope = 1.0, 0.15  # until steps were timed: a machine that reads cheaper than it writes
+        self._base, self._slope = (
+            1.0,
+            0.15,
+        )  # until steps were timed: a machine that reads cheaper than it writes
         self._timed = False
 
     def read(self, tokens: int, ms: float) -> None:
         """A long step, of a prompt: what one more token costs."""
         self._slope = ms / tokens
 
-    def stepped(self, tokens: int, ms: float) -> None:
+    def record_step(self, tokens: int, ms: float) -> None:
         base = max(ms - tokens * self._slope, 0.1 * ms)
         self._base = base if not self._timed else self._base + _STEADY * (base - self._base)
         self._timed = True
 
-    def judged(self, order: int, drafted: int, accepted: int) -> None:
-        """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was wrong."""
+    def record_acceptance(self, order: int, drafted: int, accepted: int) -> None:
+        """Of a draft the first `accepted` tokens were right, and the next one, if there is one, was
+        wrong."""
         for right in (1.0,) * accepted + (0.0,) * (accepted < drafted):
             self._right[order] += _STEADY * (right - self._right[order])
 
     def length(self, order: int) -> int:
-        """Tokens to draft behind a match of `order` tokens, 1 at least: where a step brings most tokens for its time."""
+        """Tokens to draft behind a match of `order` tokens, 1 at least: where a step brings most
+        tokens for its time."""
         right = self._right[order]
         best, best_speed, expected, power = 1, 0.0, 1.0, 1.0
         for count in range(1, LONGEST + 1):

@@ -1,4 +1,5 @@
-"""From candidates to passages: vectors, words and names in one score, twins left out, pages mixed, neighbours joined.
+"""From candidates to passages: vectors, words and names in one score, twins left out, pages mixed,
+neighbours joined.
 
 Knows nothing of SQL, usearch or embedders.
 """
@@ -17,19 +18,23 @@ from ..passages import Chunk, Passage, Place
 from ..untrusted import typed
 
 SETTINGS = "retrieval.json"
-_LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
+_LEAST_WORDS = (
+    1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
+)
 _PAGE_CHUNKS = 4  # of a page add to its score
 _LONGEST_JOIN = 2  # chunks: a prompt of three passages stays under six
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How passages are found; the build writes it from the recipe. A score is 0 to 1 before the rest is added.
+    """How passages are found; the build writes it from the recipe. A score is 0 to 1 before the
+    rest is added.
 
-    `weight`: the vectors' share of the fused score. `names`: what a document gains for a word of the question that its name
-    has and no other's. `page`: a chunk's gain from the others found on its page, as a share of their scores. `mix`: what a
-    passage loses for each one before it from its page. `candidates`: chunks that each side brings. `join`: neighbours on a
-    page that are both found come as one passage. `rerank`: passages that a reranker reads."""
+    `weight`: the vectors' share of the fused score. `names`: what a document gains for a word of
+    the question that its name has and no other's. `page`: a chunk's gain from the others found on
+    its page, as a share of their scores. `mix`: what a passage loses for each one before it from
+    its page. `candidates`: chunks that each side brings. `join`: neighbours on a page that are both
+    found come as one passage. `rerank`: passages that a reranker reads."""
 
     weight: float = 0.5
     names: float = 1.25
@@ -40,7 +45,9 @@ class RetrievalSettings:
     rerank: int = 20
 
     def write(self, folder: Path) -> None:
-        (folder / SETTINGS).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / SETTINGS).write_text(
+            json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
 
     @classmethod
     def read(cls, folder: Path) -> RetrievalSettings:
@@ -54,21 +61,28 @@ class RetrievalSettings:
 
 
 def fuse(
-    similarity: Mapping[int, float], words: Mapping[int, float], *, weight: float = 0.5,
+    similarity: Mapping[int, float],
+    words: Mapping[int, float],
+    *,
+    weight: float = 0.5,
     floor: tuple[float, float] | None = None,
-) -> dict[int, float]:  # fmt: skip
-    """Convex combination of both scores, each scaled to 0..1 (Bruch et al. 2023, "An Analysis of Fusion Functions for
-    Hybrid Retrieval"); `weight` is the vectors' share. `floor`: what counts as 0 on either side, the list's own least if
-    not given. A chunk that one list lacks gets 0 there.
+) -> dict[int, float]:
+    """Convex combination of both scores, each scaled to 0..1 (Bruch et al. 2023, "An Analysis of
+    Fusion Functions for Hybrid Retrieval"); `weight` is the vectors' share. `floor`: what counts as
+    0 on either side, the list's own least if not given. A chunk that one list lacks gets 0 there.
 
-    0.5: right passage first for 70% of the finance recipe's questions, against 62% for reciprocal rank fusion. Chosen
-    on those questions themselves, out of eight weights: they are no proof of it.
+    0.5: right passage first for 70% of the finance recipe's questions, against 62% for reciprocal
+    rank fusion. Chosen on those questions themselves, out of eight weights: they are no proof of
+    it.
     """
     low = floor or (min(similarity.values(), default=0.0), min(words.values(), default=0.0))
     vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1], least=_LEAST_WORDS)
     if not terms:
         return vectors
-    return {i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()}
+    return {
+        i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0)
+        for i in vectors.keys() | terms.keys()
+    }
 
 
 def _scaled(scores: Mapping[int, float], low: float, *, least: float = 0.0) -> dict[int, float]:
@@ -78,36 +92,50 @@ def _scaled(scores: Mapping[int, float], low: float, *, least: float = 0.0) -> d
 
 
 def with_page_vectors(
-    similarity: Mapping[int, float], pages: Mapping[tuple[int, int], Sequence[int]], all_similarity: Mapping[int, float]
+    similarity: Mapping[int, float],
+    pages: Mapping[tuple[int, int], Sequence[int]],
+    all_similarity: Mapping[int, float],
 ) -> dict[int, float]:
-    """Midway between a chunk's cosine and the mean of its page's chunks, which is the cosine of the page's centroid but
-    for its length: half a balance sheet is known by the other half. Chunks without a page keep theirs."""
-    means = {page: sum(all_similarity[i] for i in ids) / len(ids) for page, ids in pages.items() if ids}
+    """Midway between a chunk's cosine and the mean of its page's chunks, which is the cosine of the
+    page's centroid but for its length: half a balance sheet is known by the other half. Chunks
+    without a page keep theirs."""
+    means = {
+        page: sum(all_similarity[i] for i in ids) / len(ids) for page, ids in pages.items() if ids
+    }
     found = dict(similarity)
     for page, ids in pages.items():
         found |= {i: (similarity[i] + means[page]) / 2 for i in ids if i in similarity}
     return found
 
 
-def with_page(scores: Mapping[int, float], places: Mapping[int, Place], share: float) -> dict[int, float]:
-    """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
-    places is the page that was meant."""
+def with_page(
+    scores: Mapping[int, float], places: Mapping[int, Place], share: float
+) -> dict[int, float]:
+    """A chunk gains a share of the scores of the best others on its page, three at most: a page
+    that is found in several places is the page that was meant."""
     pages: dict[tuple[int, int], list[float]] = {}
     for i in scores:
         pages.setdefault(_page(places[i]), []).append(scores[i])
     sums = {page: sum(sorted(found, reverse=True)[:_PAGE_CHUNKS]) for page, found in pages.items()}
-    return {i: score + share * max(sums[_page(places[i])] - score, 0.0) for i, score in scores.items()}
+    return {
+        i: score + share * max(sums[_page(places[i])] - score, 0.0) for i, score in scores.items()
+    }
 
 
 def with_names(
-    scores: Mapping[int, float], places: Mapping[int, Place], named: Mapping[int, float], gain: float
+    scores: Mapping[int, float],
+    places: Mapping[int, Place],
+    named: Mapping[int, float],
+    gain: float,
 ) -> dict[int, float]:
-    """Chunks of documents that the question names gain `gain` for each word that is the name's alone."""
+    """Chunks of documents that the question names gain `gain` for each word that is the name's
+    alone."""
     return {i: score + gain * named.get(places[i].document_id, 0.0) for i, score in scores.items()}
 
 
 def in_order(scores: Mapping[int, float], places: Mapping[int, Place]) -> list[int]:
-    """Ids, best first; equal scores in the order of path and place, whatever ids a rebuilt index has given."""
+    """Ids, best first; equal scores in the order of path and place, whatever ids a rebuilt index
+    has given."""
     return sorted(scores, key=lambda i: (-scores[i], places[i].document, places[i].ordinal))
 
 
@@ -125,7 +153,11 @@ def without_twins(order: Iterable[int], places: Mapping[int, Place]) -> list[int
 
 
 def mixed(
-    order: Sequence[int], scores: Mapping[int, float], places: Mapping[int, Place], k: int, loss: float
+    order: Sequence[int],
+    scores: Mapping[int, float],
+    places: Mapping[int, Place],
+    k: int,
+    loss: float,
 ) -> list[int]:
     """The k best, where each further one from a page already there counts `loss` less."""
     taken: list[int] = []
@@ -151,8 +183,8 @@ def _page(place: Place) -> tuple[int, int]:
 
 
 def joined(order: Iterable[int], places: Mapping[int, Place], k: int) -> list[list[int]]:
-    """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k groups, neighbours on
-    one page are one group, at most two long, in reading order."""
+    """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k
+    groups, neighbours on one page are one group, at most two long, in reading order."""
     groups: list[list[int]] = []
     for i in order:
         if len(groups) == k:
@@ -174,7 +206,9 @@ def _touches(i: int, group: Sequence[int], places: Mapping[int, Place]) -> bool:
     return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
 
 
-def to_passage(group: Sequence[int], chunks: Mapping[int, Chunk], score: float, similarity: float) -> Passage:
+def to_passage(
+    group: Sequence[int], chunks: Mapping[int, Chunk], score: float, similarity: float
+) -> Passage:
     """One passage of a group of neighbours; its text is an exact slice of the source's page."""
     parts = [chunks[i] for i in group]
     first = parts[0]
@@ -183,5 +217,14 @@ def to_passage(group: Sequence[int], chunks: Mapping[int, Chunk], score: float, 
         text += part.text[end - part.start :] if part.start < end else part.gap + part.text
         end = part.end
     return Passage(
-        group[0], first.document, first.title, first.page, first.heading, text, score, similarity, first.start, end
+        group[0],
+        first.document,
+        first.title,
+        first.page,
+        first.heading,
+        text,
+        score,
+        similarity,
+        first.start,
+        end,
     )

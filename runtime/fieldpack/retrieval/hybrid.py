@@ -1,5 +1,6 @@
-"""A question's passages: candidates from vectors, from words, and from the documents that the question names; then
-`ranking`. Knows nothing of embedders or of how the index stores what it finds."""
+"""A question's passages: candidates from vectors, from words, and from the documents that the
+question names; then `ranking`. Knows nothing of embedders or of how the index stores what it finds.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +37,11 @@ _SPARE = 3  # times k chunks, from which joining and mixing choose
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
-    """What a question says of documents. `named`: document id -> how clearly, see `naming`. Where it names some clearly,
-    and asks something of them: their `paths`, the `question` without the names, and `vector` [dim], which stands between
-    those of the whole question and of the rest, unit length."""
+class NamedDocuments:
+    """What a question says of documents. `named`: document id -> how clearly, see `naming`. Where
+    it names some clearly, and asks something of them: their `paths`, the `question` without the
+    names, and `vector` [dim], which stands between those of the whole question and of the rest,
+    unit length."""
 
     named: Mapping[int, float]
     paths: tuple[str, ...] = ()
@@ -47,24 +49,32 @@ class Topic:
     vector: NDArray[np.float32] | None = None
 
 
-def topic_of(index: KnowledgeIndex, question: str, where: Filter | None) -> Topic:
+def named_documents(index: KnowledgeIndex, question: str, where: Filter | None) -> NamedDocuments:
     """Without a vector, which takes an embedder."""
     named = index.named(question)
     paths = _leading(index, named, where)
     rest = without_names(question, paths) if paths else ""
-    return Topic(named, paths, rest) if content_words(rest) else Topic(named)
+    return NamedDocuments(named, paths, rest) if content_words(rest) else NamedDocuments(named)
 
 
 def find_passages(
-    index: KnowledgeIndex, question: str, vector: NDArray[np.float32], k: int, where: Filter | None = None,
-    settings: RetrievalSettings | None = None, topic: Topic | None = None,
-) -> list[Passage]:  # fmt: skip
-    """The k best passages for a question and its unit vector [dim], best first; fewer where the library has no more.
-    `topic` as `topic_of` gives it, with its vector.
+    index: KnowledgeIndex,
+    question: str,
+    vector: NDArray[np.float32],
+    k: int,
+    where: Filter | None = None,
+    settings: RetrievalSettings | None = None,
+    topic: NamedDocuments | None = None,
+) -> list[Passage]:
+    """The k best passages for a question and its unit vector [dim], best first; fewer where the
+    library has no more. `topic` as `named_documents` gives it, with its vector.
 
-    Where the question names documents, these bring candidates of their own, and chunks are compared with `topic.vector`:
-    inside a company's report its name says nothing."""
-    settings, topic = settings or RetrievalSettings(), topic or Topic(index.named(question))
+    Where the question names documents, these bring candidates of their own, and chunks are compared
+    with `topic.vector`: inside a company's report its name says nothing."""
+    settings, topic = (
+        settings or RetrievalSettings(),
+        topic or NamedDocuments(index.named(question)),
+    )
     count = max(settings.candidates, _SPARE * k)
     near, words = index.closest(vector, count, where), index.matching(question, count, where)
     least_words, asked = _least(words, count), vector
@@ -78,13 +88,18 @@ def find_passages(
     places = {place.id: place for place in index.places(sorted(ids))}
     compared = _compared(index, asked, list(places.values()), pages=settings.page > 0)
     floor = _least(compared, count), least_words
-    scores = with_page(fuse(compared, words, weight=settings.weight, floor=floor), places, settings.page)
+    scores = with_page(
+        fuse(compared, words, weight=settings.weight, floor=floor), places, settings.page
+    )
     scores = with_names(scores, places, topic.named, settings.names)
     groups = _groups(scores, places, k, settings)
     wanted = [i for group in groups for i in group]
     similarity = index.similarity(vector, wanted)
     chunks = {row.id: row.chunk for row in index.rows(wanted)}
-    return [to_passage(g, chunks, max(scores[i] for i in g), max(similarity[i] for i in g)) for g in groups]
+    return [
+        to_passage(g, chunks, max(scores[i] for i in g), max(similarity[i] for i in g))
+        for g in groups
+    ]
 
 
 def _compared(
@@ -94,20 +109,27 @@ def _compared(
     around = index.pages_around(places) if pages else {}
     mates = (i for ids in around.values() for i in ids)
     similarity = index.similarity(vector, sorted({*(place.id for place in places), *mates}))
-    return with_page_vectors({place.id: similarity[place.id] for place in places}, around, similarity)
+    return with_page_vectors(
+        {place.id: similarity[place.id] for place in places}, around, similarity
+    )
 
 
 def _least(found: Mapping[int, float], count: int) -> float:
-    """What scores 0: the last of the `count` best, and nothing at all where all that there is was found."""
+    """What scores 0: the last of the `count` best, and nothing at all where all that there is was
+    found."""
     return sorted(found.values(), reverse=True)[count - 1] if len(found) >= count else 0.0
 
 
-def _leading(index: KnowledgeIndex, named: Mapping[int, float], where: Filter | None) -> tuple[str, ...]:
+def _leading(
+    index: KnowledgeIndex, named: Mapping[int, float], where: Filter | None
+) -> tuple[str, ...]:
     """Paths of the documents that the question names most clearly, among those that may answer."""
     clearest = max(named.values(), default=0.0)
     if clearest < _NAMED_AT_LEAST:
         return ()
-    ids = sorted((i for i in named if named[i] >= _NAMED_SHARE * clearest), key=lambda i: (-named[i], i))
+    ids = sorted(
+        (i for i in named if named[i] >= _NAMED_SHARE * clearest), key=lambda i: (-named[i], i)
+    )
     return tuple(index.paths(ids[:_MOST_NAMED], where))
 
 

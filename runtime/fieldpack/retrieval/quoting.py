@@ -1,9 +1,11 @@
-"""Picks the sentence, or the table row with its column heads, of the retrieved passages that answers a question, verbatim and
-without a language model. Knows nothing of bundles, prompts or models: it is given passages and an embedder.
+"""Picks the sentence, or the table row with its column heads, of the retrieved passages that
+answers a question, verbatim and without a language model. Knows nothing of bundles, prompts or
+models: it is given passages and an embedder.
 
-A candidate's score is a weighted sum of a few signals that are comparable between libraries: the cosine between question and
-candidate, the share of the question's words that it has, alone and with its title and headings, and the place of its
-passage. The build fits the weights on training rows and keeps the plain ones where the fit is no better.
+A candidate's score is a weighted sum of a few signals that are comparable between libraries: the
+cosine between question and candidate, the share of the question's words that it has, alone and with
+its title and headings, and the place of its passage. The build fits the weights on training rows
+and keeps the plain ones where the fit is no better.
 """
 
 from __future__ import annotations
@@ -25,14 +27,20 @@ if TYPE_CHECKING:
 
 SIGNALS = ("cosine", "words", "words_in_context", "rank")
 _LEAST_WORDS = 3  # a shorter candidate is a heading, a label or a number alone
-_MOST_CANDIDATES = 64  # embedded for one question: a guard against passages of hundreds of short lines
-_COLUMNS = "Columns: "  # begins the heading of a table's later pieces: its heads, which their text does not hold
+_MOST_CANDIDATES = (
+    64  # embedded for one question: a guard against passages of hundreds of short lines
+)
+# begins the heading of a table's later pieces: its heads, which their text does not hold
+_COLUMNS = "Columns: "
 _RULE = re.compile(r"[\s|:=\-]+")  # the line under a Markdown table's heads
 _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
-# A sentence ends at its mark where what follows does not begin in lower case ("e.g. two"), and not behind an initial.
-_END = re.compile(r"(?:(?<![\s.(]\w)[.]|[!?])[\"'”’)\]]*(?=\s+[^\sa-zß-öø-ÿ])|[。！？]|[!?](?=\s|$)")
-# Questions that want yes or no (the words that begin such a question, or a clause of it), or a figure that has to be worked
-# out.
+# A sentence ends at its mark where what follows does not begin in lower case ("e.g. two"), and not
+# behind an initial.
+_END = re.compile(
+    r"(?:(?<![\s.(]\w)[.]|[!?])[\"'”’)\]]*(?=\s+[^\sa-zß-öø-ÿ])|[。！？]|[!?](?=\s|$)"
+)
+# Questions that want yes or no (the words that begin such a question, or a clause of it), or a
+# figure that has to be worked out.
 _YES_NO = {
     "en": r"(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b",
     "de": r"(?:ist|sind|war|waren|darf|dürfen|kann|können|muss|müssen|soll|sollen|wird|werden|hat|haben|gibt es)\b",
@@ -41,13 +49,18 @@ _YES_NO = {
 }
 _ARITHMETIC = {
     "en": r"\b(?:how (?:much|many) (?:\w+ )?(?:more|less|fewer|longer|higher|lower|larger|smaller)|in total|altogether|"
-          r"total of|sum of|difference between|percent(?:age)? (?:change|increase|decrease)|by how (?:much|many))\b",
-    "de": r"\b(?:wie viel (?:mehr|weniger|höher|niedriger)|insgesamt|(?:summe|differenz|unterschied) |um wie viel)",
+    r"total of|sum of|difference between|percent(?:age)? (?:change|increase|decrease)|by how "
+    r"(?:much|many))\b",
+    "de": (
+        r"\b(?:wie viel (?:mehr|weniger|höher|niedriger)|insgesamt|(?:summe|differenz|unterschied) "
+        r"|um wie viel)"
+    ),
     "fr": r"\b(?:combien de plus|au total|(?:somme|différence) (?:de|des|entre))\b",
     "es": r"\b(?:cuánto más|en total|(?:suma|diferencia) (?:de|entre))\b",
-}  # fmt: skip
+}
 _DERIVED = re.compile(
-    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in _YES_NO.values()), *_ARITHMETIC.values()]), re.IGNORECASE
+    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in _YES_NO.values()), *_ARITHMETIC.values()]),
+    re.IGNORECASE,
 )
 
 
@@ -60,14 +73,15 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QuoteSettings:
-    """Weights of the signals, and `refuse_below`: the sufficiency under which the best candidate is no answer, None where any
-    is one. Sufficiency is the candidate's score and `lead` times the closest chunk's lead
-    (`fieldpack.retrieval.retriever.lead_of`): on the finance recipe's 447 training rows the sum tells answerable
-    questions from others in 68% of pairs, the score alone in 65%.
+    """Weights of the signals, and `refuse_below`: the sufficiency under which the best candidate is
+    no answer, None where any is one. Sufficiency is the candidate's score and `lead` times the
+    closest chunk's lead (`fieldpack.retrieval.retriever.similarity_margin`): on the finance
+    recipe's 447 training rows the sum tells answerable questions from others in 68% of pairs, the
+    score alone in 65%.
 
-    The plain weights come from a study of the finance recipe's questions, its test questions among them; on its training rows
-    half or twice of any moves the mean F1 of the picked sentences (0.50; the best ones of three passages have 0.64) by less
-    than its standard error."""
+    The plain weights come from a study of the finance recipe's questions, its test questions among
+    them; on its training rows half or twice of any moves the mean F1 of the picked sentences (0.50;
+    the best ones of three passages have 0.64) by less than its standard error."""
 
     cosine: float = 1.0
     words: float = 0.2
@@ -83,8 +97,8 @@ class QuoteSettings:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`quote`: an exact slice of the passage's text. `heads`: a table's heads, where it is a row. `passage`: its passage's
-    number, from 1."""
+    """`quote`: an exact slice of the passage's text. `heads`: a table's heads, where it is a row.
+    `passage`: its passage's number, from 1."""
 
     quote: str
     heads: str
@@ -98,10 +112,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The words of a passage that stand nearest to a question. `text`: as a person reads it, a table's row with its heads;
-    `citation.quote` is the exact slice. `sufficiency`: see `QuoteSettings`; `sufficient`: it reaches the bundle's threshold.
-    `direct`: the question can be answered by words that stand in a document; one that wants yes or no, or a figure
-    worked out, cannot."""
+    """The words of a passage that stand nearest to a question. `text`: as a person reads it, a
+    table's row with its heads; `citation.quote` is the exact slice. `sufficiency`: see
+    `QuoteSettings`; `sufficient`: it reaches the bundle's threshold. `direct`: the question can be
+    answered by words that stand in a document; one that wants yes or no, or a figure worked out,
+    cannot."""
 
     text: str
     citation: Citation
@@ -111,8 +126,9 @@ class Quote:
 
 
 def is_direct(question: str) -> bool:
-    """Whether a document's own words can be the answer: no question for yes or no, and none for a sum or a difference. By its
-    first words and a few phrases of English, German, French and Spanish; any other question counts as direct."""
+    """Whether a document's own words can be the answer: no question for yes or no, and none for a
+    sum or a difference. By its first words and a few phrases of English, German, French and
+    Spanish; any other question counts as direct."""
     return _DERIVED.search(question.strip()) is None
 
 
@@ -129,10 +145,14 @@ def candidates(passages: Sequence[Passage]) -> list[Candidate]:
 
 
 def signals_of(
-    question: str, vector: NDArray[np.float32], vectors: NDArray[np.float32], found: Sequence[Candidate],
+    question: str,
+    vector: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    found: Sequence[Candidate],
     passages: Sequence[Passage],
-) -> Signals:  # fmt: skip
-    """[candidates, len(SIGNALS)]; `vector`: the question's, [dim]; `vectors`: the candidates', [n, dim]."""
+) -> Signals:
+    """[candidates, len(SIGNALS)]; `vector`: the question's, [dim]; `vectors`: the candidates', [n,
+    dim]."""
     import numpy as np
 
     wanted = set(content_words(question))
@@ -147,9 +167,15 @@ def signals_of(
 
 
 def pick(
-    question: str, passages: Sequence[Passage], embedder: Embeds, settings: QuoteSettings, *, lead: float
+    question: str,
+    passages: Sequence[Passage],
+    embedder: Embeds,
+    settings: QuoteSettings,
+    *,
+    lead: float,
 ) -> Quote | None:
-    """The best candidate; None where the passages hold none. `lead`: of the library's closest chunk."""
+    """The best candidate; None where the passages hold none. `lead`: of the library's closest
+    chunk."""
     import numpy as np
 
     found = candidates(passages)
@@ -162,22 +188,29 @@ def pick(
     chosen, sufficiency = found[best], float(scores[best]) + settings.lead * lead
     passage = passages[chosen.passage - 1]
     return Quote(
-        chosen.text, Citation(passage.document, passage.page, chosen.quote, chosen.passage), round(sufficiency, 4),
-        sufficient=settings.refuse_below is None or sufficiency >= settings.refuse_below, direct=is_direct(question),
-    )  # fmt: skip
+        chosen.text,
+        Citation(passage.document, passage.page, chosen.quote, chosen.passage),
+        round(sufficiency, 4),
+        sufficient=settings.refuse_below is None or sufficiency >= settings.refuse_below,
+        direct=is_direct(question),
+    )
 
 
 def with_heads(heads: str, row: str) -> str:
-    """A table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stand as they are."""
+    """A table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stand as they
+    are."""
     names, cells = _cells(heads), _cells(row)
     if len(names) != len(cells):
         return " | ".join(cell for cell in cells if cell)
-    pairs = ((" ".join(name.split()), cell) for name, cell in zip(names, cells, strict=True) if cell)
+    pairs = (
+        (" ".join(name.split()), cell) for name, cell in zip(names, cells, strict=True) if cell
+    )
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
 
 
 def _pieces(text: str, heads: str) -> Iterator[tuple[str, str]]:
-    """(slice, heads) of sentences, items and rows; a table's own heads and the rule below them are no row."""
+    """(slice, heads) of sentences, items and rows; a table's own heads and the rule below them are
+    no row."""
     block: list[tuple[int, int]] = []  # lines of running text, [start, end)
     table = False
     for start, end in _lines(text):
@@ -219,8 +252,8 @@ def _cells(row: str) -> list[str]:
 
 
 def _sentences(text: str, block: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """Of lines that belong together: a line break ends a sentence unless the next line's first word would not have fitted on
-    the longest line, that is, unless the text was wrapped there."""
+    """Of lines that belong together: a line break ends a sentence unless the next line's first word
+    would not have fitted on the longest line, that is, unless the text was wrapped there."""
     if not block:
         return
     width = max(end - start for start, end in block)

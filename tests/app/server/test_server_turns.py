@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from fieldpack_app.server.fair_queue import Place, QueueFull, Turns
+from fieldpack_app.server.fair_queue import FairQueue, QueueFull, Ticket
 
 
-def order(turns: Turns, places: dict[str, Place]) -> list[str]:
+def order(turns: FairQueue, places: dict[str, Ticket]) -> list[str]:
     """Serve all; the names in the order they were served."""
     served = []
     while places:
@@ -20,12 +20,17 @@ def order(turns: Turns, places: dict[str, Place]) -> list[str]:
 
 
 def test_one_client_is_served_in_its_order() -> None:
-    turns = Turns(8)
-    assert order(turns, {name: turns.enter("a") for name in ("a1", "a2", "a3", "a4")}) == ["a1", "a2", "a3", "a4"]
+    turns = FairQueue(8)
+    assert order(turns, {name: turns.enter("a") for name in ("a1", "a2", "a3", "a4")}) == [
+        "a1",
+        "a2",
+        "a3",
+        "a4",
+    ]
 
 
 def test_a_client_with_many_requests_holds_nobody_up() -> None:
-    turns = Turns(16)
+    turns = FairQueue(16)
     places = {f"a{i}": turns.enter("a") for i in range(5)}
     places |= {"b0": turns.enter("b"), "c0": turns.enter("c"), "b1": turns.enter("b")}
     assert places["b0"].position == 1 and places["c0"].position == 2 and places["a1"].position == 3
@@ -33,7 +38,7 @@ def test_a_client_with_many_requests_holds_nobody_up() -> None:
 
 
 def test_an_endless_row_of_new_clients_starves_nobody() -> None:
-    turns = Turns(8)
+    turns = FairQueue(8)
     served, old = turns.enter("old"), turns.enter("old")
     queue = [turns.enter(f"new{number}") for number in range(7)]
     for number in range(7, 30):
@@ -47,7 +52,7 @@ def test_an_endless_row_of_new_clients_starves_nobody() -> None:
 
 
 def test_who_leaves_the_queue_has_used_no_turn() -> None:
-    turns = Turns(16)
+    turns = FairQueue(16)
     places = {
         "a0": turns.enter("a"),
         "a1": turns.enter("a"),
@@ -60,7 +65,7 @@ def test_who_leaves_the_queue_has_used_no_turn() -> None:
 
 
 def test_limits() -> None:
-    turns = Turns(4)
+    turns = FairQueue(4)
     running = turns.enter("a")
     turns.enter("a"), turns.enter("a")
     with pytest.raises(QueueFull) as caught:
@@ -75,7 +80,7 @@ def test_limits() -> None:
 
 
 def test_a_place_that_goes_first_and_one_that_leaves_twice() -> None:
-    turns = Turns(4)
+    turns = FairQueue(4)
     running, waiting = turns.enter("a"), turns.enter("b")
     first = turns.enter_first("c")
     assert (first.position, waiting.position) == (1, 2)
@@ -88,7 +93,7 @@ def test_a_place_that_goes_first_and_one_that_leaves_twice() -> None:
 
 def test_a_place_tells_when_it_moves() -> None:
     async def go() -> list[int]:
-        turns, seen = Turns(4), []
+        turns, seen = FairQueue(4), []
         running, between, last = turns.enter("a"), turns.enter("b"), turns.enter("c")
         seen.append(last.position)
         for gone in (between, running):

@@ -1,4 +1,5 @@
-"""Questions that share a prompt's passages learn what they would learn apart, and read nothing of each other."""
+"""Questions that share a prompt's passages learn what they would learn apart, and read nothing of
+each other."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ from fieldpack_build.training.loss import answer_loss
 PASSAGES = [5, 9, 3, 7, 7, 2]
 
 
-def row(question: list[int], answer: list[int], *, group: int | None = 1, passages: list[int] = PASSAGES) -> Tokenized:
+def row(
+    question: list[int], answer: list[int], *, group: int | None = 1, passages: list[int] = PASSAGES
+) -> Tokenized:
     prompt = passages + question
     return Tokenized(prompt + answer, [IGNORED] * len(prompt) + answer, group=group)
 
@@ -38,11 +41,15 @@ def test_what_rows_begin_with_stands_there_once() -> None:
 
 
 _TOKENS = st.integers(1, 3)
-PARTS = st.lists(st.tuples(st.lists(_TOKENS, max_size=4), st.lists(_TOKENS, min_size=1, max_size=3)), min_size=2)
+PARTS = st.lists(
+    st.tuples(st.lists(_TOKENS, max_size=4), st.lists(_TOKENS, min_size=1, max_size=3)), min_size=2
+)
 
 
 @given(PARTS)
-def test_every_row_is_there_whole_and_keeps_the_end_of_its_prompt(parts: list[tuple[list[int], list[int]]]) -> None:
+def test_every_row_is_there_whole_and_keeps_the_end_of_its_prompt(
+    parts: list[tuple[list[int], list[int]]],
+) -> None:
     rows = [row(question, answer) for question, answer in parts]
     one = shared(rows)
     for number, source in enumerate(rows, 1):
@@ -62,13 +69,21 @@ def test_rows_of_a_group_are_one_item_and_others_their_own() -> None:
 
 def test_a_token_sees_what_is_shared_and_its_own_row() -> None:
     seen = who_sees_whom(torch.tensor([[0, 1, 1, 1, 1]]), [[0, 1, 2, 2]])[0, 0]
-    assert seen.int().tolist() == [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 1, 0, 1, 0], [0, 1, 0, 1, 1]]
+    assert seen.int().tolist() == [
+        [1, 0, 0, 0, 0],
+        [0, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0],
+        [0, 1, 0, 1, 0],
+        [0, 1, 0, 1, 1],
+    ]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "phi3", "qwen2", "qwen3", "gemma", "gemma2"])
 def test_loss_and_gradients_are_those_of_the_rows_apart(tmp_path: Path, architecture: str) -> None:
     """Padded, too: a longer row of one question stands beside them in the batch."""
-    model = causal_lm.load_model(fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32)
+    model = causal_lm.load_model(
+        fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32
+    )
     alone = row([8] * 14, [31, 32], group=None)
     together = _learned(model, [shared(ROWS), item([alone])])
     apart = _learned(model, [item([one]) for one in [*ROWS, alone]])
@@ -102,7 +117,10 @@ def test_a_window_that_a_row_outgrows_is_refused(tmp_path: Path) -> None:
     fits = row([8] * (config.sliding_window - len(PASSAGES) - 1), [31])
     refuse_windowed_sharing(config, [fits])
     refuse_windowed_sharing(config, [row([8] * config.sliding_window, [31], group=None)])
-    with pytest.raises(RecipeError, match=rf"last {config.sliding_window} tokens and a row has {config.sliding_window + 1}"):
+    with pytest.raises(
+        RecipeError,
+        match=rf"last {config.sliding_window} tokens and a row has {config.sliding_window + 1}",
+    ):
         refuse_windowed_sharing(config, [row([8] * (config.sliding_window - len(PASSAGES)), [31])])
 
 

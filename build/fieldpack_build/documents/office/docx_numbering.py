@@ -1,4 +1,5 @@
-"""Numbers of Word's paragraphs as Word shows them: levels, restarts, formats, numbering that a style brings.
+"""Numbers of Word's paragraphs as Word shows them: levels, restarts, formats, numbering that a
+style brings.
 
 Follows ECMA-376 part 1, 17.9. Knows nothing of the text of a paragraph.
 """
@@ -20,8 +21,9 @@ _LARGEST = 32_767  # Word's own; a roman numeral of a larger one would be a wall
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of a list: `text` has "%1" for the number of the first level and so on. `restart`: the level, counted from 1,
-    that restarts this one; 0 for none, None for every higher one. `legal`: all numbers as 1, 2, 3."""
+    """One level of a list: `text` has "%1" for the number of the first level and so on. `restart`:
+    the level, counted from 1, that restarts this one; 0 for none, None for every higher one.
+    `legal`: all numbers as 1, 2, 3."""
 
     start: int = 1
     kind: str = "decimal"
@@ -34,7 +36,8 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands before a paragraph, "-" for a bullet; `joined`: without a blank between it and the text."""
+    """What stands before a paragraph, "-" for a bullet; `joined`: without a blank between it and
+    the text."""
 
     text: str
     level: int
@@ -46,7 +49,8 @@ class Label:
 
 @dataclass(slots=True)
 class _List:
-    """A `w:num`: the counters it shares with others (`abstract`), its levels, and levels that it starts anew."""
+    """A `w:num`: the counters it shares with others (`abstract`), its levels, and levels that it
+    starts anew."""
 
     abstract: str
     levels: dict[int, Level]
@@ -56,8 +60,8 @@ class _List:
 class Numbering:
     """Counts the paragraphs of one document, in order.
 
-    `numbers`, `styles`: roots of numbering.xml (None where there is none) and of styles.xml. `unknown`: formats that are
-    shown as 1, 2, 3 because we do not know them.
+    `numbers`, `styles`: roots of numbering.xml (None where there is none) and of styles.xml.
+    `unknown`: formats that are shown as 1, 2, 3 because we do not know them.
     """
 
     def __init__(self, numbers: Any | None, styles: Any) -> None:
@@ -78,7 +82,9 @@ class Numbering:
             level = styled_level if level is None else level
             if level is None and number in self._lists:
                 levels = self._lists[number].levels.items()
-                level = next((place for place, entry in levels if style and entry.style == style), None)
+                level = next(
+                    (place for place, entry in levels if style and entry.style == style), None
+                )
         if number is None or number == "0" or number not in self._lists:
             return None
         return self._count(number, min(level or 0, _LEVELS - 1))
@@ -125,8 +131,13 @@ class Numbering:
         return shown or str(value)
 
     def _read(self, root: Any) -> None:
-        abstracts = {entry.get(f"{_W}abstractNumId"): entry for entry in root.iter(f"{_W}abstractNum")}
-        targets = {number.get(f"{_W}numId"): _value(number, "abstractNumId") for number in root.iter(f"{_W}num")}
+        abstracts = {
+            entry.get(f"{_W}abstractNumId"): entry for entry in root.iter(f"{_W}abstractNum")
+        }
+        targets = {
+            number.get(f"{_W}numId"): _value(number, "abstractNumId")
+            for number in root.iter(f"{_W}num")
+        }
         for number in root.iter(f"{_W}num"):
             own = targets[number.get(f"{_W}numId")] or ""
             abstract = abstracts.get(own)
@@ -136,7 +147,11 @@ class Numbering:
                 own, abstract = linked, abstracts.get(linked)
             if abstract is None:
                 continue
-            levels = {place: _level(entry) for entry in abstract.iter(f"{_W}lvl") if (place := _place(entry)) is not None}
+            levels = {
+                place: _level(entry)
+                for entry in abstract.iter(f"{_W}lvl")
+                if (place := _place(entry)) is not None
+            }
             found = _List(own, levels)
             for override in number.iter(f"{_W}lvlOverride"):
                 _override(found, override)
@@ -160,7 +175,8 @@ def _level(entry: Any) -> Level:
     start, text = _whole(_value(entry, "start")), _value(entry, "lvlText")
     legal = entry.find(f"{_W}isLgl")
     return Level(
-        # Without `start` a level begins with 0 (17.9.25); python-docx's and Word's own templates always state it.
+        # Without `start` a level begins with 0 (17.9.25); python-docx's and Word's own templates
+        # always state it.
         start=0 if start is None else start,
         kind=_value(entry, "numFmt") or _custom_format(entry),
         text=f"%{place + 1}." if text is None else text,
@@ -220,13 +236,26 @@ def _whole(value: str | None) -> int | None:
     return int(value) if value is not None and re.fullmatch("[0-9]{1,6}", value) else None
 
 
-# --- formats -------------------------------------------------------------------------------------------------------
+# --- formats --------------------------------------------------------------------------------------
 
 
 def roman(value: int) -> str:
     """Return a positive whole number in capital roman numerals."""
-    steps = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"),
-             (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))  # fmt: skip
+    steps = (
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
+    )
     written = ""
     for size, letters in steps:
         written += letters * (value // size)
@@ -241,7 +270,9 @@ def letters(value: int, alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ") -> str:
 
 def ordinal(value: int) -> str:
     """Return 1st, 2nd, 3rd, 11th."""
-    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    ending = (
+        "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    )
     return f"{value}{ending}"
 
 
@@ -250,7 +281,11 @@ def chinese(value: int) -> str:
     if value > 99:
         return ""
     tens, ones = divmod(value, 10)
-    return ("" if tens < 2 else _CHINESE[tens]) + ("十" if tens else "") + (_CHINESE[ones] if ones else "")
+    return (
+        ("" if tens < 2 else _CHINESE[tens])
+        + ("十" if tens else "")
+        + (_CHINESE[ones] if ones else "")
+    )
 
 
 def _enclosed(first: str) -> Callable[[int], str]:
@@ -259,16 +294,38 @@ def _enclosed(first: str) -> Callable[[int], str]:
 
 
 FORMATS: Mapping[str, Callable[[int], str]] = {
-    "decimal": str, "decimalHalfWidth": str, "Arabic": str,
-    "decimalZero": lambda value: f"{value:02}", "numberInDash": lambda value: f"- {value} -",
-    "upperRoman": roman, "lowerRoman": lambda value: roman(value).lower(),
-    "upperLetter": letters, "lowerLetter": lambda value: letters(value).lower(),
-    "russianLower": lambda value: letters(value, _CYRILLIC), "russianUpper": lambda value: letters(value, _CYRILLIC.upper()),
-    "ordinal": ordinal, "hex": lambda value: f"{value:X}", "chicago": lambda value: letters(value, "*†‡§"),
-    "decimalFullWidth": lambda value: str(value).translate(str.maketrans("0123456789", "０１２３４５６７８９")),
-    "ideographDigital": lambda value: str(value).translate(str.maketrans("0123456789", "〇一二三四五六七八九")),
-    **dict.fromkeys(("chineseCounting", "chineseCountingThousand", "japaneseCounting", "taiwaneseCounting",
-                     "taiwaneseCountingThousand"), chinese),
-    "decimalEnclosedCircle": _enclosed("①"), "decimalEnclosedCircleChinese": _enclosed("①"),
-    "decimalEnclosedParen": _enclosed("⑴"), "decimalEnclosedFullstop": _enclosed("⒈"),
-}  # fmt: skip
+    "decimal": str,
+    "decimalHalfWidth": str,
+    "Arabic": str,
+    "decimalZero": lambda value: f"{value:02}",
+    "numberInDash": lambda value: f"- {value} -",
+    "upperRoman": roman,
+    "lowerRoman": lambda value: roman(value).lower(),
+    "upperLetter": letters,
+    "lowerLetter": lambda value: letters(value).lower(),
+    "russianLower": lambda value: letters(value, _CYRILLIC),
+    "russianUpper": lambda value: letters(value, _CYRILLIC.upper()),
+    "ordinal": ordinal,
+    "hex": lambda value: f"{value:X}",
+    "chicago": lambda value: letters(value, "*†‡§"),
+    "decimalFullWidth": lambda value: str(value).translate(
+        str.maketrans("0123456789", "０１２３４５６７８９")
+    ),
+    "ideographDigital": lambda value: str(value).translate(
+        str.maketrans("0123456789", "〇一二三四五六七八九")
+    ),
+    **dict.fromkeys(
+        (
+            "chineseCounting",
+            "chineseCountingThousand",
+            "japaneseCounting",
+            "taiwaneseCounting",
+            "taiwaneseCountingThousand",
+        ),
+        chinese,
+    ),
+    "decimalEnclosedCircle": _enclosed("①"),
+    "decimalEnclosedCircleChinese": _enclosed("①"),
+    "decimalEnclosedParen": _enclosed("⑴"),
+    "decimalEnclosedFullstop": _enclosed("⒈"),
+}

@@ -1,4 +1,5 @@
-"""Shows a cell of a spreadsheet as the program shows it: 0.125 under "0.0%" is "12.5%". Knows nothing of sheets."""
+"""Shows a cell of a spreadsheet as the program shows it: 0.125 under "0.0%" is "12.5%". Knows
+nothing of sheets."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _SECTIONS = re.compile(r"""((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[]|["\\\[])*)(?:;|$
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One of the up to four formats between semicolons. `digits` is None for one that shows words only."""
+    """One of the up to four formats between semicolons. `digits` is None for one that shows words
+    only."""
 
     before: str
     after: str
@@ -44,7 +46,11 @@ class _Section:
         if self.digits is None:
             return self.before.strip()
         whole, _, places = self.digits.rstrip(",").partition(".")
-        value = value * 100 if self.percent else value.scaleb(-3 * (len(self.digits) - len(self.digits.rstrip(","))))
+        value = (
+            value * 100
+            if self.percent
+            else value.scaleb(-3 * (len(self.digits) - len(self.digits.rstrip(","))))
+        )
         value = value.quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP)
         text = f"{value:,f}" if "," in whole else f"{value:f}"
         if optional := len(places) - len(places.rstrip("#")):
@@ -58,7 +64,8 @@ class _Section:
 
 
 def shown(value: Value, number_format: str) -> str:
-    """Dates always as YYYY-MM-DD, or "Jan 2024" where the format has no day; errors such as #N/A as ""."""
+    """Dates always as YYYY-MM-DD, or "Jan 2024" where the format has no day; errors such as #N/A as
+    ""."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -113,7 +120,9 @@ def _section(text: str) -> _Section:
     digits = _DIGITS.search(bare)
     if digits is None:
         return _Section(_literal(text), "", None, False, "@" in bare)
-    if re.search(r"[eE][+-]|[#0?]\s*/\s*[#0?\d]", bare):  # powers of ten and fractions: as a plain number
+    if re.search(
+        r"[eE][+-]|[#0?]\s*/\s*[#0?\d]", bare
+    ):  # powers of ten and fractions: as a plain number
         return _Section("", "", None, False, True)
     before, after = _literal(text[: digits.start()]), _literal(text[digits.end() :])
     return _Section(before, after, digits[0], "%" in bare, False)
@@ -130,4 +139,8 @@ def _literal(text: str) -> str:
 def _general(value: Decimal) -> str:
     """As many digits as fit a cell of usual width."""
     number = float(value)
-    return f"{int(value)}" if value == value.to_integral_value() and abs(value) < 10**15 else f"{number:.10g}"
+    return (
+        f"{int(value)}"
+        if value == value.to_integral_value() and abs(value) < 10**15
+        else f"{number:.10g}"
+    )

@@ -1,4 +1,5 @@
-"""Writes Word's equations (OMML, ECMA-376 part 1, 22.1) on one line that a person can read: "E=mc²", "(a+b)/(2c)", "√(x)".
+"""Writes Word's equations (OMML, ECMA-376 part 1, 22.1) on one line that a person can read:
+"E=mc²", "(a+b)/(2c)", "√(x)".
 
 Knows nothing of paragraphs.
 """
@@ -11,10 +12,33 @@ from typing import Any
 from fieldpack_build.documents.raised import raise_, settle
 
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-_PROPERTIES = frozenset(f"{M}{name}Pr" for name in (
-    "ctrl", "f", "sSup", "sSub", "sSubSup", "sPre", "rad", "nary", "d", "func", "m", "eqArr", "acc", "bar", "limLow",
-    "limUpp", "box", "borderBox", "groupChr", "phant", "r", "oMathPara",
-))  # fmt: skip
+_PROPERTIES = frozenset(
+    f"{M}{name}Pr"
+    for name in (
+        "ctrl",
+        "f",
+        "sSup",
+        "sSub",
+        "sSubSup",
+        "sPre",
+        "rad",
+        "nary",
+        "d",
+        "func",
+        "m",
+        "eqArr",
+        "acc",
+        "bar",
+        "limLow",
+        "limUpp",
+        "box",
+        "borderBox",
+        "groupChr",
+        "phant",
+        "r",
+        "oMathPara",
+    )
+)
 
 
 def written(equation: Any) -> str:
@@ -84,7 +108,9 @@ def _delimited(element: Any) -> str:
 
 
 def _matrix(element: Any) -> str:
-    rows = (", ".join(_all(cell) for cell in row.findall(f"{M}e")) for row in element.findall(f"{M}mr"))
+    rows = (
+        ", ".join(_all(cell) for cell in row.findall(f"{M}e")) for row in element.findall(f"{M}mr")
+    )
     return f"[{'; '.join(rows)}]"
 
 
@@ -93,7 +119,12 @@ def _function(element: Any) -> str:
 
 
 _WRITERS: dict[str, Callable[[Any], str]] = {
-    "f": _fraction, "rad": _root, "nary": _sum, "d": _delimited, "m": _matrix, "func": _function,
+    "f": _fraction,
+    "rad": _root,
+    "nary": _sum,
+    "d": _delimited,
+    "m": _matrix,
+    "func": _function,
     "sSup": lambda e: _part(e, "e") + _up(_part(e, "sup")),
     "sSub": lambda e: _part(e, "e") + _down(_part(e, "sub")),
     "sSubSup": lambda e: _part(e, "e") + _down(_part(e, "sub")) + _up(_part(e, "sup")),
@@ -102,4 +133,4 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "acc": lambda e: _part(e, "e") + _property(e, "chr", "̂"),
     "limLow": lambda e: f"{_part(e, 'e')}[{settle(_part(e, 'lim'))}]",
     "limUpp": lambda e: f"{_part(e, 'e')}[{settle(_part(e, 'lim'))}]",
-}  # fmt: skip
+}

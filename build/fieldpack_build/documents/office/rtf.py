@@ -1,7 +1,9 @@
-"""Reads RTF: paragraphs, headings by style, lists with the numbers that the file states, tables, notes.
+"""Reads RTF: paragraphs, headings by style, lists with the numbers that the file states, tables,
+notes.
 
-Our own, as striprtf 0.0.35, the kept library, changes figures (482 with a raised 1 is "4821"), shows hidden, struck and deleted
-text and drops footnotes. After the RTF specification 1.9.1. What is left out is counted.
+Our own, as striprtf 0.0.35, the kept library, changes figures (482 with a raised 1 is "4821"),
+shows hidden, struck and deleted text and drops footnotes. After the RTF specification 1.9.1. What
+is left out is counted.
 """
 
 from __future__ import annotations
@@ -18,25 +20,102 @@ from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.errors import DocumentError
 
-_TOKEN = re.compile(r"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|([^\\{}]+)", re.DOTALL)
+_TOKEN = re.compile(
+    r"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|([^\\{}]+)",
+    re.DOTALL,
+)
 _CHARACTERS = {
-    "par": "\n", "sect": "\n", "page": "\n", "line": "\n", "tab": "\t", "emdash": "—", "endash": "–", "emspace": " ",
-    "enspace": " ", "bullet": "•", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”",
-}  # fmt: skip
-_SYMBOLS = {"~": "\u00a0", "_": "-", "-": "", "\n": "\n", "\r": "\n", "{": "{", "}": "}", "\\": "\\"}
-# Groups whose text is no text of the document. Others that begin with \* are passed over too, as the specification asks.
-_SILENT = frozenset((
-    "fonttbl", "colortbl", "pict", "object", "fldinst", "xe", "tc", "rsidtbl", "generator", "themedata", "datastore",
-    "listtable", "listoverridetable", "latentstyles", "filetbl", "revtbl", "userprops", "xmlnstbl", "bkmkstart", "bkmkend",
-    "nonshppict", "pgdsctbl", "mmathPr", "operator", "author", "company", "doccomm", "keywords", "subject", "category",
-    "manager", "hlinkbase", "atnid", "atnauthor", "atnref", "atndate", "atrfstart", "atrfend", "shpinst",
-))  # fmt: skip
-_MARGINS = frozenset(("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf"))
+    "par": "\n",
+    "sect": "\n",
+    "page": "\n",
+    "line": "\n",
+    "tab": "\t",
+    "emdash": "—",
+    "endash": "–",
+    "emspace": " ",
+    "enspace": " ",
+    "bullet": "•",
+    "lquote": "‘",
+    "rquote": "’",
+    "ldblquote": "“",
+    "rdblquote": "”",
+}
+_SYMBOLS = {
+    "~": "\u00a0",
+    "_": "-",
+    "-": "",
+    "\n": "\n",
+    "\r": "\n",
+    "{": "{",
+    "}": "}",
+    "\\": "\\",
+}
+# Groups whose text is no text of the document. Others that begin with \* are passed over too, as
+# the specification asks.
+_SILENT = frozenset(
+    (
+        "fonttbl",
+        "colortbl",
+        "pict",
+        "object",
+        "fldinst",
+        "xe",
+        "tc",
+        "rsidtbl",
+        "generator",
+        "themedata",
+        "datastore",
+        "listtable",
+        "listoverridetable",
+        "latentstyles",
+        "filetbl",
+        "revtbl",
+        "userprops",
+        "xmlnstbl",
+        "bkmkstart",
+        "bkmkend",
+        "nonshppict",
+        "pgdsctbl",
+        "mmathPr",
+        "operator",
+        "author",
+        "company",
+        "doccomm",
+        "keywords",
+        "subject",
+        "category",
+        "manager",
+        "hlinkbase",
+        "atnid",
+        "atnauthor",
+        "atnref",
+        "atndate",
+        "atrfstart",
+        "atrfend",
+        "shpinst",
+    )
+)
+_MARGINS = frozenset(
+    ("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf")
+)
 _OPENED = frozenset(("shppict", "shptxt", "bkmkstart"))
 _CODE_PAGES = {
-    0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253", 162: "cp1254",
-    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
-}  # fmt: skip
+    0: "cp1252",
+    77: "mac_roman",
+    128: "cp932",
+    129: "cp949",
+    134: "gb18030",
+    136: "big5",
+    161: "cp1253",
+    162: "cp1254",
+    163: "cp1258",
+    177: "cp1255",
+    178: "cp1256",
+    186: "cp1257",
+    204: "cp1251",
+    222: "cp874",
+    238: "cp1250",
+}
 _MOST_GROUPS = 2000  # inside each other
 
 
@@ -70,8 +149,14 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     try:
         reader.run(data.decode("latin-1"))
     except IndexError as error:
-        raise DocumentError(f"{name}: is a damaged RTF file: it closes more groups than it opens") from error
-    title = label(settle(reader.info["title"])) if says_something(reader.info["title"]) else reader.first_heading
+        raise DocumentError(
+            f"{name}: is a damaged RTF file: it closes more groups than it opens"
+        ) from error
+    title = (
+        label(settle(reader.info["title"]))
+        if says_something(reader.info["title"])
+        else reader.first_heading
+    )
     return Content(title, (reader.builder.page(),), reader.date, (), reader.omissions.sentences())
 
 
@@ -126,7 +211,9 @@ class _Reader:
                 if word == "bin":
                     at += max(int(number or 0), 0)
                 else:
-                    self._word(word, int(number) if number else None, begins=begins, starred=starred)
+                    self._word(
+                        word, int(number) if number else None, begins=begins, starred=starred
+                    )
             elif coded is not None:
                 if not self._skipped():
                     self._bytes.append(int(coded, 16))
@@ -202,7 +289,14 @@ class _Reader:
         target = ""
         if word in _MARGINS:
             target = word[:6]
-        elif word in ("footnote", "annotation") or word in ("title", "revtim", "creatim", "stylesheet", "fonttbl", "listtext"):
+        elif word in ("footnote", "annotation") or word in (
+            "title",
+            "revtim",
+            "creatim",
+            "stylesheet",
+            "fonttbl",
+            "listtext",
+        ):
             target = word
         elif word == "pntext":  # as the programs before Word 97 wrote it
             target = "listtext"
@@ -212,7 +306,9 @@ class _Reader:
             return False
         if target in ("footnote", "annotation", "header", "footer", "listtext"):
             self._text[target] = []
-        self._state = _State(target, encoding=self._state.encoding, unicode_skip=self._state.unicode_skip)
+        self._state = _State(
+            target, encoding=self._state.encoding, unicode_skip=self._state.unicode_skip
+        )
         return True
 
     def _end_group(self) -> None:
@@ -241,7 +337,11 @@ class _Reader:
         elif state.into == "title":
             self.info["title"] = said
         elif state.into in ("revtim", "creatim"):
-            self.date = iso_date(said.replace(" ", "-")) if self.date is None or state.into == "revtim" else self.date
+            self.date = (
+                iso_date(said.replace(" ", "-"))
+                if self.date is None or state.into == "revtim"
+                else self.date
+            )
 
     def _put(self, text: str, *, raw: bool = False) -> None:
         if not raw and self._skip and text:
@@ -254,7 +354,10 @@ class _Reader:
         if state.into in ("revtim", "creatim"):
             return
         words = len(text.split())
-        for kind, gone, hides in (("hidden", state.hidden and not self._hidden, True), ("struck-out", state.struck, False)):
+        for kind, gone, hides in (
+            ("hidden", state.hidden and not self._hidden, True),
+            ("struck-out", state.struck, False),
+        ):
             if gone:
                 if words:
                     self.omissions.add(f"words of {kind} text", count=words, hidden=hides)
@@ -263,7 +366,13 @@ class _Reader:
             if words:
                 self.omissions.add("words of tracked deletions", count=words)
             return
-        shaped = raise_(text) if state.place == "super" else lower(text) if state.place == "sub" else text
+        shaped = (
+            raise_(text)
+            if state.place == "super"
+            else lower(text)
+            if state.place == "sub"
+            else text
+        )
         self._text.setdefault(state.into, []).append(shaped)
 
     def _skipped(self) -> bool:
@@ -293,7 +402,11 @@ class _Reader:
                 self._text["body"] = [f"{mark} {text} ".lstrip()]
             return
         self._end_table()
-        level = state.outline + 1 if state.outline is not None and state.outline < 9 else self._styles.get(state.style)
+        level = (
+            state.outline + 1
+            if state.outline is not None and state.outline < 9
+            else self._styles.get(state.style)
+        )
         if not text:
             return
         if level is not None:
@@ -344,7 +457,8 @@ class _Reader:
 
 
 def _whole(parts: list[str]) -> str:
-    """Parts of a text as one; a character beyond the first 65,536 comes as the two halves that UTF-16 makes of it."""
+    """Parts of a text as one; a character beyond the first 65,536 comes as the two halves that
+    UTF-16 makes of it."""
     return settle("".join(parts)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -353,7 +467,10 @@ def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State
     if word in ("super", "sub"):
         return replace(state, place=word if on else "")
     if word in ("up", "dn"):
-        return replace(state, place=("super" if word == "up" else "sub") if number is None or number > 0 else "")
+        return replace(
+            state,
+            place=("super" if word == "up" else "sub") if number is None or number > 0 else "",
+        )
     if word == "nosupersub":
         return replace(state, place="")
     if word in ("strike", "striked"):
@@ -379,7 +496,13 @@ def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State
 
 def _cells(rows: list[_Row]) -> Iterator[list[Cell]]:
     """Rows of cells; a merged one reaches over those that say that they go on with it."""
-    grid = [[(text, row.merged[at] if at < len(row.merged) else "") for at, text in enumerate(row.cells)] for row in rows]
+    grid = [
+        [
+            (text, row.merged[at] if at < len(row.merged) else "")
+            for at, text in enumerate(row.cells)
+        ]
+        for row in rows
+    ]
     for top, row in enumerate(grid):
         cells: list[Cell] = []
         for at, (text, merged) in enumerate(row):

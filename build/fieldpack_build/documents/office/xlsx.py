@@ -1,7 +1,9 @@
-"""Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as their last result.
+"""Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as
+their last result.
 
-What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures too. openpyxl's read-only
-mode, which keeps memory flat, has none of them: they are looked up in the package.
+What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures
+too. openpyxl's read-only mode, which keeps memory flat, has none of them: they are looked up in the
+package.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuil
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
-_MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be waited for through all those before it
-# Cells, empty ones to the left of a full one included, and their characters. A text that is stored once can be shown in
-# each of 20,000 cells: a workbook of 110 KB took 21 GB.
+_MAX_ROWS = (
+    1 << 20
+)  # Excel's own; a row that states a higher number would be waited for through all those before it
+# Cells, empty ones to the left of a full one included, and their characters. A text that is stored
+# once can be shown in each of 20,000 cells: a workbook of 110 KB took 21 GB.
 _MAX_SHOWN = 100_000_000
 _MAX_MERGED_ROWS = 2_000_000
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_MERGED = re.compile(
+    rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"'
+)
 _ROW = re.compile(rb"<(?:\w+:)?row\s([^>]*)>")
 _COLUMN = re.compile(rb"<(?:\w+:)?col\s([^>]*)>")
 _HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
@@ -70,19 +76,37 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
         sheets = _sheets(data, hidden=hidden)
     except _TooLarge as error:
         raise DocumentError(f"{name}: {error}; is it a bomb? split it") from error
-    # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with damaged files).
-    except (*PACKAGE_ERRORS, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:
+    # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with
+    # damaged files).
+    except (
+        *PACKAGE_ERRORS,
+        KeyError,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OSError,
+        SyntaxError,
+    ) as error:
         raise DocumentError(f"{name}: is a damaged Excel file: {squeeze(str(error))}") from error
     shown_sheets = [sheet for sheet in sheets if sheet.visible]
     uncalculated = sum(sheet.uncalculated for sheet in shown_sheets)
     warnings = []
     if uncalculated:
-        warnings.append(f"{uncalculated} formulas have no result in the file: open it in Excel and save it")
+        warnings.append(
+            f"{uncalculated} formulas have no result in the file: open it in Excel and save it"
+        )
     omissions = Omissions()
     for sheet in sheets:
         _count_hidden(sheet, omissions, hidden=hidden)
     pages = tuple(_page(sheet, hidden=hidden) for sheet in shown_sheets)
-    return Content(properties.title, pages, properties.date, properties.tags, (*warnings, *omissions.sentences()))
+    return Content(
+        properties.title,
+        pages,
+        properties.date,
+        properties.tags,
+        (*warnings, *omissions.sentences()),
+    )
 
 
 def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
@@ -96,8 +120,14 @@ def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
     if hidden:
         return
     full_rows = [row for row in sheet.hidden_rows if row < len(sheet.rows) and any(sheet.rows[row])]
-    columns = [c for c in sheet.hidden_columns if any(c < len(row) and row[c] for row in sheet.rows)]
-    for kind, count in (("hidden rows", len(full_rows)), ("hidden columns", len(columns)), ("comments", len(sheet.comments))):
+    columns = [
+        c for c in sheet.hidden_columns if any(c < len(row) and row[c] for row in sheet.rows)
+    ]
+    for kind, count in (
+        ("hidden rows", len(full_rows)),
+        ("hidden columns", len(columns)),
+        ("comments", len(sheet.comments)),
+    ):
         if count:
             omissions.add(kind, sheet.title, count=count, hidden=True)
 
@@ -108,22 +138,30 @@ def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
     with zipfile.ZipFile(BytesIO(data)) as package:
         strings = package.read(_STRINGS) if _STRINGS in package.namelist() else b""
     shaped = b"vertAlign" in strings or b"<strike" in strings
-    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped)
+    book = openpyxl.load_workbook(
+        BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped
+    )
     fonts = book._fonts
-    struck = {number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike}
+    struck = {
+        number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike
+    }
     try:
-        # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4 macros.
+        # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4
+        # macros.
         if not book.worksheets:
             raise ValueError("none of its sheets is there")
         with zipfile.ZipFile(BytesIO(data)) as package:
             return [
-                _sheet(sheet, number, package, struck, hidden=hidden) for number, sheet in enumerate(book.worksheets, start=1)
+                _sheet(sheet, number, package, struck, hidden=hidden)
+                for number, sheet in enumerate(book.worksheets, start=1)
             ]
     finally:
         book.close()
 
 
-def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool) -> _Sheet:
+def _sheet(
+    sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool
+) -> _Sheet:
     if sheet.sheet_state != "visible" and not hidden:
         return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
@@ -140,9 +178,18 @@ def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], 
     xml = package.read(path)
     comments, drawn = _beside(package, path)
     return _Sheet(
-        number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)), True, _hidden_rows(xml),
-        _hidden_columns(xml), comments, drawn, crossed,
-    )  # fmt: skip
+        number,
+        sheet.title,
+        rows,
+        _merges(xml),
+        len(_NEVER_CALCULATED.findall(xml)),
+        True,
+        _hidden_rows(xml),
+        _hidden_columns(xml),
+        comments,
+        drawn,
+        crossed,
+    )
 
 
 def _hidden_rows(xml: bytes) -> set[int]:
@@ -177,8 +224,13 @@ def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]],
 
 
 def _words_of_thread(words: str) -> str:
-    """Newer Excel keeps a conversation beside the comment, which then begins with advice to older ones."""
-    return words.partition("Comment: ")[2] or words if words.startswith("[Threaded comment]") else words
+    """Newer Excel keeps a conversation beside the comment, which then begins with advice to older
+    ones."""
+    return (
+        words.partition("Comment: ")[2] or words
+        if words.startswith("[Threaded comment]")
+        else words
+    )
 
 
 def _relations(package: zipfile.ZipFile, path: str) -> list[tuple[str, str]]:
@@ -190,7 +242,11 @@ def _relations(package: zipfile.ZipFile, path: str) -> list[tuple[str, str]]:
     found = []
     for entry in () if root is None else root.iter("{*}Relationship"):
         target = entry.get("Target") or ""
-        whole = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
+        whole = (
+            target.lstrip("/")
+            if target.startswith("/")
+            else posixpath.normpath(posixpath.join(folder, target))
+        )
         if whole in there:
             found.append(((entry.get("Type") or "").rpartition("/")[2], whole))
     return found
@@ -214,7 +270,9 @@ def _page(sheet: _Sheet, *, hidden: bool) -> Page:
     return builder.page(sheet.number)
 
 
-def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str]], dict[int, list[Span]]]:
+def _visible(
+    sheet: _Sheet, spans: dict[int, list[Span]]
+) -> tuple[list[list[str]], dict[int, list[Span]]]:
     """The rows and merged cells that are shown, at the places that they then have."""
     width = max(map(len, sheet.rows), default=0)
     place = [0]  # of each column, its new place: that of the next shown one for a hidden one
@@ -234,8 +292,8 @@ def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str
 
 
 def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
-    """The texts of a row without the empty ones at its end, what is left of `room` after it, and how many words are struck
-    out: by one of the styles in `struck`, or within a cell."""
+    """The texts of a row without the empty ones at its end, what is left of `room` after it, and
+    how many words are struck out: by one of the styles in `struck`, or within a cell."""
     found: list[str] = []
     crossed = 0
     for cell in cells:
@@ -256,7 +314,8 @@ def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
 
 
 def _shaped(pieces: list[Any]) -> tuple[str, int]:
-    """The text of a cell whose parts look different, superscripts apart, and how many of its words are struck out."""
+    """The text of a cell whose parts look different, superscripts apart, and how many of its words
+    are struck out."""
     text, crossed = "", 0
     for piece in pieces:
         font, words = getattr(piece, "font", None), getattr(piece, "text", piece)
@@ -270,12 +329,19 @@ def _shaped(pieces: list[Any]) -> tuple[str, int]:
 
 
 def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:
-    """A cell over several rows speaks for each of them. One over columns too is a note, and stays once."""
+    """A cell over several rows speaks for each of them. One over columns too is a note, and stays
+    once."""
     column = merge.first_column
-    if merge.last_column != column or merge.first_row >= len(rows) or column >= len(rows[merge.first_row]):
+    if (
+        merge.last_column != column
+        or merge.first_row >= len(rows)
+        or column >= len(rows[merge.first_row])
+    ):
         return
     value = rows[merge.first_row][column]
-    for row in rows[merge.first_row + 1 : merge.last_row + 1] if len(value) <= REPEATED_LIMIT else ():
+    for row in (
+        rows[merge.first_row + 1 : merge.last_row + 1] if len(value) <= REPEATED_LIMIT else ()
+    ):
         if row:
             row += [""] * (column + 1 - len(row))
             row[column] = row[column] or value

@@ -1,7 +1,9 @@
-"""What lies on top of a PDF's pages: filled form fields, ticks, text that was written over a page, comments.
+"""What lies on top of a PDF's pages: filled form fields, ticks, text that was written over a page,
+comments.
 
-Field values and visible text are put beside their labels, as a reader of the page sees them; what is not shown on the
-page, comments and hidden fields, is counted. Knows nothing of lines drawn, tables and headings.
+Field values and visible text are put beside their labels, as a reader of the page sees them; what
+is not shown on the page, comments and hidden fields, is counted. Knows nothing of lines drawn,
+tables and headings.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ _COMMENTS = frozenset((1, *range(4, 16)))  # notes, and marks, shapes and stamps
 
 @dataclass(slots=True)
 class Note:
-    """Text on top of a page, or beside a tick box; `name` is what the form calls it. The box is in points."""
+    """Text on top of a page, or beside a tick box; `name` is what the form calls it. The box is in
+    points."""
 
     text: str
     left: float
@@ -46,8 +49,8 @@ class Note:
 
 @dataclass(slots=True)
 class Annotations:
-    """`strikes` are boxes of lines through text, left right bottom top in points; `left_out` counts what is not read, by
-    what it is; `files` are names of attachments."""
+    """`strikes` are boxes of lines through text, left right bottom top in points; `left_out` counts
+    what is not read, by what it is; `files` are names of attachments."""
 
     notes: list[Note] = field(default_factory=list)
     strikes: list[tuple[float, float, float, float]] = field(default_factory=list)
@@ -90,7 +93,10 @@ def read_annotations(page: Any, form: Any) -> Annotations:
 
 def attachments(document: Any) -> list[str]:
     """Names of the files that a pypdfium2.PdfDocument holds."""
-    return [squeeze(document.get_attachment(i).get_name()) or "without a name" for i in range(document.count_attachments())]
+    return [
+        squeeze(document.get_attachment(i).get_name()) or "without a name"
+        for i in range(document.count_attachments())
+    ]
 
 
 def _add(found: Annotations, kind: int, annotation: Any, form: Any) -> None:
@@ -109,7 +115,12 @@ def _add(found: Annotations, kind: int, annotation: Any, form: Any) -> None:
             found.left_out["form field"] += 1
     elif kind == _FILE:
         found.files.append(_string(annotation, b"Contents") or "without a name")
-    elif (words := _string(annotation, b"Contents")) and kind == _FREE_TEXT and not hidden and len(found.notes) < _MOST_NOTES:
+    elif (
+        (words := _string(annotation, b"Contents"))
+        and kind == _FREE_TEXT
+        and not hidden
+        and len(found.notes) < _MOST_NOTES
+    ):
         found.notes.append(Note(words, *_box(annotation), is_field=False))
     elif kind == _STAMP and not hidden:
         found.left_out["stamp annotation"] += 1
@@ -141,7 +152,12 @@ def _box(annotation: Any) -> tuple[float, float, float, float]:
 
     box = raw.FS_RECTF()
     raw.FPDFAnnot_GetRect(annotation, box)
-    return min(box.left, box.right), max(box.left, box.right), min(box.bottom, box.top), max(box.bottom, box.top)
+    return (
+        min(box.left, box.right),
+        max(box.left, box.right),
+        min(box.bottom, box.top),
+        max(box.bottom, box.top),
+    )
 
 
 def _strikes(annotation: Any) -> Iterator[tuple[float, float, float, float]]:
@@ -172,7 +188,8 @@ def _text_of(getter: Any, *arguments: Any) -> str:
 
 
 def with_notes(page: PageText, notes: list[Note]) -> PageText:
-    """The page with the notes on the lines of their labels; those without a label are lines of their own."""
+    """The page with the notes on the lines of their labels; those without a label are lines of
+    their own."""
     import numpy as np
 
     if not notes:
@@ -200,7 +217,8 @@ def _places(note: Note) -> Iterator[tuple[float, float, float, float]]:
 
 
 def _label(lines: list[Line], note: Note) -> int | None:
-    """The line of the nearest label beside the field; for a tick box one close at its right first; else one above."""
+    """The line of the nearest label beside the field; for a tick box one close at its right first;
+    else one above."""
     best: tuple[float, int] | None = None
     for i, line in enumerate(lines):
         for segment in line.segments:
@@ -208,12 +226,16 @@ def _label(lines: list[Line], note: Note) -> int | None:
             shared = min(segment.top, note.top) - max(segment.bottom, note.bottom)
             if shared >= _BESIDE * height > 0:
                 right = segment.left - note.right
-                distance = note.left - segment.right if segment.right <= note.left + height else right
+                distance = (
+                    note.left - segment.right if segment.right <= note.left + height else right
+                )
                 if right >= -height and note.is_tick and right <= _RIGHT * height:
                     distance = -1.0
                 elif segment.left > note.left:
                     continue  # the label of the next field
-            elif not note.is_tick and 0 <= segment.bottom - note.top + height <= _ABOVE * (segment.top - segment.bottom):
+            elif not note.is_tick and 0 <= segment.bottom - note.top + height <= _ABOVE * (
+                segment.top - segment.bottom
+            ):
                 if not (segment.left < note.right and note.left < segment.right):
                     continue
                 distance = 1e4  # any label beside it is nearer

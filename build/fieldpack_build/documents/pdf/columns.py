@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from fieldpack_build.documents.pdf.rows import Cell, Row
 
 _SLACK = 4.0  # points that a head may stand out of its column
-_UNIT = re.compile(r"\b(?:millions|thousands|billions|unaudited|except)\b", re.IGNORECASE)  # of the whole table
+_UNIT = re.compile(
+    r"\b(?:millions|thousands|billions|unaudited|except)\b", re.IGNORECASE
+)  # of the whole table
 _LINE_END = 3  # characters between two lines
 _NEAR = 20.0  # points from a column to a head that stands beside it
 
@@ -46,11 +48,15 @@ class Columns:
         return cell.right > first - _SLACK or cell.left >= min(label_end, first - 2 * _NEAR)
 
     def is_head(self, cell: Cell) -> bool:
-        """A single cell over the figures, in the middle of some or all of them and not of the whole table."""
+        """A single cell over the figures, in the middle of some or all of them and not of the whole
+        table."""
         first, last = self.first_figure, self.edges[-1][1]
         if not self.is_over(cell) or cell.left < first - 3 * _NEAR:
             return False
-        return abs(cell.centre - (first + last) / 2) < abs(cell.centre - (self.edges[0][0] + last) / 2) or cell.left > first
+        return (
+            abs(cell.centre - (first + last) / 2) < abs(cell.centre - (self.edges[0][0] + last) / 2)
+            or cell.left > first
+        )
 
     def cells(self, row: Row) -> list[str]:
         texts: list[list[str]] = [[] for _ in self.edges]
@@ -59,11 +65,15 @@ class Columns:
         return _without_empty_end([" ".join(text) for text in texts])
 
     def head(self, rows: Sequence[Row]) -> list[str]:
-        """One line: for each column what stands over it, from top to bottom; what stands over all goes to the left."""
+        """One line: for each column what stands over it, from top to bottom; what stands over all
+        goes to the left."""
         texts: list[list[str]] = [[] for _ in self.edges]
         below: list[tuple[Cell, Sequence[int]]] = []
         for row in reversed(rows):
-            placed = [(cell, _of_same_head(cell, below) or places) for cell, places in self._spread(row.cells)]
+            placed = [
+                (cell, _of_same_head(cell, below) or places)
+                for cell, places in self._spread(row.cells)
+            ]
             for cell, places in placed:
                 for place in places:
                     texts[place].insert(0, cell.text)
@@ -90,7 +100,11 @@ class Columns:
                 yield cell, (self._label_column(cell),)
             elif len(over) == len(figures):
                 yield cell, (figures[over.index(cell)],)
-            elif len(over) == 1 and len(figures) > 1 and (len(self._over(cell)) > 1 or self._is_central(cell)):
+            elif (
+                len(over) == 1
+                and len(figures) > 1
+                and (len(self._over(cell)) > 1 or self._is_central(cell))
+            ):
                 # Over all columns: said once, at the left, and not again for each.
                 yield cell, (0,) if self.labels else figures
             elif len(over) > 1 and groups > 1 and len(figures) == groups * len(over):
@@ -105,7 +119,11 @@ class Columns:
 
     def _label_column(self, cell: Cell) -> int:
         """The column of labels that it stands over; the first if it stands over several or none."""
-        under = [i for i in range(self.labels) if cell.left < self.edges[i][1] and self.edges[i][0] < cell.right]
+        under = [
+            i
+            for i in range(self.labels)
+            if cell.left < self.edges[i][1] and self.edges[i][0] < cell.right
+        ]
         return under[0] if len(under) == 1 else 0
 
     def _is_central(self, cell: Cell) -> bool:
@@ -114,27 +132,42 @@ class Columns:
         return len(self.figures) > 2 and abs(cell.centre - (first + last) / 2) < _NEAR
 
     def _over(self, cell: Cell) -> list[int]:
-        return [i for i in self.figures if cell.right > self.edges[i][0] and cell.left < self.edges[i][1]]
+        return [
+            i
+            for i in self.figures
+            if cell.right > self.edges[i][0] and cell.left < self.edges[i][1]
+        ]
 
     def _nearest(self, cell: Cell) -> int:
         return min(self.figures, key=lambda i: abs(sum(self.edges[i]) / 2 - cell.centre))
 
 
 def _of_same_head(cell: Cell, below: Iterable[tuple[Cell, Sequence[int]]]) -> Sequence[int] | None:
-    """Where the rest of a head of several lines stands: it was written right after, and stands under it."""
-    return next((to for other, to in below if 0 < other.start - cell.end <= _LINE_END and cell.overlaps(other)), None)
+    """Where the rest of a head of several lines stands: it was written right after, and stands
+    under it."""
+    return next(
+        (
+            to
+            for other, to in below
+            if 0 < other.start - cell.end <= _LINE_END and cell.overlaps(other)
+        ),
+        None,
+    )
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:
-    """Where the figures of all rows stand, laid over each other; the labels are what stands left of them."""
+    """Where the figures of all rows stand, laid over each other; the labels are what stands left of
+    them."""
     figures = _merged((cell.left, cell.right) for row in rows for cell in row.figures)
     first = figures[0][0]
     words = [cell for row in rows for cell in row.cells if not cell.is_figure and cell.left < first]
     labels = _merged((cell.left, min(cell.right, first)) for cell in words)
     between = _merged(
-        (cell.left, cell.right) for row in rows for cell in row.cells
+        (cell.left, cell.right)
+        for row in rows
+        for cell in row.cells
         if not cell.is_figure and cell.left >= first and _is_free(cell, figures)
-    )  # fmt: skip
+    )
     return Columns((*labels, *sorted([*figures, *between])), len(labels))
 
 

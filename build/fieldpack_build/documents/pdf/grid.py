@@ -1,7 +1,8 @@
-"""Tables whose cells have borders: the lines drawn on a page make cells, and each piece of text stands in one.
+"""Tables whose cells have borders: the lines drawn on a page make cells, and each piece of text
+stands in one.
 
-A cell over several rows says its words on each of them; a head over several columns is part of each of their heads.
-Knows nothing of pdfium and of tables without borders.
+A cell over several rows says its words on each of them; a head over several columns is part of each
+of their heads. Knows nothing of pdfium and of tables without borders.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MEET = 2.5  # points between the end of one line and another that it meets: the thickness of either, and a little
+# points between the end of one line and another that it meets: the thickness of either, and a
+# little
+_MEET = 2.5
 _MOST_LINES = 2000  # of one direction
 _MOST_CELLS = 3000  # of a page; more are a drawing
 _HEAD_ROWS = 4
@@ -37,7 +40,8 @@ class BorderedTable:
 
 @dataclass(slots=True)
 class _Cell:
-    """`row`, `column` to `last_row`, `last_column` of the grid, and its pieces of text with the baselines of their lines."""
+    """`row`, `column` to `last_row`, `last_column` of the grid, and its pieces of text with the
+    baselines of their lines."""
 
     row: int
     column: int
@@ -68,7 +72,8 @@ class _Cell:
 
 @dataclass(slots=True)
 class Grid:
-    """`xs` from left to right, `ys` from top to bottom; `cells` by row and column, a merged one at each of its places."""
+    """`xs` from left to right, `ys` from top to bottom; `cells` by row and column, a merged one at
+    each of its places."""
 
     xs: list[float]
     ys: list[float]
@@ -84,14 +89,23 @@ class Grid:
 
     def holds(self, cell: _Cell, segment: Segment) -> bool:
         slack = (segment.top - segment.bottom) / 2
-        return self.xs[cell.column] - slack <= segment.left and segment.right <= self.xs[cell.last_column + 1] + slack
+        return (
+            self.xs[cell.column] - slack <= segment.left
+            and segment.right <= self.xs[cell.last_column + 1] + slack
+        )
 
     def distinct(self) -> list[_Cell]:
-        return [cell for i, row in enumerate(self.cells) for j, cell in enumerate(row) if (cell.row, cell.column) == (i, j)]
+        return [
+            cell
+            for i, row in enumerate(self.cells)
+            for j, cell in enumerate(row)
+            if (cell.row, cell.column) == (i, j)
+        ]
 
 
 def take_grids(lines: Sequence[Line], rules: Rules) -> tuple[list[Line], list[BorderedTable]]:
-    """The lines, parted where one reaches out of a table, and the tables with borders that are among them."""
+    """The lines, parted where one reaches out of a table, and the tables with borders that are
+    among them."""
     tables: list[tuple[list[list[str]], set[int]]] = []
     taken = list(lines)
     for grid in _grids(rules):
@@ -102,14 +116,22 @@ def take_grids(lines: Sequence[Line], rules: Rules) -> tuple[list[Line], list[Bo
             continue
         above = {id(segment) for _, segment in title.pieces} if title else set()
         taken = parted
-        tables.append((rows, {id(line) for line in inside if not all(id(own) in above for own in line.segments)}))
+        tables.append(
+            (
+                rows,
+                {id(line) for line in inside if not all(id(own) in above for own in line.segments)},
+            )
+        )
     numbers = {id(line): i for i, line in enumerate(taken)}
-    return taken, [BorderedTable(rows, frozenset(numbers[i] for i in inside)) for rows, inside in tables]
+    return taken, [
+        BorderedTable(rows, frozenset(numbers[i] for i in inside)) for rows, inside in tables
+    ]
 
 
 def _fill(lines: Sequence[Line], grid: Grid) -> tuple[list[Line], list[Line]]:
-    """All lines, parted at the table's edges, and those inside; none inside if its lines are no borders of cells: text
-    reaches over them, or a cell holds several figures or as much as a page."""
+    """All lines, parted at the table's edges, and those inside; none inside if its lines are no
+    borders of cells: text reaches over them, or a cell holds several figures or as much as a page.
+    """
     parted: list[Line] = []
     inside: list[Line] = []
     for line in lines:
@@ -138,7 +160,11 @@ def _fill(lines: Sequence[Line], grid: Grid) -> tuple[list[Line], list[Line]]:
 def _title(grid: Grid) -> _Cell | None:
     """The first cell, if it is as wide as the table: it stands above it as a line of text."""
     first = grid.cells[0][0]
-    return first if first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3 else None
+    return (
+        first
+        if first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3
+        else None
+    )
 
 
 def _rows(grid: Grid, *, skip: bool) -> list[list[str]]:
@@ -150,7 +176,10 @@ def _rows(grid: Grid, *, skip: bool) -> list[list[str]]:
     for column in zip(*cells[:height], strict=True):
         own = {id(cell): texts[id(cell)] for cell in column}  # each merged cell once
         head.append(" ".join(text for text in own.values() if text))
-    body = [[_shown(cell, i, j, texts[id(cell)]) for j, cell in enumerate(row)] for i, row in enumerate(grid.cells)]
+    body = [
+        [_shown(cell, i, j, texts[id(cell)]) for j, cell in enumerate(row)]
+        for i, row in enumerate(grid.cells)
+    ]
     rows = [head, *body[len(grid.cells) - len(cells) + height :]]
     used = [any(column) for column in zip(*rows, strict=True)]
     return [[text for text, use in zip(row, used, strict=True) if use] for row in rows if any(row)]
@@ -162,7 +191,9 @@ def _head_height(cells: Sequence[Sequence[_Cell]]) -> int:
     while height < min(_HEAD_ROWS, len(cells) - 1):
         row = cells[height - 1]
         below = cells[height]
-        if not any(cell.column < cell.last_column and below[cell.column] is not cell for cell in row):
+        if not any(
+            cell.column < cell.last_column and below[cell.column] is not cell for cell in row
+        ):
             break
         height += 1
     return height
@@ -176,7 +207,8 @@ def _shown(cell: _Cell, row: int, column: int, text: str) -> str:
 
 
 def _grids(rules: Rules) -> Iterator[Grid]:
-    """From lines that meet, of which at least three are across or upright: two rows and two columns."""
+    """From lines that meet, of which at least three are across or upright: two rows and two
+    columns."""
 
     across, upright = rules.across, rules.upright
     if not 2 <= len(across) <= _MOST_LINES or not 2 <= len(upright) <= _MOST_LINES:
@@ -205,7 +237,11 @@ def _components(meets: NDArray[np.bool_]) -> Iterator[tuple[list[int], list[int]
         while fresh:
             new = set(np.flatnonzero(meets[sorted(fresh)].any(axis=0)).tolist()) - columns
             columns |= new
-            fresh = set(np.flatnonzero(meets[:, sorted(new)].any(axis=1)).tolist()) - rows if new else set()
+            fresh = (
+                set(np.flatnonzero(meets[:, sorted(new)].any(axis=1)).tolist()) - rows
+                if new
+                else set()
+            )
             rows |= fresh
         left -= rows
         if len(rows) > 1 and len(columns) > 1:
@@ -213,12 +249,27 @@ def _components(meets: NDArray[np.bool_]) -> Iterator[tuple[list[int], list[int]
 
 
 def _grid(across: NDArray[np.float32], upright: NDArray[np.float32]) -> Grid | None:
-    """None where the lines make no cells that are rectangles, or fewer than two rows and two columns of them."""
-    xs = _edges([*upright[:, :2].mean(axis=1).tolist(), float(across[:, 0].min()), float(across[:, 1].max())])
-    ys = _edges([*across[:, 2:].mean(axis=1).tolist(), float(upright[:, 2].min()), float(upright[:, 3].max())])[::-1]
+    """None where the lines make no cells that are rectangles, or fewer than two rows and two
+    columns of them."""
+    xs = _edges(
+        [
+            *upright[:, :2].mean(axis=1).tolist(),
+            float(across[:, 0].min()),
+            float(across[:, 1].max()),
+        ]
+    )
+    ys = _edges(
+        [
+            *across[:, 2:].mean(axis=1).tolist(),
+            float(upright[:, 2].min()),
+            float(upright[:, 3].max()),
+        ]
+    )[::-1]
     if len(xs) < 3 or len(ys) < 3 or (len(xs) - 1) * (len(ys) - 1) > _MOST_CELLS:
         return None
-    cells: list[list[_Cell]] = [[_Cell(i, j, i, j) for j in range(len(xs) - 1)] for i in range(len(ys) - 1)]
+    cells: list[list[_Cell]] = [
+        [_Cell(i, j, i, j) for j in range(len(xs) - 1)] for i in range(len(ys) - 1)
+    ]
     for i in range(len(ys) - 1):
         for j in range(len(xs) - 1):
             y, x = (ys[i] + ys[i + 1]) / 2, (xs[j] + xs[j + 1]) / 2
@@ -228,8 +279,14 @@ def _grid(across: NDArray[np.float32], upright: NDArray[np.float32]) -> Grid | N
                 _merge(cells, cells[i][j], cells[i + 1][j])
     grid = Grid(xs, ys, cells)
     distinct = grid.distinct()
-    areas = sum((cell.last_row - cell.row + 1) * (cell.last_column - cell.column + 1) for cell in distinct)
-    if areas != (len(xs) - 1) * (len(ys) - 1) or len({c.row for c in distinct}) < 2 or len({c.column for c in distinct}) < 2:
+    areas = sum(
+        (cell.last_row - cell.row + 1) * (cell.last_column - cell.column + 1) for cell in distinct
+    )
+    if (
+        areas != (len(xs) - 1) * (len(ys) - 1)
+        or len({c.row for c in distinct}) < 2
+        or len({c.column for c in distinct}) < 2
+    ):
         return None
     return grid
 
@@ -253,7 +310,12 @@ def _is_drawn(lines: NDArray[np.float32], axis: int, at: float, middle: float) -
 def _merge(cells: list[list[_Cell]], a: _Cell, b: _Cell) -> None:
     if a is b:
         return
-    merged = _Cell(min(a.row, b.row), min(a.column, b.column), max(a.last_row, b.last_row), max(a.last_column, b.last_column))
+    merged = _Cell(
+        min(a.row, b.row),
+        min(a.column, b.column),
+        max(a.last_row, b.last_row),
+        max(a.last_column, b.last_column),
+    )
     for i in range(merged.row, merged.last_row + 1):
         for j in range(merged.column, merged.last_column + 1):
             if cells[i][j] is a or cells[i][j] is b:

@@ -1,9 +1,9 @@
-"""Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or keeps it, "price-" and
-"determining".
+"""Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or
+keeps it, "price-" and "determining".
 
-What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and whether it hyphenates
-at all, as few programs for letters and filings do. Then, for English, a list of words (SCOWL's). Knows nothing
-of pdfium and of layout.
+What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and
+whether it hyphenates at all, as few programs for letters and filings do. Then, for English, a list
+of words (SCOWL's). Knows nothing of pdfium and of layout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ _SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMPOUND = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
 # "Vor-" before "und Nachteile": the hyphen stands for the rest of the word.
-_AND = frozenset("and or to und oder bis sowie bzw et ou y o e och og en of a i či lub ani та або чи й і".split())
+_AND = frozenset(
+    "and or to und oder bis sowie bzw et ou y o e och og en of a i či lub ani та або чи й і".split()
+)
 _ENGLISH = frozenset("the of and to in is for".split())
-_ENGLISH_SHARE = 0.08  # of an English text's words at least; in other languages they are a few in a hundred at most
-_HABIT = 3  # hyphens of compounds that show a document's habit, if words broken at a hyphen are this many times fewer
+# of an English text's words at least; in other languages they are a few in a hundred at most
+_ENGLISH_SHARE = 0.08
+# hyphens of compounds that show a document's habit, if words broken at a hyphen are this many times
+# fewer
+_HABIT = 3
 _WORDS_FILE = Path(__file__).with_name("data") / "english_words.txt.gz"
 
 
@@ -84,8 +89,16 @@ class Hyphens:
     def _verdict(self, hyphen: str, first: str, second: str) -> _Verdict:
         whole, pair = (first + second).lower(), f"{first}-{second}".lower()
         if self._words[whole] or self._compounds[pair]:
-            return self._evident(first, second) if self._words[whole] >= self._compounds[pair] else _Verdict.KEPT
-        if hyphen or not (first.isalpha() and second.isalpha() and second.islower()) or (first.isupper() and len(first) > 1):
+            return (
+                self._evident(first, second)
+                if self._words[whole] >= self._compounds[pair]
+                else _Verdict.KEPT
+            )
+        if (
+            hyphen
+            or not (first.isalpha() and second.isalpha() and second.islower())
+            or (first.isupper() and len(first) > 1)
+        ):
             return _Verdict.KEPT
         if not self._is_english:
             return _Verdict.UNKNOWN

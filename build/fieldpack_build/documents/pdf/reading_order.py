@@ -1,8 +1,9 @@
-"""The lines of a PDF page in the order in which they are read, whatever the order in which they were drawn.
+"""The lines of a PDF page in the order in which they are read, whatever the order in which they
+were drawn.
 
-Most programs draw column by column and from top to bottom, which needs nothing. Columns of prose drawn line by line
-across the page are put one below the other; text drawn from the bottom up is turned over. Knows nothing of pdfium,
-tables and headings.
+Most programs draw column by column and from top to bottom, which needs nothing. Columns of prose
+drawn line by line across the page are put one below the other; text drawn from the bottom up is
+turned over. Knows nothing of pdfium, tables and headings.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ _ROWS = 6  # that must agree on the gaps between columns; fewer may be a form, o
 _LETTERS = 25  # characters in a cell, on average: the cells of a table are shorter
 _FLOWING_ROWS = 4  # enough where the lines of a column go on with each other
 _FLOWING_LETTERS = 12
-_FLOWING = 0.5  # of the lines of each column begin with a small letter: they go on with the one above
+_FLOWING = (
+    0.5  # of the lines of each column begin with a small letter: they go on with the one above
+)
 _FIGURES = 8  # one character in so many, at most: the cells of a table have more
 _FIGURE_STARTS = frozenset("0123456789$€£(-–—")
 _PAIRED = 0.5  # of the rows from the first one on
 _STEP = 2.5  # times the height, from row to row of a column
-_SAME_ROW = 0.7  # times the height; the lines of a column are further apart: two that differ by less stand side by side
+# times the height; the lines of a column are further apart: two that differ by less stand side by
+# side
+_SAME_ROW = 0.7
 _CLIMBING = 4  # lines, each above the one before: drawn from the bottom up
 
 
@@ -74,7 +79,8 @@ def _is_free(row: _Row, line: Line) -> bool:
 
 
 class _Run:
-    """Rows below each other and the gaps between columns that none of them crosses, each from left to right edge."""
+    """Rows below each other and the gaps between columns that none of them crosses, each from left
+    to right edge."""
 
     def __init__(self, row: _Row) -> None:
         self.rows = [row]
@@ -87,9 +93,29 @@ class _Run:
         gaps = []
         for left, right in self.gaps:
             middle = (left + right) / 2
-            left = max([left, *(segment.right for segment in row.segments if segment.left < middle and segment.right < right)])
-            right = min([right, *(segment.left for segment in row.segments if segment.right > middle and segment.left > left)])
-            if left >= right or any(segment.left < left and segment.right > right for segment in row.segments):
+            left = max(
+                [
+                    left,
+                    *(
+                        segment.right
+                        for segment in row.segments
+                        if segment.left < middle and segment.right < right
+                    ),
+                ]
+            )
+            right = min(
+                [
+                    right,
+                    *(
+                        segment.left
+                        for segment in row.segments
+                        if segment.right > middle and segment.left > left
+                    ),
+                ]
+            )
+            if left >= right or any(
+                segment.left < left and segment.right > right for segment in row.segments
+            ):
                 return False
             gaps.append((left, right))
         self.gaps = gaps
@@ -100,8 +126,12 @@ class _Run:
         columns: list[list[tuple[Line, Segment]]] = [[] for _ in range(len(self.gaps) + 1)]
         for row in self.rows:
             for segment in row.segments:
-                line = next(line for line in row.lines if any(own is segment for own in line.segments))
-                columns[sum(segment.left >= right for _, right in self.gaps)].append((line, segment))
+                line = next(
+                    line for line in row.lines if any(own is segment for own in line.segments)
+                )
+                columns[sum(segment.left >= right for _, right in self.gaps)].append(
+                    (line, segment)
+                )
         return columns
 
 
@@ -125,7 +155,9 @@ def _ordered(rows: Sequence[_Row]) -> Iterator[Line]:
 
 def _has_figures(row: _Row) -> bool:
     """Cells of figures alone, of a table and not of prose."""
-    return any(segment.text[0] in _FIGURE_STARTS and is_figure(segment.text) for segment in row.segments)
+    return any(
+        segment.text[0] in _FIGURE_STARTS and is_figure(segment.text) for segment in row.segments
+    )
 
 
 def _read_out(run: _Run) -> list[Line]:
@@ -149,15 +181,22 @@ def _are_prose(columns: Sequence[Sequence[tuple[Line, Segment]]], rows: int) -> 
     for column in texts:
         if sum(map(str.isdigit, "".join(column))) * _FIGURES > len("".join(column)):
             return False
-    if rows >= _ROWS and len(columns) == 2 and all(len("".join(column)) >= _LETTERS * len(column) for column in texts):
+    if (
+        rows >= _ROWS
+        and len(columns) == 2
+        and all(len("".join(column)) >= _LETTERS * len(column) for column in texts)
+    ):
         return True
     return all(_flows(column) for column in texts)
 
 
 def _flows(column: Sequence[str]) -> bool:
-    """Whether the lines of a column go on with each other; the items of a list or the cells of a table do not."""
+    """Whether the lines of a column go on with each other; the items of a list or the cells of a
+    table do not."""
     going_on = sum(b[:1].islower() or a.endswith(HYPHEN) for a, b in pairwise(column))
-    return len("".join(column)) >= _FLOWING_LETTERS * len(column) and going_on >= _FLOWING * (len(column) - 1)
+    return len("".join(column)) >= _FLOWING_LETTERS * len(column) and going_on >= _FLOWING * (
+        len(column) - 1
+    )
 
 
 def _rejoined(lines: Iterable[Line]) -> list[Line]:
@@ -185,6 +224,7 @@ def _ends_amid_a_word(text: str, following: str) -> bool:
 
 
 def _goes_on(before: Line, line: Line) -> bool:
-    """Below in the same column, or in another one; beside it, the hyphen is at the end of a column's or a cell's line."""
+    """Below in the same column, or in another one; beside it, the hyphen is at the end of a
+    column's or a cell's line."""
     height = before.segments[-1].top - before.segments[-1].bottom
     return abs(before.last_y - line.y) > _SAME_ROW * height

@@ -29,7 +29,8 @@ _CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
 _TOUCH = 0.1  # times the height, that two pieces of a row may lie over each other
-_WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other
+# rows back in which a segment may find its own: cells of several lines come one after the other
+_WINDOW = 8
 
 
 @dataclass(slots=True)
@@ -78,7 +79,8 @@ class Row:
 
     @property
     def is_data(self) -> bool:
-        """Figures at the end, a label or more figures before them; years alone are the heads of columns."""
+        """Figures at the end, a label or more figures before them; years alone are the heads of
+        columns."""
         figures = self.figures
         if not figures or len(self.cells) < 2 or not self.cells[-1].is_figure:
             return False
@@ -89,9 +91,18 @@ class Row:
         """This row with the label of the one below, which has figures only if this one has none."""
         first, other = self.cells[0], below.cells[0]
         label = Cell(
-            f"{first.text} {other.text}", min(first.left, other.left), max(first.right, other.right), first.start, other.end
+            f"{first.text} {other.text}",
+            min(first.left, other.left),
+            max(first.right, other.right),
+            first.start,
+            other.end,
         )
-        return Row([label, *(self.cells[1:] or below.cells[1:])], below.bottom, self.top, self.lines + below.lines)
+        return Row(
+            [label, *(self.cells[1:] or below.cells[1:])],
+            below.bottom,
+            self.top,
+            self.lines + below.lines,
+        )
 
 
 def read_rows(page: PageText) -> list[Row]:
@@ -105,7 +116,9 @@ def read_rows(page: PageText) -> list[Row]:
                 rows.insert(_place_of(rows, segment), row)
             row.segments.append(segment)
             row.lines.append(number)
-    made = (Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows)
+    made = (
+        Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows
+    )
     return [row for row in made if row.cells]
 
 
@@ -126,17 +139,23 @@ def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
         shared = min(row.top, top) - max(row.bottom, bottom)
         if shared > 0.6 * min(row.top - row.bottom, top - bottom):
             slack = _TOUCH * (top - bottom)
-            free = all(segment.left >= other.right - slack or segment.right <= other.left + slack for other in row.segments)
+            free = all(
+                segment.left >= other.right - slack or segment.right <= other.left + slack
+                for other in row.segments
+            )
             return row if free else None
     return None
 
 
 def _place_of(rows: Sequence[_Parts], segment: Segment) -> int:
-    """After the last row above it: a cell of one line may come after a neighbour of two. A new column stays the last."""
+    """After the last row above it: a cell of one line may come after a neighbour of two. A new
+    column stays the last."""
     i = len(rows)
     while i > 0 and rows[i - 1].bottom + rows[i - 1].top < segment.bottom + segment.top:
         i -= 1
-    is_near = i < len(rows) and segment.bottom - rows[-1].top < _NEAR * (segment.top - segment.bottom)
+    is_near = i < len(rows) and segment.bottom - rows[-1].top < _NEAR * (
+        segment.top - segment.bottom
+    )
     return i if is_near else len(rows)
 
 
@@ -148,9 +167,12 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
             before = cells[-1]
             is_sign = _OPENING.fullmatch(before.text) is not None
             space = " " if piece.text[0] == "(" and not is_sign else ""
-            # The column is where its figures are; its "$" may stand under the figures of the one before.
+            # The column is where its figures are; its "$" may stand under the figures of the one
+            # before.
             left = piece.left if is_sign else before.left
-            cells[-1] = Cell(_tidy(before.text + space + piece.text), left, piece.right, before.start, piece.end)
+            cells[-1] = Cell(
+                _tidy(before.text + space + piece.text), left, piece.right, before.start, piece.end
+            )
         else:
             cells.append(piece)
     for cell in cells:
@@ -164,12 +186,17 @@ def is_figure(text: str) -> bool:
 
 
 def _belongs(before: Cell, cell: Cell) -> bool:
-    """A figure to the sign before it; a bracket, percent sign or mark of a note to the figure before it."""
+    """A figure to the sign before it; a bracket, percent sign or mark of a note to the figure
+    before it."""
     gap = cell.left - before.right
     if _OPENING.fullmatch(before.text):
         return gap < _SIGN_GAP and (cell.text[0].isdigit() or cell.text[0] in "(—–-.−")
     most = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
-    return gap < most and _CLOSING.fullmatch(cell.text) is not None and before.text[-1] in "0123456789)%—"
+    return (
+        gap < most
+        and _CLOSING.fullmatch(cell.text) is not None
+        and before.text[-1] in "0123456789)%—"
+    )
 
 
 def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
@@ -180,7 +207,13 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
         width = (segment.right - segment.left) / max(len(text), 1)
         if dots.start():
             right = segment.left + width * dots.start()
-            yield Cell(text[: dots.start()].strip(), segment.left, right, segment.start, segment.start + dots.start())
+            yield Cell(
+                text[: dots.start()].strip(),
+                segment.left,
+                right,
+                segment.start,
+                segment.start + dots.start(),
+            )
         if dots.end() < len(text):
             yield from _figures(page, text[dots.end() :], segment.start + dots.end(), segment.right)
     elif text.strip("."):

@@ -1,7 +1,8 @@
 """Tables of words without borders whose cells go on over several lines: "Fault", "Cause", "Remedy".
 
-Conservative: every cell begins at the left edge of its head and at the height of its row, rows stand further apart than
-the lines of a cell, and they were drawn one after the other. Knows nothing of pdfium, figures and borders.
+Conservative: every cell begins at the left edge of its head and at the height of its row, rows
+stand further apart than the lines of a cell, and they were drawn one after the other. Knows nothing
+of pdfium, figures and borders.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def _may_be_head(segments: Sequence[Segment]) -> bool:
     """Short words and no figures; "(a)" and what follows it are a list."""
     if _MARKER.fullmatch(segments[0].text):
         return False
-    return all(len(one.text) <= _HEAD_WORDS and any(map(str.isalpha, one.text)) and not is_figure(one.text) for one in segments)
+    return all(
+        len(one.text) <= _HEAD_WORDS and any(map(str.isalpha, one.text)) and not is_figure(one.text)
+        for one in segments
+    )
 
 
 def _rows(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> list[_Row]:
@@ -89,23 +93,32 @@ def _rows(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> list[_Ro
     rows = _grouped(pieces, step)
     good = next((i for i, row in enumerate(rows) if not row.is_level()), len(rows))
     rows = rows[:good]
-    in_order = all(max(p.line for p in a.pieces) < min(p.line for p in b.pieces) for a, b in pairwise(rows))
+    in_order = all(
+        max(p.line for p in a.pieces) < min(p.line for p in b.pieces) for a, b in pairwise(rows)
+    )
     wrapped = any(len({piece.column for piece in row.pieces}) < len(row.pieces) for row in rows)
     return rows if len(rows) >= _ROWS and in_order and wrapped else []
 
 
 def _pieces(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> Iterator[_Piece]:
-    """The pieces of the lines from `first` on that stand in the columns of `lefts`, until one does not."""
+    """The pieces of the lines from `first` on that stand in the columns of `lefts`, until one does
+    not."""
     highest = lines[first].segments[0].bottom
     lowest = highest
     for i in range(first, len(lines)):
         own = []
         for segment in lines[i].segments:
             height = max(segment.top - segment.bottom, 1.0)
-            column = next((c for c, left in enumerate(lefts) if abs(segment.left - left) <= _LEFT * height), None)
+            column = next(
+                (c for c, left in enumerate(lefts) if abs(segment.left - left) <= _LEFT * height),
+                None,
+            )
             if column is None or (column + 1 < len(lefts) and segment.right > lefts[column + 1]):
                 return
-            if segment.bottom > highest + _LEVEL * height or lowest - segment.top > _FARTHEST * height:
+            if (
+                segment.bottom > highest + _LEVEL * height
+                or lowest - segment.top > _FARTHEST * height
+            ):
                 return
             own.append(_Piece(i, column, segment))
         lowest = min(lowest, *(piece.y for piece in own))
@@ -113,7 +126,8 @@ def _pieces(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> Iterat
 
 
 def _step(pieces: Sequence[_Piece]) -> float | None:
-    """From line to line of a cell: the usual distance of two pieces of one column that follow each other."""
+    """From line to line of a cell: the usual distance of two pieces of one column that follow each
+    other."""
     steps = []
     for a, b in pairwise(pieces):
         if a.column == b.column and 0 < a.y - b.y < 2 * a.height:

@@ -1,6 +1,8 @@
-"""Reads calendar files and invitations (iCalendar, RFC 5545): each event or task as lines "Summary: ...", "Start: ...".
+"""Reads calendar files and invitations (iCalendar, RFC 5545): each event or task as lines "Summary:
+...", "Start: ...".
 
-Times are as the file states them, with their zone; a repetition stands as its rule. Knows nothing of e-mail.
+Times are as the file states them, with their zone; a repetition stands as its rule. Knows nothing
+of e-mail.
 """
 
 from __future__ import annotations
@@ -16,11 +18,23 @@ from fieldpack_build.errors import DocumentError
 
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
 _SHOWN = {
-    "STATUS": "Status", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "RRULE": "Repeats",
-    "EXDATE": "Except", "LOCATION": "Location", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "CATEGORIES": "Categories",
-    "DESCRIPTION": "Description", "COMMENT": "Comment",
-}  # fmt: skip
-_PROPERTY = re.compile(r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL)
+    "STATUS": "Status",
+    "DTSTART": "Start",
+    "DTEND": "End",
+    "DUE": "Due",
+    "DURATION": "Duration",
+    "RRULE": "Repeats",
+    "EXDATE": "Except",
+    "LOCATION": "Location",
+    "ORGANIZER": "Organizer",
+    "ATTENDEE": "Attendee",
+    "CATEGORIES": "Categories",
+    "DESCRIPTION": "Description",
+    "COMMENT": "Comment",
+}
+_PROPERTY = re.compile(
+    r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL
+)
 _PARAMETER = re.compile(r';([^=:;]+)=("[^"]*"|[^":;]*)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
 
@@ -39,7 +53,12 @@ def read(data: bytes, name: str) -> Content:
     builder = PageBuilder(HeadingPath())
     for event in events:
         _add(builder, event)
-    dates = [date for event in events for entry in event if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))]
+    dates = [
+        date
+        for event in events
+        for entry in event
+        if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))
+    ]
     title = _summary(events[0]) if len(events) == 1 else ""
     return Content(title, (builder.page(),), dates[0] if len(events) == 1 and dates else None)
 
@@ -74,7 +93,9 @@ def _events(text: str) -> Iterator[list[_Property]]:
                 yield found
             depth = depth[:-1]
         elif depth and depth[-1] in _KINDS:
-            parameters = {name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])}
+            parameters = {
+                name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])
+            }
             found.append(_Property(key, parameters, parts[3]))
 
 

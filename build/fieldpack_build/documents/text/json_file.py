@@ -1,4 +1,5 @@
-"""Reads JSON: a list of records as JSONL is read, else the values by their path; a list of records inside under its name."""
+"""Reads JSON: a list of records as JSONL is read, else the values by their path; a list of records
+inside under its name."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ def _add(builder: PageBuilder, value: Any, level: int) -> None:
         for entry in value:
             add_record(builder, entry, level)
         return
-    lists = {key: inner for key, inner in value.items() if _is_records(inner)} if isinstance(value, dict) else {}
+    lists = (
+        {key: inner for key, inner in value.items() if _is_records(inner)}
+        if isinstance(value, dict)
+        else {}
+    )
     plain = {key: inner for key, inner in value.items() if key not in lists} if lists else value
     add_record(builder, plain, level)
     for key, inner in lists.items():
@@ -44,4 +49,8 @@ def _add(builder: PageBuilder, value: Any, level: int) -> None:
 
 
 def _is_records(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(entry, dict) for entry in value)
+    return (
+        isinstance(value, list)
+        and len(value) > 0
+        and all(isinstance(entry, dict) for entry in value)
+    )

@@ -1,4 +1,5 @@
-"""Reads JSONL: each record a paragraph of "key: value" lines, under its title and before its text if it names them."""
+"""Reads JSONL: each record a paragraph of "key: value" lines, under its title and before its text
+if it names them."""
 
 from __future__ import annotations
 
@@ -34,12 +35,15 @@ def read(data: bytes, name: str) -> Content:
         records += 1
     if not records and bad:
         raise DocumentError(f"{name}: is no JSONL: {bad[0]}; it needs one JSON record a line")
-    warnings = (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
+    warnings = (
+        (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
+    )
     return Content("", (builder.page(),), warnings=(*told, *warnings))
 
 
 def add_record(builder: PageBuilder, record: Any, level: int) -> None:
-    """Put a record into the page: its title, if it has one, as a heading of `level`, its other values as lines."""
+    """Put a record into the page: its title, if it has one, as a heading of `level`, its other
+    values as lines."""
     if not isinstance(record, dict):
         builder.text("\n".join(_lines("", record)))
         return
@@ -62,7 +66,9 @@ def _lines(path: str, value: Any) -> Iterator[str]:
         for inner in value:
             yield from _lines(path, inner)
     elif value not in (None, "", []):
-        words = ", ".join(_word(inner) for inner in value) if isinstance(value, list) else _word(value)
+        words = (
+            ", ".join(_word(inner) for inner in value) if isinstance(value, list) else _word(value)
+        )
         yield f"{path}: {words}" if path else words
 
 

@@ -1,6 +1,8 @@
-"""Reads any XML: prose as paragraphs, titles as headings, short values as lines "name: value" of the element around them.
+"""Reads any XML: prose as paragraphs, titles as headings, short values as lines "name: value" of
+the element around them.
 
-Knows no vocabulary: an element with words and other elements in it is a paragraph, one with a few words a value.
+Knows no vocabulary: an element with words and other elements in it is a paragraph, one with a few
+words a value.
 """
 
 from __future__ import annotations
@@ -22,14 +24,29 @@ def read(data: bytes, name: str) -> Content:
     from lxml import etree
 
     refuse_binary(data, name)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise DocumentError(f"{name}: is no XML, or a damaged one: {squeeze(str(error))}") from error
+        raise DocumentError(
+            f"{name}: is no XML, or a damaged one: {squeeze(str(error))}"
+        ) from error
     builder = PageBuilder(HeadingPath())
     _Walk(builder).element(root, 1)
-    title = next((squeeze("".join(entry.itertext())) for entry in root.iter("*") if _local(entry) in _TITLES), "")
+    title = next(
+        (
+            squeeze("".join(entry.itertext()))
+            for entry in root.iter("*")
+            if _local(entry) in _TITLES
+        ),
+        "",
+    )
     return Content(label(title), (builder.page(),))
 
 
@@ -71,7 +88,11 @@ def _values(element: Any) -> Iterator[str]:
 
 def _attributes(element: Any, path: str) -> Iterator[str]:
     for key, value in element.attrib.items():
-        if not key.startswith(_SPACE) and not key.rpartition("}")[2].startswith("schemaLocation") and value.strip():
+        if (
+            not key.startswith(_SPACE)
+            and not key.rpartition("}")[2].startswith("schemaLocation")
+            and value.strip()
+        ):
             yield f"{path}{key.rpartition('}')[2]}: {squeeze(value)}"
 
 
@@ -81,7 +102,9 @@ def _is_leaf(element: Any) -> bool:
 
 def _is_mixed(element: Any) -> bool:
     """Words beside other elements: prose with marks in it."""
-    return not _is_leaf(element) and bool((element.text or "").strip() or any((child.tail or "").strip() for child in element))
+    return not _is_leaf(element) and bool(
+        (element.text or "").strip() or any((child.tail or "").strip() for child in element)
+    )
 
 
 def _words(element: Any) -> str:

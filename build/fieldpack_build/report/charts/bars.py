@@ -1,4 +1,5 @@
-"""Figures -> geometry of two small drawings; the template draws it as inline SVG. Units: the SVG's own pixels."""
+"""Figures -> geometry of two small drawings; the template draws it as inline SVG. Units: the SVG's
+own pixels."""
 
 from __future__ import annotations
 
@@ -12,9 +13,12 @@ from typing import Any
 from ...evaluation.calibration import separation
 
 _SHARES = (
-    ("f1", "F1"), ("value_match", "Value match"), ("refused_right", "Refused right"),
-    ("citations_right", "Citations right"), ("refused_wrong", "Refused wrong (low is good)"),
-)  # fmt: skip
+    ("f1", "F1"),
+    ("value_match", "Value match"),
+    ("refused_right", "Refused right"),
+    ("citations_right", "Citations right"),
+    ("refused_wrong", "Refused wrong (low is good)"),
+)
 WIDTH, _LEFT, _RIGHT = 860.0, 34.0, 6.0
 _TOP, _TALL = 18.0, 170.0
 _HALF, _BINS = 70.0, 30
@@ -22,7 +26,13 @@ _HALF, _BINS = 70.0, 30
 
 def slug(arm: str) -> str:
     """The CSS class that colours an arm."""
-    return {"quote": "a-quote", "base": "a-base", "rag": "a-rag", "tuned": "a-tuned", "tuned+rag": "a-both"}.get(arm, "a-base")
+    return {
+        "quote": "a-quote",
+        "base": "a-base",
+        "rag": "a-rag",
+        "tuned": "a-tuned",
+        "tuned+rag": "a-both",
+    }.get(arm, "a-base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ class BarChart:
 
 @dataclass(frozen=True, slots=True)
 class SimilarityChart:
-    """Two histograms on one axis, answerable above and unanswerable below; heights are shares of each group."""
+    """Two histograms on one axis, answerable above and unanswerable below; heights are shares of
+    each group."""
 
     width: float
     height: float
@@ -79,7 +90,11 @@ class SimilarityChart:
 
 def bar_chart(arms: Mapping[str, Mapping[str, Any]]) -> BarChart | None:
     """None where there is nothing to draw."""
-    shown = [(key, title) for key, title in _SHARES if any(arm.get(key) is not None for arm in arms.values())]
+    shown = [
+        (key, title)
+        for key, title in _SHARES
+        if any(arm.get(key) is not None for arm in arms.values())
+    ]
     if not shown:
         return None
     base = _TOP + _TALL
@@ -101,7 +116,8 @@ def bar_chart(arms: Mapping[str, Mapping[str, Any]]) -> BarChart | None:
 
 
 def similarity_chart(retrieval: Mapping[str, Any] | None) -> SimilarityChart | None:
-    """`retrieval["best_similarity"]` and, where it is there, `retrieval["refuse_below"]`. None without a figure."""
+    """`retrieval["best_similarity"]` and, where it is there, `retrieval["refuse_below"]`. None
+    without a figure."""
     best = (retrieval or {}).get("best_similarity") or {}
     yes, no = sorted(best.get("answerable") or []), sorted(best.get("unanswerable") or [])
     if not yes and not no:
@@ -117,20 +133,36 @@ def similarity_chart(retrieval: Mapping[str, Any] | None) -> SimilarityChart | N
     shares = [_shares(yes, edges), _shares(no, edges)]
     most = max(share for side in shares for share, _ in side) or 1.0
     above, below = (
-        tuple((round(_LEFT + (edge - low) * scale, 1), round(_HALF * share / most, 1), count)
-              for edge, (share, count) in zip(edges, side, strict=False) if count) for side in shares
-    )  # fmt: skip
+        tuple(
+            (round(_LEFT + (edge - low) * scale, 1), round(_HALF * share / most, 1), count)
+            for edge, (share, count) in zip(edges, side, strict=False)
+            if count
+        )
+        for side in shares
+    )
     steps = round((high - low) * 10)
-    ticks = tuple((round(_LEFT + i / 10 * scale, 1), f"{low + i / 10:.1f}") for i in range(steps + 1))
+    ticks = tuple(
+        (round(_LEFT + i / 10 * scale, 1), f"{low + i / 10:.1f}") for i in range(steps + 1)
+    )
     at = None if threshold is None else threshold
     return SimilarityChart(
-        width=WIDTH, height=axis + _HALF + 24, left=_LEFT, right=WIDTH - _RIGHT, axis=axis,
-        bin_width=round((WIDTH - _LEFT - _RIGHT) / _BINS - 1.5, 1), above=above, below=below, ticks=ticks,
-        threshold=threshold, threshold_x=round(_LEFT + (drawn[0] - low) * scale, 1) if drawn else None,
-        answerable=len(yes), unanswerable=len(no),
+        width=WIDTH,
+        height=axis + _HALF + 24,
+        left=_LEFT,
+        right=WIDTH - _RIGHT,
+        axis=axis,
+        bin_width=round((WIDTH - _LEFT - _RIGHT) / _BINS - 1.5, 1),
+        above=above,
+        below=below,
+        ticks=ticks,
+        threshold=threshold,
+        threshold_x=round(_LEFT + (drawn[0] - low) * scale, 1) if drawn else None,
+        answerable=len(yes),
+        unanswerable=len(no),
         refused_answerable=0 if at is None else bisect_left(yes, at),
-        refused_unanswerable=0 if at is None else bisect_left(no, at), separation=separation(yes, no),
-    )  # fmt: skip
+        refused_unanswerable=0 if at is None else bisect_left(no, at),
+        separation=separation(yes, no),
+    )
 
 
 def _shares(values: Sequence[float], edges: Sequence[float]) -> list[tuple[float, int]]:

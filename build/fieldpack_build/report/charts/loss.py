@@ -1,4 +1,5 @@
-"""Loss by step -> geometry of a line chart; the template draws it as inline SVG. Units: the SVG's own pixels."""
+"""Loss by step -> geometry of a line chart; the template draws it as inline SVG. Units: the SVG's
+own pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class LossChart:
-    """`raw`: each update's loss; `smooth`: its running mean; `held`: of what was held out, with its label."""
+    """`raw`: each update's loss; `smooth`: its running mean; `held`: of what was held out, with its
+    label."""
 
     width: float
     height: float
@@ -53,21 +55,30 @@ def loss_chart(log: Mapping[str, Any] | None) -> LossChart | None:
     speeds = sorted(e["tokens_per_s"] for e in log["train"] if e.get("tokens_per_s"))
     kept = log.get("kept_step") if held else None
     return LossChart(
-        width=WIDTH, height=_TOP + _TALL + 34, left=_LEFT, right=WIDTH - _RIGHT, base=_TOP + _TALL,
+        width=WIDTH,
+        height=_TOP + _TALL + 34,
+        left=_LEFT,
+        right=WIDTH - _RIGHT,
+        base=_TOP + _TALL,
         lines=tuple((place(1, mark)[1], f"{mark:g}") for mark in marks),
         ticks=tuple((place(step, low)[0], f"{step:,}") for step in by_step),
         raw=_line([place(*entry) for entry in steps]),
         smooth=_line([place(step, loss) for (step, _), loss in zip(steps, smooth, strict=True)]),
         held=tuple((*place(step, loss), f"step {step}: {loss:.3f}") for step, loss in held),
-        kept_x=place(kept, low)[0] if kept else None, kept=kept, first=steps[0][1], last=smooth[-1],
+        kept_x=place(kept, low)[0] if kept else None,
+        kept=kept,
+        first=steps[0][1],
+        last=smooth[-1],
         tokens_per_s=speeds[len(speeds) // 2] if speeds else None,
-    )  # fmt: skip
+    )
 
 
 def _smoothed(values: Sequence[float]) -> list[float]:
     """The mean of the last twentieth of the run, and at least three values, up to each."""
     wide = max(3, len(values) // 20)
-    return [sum(values[max(0, i - wide + 1) : i + 1]) / min(wide, i + 1) for i in range(len(values))]
+    return [
+        sum(values[max(0, i - wide + 1) : i + 1]) / min(wide, i + 1) for i in range(len(values))
+    ]
 
 
 def _nice(low: float, high: float) -> list[float]:

@@ -1,5 +1,5 @@
-"""The learned refusal threshold -> a table and a ROC curve: what it refuses of the questions it was learned from, and of
-those that were measured. Units: the SVG's own pixels."""
+"""The learned refusal threshold -> a table and a ROC curve: what it refuses of the questions it was
+learned from, and of those that were measured. Units: the SVG's own pixels."""
 
 from __future__ import annotations
 
@@ -50,14 +50,25 @@ def thresholds_view(report: Mapping[str, Any]) -> dict[str, Any] | None:
     if not found:
         return None
     rows = [_row(name, found[key]) for name, key in _KINDS if found.get(key)]
-    return {"thresholds": found["thresholds"], "rows": rows, "roc": _roc(found), "source": found.get("source")}
+    return {
+        "thresholds": found["thresholds"],
+        "rows": rows,
+        "roc": _roc(found),
+        "source": found.get("source"),
+    }
 
 
 def _row(name: str, of: Mapping[str, Any]) -> ThresholdRow:
     apart = of.get("separation") or {}
     shares = [NONE if apart.get(key) is None else f"{apart[key]:.0%}" for key in ("lead", "cosine")]
-    return ThresholdRow(f"Questions {name}", of["answerable"], of["unanswerable"], figure(of["refused_right"]),
-                        figure(of["refused_wrong"]), *shares)  # fmt: skip
+    return ThresholdRow(
+        f"Questions {name}",
+        of["answerable"],
+        of["unanswerable"],
+        figure(of["refused_right"]),
+        figure(of["refused_wrong"]),
+        *shares,
+    )
 
 
 def _roc(found: Mapping[str, Any]) -> Roc | None:
@@ -65,18 +76,21 @@ def _roc(found: Mapping[str, Any]) -> Roc | None:
     drawn = [
         Curve(name, colour, _points(of["curves"][signal]))
         for name, colour, of, signal in (
-            ("lead, measured", "a-both", measured, "lead"), ("lead, learned from", "a-rag", learned, "lead"),
+            ("lead, measured", "a-both", measured, "lead"),
+            ("lead, learned from", "a-rag", learned, "lead"),
             ("cosine, measured", "a-base", measured, "cosine"),
-        ) if (of.get("curves") or {}).get(signal)
-    ]  # fmt: skip
+        )
+        if (of.get("curves") or {}).get(signal)
+    ]
     if not drawn:
         return None
     ticks = tuple((_x(share), _y(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1))
     named = [(name, found[key]) for name, key in _KINDS if found.get(key)]
     dots = tuple(
-        (_x(of["refused_wrong"]), _y(of["refused_right"]), name) for name, of in named
+        (_x(of["refused_wrong"]), _y(of["refused_right"]), name)
+        for name, of in named
         if of["refused_wrong"] is not None and of["refused_right"] is not None
-    )  # fmt: skip
+    )
     return Roc(_LEFT + _SIDE + 12, _TOP + _SIDE + 40, _LEFT, _TOP, _SIDE, ticks, tuple(drawn), dots)
 
 

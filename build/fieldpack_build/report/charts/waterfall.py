@@ -1,5 +1,6 @@
-"""Where quality was won and lost -> the rows of a table and the geometry of a waterfall: a bar from each step's figure to
-the next, with the interval of the difference. Units: the SVG's own pixels. Knows nothing of models."""
+"""Where quality was won and lost -> the rows of a table and the geometry of a waterfall: a bar from
+each step's figure to the next, with the interval of the difference. Units: the SVG's own pixels.
+Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _COLUMNS = {column.key: column for column in COLUMNS if column.key in KEYS}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`low` and `high`: y of the interval's ends, for a step that has one; `tone` is good, bad, noise or whole."""
+    """`low` and `high`: y of the interval's ends, for a step that has one; `tone` is good, bad,
+    noise or whole."""
 
     name: str
     x: float
@@ -76,9 +78,14 @@ def _path(heading: str, found: Mapping[str, Any], steps: list[str]) -> Path:
     for step in steps:
         moves = found["moves"].get(step, {})
         after = found["figures"][step]
-        cells = tuple((text_of(_COLUMNS[key], after.get(key)), gap_of(_COLUMNS[key], _edges(moves.get(key)))) for key in keys)
+        cells = tuple(
+            (text_of(_COLUMNS[key], after.get(key)), gap_of(_COLUMNS[key], _edges(moves.get(key))))
+            for key in keys
+        )
         rows.append(StepRow(DOES.get(step, step), cells))
-    return Path(heading, tuple(_COLUMNS[key].label for key in keys), tuple(rows), _waterfall(found, steps))
+    return Path(
+        heading, tuple(_COLUMNS[key].label for key in keys), tuple(rows), _waterfall(found, steps)
+    )
 
 
 def _edges(move: Mapping[str, float] | None) -> tuple[float, float, float] | None:
@@ -90,7 +97,12 @@ def _waterfall(found: Mapping[str, Any], steps: list[str]) -> Waterfall | None:
     values = {step: found["figures"][step].get("f1") for step in steps}
     if any(value is None for value in values.values()):
         return None
-    most = max([*values.values(), *(values[a] + found["moves"][b]["f1"]["high"] for a, b in pairwise(steps))])
+    most = max(
+        [
+            *values.values(),
+            *(values[a] + found["moves"][b]["f1"]["high"] for a, b in pairwise(steps)),
+        ]
+    )
     top = max(0.1, ceil(most * 10) / 10)
     base, room = _TOP + _TALL, (WIDTH - _LEFT - _RIGHT) / (len(steps) + 1)
 
@@ -102,11 +114,24 @@ def _waterfall(found: Mapping[str, Any], steps: list[str]) -> Waterfall | None:
         move, start, end = found["moves"][step]["f1"], values[before], values[step]
         tone = "good" if move["low"] > 0 else "bad" if move["high"] < 0 else "noise"
         high, low = y(max(start, end)), y(min(start, end))
-        drawn.append(Step(
-            DOES.get(step, step), _x(place, room), _wide(room), high, max(low - high, 1.5), tone, f"{move['value']:+.3f}",
-            _x(place, room) + _wide(room) / 2, y(start + move["low"]), y(start + move["high"]), y(start),
-        ))  # fmt: skip
-    drawn.append(_whole("as shipped", values[steps[-1]], len(steps), room, base, y(values[steps[-1]])))
+        drawn.append(
+            Step(
+                DOES.get(step, step),
+                _x(place, room),
+                _wide(room),
+                high,
+                max(low - high, 1.5),
+                tone,
+                f"{move['value']:+.3f}",
+                _x(place, room) + _wide(room) / 2,
+                y(start + move["low"]),
+                y(start + move["high"]),
+                y(start),
+            )
+        )
+    drawn.append(
+        _whole("as shipped", values[steps[-1]], len(steps), room, base, y(values[steps[-1]]))
+    )
     tick = 0.1 if top <= 0.5 else 0.2
     lines = tuple((y(tick * i), f"{tick * i:.1g}") for i in range(int(top / tick + 1e-9) + 1))
     return Waterfall(WIDTH, base + 28, _LEFT, WIDTH - _RIGHT, base, lines, tuple(drawn))
@@ -114,7 +139,19 @@ def _waterfall(found: Mapping[str, Any], steps: list[str]) -> Waterfall | None:
 
 def _whole(name: str, value: float, place: int, room: float, base: float, top: float) -> Step:
     x = _x(place, room)
-    return Step(name, x, _wide(room), top, round(base - top, 1), "whole", f"{value:.3f}", x + _wide(room) / 2, None, None, None)
+    return Step(
+        name,
+        x,
+        _wide(room),
+        top,
+        round(base - top, 1),
+        "whole",
+        f"{value:.3f}",
+        x + _wide(room) / 2,
+        None,
+        None,
+        None,
+    )
 
 
 def _x(place: int, room: float) -> float:

@@ -1,5 +1,5 @@
-"""A request to /v1/chat/completions, read: which question, after which answer, in which form; what cannot be done is
-refused, what has no effect is named. Knows nothing of answers."""
+"""A request to /v1/chat/completions, read: which question, after which answer, in which form; what
+cannot be done is refused, what has no effect is named. Knows nothing of answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _USED = {"model", "messages", "stream", "stream_options", "response_format", "us
 _TOOL_CHOICES = {"tool_choice", "function_call"}
 _MOST_MESSAGES = 400
 _NO_TOOLS = (
-    "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for an answer in a form that a "
+    "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for "
+    "an answer in a form that a "
     "program reads, send a response_format with a JSON schema"
 )
 # What would change the answer's meaning: name -> (the value that does not, why no other is taken).
@@ -41,7 +42,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`before`: what a follow-up goes on from. `schema`: of the JSON that is wanted. `ignored`: what had no effect."""
+    """`before`: what a follow-up goes on from. `schema`: of the JSON that is wanted. `ignored`:
+    what had no effect."""
 
     question: str
     before: Exchange | None
@@ -59,21 +61,36 @@ def read_chat(data: Mapping[str, Any]) -> ChatRequest:
             continue  # offered, and not to be called: nothing is missed
         if data.get(name) not in (None, harmless):
             raise bad_request(f"{name}: not supported: {why}", param=name)
-    messages = [_message(value, i) for i, value in enumerate(field(data, "messages", list, most=_MOST_MESSAGES))]
-    question, before = _asked([(role, text) for role, text in messages if role in ("user", "assistant")])
+    messages = [
+        _message(value, i)
+        for i, value in enumerate(field(data, "messages", list, most=_MOST_MESSAGES))
+    ]
+    question, before = _asked(
+        [(role, text) for role, text in messages if role in ("user", "assistant")]
+    )
     options = field(data, "stream_options", dict, {})
     known = _USED | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
-    parameters = sorted(name for name, value in data.items() if value is not None and name not in known)
-    unheard = [f"messages[{i}] ({role})" for i, (role, _) in enumerate(messages) if role in ("system", "developer")]
+    parameters = sorted(
+        name for name, value in data.items() if value is not None and name not in known
+    )
+    unheard = [
+        f"messages[{i}] ({role})"
+        for i, (role, _) in enumerate(messages)
+        if role in ("system", "developer")
+    ]
     return ChatRequest(
-        question, before, _schema(field(data, "response_format", dict, {"type": "text"})),
-        stream=field(data, "stream", bool, False), usage=options.get("include_usage") is True,
+        question,
+        before,
+        _schema(field(data, "response_format", dict, {"type": "text"})),
+        stream=field(data, "stream", bool, False),
+        usage=options.get("include_usage") is True,
         ignored=(*parameters, *unheard),
-    )  # fmt: skip
+    )
 
 
 def _check_tool_choice(data: Mapping[str, Any]) -> None:
-    """A call that is left to the model is one that this model never makes; one that is demanded is refused."""
+    """A call that is left to the model is one that this model never makes; one that is demanded is
+    refused."""
     for name in sorted(_TOOL_CHOICES & set(data)):
         if data[name] not in (None, "none", "auto"):
             raise bad_request(f"{name}: not supported: {_NO_TOOLS}", param=name)
@@ -94,17 +111,25 @@ def _message(value: object, number: int) -> tuple[str, str]:
     """(role, text)."""
     where = f"messages[{number}]"
     role = value.get("role") if isinstance(value, dict) else None
-    if isinstance(value, dict) and (role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")):
-        raise bad_request(f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages")
+    if isinstance(value, dict) and (
+        role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")
+    ):
+        raise bad_request(
+            f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages"
+        )
     if not isinstance(value, dict) or role not in ("system", "developer", "user", "assistant"):
-        raise bad_request(f"{where}: want a role of system, developer, user or assistant", param="messages")
+        raise bad_request(
+            f"{where}: want a role of system, developer, user or assistant", param="messages"
+        )
     content = value.get("content")
     if content is None and role == "assistant":
         return role, ""
     if isinstance(content, str):
         return role, content
     if not isinstance(content, list):
-        raise bad_request(f"{where}.content: want a string or a list of text parts", param="messages")
+        raise bad_request(
+            f"{where}.content: want a string or a list of text parts", param="messages"
+        )
     return role, "\n".join(_part(part, where) for part in content)
 
 
@@ -124,5 +149,8 @@ def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
             return {"type": "object"}
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
-    message = 'response_format: want {"type": "text"}, {"type": "json_object"}, or "json_schema" with json_schema.schema'
+    message = (
+        'response_format: want {"type": "text"}, {"type": "json_object"}, or "json_schema" with '
+        "json_schema.schema"
+    )
     raise bad_request(message, param="response_format")

@@ -1,5 +1,6 @@
-"""An answer in the forms of OpenAI's chat completions, whole or in chunks; what they have no place for (passages, citations,
-figures without source) in a field of our own, `fieldpack`. Knows nothing of requests."""
+"""An answer in the forms of OpenAI's chat completions, whole or in chunks; what they have no place
+for (passages, citations, figures without source) in a field of our own, `fieldpack`. Knows nothing
+of requests."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from ..serialize import answer_dict
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`limit`: answer tokens at which the model is cut off. `as_json`: a schema was asked for, so that a refusal, which is
-    no JSON, goes where OpenAI puts one."""
+    """`limit`: answer tokens at which the model is cut off. `as_json`: a schema was asked for, so
+    that a refusal, which is no JSON, goes where OpenAI puts one."""
 
     model: str
     limit: int
@@ -29,8 +30,18 @@ class Reply:
     def whole(self, answer: Answer) -> dict[str, Any]:
         refusal = answer.text if answer.refused and self.as_json else None
         content = None if refusal else answer.text
-        message = {"role": "assistant", "content": content, "refusal": refusal, "fieldpack": self._ours(answer)}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason(answer)}
+        message = {
+            "role": "assistant",
+            "content": content,
+            "refusal": refusal,
+            "fieldpack": self._ours(answer),
+        }
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self._reason(answer),
+        }
         return {**self._head("chat.completion"), "choices": [choice], "usage": usage(answer)}
 
     def piece(self, delta: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +49,9 @@ class Reply:
 
     def last(self, answer: Answer) -> dict[str, Any]:
         delta = {"fieldpack": self._ours(answer)}
-        return self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": self._reason(answer)}])
+        return self._chunk(
+            [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": self._reason(answer)}]
+        )
 
     def usage_chunk(self, answer: Answer) -> dict[str, Any]:
         return {**self._chunk([]), "usage": usage(answer)}
@@ -53,14 +66,16 @@ class Reply:
         return "length" if answer.timings.tokens >= self.limit else "stop"
 
     def _ours(self, answer: Answer) -> dict[str, Any]:
-        """`answer` is the finished text: marks of passages that there are not, which a stream may have shown, are gone."""
+        """`answer` is the finished text: marks of passages that there are not, which a stream may
+        have shown, are gone."""
         return {**answer_dict(answer), "ignored": list(self.ignored)}
 
 
 def usage(answer: Answer) -> dict[str, Any]:
     timings = answer.timings
     return {
-        "prompt_tokens": timings.prompt_tokens, "completion_tokens": timings.tokens,
+        "prompt_tokens": timings.prompt_tokens,
+        "completion_tokens": timings.tokens,
         "total_tokens": timings.prompt_tokens + timings.tokens,
         "prompt_tokens_details": {"cached_tokens": timings.cached_tokens},
-    }  # fmt: skip
+    }

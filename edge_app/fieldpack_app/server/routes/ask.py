@@ -12,7 +12,7 @@ from fieldpack.rag import clean_question
 
 from ..auth import CLIENT
 from ..errors import bad_request
-from ..jobs import Answering, Job, Queued, Start
+from ..jobs import AnswerJob, AnswerService, Queued, Start
 from ..json_body import field, list_of, read_json, refuse_unknown
 from ..serialize import event_dict
 from ..sse import HEARTBEAT, EventStream, sse
@@ -21,7 +21,7 @@ _FIELDS = {"question", "previous", "documents"}
 
 
 class Asking:
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: AnswerService) -> None:
         self._answering = answering
 
     async def ask(self, request: Request) -> EventStream:
@@ -41,7 +41,7 @@ class Asking:
             options["where"] = Filter(documents=globs)
         return lambda expert, cancel: expert.stream(question, cancel=cancel, **options)
 
-    async def _lines(self, job: Job) -> AsyncIterator[bytes]:
+    async def _lines(self, job: AnswerJob) -> AsyncIterator[bytes]:
         last = -1
         async for event in job.events():
             if event is None or (isinstance(event, Queued) and event.position == last):

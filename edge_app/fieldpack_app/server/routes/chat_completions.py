@@ -13,22 +13,22 @@ from fieldpack.generation.json_schemas import check_schema
 from fieldpack.rag import clean_question
 
 from ..auth import CLIENT
-from ..bundles import Shelved
+from ..bundles import BundleEntry
 from ..errors import HttpError
-from ..jobs import Answering, Job
+from ..jobs import AnswerJob, AnswerService
 from ..json_body import field, read_json
 from ..openai.request import ChatRequest, read_chat
 from ..openai.response import Reply
 from ..responses import Json
 from ..sse import HEARTBEAT, EventStream, sse, until_gone
-from .follow_ups import Remembered
+from .follow_ups import FollowUpCache
 from .models import check_model
 
 
 class Completions:
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: AnswerService) -> None:
         self._answering = answering
-        self._remembered = Remembered()
+        self._remembered = FollowUpCache()
 
     async def create(self, request: Request) -> ASGIApp:
         limits = self._answering.limits
@@ -38,7 +38,9 @@ class Completions:
         wanted = read_chat(data)
         job = self._start(request, wanted, bundle)
         settings = self._answering.desk.expert.settings
-        reply = Reply(bundle.id, settings.max_answer_tokens, wanted.schema is not None, wanted.ignored)
+        reply = Reply(
+            bundle.id, settings.max_answer_tokens, wanted.schema is not None, wanted.ignored
+        )
         if wanted.stream:
             return EventStream(job, self._chunks(job, reply, wanted, bundle), limits.send_seconds)
         answer = await until_gone(job.answer(), request.receive, job.stop)
@@ -47,7 +49,7 @@ class Completions:
         self._remember(bundle, wanted, answer, ())
         return Json(reply.whole(answer))
 
-    def _start(self, request: Request, wanted: ChatRequest, bundle: Shelved) -> Job:
+    def _start(self, request: Request, wanted: ChatRequest, bundle: BundleEntry) -> AnswerJob:
         most = self._answering.desk.expert.settings.max_question_chars
         question = clean_question(wanted.question, most)
         if wanted.schema is not None:
@@ -55,10 +57,12 @@ class Completions:
         previous = self._previous(wanted, bundle, most)
         return self._answering.start(
             request.scope[CLIENT],
-            lambda expert, cancel: expert.stream(question, cancel=cancel, previous=previous, schema=wanted.schema),
+            lambda expert, cancel: expert.stream(
+                question, cancel=cancel, previous=previous, schema=wanted.schema
+            ),
         )
 
-    def _previous(self, wanted: ChatRequest, bundle: Shelved, most: int) -> Previous | None:
+    def _previous(self, wanted: ChatRequest, bundle: BundleEntry, most: int) -> Previous | None:
         """None where what was asked before is no question that could have been asked here."""
         if wanted.before is None:
             return None
@@ -68,7 +72,9 @@ class Completions:
             return None
         return self._remembered.find(bundle.id, question, wanted.before.answer)
 
-    async def _chunks(self, job: Job, reply: Reply, wanted: ChatRequest, bundle: Shelved) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, job: AnswerJob, reply: Reply, wanted: ChatRequest, bundle: BundleEntry
+    ) -> AsyncIterator[bytes]:
         said = ""
         async for event in job.events():
             match event:
@@ -88,5 +94,7 @@ class Completions:
                 case _:
                     yield HEARTBEAT
 
-    def _remember(self, bundle: Shelved, wanted: ChatRequest, answer: Answer, said: tuple[str, ...]) -> None:
+    def _remember(
+        self, bundle: BundleEntry, wanted: ChatRequest, answer: Answer, said: tuple[str, ...]
+    ) -> None:
         self._remembered.keep(bundle.id, answer.question, (answer.text, *said), answer.previous)

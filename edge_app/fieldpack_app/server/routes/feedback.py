@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from ...feedback import MOST_CHUNK
 from ..errors import bad_request
-from ..feedback_log import Notes
+from ..feedback_log import FeedbackLog
 from ..json_body import field, list_of, read_json, refuse_unknown
-from ..loaded_bundle import Desk
-from ..search_pool import Readers
+from ..loaded_bundle import LoadedBundle
+from ..search_pool import SearchPool
 from ..settings import Limits
 
 _FIELDS = {"question", "answer", "rating", "note", "passages", "refused", "answer_id"}
@@ -22,7 +22,9 @@ _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 class Rating:
-    def __init__(self, desk: Desk, readers: Readers, notes: Notes, limits: Limits) -> None:
+    def __init__(
+        self, desk: LoadedBundle, readers: SearchPool, notes: FeedbackLog, limits: Limits
+    ) -> None:
         self._desk = desk
         self._readers = readers
         self._notes = notes
@@ -43,7 +45,9 @@ class Rating:
             raise bad_request("passages: want chunk ids, as an answer has them", param="passages")
         answer_id = field(data, "answer_id", str, "")
         if not _ANSWER_ID.fullmatch(answer_id):
-            raise bad_request("answer_id: want at most 64 letters, digits, - and _", param="answer_id")
+            raise bad_request(
+                "answer_id: want at most 64 letters, digits, - and _", param="answer_id"
+            )
         return {
             "rating": data["rating"],
             "question": field(data, "question", str, most=self._limits.answer),

@@ -1,5 +1,6 @@
-"""What was read for an answer, kept by question and answer: OpenAI's clients send a conversation as words alone, and a
-follow-up goes on from the passages. In memory only, the latest few hundred. For one event loop."""
+"""What was read for an answer, kept by question and answer: OpenAI's clients send a conversation as
+words alone, and a follow-up goes on from the passages. In memory only, the latest few hundred. For
+one event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _MOST = 256
 _Key = tuple[str, str, str]
 
 
-class Remembered:
+class FollowUpCache:
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, Previous] = OrderedDict()
 
@@ -25,7 +26,8 @@ class Remembered:
             self._kept.popitem(last=False)
 
     def find(self, bundle: str, question: str, answer: str) -> Previous:
-        """What that answer was made from; of an answer of another server, or of long ago, its question alone is known."""
+        """What that answer was made from; of an answer of another server, or of long ago, its
+        question alone is known."""
         key = _key(bundle, question, answer)
         if key not in self._kept:
             return Previous(question, ())

@@ -9,14 +9,14 @@ from starlette.responses import Response
 
 from fieldpack.bundle.manifest import FILENAME
 
-from ..bundles import Shelved
+from ..bundles import BundleEntry
 from ..errors import HttpError
-from ..loaded_bundle import Desk
+from ..loaded_bundle import LoadedBundle
 from ..responses import Json
 
 
 class Models:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: LoadedBundle) -> None:
         self._desk = desk
 
     async def list(self, request: Request) -> Response:
@@ -27,12 +27,17 @@ class Models:
         return Json(_model(self._desk.current))
 
 
-def check_model(name: str, bundle: Shelved) -> None:
+def check_model(name: str, bundle: BundleEntry) -> None:
     """Raises HttpError (404)."""
     if name != bundle.id:
-        raise HttpError(404, "model_not_found", f"{name}: not the model here, which is {bundle.id}", param="model")
+        raise HttpError(
+            404,
+            "model_not_found",
+            f"{name}: not the model here, which is {bundle.id}",
+            param="model",
+        )
 
 
-def _model(bundle: Shelved) -> dict[str, Any]:
+def _model(bundle: BundleEntry) -> dict[str, Any]:
     created = int((bundle.path / FILENAME).stat().st_mtime)
     return {"id": bundle.id, "object": "model", "created": created, "owned_by": "fieldpack"}

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ..auth import CLIENT
-from ..jobs import Answering
+from ..jobs import AnswerService
 from ..json_body import field, read_json, refuse_unknown
 from ..responses import Json
 from .ask import previous_of
@@ -17,7 +17,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Running:
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: AnswerService) -> None:
         self._answering = answering
         self._desk = answering.desk
 
@@ -25,12 +25,14 @@ class Running:
         return Json({"status": self._desk.status}, 503 if self._desk.status == "damaged" else 200)
 
     async def metrics(self, request: Request) -> Response:
-        text = self._answering.metrics.text(waiting=self._answering.turns.waiting, loading=self._desk.loading)
+        text = self._answering.metrics.text(
+            waiting=self._answering.turns.waiting, loading=self._desk.loading
+        )
         return PlainTextResponse(text, media_type=_PROMETHEUS)
 
     async def load(self, request: Request) -> Response:
-        """Begin to open the models, so that the first question waits less; with `question`, as far as it is typed, read ahead
-        what it will want."""
+        """Begin to open the models, so that the first question waits less; with `question`, as far
+        as it is typed, read ahead what it will want."""
         data = {}
         if request.headers.get("content-length", "0") != "0":
             data = await self._json(request, {"question", "previous"})
@@ -57,4 +59,7 @@ class Running:
         return data
 
     def _listing(self) -> dict[str, object]:
-        return {"current": self._desk.current.id, "bundles": [bundle.to_dict() for bundle in self._desk.bundles]}
+        return {
+            "current": self._desk.current.id,
+            "bundles": [bundle.to_dict() for bundle in self._desk.bundles],
+        }
