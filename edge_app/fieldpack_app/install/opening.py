@@ -51,6 +51,7 @@ def open_installed(path: Path, opener: Opener) -> Expert:
         )
     if entry.current.digest != digest or entry.tries is None:
         store.mark_read(digest)
+        store.check_manifest(digest)
         return opener(path)
     return _first_start(store, entry, opener)
 
@@ -64,6 +65,7 @@ def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
     digest = entry.current.digest
     store.mark_read(digest)
     try:
+        store.check_manifest(digest)
         expert = opener(store.slot(digest))
         expert.load()
     except BundleError as error:

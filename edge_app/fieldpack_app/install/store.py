@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldpack import BundleCorrupt, BundleError, InputError
+from fieldpack.bundle.manifest import FILENAME as MANIFEST
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
@@ -194,6 +195,16 @@ class Store:
                 f"{path}: changed since it was installed; `fieldpack repair SOURCE` mends it"
             )
         return parse_manifest(data, str(path))
+
+    def check_manifest(self, digest: str) -> None:
+        """Hash a slot's manifest.json, which names the hashes of all other files and so cannot name its
+        own. Raises BundleCorrupt."""
+        wanted = next(file for file in self.release(digest).files if file.path == MANIFEST)
+        path = self.slot(digest) / MANIFEST
+        if not path.is_file() or sha256_file(path) != wanted.sha256:
+            raise BundleCorrupt(
+                f"{path}: changed since it was installed; `fieldpack repair SOURCE` mends it"
+            )
 
     def damages(self) -> list[Damage]:
         """Hash every file of every installed release, current and previous; return those that are
