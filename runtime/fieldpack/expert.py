@@ -199,6 +199,11 @@ class Expert:
         all is well."""
         return self._seal.broken if self._seal else ""
 
+    def withdraw(self, why: str) -> None:
+        """Answer nothing any more: from now on every question raises BundleCorrupt with `why`."""
+        if self._seal is not None:
+            self._seal.broken = why
+
     def close(self) -> None:
         with self._opening:
             self._rag = self._retriever = None

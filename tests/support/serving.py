@@ -17,6 +17,7 @@ import httpx
 import fieldpack
 from fieldpack_app.server.app import Application
 from fieldpack_app.server.bundles import find_bundles
+from fieldpack_app.server.follow import FollowReleases
 from fieldpack_app.server.http import Protocol, Server
 from fieldpack_app.server.loaded_bundle import Opener
 from fieldpack_app.server.serve import listen
@@ -93,7 +94,8 @@ def served(
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
-            server = Server(application.asgi, application.answering.stop_all, protocol)
+            following = FollowReleases(application.asgi, application.desk)
+            server = Server(following, application.answering.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:

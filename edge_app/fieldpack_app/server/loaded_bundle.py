@@ -64,6 +64,20 @@ class LoadedBundle:
                 )
         return self.current
 
+    async def move(self, bundle: BundleEntry, newer: BundleEntry) -> None:
+        """Offer `newer` in the place of `bundle`; if that lies open, lay the newer one open, loaded, between
+        two answers. Raises BundleError: the old one then stays."""
+        if bundle is self.current:
+            async with self._switching:
+                expert = await asyncio.to_thread(self._open_loaded, newer.path)
+                await self._replace(newer, expert, "")
+        self.bundles = tuple(newer if one is bundle else one for one in self.bundles)
+
+    def _open_loaded(self, path: Path) -> Expert:
+        expert = self._open(path)
+        expert.load()
+        return expert
+
     async def _replace(self, wanted: BundleEntry, expert: Expert, client: str) -> None:
         place = self._turns.enter_first(client)
         try:

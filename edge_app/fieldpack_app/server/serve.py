@@ -22,6 +22,7 @@ from fieldpack import InputError
 from ..terminal.render import printable
 from .app import Application
 from .bundles import find_bundles
+from .follow import FollowReleases
 from .http import Server
 from .loaded_bundle import Opener
 from .settings import Limits, Settings
@@ -89,7 +90,8 @@ def serve(
             _announce(application, address, token, port)
             if open_page:
                 _open_browser(f"http://{address.called}:{port}/?token={ticket}")
-            Server(application.asgi, application.answering.stop_all).run([listening])
+            following = FollowReleases(application.asgi, application.desk)
+            Server(following, application.answering.stop_all).run([listening])
 
 
 def check(address: Address, token: Token) -> None:
