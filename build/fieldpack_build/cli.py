@@ -289,8 +289,16 @@ def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | N
 @click.option(
     "--page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write it as a page."
 )
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown: a comment in CI.")
 @click.option("--fail-if-worse", is_flag=True, help="End with 9 if B is worse by more than noise.")
-def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_worse: bool) -> None:
+def compare(
+    one: Path,
+    other: Path,
+    as_json: bool,
+    page: Path | None,
+    as_markdown: bool,
+    fail_if_worse: bool,
+) -> None:
     """Compare bundle B with bundle A: figures, questions that turned, what was built differently.
 
     Differences come with paired 95% intervals over the questions that both were asked (matched by their words). B is worse
@@ -303,15 +311,19 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     from .evaluation.compare import compare_bundles, is_worse
     from .report import render_comparison
     from .report.comparison import lines
+    from .report.comparison_markdown import markdown
 
     compared = compare_bundles(one, other)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render_comparison(compared), encoding="utf-8")
-    for line in (
-        [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared)
-    ):
-        click.echo(line)
+    if as_markdown:
+        click.echo(markdown(compared), nl=False)
+    else:
+        for line in (
+            [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared)
+        ):
+            click.echo(line)
     if fail_if_worse and is_worse(compared):
         raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")
 

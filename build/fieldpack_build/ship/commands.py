@@ -279,4 +279,28 @@ def recall(folder: Path, name: str, version: str, reason: str, keys: Path, as_js
     click.echo(json.dumps(row, indent=1) if as_json else f"withdrawn: {name} {version}: {reason}")
 
 
-COMMANDS = (keys, ship, sign, recall)
+@click.command()
+@click.argument("statuses", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
+@_json
+def fleet(statuses: tuple[Path, ...], as_json: bool) -> None:
+    """Show which device runs what, from the STATUSES that `fieldpack status --json` wrote: files,
+    or folders of them.
+
+    Of each device the newest counts. "behind" is by the highest release that any device of the
+    channel runs.
+
+    \b
+    build fleet /media/stick/status-*.json
+    build fleet collected/ --json
+    """
+    from .fleet import HEAD, read_statuses, rows, table
+
+    found = read_statuses(statuses)
+    if as_json:
+        click.echo(json.dumps([dict(zip(HEAD, row, strict=True)) for row in rows(found)], indent=1))
+        return
+    for line in table(found):
+        click.echo(line)
+
+
+COMMANDS = (keys, ship, sign, recall, fleet)
