@@ -36,6 +36,7 @@ _NETWORK = frozenset(
         "lustre",
     )
 )
+MOUNTS = Path("/proc/self/mountinfo")
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _MARGIN = 4 << 20  # bytes beside the files themselves: metadata, state, folders
 
@@ -116,11 +117,10 @@ def require_disk(folder: Path) -> None:
 def filesystem_of(folder: Path) -> str:
     """Return the type of the file system that holds `folder`, as the kernel names it ("ext4",
     "fuse.sshfs"); "" if unknown."""
-    table = Path("/proc/self/mountinfo")
-    if not table.is_file():
+    if not MOUNTS.is_file():
         return ""
     wanted, best, kind = str(folder.resolve()), -1, ""
-    for line in table.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         left, _, right = line.partition(" - ")
         point = (
             left.split(" ")[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")

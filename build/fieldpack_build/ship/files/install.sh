@@ -107,6 +107,11 @@ if [ ! -f "$environment/complete" ]; then
   PYTHONPATH=$pip "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
     --no-index --find-links "$wheels" --require-hashes --only-binary :all: -r "$wheels/requirements.txt" ||
     fail "installing failed; is there a wheel for this Python ($("$python" -V 2>&1)) in $wheels? Name another Python with --python"
+  # What no answer needs: tests of libraries, tools that make models. 14 MB in all.
+  packages=$(echo "$environment"/lib/python3.*/site-packages)
+  find "$packages/numpy" -type d -name tests -prune -exec rm -rf {} +
+  rm -rf "$packages/onnxruntime/transformers" "$packages/onnxruntime/quantization" "$packages/onnxruntime/tools" \
+    "$packages/onnxruntime/datasets" "$packages/onnxruntime_genai/models" "$packages/securesystemslib/_vendor/ed25519/test_data"
   "$environment/bin/fieldpack" --version >/dev/null || fail "the installed Fieldpack does not start; see above"
   : >"$environment/complete"
   sync
