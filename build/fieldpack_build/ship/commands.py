@@ -161,6 +161,11 @@ def rotate_keys(
     help="For these Pythons [default: 3.11, 3.12, 3.13].",
 )
 @click.option(
+    "--patches",
+    is_flag=True,
+    help="For a server: patches of knowledge files, so that a night's changes are a few MB.",
+)
+@click.option(
     "--no-runtime", is_flag=True, help="The bundle alone: devices have Fieldpack already."
 )
 @click.option(
@@ -183,6 +188,7 @@ def ship(
     share: int,
     platforms: tuple[str, ...],
     pythons: tuple[str, ...],
+    patches: bool,
     no_runtime: bool,
     languages: tuple[str, ...],
     cache: Path | None,
@@ -219,6 +225,7 @@ def ship(
         share=share,
         runtime=runtime,
         languages=languages or LANGUAGES,
+        patches=patches,
     )
     if as_json:
         click.echo(json.dumps({**done.to_dict(), "fingerprint": fingerprint_of(folder)}, indent=1))

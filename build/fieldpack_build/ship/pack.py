@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fieldpack.bundle.manifest import FILENAME, Manifest, read_manifest, sha256_file, verify
+from fieldpack.bundle.patch import make_patch
 from fieldpack.bundle.release import (
     LARGEST_PART,
     Blob,
+    Patch,
     Release,
     ReleaseFile,
     blob_path,
@@ -24,6 +27,8 @@ from ..errors import MachineError
 
 MIN_RUNTIME = "0.1.0"  # the first Fieldpack that reads releases of this format
 _PIECE = 1 << 20
+_PATCHED = "knowledge/"
+_EARLIER = 2  # releases that a release is patched from
 
 
 def describe(
@@ -86,6 +91,36 @@ def write_blobs(
     return written
 
 
+def add_patches(
+    bundle: Path, files: Sequence[ReleaseFile], offered: Release, folder: Path
+) -> tuple[ReleaseFile, ...]:
+    """Write patches of knowledge files into `folder`, from those of the release that is offered now
+    and of the one before it; return the files with them. One that is more than half of its file is
+    not kept: a device that is cut off goes on with a file, not with a patch."""
+    before = {file.path: file for file in offered.files}
+    found = []
+    for file in files:
+        patches = []
+        old = before.get(file.path) if file.path.startswith(_PATCHED) else None
+        bases = [old.sha256, *(patch.base for patch in old.patches)] if old else []
+        for base in bases[:_EARLIER]:
+            place = folder / blob_path(base)
+            if base != file.sha256 and place.is_file():
+                blob = _write_patch(place, bundle / file.path, folder)
+                if blob.size * 2 <= file.size:
+                    patches.append(Patch(base, blob))
+        found.append(replace(file, patches=tuple(patches)))
+    return tuple(found)
+
+
+def _write_patch(old: Path, new: Path, folder: Path) -> Blob:
+    beside = folder / blob_path(".patch.new")
+    size = make_patch(old, new, beside)
+    digest = sha256_file(beside)
+    beside.replace(folder / blob_path(digest))
+    return Blob(digest, size)
+
+
 def missing_blobs(folder: Path, release: Release) -> list[str]:
     """Return the blobs of a release that a folder does not hold, by size alone."""
     parts = [part for file in release.files for part in file.parts]
@@ -97,10 +132,9 @@ def prune(folder: Path, manifests: Iterable[bytes]) -> int:
     named = set()
     for data in manifests:
         release = parse_manifest(data, str(folder))
-        named |= {
-            release.config.sha256,
-            *(part.sha256 for file in release.files for part in file.parts),
-        }
+        named |= release.blobs()
+        # The next release is patched from these too.
+        named |= {patch.base for file in release.files for patch in file.patches}
     gone = [path for path in (folder / blob_path("")).glob("*") if path.name not in named]
     for path in gone:
         path.unlink()

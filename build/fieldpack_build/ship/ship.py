@@ -7,15 +7,17 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fieldpack.bundle.manifest import Manifest
 from fieldpack.bundle.release import (
     LARGEST_PART,
     Release,
+    ReleaseFile,
     model_config,
     parse_manifest,
     to_manifest,
@@ -61,9 +63,11 @@ def ship(
     runtime: Wanted | None = None,
     languages: Sequence[str] = ("en",),
     part_bytes: int = LARGEST_PART,
+    patches: bool = False,
 ) -> Shipment:
     """Write a bundle into `folder` and sign that `channel` offers it. `keys`: the folder with the
-    release key; None: `build sign` does it later. What the folder carries of other bundles stays.
+    release key; None: `build sign` does it later. `patches`: for a server, so that devices fetch
+    changes of knowledge files alone. What the folder carries of other bundles stays.
 
     Raises BundleError, SigningError, OutputExists, MachineError."""
     started = time.monotonic()
@@ -71,8 +75,7 @@ def ship(
     base = _base(folder, keys)
     manifest, files = pack.describe(bundle, part_bytes=part_bytes)
     _require_room(folder, files)
-    offers = base.offers()
-    release, config, data = _release_of(base, offers, manifest, files)
+    release, config, data = _release_of(base, manifest, files, folder if patches else None, bundle)
     total = release.size
     meter = _Meter(total, f"{release.name} {release.version}")
     written = pack.write_blobs(bundle, release, config, folder, meter.at)
@@ -220,20 +223,31 @@ def _prune(there: Repository) -> None:
 
 
 def _release_of(
-    base: Repository, offers: Mapping[str, Mapping[str, Any]], manifest: Any, files: Any
+    base: Repository,
+    manifest: Manifest,
+    files: tuple[ReleaseFile, ...],
+    patched: Path | None,
+    bundle: Path,
 ) -> tuple[Release, bytes, bytes]:
     """Return release, config blob and manifest: those of another channel where it offers the very
-    same files, else new ones."""
-    for path, offer in offers.items():
+    same files, else new ones. `patched`: the folder that patches are written to, if any are."""
+    earlier, number = [], 0
+    for path, offer in base.offers().items():
         place = base.targets / hashed_name(path, offer["sha256"])
-        if offer["name"] == manifest.name and place.is_file():
+        if offer["name"] != manifest.name:
+            continue
+        number = max(number, int(offer["number"]))
+        if place.is_file():
             data = place.read_bytes()
             release = parse_manifest(data, str(place))
-            if release.files == files:
+            if tuple(replace(file, patches=()) for file in release.files) == files:
                 config = model_config(release.name, release.version, release.created, files)
                 return release, config, data
-    numbers = [int(offer["number"]) for offer in offers.values() if offer["name"] == manifest.name]
-    release, config = pack.make_release(manifest, files, max(numbers, default=0) + 1)
+            earlier.append(release)
+    highest = max(earlier, key=lambda release: release.number, default=None)
+    if patched is not None and highest is not None:
+        files = pack.add_patches(bundle, files, highest, patched)
+    release, config = pack.make_release(manifest, files, number + 1)
     return release, config, to_manifest(release)
 
 

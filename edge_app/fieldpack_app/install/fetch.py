@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from fieldpack.bundle.patch import BadPatch, apply_patch
 from fieldpack.bundle.release import Blob, ReleaseFile, blob_path
 
 from .errors import NotTrusted, SourceFailed
@@ -16,6 +17,7 @@ from .source import Source
 from .store import Store
 
 _PIECE = 1 << 20
+_MOST_PATCH = 64 << 20  # bytes, which are held in memory; beyond it the whole file is copied
 
 
 class _Hash(Protocol):
@@ -26,26 +28,76 @@ class _Hash(Protocol):
 
 def fetch_file(
     source: Source, file: ReleaseFile, store: Store, progress: Callable[[int], None]
-) -> None:
-    """Copy a file into blobs/. `progress` is called with the bytes done of this file.
+) -> int:
+    """Copy a file into blobs/; return the bytes that came from the source. `progress` is called
+    with the bytes done of this file.
 
-    What an earlier try has left is taken up again; if the whole then has the wrong hash, it is
-    copied once from the start. Raises SourceFailed (cut off: what came stays) and NotTrusted (other
-    bytes than those signed)."""
+    From a server a patch is taken where there is one for a file that is here. What an earlier try
+    has left is taken up again; if the whole then has the wrong hash, it is copied once from the
+    start. Raises SourceFailed (cut off: what came stays) and NotTrusted (other bytes than those
+    signed)."""
     partial = store.partial / file.sha256
-    resumed = partial.is_file() and partial.stat().st_size > 0
+    begun = partial.stat().st_size if partial.is_file() else 0
+    if not source.local and not begun and (took := _patched(source, file, store, progress)):
+        return took
     if _fill(source, file, partial, progress):
         store.add_blob(partial, file.sha256)
-        return
+        return file.size - begun
     partial.unlink()
-    if resumed and _fill(source, file, partial, progress):
+    if begun and _fill(source, file, partial, progress):
         store.add_blob(partial, file.sha256)
-        return
+        return file.size
     partial.unlink(missing_ok=True)
     raise NotTrusted(
         f"{source.name}: {file.path}: its contents are not those that were signed; it is damaged or"
         " was tampered with: copy or ship the folder again. Nothing was changed"
     )
+
+
+def _patched(
+    source: Source, file: ReleaseFile, store: Store, progress: Callable[[int], None]
+) -> int:
+    """Make the file of one that is here and a patch; return the bytes that came, 0 where there is
+    no such patch or it failed: whatever was wrong with it, the whole file is right."""
+    patch = next((one for one in file.patches if store.blob(one.base).is_file()), None)
+    if patch is None or patch.blob.size * 2 > file.size:
+        return 0
+    made, digest, done = store.partial / f"{file.sha256}.patched", hashlib.sha256(), 0
+    try:
+        with made.open("wb", buffering=0) as out:
+
+            def write(piece: bytes) -> None:
+                nonlocal done
+                out.write(piece)
+                digest.update(piece)
+                done += len(piece)
+                progress(done)
+
+            packed = _at_most(
+                source.read(blob_path(patch.blob.sha256)), patch.blob.size, patch.blob.sha256
+            )
+            apply_patch(store.blob(patch.base), packed, file.size, write)
+            os.fsync(out.fileno())
+        if digest.hexdigest() == file.sha256:
+            store.add_blob(made, file.sha256)
+            return patch.blob.size
+    except (BadPatch, SourceFailed):
+        pass
+    made.unlink(missing_ok=True)
+    return 0
+
+
+def _at_most(pieces: Iterable[bytes], size: int, sha256: str) -> Iterator[bytes]:
+    """Pass a patch on once it is known to be the signed one: it is small, and a decompressor is not
+    fed with what nobody has vouched for. Raises BadPatch."""
+    data = bytearray()
+    for piece in pieces:
+        data += piece
+        if len(data) > min(size, _MOST_PATCH):
+            raise BadPatch("longer than it was signed, or too long")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise BadPatch("not the one that was signed")
+    yield bytes(data)
 
 
 def _fill(

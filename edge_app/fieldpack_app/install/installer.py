@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -380,12 +381,16 @@ def _fetch_all(store: Store, source: Source, release: Release) -> int:
     total = sum(file.size for file in missing)
     require_room(store.root, total - begun, f"{release.name} {release.version}")
     progress = Progress(total, f"{release.name} {release.version}")
-    done = 0
+    done = copied = 0
     for file in missing:
-        fetch_file(source, file, store, lambda here, before=done: progress.at(before + here))  # type: ignore[misc]
+        copied += fetch_file(source, file, store, partial(_advance, progress, done))
         done += file.size
     progress.done()
-    return total - begun
+    return copied
+
+
+def _advance(progress: Progress, before: int, here: int) -> None:
+    progress.at(before + here)
 
 
 def _match(release: Release, store: Store, what: str) -> None:

@@ -197,8 +197,8 @@ class Store:
         return parse_manifest(data, str(path))
 
     def check_manifest(self, digest: str) -> None:
-        """Hash a slot's manifest.json, which names the hashes of all other files and so cannot name its
-        own. Raises BundleCorrupt."""
+        """Hash a slot's manifest.json, which names the hashes of all other files and so cannot name
+        its own. Raises BundleCorrupt."""
         wanted = next(file for file in self.release(digest).files if file.path == MANIFEST)
         path = self.slot(digest) / MANIFEST
         if not path.is_file() or sha256_file(path) != wanted.sha256:

@@ -221,7 +221,8 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
 
 
 def refuse_escape(name: str, path: Path) -> None:
-    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names it."""
+    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names
+    it."""
     pure = PurePosixPath(name)
     if (
         not name

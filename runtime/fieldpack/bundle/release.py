@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import BundleCorrupt, BundleUnsupported
 from .manifest import FILENAME as BUNDLE_MANIFEST
-from .manifest import FileEntry, refuse_escape
+from .manifest import refuse_escape
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 # Media types and annotations of github.com/modelpack/model-spec (docs/spec.md,
@@ -30,6 +30,7 @@ FILE_PATH = "org.cncf.model.filepath"
 PART = "dev.fieldpack.part"
 WHOLE = "dev.fieldpack.file.digest"
 WHOLE_SIZE = "dev.fieldpack.file.size"
+PATCHES = "dev.fieldpack.patches"  # of a file: base, patch and the patch's size, for each patch
 NUMBER = "dev.fieldpack.release"
 FORMAT = "dev.fieldpack.release.format"
 MIN_RUNTIME = "dev.fieldpack.min_runtime"
@@ -62,14 +63,24 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
+class Patch:
+    """A shorter way to a file, for a device that has the file whose SHA-256 is `base`
+    (fieldpack.bundle.patch)."""
+
+    base: str
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseFile:
     """`path`: in the bundle, with slashes. `parts`: one for most files; their bytes in this order
-    are the file's."""
+    are the file's. `patches`: from files of earlier releases, none for most."""
 
     path: str
     sha256: str
     size: int
     parts: tuple[Blob, ...]
+    patches: tuple[Patch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +103,14 @@ class Release:
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
-    def entries(self) -> tuple[FileEntry, ...]:
-        """The files as the bundle's own manifest would name them, roles left out."""
-        return tuple(FileEntry(file.path, "", file.size, file.sha256) for file in self.files)
+    def blobs(self) -> set[str]:
+        """Every blob that belongs to the release where it is shipped."""
+        parts = {part.sha256 for file in self.files for part in file.parts}
+        return {
+            self.config.sha256,
+            *parts,
+            *(patch.blob.sha256 for file in self.files for patch in file.patches),
+        }
 
 
 def blob_path(sha256: str) -> str:
@@ -128,6 +144,11 @@ def to_manifest(release: Release) -> bytes:
                     WHOLE: f"sha256:{file.sha256}",
                     WHOLE_SIZE: str(file.size),
                 }
+            if file.patches and number == 1:
+                notes[PATCHES] = " ".join(
+                    f"sha256:{patch.base} sha256:{patch.blob.sha256} {patch.blob.size}"
+                    for patch in file.patches
+                )
             layers.append({**_descriptor(part, _media_type(file.path)), "annotations": notes})
     notes = {
         TITLE: release.name,
@@ -202,8 +223,9 @@ def _files(layers: object) -> tuple[ReleaseFile, ...]:
     files = []
     for path, group in groups.items():
         parts = tuple(_blob(layer) for layer in group)
+        patches = _patches(group[0]["annotations"].get(PATCHES, ""))
         if len(parts) == 1:
-            files.append(ReleaseFile(path, parts[0].sha256, parts[0].size, parts))
+            files.append(ReleaseFile(path, parts[0].sha256, parts[0].size, parts, patches))
             continue
         wanted = [f"{number}/{len(group)}" for number in range(1, len(group) + 1)]
         if [layer["annotations"][PART] for layer in group] != wanted:
@@ -215,8 +237,14 @@ def _files(layers: object) -> tuple[ReleaseFile, ...]:
             raise ValueError(
                 f"{path}: its parts have {sum(part.size for part in parts)} bytes, not {size}"
             )
-        files.append(ReleaseFile(path, _hex(group[0]["annotations"][WHOLE]), size, parts))
+        files.append(ReleaseFile(path, _hex(group[0]["annotations"][WHOLE]), size, parts, patches))
     return tuple(files)
+
+
+def _patches(value: object) -> tuple[Patch, ...]:
+    words = _text(value).split()
+    rows = [words[n : n + 3] for n in range(0, len(words), 3)]
+    return tuple(Patch(_hex(base), Blob(_hex(digest), _count(size))) for base, digest, size in rows)
 
 
 def _check_names(release: Release, where: str) -> None:
