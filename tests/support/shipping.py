@@ -167,3 +167,13 @@ class Device:
 
     def entry(self, name: str = "toy") -> dict[str, Any]:
         return next(row for row in self.state()["bundles"] if row["name"] == name)
+
+
+def flip(path: Path, bit: int) -> None:
+    """Turn one bit of a file, counted from its beginning."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(bit // 8)
+        byte = file.read(1)[0]
+        file.seek(bit // 8)
+        file.write(bytes([byte ^ (1 << bit % 8)]))

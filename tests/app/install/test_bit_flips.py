@@ -17,15 +17,6 @@ from fieldpack_app.install.store import Store
 FLIPS = 60  # benchmarks/ship_flips.py does 1,000
 
 
-def flip(path: Path, bit: int) -> None:
-    path.chmod(0o644)
-    with path.open("r+b") as file:
-        file.seek(bit // 8)
-        byte = file.read(1)[0]
-        file.seek(bit // 8)
-        file.write(bytes([byte ^ (1 << bit % 8)]))
-
-
 def test_every_flip_is_found_and_mended(yard: shipping.Yard, device: shipping.Device) -> None:
     assert device.install(yard.stick).code == 0
     store = Store(device.store)
@@ -36,7 +27,7 @@ def test_every_flip_is_found_and_mended(yard: shipping.Yard, device: shipping.De
     draw = random.Random(8)
     for _ in range(FLIPS):
         victim = draw.choice(files)
-        flip(victim, draw.randrange(victim.stat().st_size * 8))
+        shipping.flip(victim, draw.randrange(victim.stat().st_size * 8))
         found = store.damages()
         assert [Path(damage.path).name for damage in found] == [victim.name]
         with pytest.raises(fieldpack.BundleError):
@@ -54,8 +45,8 @@ def test_two_damages_in_one_store_and_a_release_json(
     assert device.install(yard.stick).code == 0
     store = Store(device.store)
     (slot,) = store.slots.iterdir()
-    flip(slot / "bundle" / "prompt.json", 40)
-    flip(slot / "release.json", 400)
+    shipping.flip(slot / "bundle" / "prompt.json", 40)
+    shipping.flip(slot / "release.json", 400)
     found = device.run("verify", "--deep")
     assert found.code == 3 and "release.json" in found.err
     done = device.run("repair")
@@ -74,7 +65,7 @@ def test_a_blob_that_rotted_is_not_taken_for_an_update(
     assert device.install(yard.stick).code == 0
     store = Store(device.store)
     (slot,) = store.slots.iterdir()
-    flip(slot / "bundle" / "embedder" / "model.onnx", 4000)
+    shipping.flip(slot / "bundle" / "embedder" / "model.onnx", 4000)
     yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"))
     done = device.run("update", "--json")
     assert (

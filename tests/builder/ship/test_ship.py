@@ -268,3 +268,15 @@ def test_the_device_s_wheel_holds_no_build(tmp_path: Path) -> None:
     )
     said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
     assert str(wheel) in said.stdout, said.stderr
+
+
+def test_what_ships_is_what_the_device_s_list_says() -> None:
+    root = Path(__file__).parents[3]
+
+    def pins(path: Path) -> set[str]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return {line for line in lines if line and not line.startswith("#")}
+
+    listed = pins(root / "build" / "fieldpack_build" / "ship" / "device.txt")
+    assert listed == pins(root / "runtime" / "device-requirements.txt")
+    assert listed <= pins(root / "constraints.txt")  # what was tested
