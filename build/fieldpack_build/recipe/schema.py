@@ -5,8 +5,9 @@ refused. Knows nothing of YAML (`recipe_file`), stages, models or caches.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
@@ -16,7 +17,7 @@ from ..errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
 from .types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
 
-NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
+NOT_IN_FILE = ("folder", "rehearsal", "notes")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
 _INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
 # precision-algorithm-block; what each stands for: models/precision.py
@@ -30,7 +31,11 @@ _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
 
 class Section(BaseModel):
+    """A part of a recipe: frozen, its unknown keys refused. `renamed`: old names of keys and the new
+    ones; a recipe may still have the old (`recipe.renamed`)."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -94,18 +99,25 @@ class Retrieval(Section):
     """How passages are found; read by the runtime, so a change makes a new bundle and embeds
     nothing again.
 
-    `weight`: the vectors' share in the fused score, words have the rest. `names`: what a document
-    gains whose name the question says; `page`: what a chunk gains from the others found on its
-    page; `mix`: what it loses behind one of its page. `candidates`: chunks each side brings.
-    `join`: neighbours come as one passage. `reranker`: a cross-encoder that orders the best
-    `rerank` passages anew."""
+    `vector_weight`: the vectors' share in the fused score, words have the rest. `name_boost`: what
+    a document gains whose name the question says; `page_boost`: what a chunk gains from the others
+    found on its page; `page_penalty`: what it loses behind one of its page. `candidates`: chunks
+    each side brings. `merge_adjacent`: neighbours come as one passage. `reranker`: a cross-encoder
+    that orders the best `rerank` passages anew."""
 
-    weight: Fraction = _RANKING.weight
-    names: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
-    page: Fraction = _RANKING.page
-    mix: Fraction = _RANKING.mix
+    renamed = {
+        "weight": "vector_weight",
+        "names": "name_boost",
+        "page": "page_boost",
+        "mix": "page_penalty",
+        "join": "merge_adjacent",
+    }
+    vector_weight: Fraction = _RANKING.weight
+    name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
+    page_boost: Fraction = _RANKING.page
+    page_penalty: Fraction = _RANKING.mix
     candidates: Annotated[int, Field(ge=10, le=1000)] = _RANKING.candidates
-    join: bool = _RANKING.join
+    merge_adjacent: bool = _RANKING.join
     reranker: ModelSource | None = None
     rerank: Annotated[int, Field(ge=2, le=100)] = _RANKING.rerank
 
@@ -218,11 +230,11 @@ class Synthesize(Section):
 
 
 class Train(Section):
-    """`data`: one file of rows or several; their `format` is told from their keys. `turns`: what is
-    taken of a conversation, which the device does not have. `on_leak`: what a training row means
+    """`data`: one file of rows or several; their `format` is told from their keys.
+    `conversation_turns`: what is taken of a conversation, which the device does not have. `on_leak`: what a training row means
     that asks a test question. `passages`: in a training prompt, the right one and distractors
     together. `only_distractors`: share of the answerable rows that read distractors alone and learn
-    to refuse. `share`: questions that read one prompt's passages, each its own right one, so that
+    to refuse. `questions_per_prompt`: questions that read one prompt's passages, each its own right one, so that
     more is learned in the same time; `effective_batch` then counts prompts. `effective_batch`: rows
     an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows at
     once on one device; auto: what its memory takes. Neither how an update is split nor where it
@@ -235,10 +247,11 @@ class Train(Section):
     `early_stop` is how many evaluations without a better one end the training. `track`: trackers to
     log to, in `runs/` beside the recipe and offline unless their own environment says otherwise."""
 
+    renamed = {"turns": "conversation_turns", "share": "questions_per_prompt"}
     method: Literal["qlora", "lora", "none"]
     data: list[str] = []
     format: Literal["auto", "question", "messages", "alpaca", "sharegpt", "prompt"] = "auto"
-    turns: Literal["first", "each", "last"] = "first"
+    conversation_turns: Literal["first", "each", "last"] = "first"
     on_leak: Literal["fail", "warn", "drop"] = "fail"
     synthesize: Synthesize | None = None
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
@@ -260,7 +273,7 @@ class Train(Section):
     max_tokens: Annotated[int, Field(ge=64)] = 1024
     passages: Annotated[int, Field(ge=0, le=20)] | None = None
     only_distractors: Fraction = 0.0
-    share: Annotated[int, Field(ge=1, le=16)] = 1
+    questions_per_prompt: Annotated[int, Field(ge=1, le=16)] = 1
     seed: Annotated[int, Field(ge=0)] = 17
     validation: Part = 0
     evaluate_steps: Positive | None = None
@@ -302,9 +315,9 @@ class Train(Section):
             raise ValueError(
                 "effective_batch: differs from batch_size x gradient_accumulation; leave one away"
             )
-        if self.packing and self.share > 1:
+        if self.packing and self.questions_per_prompt > 1:
             raise ValueError(
-                "share: does not go with packing, which makes long sequences too; leave one away"
+                "questions_per_prompt: does not go with packing, which makes long sequences too; leave one away"
             )
         return self
 
@@ -485,10 +498,11 @@ class Recipe(Section):
     answer: AnswerSection
     evaluate: Evaluate | None = None
     bundle: BundleSection = BundleSection()
-    # Not in the file: where it was, and whether this is a rehearsal on slices and a tiny random
-    # model.
+    # Not in the file: where it was, whether this is a rehearsal on slices and a tiny random model,
+    # and what its reader has to say to whoever wrote it.
     folder: Annotated[str, Field(exclude=False)] = "."
     rehearsal: bool = False
+    notes: Annotated[list[str], Field(exclude=True)] = []
 
     @field_validator("train", mode="before")
     @classmethod
