@@ -14,10 +14,11 @@ import gc
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ..data.prompts import Tokenized
 from ..errors import MachineError
+from ..pipeline.events import StageEvent
 from ..pipeline.task import Task
 from . import checkpoints, launch, microbatch, tracking
 from .dataset import Rows
@@ -41,7 +42,11 @@ def train(
                 job,
                 learned,
                 held,
-                lambda event: peak.update(event) if event["event"] == "peak" else task.send(event),
+                lambda event: (
+                    peak.update(event)
+                    if event["event"] == "peak"
+                    else task.send(cast("StageEvent", event))
+                ),
             )
         except OutOfMemory as error:
             _lower(job, task, str(error))

@@ -263,11 +263,11 @@ def send(event):
     if event["event"] == "progress" and event["note"].startswith("chunks embedded") and event["done"] >= 1100:
         os.kill(os.getpid(), signal.SIGKILL)
 
-recipe, embedder, out, cache, kin, *earlier = sys.argv[1:]
+recipe, embedder, out, cache, lineage, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, kin=kin))
+                       previous_output=earlier, lineage=lineage))
 """
 
 
