@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from fieldpack.bundle.manifest import Manifest, read_manifest
 
 from ..errors import DataError
+from ..recipe.renamed import rename_keys
 from ..recipe.schema import WEIGHTS
 from .bootstrap import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
 from .outcome import OTHER_SOURCE, RIGHT, outcome
@@ -197,7 +199,10 @@ def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]
 
 
 def _recipe(one: Manifest, other: Manifest) -> dict[str, list[Any]]:
-    mine, theirs = (_flat(manifest.provenance.get("recipe") or {}) for manifest in (one, other))
+    recipes = [deepcopy(manifest.provenance.get("recipe") or {}) for manifest in (one, other)]
+    for recipe in recipes:  # a new name of a key is no difference
+        rename_keys(recipe)
+    mine, theirs = map(_flat, recipes)
     return {key: pair for key, pair in _differing(mine, theirs).items() if key not in _IGNORED}
 
 

@@ -92,7 +92,7 @@ def _loading(job: Job) -> dict[str, Any]:
     options: dict[str, Any] = {"dtype": dtype}
     if job.device == "cuda" and not job.sharded:
         options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    if job.train.packing or job.train.share > 1:
+    if job.train.packing or job.train.questions_per_prompt > 1:
         options["attn_implementation"] = (
             "sdpa"  # flash attention's kernels keep rows apart in batches of one only
         )

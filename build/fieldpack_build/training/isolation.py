@@ -100,9 +100,9 @@ def refuse_windowed_sharing(config: Any, rows: Sequence[Tokenized]) -> None:
     longest = max((len(row.ids) for row in rows if row.group is not None), default=0)
     if window and longest > window:
         raise RecipeError(
-            f"train.share: layers of this model see the last {window:,} tokens and a row has "
+            f"train.questions_per_prompt: layers of this model see the last {window:,} tokens and a row has "
             f"{longest:,}; "
-            f"set train.share: 1, or train.max_tokens to at most {window:,}"
+            f"set train.questions_per_prompt: 1, or train.max_tokens to at most {window:,}"
         )
 
 

@@ -108,7 +108,9 @@ def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path, dtype: Any) -
         def forward(self, attention_mask: Any = None, **inputs: Any) -> Any:
             return self.model(**inputs)
 
-    with pytest.raises(CheckFailed, match=r"train\.share: this model reads across rows"):
+    with pytest.raises(
+        CheckFailed, match=r"train\.questions_per_prompt: this model reads across rows"
+    ):
         prove_rows_isolated(Blind(), ROWS, 0, packed=False)
 
 
