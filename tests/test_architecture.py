@@ -44,6 +44,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "fieldpack_build": (
         "fieldpack_build errors gpu index",
         "uncaught documents recipe",
+        "child_process",
         "toolchains chunking models",
         "pipeline",
         "ingest data",

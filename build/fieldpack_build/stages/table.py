@@ -224,7 +224,7 @@ def _halve(folder: Path) -> str | None:
     from ..training.microbatch import lower
 
     lowered = lower(folder)
-    return f"{lowered.told}, from the last checkpoint" if lowered else None
+    return f"{lowered.description}, from the last checkpoint" if lowered else None
 
 
 def _attribute_settings(recipe: Recipe) -> object:
