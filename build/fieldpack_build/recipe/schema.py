@@ -121,8 +121,10 @@ class Knowledge(Section):
     """`documents`: a folder, a file or a list of them; of several folders a document's name begins
     with that of its folder. `tags`: glob -> tags of the documents it matches. `workers`: processes
     that read documents; all cores if None. `hidden`: what becomes of what documents hide: sheets,
-    rows, columns, slides, text, HTML elements, comments; skip names it. `engine`: what embeds; auto
-    is cuda where there is a GPU, else onnx. `vectors`: how they are stored."""
+    rows, columns, slides, text, HTML elements, comments; skip names it. `vocabulary`: what readers
+    know of the documents' language and kind: months, units, titles of tables, names of forms; none
+    goes by columns and type alone. `engine`: what embeds; auto is cuda where there is a GPU, else
+    onnx. `vectors`: how they are stored."""
 
     documents: Annotated[str | list[str], PlainValidator(_path_or_paths)]
     embedder: EmbedderSource
@@ -130,6 +132,7 @@ class Knowledge(Section):
     tags: dict[str, list[str]] = {}
     ocr: bool = False
     hidden: Literal["skip", "read"] = "skip"
+    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
     max_file_mb: Positive = 512
     chunk: Chunking = Chunking()
     on_error: Literal["warn", "fail"] = "warn"
