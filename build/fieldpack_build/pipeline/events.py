@@ -1,5 +1,5 @@
 """What a stage says while it works and when it ends: in one process a function call, from a child a
-line of JSON. Imports nothing heavy."""
+line of JSON (`child_process`). Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -47,14 +47,5 @@ class DoneEvent(TypedDict):
     peak_rss_mb: float
 
 
-class ErrorEvent(TypedDict):
-    """The stage has ended in an error: its class in `errors`, and its message."""
-
-    event: Literal["error"]
-    kind: str
-    message: str
-
-
 StageEvent: TypeAlias = ProgressEvent | NoteEvent | LineEvent
-ChildEvent: TypeAlias = StageEvent | DoneEvent | ErrorEvent
 OnEvent: TypeAlias = Callable[[StageEvent], None]

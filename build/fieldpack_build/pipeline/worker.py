@@ -19,17 +19,16 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TypedDict, cast
 
-from fieldpack.child import python, safe_environment
+from fieldpack.child import last_line, python, safe_environment
 from fieldpack.errors import FieldpackError
 
-from .. import errors
+from ..child_process import EventChannel, RawEvent, describe_exit, error_of, read_events
 from ..errors import BuildError, ProcessKilled, StageError
 from ..recipe.schema import Recipe
-from ..uncaught import as_build_error, has_room, no_space
-from .events import ChildEvent, DoneEvent, OnEvent, StageEvent, StageResult
+from ..uncaught import has_room, no_space
+from .events import DoneEvent, OnEvent, StageEvent, StageResult
 from .store import LOG, Store
 from .task import Task
 
@@ -92,14 +91,13 @@ def run_stage(
             text=True,
         )
     assert child.stdin and child.stdout
-    last: ChildEvent | None = None
+    last: RawEvent = {"event": None}
     try:
         child.stdin.write(json.dumps(order) + "\n")
         child.stdin.flush()
-        for line in child.stdout:
-            last = event = cast("ChildEvent", json.loads(line))
-            if event["event"] not in ("done", "error"):
-                on_event(cast("StageEvent", event))
+        for last in read_events(child.stdout):
+            if last["event"] not in ("done", "error"):
+                on_event(cast("StageEvent", last))
         code = child.wait()
     except BaseException:
         _end(child)
@@ -107,12 +105,10 @@ def run_stage(
     finally:
         child.stdout.close()
         child.stdin.close()
-    if last and last["event"] == "done" and code == 0:
-        return last
-    if last and last["event"] == "error":
-        error = getattr(errors, last["kind"], StageError)(last["message"])
-        assert isinstance(error, BuildError)
-        raise error
+    if last["event"] == "done" and code == 0:
+        return cast("DoneEvent", last)
+    if last["event"] == "error":
+        raise error_of(last)
     if code != -signal.SIGKILL and not has_room(out):  # then its log has no word of it either
         raise no_space(out)
     kind = ProcessKilled if code == -signal.SIGKILL else StageError
@@ -131,42 +127,22 @@ def _end(child: subprocess.Popen[str]) -> None:
 
 def _describe_death(code: int, log: Path) -> str:
     """Say how a process ended that said nothing itself: its signal, or its log's last line."""
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1][:300] if lines else "nothing in its log"
+    ended = f"its process {describe_exit(code)}"
     if code < 0:
-        name = signal.Signals(-code).name
-        why = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{why}; run the same command to go on; log: {log}"
-    return f"its process ended with {code}: {last}; log: {log}"
+        return f"{ended}; run the same command to go on; log: {log}"
+    last = last_line(log.read_text("utf-8", "replace"), otherwise="nothing in its log")
+    return f"{ended}: {last}; log: {log}"
 
 
 def main() -> None:
     """Be the child. What a library prints goes to the log (stderr); the real stdout carries events
     only."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    channel = EventChannel()
     faulthandler.enable()  # a crash in native code leaves the Python stack in the log
     order: _Order = json.loads(sys.stdin.readline())
     threading.Thread(target=_follow_parent, daemon=True).start()
-    lock = threading.Lock()
-
-    def send(event: ChildEvent) -> None:
-        with lock:
-            channel.write(json.dumps(event) + "\n")
-            channel.flush()
-
     store, out = Store(Path(order["cache"])), Path(order["out"])
-
-    def report(
-        kind: type[BaseException], error: BaseException, trace: TracebackType | None
-    ) -> None:
-        """What Python calls for an exception that nothing caught: the traceback is for the log, one
-        sentence for the parent."""
-        sys.__excepthook__(kind, error, trace)
-        meant = as_build_error(error, cache=store.root, log=out / LOG)
-        send({"event": "error", "kind": type(meant).__name__, "message": str(meant)})
-
-    sys.excepthook = report
+    channel.report_uncaught(cache=store.root, log=out / LOG)
     previous = order["previous_output"]
     task = Task(
         Recipe.model_validate(order["recipe"]),
@@ -174,7 +150,7 @@ def main() -> None:
         out,
         store,
         order["keys"],
-        send,
+        channel.send,
         previous_output=Path(previous) if previous else None,
         lineage=order["lineage"],
     )
@@ -183,14 +159,18 @@ def main() -> None:
     try:
         result = run(task)
     except BuildError as error:
-        send({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        channel.send_error(error)
         sys.exit(1)
     except FieldpackError as error:
-        send({"event": "error", "kind": "StageError", "message": f"the runtime says: {error}"})
+        channel.send_error(StageError(f"the runtime says: {error}"))
         sys.exit(1)
-    peak = _peak_rss_mb()
-    send({"event": "done", "result": result, "warnings": task.warnings, "peak_rss_mb": peak})
-    channel.flush()
+    done: DoneEvent = {
+        "event": "done",
+        "result": result,
+        "warnings": task.warnings,
+        "peak_rss_mb": _peak_rss_mb(),
+    }
+    channel.send(done)
     os._exit(0)  # torch's and genai's threads need seconds to end by themselves
 
 

@@ -163,6 +163,9 @@ class Knowledge(Section):
     hidden: Literal["skip", "read"] = "skip"
     """What becomes of what documents hide (sheets, rows, columns, slides, text, HTML elements,
     comments); skip names it."""
+    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
+    """What readers know of the documents' language and kind: months, units, titles of tables, names
+    of forms; none goes by columns and type alone."""
     max_file_mb: Positive = 512
     """Larger files are skipped and named."""
     chunk: Chunking = Chunking()

@@ -149,7 +149,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the
     # runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
     return {
@@ -224,7 +224,7 @@ def _halve(folder: Path) -> str | None:
     from ..training.microbatch import lower
 
     lowered = lower(folder)
-    return f"{lowered.told}, from the last checkpoint" if lowered else None
+    return f"{lowered.description}, from the last checkpoint" if lowered else None
 
 
 def _attribute_settings(recipe: Recipe) -> object:
