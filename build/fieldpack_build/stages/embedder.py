@@ -8,6 +8,7 @@ has dense layers
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
     decision = precision.decide(task.recipe, fp32, int8)
     if decision.accepted:
         precision.replace_by(task.out, candidate)
-    return {"precision": "int8" if decision.accepted else "fp32", "decision": decision.facts()}
+    return {"precision": "int8" if decision.accepted else "fp32", "decision": asdict(decision)}
 
 
 def _max_tokens(model: Any) -> int:
