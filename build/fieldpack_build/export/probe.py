@@ -97,10 +97,10 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
 
 
 def _compare(cache: KVCache, rows: list[ReferenceRow], reference: Path) -> ProbeFigures:
-    """Measure the perplexity of the right answers by both models; over all positions, also of the full model's
-    own answers, the mean KL(full || this) in nats and how often the best next token is the same;
-    the share of its own answers that this model, answering greedily, gives to the letter. What is
-    not a number is None."""
+    """Measure the perplexity of the right answers by both models; over all positions, also of the
+    full model's own answers, the mean KL(full || this) in nats and how often the best next token is
+    the same; the share of its own answers that this model, answering greedily, gives to the letter.
+    What is not a number is None."""
     # here: memory at its peak has been read
     from fieldpack_build.export.agreement import compare, log_softmax
 
@@ -139,11 +139,11 @@ def _logits(cache: KVCache, row: ReferenceRow) -> Any:
     prompt, parts = row["prompt"], []
     capacity = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
     for answer in (row["answer"], row["own"]):
-        cache.read(prompt, room=capacity, most=capacity)
+        cache.prefill(prompt, capacity=capacity, max_capacity=capacity)
         cache.trim(len(prompt) - 1)
         read = [prompt[-1], *answer[:-1]]
         parts += [
-            cache.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)
+            cache.forward(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)
         ]
     return np.concatenate(parts)
 

@@ -149,7 +149,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the
     # runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
     return {
