@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def _quantize(task: Task, work: Path) -> tuple[str, Mapping[str, object] | None]
     decision = precision.decide(task.recipe, fp32, int8)
     if decision.accepted:
         precision.replace_by(task.out, candidate)
-    return "int8" if decision.accepted else "fp32", decision.facts()
+    return "int8" if decision.accepted else "fp32", asdict(decision)
 
 
 def _max_tokens(model: Any) -> int:

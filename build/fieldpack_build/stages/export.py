@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
@@ -21,8 +21,15 @@ from fieldpack.prompt import ChatFormat
 from ..errors import CheckFailed, StageError
 from ..export import Candidate, adjust_config, build_onnx, choose
 from ..export.choose import Limits
-from ..export.facts import FACTS, read_facts
-from ..export.held_out import domain_texts, held_out
+from ..export.facts import (
+    FACTS,
+    AgreementLimits,
+    CandidateFigures,
+    ExportFacts,
+    RoundingCost,
+    read_facts,
+)
+from ..export.held_out import domain_texts, held_out_samples
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
 from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
@@ -83,19 +90,27 @@ def export_model(
     context = _context(task, source)
     _write_reference(task, source, chat, tokenizer, candidates, tokens=tokens, context=context)
     trial = _trial(task, source, chat, tokenizer, limits, context)
-    found = trial.run(candidates, task.note)
-    chosen = _chosen(task, found, limits)
+    results = trial.run(candidates, task.note)
+    chosen = _chosen(task, results, limits)
     trial.folder(chosen["name"]).rename(task.out / MODEL)
     task.note("comparing tokens")
     skip, compared = _compare_all_tokens(task, chat, tokenizer)
-    facts = {**chosen, "candidate": chosen["name"], "skip_tokens": skip, "texts_compared": compared}
+    facts = cast(
+        "ExportFacts",
+        {
+            **chosen,
+            "candidate": chosen["name"],
+            "skip_tokens": skip,
+            "texts_compared": compared,
+        },
+    )
     if len(candidates) > 1:
-        facts |= {"candidates": _listed(found, limits), "limits": _named(limits)}
+        facts |= {"candidates": _listed(results, limits), "limits": _named(limits)}
         task.say(_why(facts))
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
         shutil.rmtree(task.out / name)
-    return facts
+    return {**facts}
 
 
 def _context(task: Task, source: Path) -> int:
@@ -125,18 +140,17 @@ def _write_reference(
     if (folder / FILE).is_file():  # of an export that was interrupted
         return
     task.note("preparing test questions")
-    samples = held_out(task, chat, tokenizer, tokens=tokens, context=context)
+    samples = held_out_samples(task, chat, tokenizer, tokens=tokens, context=context)
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
-    longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
-
+    max_own_tokens = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
     write_reference(
         source,
         samples,
         folder,
         ends=ends,
-        longest=longest,
+        max_own_tokens=max_own_tokens,
         candidates=candidates,
-        told=task.progress,
+        on_progress=task.progress,
     )
 
 
@@ -147,28 +161,32 @@ def _trial(
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
 
-    def measure(wanted: Candidate, folder: Path) -> dict[str, Any]:
+    def measure(wanted: Candidate, folder: Path) -> CandidateFigures:
         rounding = cost_of_rounding(task.out / _REFERENCE, wanted)
         seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
-        return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
+        limits = agreement_limits(task.recipe.export, rounding)
+        return cast("CandidateFigures", {**seen, "rounding": rounding, **limits})
 
     return CandidateSearch(task.out / _WORK, limits, build, measure)
 
 
-def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:
+def agreement_limits(export: Export, rounding: RoundingCost) -> AgreementLimits:
     """How much an exported model may differ from torch: as the recipe says, `auto` being what its
     rounding explains."""
-    wanted = {"max_kl": export.max_kl, "min_same_next_token": export.min_same_next_token}
+    max_kl, min_same = export.max_kl, export.min_same_next_token
     return {
-        key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()
+        "max_kl": float(rounding["max_kl"] if max_kl == "auto" else max_kl),
+        "min_same_next_token": float(
+            rounding["min_same_next_token"] if min_same == "auto" else min_same
+        ),
     }
 
 
-def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
+def _chosen(task: Task, found: Sequence[CandidateFigures], limits: Limits) -> CandidateFigures:
     """Raises StageError where a lone candidate could not be made, CheckFailed where none is within
     the limits."""
-    if len(found) == 1 and found[0].get("failed"):
-        raise StageError(found[0]["failed"])
+    if len(found) == 1 and (failed := found[0].get("failed")):
+        raise StageError(failed)
     if len(found) == 1 and (differs := choose.disagreement(found[0])):
         raise CheckFailed(
             f"the model as {found[0]['name']} is too far from torch's: {differs}; "
@@ -196,7 +214,7 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     return chosen
 
 
-def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:
+def _listed(found: Sequence[CandidateFigures], limits: Limits) -> list[CandidateFigures]:
     return [{**figures, "refused": choose.refusal(figures, limits)} for figures in found]
 
 
@@ -208,7 +226,7 @@ def _named(limits: Limits) -> dict[str, float | None]:
     }
 
 
-def _why(facts: dict[str, Any]) -> str:
+def _why(facts: ExportFacts) -> str:
     within = [c for c in facts["candidates"] if c["refused"] is None]
     return (
         f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse "
