@@ -48,12 +48,12 @@ def run(task: Task) -> dict[str, Any]:
         )
     learned = calibration.describe(signals, thresholds)
     source = str(recipe.evaluate.calibration)
-    calibration.write_thresholds(task.out, thresholds, {"source": source, "learned": learned})
+    calibration.write_calibration(task.out, thresholds, source=source, learned=learned)
     return {
         "cosine": thresholds.cosine,
         "lead": thresholds.lead,
         "source": source,
-        **{name: value for name, value in learned.items() if name != "curves"},
+        **learned.model_dump(exclude={"curves"}),
     }
 
 

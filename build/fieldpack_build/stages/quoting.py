@@ -44,7 +44,7 @@ def run(task: Task) -> dict[str, Any]:
             task.progress(number, len(asked), "rows looked up")
     settings, facts = quote_fit.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
     quote_fit.write_quoting(task.out, settings)
-    return facts
+    return facts.to_dict()
 
 
 def questions(task: Task) -> list[tuple[str, str | None]]:
@@ -67,7 +67,7 @@ class _Learning:
         self._retriever = retriever
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
-    def row(self, question: str, answer: str | None) -> quote_fit.Row:
+    def row(self, question: str, answer: str | None) -> quote_fit.QuoteRow:
         import numpy as np
 
         passages = self._retriever.search(question, self._settings.passages)
@@ -77,7 +77,9 @@ class _Learning:
         best = max((p.similarity for p in passages), default=-1.0)
         unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
         if not found:
-            return quote_fit.Row(answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded)
+            return quote_fit.QuoteRow(
+                answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded
+            )
         vectors = self._embed([candidate.text for candidate in found])
         signals = signals_of(
             question, self._retriever.embedder.embed_query(question), vectors, found, passages
@@ -85,7 +87,7 @@ class _Learning:
         worth = np.array(
             [token_f1(candidate.text, answer) if answer else 0.0 for candidate in found]
         )
-        return quote_fit.Row(answer is not None, signals, worth, lead, unfounded)
+        return quote_fit.QuoteRow(answer is not None, signals, worth, lead, unfounded)
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
