@@ -42,14 +42,14 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
         raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
     if unusable:
         raise SourceError("\n".join(f"{name}: {problem}" for problem in unusable))
-    return [f"{name}: {warning}" for warning in warnings]
+    return [*recipe.notes, *(f"{name}: {warning}" for warning in warnings)]
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     """The same for a build of the knowledge alone."""
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
-    return []
+    return list(recipe.notes)
 
 
 def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:

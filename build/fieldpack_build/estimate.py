@@ -166,12 +166,12 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
 def _training_tokens(recipe: Recipe) -> float:
     """Questions that share a prompt read its passages once."""
     train, passage = recipe.train, recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0
-    prompt = 20 + recipe.train_passages * passage + train.share * 60
+    prompt = 20 + recipe.train_passages * passage + train.questions_per_prompt * 60
     written = train.synthesize.rows if train.synthesize else 0
     rows = 12 if recipe.rehearsal else written + sum(_lines(path) for path in recipe.train_files)
     if train.max_steps:
         return train.max_steps * train.rows_an_update * prompt
-    return rows / train.share * train.epochs * prompt
+    return rows / train.questions_per_prompt * train.epochs * prompt
 
 
 def _training_memory_mb(recipe: Recipe, parameters: float) -> float:

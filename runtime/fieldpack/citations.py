@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from .figures import find_figures
 from .passages import Citation, Passage
 
 _MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _SENTENCE = re.compile(r"[^\n.!?]*(?:[.!?](?!\s|$)[^\n.!?]*)*(?:[.!?]+|\n|$)")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
-_FIGURE = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
 _LIST_NUMBER = re.compile(r"^[ \t]*(?:[-*] )?\(?(\d{1,3})[.)](?=\s+\S)", re.MULTILINE)
 _PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
 _SUPPORT = 0.5  # share of the answer's words that a passage must hold to be cited without a mark
@@ -83,15 +83,12 @@ def unsupported(text: str, passages: Sequence[Passage]) -> tuple[tuple[int, int]
     """[start, end) of the figures in an answer that stand in no passage, title and headings
     included. "1,250.50", "1250.5" and "1 250,50" are one figure; a passage's number in brackets is
     none, nor is that of a list's item."""
-    known = {
-        _value(f.group()) for p in passages for f in _FIGURE.finditer(f"{p.context}\n{p.text}")
-    }
+    known = {f.value for p in passages for f in find_figures(f"{p.context}\n{p.text}")}
     marks = [*(mark.span() for mark in _MARK.finditer(text)), *_list_numbers(text)]
     return tuple(
-        figure.span()
-        for figure in _FIGURE.finditer(text)
-        if _value(figure.group()) not in known
-        and not any(a <= figure.start() < b for a, b in marks)
+        (figure.start, figure.end)
+        for figure in find_figures(text)
+        if figure.value not in known and not any(a <= figure.start < b for a, b in marks)
     )
 
 
@@ -107,16 +104,6 @@ def _list_numbers(text: str) -> list[tuple[int, int]]:
         elif runs and number == len(runs[-1]) + 1:
             runs[-1].append(item.span(1))
     return [span for run in runs if len(run) > 1 for span in run]
-
-
-def _value(figure: str) -> str:
-    """A figure without what is style: separators of thousands, zeros at the ends, comma or point."""
-    plain = re.sub(r"[\s'’]", "", figure)
-    grouped = re.fullmatch(r"\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d+)?", plain)
-    if grouped:
-        plain = plain.replace(grouped.group(1), "", plain.count(grouped.group(1)))
-    whole, _, part = plain.replace(",", ".").partition(".")
-    return (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
 
 
 def _supporting(answer: str, passages: Sequence[Passage]) -> list[int]:

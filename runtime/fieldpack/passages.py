@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .figures import is_figure_word
+
 
 def join_context(title: str, heading: tuple[str, ...]) -> str:
     """Title and heading path on one line, repeated parts once: "Fees 2025 > Discounts"."""
     return " > ".join(dict.fromkeys(part for part in (title, *heading) if part))
 
 
-_FIGURE = re.compile(r"[$€£¥(\[+\-–—−]*\d[\d.,]*[%)\]x*]*")
-_YEAR = re.compile(r"\(?(?:19|20)\d\d\)?[,;:]?")
 _NO_WORD = re.compile(r"[$€£¥()\[\]%+\-–—−|]+")
 
 
@@ -28,9 +28,7 @@ def without_figures(text: str) -> str:
 
 def _words_of_row(line: str) -> str:
     words = line.split()
-    figures = [
-        _FIGURE.fullmatch(word) is not None and _YEAR.fullmatch(word) is None for word in words
-    ]
+    figures = [is_figure_word(word) for word in words]
     if sum(figures) < 2:
         return line
     return " ".join(

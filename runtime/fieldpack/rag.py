@@ -24,7 +24,7 @@ from .answers import (
 )
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
-from .generation.kv_cache import check
+from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
@@ -179,7 +179,7 @@ class Rag:
         asked = self._find(self.retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
         yield PassagesFound(asked.passages)
-        check(cancel)
+        raise_if_cancelled(cancel)
         quote = None
         if self.retriever and not (arm.threshold and self._unfounded(asked, self.retriever)):
             quote = self._quote(asked.question, asked.passages, self.retriever)

@@ -24,7 +24,12 @@ OVERRIDE, SPACE, TAG, C1 = "\u202e", "\u200b", "\U000e0041", "\x9b"
 NAME = f"fees{OVERRIDE}fdp.exe"
 TEXT = f"The zebra {OVERRIDE}costs{SPACE} 5 euros{TAG} a year{C1}31m."
 DOM = (
-    Path(fieldpack.__file__).parent.parent.parent / "edge_app" / "fieldpack_app" / "page" / "dom.js"
+    Path(fieldpack.__file__).parent.parent.parent
+    / "edge_app"
+    / "fieldpack_app"
+    / "page"
+    / "js"
+    / "dom.js"
 )
 # Text as people write it, which must stay as it is.
 PLAIN = (

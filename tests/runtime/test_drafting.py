@@ -6,18 +6,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.generation.prompt_lookup import LONGEST, DraftLengthController, NgramIndex
+from fieldpack.generation.prompt_lookup import MAX_DRAFT, DraftLengthController, NgramIndex
 
 
 def test_the_longest_match_that_was_last_tells_what_comes_next() -> None:
-    lookup = NgramIndex([1, 2, 3, 4, 9, 2, 3, 5, 1, 2, 3])
-    assert lookup.find() == (3, 3)  # behind 1 2 3
-    assert lookup.draft(3, 3) == [4, 9, 2]
-    lookup.add(7)
-    assert lookup.find() == (0, 0)  # 7 is new
-    lookup.add(2)
-    lookup.add(3)
-    assert lookup.find() == (2, 11) and lookup.draft(11, 8) == [
+    ngrams = NgramIndex([1, 2, 3, 4, 9, 2, 3, 5, 1, 2, 3])
+    assert ngrams.find() == (3, 3)  # behind 1 2 3
+    assert ngrams.draft(3, 3) == [4, 9, 2]
+    ngrams.add(7)
+    assert ngrams.find() == (0, 0)  # 7 is new
+    ngrams.add(2)
+    ngrams.add(3)
+    assert ngrams.find() == (2, 11) and ngrams.draft(11, 8) == [
         7,
         2,
         3,
@@ -35,16 +35,16 @@ def test_a_draft_is_what_stood_behind_an_equal_end(ids: list[int]) -> None:
         assert ids[-1:] not in ([i] for i in ids[:-1])
 
 
-def told(base: float, slope: float, right: bool) -> DraftLengthController:
-    pace = DraftLengthController()
-    pace.read(64, 64 * slope)
+def controller(base: float, slope: float, right: bool) -> DraftLengthController:
+    lengths = DraftLengthController()
+    lengths.record_prefill(64, 64 * slope)
     for _ in range(60):
-        pace.record_step(3, base + 3 * slope)
-        pace.record_acceptance(3, 2, 2 if right else 0)
-    return pace
+        lengths.record_step(3, base + 3 * slope)
+        lengths.record_acceptance(3, 2, 2 if right else 0)
+    return lengths
 
 
 def test_drafts_grow_where_they_are_right_and_cheap_and_shrink_where_not() -> None:
-    assert told(10, 0.5, right=True).length(3) == LONGEST
-    assert told(10, 0.5, right=False).length(3) == 1
-    assert told(1, 10, right=True).length(3) > told(1, 10, right=False).length(3) == 1
+    assert controller(10, 0.5, right=True).length(3) == MAX_DRAFT
+    assert controller(10, 0.5, right=False).length(3) == 1
+    assert controller(1, 10, right=True).length(3) > controller(1, 10, right=False).length(3) == 1

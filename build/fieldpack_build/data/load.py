@@ -22,8 +22,8 @@ _QUESTION_KEYS = _EXAMPLE_KEYS | {"value", "pages", "type", "scale"}
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How rows are read: the recipe's `train.format` and `train.turns`; `refusal` and `system` are
-    its `answer`'s. An answer that is the refusal's own words is one."""
+    """How rows are read: the recipe's `train.format` and `train.conversation_turns`; `refusal` and
+    `system` are its `answer`'s. An answer that is the refusal's own words is one."""
 
     format: str = "auto"
     turns: FairQueue = "first"
@@ -228,7 +228,7 @@ def _left_away(
         found.append(
             f"{path}:{later[0][0]}: further turns, {count:,} in {len(later):,} conversations; left "
             "away, "
-            "the device answers each question by itself (train.turns)"
+            "the device answers each question by itself (train.conversation_turns)"
         )
     if keys:
         found.append(

@@ -49,7 +49,7 @@ def prepare_rows(
     chat = read_chat(task.inputs["base"])
     builder = _builder(recipe, chat, encode, retriever)
     prepared = Prepared(warnings=_control_tokens(examples, chat))
-    rendered = builder.render_all(examples, share=recipe.train.share)
+    rendered = builder.render_all(examples, share=recipe.train.questions_per_prompt)
     for number, (example, row) in enumerate(zip(examples, rendered, strict=True), 1):
         _take(
             prepared, builder, encode, example, row, limit=recipe.train.max_tokens, context=context

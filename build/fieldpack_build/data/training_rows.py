@@ -32,7 +32,10 @@ class TrainingRows:
 
 def manner_of(recipe: Recipe) -> LoadOptions:
     return LoadOptions(
-        recipe.train.format, recipe.train.turns, recipe.answer.refusal, recipe.answer.system
+        recipe.train.format,
+        recipe.train.conversation_turns,
+        recipe.answer.refusal,
+        recipe.answer.system,
     )
 
 

@@ -9,14 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from fieldpack.figures import is_figure_cell
 from fieldpack_build.documents.pages import PageBuilder
 
 Row = Sequence[str]
 Span = tuple[int, int]  # first and last column of cells merged side by side
 
-_NUMBER = re.compile(
-    r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?"
-)
 _DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?")
 _YEAR = re.compile(r"(?:19|20|21)\d\d")
 # Characters of a merged cell that is repeated for each of its rows: a label. One of a megabyte over
@@ -207,4 +205,4 @@ def is_header(row: Row) -> bool:
 
 
 def _is_figure(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell) is not None or _DATE.fullmatch(cell) is not None
+    return is_figure_cell(cell) or _DATE.fullmatch(cell) is not None

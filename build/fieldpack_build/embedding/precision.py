@@ -145,7 +145,11 @@ def _sample(
             continue
         try:
             document = read_document(
-                path, relative, ocr=knowledge.ocr, hidden=knowledge.hidden == "read"
+                path,
+                relative,
+                ocr=knowledge.ocr,
+                hidden=knowledge.hidden == "read",
+                vocabulary=knowledge.vocabulary,
             )
         except DocumentError:
             continue  # the knowledge stage reports it

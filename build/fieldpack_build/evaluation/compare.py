@@ -6,6 +6,7 @@ built differently. Opens no model; knows nothing of pages.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import Field
 from fieldpack.bundle.manifest import Manifest, read_manifest
 
 from ..errors import DataError
+from ..recipe.renamed import rename_keys
 from ..recipe.schema import WEIGHTS
 from .bootstrap import BY_KEY, FIXED, METRICS, PairedBootstrap, between
 from .outcome import OTHER_SOURCE, RIGHT, outcome
@@ -293,7 +295,10 @@ def _turned(rows: Sequence[QuestionRow]) -> ChangedQuestions:
 
 
 def _recipe(one: Manifest, other: Manifest) -> dict[str, list[Any]]:
-    mine, theirs = (_flat(manifest.provenance.get("recipe") or {}) for manifest in (one, other))
+    recipes = [deepcopy(manifest.provenance.get("recipe") or {}) for manifest in (one, other)]
+    for recipe in recipes:  # a new name of a key is no difference
+        rename_keys(recipe)
+    mine, theirs = map(_flat, recipes)
     return {key: pair for key, pair in _differing(mine, theirs).items() if key not in _IGNORED}
 
 

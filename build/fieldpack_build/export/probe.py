@@ -80,7 +80,7 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
     }
 
 
-def _compare(kept: KVCache, rows: list[Row], reference: Path) -> Row:
+def _compare(cache: KVCache, rows: list[Row], reference: Path) -> Row:
     """Perplexity of the right answers by both models; over all positions, also of the full model's
     own answers, the mean KL(full || this) in nats and how often the best next token is the same;
     the share of its own answers that this model, answering greedily, gives to the letter. What is
@@ -94,7 +94,7 @@ def _compare(kept: KVCache, rows: list[Row], reference: Path) -> Row:
 
     def pairs() -> Iterator[tuple[Any, Any]]:
         for number, row in enumerate(rows):
-            full, this = np.load(reference / f"{number:02}.npy"), _logits(kept, row)
+            full, this = np.load(reference / f"{number:02}.npy"), _logits(cache, row)
             given = len(row["answer"])
             places = np.arange(given), np.array(row["answer"], dtype=int)
             mine.append(log_softmax(this[:given])[places])
@@ -120,15 +120,17 @@ def _compare(kept: KVCache, rows: list[Row], reference: Path) -> Row:
     }
 
 
-def _logits(kept: KVCache, row: Row) -> Any:
+def _logits(cache: KVCache, row: Row) -> Any:
     """Rows as the reference has them."""
     prompt, found = row["prompt"], []
-    room = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
+    capacity = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
     for answer in (row["answer"], row["own"]):
-        kept.read(prompt, room=room, most=room)
-        kept.trim(len(prompt) - 1)
+        cache.prefill(prompt, capacity=capacity, max_capacity=capacity)
+        cache.trim(len(prompt) - 1)
         read = [prompt[-1], *answer[:-1]]
-        found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
+        found += [
+            cache.forward(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)
+        ]
     return np.concatenate(found)
 
 

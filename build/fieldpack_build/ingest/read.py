@@ -13,6 +13,7 @@ from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 
 from ..documents.find import matcher
+from ..documents.vocabulary import DEFAULT
 from ..errors import DocumentError
 from ..recipe.schema import Knowledge
 
@@ -28,7 +29,10 @@ class ReadJob:
 
 @dataclass(frozen=True, slots=True)
 class ReaderConfig:
-    """How documents are read and cut; `embedder` is its folder, `tags` glob -> tags."""
+    """How documents are read and cut: `embedder` is a folder, `tags` glob -> tags.
+
+    `vocabulary`: what is known of their language and kind; see `documents.vocabulary`.
+    """
 
     embedder: Path
     max_tokens: int
@@ -37,6 +41,7 @@ class ReaderConfig:
     max_file_mb: int
     tags: Mapping[str, Sequence[str]]
     hidden: bool = False
+    vocabulary: str = DEFAULT
 
     @classmethod
     def of(cls, knowledge: Knowledge, embedder: Path) -> ReaderConfig:
@@ -48,6 +53,7 @@ class ReaderConfig:
             knowledge.max_file_mb,
             knowledge.tags,
             knowledge.hidden == "read",
+            knowledge.vocabulary,
         )
 
 
@@ -89,6 +95,7 @@ def read_and_chunk(order: ReadJob, reading: ReaderConfig, embedder: Embedder) ->
             ocr=reading.ocr,
             hidden=reading.hidden,
             max_file_mb=reading.max_file_mb,
+            vocabulary=reading.vocabulary,
         )
     except DocumentError as error:
         return ReadFailure(

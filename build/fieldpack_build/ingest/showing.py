@@ -44,6 +44,7 @@ def _read(path: Path, name: str, knowledge: Knowledge) -> Document:
         ocr=knowledge.ocr,
         hidden=knowledge.hidden == "read",
         max_file_mb=knowledge.max_file_mb,
+        vocabulary=knowledge.vocabulary,
     )
 
 

@@ -74,6 +74,15 @@ def prompt_settings(
 
 
 def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
+    """Return how the runtime finds passages, under the names that bundles have for it."""
     assert recipe.knowledge
     how = recipe.knowledge.retrieval
-    return RetrievalSettings(**how.model_dump(exclude={"reranker"}))
+    return RetrievalSettings(
+        weight=how.vector_weight,
+        names=how.name_boost,
+        page=how.page_boost,
+        mix=how.page_penalty,
+        candidates=how.candidates,
+        join=how.merge_adjacent,
+        rerank=how.rerank,
+    )

@@ -9,6 +9,7 @@ checkpoint.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ..data.rows import complain
@@ -36,13 +37,21 @@ def run(task: Task) -> dict[str, Any]:
     prepared = prepare(task, tokenizer)
     rows = prepared.rows
     parts = _hold_out(task, prepared)
-    result = _engine()(_job(task, device, pad=_pad(tokenizer)), parts.learned, parts.held, task)
+    from ..training.engine import train  # imports transformers
+
+    training = train(_job(task, device, pad=_pad(tokenizer)), parts.train, parts.validation, task)
     return {
-        "examples": len(parts.learned),
-        "held_out": len(parts.held),
+        "examples": len(parts.train),
+        "held_out": len(parts.validation),
         "tokens": sum(len(row.ids) for row in rows),
         "supervised_tokens": sum(row.supervised for row in rows),
-        **result,
+        "device": training.device,
+        "processes": training.processes,
+        "resumed": training.resumed,
+        **asdict(training.adapter),
+        "rows_at_once": training.rows_at_once,
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "peak_gpu_mb": training.peak_gpu_mb,
         "drew_from": task.keys.get("knowledge"),
     }
 
@@ -77,12 +86,6 @@ def _choose_device(task: Task) -> str:
     return "cpu"
 
 
-def _engine() -> Any:
-    from ..training.engine import train  # imports transformers
-
-    return train
-
-
 def _job(task: Task, device: str, *, pad: int) -> Job:
     from ..training.launch import processes_here
 
@@ -94,14 +97,14 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
 
 def _hold_out(task: Task, prepared: Prepared) -> validation_split.TrainValidationSplit:
     train, rows = task.recipe.train, prepared.rows
-    parts = validation_split.part(rows, prepared.examples, train.validation, seed=train.seed)
-    if train.validation and not (parts.held and parts.learned):
+    parts = validation_split.split_rows(rows, prepared.examples, train.validation, seed=train.seed)
+    if train.validation and not (parts.validation and parts.train):
         raise DataError(
             f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole "
             "by question"
         )
-    if parts.held:
-        task.say(f"{len(parts.held)} of {len(rows)} rows are held out, whole {parts.by}s")
+    if parts.validation:
+        task.say(f"{len(parts.validation)} of {len(rows)} rows are held out, whole {parts.by}s")
     return parts
 
 

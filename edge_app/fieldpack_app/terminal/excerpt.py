@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from unicodedata import combining, east_asian_width
 
+from fieldpack.figures import is_figure_cell
+
 from .highlight import Span, shifted
 
 _LINES, _SHORT, _ENOUGH = (
@@ -25,7 +27,6 @@ _BAR = re.compile(r"(?:^|(?<=\s))\|(?=\s|$)")  # between cells; "a|b" is a word
 _RULE = re.compile(r"[|\s]*[-:]{3,}[-:|\s]*\|[-:|\s]*")  # Markdown's line under a table's header
 _GAP = "  "  # between columns
 _LEAST = 6  # characters that a column is not made narrower than
-_FIGURE = re.compile(r"[^\w]*\d[\d.,\s]*[^\w]*(?:bn|m|k|x|bps)?[^\w]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,4 +225,4 @@ def _row(cells: Sequence[Line], layout: Sequence[tuple[int, int, bool]]) -> list
 def _figures(cells: Sequence[str]) -> bool:
     """Most of a column's cells, empty ones aside, are figures."""
     filled = [cell for cell in cells if cell]
-    return sum(bool(_FIGURE.fullmatch(cell)) for cell in filled) * 2 > len(filled)
+    return sum(map(is_figure_cell, filled)) * 2 > len(filled)

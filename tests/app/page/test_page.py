@@ -267,7 +267,7 @@ def test_a_quote_is_shown_without_markdown(reader: Visit) -> None:
     ],
 )
 def test_markdown_as_a_reader_would_write_it(reader: Visit, markdown: str, text: str) -> None:
-    plain = "async (markdown) => (await import('/static/marks.js')).plain(markdown)"
+    plain = "async (markdown) => (await import('/static/js/parse.js')).plain(markdown)"
     assert reader.page.evaluate(plain, markdown) == text
 
 
@@ -437,7 +437,7 @@ def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: V
 
 def kept(reader: Visit) -> list[tuple[str, str]]:
     """Question and state of each conversation's first turn, the latest conversation first."""
-    read = "async () => (await import('/static/history.js')).conversations('tiny-1.0.0')"
+    read = "async () => (await import('/static/js/history.js')).conversations('tiny-1.0.0')"
     return [
         (one["turns"][0]["question"], one["turns"][0]["state"])
         for one in reader.page.evaluate(read)
@@ -476,7 +476,7 @@ def test_two_windows_on_one_conversation_lose_nothing(reader: Visit) -> None:
 def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> None:
     page = reader.page
     fill = """async (passage) => {
-        const history = await import('/static/history.js');
+        const history = await import('/static/js/history.js');
         for (let i = 0; i < 120; i += 1) {
             const one = history.begin();
             const turn = { ...history.beginTurn(`Question ${i}`, false), state: 'done', at: i };

@@ -184,8 +184,10 @@ def test_the_page_s_files(client: httpx.Client) -> None:
     for path in (path for path in PAGE.rglob("*") if path.is_file()):
         response = client.get(f"/static/{path.relative_to(PAGE).as_posix()}")
         assert response.content == path.read_bytes()
-    assert client.get("/static/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
-    assert client.get("/static/app.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert (
+        client.get("/static/js/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    )
+    assert client.get("/static/css/app.css").headers["content-type"] == "text/css; charset=utf-8"
 
 
 def test_odd_text_in_a_request_comes_back_as_it_was(client: httpx.Client) -> None:

@@ -17,6 +17,7 @@ import pytest
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.ingest import table
+from fieldpack_build.ingest.journal import read_library_file
 from fieldpack_build.ingest.kept import KEPT, KeptVectors
 from fieldpack_build.pipeline.store import interrupted
 from fieldpack_build.stages.table import make_plan
@@ -263,11 +264,11 @@ def send(event):
     if event["event"] == "progress" and event["note"].startswith("chunks embedded") and event["done"] >= 1100:
         os.kill(os.getpid(), signal.SIGKILL)
 
-recipe, embedder, out, cache, kin, *earlier = sys.argv[1:]
+recipe, embedder, out, cache, lineage, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, kin=kin))
+                       earlier=earlier, lineage=lineage))
 """
 
 
@@ -405,6 +406,15 @@ def test_what_is_hidden_is_read_when_the_recipe_says_so(shelf: Shelf, tmp_path: 
     assert shelf.make(tmp_path / "1")["warned"] == 1
     assert shelf.make(tmp_path / "2", "knowledge.hidden=read")["warned"] == 0
     assert shelf.found(tmp_path / "2", ["Secret"])[0][0][4].endswith("Secret words.")
+
+
+def test_documents_are_read_with_the_recipes_vocabulary(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("letter.html", "<title>Annual report</title><p>Sales rose.</p>")
+    titles = []
+    for number, overrides in enumerate([(), ("knowledge.vocabulary=none",)]):
+        shelf.make(tmp_path / str(number), *overrides)
+        titles.append(read_library_file(tmp_path / str(number))["documents"][0]["title"])
+    assert titles == ["letter", "Annual report"]
 
 
 def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:

@@ -142,3 +142,16 @@ def test_a_bundle_without_a_report_is_a_sentence(pair: tuple[Path, Path], tmp_pa
     write_manifest(tmp_path, Manifest("plain", "1.0.0"))
     with pytest.raises(DataError, match="no report in it; give its recipe `evaluate`"):
         compare_bundles(pair[0], tmp_path)
+
+
+def test_a_new_name_of_a_recipes_key_is_no_difference(tmp_path: Path) -> None:
+    """A bundle of before has the old names in its manifest."""
+    recipes = (
+        {"knowledge": {"retrieval": {"weight": 0.5}}, "train": {"share": 3}},
+        {"knowledge": {"retrieval": {"vector_weight": 0.5}}, "train": {"questions_per_prompt": 2}},
+    )
+    a, b = (
+        write(tmp_path / name, sample_report(), recipe=recipe, sources=SOURCES)
+        for name, recipe in zip("ab", recipes, strict=True)
+    )
+    assert compare_bundles(a, b)["recipe"] == {"train.questions_per_prompt": [3, 2]}

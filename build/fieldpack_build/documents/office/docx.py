@@ -24,6 +24,7 @@ from fieldpack_build.documents.office.package import (
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -52,8 +53,11 @@ class _Parts(NamedTuple):
     footers: list[Any]
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden text and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a Word file. `hidden`: its hidden text and comments too.
+
+    Raises DocumentError for a file that is encrypted, damaged or of another format.
+    """
     data, properties = open_package(data, name, "Word file", ".doc of Word 97 to 2003")
     parts = _open(data, name)
     builder = PageBuilder(HeadingPath())
@@ -66,7 +70,9 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     reader.margins("Page footer", parts.footers)
     # The title on the page, then that of the properties, which a template may have left there, then
     # a heading.
-    stated = properties.title if says_something(properties.title) else ""
+    stated = (
+        properties.title if says_something(properties.title, read_vocabulary(vocabulary)) else ""
+    )
     title = reader.title or stated or reader.first_heading
     return Content(
         title,

@@ -26,6 +26,7 @@ from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _O = "{urn:oasis:names:tc:opendocument:xmlns:%s:1.0}"
@@ -64,8 +65,12 @@ class _Look(NamedTuple):
     hidden: bool = False
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden sheets, rows, columns, slides and text, and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read an OpenDocument text, sheet or presentation.
+
+    `hidden`: its hidden sheets, rows, columns, slides and text, and comments too. Raises
+    DocumentError for a file that is encrypted, damaged or of another format.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
@@ -90,7 +95,11 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     reader = _Reader([root for root in (styles, content) if root is not None], hidden=hidden)
     pages = tuple(reader.pages(body))
     title, date, tags = _properties(meta)
-    title = reader.title or (title if says_something(title) else "") or reader.first_heading
+    title = (
+        reader.title
+        or (title if says_something(title, read_vocabulary(vocabulary)) else "")
+        or reader.first_heading
+    )
     return Content(title, pages, date, tags, reader.omissions.sentences())
 
 

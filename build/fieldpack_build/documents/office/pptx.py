@@ -25,6 +25,7 @@ from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -47,7 +48,11 @@ _AUTO_FORMATS = {
 _AUTO_SHAPES = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a PowerPoint file, a page a slide. `hidden`: its hidden slides too.
+
+    Raises DocumentError for a file that is encrypted, damaged or of another format.
+    """
     from lxml.etree import XMLSyntaxError
     from pptx.exc import PythonPptxError
 
@@ -64,7 +69,11 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
         raise DocumentError(
             f"{name}: is a damaged PowerPoint file: a part is of the wrong kind"
         ) from error
-    title = properties.title if says_something(properties.title) else _first_words(pages[:1])
+    title = (
+        properties.title
+        if says_something(properties.title, read_vocabulary(vocabulary))
+        else _first_words(pages[:1])
+    )
     return Content(title, pages, properties.date, properties.tags, omissions.sentences())
 
 

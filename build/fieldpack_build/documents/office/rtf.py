@@ -18,6 +18,7 @@ from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _TOKEN = re.compile(
@@ -141,8 +142,11 @@ class _Row:
     merged: list[str] = field(default_factory=list)  # a word for each \cellx: "", "first", "more"
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden text and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a file of Rich Text Format. `hidden`: its hidden text and comments too.
+
+    Raises DocumentError for a file that is damaged or of another format.
+    """
     if not data.lstrip().startswith(b"{\\rtf"):
         raise DocumentError(f"{name}: is no RTF, or a damaged one: it does not begin with {{\\rtf")
     reader = _Reader(hidden=hidden)
@@ -154,7 +158,7 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
         ) from error
     title = (
         label(settle(reader.info["title"]))
-        if says_something(reader.info["title"])
+        if says_something(reader.info["title"], read_vocabulary(vocabulary))
         else reader.first_heading
     )
     return Content(title, (reader.builder.page(),), reader.date, (), reader.omissions.sentences())

@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from fieldpack_build.documents.pdf.rows import Cell, Row
 
 _SLACK = 4.0  # points that a head may stand out of its column
-_UNIT = re.compile(
-    r"\b(?:millions|thousands|billions|unaudited|except)\b", re.IGNORECASE
-)  # of the whole table
 _LINE_END = 3  # characters between two lines
 _NEAR = 20.0  # points from a column to a head that stands beside it
 
@@ -64,15 +61,18 @@ class Columns:
             texts[self._place(cell)].append(cell.text)
         return _without_empty_end([" ".join(text) for text in texts])
 
-    def head(self, rows: Sequence[Row]) -> list[str]:
-        """One line: for each column what stands over it, from top to bottom; what stands over all
-        goes to the left."""
+    def head(self, rows: Sequence[Row], table_unit: re.Pattern[str]) -> list[str]:
+        """Return one line: for each column what stands over it, from top to bottom.
+
+        What stands over all columns goes to the left, and so does a cell in which `table_unit` is
+        found: it is said of the whole table.
+        """
         texts: list[list[str]] = [[] for _ in self.edges]
         below: list[tuple[Cell, Sequence[int]]] = []
         for row in reversed(rows):
             placed = [
                 (cell, _of_same_head(cell, below) or places)
-                for cell, places in self._spread(row.cells)
+                for cell, places in self._spread(row.cells, table_unit)
             ]
             for cell, places in placed:
                 for place in places:
@@ -91,9 +91,11 @@ class Columns:
         inside = shared[best] > 0 and cell.left > self.edges[best][0] - _NEAR
         return best if inside or not starts else starts[0]
 
-    def _spread(self, cells: Sequence[Cell]) -> Iterable[tuple[Cell, Sequence[int]]]:
+    def _spread(
+        self, cells: Sequence[Cell], table_unit: re.Pattern[str]
+    ) -> Iterable[tuple[Cell, Sequence[int]]]:
         figures = self.figures
-        over = [cell for cell in cells if self.is_over(cell) and not _UNIT.search(cell.text)]
+        over = [cell for cell in cells if self.is_over(cell) and not table_unit.search(cell.text)]
         groups = len(figures) // len(over) if over else 0
         for cell in cells:
             if cell not in over:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fieldpack.figures import is_printed_figure
 from fieldpack_build.documents.grid import REPEATED_LIMIT
-from fieldpack_build.documents.pdf.rows import is_figure
 from fieldpack_build.documents.pdf.rules import Rules
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import Line, Segment
@@ -57,7 +57,7 @@ class _Cell:
     @property
     def is_one(self) -> bool:
         """Whether it may be one cell: it holds no rows or columns of figures, and not half a page."""
-        figures = sum(is_figure(spoken(segment.text)) for _, segment in self.pieces)
+        figures = sum(is_printed_figure(spoken(segment.text)) for _, segment in self.pieces)
         return figures < 2 and sum(len(segment.text) for _, segment in self.pieces) <= _LONGEST
 
     def _lines(self) -> list[list[Segment]]:

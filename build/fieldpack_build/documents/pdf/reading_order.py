@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack.figures import is_printed_figure
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import HYPHEN, Line, PageText, Segment
 
@@ -156,7 +156,8 @@ def _ordered(rows: Sequence[_Row]) -> Iterator[Line]:
 def _has_figures(row: _Row) -> bool:
     """Cells of figures alone, of a table and not of prose."""
     return any(
-        segment.text[0] in _FIGURE_STARTS and is_figure(segment.text) for segment in row.segments
+        segment.text[0] in _FIGURE_STARTS and is_printed_figure(segment.text)
+        for segment in row.segments
     )
 
 

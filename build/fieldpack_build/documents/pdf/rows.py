@@ -9,21 +9,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fieldpack.figures import MONEY, is_only_figures, is_printed_figure, is_printed_year
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import PageText, Segment
 
-_MONEY = "$€£¥"
-_NOTE = r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻,*†‡]+|\^\S{1,8}"  # the mark of a note, or an exponent
-_FIGURE = re.compile(
-    rf"[-–—−+(]*(?:[A-Z]{{1,2}})?[{_MONEY}]?[-–—−+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*"
-    rf"(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
-)
-_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
 _LEADERS = re.compile(r"(?:\s?\.){4,}\s*")
-_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾-]+")
-_OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
+_OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
-_AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
+_AFTER_SIGN = re.compile(rf"(?<=[{MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
 _SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of a column
 _CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
@@ -85,7 +78,7 @@ class Row:
         if not figures or len(self.cells) < 2 or not self.cells[-1].is_figure:
             return False
         words = sum(not cell.is_figure for cell in self.cells)
-        return words <= len(figures) + 1 and not all(_YEAR.fullmatch(cell.text) for cell in figures)
+        return words <= len(figures) + 1 and not all(is_printed_year(cell.text) for cell in figures)
 
     def joined(self, below: Row) -> Row:
         """This row with the label of the one below, which has figures only if this one has none."""
@@ -177,12 +170,8 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
             cells.append(piece)
     for cell in cells:
         cell.text = spoken(cell.text)
-        cell.is_figure = is_figure(cell.text)
+        cell.is_figure = is_printed_figure(cell.text)
     return cells
-
-
-def is_figure(text: str) -> bool:
-    return len(text) <= 24 and _FIGURE.fullmatch(text) is not None
 
 
 def _belongs(before: Cell, cell: Cell) -> bool:
@@ -222,7 +211,7 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
 
 def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
     left = float(page.boxes[start, 0])
-    if " " not in text or not _ONLY_FIGURES.fullmatch(text):
+    if " " not in text or not is_only_figures(text):
         yield Cell(_tidy(text), left, right, start, start + len(text))
         return
     words = list(re.finditer(r"\S+", text))

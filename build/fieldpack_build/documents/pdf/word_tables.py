@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack.figures import is_printed_figure
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import Line, Segment
 
@@ -79,7 +79,9 @@ def _may_be_head(segments: Sequence[Segment]) -> bool:
     if _MARKER.fullmatch(segments[0].text):
         return False
     return all(
-        len(one.text) <= _HEAD_WORDS and any(map(str.isalpha, one.text)) and not is_figure(one.text)
+        len(one.text) <= _HEAD_WORDS
+        and any(map(str.isalpha, one.text))
+        and not is_printed_figure(one.text)
         for one in segments
     )
 

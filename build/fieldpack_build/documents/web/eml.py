@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode
@@ -41,25 +41,46 @@ _FROM_LINE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d{4}\r?\n")
 _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
+class AttachmentReader(Protocol):
+    """What reads attachments: the table of readers, which has this reader in it too."""
+
+    def reads(self, name: str) -> bool:
+        """Return whether there is a reader for a file of this name."""
+        ...
+
+    def read(self, data: bytes, name: str) -> Content:
+        """Return what a file says. Raises DocumentError for one that cannot be read."""
+        ...
+
+
+def read(data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False) -> Content:
+    """Read an e-mail (RFC 5322) with its attachments. `hidden`: what its HTML hides too.
+
+    Raises DocumentError for what is no e-mail.
+    """
     # The old policy: the new one parses each header when it is touched, and ends in errors of many
     # kinds on bad ones.
     message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
         raise DocumentError(f"{name}: is no e-mail: it has no From, Subject or Date")
-    mail = _Mail(name, ocr, hidden)
+    mail = _Mail(name, attachments, hidden)
     mail.read(message, 0)
     return mail.content(_header(message, "Subject"), iso_date(_header(message, "Date")))
 
 
-def read_mbox(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
-    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject."""
+def read_mbox(
+    data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False
+) -> Content:
+    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject.
+
+    Raises DocumentError for what is no mailbox.
+    """
     starts = [found.start() for found in _FROM_LINE.finditer(data)]
     if not starts:
         raise DocumentError(
             f'{name}: is no mailbox: no line begins with "From " and ends with a year'
         )
-    mail = _Mail(name, ocr, hidden)
+    mail = _Mail(name, attachments, hidden)
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
         whole = data[start:end].partition(b"\n")[2]
         mail.read(email.message_from_bytes(re.sub(rb"(?m)^>(>*From )", rb"\1", whole)), 0)
@@ -79,7 +100,7 @@ class _Mail:
     attachment's name."""
 
     name: str
-    ocr: bool
+    attachments: AttachmentReader
     hidden: bool
     pages: list[Page] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -134,23 +155,15 @@ class _Mail:
             else:
                 self.omissions.add("e-mails nested too deeply", name)
             return
-        from fieldpack_build.documents import (
-            readers,
-        )  # here, as the table of readers has this one in it
-
         data = part.get_payload(decode=True)
         if not isinstance(data, bytes) or not data:
             self.warnings.append(f"attachment {name}: is empty")
-        elif not readers.reads(name, ocr=self.ocr):
+            return
+        if not self.attachments.reads(name):
             self._unread(name, part)
-        else:
-            self._file(data, name, path)
-
-    def _file(self, data: bytes, name: str, path: tuple[str, ...]) -> None:
-        from fieldpack_build.documents import readers
-
+            return
         try:
-            content = readers.read(data, name, ocr=self.ocr, hidden=self.hidden)
+            content = self.attachments.read(data, name)
         except DocumentError as error:
             self.warnings.append(f"attachment {error}")
             return

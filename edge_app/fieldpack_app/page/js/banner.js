@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 const EVERY = 3000; // milliseconds between two looks: a server takes about as long to start
 

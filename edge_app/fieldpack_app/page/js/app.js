@@ -1,18 +1,18 @@
 // The page: what it holds, and which part does what when. Drawing, asking, keeping and wording are in modules of their own.
 
-import * as answers from "./answer.js";
+import * as answers from "./answer_view.js";
 import * as api from "./api.js";
-import { answer } from "./asking.js";
-import * as box from "./askbox.js";
+import { answer } from "./answer_stream.js";
+import * as box from "./composer.js";
 import * as banner from "./banner.js";
-import { closeCover, cover, isCovering, uncover, watchWidth } from "./covers.js";
+import { closeCover, cover, isCovering, uncover, watchWidth } from "./drawers.js";
 import { chooseExpert, showAbout, sure } from "./dialogs.js";
 import { announce, byId, el } from "./dom.js";
 import * as history from "./history.js";
-import { drawHistory } from "./historyview.js";
-import * as panel from "./panel.js";
+import { drawHistory } from "./history_view.js";
+import * as panel from "./passage_panel.js";
 import { drawWelcome } from "./welcome.js";
-import { LANGUAGES, now, preferred, speak, spoken, t, translate } from "./words.js";
+import { LANGUAGES, now, preferred, speak, spoken, t, translate } from "./i18n.js";
 
 const page = {
   shelf: { current: "", bundles: [] }, // /api/bundles

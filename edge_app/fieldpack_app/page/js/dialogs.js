@@ -2,7 +2,7 @@
 
 import { expected } from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { bytes, number, percent, range, t } from "./words.js";
+import { bytes, number, percent, range, t } from "./i18n.js";
 
 function show(title, ...content) {
   const dialog = byId("dialog");

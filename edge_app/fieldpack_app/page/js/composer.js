@@ -1,7 +1,7 @@
 // The box a question is typed into: grows with it, sends on Enter, says when it is too long. Knows nothing of answers.
 
 import { byId } from "./dom.js";
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 let longest = Infinity; // characters a question may have
 

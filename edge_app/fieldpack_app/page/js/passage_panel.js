@@ -1,10 +1,10 @@
 // The passage beside the answer: a page's text with the passage in it and the quote marked. Knows nothing of asking.
 
 import * as api from "./api.js";
-import { cover, uncover } from "./covers.js";
+import { cover, uncover } from "./drawers.js";
 import { byId, copyButton, el, icon, iconButton } from "./dom.js";
-import { find, inOrder, isGuessed, pageBlocks, unwrapped } from "./marks.js";
-import { comma, pageOf, place, t } from "./words.js";
+import { find, inOrder, isGuessed, pageBlocks, unwrapped } from "./parse.js";
+import { comma, pageOf, place, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener}
 

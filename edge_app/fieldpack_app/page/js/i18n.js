@@ -18,8 +18,8 @@ export function preferred(tags = navigator.languages) {
 
 /** Takes a language's words, and sets the document's language and direction. */
 export async function speak(chosen) {
-  const response = await fetch(`/static/words/${chosen}.json`);
-  if (!response.ok) throw new Error(`words/${chosen}.json: ${response.status}`);
+  const response = await fetch(`/static/locales/${chosen}.json`);
+  if (!response.ok) throw new Error(`locales/${chosen}.json: ${response.status}`);
   words = await response.json();
   language = chosen;
   // The reader's own region writes the numbers where the language is theirs: 1'000 in de-CH, 1.000 in de-DE.

@@ -1,11 +1,11 @@
 // What the library holds, on the start page: its documents to page through, its passages to search without a model.
 // Knows nothing of questions and answers.
 
-import { drawList } from "./answer.js";
+import { drawList } from "./answer_view.js";
 import * as api from "./api.js";
 import { el, icon } from "./dom.js";
-import { inOrder } from "./marks.js";
-import { comma, day, pagesOf, t } from "./words.js";
+import { inOrder } from "./parse.js";
+import { comma, day, pagesOf, t } from "./i18n.js";
 
 const FIRST = 5; // documents that stand there unfolded
 

@@ -2,10 +2,10 @@
 // an answer comes or where it is kept.
 
 import { copyButton, el, icon, unseen, visible } from "./dom.js";
-import { answerPieces, inOrder, isGuessed, plain, renumbered, shownNumber } from "./marks.js";
-import { placeNodes } from "./panel.js";
+import { answerPieces, inOrder, isGuessed, plain, renumbered, shownNumber } from "./parse.js";
+import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
-import { comma, number, place, seconds, t } from "./words.js";
+import { comma, number, place, seconds, t } from "./i18n.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
