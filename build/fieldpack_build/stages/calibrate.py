@@ -12,7 +12,7 @@ from typing import Any
 from fieldpack.retrieval.retriever import open_retriever
 
 from ..data import read_examples, read_questions
-from ..data.training_rows import manner_of
+from ..data.training_rows import load_options
 from ..errors import DataError
 from ..evaluation import calibration, question_split
 from ..pipeline.task import Task
@@ -65,7 +65,7 @@ def questions(task: Task) -> list[tuple[str, bool]]:
     if recipe.evaluate.calibration == "train":
         path, *_ = recipe.train_files
         rows = (
-            row for file in recipe.train_files for row in read_examples(file, manner_of(recipe))
+            row for file in recipe.train_files for row in read_examples(file, load_options(recipe))
         )
         found = [(e.question, e.answer is not None) for e in rows]
     else:

@@ -13,7 +13,7 @@ from fieldpack.retrieval.quoting import candidates, signals_of
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from ..data import read_examples
-from ..data.training_rows import manner_of
+from ..data.training_rows import load_options
 from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
 from ..pipeline.task import Task
@@ -52,7 +52,7 @@ def questions(task: Task) -> list[tuple[str, str | None]]:
     rows = [
         row
         for file in task.recipe.train_files
-        for row in read_examples(file, manner_of(task.recipe))
+        for row in read_examples(file, load_options(task.recipe))
     ]
     most = _REHEARSED if task.recipe.rehearsal else _MOST
     chosen = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows

@@ -15,7 +15,7 @@ from fieldpack.citations import support
 from fieldpack.passages import Chunk, Passage
 from fieldpack_build.index.minhash import numbers_of
 
-from ..data.checks import NearIndex, words_of
+from ..data.similar_questions import SimilarQuestions, compared_words
 
 Pair = tuple[str, str | None]
 Search = Callable[[str, int], Sequence[Passage]]
@@ -46,7 +46,7 @@ class QualityFilter:
         search: Search | None,
     ) -> None:
         self._support, self._words, self._search = support, words, search
-        self._asked, self._tested = NearIndex(asked), NearIndex(tested)
+        self._asked, self._tested = SimilarQuestions(asked), SimilarQuestions(tested)
         self.dropped: Counter[str] = Counter()
 
     def keeps(self, question: str, answer: str, chunk: Chunk) -> bool:
@@ -68,7 +68,7 @@ class QualityFilter:
         return reason is None
 
     def _against_question(self, question: str, answer: str | None) -> str | None:
-        if len(words_of(question)) < _FEWEST:
+        if len(compared_words(question)) < _FEWEST:
             return "no question"
         if _POINTS.search(question):
             return "points to the passage"
@@ -77,14 +77,14 @@ class QualityFilter:
         return "asked before" if self._asked.has(question, answer) else None
 
     def _against_answer(self, answer: str, chunk: Chunk) -> str | None:
-        words = words_of(answer)
+        words = compared_words(answer)
         if not words:
             return "no answer"
         if _POINTS.search(answer):
             return "points to the passage"
         if len(words) > self._words:
             return "answer too long"
-        figures = set(numbers_of(words)) <= set(numbers_of(words_of(chunk.in_context)))
+        figures = set(numbers_of(words)) <= set(numbers_of(compared_words(chunk.in_context)))
         return (
             None
             if figures and support(answer, chunk.in_context) >= self._support
