@@ -38,13 +38,13 @@ class Retrieves(Protocol):
     """What is asked of `fieldpack.retrieval.retriever.Retriever`."""
 
     def search(self, question: str, k: int) -> Sequence[Passage]: ...
-    def lead(self, question: str) -> float: ...
+    def similarity_margin(self, question: str) -> float: ...
 
 
 def signals_of(retriever: Retrieves, question: str, passages: int, *, answerable: bool) -> Signals:
     """As the runtime sees them when it decides."""
     best = max((p.similarity for p in retriever.search(question, passages)), default=-1.0)
-    return Signals(answerable, round(best, 4), round(retriever.lead(question), 4))
+    return Signals(answerable, round(best, 4), round(retriever.similarity_margin(question), 4))
 
 
 def learn(signals: Sequence[Signals], *, max_wrong: float) -> Thresholds:

@@ -94,7 +94,7 @@ class _Asking:
     def _ask(
         self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool
     ) -> dict[str, Any]:
-        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
+        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
         return row_of(answer, metrics.score(answer, question, self._stored, loss))
 
