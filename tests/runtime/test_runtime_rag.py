@@ -17,9 +17,9 @@ from fieldpack.passages import Passage
 from fieldpack.rag import (
     AnswerOptions,
     ResolvedQuestion,
+    choose_follow_up,
     clean_question,
     finish,
-    follow_up,
     is_refusal,
 )
 
@@ -85,11 +85,11 @@ def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
     answer = expert.ask("東京")
     assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
     assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
-    assert expert.ask("東京", arm=AnswerOptions(threshold=False)).timings.tokens > 0
+    assert expert.ask("東京", options=AnswerOptions(threshold=False)).timings.tokens > 0
 
 
 def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
-    answer = expert.ask(QUESTION, arm=AnswerOptions(retrieval=False))
+    answer = expert.ask(QUESTION, options=AnswerOptions(retrieval=False))
     assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
 
 
@@ -224,7 +224,7 @@ def test_when_a_follow_up_is_joined(
     def asked(text: str, similarity: float) -> ResolvedQuestion:
         return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
 
-    read = follow_up(
+    read = choose_follow_up(
         asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)
     )
     assert read.question == (f"Before? {question}" if together else question)
@@ -306,11 +306,11 @@ def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> No
         rag = expert._open_rag()
         found = tuple(expert.search(QUESTION, 3))
         told = finish("q", "It costs 0.85% a year [1].", found, "no", Timings(1, 2, 3, 4, 5, 6))
-        assert told.citations and rag._checked(told) == told.citations
+        assert told.citations and rag._checked_citations(told) == told.citations
         forged = replace(
             told, citations=(replace(told.citations[0], quote="It is free of charge."),)
         )
-        assert rag._checked(forged) == ()
+        assert rag._checked_citations(forged) == ()
 
 
 def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:

@@ -71,7 +71,7 @@ class Scripted:
         quote = None
         if said.quoted:
             quote = pick(
-                question, passages, self.expert._knowledge().embedder, QuoteSettings(), lead=0.0
+                question, passages, self.expert._knowledge().embedder, QuoteSettings(), margin=0.0
             )
             assert quote
             yield QuoteFound(quote)

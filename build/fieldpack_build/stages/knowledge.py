@@ -11,7 +11,7 @@ disk, the memory or a crash stood in the way of, in every build.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from fieldpack.devices import available_cores
 from fieldpack.passages import DocumentRecord
