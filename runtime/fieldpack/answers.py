@@ -79,7 +79,7 @@ class AnswerJson(TypedDict):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer. `passages` are those that the model read, in the order of their numbers. A
-    refusal cites nothing. `asked`: the question as it was read, a follow-up with the question that
+    refusal cites nothing. `read_as`: the question as it was read, a follow-up with the question that
     it refers to. `unsupported`: [start, end) of the figures in `text` that stand in no passage.
     `kind`: "written" by a language model; "quote", the words of a passage; "related", such words
     for a question that wants yes or no or a figure worked out, which they do not say by themselves.
@@ -91,7 +91,7 @@ class Answer:
     citations: tuple[Citation, ...]
     passages: tuple[Passage, ...]
     timings: Timings
-    asked: str = ""
+    read_as: str = ""
     unsupported: tuple[tuple[int, int], ...] = ()
     kind: str = WRITTEN
     quote: Quote | None = None
@@ -99,14 +99,14 @@ class Answer:
     @property
     def previous(self) -> Previous:
         """What a follow-up to this answer refers to."""
-        return Previous(self.asked, tuple(passage.chunk_id for passage in self.passages))
+        return Previous(self.read_as, tuple(passage.chunk_id for passage in self.passages))
 
     def to_dict(self) -> AnswerJson:
         """Return the JSON of `fieldpack ask --json`."""
         return {
             "question": self.question,
             "answer": self.text,
-            "asked": self.asked,
+            "asked": self.read_as,
             "refused": self.refused,
             "kind": self.kind,
             "quote": quote_dict(self.quote),

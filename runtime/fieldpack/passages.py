@@ -192,7 +192,7 @@ class PassageContext:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What a follow-up question refers to: the question before it (`Answer.asked`) and the
+    """What a follow-up question refers to: the question before it (`Answer.read_as`) and the
     `chunk_id`s of the passages that were read for it."""
 
     question: str

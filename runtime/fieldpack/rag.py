@@ -127,7 +127,6 @@ class Rag:
             yield TextPiece(text)
         else:
             quote = self._quote(resolved.question, passages, retriever) if schema is None else None
-            quote = quote if quote and quote.sufficient else None
             if quote:
                 quote_ms = (time.perf_counter() - started) * 1000
                 yield QuoteFound(quote)
@@ -159,7 +158,7 @@ class Rag:
         )
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
         citations = self._checked_citations(answer)
-        answer = replace(answer, asked=resolved.question, citations=citations, quote=quote)
+        answer = replace(answer, read_as=resolved.question, citations=citations, quote=quote)
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
@@ -202,7 +201,7 @@ class Rag:
             resolved.question,
             kind=QUOTED,
         )
-        if quote and quote.sufficient:
+        if quote:
             answer = replace(
                 answer,
                 text=f"{quote.text} [{quote.citation.passage}]",
@@ -220,13 +219,14 @@ class Rag:
     def _quote(
         self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None
     ) -> Quote | None:
-        """Return the best words of the passages; None where the bundle does not quote, or they hold
-        no candidate."""
+        """Return the best words of the passages; None where the bundle does not quote, or none of
+        them are sufficient."""
         quoting = self.builder.settings.quoting
         if retriever is None or quoting is None:
             return None
         margin = retriever.similarity_margin(question) if quoting.refuse_below is not None else 0.0
-        return pick(question, passages, retriever.embedder, quoting, margin=margin)
+        quote = pick(question, passages, retriever.embedder, quoting, margin=margin)
+        return quote if quote and quote.sufficient else None
 
     def ask(self, question: str, **options: Any) -> Answer:
         """Return the whole answer; options and errors as in `stream`."""

@@ -85,7 +85,7 @@ class Scripted:
         asked = f"{before.question} {question}" if before else question
         timings = Timings(3, 420, 1260, len(words), 30, 880, cached_tokens=412)
         rest: dict[str, Any] = {
-            "asked": asked,
+            "read_as": asked,
             "unsupported": said.unsupported,
             "kind": said.kind,
             "quote": quote,

@@ -11,7 +11,7 @@ disk, the memory or a crash stood in the way of, in every build.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from fieldpack.devices import available_cores
 from fieldpack.passages import DocumentRecord
@@ -31,7 +31,7 @@ from ..ingest.summary import DocumentRow, library_of, listed
 from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
-from .results import KnowledgeResult, ListedDocuments
+from .results import KnowledgeResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def run(task: Task) -> KnowledgeResult:
         writer.close()
     library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
     journal.finish(library)
-    totals, short = library["totals"], cast("ListedDocuments", listed(library))
+    totals, short = library["totals"], listed(library)
     task.warnings.extend(f"skipped {document}: {reason}" for document, reason in short["skipped"])
     return {
         "documents": totals["documents"],

@@ -3,7 +3,7 @@
 The compiler (llguidance, inside onnxruntime-genai) writes repetitions out: `minItems: 1e9` took 18
 GB. It holds the interpreter's lock meanwhile and cannot be stopped, so what it is given must be
 small. Within these bounds a compilation takes 0.1 s and some megabytes at most (measured in
-tests/runtime/test_runtime_schemas.py). Knows nothing of models or HTTP.
+tests/runtime/test_json_schemas.py). Knows nothing of models or HTTP.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""From scores to passages, by hand: names, twins, pages, neighbours. And which documents a question
-names."""
+"""Fusion of scores into passages, worked out by hand: names, duplicates, pages, neighbours; and the
+documents that a question names."""
 
 from __future__ import annotations
 

@@ -175,11 +175,11 @@ def test_a_tighter_context_uses_fewer_passages_and_says_so(
 
 def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) -> None:
     first = expert.ask("What does the A class of the Global Equity Fund cost a year?")
-    previous = fieldpack.Previous(first.asked, tuple(p.chunk_id for p in first.passages))
+    previous = fieldpack.Previous(first.read_as, tuple(p.chunk_id for p in first.passages))
     over = expert.ask("And a year of the A class?", previous=previous)
-    assert over.question == "And a year of the A class?" and over.asked in (
+    assert over.question == "And a year of the A class?" and over.read_as in (
         over.question,
-        f"{first.asked} {over.question}",
+        f"{first.read_as} {over.question}",
     )
     assert [p.chunk_id for p in over.passages] == list(
         previous.passages
@@ -236,7 +236,7 @@ def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(
     answer = expert.ask(
         QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1))
     )
-    assert answer.passages == expert.ask(answer.asked).passages
+    assert answer.passages == expert.ask(answer.read_as).passages
 
 
 def test_reading_ahead_leaves_only_the_question_to_read(expert: fieldpack.Expert) -> None:
