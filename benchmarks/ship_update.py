@@ -134,7 +134,7 @@ def _update_under_load(
         during, started = len(asked), time.monotonic()
         said, peak = _update(device)
         seconds = time.monotonic() - started
-        moved = served.application.desk
+        moved = served.application.loaded
         serving.wait_for(lambda: moved.current.manifest.version == "1.0.1", 60)
         after = len(asked)
         serving.wait_for(lambda: len(asked) >= after + 20, 300)

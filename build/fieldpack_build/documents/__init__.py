@@ -18,6 +18,7 @@ from fieldpack_build.documents.find import EVERYTHING, Survey
 from fieldpack_build.documents.pages import Block, Document, Page, Skipped, label
 from fieldpack_build.documents.readers import IMAGE_SUFFIXES, SUFFIXES
 from fieldpack_build.documents.titles import says_something, words_of
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 __all__ = [
@@ -124,14 +125,17 @@ def read_document(
     ocr: bool = False,
     hidden: bool = False,
     max_file_mb: int = MAX_FILE_MB,
+    vocabulary: str = DEFAULT,
 ) -> Document:
-    """`hidden`: read what a document hides too (`knowledge.hidden: read`).
+    """Read one file; `relative` is its name in the library.
 
-    Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or
-    has no text."""
+    `hidden`: read what a document hides too (`knowledge.hidden: read`). `vocabulary`: what is known
+    of its language and kind (`knowledge.vocabulary`). Raises DocumentError, on one line that begins
+    with `relative`, for a file that cannot be read or has no text.
+    """
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        content = readers.read(data, relative, ocr=ocr, hidden=hidden)
+        content = readers.read(data, relative, readers.Options(ocr, hidden, vocabulary))
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:
@@ -139,7 +143,7 @@ def read_document(
     if not any(page.blocks for page in content.pages):
         raise DocumentError(f"{relative}: has no text")
     title = label(content.title)
-    if not says_something(title):
+    if not says_something(title, read_vocabulary(vocabulary)):
         title = label(words_of(relative))
     digest = hashlib.sha256(data).hexdigest()
     return Document(

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
+from ..evaluation.compare import Comparison
 from .comparison import differences, figure_lines, headline
 
 _SHOWN = 10
 _MARKS = {ord(mark): f"&#{ord(mark)};" for mark in "&<>|[]`*_~@#\\"}
 
 
-def markdown(compared: Mapping[str, Any]) -> str:
+def markdown(compared: Comparison) -> str:
     """Return the comparison as GitHub's Markdown: headline, figures, questions that turned for the
     worse, what was built differently. Texts of documents and questions cannot end a table's cell or
     begin a tag."""
     return "\n".join(_lines(compared)) + "\n"
 
 
-def _lines(compared: Mapping[str, Any]) -> Iterator[str]:
-    one, other = (f"{compared[key]['name']} {compared[key]['version']}" for key in ("A", "B"))
+def _lines(compared: Comparison) -> Iterator[str]:
+    one, other = (f"{bundle.name} {bundle.version}" for bundle in (compared.a, compared.b))
     yield f"### {_cell(other)} against {_cell(one)}"
     yield ""
     yield headline(compared)
@@ -32,16 +32,20 @@ def _lines(compared: Mapping[str, Any]) -> Iterator[str]:
             f"| {_cell(line.label)} | {line.one} | {line.other} | {line.difference} | {line.range}"
             f" | {tone} |"
         )
-    for kind, word in (("worse", "right in A, not in B"), ("better", "right in B, not in A")):
-        if rows := compared["turned"][kind]:
+    turned = compared.turned
+    for rows, word in (
+        (turned.worse, "right in A, not in B"),
+        (turned.better, "right in B, not in A"),
+    ):
+        if rows:
             yield ""
             yield (
-                f"<details{' open' if kind == 'worse' else ''}><summary>{len(rows)}"
+                f"<details{' open' if rows is turned.worse else ''}><summary>{len(rows)}"
                 f" {word}</summary>"
             )
             yield ""
             for row in rows[:_SHOWN]:
-                yield f"- {_cell(row['question'])} ({row['A']['outcome']} -> {row['B']['outcome']})"
+                yield f"- {_cell(row.question)} ({row.a.outcome} -> {row.b.outcome})"
             yield from [f"- and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
             yield ""
             yield "</details>"

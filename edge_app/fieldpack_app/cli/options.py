@@ -1,5 +1,5 @@
-"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of
-weight."""
+"""Arguments and options that several commands share, and how they open a bundle. Imports nothing
+heavy."""
 
 from __future__ import annotations
 
@@ -57,12 +57,15 @@ _quick = click.option(
 
 
 def device_options(command: _Command) -> _Command:
+    """Add the options that say how a bundle is opened: threads, provider, quick."""
     for option in (_quick, provider_option, threads_option):
         command = option(command)
     return command
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
+    """Open a bundle as the device options say, an installed one with its starts counted. Raises
+    BundleError."""
     from ..install.opening import open_installed
 
     return open_installed(

@@ -25,9 +25,9 @@ class FollowReleases:
     """An application around another one, whose event loop it shares: it begins to look at the first
     request."""
 
-    def __init__(self, app: ASGIApp, desk: LoadedBundle) -> None:
+    def __init__(self, app: ASGIApp, loaded: LoadedBundle) -> None:
         self._app = app
-        self._desk = desk
+        self._loaded = loaded
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[Path, tuple[int, int]] = {}
         self._tried: set[str] = (
@@ -35,13 +35,13 @@ class FollowReleases:
         )  # digests that did not open: not again until the server's next start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._task is None and any(_store_of(bundle) for bundle in self._desk.bundles):
+        if self._task is None and any(_store_of(bundle) for bundle in self._loaded.bundles):
             self._task = asyncio.create_task(self._follow())
         await self._app(scope, receive, send)
 
     async def _follow(self) -> None:
         while True:
-            for bundle in self._desk.bundles:
+            for bundle in self._loaded.bundles:
                 store = _store_of(bundle)
                 if store is not None and self._changed(store):
                     await self._look(store)
@@ -64,7 +64,7 @@ class FollowReleases:
         except FieldpackError as error:
             _say(str(error))
             return
-        for bundle in self._desk.bundles:
+        for bundle in self._loaded.bundles:
             if _store_of(bundle) and (entry := _entry_of(bundle, store, state)) is not None:
                 await self._go_over(bundle, entry, store, state)
 
@@ -75,10 +75,10 @@ class FollowReleases:
         recall = state.recall_of(digest)
         if (
             recall is not None
-            and bundle is self._desk.current
+            and bundle is self._loaded.current
             and digest == bundle.path.parent.name
         ):
-            self._desk.expert.withdraw(
+            self._loaded.expert.withdraw(
                 f"{bundle.id}: was withdrawn on {recall.at[:10]}: {recall.reason}; it answers no"
                 " more"
             )
@@ -90,14 +90,14 @@ class FollowReleases:
         try:
             manifest = read_manifest(path)
             newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
-            await self._desk.move(bundle, newer)
-            _say(f"{bundle.id} is {self._desk_id(newer)} now")
+            await self._loaded.move(bundle, newer)
+            _say(f"{bundle.id} is {self._id_of(newer)} now")
         except FieldpackError as error:
             self._tried.add(digest)
             _say(f"{bundle.id} stays: {error}")
 
-    def _desk_id(self, newer: BundleEntry) -> str:
-        return next((one.id for one in self._desk.bundles if one.path == newer.path), newer.id)
+    def _id_of(self, newer: BundleEntry) -> str:
+        return next((one.id for one in self._loaded.bundles if one.path == newer.path), newer.id)
 
 
 def _store_of(bundle: BundleEntry) -> Store | None:

@@ -12,6 +12,7 @@ from test_documents import blocks, read, refusal
 from broken import PNG, workbook
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.titles import says_something, words_of
+from fieldpack_build.documents.vocabulary import read_vocabulary
 
 # CSV
 
@@ -303,7 +304,7 @@ def test_dates(stated: str | date | None, expected: str | None) -> None:
     ],
 )
 def test_titles_that_say_nothing(title: str) -> None:
-    assert not says_something(title)
+    assert not says_something(title, read_vocabulary())
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_titles_that_say_nothing(title: str) -> None:
     ],
 )
 def test_titles_that_say_something(title: str) -> None:
-    assert says_something(title)
+    assert says_something(title, read_vocabulary())
 
 
 def test_a_file_name_in_words() -> None:

@@ -17,7 +17,8 @@ import pytest
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.ingest import table
-from fieldpack_build.ingest.kept import KEPT, KeptVectors
+from fieldpack_build.ingest.journal import read_library_file
+from fieldpack_build.ingest.vector_cache import VECTOR_CACHE, VectorCache
 from fieldpack_build.pipeline.store import interrupted
 from fieldpack_build.stages.table import make_plan
 from shelf import HALF, Shelf, rows
@@ -263,11 +264,11 @@ def send(event):
     if event["event"] == "progress" and event["note"].startswith("chunks embedded") and event["done"] >= 1100:
         os.kill(os.getpid(), signal.SIGKILL)
 
-recipe, embedder, out, cache, kin, *earlier = sys.argv[1:]
+recipe, embedder, out, cache, lineage, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, kin=kin))
+                       previous_output=earlier, lineage=lineage))
 """
 
 
@@ -345,7 +346,7 @@ def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_p
     whole = shelf.make(tmp_path / "whole")
     assert whole["documents"] == 1 and whole["embedded"] > 1_200
     killed(shelf, tmp_path / "killed")
-    assert (tmp_path / "killed" / KEPT).stat().st_size > 0
+    assert (tmp_path / "killed" / VECTOR_CACHE).stat().st_size > 0
     result = shelf.make(tmp_path / "killed")
     assert result["resumed"] and 0 < result["embedded"] < whole["embedded"] - 900
     assert {path.name for path in (tmp_path / "killed").iterdir()} == {
@@ -357,18 +358,18 @@ def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_p
         ).read_bytes(), name
 
 
-def test_kept_vectors_survive_half_a_record(tmp_path: Path) -> None:
-    kept = KeptVectors(tmp_path / KEPT, 4)
+def test_cached_vectors_survive_half_a_record(tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path / VECTOR_CACHE, 4)
     keys = [bytes([n]) * 15 + b"\0" for n in range(3)]
-    kept.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
-    kept.close()
-    data = (tmp_path / KEPT).read_bytes()
-    (tmp_path / KEPT).write_bytes(data[:-5])
-    again = KeptVectors(tmp_path / KEPT, 4)
-    assert sorted(again.found) == keys[:2] and again.found[keys[1]].tolist() == [4, 5, 6, 7]
+    cache.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
+    cache.close()
+    data = (tmp_path / VECTOR_CACHE).read_bytes()
+    (tmp_path / VECTOR_CACHE).write_bytes(data[:-5])
+    again = VectorCache(tmp_path / VECTOR_CACHE, 4)
+    assert sorted(again.vectors) == keys[:2] and again.vectors[keys[1]].tolist() == [4, 5, 6, 7]
     again.add(keys[2:], np.ones((1, 4), dtype=np.float32))
     again.close()
-    assert len(KeptVectors(tmp_path / KEPT, 4).found) == 3
+    assert len(VectorCache(tmp_path / VECTOR_CACHE, 4).vectors) == 3
 
 
 def test_a_file_or_a_list_of_documents(shelf: Shelf, tmp_path: Path) -> None:
@@ -405,6 +406,15 @@ def test_what_is_hidden_is_read_when_the_recipe_says_so(shelf: Shelf, tmp_path: 
     assert shelf.make(tmp_path / "1")["warned"] == 1
     assert shelf.make(tmp_path / "2", "knowledge.hidden=read")["warned"] == 0
     assert shelf.found(tmp_path / "2", ["Secret"])[0][0][4].endswith("Secret words.")
+
+
+def test_documents_are_read_with_the_recipes_vocabulary(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("letter.html", "<title>Annual report</title><p>Sales rose.</p>")
+    titles = []
+    for number, overrides in enumerate([(), ("knowledge.vocabulary=none",)]):
+        shelf.make(tmp_path / str(number), *overrides)
+        titles.append(read_library_file(tmp_path / str(number))["documents"][0]["title"])
+    assert titles == ["letter", "Annual report"]
 
 
 def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from fieldpack_build.documents.office.package import (
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -52,37 +53,17 @@ class _Parts(NamedTuple):
     footers: list[Any]
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden text and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a Word file. `hidden`: its hidden text and comments too.
+
+    Raises DocumentError for a file that is encrypted, damaged or of another format.
+    """
     data, properties = open_package(data, name, "Word file", ".doc of Word 97 to 2003")
-    parts = _open(data, name)
-    builder = PageBuilder(HeadingPath())
-    omissions = Omissions()
-    reader = _Reader(parts, builder, omissions, hidden=hidden)
-    for element in _unwrapped(parts.body):
-        reader.element(element)
-    reader.flush()
-    reader.margins("Page header", parts.headers)
-    reader.margins("Page footer", parts.footers)
-    # The title on the page, then that of the properties, which a template may have left there, then
-    # a heading.
-    stated = properties.title if says_something(properties.title) else ""
-    title = reader.title or stated or reader.first_heading
-    return Content(
-        title,
-        (builder.page(),),
-        properties.date,
-        properties.tags,
-        (*reader.warnings(), *omissions.sentences()),
-    )
-
-
-def _open(data: bytes, name: str) -> _Parts:
     from docx.opc.exceptions import PackageNotFoundError
     from lxml.etree import XMLSyntaxError
 
     try:
-        return _parts(data)
+        parts = _parts(data)
     except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
         raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
     # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from
@@ -95,6 +76,27 @@ def _open(data: bytes, name: str) -> _Parts:
         raise DocumentError(
             f"{name}: is a damaged Word file: a part is of the wrong kind"
         ) from error
+    builder = PageBuilder(HeadingPath())
+    omissions = Omissions()
+    reader = _Reader(parts, builder, omissions, hidden=hidden)
+    for element in _unwrapped(parts.body):
+        reader.element(element)
+    reader.flush()
+    reader.margins("Page header", parts.headers)
+    reader.margins("Page footer", parts.footers)
+    # The title on the page, then that of the properties, which a template may have left there, then
+    # a heading.
+    stated = (
+        properties.title if says_something(properties.title, read_vocabulary(vocabulary)) else ""
+    )
+    title = reader.title or stated or reader.first_heading
+    return Content(
+        title,
+        (builder.page(),),
+        properties.date,
+        properties.tags,
+        (*reader.warnings(), *omissions.sentences()),
+    )
 
 
 def _parts(data: bytes) -> _Parts:
@@ -110,9 +112,7 @@ def _parts(data: bytes) -> _Parts:
         return parse_xml(related[kind][0].blob) if kind in related else None
 
     margins = {
-        kind: [
-            found for part in related.get(kind, ()) if (found := parse_xml(part.blob)) is not None
-        ]
+        kind: [tree for part in related.get(kind, ()) if (tree := parse_xml(part.blob)) is not None]
         for kind in ("header", "footer")
     }
     return _Parts(
@@ -154,8 +154,8 @@ class _Reader:
 
     def flush(self) -> None:
         """The list that was gathered, and the notes to it."""
-        least = min((level for level, _ in self._list), default=0)
-        self._builder.text("\n".join("  " * (level - least) + text for level, text in self._list))
+        top = min((level for level, _ in self._list), default=0)
+        self._builder.text("\n".join("  " * (level - top) + text for level, text in self._list))
         self._list.clear()
         self._flush_aside()
 
@@ -245,11 +245,16 @@ class _Reader:
 
     def _rows(self, table: Any) -> Iterator[list[Cell]]:
         rows: list[list[Cell]] = []
-        open_cells: dict[
-            int, tuple[int, int]
-        ] = {}  # column -> where the cell stands that reaches down to here
+        # Column -> where the cell stands that reaches down to here.
+        open_cells: dict[int, tuple[int, int]] = {}
         for element in _unwrapped(table):
-            if element.tag != _W + "tr" or self._is_gone(element):
+            if element.tag != _W + "tr":
+                continue
+            if element.find(f"{_W}trPr/{_W}del") is not None:
+                self._omissions.add("table rows of tracked deletions")
+                continue
+            if element.find(f"{_W}trPr/{_W}hidden") is not None and not self._hidden:
+                self._omissions.add("hidden table rows", hidden=True)
                 continue
             row: list[Cell] = []
             at = _number(_value(element, "trPr/gridBefore")) or 0
@@ -279,18 +284,6 @@ class _Reader:
                 at += width
             rows.append(row)
         yield from rows
-
-    def _is_gone(self, row: Any) -> bool:
-        properties = row.find(_W + "trPr")
-        if properties is None:
-            return False
-        if properties.find(_W + "del") is not None:
-            self._omissions.add("table rows of tracked deletions")
-            return True
-        if properties.find(_W + "hidden") is not None and not self._hidden:
-            self._omissions.add("hidden table rows", hidden=True)
-            return True
-        return False
 
     def _cell_text(self, cell: Any) -> str:
         """Paragraphs with their numbers; a table inside is read row by row."""
@@ -325,9 +318,9 @@ def _notes(parts: _Parts) -> Notes:
 
     def form(kind: str, otherwise: str) -> str:
         for root in (parts.body, parts.settings):
-            found = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
-            if found is not None:
-                return found.get(_W + "val") or otherwise
+            stated = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
+            if stated is not None:
+                return stated.get(_W + "val") or otherwise
         return otherwise
 
     return Notes(
@@ -349,8 +342,8 @@ def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
         outline = _value(style, "pPr/outlineLvl")
         if name.lower() == "title":
             return 0
-        if found := _HEADING_STYLE.fullmatch(name):
-            return int(found[1])
+        if heading := _HEADING_STYLE.fullmatch(name):
+            return int(heading[1])
         if (number := _digit(outline)) is not None:
             return number + 1 if number < 9 else None  # level 9 is body text
         base = elements.get(_value(style, "basedOn"))
@@ -370,8 +363,8 @@ def _number(value: str | None) -> int | None:
 
 
 def _value(element: Any, path: str) -> str | None:
-    found = element.find("/".join(_W + step for step in path.split("/")))
-    return None if found is None else found.get(_W + "val")
+    inner = element.find("/".join(_W + step for step in path.split("/")))
+    return None if inner is None else inner.get(_W + "val")
 
 
 def _unwrapped(parent: Any) -> Iterator[Any]:

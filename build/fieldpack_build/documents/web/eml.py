@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode
@@ -41,25 +41,46 @@ _FROM_LINE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d{4}\r?\n")
 _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
+class AttachmentReader(Protocol):
+    """Reads attachments: the table of readers, which has the reader of e-mails in it too."""
+
+    def reads(self, name: str) -> bool:
+        """Return whether there is a reader for a file of this name."""
+        ...
+
+    def read(self, data: bytes, name: str) -> Content:
+        """Return what a file says. Raises DocumentError for one that cannot be read."""
+        ...
+
+
+def read(data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False) -> Content:
+    """Read an e-mail (RFC 5322) with its attachments. `hidden`: what its HTML hides too.
+
+    Raises DocumentError for what is no e-mail.
+    """
     # The old policy: the new one parses each header when it is touched, and ends in errors of many
     # kinds on bad ones.
     message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
         raise DocumentError(f"{name}: is no e-mail: it has no From, Subject or Date")
-    mail = _Mail(name, ocr, hidden)
+    mail = _Mail(name, attachments, hidden)
     mail.read(message, 0)
     return mail.content(_header(message, "Subject"), iso_date(_header(message, "Date")))
 
 
-def read_mbox(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
-    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject."""
-    starts = [found.start() for found in _FROM_LINE.finditer(data)]
+def read_mbox(
+    data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False
+) -> Content:
+    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject.
+
+    Raises DocumentError for what is no mailbox.
+    """
+    starts = [match.start() for match in _FROM_LINE.finditer(data)]
     if not starts:
         raise DocumentError(
             f'{name}: is no mailbox: no line begins with "From " and ends with a year'
         )
-    mail = _Mail(name, ocr, hidden)
+    mail = _Mail(name, attachments, hidden)
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
         whole = data[start:end].partition(b"\n")[2]
         mail.read(email.message_from_bytes(re.sub(rb"(?m)^>(>*From )", rb"\1", whole)), 0)
@@ -79,7 +100,7 @@ class _Mail:
     attachment's name."""
 
     name: str
-    ocr: bool
+    attachments: AttachmentReader
     hidden: bool
     pages: list[Page] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -102,24 +123,22 @@ class _Mail:
         self._add(builder.page(), above)
         for body in _bodies(message):
             if body.kind == "html":
-                self._html(body.text, (*above, *subject))
+                content = html.read(body.text.encode(), self.name, hidden=self.hidden)
+                self.warnings += content.warnings
+                for page in content.pages:
+                    self._join(page, (*above, *subject))
                 continue
             path = HeadingPath()
             path.enter(1, _header(message, "Subject"))
             builder = PageBuilder(path)
             if body.kind == "plain":
-                _add_paragraphs(builder, body.text)
+                for paragraph in body.text.replace("\r\n", "\n").split("\n\n"):
+                    builder.text(paragraph)
             else:
                 ics.add_events(builder, body.text)
             self._join(builder.page(), above)
         for name, part in attachments:
             self._attachment(name, part, depth, above)
-
-    def _html(self, text: str, above: tuple[str, ...]) -> None:
-        content = html.read(text.encode(), self.name, hidden=self.hidden)
-        self.warnings += content.warnings
-        for page in content.pages:
-            self._join(page, above)
 
     def _attachment(self, name: str, part: Message, depth: int, above: tuple[str, ...]) -> None:
         path = (*above, f"Attachment: {name}")
@@ -134,23 +153,15 @@ class _Mail:
             else:
                 self.omissions.add("e-mails nested too deeply", name)
             return
-        from fieldpack_build.documents import (
-            readers,
-        )  # here, as the table of readers has this one in it
-
         data = part.get_payload(decode=True)
         if not isinstance(data, bytes) or not data:
             self.warnings.append(f"attachment {name}: is empty")
-        elif not readers.reads(name, ocr=self.ocr):
+            return
+        if not self.attachments.reads(name):
             self._unread(name, part)
-        else:
-            self._file(data, name, path)
-
-    def _file(self, data: bytes, name: str, path: tuple[str, ...]) -> None:
-        from fieldpack_build.documents import readers
-
+            return
         try:
-            content = readers.read(data, name, ocr=self.ocr, hidden=self.hidden)
+            content = self.attachments.read(data, name)
         except DocumentError as error:
             self.warnings.append(f"attachment {error}")
             return
@@ -222,7 +233,12 @@ def _bodies(part: Message) -> list[_Body]:
     data = part.get_payload(decode=True)
     if kind is None or _is_attachment(part) or not isinstance(data, bytes):
         return []
-    text = _decoded(part, data)
+    try:
+        charset = part.get_content_charset()
+        text = data.decode(charset) if charset else decode(data)
+    # An unknown character set, or bytes that are not of the one stated.
+    except (LookupError, ValueError):
+        text = decode(data)
     return [_Body(kind, text)] if text.strip() else []
 
 
@@ -245,35 +261,18 @@ def _vocabulary(bodies: list[_Body]) -> set[str]:
     return {word.lower() for text in texts for word in re.findall(r"\w{3,}", text)}
 
 
-def _decoded(part: Message, data: bytes) -> str:
-    try:
-        charset = part.get_content_charset()
-        return data.decode(charset) if charset else decode(data)
-    except (
-        LookupError,
-        ValueError,
-    ):  # an unknown character set, or bytes that are not of the one stated
-        return decode(data)
-
-
 def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
+    """The parts that are not made of parts, with their names; an e-mail in it is one."""
     number = 0
-    for part in _leaves(message):
-        if _is_attachment(part):
-            number += 1
-            yield _file_name(part, number), part
-
-
-def _leaves(message: Message) -> Iterator[Message]:
-    """The parts that are not made of parts; an e-mail in it is one."""
     waiting = [message]
     while waiting:
         part = waiting.pop(0)
         inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
         if isinstance(inner, list):
             waiting = [entry for entry in inner if isinstance(entry, Message)] + waiting
-        else:
-            yield part
+        elif _is_attachment(part):
+            number += 1
+            yield _file_name(part, number), part
 
 
 def _is_attachment(part: Message) -> bool:
@@ -300,8 +299,3 @@ def _file_name(part: Message, number: int) -> str:
     if isinstance(inner, Message):
         return label(_header(inner, "Subject")) or f"e-mail {number}"
     return f"{number}.{part.get_content_type().partition('/')[2] or 'part'}"
-
-
-def _add_paragraphs(builder: PageBuilder, text: str) -> None:
-    for paragraph in text.replace("\r\n", "\n").split("\n\n"):
-        builder.text(paragraph)
