@@ -94,7 +94,7 @@ class _Asking:
         return known
 
     def _ask(self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool) -> ArmAnswer:
-        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
+        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
         score = metrics.score(answer, question, self._stored, loss)
         return score.to_row(answer.text, answer.citations)

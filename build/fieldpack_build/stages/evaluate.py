@@ -159,7 +159,7 @@ class _Measuring:
         done, total = len(self.figures), len(self.names)
         self._longest[arm] = (-1, "")
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
-            answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieves(arm)))
+            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
             scored = metrics.score(answer, question, self._stored, loss)
             scores.append(scored)

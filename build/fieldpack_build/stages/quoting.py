@@ -74,7 +74,7 @@ class _Learning:
 
         passages = self._retriever.search(question, self._settings.passages)
         found = candidates(passages)
-        lead = self._retriever.lead(question)
+        lead = self._retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
         unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
