@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from fieldpack.passages import Chunk
-from fieldpack.retrieval.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever
 
 from ..data import read_questions
 from ..data.training_rows import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
 from ..models import sources
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import retrieval_settings
+from ..recipe.runtime_settings import open_library
 from ..recipe.schema import Synthesize
 from ..synthesis import prompts
 from ..synthesis.endpoint import Endpoint
@@ -53,12 +53,7 @@ def run(task: Task) -> SynthesizeResult:
     Raises CheckFailed where nothing that it wrote is good enough to keep."""
     settings = task.recipe.train.synthesize
     assert settings
-    retriever = open_retriever(
-        task.inputs["embedder"],
-        task.inputs["knowledge"],
-        retrieval_settings(task.recipe),
-        reranker=task.inputs.get("reranker"),
-    )
+    retriever = open_library(task.recipe, task.inputs)
     sieve = _sieve(task, settings, retriever)
     replies = ResponseCache(
         task.out,
