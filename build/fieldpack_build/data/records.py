@@ -171,7 +171,8 @@ def _read_json(path: Path, data: bytes) -> Records:
 
 
 class _Scanner:
-    """Values of a JSON text one after the other, with their lines. `at`: where the last one began."""
+    """Reads the values of a JSON text one after the other, with their lines. `at`: where the last
+    one began."""
 
     def __init__(self, text: str) -> None:
         self._text = text

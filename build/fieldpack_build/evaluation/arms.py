@@ -70,9 +70,9 @@ def retrieves(arm: str) -> bool:
 
 
 def simplicity(arm: str, size_mb: float | None) -> tuple[bool, bool, float, int]:
-    """Return a sort key for arms that noise cannot tell apart: untuned before tuned, as a tuned model has
-    to be tuned again for every new base; with sources before without, as their answers can be
-    checked; then the smaller one, then the one with less to build."""
+    """Return a sort key for arms that noise cannot tell apart: untuned before tuned, as a tuned
+    model has to be tuned again for every new base; with sources before without, as their answers
+    can be checked; then the smaller one, then the one with less to build."""
     return (
         is_tuned(arm),
         not retrieves(arm),

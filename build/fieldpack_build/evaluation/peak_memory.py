@@ -55,7 +55,8 @@ def main() -> None:
 
 
 def _peak_mb() -> float:
-    """Linux: of this program alone. getrusage would count what the parent held when it started us."""
+    """The peak of this program alone (Linux); getrusage would count what the parent held when it
+    started us."""
     status = Path("/proc/self/status")
     if status.exists() and (
         match := re.search(

@@ -102,8 +102,8 @@ class TorchGenerator(TextGenerator):
 
 
 def _best(logits: Any, context: Sequence[int], penalty: float) -> int:
-    """The greedy choice from logits [vocabulary], as genai makes it: what has been read or generated
-    counts `penalty` times less."""
+    """The greedy choice from logits [vocabulary], as genai makes it: what has been read or
+    generated counts `penalty` times less."""
     import torch
 
     if penalty != 1.0:
