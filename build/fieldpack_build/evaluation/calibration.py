@@ -40,14 +40,14 @@ class Retrieves(Protocol):
     def search(self, question: str, k: int) -> Sequence[Passage]:
         """Return the `k` best passages."""
 
-    def lead(self, question: str) -> float:
+    def similarity_margin(self, question: str) -> float:
         """Return the similarity margin of the closest chunk."""
 
 
 def signals_of(retriever: Retrieves, question: str, passages: int, *, answerable: bool) -> Signals:
     """Return a question's signals as the runtime sees them when it decides."""
     best = max((p.similarity for p in retriever.search(question, passages)), default=-1.0)
-    return Signals(answerable, round(best, 4), round(retriever.lead(question), 4))
+    return Signals(answerable, round(best, 4), round(retriever.similarity_margin(question), 4))
 
 
 def learn(signals: Sequence[Signals], *, max_wrong: float) -> Thresholds:

@@ -26,6 +26,7 @@ from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import read_chat
+from ..pipeline.events import StageResult
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
@@ -36,7 +37,9 @@ RESULT, ANSWERS = "attribution.json", "answers"
 _STAGED, _FULL = "staged", "full"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the same questions of every step from the base to the quantised export, and write the figures
+    into `attribution.json`."""
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
     causal_lm.quiet()
@@ -91,7 +94,7 @@ class _Asking:
         return known
 
     def _ask(self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool) -> ArmAnswer:
-        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
+        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
         score = metrics.score(answer, question, self._stored, loss)
         return score.to_row(answer.text, answer.citations)

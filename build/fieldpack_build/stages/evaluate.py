@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fieldpack.answers import Answer
 from fieldpack.bundle.manifest import Manifest
@@ -51,9 +50,10 @@ from ..evaluation.report_file import (
 )
 from ..evaluation.retrieval_metrics import KS, Search, measure
 from ..evaluation.scoring_expert import ScoringExpert
+from ..pipeline.events import StageResult
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import read_calibration, read_thresholds
+from ..recipe.runtime_settings import CALIBRATION, read_thresholds
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import summarize_library
@@ -62,7 +62,10 @@ from ..training.checkpoints import LOG
 REPORT = "report"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the test questions in every arm, choose what ships, and write `report/`.
+
+    Raises GateMissed where what would ship misses a gate of the recipe."""
     evaluate = task.recipe.evaluate
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
@@ -156,7 +159,7 @@ class _Measuring:
         done, total = len(self.figures), len(self.names)
         self._longest[arm] = (-1, "")
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
-            answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieves(arm)))
+            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
             scored = metrics.score(answer, question, self._stored, loss)
             scores.append(scored)
@@ -290,7 +293,9 @@ def _thresholds(
     """The learned ones, with what they refuse of the measured questions; each row gets its lead."""
     if "calibrate" not in task.inputs:
         return None
-    learned = Calibration.model_validate(read_calibration(task.inputs["calibrate"]))
+    learned = Calibration.model_validate_json(
+        (task.inputs["calibrate"] / CALIBRATION).read_text(encoding="utf-8")
+    )
     signals = [expert.signals(q.question, answerable=q.answer is not None) for q in questions]
     leads = {q.line: signal.lead for q, signal in zip(questions, signals, strict=True)}
     for row in rows:

@@ -45,24 +45,15 @@ def prove_rows_isolated(model: Any, rows: Sequence[Tokenized], pad: int, *, pack
     import torch
 
     rows = _shortened(rows)
-    device = next(model.parameters()).device
-    mixed = device.type == "cuda" and any(
-        parameter.dtype == torch.bfloat16 for parameter in model.parameters()
-    )
     model.eval()
 
-    def logits(sequences: list[TokenSequence], packed: bool = False) -> Any:
-        batch = {
-            name: tensor.to(device)
-            for name, tensor in Collator(pad, packed=packed)(sequences).items()
-        }
-        # as the trainer computes on a GPU
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            return supervised_logits(model, batch)
+    def logits(sequences: list[TokenSequence]) -> Any:
+        return _logits(model, Collator(pad)(sequences))
 
     def logits_joined(rows: Sequence[Tokenized]) -> list[Any]:
         sequence = concatenate(rows) if packed else share_prompt(rows)
-        return list(logits([sequence], packed).split([row.supervised for row in rows]))
+        joined = _logits(model, Collator(pad, packed=packed)([sequence]))
+        return list(joined.split([row.supervised for row in rows]))
 
     alone = [logits([concatenate([row])]) for row in rows]
     if not all(bool(one.isfinite().all()) for one in alone):
@@ -118,6 +109,20 @@ def refuse_windowed_sharing(config: Any, rows: Sequence[Tokenized]) -> None:
             f"{longest:,}; "
             f"set train.questions_per_prompt: 1, or train.max_tokens to at most {window:,}"
         )
+
+
+def _logits(model: Any, batch: Any) -> Any:
+    """Return a batch's supervised logits as the trainer computes them on the model's device, without
+    gradients: float32 [supervised tokens, vocabulary]."""
+    import torch
+
+    device = next(model.parameters()).device
+    mixed = device.type == "cuda" and any(
+        parameter.dtype == torch.bfloat16 for parameter in model.parameters()
+    )
+    on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+        return supervised_logits(model, on_device)
 
 
 def _shortened(rows: Sequence[Tokenized]) -> list[Tokenized]:
