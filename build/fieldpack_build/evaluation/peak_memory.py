@@ -19,7 +19,8 @@ from ..errors import StageError
 
 
 def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
-    """Of a staged bundle. Raises StageError if it does not answer."""
+    """Return the most memory that a process held which answered one question of a staged bundle, in
+    MiB. Raises StageError if it does not answer."""
     task = {"folder": str(folder), "question": question, "retrieval": retrieval}
     command = python("-m", "fieldpack_build.evaluation.peak_memory")
     done = subprocess.run(
@@ -32,16 +33,17 @@ def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
     )
     sys.stderr.write(done.stderr)
     if done.returncode:
-        last = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        last = lines[-1] if lines else "no word"
         raise StageError(
             f"the process that measures memory ended with {done.returncode}; its words are in the "
-            "stage's log.txt, the last: "
-            f"{last[-1][:300]}"
+            f"stage's log.txt, the last: {last[:300]}"
         )
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
 
 def main() -> None:
+    """Answer the question on standard input, and print the peak."""
     task = json.loads(sys.stdin.read())
     from fieldpack.rag import AnswerOptions
 
@@ -55,7 +57,8 @@ def main() -> None:
 
 
 def _peak_mb() -> float:
-    """Linux: of this program alone. getrusage would count what the parent held when it started us."""
+    """The peak of this program alone (Linux); getrusage would count what the parent held when it
+    started us."""
     status = Path("/proc/self/status")
     if status.exists() and (
         match := re.search(
