@@ -274,6 +274,7 @@ class Synthesize(Section):
 
     @property
     def source(self) -> ModelSource | None:
+        """The local model that writes; None where one behind an address does."""
         if self.model is None:
             return None
         return ModelSource(
@@ -419,7 +420,7 @@ class Train(Section):
 
     @property
     def rows_an_update(self) -> int:
-        """What the recipe wants an update to learn from, however it is split."""
+        """How many rows the recipe wants an update to learn from, however it is split."""
         if self.batch_size == "auto":
             return self.effective_batch or 4
         if self.gradient_accumulation:
@@ -687,6 +688,7 @@ class Recipe(Section):
 
     @property
     def tuned(self) -> bool:
+        """Whether the recipe trains an adapter."""
         return self.train.method != "none"
 
     @property
@@ -702,11 +704,12 @@ class Recipe(Section):
 
     @property
     def calibrated(self) -> bool:
-        """The refusal threshold is learned."""
+        """Whether the refusal threshold is learned."""
         return self.answer.refuse_below == "auto"
 
     @property
     def train_files(self) -> list[Path]:
+        """The files of training rows."""
         return [self.path(name) for name in self.train.data]
 
     @property

@@ -25,6 +25,7 @@ from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import read_chat
+from ..pipeline.events import StageResult
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
@@ -35,7 +36,9 @@ RESULT, ANSWERS = "attribution.json", "answers"
 _STAGED, _FULL = "staged", "full"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the same questions of every step from the base to the quantised export, and write the figures
+    into `attribution.json`."""
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
     causal_lm.quiet()

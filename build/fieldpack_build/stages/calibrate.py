@@ -7,7 +7,6 @@ calibration.json     thresholds, and how well they do on the questions they were
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fieldpack.retrieval.retriever import open_retriever
 
@@ -15,13 +14,17 @@ from ..data import read_examples, read_questions
 from ..data.training_rows import manner_of
 from ..errors import DataError
 from ..evaluation import calibration, question_split
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 
 _REHEARSED = 12
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Learn from which similarity on a question is refused, and write it into `calibration.json`.
+
+    Raises DataError where the questions to learn from are all of one kind."""
     recipe = task.recipe
     assert recipe.evaluate
     asked = questions(task)

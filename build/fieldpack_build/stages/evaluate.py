@@ -33,6 +33,7 @@ from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
 from ..evaluation.retrieval_metrics import KS, Search, measure
 from ..evaluation.scoring_expert import ScoringExpert
+from ..pipeline.events import StageResult
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import read_calibration, read_thresholds
@@ -44,7 +45,10 @@ from ..training.checkpoints import LOG
 REPORT = "report"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the test questions in every arm, choose what ships, and write `report/`.
+
+    Raises GateMissed where what would ship misses a gate of the recipe."""
     evaluate = task.recipe.evaluate
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)

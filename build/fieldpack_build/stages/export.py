@@ -36,6 +36,7 @@ from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
 from ..models.precision import candidate, parse
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings
 from ..recipe.schema import Export
@@ -47,8 +48,11 @@ _TO_CHOOSE, _TO_CHECK = 5000, 2000
 _NEW_TOKENS = 32  # of an own answer, and of the speed measured
 
 
-def run(task: Task) -> dict[str, Any]:
-    """The tuned model, or the base where nothing is tuned."""
+def run(task: Task) -> StageResult:
+    """Export the tuned model, or the base where nothing is tuned, into `model/`.
+
+    Raises StageError where the lone candidate could not be made, CheckFailed where none is within
+    the recipe's limits or the exported model computes something else than torch."""
     source = task.inputs["merge" if "merge" in task.inputs else "base"] / MODEL
     export = task.recipe.export
     if export.precision == "auto":
@@ -60,9 +64,9 @@ def run(task: Task) -> dict[str, Any]:
     return export_model(task, source, [fixed(export)], limits, tokens=_TO_CHECK)
 
 
-def run_baseline(task: Task) -> dict[str, Any]:
-    """The untuned base as the tuned model was exported; no limit but what the recipe sets on any
-    export."""
+def run_baseline(task: Task) -> StageResult:
+    """Export the untuned base into `model/` as the tuned model was exported; no limit but what the
+    recipe sets on any export. Raises what `run` raises."""
     export = task.recipe.export
     wanted = (
         parse(read_facts(task.inputs["export"])["candidate"])

@@ -7,7 +7,7 @@ quoting.json     the settings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fieldpack.retrieval.quoting import candidates, signals_of
 from fieldpack.retrieval.retriever import Retriever, open_retriever
@@ -16,6 +16,7 @@ from ..data import read_examples
 from ..data.training_rows import manner_of
 from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 
@@ -27,7 +28,8 @@ _REHEARSED = 12
 _MOST = 1000  # rows; the mean F1 of so many has a standard error of about 0.01
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Fit how passages are quoted on the recipe's training rows, and write it into `quoting.json`."""
     recipe = task.recipe
     retriever = open_retriever(
         task.inputs["embedder"],

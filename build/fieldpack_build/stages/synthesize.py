@@ -30,13 +30,17 @@ from ..synthesis.endpoint import Endpoint
 from ..synthesis.filter import QualityFilter
 from ..synthesis.local import LocalModel
 from ..synthesis.response_cache import ResponseCache, Writer
+from .results import SynthesizeResult
 
 Row = dict[str, Any]
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2
 _PER_PAIR, _PER_QUESTION, _PER_VERDICT = 110, 64, 64  # tokens of a reply
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> SynthesizeResult:
+    """Have a model write training rows from the documents into `train.jsonl`.
+
+    Raises CheckFailed where nothing that it wrote is good enough to keep."""
     wanted = task.recipe.train.synthesize
     assert wanted
     retriever = open_retriever(
@@ -47,7 +51,7 @@ def run(task: Task) -> dict[str, Any]:
     )
     sieve = _sieve(task, wanted, retriever)
     replies = ResponseCache(
-        task.out, task.earlier, task.lineage, _source(task, wanted), _writer(task, wanted)
+        task.out, task.previous_output, task.lineage, _source(task, wanted), _writer(task, wanted)
     )
     try:
         rows = _Drafts(task, wanted, retriever, sieve, replies).rows()

@@ -19,6 +19,7 @@ from ..errors import DataError, MachineError
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..training import validation_split
 from ..training.checkpoints import ADAPTER, LOG
@@ -28,7 +29,11 @@ __all__ = ["ADAPTER", "LOG", "prepare", "run"]
 _REHEARSED_STEPS = 3
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Train the recipe's adapter and write it into `adapter/`, its losses into `log.json`.
+
+    Raises DataError for rows that cannot be learned from, MachineError for a machine that cannot
+    train them, CheckFailed where the loss is not a number."""
     causal_lm.quiet()
     base = task.inputs["base"] / MODEL
     device = _choose_device(task)

@@ -63,7 +63,7 @@ def train(
         if event["event"] == "peak":
             peak_gpu_mb = event["gpu_mb"]
         else:
-            task.send({**event})
+            task.send(event)
 
     while not checkpoints.is_finished(job.out):
         run = train_in_process if job.processes == 1 else launch.train_in_processes

@@ -6,22 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeAlias, TypedDict
 
-
-class Note(TypedDict):
-    """What the training is at now, where there is no total to count to."""
-
-    event: Literal["note"]
-    text: str
-
-
-class Progress(TypedDict):
-    """`done` of `total` steps; `left`: seconds to the end, at the pace so far."""
-
-    event: Literal["progress"]
-    done: int
-    total: int
-    note: str
-    left: float
+from ..pipeline.events import NoteEvent, ProgressEvent
 
 
 class PeakMemory(TypedDict):
@@ -31,5 +16,5 @@ class PeakMemory(TypedDict):
     gpu_mb: float | None
 
 
-TrainingEvent: TypeAlias = Note | Progress | PeakMemory
+TrainingEvent: TypeAlias = ProgressEvent | NoteEvent | PeakMemory
 OnEvent: TypeAlias = Callable[[TrainingEvent], None]

@@ -148,7 +148,7 @@ def write_rows(
     folder.mkdir(exist_ok=True)
     recipe = shelf.recipe(*settings)
     inputs = {"embedder": shelf.embedder(), "knowledge": knowledge}
-    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, earlier=earlier))
+    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, previous_output=earlier))
     return result, [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
