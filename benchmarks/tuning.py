@@ -223,7 +223,7 @@ def _ask(
             key = (setting, question["question"], question["document"])
             if key not in known:
                 given.document = question["document"]
-                answer = rag.ask(question["question"], arm=AnswerOptions(threshold=False))
+                answer = rag.ask(question["question"], options=AnswerOptions(threshold=False))
                 known[key] = dict(zip(("setting", "question", "document"), key, strict=True)) | {
                     "said": answer.text,
                     "refused": answer.refused,

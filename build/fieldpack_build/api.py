@@ -225,15 +225,17 @@ def _write_page(
     from fieldpack.retrieval.embedder import Embedder
 
     from .report import render_library
-    from .report.library import picture
+    from .report.library import summarize_library
 
     embedder = Embedder.open(folders["embedder"])
     given = recipe.answer.refuse_below
     below = None if given == "auto" else given  # learned later, with the rest of the recipe
-    seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=below)
+    summary = summarize_library(
+        folders["knowledge"], embedder, questions, search=search, refuse_below=below
+    )
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(
-        render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8"
+        render_library(summary, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8"
     )
     say(f"wrote {page}")
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .base_model import inspect_base
-from .data.rows import complain
+from .data.rows import raise_problems
 from .data.training_rows import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
@@ -25,7 +25,7 @@ def check_recipe(
     and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
-    complain(rows.problems)
+    raise_problems(rows.problems)
     return warnings + rows.warnings
 
 

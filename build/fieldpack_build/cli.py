@@ -297,9 +297,7 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render_comparison(compared), encoding="utf-8")
-    for line in (
-        [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared)
-    ):
+    for line in [compared.to_json().rstrip()] if as_json else lines(compared):
         click.echo(line)
     if fail_if_worse and is_worse(compared):
         raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")

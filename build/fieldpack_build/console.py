@@ -6,9 +6,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .ingest import table
+from .ingest.summary import LibraryResult
 from .pipeline.events import ProgressEvent, StageEvent
 from .pipeline.plan import Step
 from .pipeline.run import Listener
@@ -156,10 +157,11 @@ class BarConsole(PlainConsole):
 
 def show_library(result: Mapping[str, Any], *, indent: int = 0) -> None:
     """Print the table of what was read and what was not, on stderr."""
+    shown = cast(LibraryResult, result)
     if sys.stderr.isatty():
-        table.print_rich(result)
+        table.print_rich(shown)
         return
-    for line in table.lines(result):
+    for line in table.lines(shown):
         say(" " * indent + line)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 # Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g.
@@ -40,14 +41,18 @@ CHARACTERS_A_TOKEN = 20
 
 
 class Span(NamedTuple):
+    """[start, end) of a text, and how many tokens it has."""
+
     start: int
     end: int
     tokens: int
 
 
 class Measure:
-    """Tokens of slices of one text: by counting each, or as places in `starts`, the offsets of all
-    its tokens. A slice of many characters counts for some even where the tokenizer sees one word.
+    """Counts tokens of slices of one text.
+
+    It does so by counting each, or as places in `starts`, the offsets of all its tokens. A slice of
+    many characters counts for some even where the tokenizer sees one word.
     """
 
     def __init__(
@@ -59,15 +64,18 @@ class Measure:
         self._starts = starts
 
     def size(self, start: int, end: int) -> int:
-        least = (end - start) // CHARACTERS_A_TOKEN
+        """Return the tokens of text[start:end], at least one for 20 characters."""
+        min_tokens = (end - start) // CHARACTERS_A_TOKEN
         if self._starts is None:
-            return max(self._count(self.text[start:end]) - self._fixed, least)
-        return max(bisect_left(self._starts, end) - bisect_left(self._starts, start), least)
+            return max(self._count(self.text[start:end]) - self._fixed, min_tokens)
+        return max(bisect_left(self._starts, end) - bisect_left(self._starts, start), min_tokens)
 
 
 class Pieces:
-    """Spans of one text that tile what they are made from, none above `budget` tokens but single
-    characters."""
+    """Makes spans of one text that tile what they are made from.
+
+    None is above `budget` tokens but single characters.
+    """
 
     def __init__(self, measure: Measure, budget: int) -> None:
         self._text = measure.text
@@ -75,10 +83,15 @@ class Pieces:
         self.budget = max(budget, 1)
 
     def text(self, start: int, end: int, tokens: int | None = None) -> list[Span]:
+        """Return spans of text[start:end], split at the best places there are.
+
+        `tokens`: how many it has, where that is known.
+        """
         span = Span(start, end, self.size(start, end) if tokens is None else tokens)
         return list(self._split(span, 0))
 
     def halves(self, span: Span) -> list[Span]:
+        """Return the two halves of a span, in characters."""
         middle = (span.start + span.end) // 2
         return [
             Span(*ends, self.size(*ends)) for ends in ((span.start, middle), (middle, span.end))
@@ -92,22 +105,18 @@ class Pieces:
             for half in self.halves(span):
                 yield from self._split(half, place)
             return
-        for start, end in self._cut(span, place):
+        matches = _PLACES[place].finditer(self._text, span.start, span.end)
+        inside = [match.end() for match in matches if span.start < match.end() < span.end]
+        for start, end in pairwise([span.start, *dict.fromkeys(inside), span.end]):
             yield from self._split(Span(start, end, self.size(start, end)), place + 1)
-
-    def _cut(self, span: Span, place: int) -> Iterator[tuple[int, int]]:
-        start = span.start
-        for found in _PLACES[place].finditer(self._text, span.start, span.end):
-            if start < found.end() < span.end:
-                yield start, found.end()
-                start = found.end()
-        yield start, span.end
 
 
 def row_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """A table's rows; the header row, the rule below it and the first row of data are one, so that
-    none is alone."""
-    ends = [found.end() for found in re.finditer("\n", text[start:end])]
+    """Return [start, end) of a table's rows.
+
+    The header row, the rule below it and the first row of data are one, so that none is alone.
+    """
+    ends = [match.end() for match in re.finditer("\n", text[start:end])]
     starts = [start, *(start + offset for offset in ends)]
     has_rule = (
         len(starts) > 1
@@ -118,7 +127,8 @@ def row_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def sentence_starts(text: str) -> list[int]:
+    """Return the offsets of a text's sentences and paragraphs, 0 included."""
     return [
         0,
-        *(found.end() for found in _SENTENCE_START.finditer(text) if found.end() < len(text)),
+        *(match.end() for match in _SENTENCE_START.finditer(text) if match.end() < len(text)),
     ]

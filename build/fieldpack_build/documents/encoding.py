@@ -75,8 +75,8 @@ _OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1
 
 
 def decode(data: bytes) -> str:
-    """By byte order mark, else UTF-16 or UTF-8 if it can be, else the likeliest old encoding;
-    cleaned.
+    """Return the text of some bytes, cleaned: by byte order mark, else as UTF-16 or UTF-8 if it can
+    be, else in the likeliest old encoding.
 
     Never fails: bytes with no meaning become U+FFFD.
     """
@@ -84,16 +84,16 @@ def decode(data: bytes) -> str:
 
 
 def decode_markup(data: bytes) -> str:
-    """As `decode`, but the encoding that an HTML or XML head declares comes before a guess.
+    """Return the text of some bytes of markup; see `decode`.
 
-    UTF-8 comes before the declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its
-    head says.
+    The encoding that an HTML or XML head declares comes before a guess, and UTF-8 before the
+    declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its head says.
     """
-    return _decode(data, _declared(data))
+    return _decode(data, declared_encoding(data))
 
 
 def refuse_binary(data: bytes, name: str) -> None:
-    """Raises DocumentError for data that is no text in any encoding."""
+    """Raise DocumentError for data that is no text in any encoding."""
     for magic, kind in _BINARY.items():
         if data.startswith(magic):
             raise DocumentError(f"{name}: is no text but {kind}; give it its own suffix")
@@ -105,21 +105,29 @@ def refuse_binary(data: bytes, name: str) -> None:
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """As `decode`. Raises DocumentError for data that is no text."""
+    """Return the text of some bytes; see `decode`.
+
+    Raises DocumentError for data that is no text.
+    """
     refuse_binary(data, name)
     return decode(data)
 
 
 def read_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
-    """As `decode_text`, and what a user should know of it: a guessed encoding, files in base64 that
-    were left out."""
+    """Return the text of some bytes, and what a user should know of it.
+
+    That is a guessed encoding, and files in base64 that were left out. Raises DocumentError for
+    data that is no text.
+    """
     text, warnings = without_blobs(decode_text(data, name))
     return text, (*guess_warning(data), *warnings)
 
 
 def guess_warning(data: bytes, declared: str | None = None) -> tuple[str, ...]:
-    """A line where the encoding of `data` is neither UTF-8 or UTF-16 nor stated, so that letters
-    may be wrong."""
+    """Return a line where letters may be wrong.
+
+    There the encoding of `data` is neither UTF-8 or UTF-16 nor stated.
+    """
     if (
         declared
         or any(data.startswith(mark) for mark, _ in _MARKS)
@@ -129,28 +137,17 @@ def guess_warning(data: bytes, declared: str | None = None) -> tuple[str, ...]:
         return ()
     guess = _guessed(data)
     if guess == "utf-8":
-        return (
-            (
-                f"{data.decode('utf-8', 'replace').count(chr(0xFFFD)):,} characters are no UTF-8; they "
-                "stand as \ufffd"
-            ),
-        )
-    return (
-        (
-            f"its encoding is not stated and was guessed: {guess}; where letters are wrong, save it as "
-            "UTF-8"
-        ),
-    )
-
-
-def declared_encoding(data: bytes) -> str | None:
-    """The encoding that an HTML or XML head declares, None where there is none that we know."""
-    return _declared(data)
+        broken = data.decode("utf-8", "replace").count("\ufffd")
+        return (f"{broken:,} characters are no UTF-8; they stand as \ufffd",)
+    guessed = f"its encoding is not stated and was guessed: {guess}"
+    return (f"{guessed}; where letters are wrong, save it as UTF-8",)
 
 
 def without_blobs(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without files in base64, such as pictures in the links of Markdown, and a line that
-    counts them."""
+    """Return the text without files in base64, and a line that counts them.
+
+    Such are pictures in the links of Markdown.
+    """
     shorter, count = _BLOB.subn("", text)
     return (shorter, (f"not read: {count:,} embedded files in base64",)) if count else (text, ())
 
@@ -221,30 +218,26 @@ def _fit(text: str) -> int:
     """One for each character beyond ASCII that fits where it stands, minus one for each that does
     not."""
     score = 0
-    for found in re.finditer(r"[^\x00-\x7f]", text):
-        char, before, after = (
-            found[0],
-            text[max(found.start() - 1, 0) : found.start()],
-            text[found.end() : found.end() + 1],
-        )
+    for match in re.finditer(r"[^\x00-\x7f]", text):
+        char, start, end = match[0], match.start(), match.end()
+        before, after = text[max(start - 1, 0) : start], text[end : end + 1]
         if "\u00c0" <= char <= "\u024f" and char not in "×÷":
-            fits = not (char.isupper() and before.islower()) and not (
-                before.isdigit() or after.isdigit()
-            )
+            amid_figures = before.isdigit() or after.isdigit()
+            fits = not amid_figures and not (char.isupper() and before.islower())
         else:
-            fits = char in _WESTERN_SIGNS and not (
-                char in _DOUBTFUL and (after.isalpha() or before.isalpha())
-            )
+            amid_letters = before.isalpha() or after.isalpha()
+            fits = char in _WESTERN_SIGNS and not (char in _DOUBTFUL and amid_letters)
         score += 1 if fits else -1
     return score
 
 
-def _declared(data: bytes) -> str | None:
-    found = _DECLARED.search(data[:4096])
-    if found is None:
+def declared_encoding(data: bytes) -> str | None:
+    """Return the encoding that an HTML or XML head declares, None where we know of none."""
+    declaration = _DECLARED.search(data[:4096])
+    if declaration is None:
         return None
     try:
-        info = codecs.lookup(found[1].decode("ascii"))
+        info = codecs.lookup(declaration[1].decode("ascii"))
     except LookupError:
         return None
     # UTF-8 has failed already; a UTF-16 that states itself in ASCII letters is not UTF-16; "hex"

@@ -56,8 +56,11 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`paths` and `skipped` are sorted by path; `other_formats` counts, by suffix, the files that
-    are no documents. `names`: what each of `paths` is called in the library."""
+    """What there is in a folder: `paths` and `skipped` are sorted by path.
+
+    `other_formats` counts, by suffix, the files that are no documents. `names`: what each of
+    `paths` is called in the library.
+    """
 
     paths: list[Path]
     skipped: list[Skipped]
@@ -68,8 +71,8 @@ class Survey:
 def survey(
     folder: Path, *, suffixes: Collection[str], include: Sequence[str], max_file_mb: int
 ) -> Survey:
-    """Files below `folder` with one of `suffixes` that a pattern of `include` matches, and those
-    that cannot be read.
+    """Return the files below `folder` with one of `suffixes` that a pattern of `include` matches,
+    and those that cannot be read.
 
     Patterns are relative to `folder`: `*` and `?` within a name, `**/` for any number of folders.
     Hidden files and folders are passed over without a word. A link to a file inside is a document
@@ -77,17 +80,17 @@ def survey(
     """
     search = _Search(folder, frozenset(suffixes), matcher(include), max_file_mb)
     search.run()
-    paths = [search.found[relative] for relative in sorted(search.found)]
+    paths = [search.paths[relative] for relative in sorted(search.paths)]
     skipped = [
         Skipped(relative, f"{relative}: {search.skipped[relative]}")
         for relative in sorted(search.skipped)
     ]
-    names = {path: relative for relative, path in search.found.items()}
+    names = {path: relative for relative, path in search.paths.items()}
     return Survey(paths, skipped, dict(sorted(search.others.items())), names)
 
 
 def survey_file(path: Path, *, suffixes: Collection[str], max_file_mb: int) -> Survey:
-    """One file that is named outright: a document of its own name, or skipped and why."""
+    """Return one file that is named outright: a document of its own name, or skipped and why."""
     suffix = path.suffix.lower()
     reason = ""
     if suffix not in suffixes:
@@ -110,18 +113,18 @@ def survey_file(path: Path, *, suffixes: Collection[str], max_file_mb: int) -> S
 
 
 def together(surveys: Sequence[Survey], prefixes: Sequence[str]) -> Survey:
-    """Several surveys as one, the names of each behind its prefix."""
+    """Return several surveys as one, the names of each behind its prefix."""
     paths: list[Path] = []
     names: dict[Path, str] = {}
     skipped: list[Skipped] = []
     others: Counter[str] = Counter()
-    for found, prefix in zip(surveys, prefixes, strict=True):
-        paths += [path for path in found.paths if path not in names]
-        names = {path: f"{prefix}{name}" for path, name in found.names.items()} | names
+    for one, prefix in zip(surveys, prefixes, strict=True):
+        paths += [path for path in one.paths if path not in names]
+        names = {path: f"{prefix}{name}" for path, name in one.names.items()} | names
         skipped += [
-            Skipped(f"{prefix}{entry.path}", f"{prefix}{entry.reason}") for entry in found.skipped
+            Skipped(f"{prefix}{entry.path}", f"{prefix}{entry.reason}") for entry in one.skipped
         ]
-        others.update(found.other_formats)
+        others.update(one.other_formats)
     return Survey(
         sorted(paths, key=lambda path: names[path]),
         sorted(skipped, key=lambda entry: entry.path),
@@ -132,14 +135,14 @@ def together(surveys: Sequence[Survey], prefixes: Sequence[str]) -> Survey:
 
 class _Search:
     def __init__(
-        self, folder: Path, suffixes: frozenset[str], wanted: re.Pattern[str], max_file_mb: int
+        self, folder: Path, suffixes: frozenset[str], pattern: re.Pattern[str], max_file_mb: int
     ) -> None:
         self._root = folder.resolve()
         self._folder = folder
         self._suffixes = suffixes
-        self._wanted = wanted
+        self._pattern = pattern
         self._max_mb = max_file_mb
-        self.found: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
         self.skipped: dict[str, str] = {}
         self.others: Counter[str] = Counter()
 
@@ -163,19 +166,22 @@ class _Search:
 
     def _file(self, entry: os.DirEntry[str], relative: str) -> None:
         if entry.is_symlink() and (reason := self._bad_link(entry)):
-            if self._wanted.fullmatch(relative):
+            if self._pattern.fullmatch(relative):
                 self._skip(relative, reason)
             return
-        if not self._wanted.fullmatch(relative):
+        if not self._pattern.fullmatch(relative):
             return
         stem, _, ending = entry.name.rpartition(".")
         suffix = f".{ending.lower()}" if stem else ""
         if suffix not in self._suffixes:
-            self._other(relative, suffix)
+            if instead := _SAVE_AS.get(suffix):
+                self._skip(relative, f"no reader for {suffix}; save it as {instead}")
+            else:
+                self.others[suffix or "(none)"] += 1
         elif reason := self._unreadable(entry, relative):
             self._skip(relative, reason)
         else:
-            self.found[relative] = self._folder / relative
+            self.paths[relative] = self._folder / relative
 
     def _bad_link(self, entry: os.DirEntry[str]) -> str:
         try:
@@ -214,12 +220,6 @@ class _Search:
             )
         return "" if os.access(entry.path, os.R_OK) else "cannot be read: Permission denied"
 
-    def _other(self, relative: str, suffix: str) -> None:
-        if instead := _SAVE_AS.get(suffix):
-            self._skip(relative, f"no reader for {suffix}; save it as {instead}")
-        else:
-            self.others[suffix or "(none)"] += 1
-
     def _skip(self, relative: str, reason: str) -> None:
         # A name in another encoding arrives as lone surrogates, which neither sqlite nor JSON
         # takes.
@@ -227,6 +227,10 @@ class _Search:
 
 
 def matcher(include: Sequence[str]) -> re.Pattern[str]:
+    """Return a pattern that matches the whole of a path if one of the globs does.
+
+    `*` and `?` match within a name, `**/` any number of folders; without globs nothing matches.
+    """
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     patterns = (
         "".join(parts.get(part, re.escape(part)) for part in re.split(r"(\*\*/|\*\*|\*|\?)", glob))

@@ -26,21 +26,21 @@ _TITLE_LIMIT = 160  # characters; a longer line above a table is a note, not its
 def add_grid(
     builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequence[Span]] | None = None
 ) -> None:
-    """Empty rows part a sheet into areas. Lines of one cell above an area's columns are its title,
-    at heading level 2.
+    """Add the tables of a sheet, with their titles and what stands around them.
 
-    An area that begins with data and not with a row of names goes on with the table above it, as
-    sums and groups do. `spans`: for a row, its cells merged side by side; such a row above a row of
-    names is part of each name.
+    Empty rows part a sheet into areas. Lines of one cell above an area's columns are its title, at
+    heading level 2. An area that begins with data and not with a row of names goes on with the
+    table above it, as sums and groups do. `spans`: for a row, its cells merged side by side; such a
+    row above a row of names is part of each name.
     """
     table: list[Row] = []
     waiting: list[
         str
     ] = []  # lines of an area without columns, which may be the title of the table below
-    for start, end in _areas(rows):
+    for start, end in _runs([any(row) for row in rows]):
         area = list(rows[start:end])
         lines = 0
-        while lines < len(area) and _filled(area[lines]) < 2:
+        while lines < len(area) and sum(map(bool, area[lines])) < 2:
             lines += 1
         if lines == len(area):
             _flush(builder, table)
@@ -54,48 +54,34 @@ def add_grid(
         _flush(builder, table)
         own = ["".join(row) for row in area[:lines]]
         if len(parts := _side_by_side(area[lines:])) > 1:
-            _add_parts(
-                builder, waiting + own, area[lines:], parts, _spans_from(spans, start + lines, end)
-            )
+            # Tables beside each other come one after the other; the title goes with the first.
+            for number, (first, last) in enumerate(parts):
+                above: list[Row] = [] if number else [[line] for line in waiting + own]
+                inside = {
+                    row - start - lines + len(above): [
+                        (left - first, right - first)
+                        for left, right in merged
+                        if first <= left and right <= last
+                    ]
+                    for row, merged in (spans or {}).items()
+                    if start + lines <= row < end
+                }
+                add_grid(
+                    builder, [*above, *(row[first : last + 1] for row in area[lines:])], inside
+                )
             waiting = []
             continue
         if not _is_title(waiting):
             builder.text("\n".join(waiting))
             waiting = []
-        _add_title(builder, waiting + own)
-        waiting = []
+        title, waiting = waiting + own, []
+        builder.close(2)
+        if title and len(title[0]) <= _TITLE_LIMIT:
+            builder.heading(2, title.pop(0))
+        builder.text("\n".join(title))
         table += names
     _flush(builder, table)
     builder.text("\n".join(waiting))
-
-
-def _add_parts(
-    builder: PageBuilder,
-    title: list[str],
-    area: Sequence[Row],
-    parts: Sequence[Span],
-    spans: Mapping[int, Sequence[Span]],
-) -> None:
-    """Tables that stand beside each other, one after the other; the title above them goes with the
-    first."""
-    for number, (first, last) in enumerate(parts):
-        above = [[line] for line in title] if number == 0 else []
-        rows = [*above, *(row[first : last + 1] for row in area)]
-        own = {
-            row + len(above): [
-                (left - first, right - first)
-                for left, right in merged
-                if first <= left and right <= last
-            ]
-            for row, merged in spans.items()
-        }
-        add_grid(builder, rows, own)
-
-
-def _spans_from(
-    spans: Mapping[int, Sequence[Span]] | None, start: int, end: int
-) -> dict[int, Sequence[Span]]:
-    return {row - start: merged for row, merged in (spans or {}).items() if start <= row < end}
 
 
 def _side_by_side(area: Sequence[Row]) -> list[Span]:
@@ -115,9 +101,7 @@ def _side_by_side(area: Sequence[Row]) -> list[Span]:
     )
     if all(full):
         return whole
-    edges = [False, *full, False]
-    turns = [column for column, (before, after) in enumerate(pairwise(edges)) if before != after]
-    parts = [(first, after - 1) for first, after in zip(turns[::2], turns[1::2], strict=True)]
+    parts = [(first, end - 1) for first, end in _runs(full)]
     if len(parts) < 2 or not all(_is_table(area, part) for part in parts):
         return whole
     wide = all(right[0] - left[1] > 2 for left, right in pairwise(parts))
@@ -148,9 +132,9 @@ def _is_title(lines: Sequence[str]) -> bool:
     )
 
 
-def _areas(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """First row and the row after the last one, of each run of rows that are not empty."""
-    edges = [False, *(any(row) for row in rows), False]
+def _runs(filled: Sequence[bool]) -> list[tuple[int, int]]:
+    """[start, end) of each run of what is filled."""
+    edges = [False, *filled, False]
     turns = [i for i, (before, after) in enumerate(pairwise(edges)) if before != after]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
@@ -161,14 +145,6 @@ def _flush(builder: PageBuilder, table: list[Row]) -> None:
     kept = [i for i in range(width) if any(i < len(row) and row[i] for row in table)]
     builder.table([[row[i] if i < len(row) else "" for i in kept] for row in table])
     table.clear()
-
-
-def _add_title(builder: PageBuilder, lines: list[str]) -> None:
-    builder.close(2)
-    if lines and len(lines[0]) <= _TITLE_LIMIT:
-        builder.heading(2, lines[0])
-        lines = lines[1:]
-    builder.text("\n".join(lines))
 
 
 def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
@@ -194,12 +170,8 @@ def _padded(row: Row, width: int) -> list[str]:
     return [*row, *[""] * (width - len(row))]
 
 
-def _filled(row: Row) -> int:
-    return sum(1 for cell in row if cell)
-
-
 def is_header(row: Row) -> bool:
-    """Names and years, no figures and no dates."""
+    """Return whether a row holds names and years, no figures and no dates."""
     cells = [cell for cell in row if cell]
     return len(cells) > 1 and all(_YEAR.fullmatch(cell) or not _is_figure(cell) for cell in cells)
 

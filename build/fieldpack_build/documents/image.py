@@ -23,6 +23,10 @@ _EXIF_DATE = 0x0132
 
 
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+    """Read the text in an image, each frame a page.
+
+    Raises DocumentError without `ocr`, and for a file that is damaged or too large.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if not ocr:
@@ -53,7 +57,9 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
 
 
 def _frames(image: Image, name: str) -> Iterator[NDArray[np.uint8]]:
+    """The frames in RGB [height, width, 3], upright."""
     import numpy as np
+    from PIL import Image as images
     from PIL import ImageOps
 
     frames = getattr(image, "n_frames", 1)
@@ -67,15 +73,8 @@ def _frames(image: Image, name: str) -> Iterator[NDArray[np.uint8]]:
                 "inch"
             )
         upright = ImageOps.exif_transpose(image)
-        yield np.asarray(_on_white(upright))
-
-
-def _on_white(image: Image) -> Image:
-    """In RGB; what is transparent is paper."""
-    from PIL import Image as images
-
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    paper = images.new("RGBA", layer.size, "white")
-    return images.alpha_composite(paper, layer).convert("RGB")
+        if upright.has_transparency_data:  # what is transparent is paper
+            layer = upright.convert("RGBA")
+            paper = images.new("RGBA", layer.size, "white")
+            upright = images.alpha_composite(paper, layer)
+        yield np.asarray(upright.convert("RGB"))

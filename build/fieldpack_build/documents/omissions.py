@@ -18,8 +18,11 @@ class Omissions:
         self._hidden: set[str] = set()
 
     def add(self, kind: str, name: str = "", *, count: int = 1, hidden: bool = False) -> None:
-        """`kind` in the plural ("pictures"); `name`: which one, where it has a name. `hidden`:
-        `knowledge.hidden` decides."""
+        """Count something that was left out.
+
+        `kind` in the plural ("pictures"); `name`: which one, where it has a name. `hidden`:
+        `knowledge.hidden` decides.
+        """
         self._counts[kind] += count
         if name:
             self._names.setdefault(kind, []).append(name)
@@ -27,8 +30,10 @@ class Omissions:
             self._hidden.add(kind)
 
     def sentences(self) -> tuple[str, ...]:
-        """One line a kind: "not read: 2 hidden sheets (Lists, Old); knowledge.hidden: read reads
-        it"."""
+        """Return one line a kind.
+
+        "not read: 2 hidden sheets (Lists, Old); knowledge.hidden: read reads it".
+        """
         lines = []
         for kind, count in self._counts.items():
             names = list(dict.fromkeys(self._names.get(kind, ())))
@@ -37,11 +42,7 @@ class Omissions:
             )
             which = f" ({listed})" if listed else ""
             how = f"; {_READ_IT}" if kind in self._hidden else ""
-            lines.append(f"not read: {_counted(count, kind)}{which}{how}")
+            what, of, whole = kind.partition(" of ")  # "1 word of hidden text"
+            what = what.removesuffix("s") if count == 1 else what
+            lines.append(f"not read: {count:,} {what}{of}{whole}{which}{how}")
         return tuple(lines)
-
-
-def _counted(count: int, kind: str) -> str:
-    """ "1 word of hidden text", "2 words of hidden text"."""
-    what, of, whole = kind.partition(" of ")
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}{of}{whole}"

@@ -48,8 +48,13 @@ def settle(text: str) -> str:
     if _UP not in text and _DOWN not in text:
         return text
     text = _AGAIN.sub("", text)
+
+    def plain(mark: re.Match[str]) -> str:
+        before = mark.string[max(mark.start() - 1, 0) : mark.start()]
+        return (superscript if mark[1] == _UP else subscript)(mark[2], before)
+
     for _ in range(2):  # a mark inside another, such as an exponent's own exponent
-        text = _MARKS.sub(_plain, text)
+        text = _MARKS.sub(plain, text)
     return _LEFT_OVER.sub("", text)
 
 
@@ -81,9 +86,3 @@ def subscript(text: str, before: str = "") -> str:
         return text
     written = inner.translate(_SUBSCRIPTS) if _DOWN_ALL.fullmatch(inner) else f"_{inner}"
     return text.replace(inner, written, 1)
-
-
-def _plain(found: re.Match[str]) -> str:
-    before = found.string[max(found.start() - 1, 0) : found.start()]
-    written = superscript if found[1] == _UP else subscript
-    return written(found[2], before)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fieldpack.retrieval.retriever import open_retriever
 
 from ..data import read_examples, read_questions
-from ..data.training_rows import manner_of
+from ..data.training_rows import load_options
 from ..errors import DataError
 from ..evaluation import calibration, question_split
 from ..pipeline.events import StageResult
@@ -51,12 +51,12 @@ def run(task: Task) -> StageResult:
         )
     learned = calibration.describe(signals, thresholds)
     source = str(recipe.evaluate.calibration)
-    calibration.write_thresholds(task.out, thresholds, {"source": source, "learned": learned})
+    calibration.write_calibration(task.out, thresholds, source=source, learned=learned)
     return {
         "cosine": thresholds.cosine,
         "lead": thresholds.lead,
         "source": source,
-        **{name: value for name, value in learned.items() if name != "curves"},
+        **learned.model_dump(exclude={"curves"}),
     }
 
 
@@ -68,7 +68,7 @@ def questions(task: Task) -> list[tuple[str, bool]]:
     if recipe.evaluate.calibration == "train":
         path, *_ = recipe.train_files
         rows = (
-            row for file in recipe.train_files for row in read_examples(file, manner_of(recipe))
+            row for file in recipe.train_files for row in read_examples(file, load_options(recipe))
         )
         found = [(e.question, e.answer is not None) for e in rows]
     else:

@@ -77,13 +77,16 @@ def run_baseline(task: Task) -> StageResult:
 
 
 def fixed(export: Export) -> Candidate:
+    """Return the one candidate that a recipe without `precision: auto` names."""
     assert export.precision != "auto"
     return candidate(export.precision, export.algorithm, export.block_size)
 
 
 def export_model(
     task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int
-) -> dict[str, Any]:
+) -> StageResult:
+    """Build and measure `candidates`, keep the best within `limits` in `model/`, and write what was
+    found of each into export.json. `tokens`: of held-out text to measure on."""
     causal_lm.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), causal_lm.load_tokenizer(source)
@@ -110,7 +113,7 @@ def export_model(
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
         shutil.rmtree(task.out / name)
-    return {**facts}
+    return facts
 
 
 def _context(task: Task, source: Path) -> int:

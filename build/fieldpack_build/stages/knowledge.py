@@ -11,7 +11,7 @@ disk, the memory or a crash stood in the way of, in every build.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from fieldpack.devices import available_cores
 from fieldpack.passages import DocumentRecord
@@ -24,14 +24,14 @@ from ..errors import DocumentError
 from ..ingest.embed import Indexer
 from ..ingest.files import File, Files, find_files, roots_of
 from ..ingest.journal import LIBRARY, Journal
-from ..ingest.kept import KEPT, KeptVectors
 from ..ingest.pool import ReadingPool
 from ..ingest.progress import ProgressEstimator
 from ..ingest.read import ReadDocument, ReaderConfig, tags_of
-from ..ingest.summary import library_of, listed
+from ..ingest.summary import DocumentRow, library_of, listed
+from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
-from .results import KnowledgeResult, ListedDocuments
+from .results import KnowledgeResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,7 @@ def run(task: Task) -> KnowledgeResult:
         writer.close()
     library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
     journal.finish(library)
-    totals, short = library["totals"], cast("ListedDocuments", listed(library))
+    totals, short = library["totals"], listed(library)
     task.warnings.extend(f"skipped {document}: {reason}" for document, reason in short["skipped"])
     return {
         "documents": totals["documents"],
@@ -132,19 +132,19 @@ def _index(
     dim: int,
 ) -> int:
     """Reads what is due and puts it into the index; gives how many chunks were embedded."""
-    meter = ProgressEstimator(len(due), sum(file.order.size for file in due), task.progress)
+    meter = ProgressEstimator(len(due), sum(file.job.size for file in due), task.progress)
     reading = ReaderConfig.of(knowledge, task.inputs["embedder"])
     pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
-    hashes = {file.order.relative: file.sha256 for file in due}
+    hashes = {file.job.relative: file.sha256 for file in due}
 
     for file in due:
-        if file.order.size >= _LARGE:
+        if file.job.size >= _LARGE:
             task.say(
-                f"{file.order.relative} has {file.order.size >> 20:,} MB: it is read as a whole "
+                f"{file.job.relative} has {file.job.size >> 20:,} MB: it is read as a whole "
                 "before its first chunk"
             )
     meter.begin()
-    kept = KeptVectors(task.out / KEPT, dim)
+    cache = VectorCache(task.out / VECTOR_CACHE, dim)
 
     def written(read: ReadDocument) -> None:
         journal.note(read, hashes[read.record.path])
@@ -157,22 +157,22 @@ def _index(
             embedding.embed,
             meter,
             dim=dim,
-            window=embedding.window,
+            batch=embedding.window,
             step=embedding.step,
             written=written,
-            kept=kept,
+            cache=cache,
         ) as indexer,
     ):
-        for file, outcome in zip(due, pool.results([file.order for file in due]), strict=True):
+        for file, outcome in zip(due, pool.results([file.job for file in due]), strict=True):
             if isinstance(outcome, ReadDocument):
-                indexer.take(outcome, file.order.size)
+                indexer.take(outcome, file.job.size)
             elif knowledge.on_error == "fail":
                 raise DocumentError(outcome.reason)
             else:
                 journal.note(outcome, file.sha256)
-                meter.skipped(file.order.size)
+                meter.skipped(file.job.size)
         indexer.finish()
-    kept.close(remove=True)
+    cache.close(remove=True)
     return meter.embedded
 
 
@@ -211,7 +211,7 @@ class _Embedding:
         return self._engine
 
 
-def _rows(files: Files, journal: Journal) -> Iterator[dict[str, Any]]:
+def _rows(files: Files, journal: Journal) -> Iterator[DocumentRow]:
     """Of every file of the folder: what was read, skipped, or is the same as another."""
     for skipped in files.passed.skipped:
         yield {"document": skipped.path, "skipped": skipped.reason}
@@ -220,7 +220,7 @@ def _rows(files: Files, journal: Journal) -> Iterator[dict[str, Any]]:
     for path, other in files.same.items():
         row = journal.rows[other]
         reason = f"{path}: the same as {other}, which was skipped"
-        yield {
-            "document": path,
-            **({"skipped": reason} if "skipped" in row else {"same_as": other}),
-        }
+        if "skipped" in row:
+            yield {"document": path, "skipped": reason}
+        else:
+            yield {"document": path, "same_as": other}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.retriever import Retriever, open_retriever
@@ -32,7 +32,17 @@ from ..synthesis.local import LocalModel
 from ..synthesis.response_cache import ResponseCache, Writer
 from .results import SynthesizeResult
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """A line of train.jsonl; `answer` None: the documents do not say, and `document` is None too.
+    `id`: where the question comes from."""
+
+    question: str
+    answer: str | None
+    document: str | None
+    id: str
+
+
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2
 _PER_PAIR, _PER_QUESTION, _PER_VERDICT = 110, 64, 64  # tokens of a reply
 
@@ -250,13 +260,12 @@ def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter
 
 def _rehearsed(task: Task) -> list[Row]:
     """A random model writes nothing that is kept, and the later stages want rows."""
-    refusal = {
-        "question": "What does a rehearsal ask?",
-        "answer": None,
-        "document": None,
-        "id": "rehearsal",
-    }
     return [
-        refusal | {"question": f"{refusal['question']} ({number})"}
+        {
+            "question": f"What does a rehearsal ask? ({number})",
+            "answer": None,
+            "document": None,
+            "id": "rehearsal",
+        }
         for number in range(_REHEARSED_ROWS)
     ]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..data.rows import complain
-from ..data.tokenize import Prepared, prepare_rows
+from ..data.rows import raise_problems
+from ..data.tokenize import PreparedRows, prepare_rows
 from ..data.training_rows import examples_of
 from ..errors import DataError, MachineError
 from ..models import causal_lm
@@ -61,7 +61,7 @@ def run(task: Task) -> StageResult:
     }
 
 
-def prepare(task: Task, tokenizer: Any) -> Prepared:
+def prepare(task: Task, tokenizer: Any) -> PreparedRows:
     """The recipe's examples as tokens. Raises DataError, which names file and line of all that is
     wrong with them."""
     examples = examples_of(task.recipe, task.inputs.get("synthesize"))
@@ -69,7 +69,7 @@ def prepare(task: Task, tokenizer: Any) -> Prepared:
         causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None
     )
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), examples, context=context)
-    complain(prepared.problems)
+    raise_problems(prepared.problems)
     for warning in prepared.warnings:
         task.warn(warning)
     return prepared
@@ -100,7 +100,7 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
     return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
 
 
-def _hold_out(task: Task, prepared: Prepared) -> validation_split.TrainValidationSplit:
+def _hold_out(task: Task, prepared: PreparedRows) -> validation_split.TrainValidationSplit:
     train, rows = task.recipe.train, prepared.rows
     parts = validation_split.split_rows(rows, prepared.examples, train.validation, seed=train.seed)
     if train.validation and not (parts.validation and parts.train):

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from fieldpack.citations import support
 from fieldpack.passages import Chunk, Passage
 
-from ..data.checks import NearIndex, words_of
+from ..data.similar_questions import SimilarQuestions, compared_words
 from ..index.minhash import numbers_of
 
 Pair: TypeAlias = tuple[str, str | None]
@@ -50,7 +50,7 @@ class QualityFilter:
         search: Search | None,
     ) -> None:
         self._support, self._max_words, self._search = support, max_words, search
-        self._existing, self._tested = NearIndex(existing), NearIndex(tested)
+        self._existing, self._tested = SimilarQuestions(existing), SimilarQuestions(tested)
         self.dropped: Counter[str] = Counter()
 
     def keeps(self, question: str, answer: str, chunk: Chunk) -> bool:
@@ -80,7 +80,7 @@ class QualityFilter:
 
     def _against_question(self, question: str, answer: str | None) -> str | None:
         """Say what is wrong with a question; None if nothing is."""
-        if len(words_of(question)) < _MIN_WORDS:
+        if len(compared_words(question)) < _MIN_WORDS:
             return "no question"
         if _POINTS_TO_PASSAGE.search(question):
             return "points to the passage"
@@ -90,14 +90,14 @@ class QualityFilter:
 
     def _against_answer(self, answer: str, chunk: Chunk) -> str | None:
         """Say what is wrong with an answer; None if nothing is."""
-        words = words_of(answer)
+        words = compared_words(answer)
         if not words:
             return "no answer"
         if _POINTS_TO_PASSAGE.search(answer):
             return "points to the passage"
         if len(words) > self._max_words:
             return "answer too long"
-        figures = set(numbers_of(words)) <= set(numbers_of(words_of(chunk.in_context)))
+        figures = set(numbers_of(words)) <= set(numbers_of(compared_words(chunk.in_context)))
         return (
             None
             if figures and support(answer, chunk.in_context) >= self._support

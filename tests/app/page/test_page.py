@@ -267,7 +267,7 @@ def test_a_quote_is_shown_without_markdown(reader: Visit) -> None:
     ],
 )
 def test_markdown_as_a_reader_would_write_it(reader: Visit, markdown: str, text: str) -> None:
-    plain = "async (markdown) => (await import('/static/js/parse.js')).plain(markdown)"
+    plain = "async (markdown) => (await import('/static/js/parse.js')).plainText(markdown)"
     assert reader.page.evaluate(plain, markdown) == text
 
 
@@ -478,9 +478,9 @@ def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> N
     fill = """async (passage) => {
         const history = await import('/static/js/history.js');
         for (let i = 0; i < 120; i += 1) {
-            const one = history.begin();
-            const turn = { ...history.beginTurn(`Question ${i}`, false), state: 'done', at: i };
-            if (!history.keep('tiny-1.0.0', one, turn)) throw new Error('no room');
+            const one = history.newConversation();
+            const turn = { ...history.newTurn(`Question ${i}`, false), state: 'done', at: i };
+            if (!history.saveTurn('tiny-1.0.0', one, turn)) throw new Error('no room');
         }
         let size = 1 << 20;
         for (let i = 0; size > 100; i += 1) {
@@ -593,7 +593,7 @@ def test_another_expert_has_conversations_of_its_own(
         page.get_by_role("button", name="tiny 2.0.0").wait_for()
         page.locator("#welcome h2").wait_for()
         assert page.locator(".turn").count() == 0
-        assert running.application.desk.current.id == "tiny-2.0.0"
+        assert running.application.loaded.current.id == "tiny-2.0.0"
 
 
 def test_about_and_the_report_in_its_cage(reader: Visit) -> None:

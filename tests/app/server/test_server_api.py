@@ -336,7 +336,7 @@ def test_what_is_typed_is_read_ahead(server: Served, client: httpx.Client) -> No
     wait_for(lambda: client.get("/health").json() == {"status": "ok"})
     ask(client, question="When do quiet hours begin?")
     assert client.post("/api/load", json={"question": QUESTION[:-1]}).status_code == 202
-    server.application.answering.thread.submit(lambda: None).result()
+    server.application.service.thread.submit(lambda: None).result()
     done = ask(client)[-1][1]
     assert done["timings"]["cached_tokens"] > 0.7 * done["timings"]["prompt_tokens"]
     previous = {"question": done["asked"], "passages": [p["chunk_id"] for p in done["passages"]]}

@@ -101,3 +101,10 @@ def test_what_pictures_and_forms_say(tmp_path: Path) -> None:
         "Length 11.40 m ☒ ticked",
         "One\ntwo Versicherung",
     ]
+
+
+def test_a_heading_without_words_ends_no_other(tmp_path: Path) -> None:
+    document = read(
+        tmp_path, "a.html", "<h1>Fees</h1><h2>Basic</h2><h1> <img></h1><p>70 euros.</p>"
+    )
+    assert blocks(document) == [("text", ("Fees", "Basic"), "70 euros.")]

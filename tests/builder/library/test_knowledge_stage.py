@@ -18,7 +18,7 @@ from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.ingest import table
 from fieldpack_build.ingest.journal import read_library_file
-from fieldpack_build.ingest.kept import KEPT, KeptVectors
+from fieldpack_build.ingest.vector_cache import VECTOR_CACHE, VectorCache
 from fieldpack_build.pipeline.store import interrupted
 from fieldpack_build.stages.table import make_plan
 from shelf import HALF, Shelf, rows
@@ -346,7 +346,7 @@ def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_p
     whole = shelf.make(tmp_path / "whole")
     assert whole["documents"] == 1 and whole["embedded"] > 1_200
     killed(shelf, tmp_path / "killed")
-    assert (tmp_path / "killed" / KEPT).stat().st_size > 0
+    assert (tmp_path / "killed" / VECTOR_CACHE).stat().st_size > 0
     result = shelf.make(tmp_path / "killed")
     assert result["resumed"] and 0 < result["embedded"] < whole["embedded"] - 900
     assert {path.name for path in (tmp_path / "killed").iterdir()} == {
@@ -358,18 +358,18 @@ def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_p
         ).read_bytes(), name
 
 
-def test_kept_vectors_survive_half_a_record(tmp_path: Path) -> None:
-    kept = KeptVectors(tmp_path / KEPT, 4)
+def test_cached_vectors_survive_half_a_record(tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path / VECTOR_CACHE, 4)
     keys = [bytes([n]) * 15 + b"\0" for n in range(3)]
-    kept.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
-    kept.close()
-    data = (tmp_path / KEPT).read_bytes()
-    (tmp_path / KEPT).write_bytes(data[:-5])
-    again = KeptVectors(tmp_path / KEPT, 4)
-    assert sorted(again.found) == keys[:2] and again.found[keys[1]].tolist() == [4, 5, 6, 7]
+    cache.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
+    cache.close()
+    data = (tmp_path / VECTOR_CACHE).read_bytes()
+    (tmp_path / VECTOR_CACHE).write_bytes(data[:-5])
+    again = VectorCache(tmp_path / VECTOR_CACHE, 4)
+    assert sorted(again.vectors) == keys[:2] and again.vectors[keys[1]].tolist() == [4, 5, 6, 7]
     again.add(keys[2:], np.ones((1, 4), dtype=np.float32))
     again.close()
-    assert len(KeptVectors(tmp_path / KEPT, 4).found) == 3
+    assert len(VectorCache(tmp_path / VECTOR_CACHE, 4).vectors) == 3
 
 
 def test_a_file_or_a_list_of_documents(shelf: Shelf, tmp_path: Path) -> None:

@@ -59,7 +59,23 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
     Raises DocumentError for a file that is encrypted, damaged or of another format.
     """
     data, properties = open_package(data, name, "Word file", ".doc of Word 97 to 2003")
-    parts = _open(data, name)
+    from docx.opc.exceptions import PackageNotFoundError
+    from lxml.etree import XMLSyntaxError
+
+    try:
+        parts = _parts(data)
+    except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
+        raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
+    # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from
+    # the package.
+    except (KeyError, ValueError, XMLSyntaxError) as error:
+        raise DocumentError(f"{name}: is a damaged Word file: {without_address(error)}") from error
+    # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in
+    # these.
+    except (AttributeError, TypeError) as error:
+        raise DocumentError(
+            f"{name}: is a damaged Word file: a part is of the wrong kind"
+        ) from error
     builder = PageBuilder(HeadingPath())
     omissions = Omissions()
     reader = _Reader(parts, builder, omissions, hidden=hidden)
@@ -83,26 +99,6 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
     )
 
 
-def _open(data: bytes, name: str) -> _Parts:
-    from docx.opc.exceptions import PackageNotFoundError
-    from lxml.etree import XMLSyntaxError
-
-    try:
-        return _parts(data)
-    except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
-        raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
-    # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from
-    # the package.
-    except (KeyError, ValueError, XMLSyntaxError) as error:
-        raise DocumentError(f"{name}: is a damaged Word file: {without_address(error)}") from error
-    # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in
-    # these.
-    except (AttributeError, TypeError) as error:
-        raise DocumentError(
-            f"{name}: is a damaged Word file: a part is of the wrong kind"
-        ) from error
-
-
 def _parts(data: bytes) -> _Parts:
     import docx
 
@@ -116,9 +112,7 @@ def _parts(data: bytes) -> _Parts:
         return parse_xml(related[kind][0].blob) if kind in related else None
 
     margins = {
-        kind: [
-            found for part in related.get(kind, ()) if (found := parse_xml(part.blob)) is not None
-        ]
+        kind: [tree for part in related.get(kind, ()) if (tree := parse_xml(part.blob)) is not None]
         for kind in ("header", "footer")
     }
     return _Parts(
@@ -160,8 +154,8 @@ class _Reader:
 
     def flush(self) -> None:
         """The list that was gathered, and the notes to it."""
-        least = min((level for level, _ in self._list), default=0)
-        self._builder.text("\n".join("  " * (level - least) + text for level, text in self._list))
+        top = min((level for level, _ in self._list), default=0)
+        self._builder.text("\n".join("  " * (level - top) + text for level, text in self._list))
         self._list.clear()
         self._flush_aside()
 
@@ -251,11 +245,16 @@ class _Reader:
 
     def _rows(self, table: Any) -> Iterator[list[Cell]]:
         rows: list[list[Cell]] = []
-        open_cells: dict[
-            int, tuple[int, int]
-        ] = {}  # column -> where the cell stands that reaches down to here
+        # Column -> where the cell stands that reaches down to here.
+        open_cells: dict[int, tuple[int, int]] = {}
         for element in _unwrapped(table):
-            if element.tag != _W + "tr" or self._is_gone(element):
+            if element.tag != _W + "tr":
+                continue
+            if element.find(f"{_W}trPr/{_W}del") is not None:
+                self._omissions.add("table rows of tracked deletions")
+                continue
+            if element.find(f"{_W}trPr/{_W}hidden") is not None and not self._hidden:
+                self._omissions.add("hidden table rows", hidden=True)
                 continue
             row: list[Cell] = []
             at = _number(_value(element, "trPr/gridBefore")) or 0
@@ -285,18 +284,6 @@ class _Reader:
                 at += width
             rows.append(row)
         yield from rows
-
-    def _is_gone(self, row: Any) -> bool:
-        properties = row.find(_W + "trPr")
-        if properties is None:
-            return False
-        if properties.find(_W + "del") is not None:
-            self._omissions.add("table rows of tracked deletions")
-            return True
-        if properties.find(_W + "hidden") is not None and not self._hidden:
-            self._omissions.add("hidden table rows", hidden=True)
-            return True
-        return False
 
     def _cell_text(self, cell: Any) -> str:
         """Paragraphs with their numbers; a table inside is read row by row."""
@@ -331,9 +318,9 @@ def _notes(parts: _Parts) -> Notes:
 
     def form(kind: str, otherwise: str) -> str:
         for root in (parts.body, parts.settings):
-            found = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
-            if found is not None:
-                return found.get(_W + "val") or otherwise
+            stated = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
+            if stated is not None:
+                return stated.get(_W + "val") or otherwise
         return otherwise
 
     return Notes(
@@ -355,8 +342,8 @@ def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
         outline = _value(style, "pPr/outlineLvl")
         if name.lower() == "title":
             return 0
-        if found := _HEADING_STYLE.fullmatch(name):
-            return int(found[1])
+        if heading := _HEADING_STYLE.fullmatch(name):
+            return int(heading[1])
         if (number := _digit(outline)) is not None:
             return number + 1 if number < 9 else None  # level 9 is body text
         base = elements.get(_value(style, "basedOn"))
@@ -376,8 +363,8 @@ def _number(value: str | None) -> int | None:
 
 
 def _value(element: Any, path: str) -> str | None:
-    found = element.find("/".join(_W + step for step in path.split("/")))
-    return None if found is None else found.get(_W + "val")
+    inner = element.find("/".join(_W + step for step in path.split("/")))
+    return None if inner is None else inner.get(_W + "val")
 
 
 def _unwrapped(parent: Any) -> Iterator[Any]:

@@ -7,6 +7,7 @@ Knows nothing of numbering, headings and tables.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ _MARKS = {
 }
 _SKIPPED = frozenset((_W + "pPr", _W + "rPr", _W + "sdtPr", _FALLBACK))
 _DELETED = frozenset((_W + "del", _W + "moveFrom"))
+_HEXADECIMAL = re.compile("[0-9A-Fa-f]+")
 _FALSE = ("0", "false", "off", "none")
 _BASES_DEEP = 20
 # Signs of Wingdings and Symbol that say something, by their place in the font (Word adds F000).
@@ -118,10 +120,10 @@ class Notes(NamedTuple):
 
 
 class Runs:
-    """Reads paragraphs one after the other. `aside`: notes, comments and text boxes of those read
-    since it was last emptied.
+    """Reads paragraphs one after the other.
 
-    `hidden`: whether hidden text and comments are read.
+    `aside`: notes, comments and text boxes of those read since it was last emptied. `hidden`:
+    whether hidden text and comments are read.
     """
 
     def __init__(self, styles: Any, notes: Notes, omissions: Omissions, *, hidden: bool) -> None:
@@ -135,12 +137,12 @@ class Runs:
         self._with_marks = True
 
     def text(self, paragraph: Any, *, marks: bool = True) -> str:
-        """`marks`: with the numbers of footnotes, which have no place in a heading's path."""
-        before, self._style, self._with_marks = (
-            (self._style, self._with_marks),
-            style_of(paragraph),
-            marks,
-        )
+        """Return the text of a paragraph.
+
+        `marks`: with the numbers of footnotes, which have no place in a heading's path.
+        """
+        before = self._style, self._with_marks  # a note or text box is read amid its paragraph
+        self._style, self._with_marks = style_of(paragraph), marks
         text = settle("".join(self._pieces(paragraph)))
         self._style, self._with_marks = before
         return text
@@ -162,7 +164,9 @@ class Runs:
                 yield from self._pieces(child)
 
     def _run(self, run: Any) -> str:
-        look = self._look(run)
+        properties = run.find(_W + "rPr")
+        named = self._looks.get(_value(properties, "rStyle") or "", _Look())
+        look = _look_of(properties).over(named).over(self._looks.get(self._style, _Look()))
         if look.hidden and not self._hidden:
             self._leave_out("words of hidden text", _raw_text(run), hidden=True)
             return ""
@@ -173,13 +177,6 @@ class Runs:
         if look.place == "superscript":
             return raise_(text)
         return lower(text) if look.place == "subscript" else text
-
-    def _look(self, run: Any) -> _Look:
-        properties = run.find(_W + "rPr")
-        own, named = _look_of(properties), _value(properties, "rStyle")
-        return own.over(self._looks.get(named or "", _Look())).over(
-            self._looks.get(self._style, _Look())
-        )
 
     def _leave_out(self, kind: str, text: str, *, hidden: bool = False) -> None:
         if words := len(text.split()):
@@ -193,7 +190,9 @@ class Runs:
             elif child.tag in _MARKS:
                 yield _MARKS[child.tag]
             elif name == "sym":
-                yield _symbol(child)
+                code = child.get(_W + "char", "")
+                signs = _SYMBOLS.get((child.get(_W + "font") or "").lower(), {})
+                yield signs.get(int(code, 16) & 0xFFF, "") if _HEXADECIMAL.fullmatch(code) else ""
             elif name == "fldChar":
                 yield _check_box(child)
             elif name in ("footnoteReference", "endnoteReference"):
@@ -201,7 +200,7 @@ class Runs:
             elif name == "commentReference":
                 self._comment(child.get(_W + "id"))
             elif child.tag not in _SKIPPED:
-                yield from self._drawn(child)
+                yield from self._drawing(child)
 
     def _note(self, reference: Any, kind: str) -> str:
         """The mark of a note, whose text goes aside."""
@@ -237,7 +236,7 @@ class Runs:
         elif not self._hidden:
             self._omissions.add("comments", hidden=True)
 
-    def _drawn(self, element: Any) -> Iterator[str]:
+    def _drawing(self, element: Any) -> Iterator[str]:
         """Text boxes go aside; pictures, charts, diagrams and embedded files are counted; what else
         holds text is text."""
         kinds = (
@@ -261,9 +260,10 @@ class Runs:
             not element.tag.startswith(_W) and element.tag.rpartition("}")[2] != "AlternateContent"
         ):
             return
-        boxes = [
-            box for box in element.iter(_W + "txbxContent") if not _within_fallback(box, element)
-        ]
+        copies = {
+            box for other in element.iter(_FALLBACK) for box in other.iter(_W + "txbxContent")
+        }
+        boxes = [box for box in element.iter(_W + "txbxContent") if box not in copies]
         for box in boxes:
             self.aside.append(
                 "\n".join(
@@ -277,16 +277,9 @@ class Runs:
 
 
 def style_of(paragraph: Any) -> str:
-    """The id of a paragraph's style, "" where it names none."""
+    """Return the id of a paragraph's style, "" where it names none."""
     properties = paragraph.find(_W + "pPr")
     return _value(properties, "pStyle") or ""
-
-
-def _within_fallback(box: Any, top: Any) -> bool:
-    while (box := box.getparent()) is not None and box is not top:
-        if box.tag == _FALLBACK:
-            return True
-    return False
 
 
 def _raw_text(element: Any | None) -> str:
@@ -322,22 +315,14 @@ def _look_of(properties: Any | None) -> _Look:
 
 
 def _switch(properties: Any, name: str) -> bool | None:
-    found = properties.find(_W + name)
-    return None if found is None else found.get(_W + "val", "1") not in _FALSE
+    inner = properties.find(_W + name)
+    return None if inner is None else inner.get(_W + "val", "1") not in _FALSE
 
 
 def _value(element: Any | None, name: str) -> str | None:
-    found = element.find(_W + name) if element is not None else None
-    value: str | None = None if found is None else found.get(_W + "val")
+    inner = element.find(_W + name) if element is not None else None
+    value: str | None = None if inner is None else inner.get(_W + "val")
     return value
-
-
-def _symbol(element: Any) -> str:
-    try:
-        code = int(element.get(_W + "char", ""), 16) & 0xFFF
-    except ValueError:
-        return ""
-    return _SYMBOLS.get((element.get(_W + "font") or "").lower(), {}).get(code, "")
 
 
 def _check_box(field: Any) -> str:

@@ -74,13 +74,13 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
-            there = package.namelist()
-            if "META-INF/manifest.xml" in there and b"encryption-data" in package.read(
+            members = package.namelist()
+            if "META-INF/manifest.xml" in members and b"encryption-data" in package.read(
                 "META-INF/manifest.xml"
             ):
                 raise DocumentError(f"{name}: is encrypted; save it without a password")
             content, styles, meta = (
-                parse_xml(package.read(part)) if part in there else None
+                parse_xml(package.read(part)) if part in members else None
                 for part in ("content.xml", "styles.xml", "meta.xml")
             )
     except (*PACKAGE_ERRORS, ValueError) as error:
@@ -94,29 +94,19 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
         )
     reader = _Reader([root for root in (styles, content) if root is not None], hidden=hidden)
     pages = tuple(reader.pages(body))
-    title, date, tags = _properties(meta)
-    title = (
-        reader.title
-        or (title if says_something(title, read_vocabulary(vocabulary)) else "")
-        or reader.first_heading
-    )
-    return Content(title, pages, date, tags, reader.omissions.sentences())
-
-
-def _properties(meta: Any | None) -> tuple[str, str | None, tuple[str, ...]]:
-    if meta is None:
-        return "", None, ()
 
     def stated(name: str) -> list[str]:
-        return [(node.text or "").strip() for node in meta.iter(f"{{*}}{name}")]
+        """What the metadata says under an element's name."""
+        nodes = meta.iter(f"{{*}}{name}") if meta is not None else ()
+        return [(node.text or "").strip() for node in nodes]
 
     dates = (iso_date(value[:10]) for key in ("date", "creation-date") for value in stated(key))
+    date = next((date for date in dates if date), None)
     tags = tuple(dict.fromkeys(tag for words in stated("keyword") for tag in split_tags(words)))
-    return (
-        label(next(iter(stated("title")), "")),
-        next((date for date in dates if date), None),
-        tags,
-    )
+    title = label(next(iter(stated("title")), ""))
+    title = title if says_something(title, read_vocabulary(vocabulary)) else ""
+    title = reader.title or title or reader.first_heading
+    return Content(title, pages, date, tags, reader.omissions.sentences())
 
 
 class _Reader:
@@ -277,7 +267,16 @@ class _Reader:
         elif name in (f"{_TEXT}tab", f"{_TEXT}line-break"):
             yield "\t" if name.endswith("tab") else "\n"
         elif name == f"{_TEXT}span":
-            yield self._span(child)
+            text = "".join(self._pieces(child))
+            look = self._look(child.get(f"{_TEXT}style-name"))
+            if (look.hidden and not self._hidden) or look.struck:
+                kind = "struck-out" if look.struck else "hidden"
+                if words := len(text.split()):
+                    self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
+            elif look.place == "super":
+                yield raise_(text)
+            else:
+                yield lower(text) if look.place == "sub" else text
         elif name == f"{_TEXT}note":
             yield self._note(child)
         elif name == f"{_OFFICE}annotation":
@@ -302,19 +301,6 @@ class _Reader:
             self._frame(child)
         elif name not in (f"{_OFFICE}annotation-end", f"{_TEXT}bookmark"):
             yield from self._pieces(child)
-
-    def _span(self, span: Any) -> str:
-        text = "".join(self._pieces(span))
-        look = self._look(span.get(f"{_TEXT}style-name"))
-        words = len(text.split())
-        if (look.hidden and not self._hidden) or look.struck:
-            if words:
-                kind = "struck-out" if look.struck else "hidden"
-                self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
-            return ""
-        return (
-            raise_(text) if look.place == "super" else lower(text) if look.place == "sub" else text
-        )
 
     def _look(self, name: str | None) -> _Look:
         place, struck, hidden = "", False, False
@@ -400,7 +386,7 @@ class _Reader:
         hidden_columns = self._hidden_columns(table)
         rows: list[list[str]] = []
         spans: dict[int, list[tuple[int, int]]] = {}
-        room, omitted = _MAX_CELLS, 0
+        budget, omitted = _MAX_CELLS, 0
         for row in table.iter(f"{_TABLE}table-row"):
             times = min(_whole(row.get(f"{_TABLE}number-rows-repeated"), 1), _MOST_REPEATED)
             texts, merged = self._cells(row, hidden_columns)
@@ -410,8 +396,8 @@ class _Reader:
             if merged:
                 spans[len(rows)] = merged
             times = times if any(texts) else 1
-            room -= times * (len(texts) + 1)
-            if room < 0:
+            budget -= times * (len(texts) + 1)
+            if budget < 0:
                 raise DocumentError(
                     f"sheet {table.get(f'{_TABLE}name')} has more than {_MAX_CELLS:,} cells; split it"
                 )
@@ -430,16 +416,17 @@ class _Reader:
         return builder.page(number)
 
     def _hidden_columns(self, table: Any) -> set[int]:
-        at, found = 0, set()
+        at = 0
+        hidden: set[int] = set()
         for column in table.iter(f"{_TABLE}table-column"):
             times = min(_whole(column.get(f"{_TABLE}number-columns-repeated"), 1), 1 << 14)
             if column.get(f"{_TABLE}visibility") in ("collapse", "filter") and not self._hidden:
-                found |= set(range(at, at + times))
+                hidden |= set(range(at, at + times))
                 self.omissions.add(
                     "hidden columns", table.get(f"{_TABLE}name") or "", count=times, hidden=True
                 )
             at += times
-        return found
+        return hidden
 
     def _cells(self, row: Any, hidden_columns: set[int]) -> tuple[list[str], list[tuple[int, int]]]:
         texts: list[str] = []

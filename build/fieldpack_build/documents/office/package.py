@@ -34,6 +34,7 @@ _DOCTYPE = re.compile(
 )
 _STRICT = re.compile(rb"http://purl\.oclc\.org/ooxml/(\w+)/")
 _TYPES = "[Content_Types].xml"
+_RELATIONS = "_rels/.rels"
 _WORD = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _POWERPOINT = b"application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"
 _VARIANTS = {
@@ -52,17 +53,19 @@ PACKAGE_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImp
 
 
 class Properties(NamedTuple):
+    """What a package states of itself; `date` as YYYY-MM-DD."""
+
     title: str = ""
     date: str | None = None
     tags: tuple[str, ...] = ()
 
 
 def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Properties]:
-    """The file as the libraries know it, and its properties. `kind`: "Word file"; `old`: ".doc of
-    Word 97 to 2003".
+    """Return the file as the libraries know it, and its properties.
 
-    Raises DocumentError for a file with a password, one of the old formats, no zip, a zip bomb, or
-    XML that defines entities, which Office never writes.
+    `kind`: "Word file"; `old`: ".doc of Word 97 to 2003". Raises DocumentError for a file with a
+    password, one of the old formats, no zip, a zip bomb, or XML that defines entities, which Office
+    never writes.
     """
     if data.startswith(_OLE_MAGIC):
         if _ENCRYPTED in data:
@@ -71,11 +74,21 @@ def open_package(data: bytes, name: str, kind: str, old: str) -> tuple[bytes, Pr
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
-            _check_types(package, name)
-            properties = _properties(package)
-            return (
-                _usual(package) if _is_strict(package) or _is_variant(package) else data
-            ), properties
+            for member in filter(_is_xml, package.infolist()):
+                with package.open(member) as part:
+                    if _DOCTYPE.search(part.read(_HEAD)):
+                        raise DocumentError(
+                            f"{name}: {member.filename} defines XML entities, which no Office "
+                            "program writes"
+                        )
+            members = package.namelist()
+            relations = package.read(_RELATIONS) if _RELATIONS in members else b""
+            types = package.read(_TYPES) if _TYPES in members else b""
+            # With macros, a template or a show: the same parts under another content type, which
+            # the libraries refuse.
+            is_variant = any(variant in types for variant in _VARIANTS)
+            is_usual = not is_variant and b"http://purl.oclc.org/ooxml/" not in relations
+            return data if is_usual else _usual(package), _properties(package)
     # ValueError: an offset before the file's start.
     except (*PACKAGE_ERRORS, ValueError) as error:
         raise DocumentError(
@@ -103,32 +116,6 @@ def check_sizes(members: list[zipfile.ZipInfo], name: str) -> None:
         )
 
 
-def _check_types(package: zipfile.ZipFile, name: str) -> None:
-    for member in package.infolist():
-        if _is_xml(member):
-            with package.open(member) as part:
-                if _DOCTYPE.search(part.read(_HEAD)):
-                    raise DocumentError(
-                        f"{name}: {member.filename} defines XML entities, which no Office program "
-                        "writes"
-                    )
-
-
-def _is_strict(package: zipfile.ZipFile) -> bool:
-    return (
-        b"http://purl.oclc.org/ooxml/" in package.read("_rels/.rels")
-        if "_rels/.rels" in package.namelist()
-        else False
-    )
-
-
-def _is_variant(package: zipfile.ZipFile) -> bool:
-    """With macros, a template or a show: the same parts under another content type, which the
-    libraries refuse."""
-    types = package.read(_TYPES) if _TYPES in package.namelist() else b""
-    return any(variant in types for variant in _VARIANTS)
-
-
 def _usual(package: zipfile.ZipFile) -> bytes:
     """The same in the names that Office writes by default: "Strict Open XML" has its own, which no
     library knows."""
@@ -146,8 +133,10 @@ def _usual(package: zipfile.ZipFile) -> bytes:
 
 
 def without_address(error: BaseException) -> str:
-    """The libraries' words without the "file '<_io.BytesIO object at 0x7f...>'" that they begin
-    with."""
+    """Return the libraries' words about an error.
+
+    They begin with "file '<_io.BytesIO object at 0x7f...>'", which goes.
+    """
     return squeeze(re.sub(r"(?:file )?'?<_io\.BytesIO object at \w+>'?", "it", str(error)))
 
 
@@ -164,19 +153,21 @@ def _properties(package: zipfile.ZipFile) -> Properties:
     root = parse_xml(package.read(names[0])) if names else None
     if root is None:
         return Properties()
-    found = {
-        _local(element.tag): (element.text or "").strip()
+    stated = {
+        element.tag.rpartition("}")[2]: (element.text or "").strip()
         for element in root
         if isinstance(element.tag, str)
     }
-    dates = [iso_date(found.get(key)) for key in ("modified", "created")]
+    dates = [iso_date(stated.get(key)) for key in ("modified", "created")]
     date = next((date for date in dates if date and date not in _TEMPLATE_DATES), None)
-    return Properties(label(found.get("title", "")), date, split_tags(found.get("keywords", "")))
+    return Properties(label(stated.get("title", "")), date, split_tags(stated.get("keywords", "")))
 
 
 def parse_xml(data: bytes) -> Any | None:
-    """The root of a small XML part, None where it is damaged; no entity is expanded, nothing is
-    loaded."""
+    """Return the root of a small XML part, None where it is damaged.
+
+    No entity is expanded, nothing is loaded.
+    """
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
@@ -187,9 +178,5 @@ def parse_xml(data: bytes) -> Any | None:
 
 
 def split_tags(stated: str) -> tuple[str, ...]:
-    """ "fees, funds; 2024" as three tags; what is there twice once."""
+    """Return "fees, funds; 2024" as three tags; what is there twice once."""
     return tuple(dict.fromkeys(tag for part in re.split(r"[,;\n]", stated) if (tag := label(part))))
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]

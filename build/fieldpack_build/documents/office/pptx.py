@@ -53,13 +53,19 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
 
     Raises DocumentError for a file that is encrypted, damaged or of another format.
     """
+    import pptx
     from lxml.etree import XMLSyntaxError
     from pptx.exc import PythonPptxError
 
     data, properties = open_package(data, name, "PowerPoint file", ".ppt of PowerPoint 97 to 2003")
     try:
         omissions = Omissions()
-        pages = _pages(data, omissions, hidden=hidden)
+        slides: list[Page] = []
+        for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
+            if slide._element.get("show") in ("0", "false") and not hidden:
+                omissions.add("hidden slides", str(number), hidden=True)
+            else:
+                slides.append(_Slide(slide, omissions, hidden=hidden).page(number))
     except (*PACKAGE_ERRORS, PythonPptxError, XMLSyntaxError, KeyError, ValueError) as error:
         raise DocumentError(
             f"{name}: is a damaged PowerPoint file: {without_address(error)}"
@@ -69,41 +75,20 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
         raise DocumentError(
             f"{name}: is a damaged PowerPoint file: a part is of the wrong kind"
         ) from error
-    title = (
-        properties.title
-        if says_something(properties.title, read_vocabulary(vocabulary))
-        else _first_words(pages[:1])
-    )
-    return Content(title, pages, properties.date, properties.tags, omissions.sentences())
-
-
-def _first_words(pages: tuple[Page, ...]) -> str:
-    """The title of the first slide, or else its first line."""
-    blocks = [
-        block
-        for page in pages
-        for block in page.blocks
-        if block.kind == "text" and _NOTES not in block.heading
-    ]
-    if not blocks:
-        return ""
-    return (
-        blocks[0].heading[0]
-        if blocks[0].heading
-        else label(pages[0].text[blocks[0].start :].split("\n", 1)[0])
-    )
-
-
-def _pages(data: bytes, omissions: Omissions, *, hidden: bool) -> tuple[Page, ...]:
-    import pptx
-
-    pages = []
-    for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
-        if slide._element.get("show") in ("0", "false") and not hidden:
-            omissions.add("hidden slides", str(number), hidden=True)
-        else:
-            pages.append(_Slide(slide, omissions, hidden=hidden).page(number))
-    return tuple(pages)
+    title = properties.title
+    if not says_something(title, read_vocabulary(vocabulary)):
+        # The title of the first slide, or else its first line.
+        title = ""
+        blocks = [
+            b
+            for page in slides[:1]
+            for b in page.blocks
+            if b.kind == "text" and _NOTES not in b.heading
+        ]
+        if blocks:
+            first_line = slides[0].text[blocks[0].start :].split("\n", 1)[0]
+            title = blocks[0].heading[0] if blocks[0].heading else label(first_line)
+    return Content(title, tuple(slides), properties.date, properties.tags, omissions.sentences())
 
 
 class _Slide:
@@ -167,7 +152,7 @@ class _Slide:
         lines = []
         counts: dict[int, int] = {}
         for paragraph in frame.paragraphs:
-            text = self._text(paragraph._p).replace("\v", "\n").strip()
+            text = settle("".join(self._pieces(paragraph._p))).replace("\v", "\n").strip()
             level = min(paragraph.level, _DEEPEST_ITEM)
             counts = {place: count for place, count in counts.items() if place <= level}
             mark = _auto_number(paragraph._p, level, counts)
@@ -177,9 +162,6 @@ class _Slide:
             if text:
                 lines.append("  " * max(level - 1, 0) + f"{mark} {text}".lstrip())
         return "\n".join(lines)
-
-    def _text(self, element: Any) -> str:
-        return settle("".join(self._pieces(element)))
 
     def _pieces(self, element: Any) -> Iterator[str]:
         for child in element.iterchildren("*"):
@@ -231,18 +213,15 @@ def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
 
 
 def _shapes(shapes: Any, depth: int) -> Iterator[Any]:
-    for shape in shapes:
-        if hasattr(shape, "shapes") and depth < _DEEPEST_GROUP:
-            yield from _shapes(shape.shapes, depth + 1)
-        elif not _is_footer(shape):
-            yield shape
-
-
-def _is_footer(shape: Any) -> bool:
+    """Those of a slide, groups taken apart, footers left out."""
     from pptx.enum.shapes import PP_PLACEHOLDER
 
     footers = (PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE)
-    return bool(shape.is_placeholder and shape.placeholder_format.type in footers)
+    for shape in shapes:
+        if hasattr(shape, "shapes") and depth < _DEEPEST_GROUP:
+            yield from _shapes(shape.shapes, depth + 1)
+        elif not (shape.is_placeholder and shape.placeholder_format.type in footers):
+            yield shape
 
 
 def _add_chart(builder: PageBuilder, chart: Any) -> None:
@@ -257,27 +236,24 @@ def _add_chart(builder: PageBuilder, chart: Any) -> None:
     }
     places = sorted({place for points in values for place in points})
     head = [" ".join(_points(entry, "tx").values()) for entry in series]
-    rows = [
-        [names.get(place, ""), *(_figure(points.get(place, "")) for points in values)]
-        for place in places
-    ]
+    rows: list[list[str]] = []
+    for place in places:
+        rows.append([names.get(place, "")])
+        for text in (points.get(place, "") for points in values):
+            try:
+                rows[-1].append(f"{float(text):.10g}")
+            except ValueError:
+                rows[-1].append(text)
     builder.table([["", *head], *rows])
 
 
 def _points(series: Any, *names: str) -> dict[int, str]:
     """The texts of a series' points under one of these elements, by their place."""
-    found = (series.find(f"{_C}{name}") for name in names)
+    elements = (series.find(f"{_C}{name}") for name in names)
     points = [
-        point for element in found if element is not None for point in element.iter(f"{_C}pt")
+        point for element in elements if element is not None for point in element.iter(f"{_C}pt")
     ]
     return {int(point.get("idx")): squeeze(point.findtext(f"{_C}v") or "") for point in points}
-
-
-def _figure(text: str) -> str:
-    try:
-        return f"{float(text):.10g}"
-    except ValueError:
-        return text
 
 
 def _diagram(slide: Any, shape: Any) -> Iterator[str]:

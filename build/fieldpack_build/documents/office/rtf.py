@@ -9,8 +9,8 @@ is left out is counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.merged import Cell, lay_out
@@ -195,9 +195,9 @@ class _Reader:
         begins = False  # the token before opened a group
         starred = False
         at = 0
-        while (found := _TOKEN.match(text, at)) is not None:
-            at = found.end()
-            word, number, coded, sign, brace, plain = found.groups()
+        while (token := _TOKEN.match(text, at)) is not None:
+            at = token.end()
+            word, number, coded, sign, brace, plain = token.groups()
             if coded is None:
                 self._decode()
             if brace == "{":
@@ -219,7 +219,9 @@ class _Reader:
                         word, int(number) if number else None, begins=begins, starred=starred
                     )
             elif coded is not None:
-                if not self._skipped():
+                if self._skip:  # of the bytes that stand for a character where Unicode is not known
+                    self._skip -= 1
+                else:
                     self._bytes.append(int(coded, 16))
             elif sign is not None:
                 self._put(_SYMBOLS.get(sign, ""))
@@ -252,9 +254,12 @@ class _Reader:
             self._put(chr(number % 0x10000), raw=True)
             self._skip = state.unicode_skip
         elif word in ("cell", "nestcell"):
-            self._cell()
+            text = squeeze(_whole(self._text.pop("body", [])))
+            mark, self._mark = self._mark, ""
+            self._row.cells.append(f"{mark} {text}".strip() if mark != "-" else text)
         elif word in ("row", "nestrow"):
-            self._end_row()
+            self._rows.append(_Row(self._row.cells, list(self._row.merged)))
+            self._row = _Row(merged=self._row.merged)
         elif word == "trowd":
             self._row.merged = []
         elif word in ("clmgf", "clvmgf"):
@@ -379,13 +384,6 @@ class _Reader:
         )
         self._text.setdefault(state.into, []).append(shaped)
 
-    def _skipped(self) -> bool:
-        """One of the bytes that stand for a Unicode character where it is not known."""
-        if self._skip:
-            self._skip -= 1
-            return True
-        return False
-
     def _decode(self) -> None:
         if self._bytes:
             data, self._bytes = bytes(self._bytes), bytearray()
@@ -426,21 +424,32 @@ class _Reader:
         if not mark:
             self._flush_aside()
 
-    def _cell(self) -> None:
-        text = squeeze(_whole(self._text.pop("body", [])))
-        mark, self._mark = self._mark, ""
-        self._row.cells.append(f"{mark} {text}".strip() if mark != "-" else text)
-
-    def _end_row(self) -> None:
-        self._rows.append(_Row(self._row.cells, list(self._row.merged)))
-        self._row = _Row(merged=self._row.merged)
-
     def _end_table(self) -> None:
         if not self._rows:
             return
         rows, self._rows = self._rows, []
         self._flush_list()
-        table = lay_out(list(_cells(rows)))
+        grid = [
+            [
+                (text, row.merged[at] if at < len(row.merged) else "")
+                for at, text in enumerate(row.cells)
+            ]
+            for row in rows
+        ]
+        merged_rows: list[list[Cell]] = []
+        for top, texts in enumerate(grid):
+            cells: list[Cell] = []
+            for at, (text, merged) in enumerate(texts):
+                if merged == "column more" and cells:
+                    cells[-1] = cells[-1]._replace(columns=cells[-1].columns + 1)
+                elif merged == "row more" and top:
+                    continue
+                else:  # a merged one reaches over those that say that they go on with it
+                    below = (row[at : at + 1] for row in grid[top + 1 :])
+                    more = takewhile(lambda cell: cell and cell[0][1] == "row more", below)
+                    cells.append(Cell(text, 1 + (len(list(more)) if merged == "row first" else 0)))
+            merged_rows.append(cells)
+        table = lay_out(merged_rows)
         self.builder.text(table.title)
         self.builder.table(table.rows)
         self._flush_aside()
@@ -496,30 +505,3 @@ def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State
     if word == "uc" and number is not None:
         return replace(state, unicode_skip=max(number, 0))
     return state
-
-
-def _cells(rows: list[_Row]) -> Iterator[list[Cell]]:
-    """Rows of cells; a merged one reaches over those that say that they go on with it."""
-    grid = [
-        [
-            (text, row.merged[at] if at < len(row.merged) else "")
-            for at, text in enumerate(row.cells)
-        ]
-        for row in rows
-    ]
-    for top, row in enumerate(grid):
-        cells: list[Cell] = []
-        for at, (text, merged) in enumerate(row):
-            if merged == "column more" and cells:
-                cells[-1] = cells[-1]._replace(columns=cells[-1].columns + 1)
-            elif merged == "row more" and top:
-                continue
-            else:
-                depth = 1
-                while merged == "row first" and top + depth < len(grid):
-                    below = grid[top + depth]
-                    if at >= len(below) or below[at][1] != "row more":
-                        break
-                    depth += 1
-                cells.append(Cell(text, depth))
-        yield cells

@@ -32,7 +32,10 @@ _LONGEST = 3000  # characters of a cell; a longer one is a column of a page with
 
 @dataclass(slots=True)
 class BorderedTable:
-    """`rows` begin with the head; `lines` are the numbers of the page's lines in it."""
+    """A table with borders.
+
+    `rows` begin with the head; `lines` are the numbers of the page's lines in it.
+    """
 
     rows: list[list[str]]
     lines: frozenset[int]
@@ -52,7 +55,19 @@ class _Cell:
     @property
     def text(self) -> str:
         """From top to bottom and, within a line, from left to right."""
-        return spoken(" ".join(segment.text for line in self._lines() for segment in line))
+        lines: list[tuple[float, list[Segment]]] = []
+        for y, segment in sorted(self.pieces, key=lambda piece: -piece[0]):
+            if lines and lines[-1][0] - y <= (segment.top - segment.bottom) / 2:
+                lines[-1][1].append(segment)
+            else:
+                lines.append((y, [segment]))
+        return spoken(
+            " ".join(
+                segment.text
+                for _, line in lines
+                for segment in sorted(line, key=lambda segment: segment.left)
+            )
+        )
 
     @property
     def is_one(self) -> bool:
@@ -60,26 +75,20 @@ class _Cell:
         figures = sum(is_printed_figure(spoken(segment.text)) for _, segment in self.pieces)
         return figures < 2 and sum(len(segment.text) for _, segment in self.pieces) <= _LONGEST
 
-    def _lines(self) -> list[list[Segment]]:
-        lines: list[tuple[float, list[Segment]]] = []
-        for y, segment in sorted(self.pieces, key=lambda piece: -piece[0]):
-            if lines and lines[-1][0] - y <= (segment.top - segment.bottom) / 2:
-                lines[-1][1].append(segment)
-            else:
-                lines.append((y, [segment]))
-        return [sorted(own, key=lambda segment: segment.left) for _, own in lines]
-
 
 @dataclass(slots=True)
 class Grid:
-    """`xs` from left to right, `ys` from top to bottom; `cells` by row and column, a merged one at
-    each of its places."""
+    """The cells that lines make: `xs` from left to right, `ys` from top to bottom.
+
+    `cells` are by row and column, a merged one at each of its places.
+    """
 
     xs: list[float]
     ys: list[float]
     cells: list[list[_Cell]]
 
     def place(self, segment: Segment) -> _Cell | None:
+        """Return the cell in which the middle of a piece of text stands, if any."""
         x, y = (segment.left + segment.right) / 2, (segment.bottom + segment.top) / 2
         if not (self.xs[0] < x < self.xs[-1] and self.ys[-1] < y < self.ys[0]):
             return None
@@ -88,6 +97,7 @@ class Grid:
         return self.cells[row][column]
 
     def holds(self, cell: _Cell, segment: Segment) -> bool:
+        """Return whether a piece of text stays within the cell, but for half its height."""
         slack = (segment.top - segment.bottom) / 2
         return (
             self.xs[cell.column] - slack <= segment.left
@@ -95,6 +105,7 @@ class Grid:
         )
 
     def distinct(self) -> list[_Cell]:
+        """Return each cell once, a merged one at its first place."""
         return [
             cell
             for i, row in enumerate(self.cells)
@@ -104,17 +115,21 @@ class Grid:
 
 
 def take_grids(lines: Sequence[Line], rules: Rules) -> tuple[list[Line], list[BorderedTable]]:
-    """The lines, parted where one reaches out of a table, and the tables with borders that are
-    among them."""
+    """Return the lines of a page and the tables with borders that are among them.
+
+    A line that reaches out of a table is parted in two.
+    """
     tables: list[tuple[list[list[str]], set[int]]] = []
     taken = list(lines)
     for grid in _grids(rules):
         parted, inside = _fill(taken, grid)
-        title = _title(grid)
-        rows = _rows(grid, skip=title is not None)
+        # The first cell, if it is as wide as the table, stands above it as a line of text.
+        first = grid.cells[0][0]
+        is_title = first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3
+        rows = _rows(grid, skip=is_title)
         if not inside or len(rows) < 2 or sum(map(any, zip(*rows, strict=True))) < 2:
             continue
-        above = {id(segment) for _, segment in title.pieces} if title else set()
+        above = {id(segment) for _, segment in first.pieces} if is_title else set()
         taken = parted
         tables.append(
             (
@@ -157,53 +172,37 @@ def _fill(lines: Sequence[Line], grid: Grid) -> tuple[list[Line], list[Line]]:
     return parted, inside
 
 
-def _title(grid: Grid) -> _Cell | None:
-    """The first cell, if it is as wide as the table: it stands above it as a line of text."""
-    first = grid.cells[0][0]
-    return (
-        first
-        if first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3
-        else None
-    )
-
-
 def _rows(grid: Grid, *, skip: bool) -> list[list[str]]:
-    """The head in one row, whatever its height, then the other rows that say something."""
-    cells = grid.cells[grid.cells[0][0].last_row + 1 :] if skip else grid.cells
+    """The head in one row, whatever its height, then the other rows that say something.
+
+    `skip`: the first cell is the table's title. A merged cell says its words on each of its rows,
+    but in its first column alone.
+    """
+    above = grid.cells[0][0].last_row + 1 if skip else 0
+    cells = grid.cells[above:]
     texts = {id(cell): cell.text for cell in grid.distinct()}
-    height = _head_height(cells)
+    height = 1  # of the head: a cell over several columns has their own heads below it
+    while height < min(_HEAD_ROWS, len(cells) - 1) and any(
+        cell.column < cell.last_column and cells[height][cell.column] is not cell
+        for cell in cells[height - 1]
+    ):
+        height += 1
     head = []
     for column in zip(*cells[:height], strict=True):
         own = {id(cell): texts[id(cell)] for cell in column}  # each merged cell once
         head.append(" ".join(text for text in own.values() if text))
-    body = [
-        [_shown(cell, i, j, texts[id(cell)]) for j, cell in enumerate(row)]
-        for i, row in enumerate(grid.cells)
-    ]
-    rows = [head, *body[len(grid.cells) - len(cells) + height :]]
+    rows = [head]
+    for i, row in enumerate(grid.cells[above + height :], start=above + height):
+        rows.append(
+            [
+                texts[id(cell)]
+                if j == cell.column and (i == cell.row or len(texts[id(cell)]) <= REPEATED_LIMIT)
+                else ""
+                for j, cell in enumerate(row)
+            ]
+        )
     used = [any(column) for column in zip(*rows, strict=True)]
     return [[text for text, use in zip(row, used, strict=True) if use] for row in rows if any(row)]
-
-
-def _head_height(cells: Sequence[Sequence[_Cell]]) -> int:
-    """Rows of the head: one that stands over several columns has their own heads below it."""
-    height = 1
-    while height < min(_HEAD_ROWS, len(cells) - 1):
-        row = cells[height - 1]
-        below = cells[height]
-        if not any(
-            cell.column < cell.last_column and below[cell.column] is not cell for cell in row
-        ):
-            break
-        height += 1
-    return height
-
-
-def _shown(cell: _Cell, row: int, column: int, text: str) -> str:
-    """A merged cell says its words on each of its rows, but in its first column alone."""
-    if column != cell.column or (row != cell.row and len(text) > REPEATED_LIMIT):
-        return ""
-    return text
 
 
 def _grids(rules: Rules) -> Iterator[Grid]:

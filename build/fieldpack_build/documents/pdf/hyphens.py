@@ -51,14 +51,14 @@ def _english() -> tuple[frozenset[str], frozenset[str]]:
 
 
 class Hyphens:
-    """`resolve` writes a text without HYPHEN; `texts` are all of the document's."""
+    """Decides about the hyphens at the ends of a document's lines; `texts` are all of its texts."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        found: list[tuple[str, str, str]] = []
+        splits: list[tuple[str, str, str]] = []
         rest = []
         for text in texts:
             if HYPHEN in text:
-                found += _SPLIT.findall(text)
+                splits += _SPLIT.findall(text)
                 text = _SPLIT.sub(" ", text)
             rest.append(text)
         self._words: Counter[str] = Counter()
@@ -67,18 +67,20 @@ class Hyphens:
             for word in _WORD.findall(token):
                 self._words[word] += count
             if "-" in token:
-                for pair in (pair for word in _COMPOUND.findall(token) for pair in _pairs(word)):
-                    self._compounds[pair] += count
+                for compound in _COMPOUND.findall(token):
+                    for first, second in pairwise(compound.split("-")):
+                        self._compounds[f"{first}-{second}"] += count
         common = sum(self._words[word] for word in _ENGLISH)
-        self._is_english = bool(found) and common >= _ENGLISH_SHARE * self._words.total()
-        verdicts = Counter(self._verdict(*parts) for parts in found)
+        self._is_english = bool(splits) and common >= _ENGLISH_SHARE * self._words.total()
+        verdicts = Counter(self._verdict(*parts) for parts in splits)
         self._keeps = verdicts[_Verdict.KEPT] >= _HABIT * max(verdicts[_Verdict.BROKEN], 1)
 
     def resolve(self, text: str) -> str:
+        """Return a text without HYPHEN: its words joined, or with a plain hyphen."""
         return _SPLIT.sub(self._written, text).replace(HYPHEN, "-") if HYPHEN in text else text
 
-    def _written(self, found: re.Match[str]) -> str:
-        hyphen, first, second = found.groups()
+    def _written(self, match: re.Match[str]) -> str:
+        hyphen, first, second = match.groups()
         if second.lower() in _AND and second.islower():
             return f"{hyphen}{first}- {second}"
         verdict = self._verdict(hyphen, first, second)
@@ -112,8 +114,3 @@ class Hyphens:
 
     def _is_word(self, part: str) -> bool:
         return len(part) > 1 and (part.lower() in _english()[0] or self._words[part.lower()] > 0)
-
-
-def _pairs(compound: str) -> Iterable[str]:
-    parts = compound.split("-")
-    return (f"{a}-{b}" for a, b in pairwise(parts))

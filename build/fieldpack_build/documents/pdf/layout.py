@@ -32,6 +32,7 @@ class Sheet:
 
 
 def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
+    """Return the pages of a document, with headings, tables and running lines told apart."""
     running = find_running_lines([sheet.lines for sheet in sheets])
     titles = [
         sheet.lines[table.title]
@@ -46,7 +47,7 @@ def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
 
 
 def join_hyphens(sheets: Sequence[Sheet]) -> None:
-    """Lines and cells of tables get their words as `Hyphens` writes them."""
+    """Write the words of lines and tables without HYPHEN, as `Hyphens` has it."""
     if not any(HYPHEN in line.text for sheet in sheets for line in sheet.lines):
         return
     hyphens = Hyphens(line.text for sheet in sheets for line in sheet.lines)
@@ -91,7 +92,11 @@ class _Layout:
         builder = PageBuilder(self._path)
         lines = sheet.lines
         inside = {line: table for table in sheet.tables for line in table.lines}
-        self._leave_title(builder, inside)
+        # A table's title holds on the next page only if a table without one goes on at its top.
+        goes_on = any(inside[i].title is None for i in range(_CONTINUED) if i in inside)
+        if self._open_title is not None and not goes_on:
+            builder.close(self._open_title)
+            self._open_title = None
         paragraph: list[str] = []
         starts_paragraph = _paragraph_test(lines)
 
@@ -123,13 +128,6 @@ class _Layout:
             i += count
         flush()
         return builder.page(sheet.number)
-
-    def _leave_title(self, builder: PageBuilder, inside: Mapping[int, Table]) -> None:
-        """A table's title holds on the next page only if a table without one goes on at its top."""
-        goes_on = any(inside[i].title is None for i in range(_CONTINUED) if i in inside)
-        if self._open_title is not None and not goes_on:
-            builder.close(self._open_title)
-            self._open_title = None
 
 
 def _paragraph_test(lines: Sequence[Line]) -> Callable[[int], bool]:

@@ -28,7 +28,7 @@ _WINDOW = 8
 
 @dataclass(slots=True)
 class Cell:
-    """`start` and `end` are characters of the page."""
+    """A piece of a row; `start` and `end` are characters of the page, the edges in points."""
 
     text: str
     left: float
@@ -38,16 +38,21 @@ class Cell:
     is_figure: bool = False
 
     def overlaps(self, other: Cell) -> bool:
+        """Return whether one of the two cells stands over the other."""
         return self.left < other.right and other.left < self.right
 
     @property
     def centre(self) -> float:
+        """Return the middle between left and right, in points."""
         return (self.left + self.right) / 2
 
 
 @dataclass(slots=True)
 class Row:
-    """Cells from left to right. `lines` are the numbers of the page's lines that they come from."""
+    """Cells from left to right.
+
+    `lines` are the numbers of the page's lines that they come from.
+    """
 
     cells: list[Cell]
     bottom: float
@@ -56,24 +61,31 @@ class Row:
 
     @property
     def height(self) -> float:
+        """Return the height in points, at least 1."""
         return max(self.top - self.bottom, 1.0)
 
     @property
     def middle(self) -> float:
+        """Return the middle between bottom and top, in points."""
         return (self.bottom + self.top) / 2
 
     @property
     def figures(self) -> list[Cell]:
+        """Return the cells that are figures."""
         return [cell for cell in self.cells if cell.is_figure]
 
     @property
     def label(self) -> str:
+        """Return the first cell's text, "" if it is a figure."""
         return "" if self.cells[0].is_figure else self.cells[0].text
 
     @property
     def is_data(self) -> bool:
-        """Figures at the end, a label or more figures before them; years alone are the heads of
-        columns."""
+        """Return whether the row holds figures of a table.
+
+        They are at its end, with a label or more figures before them; years alone are the heads of
+        columns.
+        """
         figures = self.figures
         if not figures or len(self.cells) < 2 or not self.cells[-1].is_figure:
             return False
@@ -81,7 +93,10 @@ class Row:
         return words <= len(figures) + 1 and not all(is_printed_year(cell.text) for cell in figures)
 
     def joined(self, below: Row) -> Row:
-        """This row with the label of the one below, which has figures only if this one has none."""
+        """Return this row with the label of the one below.
+
+        That one has figures only if this one has none.
+        """
         first, other = self.cells[0], below.cells[0]
         label = Cell(
             f"{first.text} {other.text}",
@@ -99,7 +114,10 @@ class Row:
 
 
 def read_rows(page: PageText) -> list[Row]:
-    """Rows in the order of the text; the row of a line's first segment comes first."""
+    """Return the rows of a page in the order of its text.
+
+    The row of a line's first segment comes first.
+    """
     rows: list[_Parts] = []
     for number, line in enumerate(page.lines):
         for segment in line.segments:
@@ -180,9 +198,9 @@ def _belongs(before: Cell, cell: Cell) -> bool:
     gap = cell.left - before.right
     if _OPENING.fullmatch(before.text):
         return gap < _SIGN_GAP and (cell.text[0].isdigit() or cell.text[0] in "(—–-.−")
-    most = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
+    max_gap = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
     return (
-        gap < most
+        gap < max_gap
         and _CLOSING.fullmatch(cell.text) is not None
         and before.text[-1] in "0123456789)%—"
     )

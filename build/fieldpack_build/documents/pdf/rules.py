@@ -34,19 +34,23 @@ _Matrix = tuple[float, float, float, float, float, float]
 
 @dataclass(slots=True)
 class Rules:
-    """Boxes [lines, left right bottom top] in points, those of `across` wider than high, those of
-    `upright` higher."""
+    """The lines drawn on a page, as boxes [lines, left right bottom top] in points.
+
+    Those of `across` are wider than high, those of `upright` higher.
+    """
 
     across: NDArray[np.float32]
     upright: NDArray[np.float32]
 
     @classmethod
     def of(cls, boxes: NDArray[np.float32]) -> Rules:
+        """Return the rules of some boxes [lines, left right bottom top]."""
         wide = (boxes[:, 1] - boxes[:, 0]) >= (boxes[:, 3] - boxes[:, 2])
         return cls(boxes[wide], boxes[~wide])
 
     @property
     def is_empty(self) -> bool:
+        """Return whether nothing is drawn."""
         return not (len(self.across) or len(self.upright))
 
 
@@ -74,8 +78,10 @@ def _pdfium() -> _Pdfium:
 
 
 def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
-    """`page` is a pypdfium2.PdfPage, `others` are lines that lie on top of it; the rules are as on
-    the page turned by `turn` quarters, see `pdf_text.turned`."""
+    """Read the lines drawn on a page, as they are on the page turned by `turn` quarters.
+
+    `page` is a pypdfium2.PdfPage, `others` are lines that lie on top of it; see `text.turned`.
+    """
     import numpy as np
 
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
@@ -142,14 +148,13 @@ class _Reader:
         else:
             yield from self._lines_of(path, matrix)
 
-    def _is_stroked(self, path: int) -> bool:
-        at = ctypes.addressof(self._flags)
-        self._api.draw_mode(path, at, at + 4)
-        return bool(self._flags[1])
-
     def _lines_of(self, path: int, matrix: _Matrix | None) -> Iterator[_Box]:
         count = self._api.points(path)
-        if count > _MOST_POINTS or not self._is_stroked(path):
+        if count > _MOST_POINTS:
+            return
+        flags = ctypes.addressof(self._flags)
+        self._api.draw_mode(path, flags, flags + 4)
+        if not self._flags[1]:  # not stroked
             return
         own = self._matrix(path)
         start = before = (0.0, 0.0)

@@ -37,8 +37,10 @@ DROPPED = "\x01"  # goes when the text is cleaned
 
 @dataclass(slots=True)
 class Run:
-    """Characters `start` to `end` of the page in one size on one baseline, without white space; the
-    box in points."""
+    """Characters `start` to `end` of the page in one size on one baseline, without white space.
+
+    The box is in points.
+    """
 
     start: int
     end: int
@@ -49,7 +51,7 @@ class Run:
 
 
 def is_script(base: Run, run: Run) -> bool:
-    """Whether `run` is a superscript or subscript of `base`, which it follows."""
+    """Return whether `run` is a superscript or subscript of `base`, which it follows."""
     size = base.size
     if (
         not _GAP[0] * size < run.left - base.right < _GAP[1] * size
@@ -67,7 +69,7 @@ def is_script(base: Run, run: Run) -> bool:
 
 
 def leads(run: Run, base: Run) -> bool:
-    """Whether `run` is the raised mark of a note in front of `base`."""
+    """Return whether `run` is the raised mark of a note in front of `base`."""
     size = base.size
     near = _GAP[0] * size < base.left - run.right < _GAP[1] * size
     small = _SMALLEST * size <= run.size <= _LARGEST * size and run.end - run.start <= 3
@@ -75,11 +77,12 @@ def leads(run: Run, base: Run) -> bool:
 
 
 def on_baseline(base: Run, run: Run) -> bool:
+    """Return whether both runs stand on one baseline."""
     return abs(base.baseline - run.baseline) <= _ON_BASELINE * base.size
 
 
 def written(before: str, run: str, *, raised: bool) -> str:
-    """The characters of a script after the character `before`, as many as `run` has."""
+    """Return the characters of a script after the character `before`, as many as `run` has."""
     if not raised:
         return (
             "".join(_SUBSCRIPTS.get(char, char) for char in run)
@@ -96,9 +99,9 @@ def written(before: str, run: str, *, raised: bool) -> str:
 
 
 def spoken(text: str) -> str:
-    """The text as it is stored: "^" before a raised run that Unicode has no superscripts for."""
+    """Return the text as it is stored: "^" before raised characters that Unicode does not have."""
     return (
-        _MARKED.sub(lambda found: "^" + chr(ord(found[0]) - _PRIVATE), text)
+        _MARKED.sub(lambda match: "^" + chr(ord(match[0]) - _PRIVATE), text)
         if not text.isascii()
         else text
     )
@@ -110,9 +113,9 @@ def find_scripts(
     run_of: Callable[[int], Run],
     starts_line: Callable[[int], bool],
 ) -> tuple[dict[int, int], dict[int, int]]:
-    """Scripts, and marks in front of what they belong to: number of the run -> number of the run it
-    belongs to.
+    """Return the scripts, and the marks in front of what they belong to.
 
+    Both are dicts from the number of a run to the number of the run that it belongs to.
     `candidates` are runs whose box differs from that of the run before.
     """
     after: dict[int, int] = {}

@@ -1,6 +1,6 @@
 """The characters of a PDF page with their boxes, and the lines and segments that they make.
 
-All that is asked of pdfium is asked here. Knows nothing of headings, tables or documents.
+All that is char_boxes of pdfium is char_boxes here. Knows nothing of headings, tables or documents.
 """
 
 from __future__ import annotations
@@ -53,14 +53,16 @@ _MOST_ACROSS = 500
 _STRUCK = (0.3, 0.6)
 _STRUCK_THICKNESS = 0.3  # pdfium's box of a stroked line is twice as high as the line
 _STRUCK_END = 0.35  # the line may end that much before or after the words
-HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `pdf_hyphens` resolves
-_SAMPLE = 7  # characters asked for their direction: a page is turned as a whole or not at all
+HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `hyphens` resolves
+_SAMPLE = 7  # characters char_boxes for their direction: a page is turned as a whole or not at all
 
 
 @dataclass(slots=True)
 class Segment:
-    """A piece of a line without a wide gap. `start` and `end` are characters of the page; the box
-    is in points."""
+    """A piece of a line without a wide gap.
+
+    `start` and `end` are characters of the page; the box is in points.
+    """
 
     text: str
     start: int
@@ -73,11 +75,11 @@ class Segment:
 
 @dataclass(slots=True)
 class Line:
-    """`size` in points, 0 where the type changes within the line.
+    """A line of a page, with its type.
 
-    `y` and `last_y` are the baselines, upwards, of its first and last character: they differ where
-    two lines were joined at a hyphen. A line that ends with a hyphen has HYPHEN there until it is
-    joined.
+    `size` in points, 0 where the type changes within the line. `y` and `last_y` are the baselines,
+    upwards, of its first and last character: they differ where two lines were joined at a hyphen.
+    A line that ends with a hyphen has HYPHEN there until it is joined.
     """
 
     text: str
@@ -90,10 +92,12 @@ class Line:
 
     @property
     def left(self) -> float:
+        """Return the left edge in points."""
         return self.segments[0].left
 
     @property
     def right(self) -> float:
+        """Return the right edge in points."""
         return self.segments[-1].right
 
 
@@ -104,7 +108,7 @@ class PageText:
     `boxes` is [characters, left right bottom top] in points; filled for the first and last
     character of each word. `rules` are the lines drawn on it; `turn` is the quarters of a turn to
     the right that its text has; `struck` lines are drawn through text that was left out. `text` has
-    superscripts as such, see `pdf_scripts.written`.
+    superscripts as such, see `scripts.written`.
     """
 
     lines: list[Line]
@@ -139,11 +143,12 @@ class Pdfium:
 
 @cache
 def pdfium() -> Pdfium:
+    """Return pdfium's functions, looked up once."""
     return Pdfium()
 
 
 def function(name: str, result: Any, *arguments: Any) -> Any:
-    """One of pdfium's functions as C sees it; see `Pdfium`."""
+    """Return one of pdfium's functions as C sees it; see `Pdfium`."""
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
@@ -152,9 +157,12 @@ def function(name: str, result: Any, *arguments: Any) -> Any:
 
 
 def read_page(textpage: Any, rules_of: Callable[[int], Rules]) -> PageText:
-    """`textpage` is a pypdfium2.PdfTextPage. `rules_of` gives the lines drawn on the page, turned
-    as the text is, for the quarters of a turn: a line between two words parts them, and what a line
-    is drawn through is left out."""
+    """Read the text of a page.
+
+    `textpage` is a pypdfium2.PdfTextPage. `rules_of` gives the lines drawn on the page, turned as
+    the text is, for the quarters of a turn: a line between two words parts them, and what a line is
+    drawn through is left out.
+    """
     return _Reader(textpage).read(rules_of)
 
 
@@ -171,8 +179,13 @@ class _Reader:
         self._turned_by = 0
 
     def read(self, rules_of: Callable[[int], Rules]) -> PageText:
+        import numpy as np
+
         text = self._text()
-        self._turned_by = self._turn(text)
+        # Quarters of a turn to the right that most of the text has: 3 where it runs up the page.
+        letters = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
+        turns = [self._turn_of(letter.start()) for letter in letters if letter]
+        self._turned_by = max(set(turns), key=turns.count) if turns else 0
         boxes, first, last = self._pieces(text)
         boxes = turned(boxes, self._turned_by)
         first, last = self._parted(text, boxes, first, last)
@@ -182,10 +195,16 @@ class _Reader:
         pieces = _Pieces.of(text, boxes, first, last)
         text, struck = _without_struck(text, pieces, rules)
         text = self._with_scripts(text, pieces)
-        self._break_at_jumps(pieces)
-        return PageText(
-            self._lines(text, pieces, rules), text, boxes, rules, self._turned_by, struck
-        )
+        # A new line begins where the text jumps up or down, also where pdfium sees none. Two fonts
+        # on one baseline, such as a tick box beside its words, may have boxes as far apart as two
+        # lines.
+        for i in (np.flatnonzero(pieces.jumps() & ~pieces.breaks[1:]) + 1).tolist():
+            rise = self._baseline(int(pieces.first[i])) - self._baseline(int(pieces.last[i - 1]))
+            pieces.breaks[i] = abs(rise) > _JUMP * float(pieces.top[i - 1] - pieces.bottom[i - 1])
+        # Each line of the page is one, also those that pdfium joins at a hyphen.
+        lines = (self._line(text, pieces, *parts) for parts in _segmented(text, pieces, rules))
+        whole = [line for line in lines if line]
+        return PageText(whole, text, boxes, rules, self._turned_by, struck)
 
     def _text(self) -> str:
         """One character of the string for each of pdfium's, so that both have the same index."""
@@ -234,24 +253,17 @@ class _Reader:
         cuts: list[int] = []
         for i in doubtful.tolist():
             chars = np.arange(first[i], last[i] + 1)
-            asked = np.zeros((chars.size, 4), np.float32)
-            self._ask_boxes(asked, chars, np.arange(chars.size))
-            asked = turned(asked[:, [0, 2, 3, 1]], self._turned_by)
-            boxes[chars] = asked
-            shifted = np.abs(np.diff(asked[:, 2])) > _UNEVEN * height[i]
+            char_boxes = np.zeros((chars.size, 4), np.float32)
+            self._ask_boxes(char_boxes, chars, np.arange(chars.size))
+            char_boxes = turned(char_boxes[:, [0, 2, 3, 1]], self._turned_by)
+            boxes[chars] = char_boxes
+            shifted = np.abs(np.diff(char_boxes[:, 2])) > _UNEVEN * height[i]
             if self._turn_of(int(first[i])) != self._turned_by:
                 continue  # the characters of text up the side of a page are all above each other
-            apart = asked[1:, 0] - asked[:-1, 1] > _SEGMENT_GAP * height[i]
+            apart = char_boxes[1:, 0] - char_boxes[:-1, 1] > _SEGMENT_GAP * height[i]
             cuts += (chars[1:][shifted | apart]).tolist()
         added = np.asarray(cuts, np.intp)
         return np.sort(np.concatenate((first, added))), np.sort(np.concatenate((last, added - 1)))
-
-    def _run(self, pieces: _Pieces, i: int) -> Run:
-        start, end = int(pieces.first[i]), int(pieces.last[i])
-        self._api.matrix(self._page, start, self._numbers)
-        size = self._api.size(self._page, start) * math.hypot(self._numbers[2], self._numbers[3])
-        left, right = float(pieces.left[i]), float(pieces.right[i])
-        return Run(start, end + 1, left, right, max(size, 0.1), self._baseline(start))
 
     def _with_scripts(self, text: str, pieces: _Pieces) -> str:
         """The text with its superscripts as such, of the same length; `pieces` then stand on the
@@ -263,7 +275,10 @@ class _Reader:
 
         def run_of(i: int) -> Run:
             if i not in runs:
-                runs[i] = self._run(pieces, i)
+                start, end = int(pieces.first[i]), int(pieces.last[i])
+                left, right = float(pieces.left[i]), float(pieces.right[i])
+                size = max(self._size(start), 0.1)
+                runs[i] = Run(start, end + 1, left, right, size, self._baseline(start))
             return runs[i]
 
         after, leading = find_scripts(
@@ -271,7 +286,11 @@ class _Reader:
         )
         chars = list(text)
         for i, base in after.items():
-            self._write_script(chars, run_of, pieces, i, base)
+            run = run_of(i)
+            raised = run.baseline > run_of(base).baseline
+            before = chars[int(pieces.last[i - 1])]
+            script = "".join(chars[run.start : run.end])
+            chars[run.start : run.end] = written(before, script, raised=raised)
             pieces.join(i, base)
             if i + 1 not in after and i + 1 < pieces.first.size and pieces.breaks[i + 1]:
                 following = run_of(i + 1)
@@ -287,48 +306,20 @@ class _Reader:
                 _close_gap(chars, pieces, i, is_script=i in after)
         return "".join(chars)
 
-    def _write_script(
-        self, chars: list[str], run_of: Callable[[int], Run], pieces: _Pieces, i: int, base: int
-    ) -> None:
-        run, main = run_of(i), run_of(base)
-        raised = run.baseline > main.baseline
-        before = chars[int(pieces.last[i - 1])]
-        chars[run.start : run.end] = written(
-            before, "".join(chars[run.start : run.end]), raised=raised
-        )
-
-    def _turn(self, text: str) -> int:
-        """Quarters of a turn to the right that most of the text has: 3 where it runs up the page."""
-        found = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
-        asked = (letter.start() for letter in found if letter)
-        turns = [self._turn_of(i) for i in asked]
-        return max(set(turns), key=turns.count) if turns else 0
-
-    def _break_at_jumps(self, pieces: _Pieces) -> None:
-        """A new line begins where the text jumps up or down, also where pdfium sees none. Two fonts
-        on one baseline, such as a tick box beside its words, may have boxes as far apart as two
-        lines."""
-        import numpy as np
-
-        for i in (np.flatnonzero(pieces.jumps() & ~pieces.breaks[1:]) + 1).tolist():
-            rise = self._baseline(int(pieces.first[i])) - self._baseline(int(pieces.last[i - 1]))
-            pieces.breaks[i] = abs(rise) > _JUMP * float(pieces.top[i - 1] - pieces.bottom[i - 1])
-
     def _turn_of(self, char: int) -> int:
         quarters: int = round(self._api.angle(self._page, char) / (math.pi / 2))
         return quarters % 4
-
-    def _lines(self, text: str, pieces: _Pieces, rules: Rules) -> list[Line]:
-        """Each line of the page as one, also those that pdfium joins at a hyphen."""
-        lines = (self._line(text, pieces, *parts) for parts in _segmented(text, pieces, rules))
-        return [line for line in lines if line]
 
     def _line(
         self, text: str, pieces: _Pieces, segments: list[Segment], first_piece: int, last_piece: int
     ) -> Line | None:
         """None if nothing is left of it but characters that no reader may let through."""
         end = segments[-1].end
-        words = spoken(_clean_but_hyphens(text[segments[0].start : end]).strip())
+        # Cleaned of all but U+FFFE, pdfium's mark for a hyphen at the end of a line.
+        words = text[segments[0].start : end]
+        if not words.isprintable():
+            words = HYPHEN.join(clean(part) for part in words.split(HYPHEN))
+        words = spoken(words.strip())
         if not words:
             return None
         if text[end : end + 1] == HYPHEN:
@@ -344,13 +335,17 @@ class _Reader:
         return Line(words, size, bold, columns, y, y, segments)
 
     def _type(self, char: int) -> tuple[float, bool]:
+        return round(self._size(char) * 2) / 2, self._is_bold(char)
+
+    def _size(self, char: int) -> float:
+        """In points, as it is drawn."""
         self._api.matrix(self._page, char, self._numbers)
-        size = self._api.size(self._page, char) * math.hypot(self._numbers[2], self._numbers[3])
-        return round(size * 2) / 2, self._is_bold(char)
+        size: float = self._api.size(self._page, char)
+        return size * math.hypot(self._numbers[2], self._numbers[3])
 
     def _is_bold(self, char: int) -> bool:
-        drawn = self._api.text_object(self._page, char)
-        font = self._api.font(drawn) if drawn else None
+        text_object = self._api.text_object(self._page, char)
+        font = self._api.font(text_object) if text_object else None
         if not font:
             return False
         if font not in self._bold:
@@ -366,7 +361,9 @@ class _Reader:
 
 
 def turned(boxes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Boxes as they are when the page is held so that its text runs to the right."""
+    """Return boxes [n, left right bottom top] as they are when the page is held so that its text
+    runs to the right; `turn` is in quarters.
+    """
     left, right, bottom, top = boxes.T
     if turn == 0:
         return boxes
@@ -452,8 +449,8 @@ class _Pieces:
         near = np.abs(self.left[1:] - self.right[:-1]) < _SEGMENT_GAP * taller
         shift = np.abs(self.bottom[1:] - self.bottom[:-1])
         other = (shift > _UNEVEN * taller) | (np.abs(height[1:] - height[:-1]) > _UNEVEN * taller)
-        found: list[int] = (np.flatnonzero(near & other & (shift < taller)) + 1).tolist()
-        return found
+        pieces: list[int] = (np.flatnonzero(near & other & (shift < taller)) + 1).tolist()
+        return pieces
 
     def jumps(self) -> NDArray[np.bool_]:
         """For all pieces but the first, whether it stands half a line and more above or below the
@@ -606,10 +603,3 @@ def _segmented(
         hyphen = HYPHEN if text[end : end + 1] == HYPHEN else ""
         line.append(Segment(text[start:end].replace(DROPPED, "") + hyphen, start, end, *box))
     yield line, first, pieces.first.size - 1
-
-
-def _clean_but_hyphens(text: str) -> str:
-    """U+FFFE is pdfium's mark for a hyphen at the end of a line, which `pdf` resolves."""
-    if text.isprintable():
-        return text
-    return HYPHEN.join(clean(part) for part in text.split(HYPHEN))

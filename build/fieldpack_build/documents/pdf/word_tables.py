@@ -61,7 +61,7 @@ class _Row:
 
 
 def find_word_tables(lines: Sequence[Line]) -> Iterator[tuple[list[list[str]], list[int]]]:
-    """Rows, the head first, and the numbers of the lines in them."""
+    """Yield the rows of each table, the head first, and the numbers of the lines in them."""
     i = 0
     while i < len(lines):
         head = lines[i].segments
@@ -89,10 +89,23 @@ def _may_be_head(segments: Sequence[Segment]) -> bool:
 def _rows(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> list[_Row]:
     """The rows from line `first` on as long as they make a table; none if they make none."""
     pieces = list(_pieces(lines, first, lefts))
-    step = _step(pieces)
-    if not step:
+    # From line to line of a cell: the usual distance of two pieces of one column that follow each
+    # other.
+    steps = [
+        a.y - b.y
+        for a, b in pairwise(pieces)
+        if a.column == b.column and 0 < a.y - b.y < 2 * a.height
+    ]
+    if not steps:
         return []
-    rows = _grouped(pieces, step)
+    step = median(steps)
+    rows: list[_Row] = []
+    lowest = 0.0
+    for piece in sorted(pieces, key=lambda piece: -piece.y):
+        if not rows or lowest - piece.y > _APART * step:  # a gap wider than a step parts two rows
+            rows.append(_Row())
+        rows[-1].pieces.append(piece)
+        lowest = piece.y
     good = next((i for i, row in enumerate(rows) if not row.is_level()), len(rows))
     rows = rows[:good]
     in_order = all(
@@ -125,25 +138,3 @@ def _pieces(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> Iterat
             own.append(_Piece(i, column, segment))
         lowest = min(lowest, *(piece.y for piece in own))
         yield from own
-
-
-def _step(pieces: Sequence[_Piece]) -> float | None:
-    """From line to line of a cell: the usual distance of two pieces of one column that follow each
-    other."""
-    steps = []
-    for a, b in pairwise(pieces):
-        if a.column == b.column and 0 < a.y - b.y < 2 * a.height:
-            steps.append(a.y - b.y)
-    return median(steps) if steps else None
-
-
-def _grouped(pieces: Sequence[_Piece], step: float) -> list[_Row]:
-    """Rows from top to bottom: a gap wider than a step parts two."""
-    rows: list[_Row] = []
-    lowest = 0.0
-    for piece in sorted(pieces, key=lambda piece: -piece.y):
-        if not rows or lowest - piece.y > _APART * step:
-            rows.append(_Row())
-        rows[-1].pieces.append(piece)
-        lowest = piece.y
-    return rows

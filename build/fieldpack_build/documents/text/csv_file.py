@@ -19,6 +19,10 @@ _SAMPLE = 1 << 16  # characters that are looked at to find the delimiter
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read a table of comma- or tab-separated values.
+
+    Raises DocumentError for what is no text, or no table.
+    """
     text, warnings = read_text(data, name)
     delimiter = "\t" if name.lower().endswith((".tsv", ".tab")) else delimiter_of(text)
     if (
@@ -40,10 +44,11 @@ def read(data: bytes, name: str) -> Content:
 
 
 def delimiter_of(text: str) -> str:
-    """The one that parts most lines into the same number of cells, and into more of them; a comma
-    where none does."""
+    """Return the delimiter that parts most lines into the same number of cells, and into more of
+    them; a comma where none does.
+    """
     sample = text[:_SAMPLE]
-    best, most = ",", (0, 0)
+    best, best_lines = ",", (0, 0)
     for delimiter in _DELIMITERS:
         try:
             widths = Counter(
@@ -56,6 +61,6 @@ def delimiter_of(text: str) -> str:
         lines = max(
             ((count, width) for width, count in widths.items() if width > 1), default=(0, 0)
         )
-        if lines > most:
-            best, most = delimiter, lines
+        if lines > best_lines:
+            best, best_lines = delimiter, lines
     return best

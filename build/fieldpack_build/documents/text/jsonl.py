@@ -16,10 +16,11 @@ _TEXT = "text"
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read JSONL, one record a line. Raises DocumentError where no line is one."""
     builder = PageBuilder(HeadingPath())
     records = 0
     bad: list[str] = []
-    text, told = read_text(data, name)
+    text, text_warnings = read_text(data, name)
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -38,12 +39,14 @@ def read(data: bytes, name: str) -> Content:
     warnings = (
         (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
     )
-    return Content("", (builder.page(),), warnings=(*told, *warnings))
+    return Content("", (builder.page(),), warnings=(*text_warnings, *warnings))
 
 
 def add_record(builder: PageBuilder, record: Any, level: int) -> None:
-    """Put a record into the page: its title, if it has one, as a heading of `level`, its other
-    values as lines."""
+    """Add a record to the page.
+
+    Its title, if it has one, is a heading of `level`, its other values are lines.
+    """
     if not isinstance(record, dict):
         builder.text("\n".join(_lines("", record)))
         return

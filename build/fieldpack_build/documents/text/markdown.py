@@ -24,10 +24,15 @@ _COMMENT = re.compile(r"\s*<!--.*-->\s*", re.DOTALL)
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read Markdown, CommonMark with tables. Raises DocumentError for what is no text."""
     from markdown_it import MarkdownIt
 
     source, warnings = read_text(data, name)
-    text, stated = _without_front_matter(source)
+    front_matter = _FRONT_MATTER.match(source)
+    fields = _FIELD.findall(front_matter[1]) if front_matter else []
+    stated = {key.lower(): value for key, value in fields}
+    # Without a "key:" it is no front matter but text between two rules.
+    text = source[front_matter.end() :].lstrip("\n") if front_matter and stated else source
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     titles = [
         _heading_text(tokens[i + 1]) for i, token in enumerate(tokens) if _is_heading(token, "h1")
@@ -39,17 +44,6 @@ def read(data: bytes, name: str) -> Content:
     return Content(
         title, (page,), next((date for date in dates if date), None), tuple(tags), warnings
     )
-
-
-def _without_front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text from its first line of Markdown on, and what stands behind each key of the front
-    matter."""
-    found = _FRONT_MATTER.match(text)
-    # Without a "key:" it is no front matter but text between two rules.
-    fields = {key.lower(): value for key, value in _FIELD.findall(found[1])} if found else {}
-    if found is None or not fields:
-        return text, {}
-    return text[found.end() :].lstrip("\n"), fields
 
 
 def _plain(value: str) -> str:
@@ -68,7 +62,8 @@ def _list(value: str) -> list[str]:
 
 
 def _blocks(text: str, tokens: list[Token]) -> list[Block]:
-    starts = _line_starts(text)
+    # The offset of each line, and at last that of the text's end.
+    starts = [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
     path = HeadingPath()
     blocks: list[Block] = []
     for i, token in enumerate(tokens):
@@ -84,11 +79,6 @@ def _blocks(text: str, tokens: list[Token]) -> list[Block]:
                 Block("table" if token.type == "table_open" else "text", start, end, path.path)
             )
     return blocks
-
-
-def _line_starts(text: str) -> list[int]:
-    """The offset of each line, and at last that of the text's end."""
-    return [0, *(found.end() for found in re.finditer("\n", text)), len(text)]
 
 
 def _is_heading(token: Token, tag: str = "") -> bool:

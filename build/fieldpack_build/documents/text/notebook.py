@@ -22,6 +22,7 @@ _ESCAPES = re.compile(
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read a Jupyter notebook. Raises DocumentError for what is none."""
     try:
         book = json.loads(decode_text(data, name))
         cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]

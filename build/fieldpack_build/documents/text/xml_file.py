@@ -21,6 +21,7 @@ _SPACE = "{http://www.w3.org/XML/1998/namespace}"
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read XML; no entity is expanded, nothing is loaded. Raises DocumentError for what is none."""
     from lxml import etree
 
     refuse_binary(data, name)
@@ -62,11 +63,13 @@ class _Walk:
             if _local(child) in _TITLES and not lines and _is_leaf(child):
                 self._builder.close(level)
                 self._builder.heading(min(level, _DEEPEST), _words(child))
-            elif _is_mixed(child) or (_is_leaf(child) and len(_words(child).split()) >= _PROSE):
+            elif _is_prose(child):
                 lines = self._flush(lines)
                 self._builder.text(_words(child))
             elif _is_leaf(child):
-                lines += _values(child)
+                name, words = _local(child), _words(child)
+                lines += [f"{name}: {words}"] if words else []
+                lines += _attributes(child, f"{name}.")
             else:
                 lines = self._flush(lines)
                 self.element(child, min(level + 1, _DEEPEST))
@@ -77,13 +80,6 @@ class _Walk:
     def _flush(self, lines: list[str]) -> list[str]:
         self._builder.text("\n".join(lines))
         return []
-
-
-def _values(element: Any) -> Iterator[str]:
-    name = _local(element)
-    if words := _words(element):
-        yield f"{name}: {words}"
-    yield from _attributes(element, f"{name}.")
 
 
 def _attributes(element: Any, path: str) -> Iterator[str]:
@@ -100,11 +96,12 @@ def _is_leaf(element: Any) -> bool:
     return next(element.iterchildren("*"), None) is None
 
 
-def _is_mixed(element: Any) -> bool:
-    """Words beside other elements: prose with marks in it."""
-    return not _is_leaf(element) and bool(
-        (element.text or "").strip() or any((child.tail or "").strip() for child in element)
-    )
+def _is_prose(element: Any) -> bool:
+    """Many words, or words beside other elements: prose with marks in it."""
+    if _is_leaf(element):
+        return len(_words(element).split()) >= _PROSE
+    beside = [element.text, *(child.tail for child in element)]
+    return any((text or "").strip() for text in beside)
 
 
 def _words(element: Any) -> str:

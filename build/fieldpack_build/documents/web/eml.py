@@ -42,7 +42,7 @@ _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
 class AttachmentReader(Protocol):
-    """What reads attachments: the table of readers, which has this reader in it too."""
+    """Reads attachments: the table of readers, which has the reader of e-mails in it too."""
 
     def reads(self, name: str) -> bool:
         """Return whether there is a reader for a file of this name."""
@@ -75,7 +75,7 @@ def read_mbox(
 
     Raises DocumentError for what is no mailbox.
     """
-    starts = [found.start() for found in _FROM_LINE.finditer(data)]
+    starts = [match.start() for match in _FROM_LINE.finditer(data)]
     if not starts:
         raise DocumentError(
             f'{name}: is no mailbox: no line begins with "From " and ends with a year'
@@ -123,24 +123,22 @@ class _Mail:
         self._add(builder.page(), above)
         for body in _bodies(message):
             if body.kind == "html":
-                self._html(body.text, (*above, *subject))
+                content = html.read(body.text.encode(), self.name, hidden=self.hidden)
+                self.warnings += content.warnings
+                for page in content.pages:
+                    self._join(page, (*above, *subject))
                 continue
             path = HeadingPath()
             path.enter(1, _header(message, "Subject"))
             builder = PageBuilder(path)
             if body.kind == "plain":
-                _add_paragraphs(builder, body.text)
+                for paragraph in body.text.replace("\r\n", "\n").split("\n\n"):
+                    builder.text(paragraph)
             else:
                 ics.add_events(builder, body.text)
             self._join(builder.page(), above)
         for name, part in attachments:
             self._attachment(name, part, depth, above)
-
-    def _html(self, text: str, above: tuple[str, ...]) -> None:
-        content = html.read(text.encode(), self.name, hidden=self.hidden)
-        self.warnings += content.warnings
-        for page in content.pages:
-            self._join(page, above)
 
     def _attachment(self, name: str, part: Message, depth: int, above: tuple[str, ...]) -> None:
         path = (*above, f"Attachment: {name}")
@@ -235,7 +233,12 @@ def _bodies(part: Message) -> list[_Body]:
     data = part.get_payload(decode=True)
     if kind is None or _is_attachment(part) or not isinstance(data, bytes):
         return []
-    text = _decoded(part, data)
+    try:
+        charset = part.get_content_charset()
+        text = data.decode(charset) if charset else decode(data)
+    # An unknown character set, or bytes that are not of the one stated.
+    except (LookupError, ValueError):
+        text = decode(data)
     return [_Body(kind, text)] if text.strip() else []
 
 
@@ -258,35 +261,18 @@ def _vocabulary(bodies: list[_Body]) -> set[str]:
     return {word.lower() for text in texts for word in re.findall(r"\w{3,}", text)}
 
 
-def _decoded(part: Message, data: bytes) -> str:
-    try:
-        charset = part.get_content_charset()
-        return data.decode(charset) if charset else decode(data)
-    except (
-        LookupError,
-        ValueError,
-    ):  # an unknown character set, or bytes that are not of the one stated
-        return decode(data)
-
-
 def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
+    """The parts that are not made of parts, with their names; an e-mail in it is one."""
     number = 0
-    for part in _leaves(message):
-        if _is_attachment(part):
-            number += 1
-            yield _file_name(part, number), part
-
-
-def _leaves(message: Message) -> Iterator[Message]:
-    """The parts that are not made of parts; an e-mail in it is one."""
     waiting = [message]
     while waiting:
         part = waiting.pop(0)
         inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
         if isinstance(inner, list):
             waiting = [entry for entry in inner if isinstance(entry, Message)] + waiting
-        else:
-            yield part
+        elif _is_attachment(part):
+            number += 1
+            yield _file_name(part, number), part
 
 
 def _is_attachment(part: Message) -> bool:
@@ -313,8 +299,3 @@ def _file_name(part: Message, number: int) -> str:
     if isinstance(inner, Message):
         return label(_header(inner, "Subject")) or f"e-mail {number}"
     return f"{number}.{part.get_content_type().partition('/')[2] or 'part'}"
-
-
-def _add_paragraphs(builder: PageBuilder, text: str) -> None:
-    for paragraph in text.replace("\r\n", "\n").split("\n\n"):
-        builder.text(paragraph)

@@ -125,7 +125,10 @@ _SPAN_LIMIT = 50  # columns or rows; a larger span is a mistake or an attack
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read what the page hides too."""
+    """Read an HTML page. `hidden`: what it hides too.
+
+    Raises DocumentError for what is no text, or nested too deeply.
+    """
     from bs4 import BeautifulSoup
 
     refuse_binary(data, name)
@@ -135,7 +138,10 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     try:
         date, tags = _meta(soup)
         _leave_out(soup, omissions, hidden=hidden)
-        title = _title(soup)
+        # The only h1, else the title element, which often carries the name of the site too.
+        tops = soup.find_all("h1")
+        only_top = _text(tops[0]) if len(tops) == 1 else ""
+        title = label(only_top or (_text(soup.title) if soup.title else ""))
         _Walk(builder).block(_main_content(soup, omissions))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
@@ -148,13 +154,6 @@ def words_of(markup: str) -> str:
     return re.sub(
         r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE
     )
-
-
-def _title(soup: BeautifulSoup) -> str:
-    """The only h1, else the title element, which often carries the name of the site too."""
-    tops = soup.find_all("h1")
-    only_top = _text(tops[0]) if len(tops) == 1 else ""
-    return label(only_top or (_text(soup.title) if soup.title else ""))
 
 
 def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
@@ -179,19 +178,20 @@ def _leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> No
         style = str(tag.get("style") or "")
         if tag.name in _STRUCK or (style and _STRUCK_STYLE.search(style)):
             _drop(tag, omissions, "words of struck-out text")
-        elif not hidden and _is_hidden(tag, style):
+        elif (
+            not hidden
+            and tag.name not in ("html", "body")
+            and (
+                tag.has_attr("hidden")
+                or tag.get("aria-hidden") == "true"
+                or (style and _HIDDEN_STYLE.search(style))
+            )
+        ):
             _drop(tag, omissions, "words of hidden elements", hidden=True)
         elif tag.name in _AROUND or (
             tag.name in _AROUND_OUTSIDE and not tag.find_parent(("main", "article"))
         ):
             _drop(tag, omissions, "words of the site around the content", name=tag.name)
-
-
-def _is_hidden(tag: Tag, style: str) -> bool:
-    if tag.name in ("html", "body"):
-        return False
-    stated = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
-    return stated or (style != "" and _HIDDEN_STYLE.search(style) is not None)
 
 
 def _drop(
@@ -235,7 +235,9 @@ class _Walk:
         self._inline: list[str] = []
         self._readers: dict[str, Callable[[Tag], None]] = {
             **dict.fromkeys(_HEADINGS, self._heading),
-            **dict.fromkeys(_LISTS, self._list),
+            **dict.fromkeys(
+                _LISTS, lambda tag: self._builder.text("\n".join(_list_lines(tag, "")))
+            ),
             "table": self._table,
             "dl": self._definitions,
             "pre": lambda tag: self._builder.text(
@@ -272,12 +274,8 @@ class _Walk:
         self._inline.clear()
 
     def _heading(self, tag: Tag) -> None:
-        text = _text(tag)
-        if text:
+        if text := _text(tag):  # an empty one would end those above it
             self._builder.heading(int(tag.name[1]), text)
-
-    def _list(self, tag: Tag) -> None:
-        self._builder.text("\n".join(_list_lines(tag, "")))
 
     def _definitions(self, tag: Tag) -> None:
         """Each term with what is said of it: one block."""
@@ -301,17 +299,16 @@ class _Walk:
         if tag.caption:
             self._builder.text(_text(tag.caption))
         heads = sum(len(part.find_all("tr")) for part in tag.find_all("thead"))
-        table = lay_out(list(_rows(tag)), heads)
+        rows = [
+            [
+                Cell(_text(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th")
+                for cell in row.find_all(("td", "th"))
+            ]
+            for row in tag.find_all("tr")
+        ]
+        table = lay_out(rows, heads)
         self._builder.text(table.title)
         self._builder.table(table.rows)
-
-
-def _rows(table: Tag) -> Iterator[list[Cell]]:
-    for row in table.find_all("tr"):
-        yield [
-            Cell(_text(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th")
-            for cell in row.find_all(("td", "th"))
-        ]
 
 
 def _span(cell: Tag, name: str) -> int:
@@ -324,30 +321,20 @@ def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
     number = _whole(tag.get("start"), len(items) if tag.has_attr("reversed") else 1)
     for item in items:
         number = _whole(item.get("value"), number)
-        text, nested = _item_text(item)
+        nested: list[Tag] = []  # the lists inside the item, whose words are not its own
+        text = _one_line(_strings(item, nested))
         if text:
-            yield f"{indent}{_number(tag, number)} {text}"
+            form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
+            shown = form(number) if 0 < number < 10_000 else number
+            yield f"{indent}{f'{shown}.' if tag.name == 'ol' else '-'} {text}"
         for inner in nested:
             yield from _list_lines(inner, indent + "  ")
         number += -1 if tag.has_attr("reversed") else 1
 
 
-def _number(tag: Tag, number: int) -> str:
-    if tag.name != "ol":
-        return "-"
-    form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
-    return f"{form(number) if 0 < number < 10_000 else number}."
-
-
 def _whole(stated: object, otherwise: int) -> int:
     text = str(stated or "").strip()
     return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else otherwise
-
-
-def _item_text(item: Tag) -> tuple[str, list[Tag]]:
-    """The words of an item without those of the lists inside it, and these lists."""
-    nested: list[Tag] = []
-    return _one_line(_strings(item, nested)), nested
 
 
 def _text(tag: Tag) -> str:
