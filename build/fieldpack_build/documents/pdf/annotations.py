@@ -12,13 +12,13 @@ import ctypes
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from fieldpack_build.documents.pages import clean, squeeze
+from fieldpack_build.documents.pdf.pdfium import pdfium
 from fieldpack_build.documents.pdf.scripts import spoken
-from fieldpack_build.documents.pdf.text import Line, PageText, Segment, function, turned
+from fieldpack_build.documents.pdf.text import Line, PageText, Segment, turned
 
 TICKED, UNTICKED = "[x]", "[ ]"
 _BESIDE = 0.5  # of the lower one's height that a field and its label share
@@ -64,22 +64,6 @@ class Annotations:
     files: list[str] = field(default_factory=list)
 
 
-class _Pdfium:
-    """For the links that most pages have nothing but; see `text.Pdfium`."""
-
-    def __init__(self) -> None:
-        p, i = ctypes.c_void_p, ctypes.c_int
-        self.count = function("FPDFPage_GetAnnotCount", i, p)
-        self.annotation = function("FPDFPage_GetAnnot", p, p, i)
-        self.subtype = function("FPDFAnnot_GetSubtype", i, p)
-        self.close = function("FPDFPage_CloseAnnot", None, p)
-
-
-@cache
-def _pdfium() -> _Pdfium:
-    return _Pdfium()
-
-
 def read_annotations(page: Any, form: Any) -> Annotations:
     """Read what lies on top of a page.
 
@@ -87,16 +71,16 @@ def read_annotations(page: Any, form: Any) -> Annotations:
     """
     from pypdfium2 import raw
 
-    api = _pdfium()
+    api = pdfium()
     annotations = Annotations()
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
-    for i in range(api.count(handle)):
+    for i in range(api.count_annotations(handle)):
         address = api.annotation(handle, i)
         if address:
-            kind = api.subtype(address)
+            kind = api.annotation_type(address)
             if kind not in _SILENT:
                 _add(annotations, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
-            api.close(address)
+            api.close_annotation(address)
     return annotations
 
 

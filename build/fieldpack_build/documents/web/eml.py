@@ -278,17 +278,13 @@ def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
 def _is_attachment(part: Message) -> bool:
     if part.get_content_type() == "message/rfc822":
         return True
-    return _raw_name(part) != "" or (
+    return _words(part.get_filename() or "") != "" or (
         part.get_content_maintype() != "text" and part.get_content_type() != "multipart/mixed"
     )
 
 
-def _raw_name(part: Message) -> str:
-    return _words(part.get_filename() or "")
-
-
 def _file_name(part: Message, number: int) -> str:
-    name = label(_raw_name(part)).replace("/", "_")[-_NAME_LIMIT:]
+    name = label(_words(part.get_filename() or "")).replace("/", "_")[-_NAME_LIMIT:]
     if name:
         return name
     inner = (

@@ -421,7 +421,7 @@ def _below(text: str) -> str:
     return f"_{text}" if text.isalnum() else f"_({text})"
 
 
-def _above(text: str) -> str:
+def _raised(text: str) -> str:
     return raise_(settle(text))
 
 
@@ -432,12 +432,12 @@ _INLINE: dict[str, Callable[[Tag], str]] = {
     "rt": lambda tag: f"({_inner(tag)})",
     "img": _alternative,
     "input": _filled,
-    "msup": lambda tag: _scripts(tag, places=(_above,)),
+    "msup": lambda tag: _scripts(tag, places=(_raised,)),
     "msub": lambda tag: _scripts(tag, places=(_below,)),
-    "msubsup": lambda tag: _scripts(tag, places=(_below, _above)),
+    "msubsup": lambda tag: _scripts(tag, places=(_below, _raised)),
     "munder": lambda tag: _scripts(tag, places=(_below,)),
-    "mover": lambda tag: _scripts(tag, places=(_above,)),
-    "munderover": lambda tag: _scripts(tag, places=(_below, _above)),
+    "mover": lambda tag: _scripts(tag, places=(_raised,)),
+    "munderover": lambda tag: _scripts(tag, places=(_below, _raised)),
     "mfrac": lambda tag: "/".join(_grouped(part) for part in _parts(tag)),
     "msqrt": lambda tag: f"√({settle(_inner(tag))})",
     "mroot": lambda tag: "√".join(_grouped(part) for part in reversed(_parts(tag))),
