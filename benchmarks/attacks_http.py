@@ -67,7 +67,7 @@ def no_key(target: Target) -> dict[str, Any]:
         "/v1/models",
         "/metrics",
         "/report",
-        "/static/app.js",
+        "/static/js/app.js",
     )
     missing = [target.get(path, Authorization="")[0] for path in paths]
     wrong = [

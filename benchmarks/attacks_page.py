@@ -162,7 +162,7 @@ def _serving(hostile: Path) -> Iterator[int]:
         with closing(
             Application(find_bundles([hostile]), opener, Settings(KEY, port, Path(state)))
         ) as application:
-            server = Server(application.asgi, application.answering.stop_all)
+            server = Server(application.asgi, application.service.stop_all)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             yield port

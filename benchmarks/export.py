@@ -213,7 +213,7 @@ def _ask(
         with fieldpack.open(folder, verify_contents=False) as expert:
             for number, question in enumerate(asked, 1):
                 answer = expert.ask(
-                    question.question, arm=AnswerOptions(retrieval=recipe.knowledge is not None)
+                    question.question, options=AnswerOptions(retrieval=recipe.knowledge is not None)
                 )
                 said = "" if answer.refused else strip_marks(answer.text)
                 assert question.answer is not None

@@ -47,7 +47,7 @@ def matrix(spec: Spec) -> None:
     only the weights' format differs."""
     import torch
 
-    from fieldpack_build.training.adapter import with_adapter
+    from fieldpack_build.training.adapter import load_model_with_adapter
 
     device = spec["device"]
     job = shapes.job(
@@ -58,7 +58,7 @@ def matrix(spec: Spec) -> None:
         max_tokens=spec["length"],
     )
     started = time.perf_counter()
-    model = with_adapter(job)
+    model = load_model_with_adapter(job)
     load_seconds, held = time.perf_counter() - started, _held_mb(device)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     first = {name: p.detach().to("cpu", copy=True) for name, p in trained.items()}

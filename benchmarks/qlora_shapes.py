@@ -97,17 +97,21 @@ def copy_base(base: Path, source: Path) -> dict[str, Any]:
     """The same from a GGUF or a folder, in the precision its files are in; a GGUF's is float32."""
     from dataclasses import asdict
 
-    from fieldpack_build.models import causal_lm as models
+    from fieldpack_build.models import causal_lm
     from fieldpack_build.models.chat_template import chat_format
 
-    models.quiet()
-    model, tokenizer = models.load_model(source), models.load_tokenizer(source)
+    causal_lm.quiet()
+    model, tokenizer = causal_lm.load_model(source), causal_lm.load_tokenizer(source)
     model.save_pretrained(base / "model")
     tokenizer.save_pretrained(base / "model")
     (base / "chat.json").write_text(
         json.dumps(asdict(chat_format(tokenizer, source.name))), encoding="utf-8"
     )
-    return {"shape": source.name, "parameters": models.parameters(model), "dtype": str(model.dtype)}
+    return {
+        "shape": source.name,
+        "parameters": causal_lm.count_parameters(model),
+        "dtype": str(model.dtype),
+    }
 
 
 def _tokenizer() -> Any:
@@ -214,10 +218,10 @@ def text_batches(
     """Rows of `length` tokens from a file of questions and answers, the last `answer` of them
     supervised."""
     from fieldpack_build.data.prompts import IGNORED
-    from fieldpack_build.models import causal_lm as models
+    from fieldpack_build.models import causal_lm
     from fieldpack_build.training.dataset import Collator
 
-    tokenizer = models.load_tokenizer(model)
+    tokenizer = causal_lm.load_tokenizer(model)
     said = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
     text = "\n".join(
         f"Question: {row['question']}\nAnswer: {row['answer'] or 'The documents do not say.'}"

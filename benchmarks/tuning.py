@@ -156,7 +156,7 @@ knowledge:
   embedder:
     model: {EMBEDDER}
     sha256: {SHA256}
-  retrieval: {{join: false}}
+  retrieval: {{merge_adjacent: false}}
 train:
   method: {arguments.method}
   data: train.jsonl
@@ -166,7 +166,7 @@ train:
   alpha: 64
   effective_batch: 4
   passages: 3
-  share: 3
+  questions_per_prompt: 3
   max_tokens: 1600
   checkpoint_steps: 10
 export:
@@ -223,7 +223,7 @@ def _ask(
             key = (setting, question["question"], question["document"])
             if key not in known:
                 given.document = question["document"]
-                answer = rag.ask(question["question"], arm=AnswerOptions(threshold=False))
+                answer = rag.ask(question["question"], options=AnswerOptions(threshold=False))
                 known[key] = dict(zip(("setting", "question", "document"), key, strict=True)) | {
                     "said": answer.text,
                     "refused": answer.refused,

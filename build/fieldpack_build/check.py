@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .base_model import inspect_base
-from .data.rows import complain
+from .data.rows import raise_problems
 from .data.training_rows import training_rows
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
@@ -25,7 +25,7 @@ def check_recipe(
     and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
-    complain(rows.problems)
+    raise_problems(rows.problems)
     return warnings + rows.warnings
 
 
@@ -42,14 +42,14 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
         raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
     if unusable:
         raise SourceError("\n".join(f"{name}: {problem}" for problem in unusable))
-    return [f"{name}: {warning}" for warning in warnings]
+    return [*recipe.notes, *(f"{name}: {warning}" for warning in warnings)]
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     """The same for a build of the knowledge alone."""
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
-    return []
+    return list(recipe.notes)
 
 
 def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:

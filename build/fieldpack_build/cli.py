@@ -166,28 +166,22 @@ def knowledge(
 
     if show is not None:
         document = show_document(name, show, overrides=overrides)
-        told = (
-            [json.dumps(showing.as_json(document), indent=1, ensure_ascii=False)]
-            if as_json
-            else showing.lines(document)
-        )
-        for line in told:
-            click.echo(line)
+        if as_json:
+            click.echo(json.dumps(showing.as_json(document), indent=1, ensure_ascii=False))
+        else:
+            for line in showing.lines(document):
+                click.echo(line)
         return
     outcome = build_knowledge(
         name, overrides=overrides, force=force, cache=cache, questions=questions, page=page
     )
-    receipt, report = outcome.pop("receipt"), outcome.pop("report")
+    report = outcome["report"]
     if "knowledge" not in outcome["ran"]:  # else the table came when the stage was done
-        show_library(receipt.result)
+        show_library(outcome["receipt"].result)
     if as_json:
-        click.echo(
-            json.dumps(
-                {**outcome, "retrieval": report.to_dict() if report else None},
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        shown = {key: item for key, item in outcome.items() if key not in ("receipt", "report")}
+        shown["retrieval"] = report.to_dict() if report else None
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
     elif report:
         for line in library_questions.lines(report, worst=misses):
             click.echo(line)
@@ -228,18 +222,15 @@ def data(
     from .data.show import show
     from .errors import DataError
 
-    found = inspect_data(name, overrides=overrides, passages=not no_passages, cache=cache)
+    rows = inspect_data(name, overrides=overrides, passages=not no_passages, cache=cache)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        show(
-            found,
-            examples,
-            title=f"{found['name']} {found['version']}: {found['rows']:,} training rows",
-        )
-    if found["problems"]:
+        title = f"{rows['name']} {rows['version']}: {rows['rows']:,} training rows"
+        show(rows, examples, title=title)
+    if rows["problems"]:
         raise DataError(
-            f"{name}: {len(found['problems']):,} problems in its training rows, named above"
+            f"{name}: {len(rows['problems']):,} problems in its training rows, named above"
         )
 
 
@@ -306,9 +297,7 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render_comparison(compared), encoding="utf-8")
-    for line in (
-        [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared)
-    ):
+    for line in [compared.to_json().rstrip()] if as_json else lines(compared):
         click.echo(line)
     if fail_if_worse and is_worse(compared):
         raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")

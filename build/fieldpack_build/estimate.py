@@ -50,6 +50,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
+    """What a build takes: each stage, the base's parameters, MB of the bundle and of disk."""
+
     stages: tuple[Estimate, ...]
     parameters: float
     bundle_mb: float
@@ -57,13 +59,16 @@ class Forecast:
 
 
 def forecast(plan: Plan) -> Forecast:
-    recipe, earlier = plan.recipe, _earlier(plan)
-    parameters = _parameters(plan)
+    """Say what a build will take; what it took before, for the stages that are done."""
+    recipe = plan.recipe
+    parameters = 0.0
+    if plan.step("base") is not None:  # else the knowledge alone is built
+        parameters = 0.2e6 * 50 if recipe.rehearsal else guess_parameters(recipe)
     characters = _document_characters(plan)
     stages = []
     for step in plan.steps:
-        if step.name in earlier:
-            stages.append(Estimate(step.name, *earlier[step.name], known=True))
+        if done := step.receipt:
+            stages.append(Estimate(step.name, done.seconds, done.peak_rss_mb, known=True))
         else:
             seconds, memory = _guess(step.name, recipe, parameters, characters)
             stages.append(Estimate(step.name, seconds, memory, known=False))
@@ -75,15 +80,9 @@ def forecast(plan: Plan) -> Forecast:
     )
 
 
-def _parameters(plan: Plan) -> float:
-    if plan.step("base") is None:  # the knowledge alone
-        return 0.0
-    return 0.2e6 * 50 if plan.recipe.rehearsal else guess_parameters(plan.recipe)
-
-
 def guess_parameters(recipe: Recipe) -> float:
-    """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where
-    nothing tells."""
+    """Guess a model's parameters from the size of a local one, or from a figure such as 135M or 3.8B
+    in its name; 1e9 where nothing tells."""
     path = recipe.path(recipe.base.model)
     if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
         files = (
@@ -104,7 +103,7 @@ def guess_parameters(recipe: Recipe) -> float:
 
 
 def check_machine(plan: Plan) -> None:
-    """Before a build: what would stop it hours later. Raises MachineError."""
+    """Raise MachineError for what would stop a build hours later: no GPU, no room on the disk."""
     recipe = plan.recipe
     todo = {step.name for step in plan.steps if step.receipt is None}
     if (
@@ -166,12 +165,12 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
 def _training_tokens(recipe: Recipe) -> float:
     """Questions that share a prompt read its passages once."""
     train, passage = recipe.train, recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0
-    prompt = 20 + recipe.train_passages * passage + train.share * 60
+    prompt = 20 + recipe.train_passages * passage + train.questions_per_prompt * 60
     written = train.synthesize.rows if train.synthesize else 0
     rows = 12 if recipe.rehearsal else written + sum(_lines(path) for path in recipe.train_files)
     if train.max_steps:
         return train.max_steps * train.rows_an_update * prompt
-    return rows / train.share * train.epochs * prompt
+    return rows / train.questions_per_prompt * train.epochs * prompt
 
 
 def _training_memory_mb(recipe: Recipe, parameters: float) -> float:
@@ -233,12 +232,3 @@ def _lines(path: Path) -> int:
         return path.read_bytes().count(b"\n")
     except OSError:
         return 0
-
-
-def _earlier(plan: Plan) -> dict[str, tuple[float, float]]:
-    """Seconds and memory of the stages that this very plan has done already."""
-    return {
-        s.name: (s.receipt.seconds, s.receipt.peak_rss_mb)
-        for s in plan.steps
-        if s.receipt is not None
-    }

@@ -1,9 +1,10 @@
-"""What this machine offers to run on: threads and execution providers. Knows nothing of bundles or
+"""The threads and execution providers that this machine offers. Knows nothing of bundles or
 questions."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,22 +22,38 @@ PROVIDERS = {
 }
 
 
+# The libraries that shape speed and answers.
+PACKAGES = ("onnxruntime", "onnxruntime-genai", "tokenizers", "usearch", "numpy")
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of PACKAGES; None for a package that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
 def available_cores() -> int:
-    """Cores this process may use (its affinity mask, not the machine's count)."""
+    """Return how many cores this process may use: its affinity mask, not the machine's count."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`provider`: a key of PROVIDERS, for the language model; the embedder always runs on the CPU."""
+    """What models run on. `provider`: a key of PROVIDERS, for the language model; the embedder
+    always runs on the CPU."""
 
     provider: str = "cpu"
     threads: int = field(default_factory=available_cores)
 
 
 def require_provider(name: str) -> None:
-    """Raise BundleUnsupported before genai does: its own error comes late and names the wrong
-    cause."""
+    """Raise BundleUnsupported if an execution provider is not on this machine; genai's own error
+    comes late and names the wrong cause."""
     import onnxruntime as ort
 
     if name not in PROVIDERS:
@@ -53,6 +70,7 @@ def require_provider(name: str) -> None:
 
 
 def session_options(device: Device) -> Any:
+    """Return onnxruntime's options for a session on the device's threads."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()

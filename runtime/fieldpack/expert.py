@@ -1,4 +1,4 @@
-"""Opens a bundle: verifies it, then puts its parts to work. The class behind `fieldpack.open`."""
+"""Opens a bundle: verifies it, then connects its parts. Holds `fieldpack.open` and `Expert`."""
 
 from __future__ import annotations
 
@@ -30,20 +30,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .generation.generator import TextGenerator
-    from .index.reader import KnowledgeIndex
     from .retrieval.retriever import Retriever
 
-_LEAST_ROOM = (
-    192  # tokens of context beside the answer: system text, question, and a passage worth reading
-)
+# Tokens of context beside the answer: system text, question, and a passage worth reading.
+_MIN_PROMPT_TOKENS = 192
 
 
 class Expert:
     """An opened bundle. Safe to use from several threads: searches run side by side, answers one
     after another.
 
-    The language model is loaded at the first answer, so that a search does not wait for it. What it
-    has read it keeps: the next question reads on from where its prompt differs.
+    The language model is loaded at the first answer, so that a search does not wait for it. Its KV
+    cache is kept: the next prompt is read from where it differs.
     """
 
     def __init__(
@@ -56,7 +54,7 @@ class Expert:
         speculate: bool = True,
         seal: Seal | None = None,
     ) -> None:
-        """`seal`: what was verified. Without one the files are taken as one's own: the build
+        """`seal`: the verified state of the files. Without one the files are trusted: the build
         measures what it has just made, and wants its errors as they are."""
         self.path = path
         self._seal = seal
@@ -65,22 +63,26 @@ class Expert:
         self._chat, self.settings = read_prompt(path)
         if not manifest.has("model") and not (manifest.has("knowledge") and self.settings.quoting):
             raise BundleCorrupt(f"{path}: no model in the bundle; build it again")
-        if (most := model_context(path)) is not None and most < self.settings.max_context:
-            self.settings = replace(self.settings, max_context=most)
+        max_context = self.settings.max_context
+        if (model_limit := model_context(path)) is not None:
+            max_context = min(max_context, model_limit)
         if memory_mb is not None:
-            least = self.settings.max_answer_tokens + _LEAST_ROOM
-            context = fit_context(
-                path, manifest, memory_mb, most=self.settings.max_context, least=least
+            max_context = fit_context(
+                path,
+                manifest,
+                memory_mb,
+                max_context=max_context,
+                min_context=self.settings.max_answer_tokens + _MIN_PROMPT_TOKENS,
             )
-            self.settings = replace(self.settings, max_context=context)
+        self.settings = replace(self.settings, max_context=max_context)
         self._speculate = speculate
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
 
     def search(self, question: str, k: int = 5, *, where: Filter | None = None) -> list[Passage]:
-        """The k best passages of the documents that `where` lets through, best first; an empty list
-        in a bundle without knowledge.
+        """Return the k best passages of the documents that `where` lets through, best first; an
+        empty list in a bundle without knowledge.
 
         Raises EmptyQuestion, QuestionTooLong, ValueError (k < 1)."""
         if k < 1:
@@ -91,34 +93,34 @@ class Expert:
             return retriever.search(question, k, where) if retriever else []
 
     def documents(self, where: Filter | None = None) -> list[DocumentRecord]:
-        """The library's documents by path, or those that `where` lets through; empty in a bundle
-        without knowledge."""
+        """Return the library's documents by path, or those that `where` lets through; none in a
+        bundle without knowledge."""
         with self._reading():
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
 
     def passage(self, chunk_id: int) -> Passage:
-        """A passage by its `chunk_id`, its score and similarity 0. Raises NoSuchPassage."""
+        """Return a passage by its `chunk_id`, with score and similarity 0. Raises NoSuchPassage."""
         with self._reading():
-            return self._index().passage(chunk_id)
+            return self._knowledge().index.passage(chunk_id)
 
     def chunks(self, document: str) -> list[tuple[int, Chunk]]:
         """Return a document's chunks with their ids, in reading order; none for a document that the
         library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
-        return self._index().chunks(document)
+        return self._knowledge().index.chunks(document)
 
     def context(
         self, chunk_id: int, *, characters: int = 1500, end: int | None = None
     ) -> PassageContext:
-        """A passage where it stands, with at most `characters` of its page's text on each side.
-        `end`: the passage's, which is further than its chunk's where it was joined of two. Raises
+        """Return a passage with at most `characters` of its page's text on each side. `end`: the
+        passage's, which is further than its chunk's where it was joined of two. Raises
         NoSuchPassage."""
         with self._reading():
-            return self._index().context(chunk_id, end, characters)
+            return self._knowledge().index.context(chunk_id, end, characters)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
-        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a
-        bundle without knowledge."""
+        """Return unit vectors of n texts, [n, dim], as the library's passages are embedded, or with
+        `query` as questions are. Raises NoSuchPassage in a bundle without knowledge."""
         import numpy as np
 
         with self._reading():
@@ -133,7 +135,8 @@ class Expert:
         return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
-        """Of the language model; of the embedder in a bundle that has none."""
+        """Return how many tokens of the language model `text` has, or of the embedder in a bundle
+        without one."""
         with self._reading():
             return self._open_rag().builder.count_tokens(text)
 
@@ -142,17 +145,24 @@ class Expert:
         question: str,
         *,
         cancel: threading.Event | None = None,
-        arm: AnswerOptions | None = None,
+        options: AnswerOptions | None = None,
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong,
-        Cancelled (when `cancel` was set meanwhile), QuestionError (a schema that cannot be
-        followed)."""
-        options = self._options(previous, where, schema)
+        """Return the whole answer; arguments as in `stream`, and `options` for evaluation. Raises
+        EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set meanwhile), QuestionError
+        (a schema that cannot be followed)."""
+        schema_text = _schema_text(schema)
         with self._reading():
-            return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
+            return self._open_rag().ask(
+                question,
+                cancel=cancel,
+                options=options,
+                previous=previous,
+                where=where,
+                schema=schema_text,
+            )
 
     def stream(
         self,
@@ -163,15 +173,26 @@ class Expert:
         where: Filter | None = None,
         schema: Mapping[str, Any] | None = None,
     ) -> Iterator[Event]:
-        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
+        """Yield PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
         enough), TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
 
-        `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a
-        JSON schema that the answer's text then follows; such an answer has no citations."""
-        options = self._options(previous, where, schema)
+        `previous`: what a follow-up refers to. `where`: which documents may answer. `schema`: a
+        JSON schema that the answer's text then follows; such an answer has no citations. Raises as
+        `ask` does."""
+        schema_text = _schema_text(schema)
         with self._reading():
-            events = self._open_rag().stream(question, cancel=cancel, **options)
-        return self._watched(events)
+            events = self._open_rag().stream(
+                question, cancel=cancel, previous=previous, where=where, schema=schema_text
+            )
+
+        def checked() -> Iterator[Event]:
+            with untrusted(self.path) if self._seal else nullcontext():
+                for event in events:
+                    if isinstance(event, Done):
+                        self._check()
+                    yield event
+
+        return checked()
 
     def read_ahead(
         self,
@@ -189,17 +210,18 @@ class Expert:
 
     def load(self) -> None:
         """Open all models now instead of at the first question, and read what every prompt begins
-        with."""
+        with. Raises BundleCorrupt, BundleUnsupported."""
         with self._reading():
             self._open_rag().read_ahead()
 
     @property
     def damaged(self) -> str:
-        """Why nothing can be read any more since files of the bundle changed under it; empty while
-        all is well."""
+        """Why nothing can be read any more, since files of the bundle changed after it was opened;
+        empty while they have not."""
         return self._seal.broken if self._seal else ""
 
     def close(self) -> None:
+        """Give the models' memory back."""
         with self._opening:
             self._rag = self._retriever = None
 
@@ -216,39 +238,19 @@ class Expert:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Around whatever reads the bundle: its files are those that were verified, before and
-        after, and what is wrong in them is BundleCorrupt."""
+        """Wrap whatever reads the bundle: check before and after that its files are those that were
+        verified, and raise BundleCorrupt for what is wrong in them."""
         self._check()
         with untrusted(self.path) if self._seal else nullcontext():
             yield
         self._check()
 
-    def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
-        with untrusted(self.path) if self._seal else nullcontext():
-            for event in events:
-                if isinstance(event, Done):
-                    self._check()
-                yield event
-
     def _check(self, *, opening: bool = False) -> None:
         if self._seal:
             self._seal.check(opening=opening)
 
-    def _options(
-        self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        if schema is not None:
-            check_schema(schema)
-        return {
-            "previous": previous,
-            "where": where,
-            "schema": None if schema is None else json.dumps(schema),
-        }
-
-    def _index(self) -> KnowledgeIndex:
-        return self._knowledge().index
-
     def _knowledge(self) -> Retriever:
+        """Return the retriever. Raises NoSuchPassage in a bundle without knowledge."""
         retriever = self._open_retriever()
         if retriever is None:
             raise NoSuchPassage(f"{self.path}: a bundle without documents; it has no passages")
@@ -278,16 +280,15 @@ class Expert:
     def _open_rag(self) -> Rag:
         with self._opening:
             if self._rag is None:
-                with ThreadPoolExecutor(
-                    1
-                ) as pool:  # both mostly wait for the disk and for onnxruntime
+                # In two threads: both mostly wait for the disk and for onnxruntime.
+                with ThreadPoolExecutor(1) as pool:
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
                     generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
                 self._check(opening=True)
-                counts = generator or (self._retriever and self._retriever.embedder)
-                assert counts
-                builder = PromptBuilder(self._chat, self.settings, counts.count_tokens)
+                counter = generator or (self._retriever and self._retriever.embedder)
+                assert counter
+                builder = PromptBuilder(self._chat, self.settings, counter.count_tokens)
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
@@ -302,6 +303,14 @@ class Expert:
         )
 
 
+def _schema_text(schema: Mapping[str, Any] | None) -> str | None:
+    """Return a JSON schema as text. Raises QuestionError for one that is too large."""
+    if schema is None:
+        return None
+    check_schema(schema)
+    return json.dumps(schema)
+
+
 def open_bundle(
     path: str | Path,
     *,
@@ -314,9 +323,9 @@ def open_bundle(
     """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then
     names and sizes) and open it.
 
-    `memory_mb`: what the process may take; the context, and with it the passages read, are made to
-    fit. `speculate`: let the model confirm several guessed tokens at once, as far as that is faster
-    here; the text is the same with and without.
+    `memory_mb`: how much memory the process may take; the context, and with it the passages that
+    are read, are made to fit. `speculate`: let the model confirm several drafted tokens at once,
+    where that is faster; the text is the same with and without.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """

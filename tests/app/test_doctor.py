@@ -45,7 +45,7 @@ def checks(result: Result) -> dict[str, dict[str, Any]]:
 
 
 def test_a_good_machine_is_all_ok() -> None:
-    found = list(checkup.look_at(HERE, {"proved_with": {"onnxruntime": "1.31.0"}}))
+    found = list(checkup.check_machine(HERE, {"proved_with": {"onnxruntime": "1.31.0"}}))
     assert [finding.level for finding in found] == ["ok", "ok", "ok"]
     assert (
         "as the bundle was proved with" in found[0].says and "8 cores; avx2, fma" in found[1].says
@@ -74,7 +74,7 @@ def test_what_is_said_of_a_machine(
 ) -> None:
     found = {
         f.name: f
-        for f in checkup.look_at(
+        for f in checkup.check_machine(
             replace(HERE, **change), {"proved_with": {"onnxruntime": "1.31.0"}}
         )
     }

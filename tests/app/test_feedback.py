@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import fieldpack
 from fieldpack_app.cli import cli
-from fieldpack_app.feedback import Wanted, read_notes, to_rows
+from fieldpack_app.feedback import NoteFilter, read_notes, to_rows
 from fieldpack_build.data import read_questions
 from fieldpack_build.errors import DataError
 
@@ -148,7 +148,7 @@ def test_what_a_power_cut_left_is_named_and_the_rest_is_read(state: Path) -> Non
         good[:20] + b"\n" + nul + b"\n" + nul + good + b"\n" + good.replace(b"Good", b"Last")
     )
     said: list[str] = []
-    found = read_notes(state / "feedback.jsonl", Wanted(), complain=said.append)
+    found = read_notes(state / "feedback.jsonl", NoteFilter(), on_bad_line=said.append)
     assert [one.question for one in found] == ["Good?", "Last?"]
     assert (
         len(said) == 2
@@ -166,7 +166,7 @@ def test_the_last_that_a_reader_said_of_an_answer_counts(state: Path) -> None:
         note("Two?", "up", answer="2", answer_id="b"),
         note("Two?", "up", answer="2", answer_id="b", bundle="tiny-2.0.0"),
     )
-    found = read_notes(state / "feedback.jsonl", Wanted(), complain=pytest.fail)
+    found = read_notes(state / "feedback.jsonl", NoteFilter(), on_bad_line=pytest.fail)
     said = [(one.question, one.rating, one.note) for one in found]
     assert said == [("One?", "down", "old"), ("Two?", "up", ""), ("Two?", "up", "")]
 
@@ -182,7 +182,8 @@ def test_only_some_are_wanted(state: Path) -> None:
 
     def asked(since: str | None, rating: str | None) -> list[str]:
         return [
-            one.question for one in read_notes(path, Wanted.of(since, rating), complain=pytest.fail)
+            one.question
+            for one in read_notes(path, NoteFilter.parse(since, rating), on_bad_line=pytest.fail)
         ]
 
     assert asked(None, None) == ["Old?", "New?", "Open?"]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_server_command import serving
 
 import fakes
 import fieldpack
@@ -19,12 +18,18 @@ from fieldpack.bundle.manifest import read_manifest, write_manifest
 from fieldpack.child import python
 from fieldpack.passages import Chunk
 from fieldpack_app.terminal import render
+from serving import server_process
 
 OVERRIDE, SPACE, TAG, C1 = "\u202e", "\u200b", "\U000e0041", "\x9b"
 NAME = f"fees{OVERRIDE}fdp.exe"
 TEXT = f"The zebra {OVERRIDE}costs{SPACE} 5 euros{TAG} a year{C1}31m."
 DOM = (
-    Path(fieldpack.__file__).parent.parent.parent / "edge_app" / "fieldpack_app" / "page" / "dom.js"
+    Path(fieldpack.__file__).parent.parent.parent
+    / "edge_app"
+    / "fieldpack_app"
+    / "page"
+    / "js"
+    / "dom.js"
 )
 # Text as people write it, which must stay as it is.
 PLAIN = (
@@ -122,7 +127,7 @@ def test_serve_prints_a_bundle_s_name_as_it_may_be_shown(sealed: Path, tmp_path:
     manifest = read_manifest(folder)
     object.__setattr__(manifest, "name", f"tiny{OVERRIDE}\x1b[2J")
     write_manifest(folder, manifest)
-    with serving(folder, "--port", 0, "--threads", 1, home=tmp_path) as (_, line):
+    with server_process(folder, "--port", 0, "--threads", 1, home=tmp_path) as (_, line):
         assert line.startswith("tiny\\u202e\ufffd[2J-1.0.0: open http://")
 
 

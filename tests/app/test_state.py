@@ -14,9 +14,9 @@ from typing import NoReturn
 import pytest
 
 from fieldpack import InputError
-from fieldpack_app.feedback import Wanted, read_notes
+from fieldpack_app.feedback import NoteFilter, read_notes
 from fieldpack_app.state import append_line, state_folder
-from fieldpack_app.terminal.line_input import typed
+from fieldpack_app.terminal.line_input import read_lines
 
 # Appends a line and says so once it is on the disk; is killed before the system call of that number
 # within the append.
@@ -146,7 +146,7 @@ def test_a_kill_before_any_system_call_loses_nothing_that_was_kept(tmp_path: Pat
         after = {**note, "question": f"After {call}?"}
         append_line(path, json.dumps(after))
         kept.append(after["question"])
-        found = [one.question for one in read_notes(path, Wanted(), complain=pytest.fail)]
+        found = [one.question for one in read_notes(path, NoteFilter(), on_bad_line=pytest.fail)]
         assert [question for question in found if question in kept] == kept
     assert kept[-1].startswith("Question") and kills >= 8, (
         "mkdir, open, fstat, flock, fstat, write, fsync, close"
@@ -161,7 +161,7 @@ def test_the_history_of_a_disk_that_lost_power_is_read(
     path = tmp_path / "history"
     path.write_bytes(b"first\n" + b"\0" * 512 + b"second\nthi")
     monkeypatch.setattr("builtins.input", lambda prompt: "next")
-    assert next(typed([], path)) == "next"
+    assert next(read_lines([], path)) == "next"
     count = readline.get_current_history_length()
     assert [readline.get_history_item(n + 1) for n in range(count)] == ["first", "second", "thi"]
     assert path.read_bytes().endswith(b"\nthi\nnext\n")

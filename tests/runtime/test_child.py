@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 
 import fakes
-from fieldpack.child import python, safe_environment
+from fieldpack.child import (
+    ChildFailed,
+    ask_child,
+    last_line,
+    python,
+    safe_environment,
+)
 from fieldpack_build import toolchains
 
 ROOT = Path(__file__).parents[2]
@@ -225,3 +231,37 @@ def test_the_device_s_commands_run_inside_a_bundle_of_planted_modules(
     )
     assert done.returncode == 0, done.stderr + done.stdout
     assert fakes.imported(bundle) == []
+
+
+# --- one question, one answer ---------------------------------------------------------------------
+
+
+def answering(code: str) -> list[str]:
+    """The command line of a child that answers with what `code`, an expression of `question`, is."""
+    return python(
+        "-c",
+        "import sys\nfrom fieldpack.child import answer_parent\n"
+        f"def answer(question):\n    return {code}\nanswer_parent(answer)",
+    )
+
+
+def test_a_child_answers_its_question(capfd: pytest.CaptureFixture[str]) -> None:
+    question = {"lines": "two\nlines", "number": 2.5, "word": "größer"}
+    noisy = "(print('a library speaks'), sys.stderr.write('to the log\\n'), question)[2]"
+    assert ask_child(answering(noisy), question) == question
+    assert capfd.readouterr().err == "to the log\n"
+
+
+def test_a_child_that_fails_says_with_what() -> None:
+    with pytest.raises(ChildFailed) as caught:
+        ask_child(answering("question['nothing']"), {})
+    assert (caught.value.code, caught.value.last_line) == (1, "KeyError: 'nothing'")
+    with pytest.raises(ChildFailed) as caught:
+        ask_child(answering("__import__('os').kill(__import__('os').getpid(), 9)"), {})
+    assert (caught.value.code, caught.value.last_line) == (-9, "no word")
+
+
+def test_the_last_line_is_the_last_that_says_something() -> None:
+    assert last_line("one\n  two \n\n \n") == "two"
+    assert last_line("x" * 400) == "x" * 300
+    assert last_line(" \n", otherwise="nothing") == "nothing"

@@ -23,7 +23,7 @@ from fieldpack.retrieval.retriever import Retriever
 
 @pytest.fixture(scope="module")
 def retriever(sealed: Path) -> Retriever:
-    """Each chunk a passage of its own; `test_runtime_ranking` joins."""
+    """Each chunk a passage of its own; `test_fusion` joins."""
     apart = RetrievalSettings(join=False)
     return Retriever(
         Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"), apart

@@ -31,7 +31,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def test_an_answer_is_transformers_whatever_the_window(family: str, tmp_path: Path) -> None:
     source = fakes.write_tiny_model(tmp_path / "hf", family, **FAMILIES[family])
     build_onnx(source, tmp_path / "onnx", FP32, tmp_path / "work")
-    logits, kept = torch_logits(source), open_cache(tmp_path / "onnx")
+    logits, cache = torch_logits(source), open_cache(tmp_path / "onnx")
     lengths = (WINDOW // 2, WINDOW, WINDOW + 1, 3 * WINDOW)
     expected = {length: torch_tokens(logits, IDS[:length]) for length in lengths}
     for length in (*lengths, *reversed(lengths)):  # up: read on from what is kept; down: set back
@@ -41,10 +41,10 @@ def test_an_answer_is_transformers_whatever_the_window(family: str, tmp_path: Pa
         assert tokens(open_cache(tmp_path / "onnx"), IDS[:length]) == expected[length], (
             f"fresh, {length}"
         )
-        assert tokens(kept, IDS[:length]) == expected[length], f"kept, {length}"
-    assert kept.can_rewind
-    kept.read(IDS[: 3 * WINDOW], room=200, most=900)
-    assert kept.read([*IDS[:20], *IDS[5:60]], room=200, most=900) == 20, (
+        assert tokens(cache, IDS[:length]) == expected[length], f"kept, {length}"
+    assert cache.can_rewind
+    cache.prefill(IDS[: 3 * WINDOW], capacity=200, max_capacity=900)
+    assert cache.prefill([*IDS[:20], *IDS[5:60]], capacity=200, max_capacity=900) == 20, (
         "set back by more than the window"
     )
 

@@ -71,7 +71,7 @@ class Scripted:
         quote = None
         if said.quoted:
             quote = pick(
-                question, passages, self.expert._knowledge().embedder, QuoteSettings(), lead=0.0
+                question, passages, self.expert._knowledge().embedder, QuoteSettings(), margin=0.0
             )
             assert quote
             yield QuoteFound(quote)
@@ -85,7 +85,7 @@ class Scripted:
         asked = f"{before.question} {question}" if before else question
         timings = Timings(3, 420, 1260, len(words), 30, 880, cached_tokens=412)
         rest: dict[str, Any] = {
-            "asked": asked,
+            "read_as": asked,
             "unsupported": said.unsupported,
             "kind": said.kind,
             "quote": quote,

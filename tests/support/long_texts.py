@@ -51,19 +51,26 @@ def open_cache(folder: Path) -> KVCache:
     return KVCache(og.Model(str(folder)), LongRope.read(folder))
 
 
-def read(kept: KVCache, ids: Sequence[int]) -> Any:
+def read(cache: KVCache, ids: Sequence[int]) -> Any:
     """The logits behind `ids`, which the cache reads in slices or has read."""
-    kept.read(ids, room=len(ids) + TOKENS, most=900)
-    return kept.logits()
+    cache.prefill(ids, capacity=len(ids) + TOKENS, max_capacity=900)
+    return cache.logits()
 
 
 def tokens(
-    kept: KVCache, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
+    cache: KVCache, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
 ) -> list[int]:
     """The device's answer behind `ids`."""
-    kept.read(ids, room=len(ids) + count, most=900)
-    pace = DraftLengthController() if speculate else None
-    return list(answer_tokens(kept, ids, ends=frozenset(), most=count, pace=pace))
+    cache.prefill(ids, capacity=len(ids) + count, max_capacity=900)
+    return list(
+        answer_tokens(
+            cache,
+            ids,
+            end_tokens=frozenset(),
+            max_tokens=count,
+            draft_length=DraftLengthController() if speculate else None,
+        )
+    )
 
 
 def gap(mine: Any, theirs: Any) -> float:

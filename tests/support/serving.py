@@ -4,6 +4,9 @@ seen."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -71,7 +74,7 @@ class Served:
 
     @property
     def expert(self) -> Any:
-        return self.application.desk.expert
+        return self.application.loaded.expert
 
     def client(self, name: str = "", *, token: str = TOKEN) -> httpx.Client:
         headers = {"Authorization": f"Bearer {token}"} | (
@@ -93,7 +96,7 @@ def served(
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
-            server = Server(application.asgi, application.answering.stop_all, protocol)
+            server = Server(application.asgi, application.service.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:
@@ -102,6 +105,33 @@ def served(
                 server.should_exit = True
                 thread.join(30)
                 assert not thread.is_alive()
+
+
+@contextmanager
+def server_process(
+    *args: object, home: Path, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`fieldpack serve` as a process of its own, and the first line it prints."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("FIELDPACK_TOKEN", "XDG_STATE_HOME")
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fieldpack_app.cli", "serve", *(str(arg) for arg in args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**inherited, "HOME": str(home), **environment},
+    )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert process.stdout.readline() == "Ctrl-C ends.\n"
+        yield process, line
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:

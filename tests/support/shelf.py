@@ -101,7 +101,7 @@ class Shelf:
                 self.store,
                 {},
                 self.events.append,
-                earlier=earlier,
+                previous_output=earlier,
             )
         )
 

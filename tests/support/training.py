@@ -192,7 +192,7 @@ def main(home: Path, out: Path, cases: dict[str, dict[str, Any]]) -> None:
     from fieldpack_build.training import adapter, trainer  # noqa: F401 (before the forks)
     from fieldpack_build.training.job import Job
 
-    adapter.with_adapter(
+    adapter.load_model_with_adapter(
         Job(recipe_of(home), home / "base" / "model", out, "cpu", 0, None)
     )  # imports all there is
     for name, case in cases.items():

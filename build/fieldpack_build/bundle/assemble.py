@@ -3,7 +3,6 @@ evaluated and for the one that is sealed, so what was measured is what ships."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.prompt import ChatFormat, write_prompt
 
+from ..evaluation.report_file import Report
 from ..export.facts import read_facts
 from ..ingest.journal import LIBRARY
 from ..models.causal_lm import MODEL
@@ -49,7 +49,7 @@ def assemble(
         retrieval_settings(recipe).write(folder)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
-        golden = choose(json.loads((folder / "report" / "report.json").read_text(encoding="utf-8")))
+        golden = choose(Report.read(folder / "report"))
         if golden:
             write_golden(folder, golden)
     exported = read_facts(inputs[model]) if model is not None else None

@@ -1,5 +1,5 @@
-"""The rows that the build works on, whatever file and shape they came from, and how a list of
-problems is said."""
+"""The rows that the build works on, whatever file and format they came from, and how a list of
+problems is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..errors import DataError
 
-SHOWN = 10  # problems that are named; more are counted
+MAX_NAMED = 10  # problems that are named; more are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Example:
 
     @property
     def place(self) -> str:
+        """File and line, as messages name them."""
         return f"{self.file}:{self.line}"
 
 
@@ -43,12 +44,13 @@ class TestQuestion:
 
 
 def shortened(problems: Sequence[str], what: str = "lines") -> list[str]:
-    """The first ten, and how many more there are."""
-    more = [f"... and {len(problems) - SHOWN:,} more {what}"] if len(problems) > SHOWN else []
-    return [*problems[:SHOWN], *more]
+    """Return the first ten problems, and a line that says how many more there are."""
+    hidden = len(problems) - MAX_NAMED
+    more = [f"... and {hidden:,} more {what}"] if hidden > 0 else []
+    return [*problems[:MAX_NAMED], *more]
 
 
-def complain(problems: Sequence[str]) -> None:
-    """Raises DataError where there is anything to complain of."""
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise DataError that names the problems, where there are any."""
     if problems:
         raise DataError("\n".join(shortened(problems)))

@@ -45,16 +45,16 @@ CARDS: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders of the modules that matter; `after`: dense layers between pooling and norm, in
-    order."""
+    """The folders of a sentence-transformers model's modules; `dense`: of the dense layers between
+    pooling and norm, in order."""
 
     transformer: Path
     pooling: Path | None
-    after: tuple[Path, ...]
+    dense: tuple[Path, ...]
 
 
 def read_layout(source: Path) -> Layout:
-    """From modules.json. Raises SourceError for a module that the device could not do."""
+    """Read modules.json. Raises SourceError for a module that the device could not do."""
     if not (source / "modules.json").is_file():
         raise SourceError(f"{source} is no sentence-transformers model (no modules.json)")
     kinds = [
@@ -84,8 +84,11 @@ def read_settings(
     query_prefix: str | None = None,
     passage_prefix: str | None = None,
 ) -> EmbedderSettings:
-    """`name`: what the recipe calls the model, for the table of cards; a prefix given wins over
-    files and table."""
+    """Read what the device must know of the model in `source`. Raises SourceError for what it could
+    not do.
+
+    `name`: what the recipe calls the model, for the table of cards; a prefix given wins over files
+    and table."""
     layout = read_layout(source)
     query, passage = prompts_of(source, name)
     settings = EmbedderSettings(
@@ -95,7 +98,7 @@ def read_settings(
         normalize=True,
         query_prefix=query if query_prefix is None else query_prefix,
         passage_prefix=passage if passage_prefix is None else passage_prefix,
-        dense=tuple(_activation(folder) for folder in layout.after),
+        dense=tuple(_activation(folder) for folder in layout.dense),
     )
     config = _json(layout.pooling / "config.json") if layout.pooling else {}
     if config.get("include_prompt") is False and (settings.query_prefix or settings.passage_prefix):
@@ -107,7 +110,8 @@ def read_settings(
 
 
 def prompts_of(source: Path, name: str) -> tuple[str, str]:
-    """(query, passage): the model's own where its files have any, else its card's, else none."""
+    """Return the prefixes of (query, passage): the model's own where its files have any, else its
+    card's, else none."""
     path = source / "config_sentence_transformers.json"
     prompts = (_json(path).get("prompts") or {}) if path.is_file() else {}
     query, passage = (
@@ -118,9 +122,8 @@ def prompts_of(source: Path, name: str) -> tuple[str, str]:
     config = _json(read_layout(source).transformer / "config.json")
     for known in (name, source.name, str(config.get("_name_or_path") or "")):
         plain = re.split(r"[/:]", known.split("==")[0].rstrip("/").lower())[-1].replace("_", "-")
-        plain = re.sub(
-            r"^[\w.]+--", "", plain
-        )  # a hub model's folder in the cache: owner--name-revision
+        # a hub model's folder in the cache: owner--name-revision
+        plain = re.sub(r"^[\w.]+--", "", plain)
         for pattern, query, passage in CARDS:
             if re.fullmatch(pattern + r"(-[0-9a-f]{7,40})?", plain):
                 return query, passage
@@ -128,12 +131,13 @@ def prompts_of(source: Path, name: str) -> tuple[str, str]:
 
 
 def write_dense(source: Path, folder: Path) -> None:
-    """dense.npz for the runtime, where the model has layers after pooling."""
+    """Write dense.npz for the runtime, where the model has layers after pooling: w0, b0, w1, ... in
+    float32. Raises SourceError."""
     import numpy as np
     from safetensors.numpy import load_file
 
     weights: dict[str, Any] = {}
-    for number, path in enumerate(read_layout(source).after):
+    for number, path in enumerate(read_layout(source).dense):
         file = path / "model.safetensors"
         if not file.is_file():
             raise SourceError(
@@ -150,21 +154,22 @@ def write_dense(source: Path, folder: Path) -> None:
 
 
 def _pooling(layout: Layout) -> Pooling:
+    """Read the pooling, in the form of any version. Raises SourceError for one that the device could
+    not do."""
     config = _json(layout.pooling / "config.json") if layout.pooling else {"pooling_mode": "mean"}
-    mode = config.get("pooling_mode") or [
-        found for key, found in _LEGACY.items() if config.get(key)
-    ]
+    mode = config.get("pooling_mode") or [name for key, name in _LEGACY.items() if config.get(key)]
     modes: Sequence[str] = [mode] if isinstance(mode, str) else mode
-    found: Any = _NAMES.get(modes[0], modes[0]) if len(modes) == 1 else None
-    if found not in get_args(Pooling):
+    pooling: Any = _NAMES.get(modes[0], modes[0]) if len(modes) == 1 else None
+    if pooling not in get_args(Pooling):
         raise SourceError(
             f"{layout.pooling}: pooling {' + '.join(modes) or 'unnamed'} is not supported on the "
             "device"
         )
-    return found  # type: ignore[no-any-return]
+    return pooling  # type: ignore[no-any-return]
 
 
 def _activation(folder: Path) -> str:
+    """Read a dense layer's activation. Raises SourceError for one that the device could not do."""
     config = _json(folder / "config.json")
     name = str(config.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
     if (
@@ -176,6 +181,7 @@ def _activation(folder: Path) -> str:
 
 
 def _json(path: Path) -> Any:
+    """Read a file of the model's. Raises SourceError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

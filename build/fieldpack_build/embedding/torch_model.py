@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # bytes of weights; an ONNX file ends at 2 GiB, and the rest goes into model.onnx.data
-_LARGEST_FILE = 1_800_000_000
+_MAX_FILE = 1_800_000_000
 
 
 def load(source: Path) -> Any:
-    """The SentenceTransformer in float32 on the CPU, from the folder alone. Its own code is never
-    run: SourceError."""
+    """Load the SentenceTransformer in float32 on the CPU, from the folder alone. Raises SourceError
+    for one that cannot be loaded so, or only with code of its own, which is never run."""
     from sentence_transformers import SentenceTransformer
 
     folder = families.read_layout(source).transformer
@@ -50,21 +50,23 @@ def load(source: Path) -> Any:
 
 
 def vectors(model: Any, texts: Sequence[str], *, prefix: str = "") -> NDArray[np.float32]:
-    """n texts -> [n, dim], unit length, as sentence-transformers has them."""
+    """Return the vectors of n texts as sentence-transformers has them, float32 [n, dim], of unit
+    length."""
     import numpy as np
 
-    found = model.encode(
+    rows = model.encode(
         [prefix + text for text in texts],
         prompt="",
         normalize_embeddings=True,
         show_progress_bar=False,
     )
-    return np.asarray(found, dtype=np.float32)
+    return np.asarray(rows, dtype=np.float32)
 
 
 def write_tokenizer(model: Any, path: Path) -> None:
-    """tokenizer.json; sentence-transformers has put in the lower-casing that
-    sentence_bert_config.json may ask for."""
+    """Write tokenizer.json; sentence-transformers has put in the lower-casing that
+    sentence_bert_config.json may ask for. Raises SourceError for a tokenizer that has no such form.
+    """
     from tokenizers import Tokenizer
 
     backend = getattr(model.tokenizer, "backend_tokenizer", None)
@@ -80,36 +82,12 @@ def write_tokenizer(model: Any, path: Path) -> None:
 
 
 def write_graph(model: Any, path: Path) -> None:
-    """`input_ids` [1, tokens] int64 -> `token_embeddings` [1, tokens, hidden] float32, one text a
-    run and so no mask."""
-    import torch
-
-    network = model[0].auto_model.eval()
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    # 23 is no round number: a length that is also a size of the network would be taken for a
-    # constant.
-    example = torch.arange(3, 26).remainder(network.config.get_text_config().vocab_size)[None]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _encoder(network),
-            (example,),
-            str(path),
-            dynamo=True,
-            verbose=False,
-            optimize=True,
-            input_names=["input_ids"],
-            output_names=["token_embeddings"],
-            dynamic_shapes=({1: torch.export.Dim.DYNAMIC},),
-            external_data=weights > _LARGEST_FILE,
-        )
-
-
-def _encoder(network: Any) -> Any:
+    """Export the network: `input_ids` [1, tokens] int64 -> `token_embeddings` [1, tokens, hidden]
+    float32, one text a run and so no mask."""
     import torch
 
     class Encoder(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
+        def __init__(self, network: Any) -> None:
             super().__init__()
             self.network = network
 
@@ -119,4 +97,22 @@ def _encoder(network: Any) -> Any:
                 input_ids=input_ids, return_dict=True, **cacheless
             ).last_hidden_state
 
-    return Encoder()
+    network = model[0].auto_model.eval()
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    # 23 is no round number: a length that is also a size of the network would be taken for a
+    # constant.
+    example = torch.arange(3, 26).remainder(network.config.get_text_config().vocab_size)[None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Encoder(network),
+            (example,),
+            str(path),
+            dynamo=True,
+            verbose=False,
+            optimize=True,
+            input_names=["input_ids"],
+            output_names=["token_embeddings"],
+            dynamic_shapes=({1: torch.export.Dim.DYNAMIC},),
+            external_data=weights > _MAX_FILE,
+        )

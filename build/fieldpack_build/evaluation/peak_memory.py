@@ -48,7 +48,9 @@ def main() -> None:
     from .scoring_expert import ScoringExpert
 
     expert = ScoringExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
-    expert.ask(task["question"], arm=AnswerOptions(retrieval=task["retrieval"], threshold=False))
+    expert.ask(
+        task["question"], options=AnswerOptions(retrieval=task["retrieval"], threshold=False)
+    )
     print(json.dumps({"peak_mb": _peak_mb()}), flush=True)
 
 

@@ -37,18 +37,18 @@ class ScoringGenerator(TextGenerator):
         wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
         if not wanted:
             return 0.0, 0
-        with self._my_turn(None):
-            self._kept.read(ids, room=len(ids) + len(wanted), most=max_context)
+        with self._exclusive(None):
+            self._cache.prefill(ids, capacity=len(ids) + len(wanted), max_capacity=max_context)
             return sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)
 
     def _logits(self, ids: Sequence[int], wanted: Sequence[int]) -> Logits:
         """Of each wanted token's place, [len(wanted), vocabulary]."""
         import numpy as np
 
-        self._kept.trim(len(ids) - 1)
+        self._cache.trim(len(ids) - 1)
         read = [ids[-1], *wanted[:-1]]
         return np.concatenate(
-            [self._kept.advance(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)]
+            [self._cache.forward(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)]
         )
 
 

@@ -2,7 +2,6 @@
 measuring and choice. Knows nothing of stages, caches or bundles."""
 
 from ..models.precision import FP32, Candidate
-from . import choose
 from .build_onnx import adjust_config, build_onnx, folder_mb
 
-__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "choose", "folder_mb"]
+__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "folder_mb"]

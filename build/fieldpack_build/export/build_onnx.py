@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fieldpack.child import python, safe_environment
+from fieldpack.child import last_line, python, safe_environment
 from fieldpack.generation.generator import CONFIG
 from fieldpack.prompt import ChatFormat
 
@@ -25,30 +25,30 @@ from .longrope import cut_tables, take_choice_as_input
 from .prune_lm_head import prune_lm_head
 from .quantize_embeddings import are_tied, quantize_embeddings
 
-_REASON = 300  # characters of the builder's last words
-
 
 def build_onnx(source: Path, folder: Path, candidate: Candidate, work: Path) -> None:
     """Export the model in `source` (as transformers writes it) to `folder`; `work` is scratch and
     gone afterwards. What the builder prints goes to stderr, the stage's log. Raises StageError;
     that the builder ends well does not say that the file opens."""
-    if why := unfit(candidate, json.loads((source / "config.json").read_text(encoding="utf-8"))):
-        raise StageError(why)
+    if reason := unfit(candidate, json.loads((source / "config.json").read_text(encoding="utf-8"))):
+        raise StageError(reason)
     work.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        read = builder_source(source, work)
-        _run_builder(read, folder, candidate, work / "cache")
+        prepared = builder_source(source, work)
+        _run_builder(prepared, folder, candidate, work / "cache")
         correct_graph(folder, source)
         if candidate.quantized:
-            quantize_embeddings(folder, tied=are_tied(read))
+            quantize_embeddings(folder, tied=are_tied(prepared))
         prune_lm_head(folder)
-        take_choice_as_input(folder, json.loads((read / "config.json").read_text(encoding="utf-8")))
+        config = json.loads((prepared / "config.json").read_text(encoding="utf-8"))
+        take_choice_as_input(folder, config)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) -> None:
+    """Run genai's builder as a child. Raises StageError with its last words."""
     # Without hf_token=false the builder asks for a login. Its windowed KV caches hold the last
     # tokens alone: what was read cannot be gone back to ("Cannot rewind to 16: the sliding-window
     # KV cache holds only the last ...", genai 0.18), and a model is wanted that reads on from an
@@ -65,11 +65,9 @@ def _run_builder(source: Path, folder: Path, candidate: Candidate, cache: Path) 
     if done.returncode:
         if disk_is_full(done.stderr) or not has_room(source.parent):
             raise no_space(folder)
-        last = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         raise StageError(
             f"onnxruntime-genai's builder ended with {done.returncode}; its words are in the "
-            "stage's log.txt, "
-            f"the last: {last[-1][:_REASON]}"
+            f"stage's log.txt, the last: {last_line(done.stderr)}"
         )
 
 
@@ -95,4 +93,5 @@ def adjust_config(folder: Path, tokenizer: Any, chat: ChatFormat, max_context: i
 
 
 def folder_mb(folder: Path) -> float:
+    """Return the size of a folder's files, in MB of 10^6 bytes."""
     return round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1)

@@ -38,7 +38,7 @@ def builder_source(source: Path, work: Path) -> Path:
     return folder
 
 
-def _windows(config: Any) -> dict[str, Any]:
+def _windows(config: Any) -> dict[str, object]:
     """Say of each layer that it has the window, where the architecture gives all of them one
     without a list.
 
@@ -57,8 +57,8 @@ def _windows(config: Any) -> dict[str, Any]:
     return {"layer_types": ["sliding_attention"] * int(config.num_hidden_layers)}
 
 
-def _rope(config: Any) -> dict[str, Any]:
-    """Long and short factors in one form for all that transformers reads (`rope_scaling`,
+def _rope(config: Any) -> dict[str, object]:
+    """Give long and short factors one form for all that transformers reads (`rope_scaling`,
     transformers 4; `rope_parameters` without `type`, transformers 5), with transformers' own scale
     of the attention.
 
@@ -68,13 +68,13 @@ def _rope(config: Any) -> dict[str, Any]:
     rope = rope if isinstance(rope, Mapping) else {}
     original = getattr(config, "original_max_position_embeddings", None)
     if rope.get("rope_type") != "longrope":
-        most = config.max_position_embeddings if config.model_type == "phi3" else original
-        return {"original_max_position_embeddings": most} if original != most else {}
+        longest = config.max_position_embeddings if config.model_type == "phi3" else original
+        return {"original_max_position_embeddings": longest} if original != longest else {}
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     _, scale = ROPE_INIT_FUNCTIONS["longrope"](config)
-    own = {"type": "longrope", "short_mscale": float(scale), "long_mscale": float(scale)}
+    scaled = {"type": "longrope", "short_mscale": float(scale), "long_mscale": float(scale)}
     return {
-        "rope_parameters": {**rope, **own},
+        "rope_parameters": {**rope, **scaled},
         "original_max_position_embeddings": int(rope["original_max_position_embeddings"]),
     }

@@ -3,14 +3,12 @@ in the form that it wants, and the graph set right afterwards. Measured with onn
 and transformers 5.23; tests/support/matrix.py holds every correction to transformers' own tokens.
 
 - rope scaling: Llama's class in the builder knows llama3 alone and leaves linear and YaRN scaling
-  away without a word;
-  the other classes refuse llama3, and their YaRN has no defaults and does not round its range as
-  transformers does.
-  So the builder is told of no scaling, and the rotary tables are transformers' own.
+  away without a word; the other classes refuse llama3, and their YaRN has no defaults and does not
+  round its range as transformers does. So the builder is told of no scaling, and the rotary tables
+  are transformers' own.
 - Gemma 3: transformers 5 keeps rope settings by layer type, the builder reads them flat.
 - SmolLM3: layers without rope are given a rope of their own, on positions that the graph has no
-  input for. Granite 4 without
-  rope is given one all the same.
+  input for. Granite 4 without rope is given one all the same.
 - OLMo: its norms take the mean away (LayerNorm), the builder's do not (RMSNorm); `clip_qkv` is left
   away.
 - Phi, Nemotron, OLMo: the builder reads the norms' epsilon as `rms_norm_eps` and takes 1e-6 where
@@ -34,26 +32,23 @@ _GEMMAS = ("gemma", "gemma2", "gemma3_text")
 _OLMO_EPSILON = 1e-5  # transformers' OlmoLayerNorm; config.json does not name it
 
 
-def builder_changes(config: Any) -> dict[str, Any]:
+def builder_changes(config: Any) -> dict[str, object]:
     """Return what config.json must say otherwise for the builder; `config` as transformers reads
     it. Raises StageError for a rope whose tables depend on the text's length."""
-    changes = _rope_changes(config) | _epsilon(config)
+    changes = _rope_changes(config)
+    named = [getattr(config, name, None) for name in ("rms_norm_eps", "layer_norm_eps", "norm_eps")]
+    epsilon = next((value for value in named if value is not None), None)
+    if config.model_type == "olmo":
+        epsilon = _OLMO_EPSILON
+    if epsilon not in (None, named[0]):
+        changes["rms_norm_eps"] = epsilon
     if config.model_type == "smollm3":
         changes["no_rope_layers"] = [1] * config.num_hidden_layers
     return changes
 
 
-def _epsilon(config: Any) -> dict[str, Any]:
-    named = [getattr(config, name, None) for name in ("rms_norm_eps", "layer_norm_eps", "norm_eps")]
-    epsilon = (
-        _OLMO_EPSILON
-        if config.model_type == "olmo"
-        else next((value for value in named if value is not None), None)
-    )
-    return {} if epsilon in (None, named[0]) else {"rms_norm_eps": epsilon}
-
-
-def _rope_changes(config: Any) -> dict[str, Any]:
+def _rope_changes(config: Any) -> dict[str, object]:
+    """Return what the builder must read of the rope in config.json's place."""
     rope = getattr(config, "rope_parameters", None) or {}
     if config.model_type == "gemma3_text":
         # Beside the entries by layer type: transformers reads those, the builder these.
@@ -84,17 +79,25 @@ def correct_graph(folder: Path, source: Path) -> None:
     import onnx_ir as ir
 
     config = causal_lm.load_config(source)
-    tables, plain = dict(_rotary_tables(config)), _layers_without_rope(config)
-    if not tables and not plain and config.model_type not in ("olmo", *_GEMMAS):
+    tables, without_rope = dict(_rotary_tables(config)), _layers_without_rope(config)
+    if not tables and not without_rope and config.model_type not in ("olmo", *_GEMMAS):
         return
     model = ir.load(folder / _MODEL)
     for names, layer_type in tables.items():
         _write_tables(model.graph, names, config, layer_type)
-    _take_rope_away(model.graph, plain)
+    for layer, node in _attentions(model.graph):
+        if layer in without_rope:  # queries and keys stay as they are projected
+            node.attributes["do_rotary"] = ir.AttrInt64("do_rotary", 0)
+            for place in (7, 8):  # cos_cache, sin_cache
+                node.replace_input_with(place, None)
     if config.model_type in _GEMMAS:
         _scale_embeddings(model.graph, float(config.hidden_size) ** 0.5)
     if config.model_type == "olmo":
-        _subtract_means(model.graph)
+        # LayerNorms have the inputs of RMSNorms but for a bias, which may be left away.
+        for node in model.graph:
+            node.op_type = node.op_type.replace(
+                "SimplifiedLayerNormalization", "LayerNormalization"
+            )
         if config.clip_qkv:
             _clip_projections(model.graph, float(config.clip_qkv))
     ir.save(model, folder / _MODEL, external_data=_DATA)
@@ -142,27 +145,11 @@ def _attentions(graph: Any) -> Iterator[tuple[int, Any]]:
 
 
 def _layers_without_rope(config: Any) -> list[int]:
+    """Return the numbers of the layers that rotate nothing, where the builder would."""
     if config.model_type == "smollm3":
         return [layer for layer, rope in enumerate(config.no_rope_layers) if not rope]
-    plain = config.model_type == "granitemoehybrid" and config.position_embedding_type != "rope"
-    return list(range(config.num_hidden_layers)) if plain else []
-
-
-def _take_rope_away(graph: Any, layers: list[int]) -> None:
-    """Leave queries and keys of these layers as they are projected."""
-    import onnx_ir as ir
-
-    for layer, node in _attentions(graph):
-        if layer in layers:
-            node.attributes["do_rotary"] = ir.AttrInt64("do_rotary", 0)
-            for place in (7, 8):  # cos_cache, sin_cache
-                node.replace_input_with(place, None)
-
-
-def _subtract_means(graph: Any) -> None:
-    """Make LayerNorms of RMSNorms: the same inputs but for a bias, which may be left away."""
-    for node in graph:
-        node.op_type = node.op_type.replace("SimplifiedLayerNormalization", "LayerNormalization")
+    nowhere = config.model_type == "granitemoehybrid" and config.position_embedding_type != "rope"
+    return list(range(config.num_hidden_layers)) if nowhere else []
 
 
 def _scale_embeddings(graph: Any, factor: float) -> None:

@@ -1,4 +1,4 @@
-"""Of a model with two sets of rotary factors (LongRoPE): lets the runtime choose the set, where the
+"""Lets the runtime choose between the two sets of rotary factors of a model (LongRoPE), where the
 builder's graph chooses by the tokens read so far, which is right only for a text that is read in
 one step (see `fieldpack.generation.longrope`)."""
 
@@ -16,8 +16,8 @@ _TABLES = {"cos_cache", "sin_cache"}
 
 def take_choice_as_input(folder: Path, config: Mapping[str, Any]) -> bool:
     """Give `folder`/model.onnx an input that chooses between its tables of cosines and sines, and
-    write beside it when which is right. `config`: as the builder read it. False, and nothing
-    changed, where the graph has one table.
+    write beside it when which is right. Returns False, and changes nothing, where the graph has one
+    table. `config`: as the builder read it.
 
     An input, not an initializer that may be overridden: genai does not set those (0.18), and with
     an input a runtime that does not know of it fails instead of answering wrongly."""
@@ -40,8 +40,8 @@ def take_choice_as_input(folder: Path, config: Mapping[str, Any]) -> bool:
 
 
 def cut_tables(folder: Path, context: int) -> bool:
-    """Leave the tables of `folder`/model.onnx the `context` rows that a bundle will read. False
-    where it has one table.
+    """Leave the tables of `folder`/model.onnx the `context` rows that a bundle will read. Returns
+    False where it has one table.
 
     A step copies the table that it chooses: 50 MB each time for the 131,072 positions of a
     Phi-4-mini."""
@@ -70,6 +70,7 @@ def cut_tables(folder: Path, context: int) -> bool:
 
 
 def _choice(graph: Any) -> Any:
+    """Return the node that chooses between two tables; None where there is none."""
     return next(
         (node for node in graph.node if node.op_type == "If" and set(node.output) == _TABLES), None
     )

@@ -19,10 +19,10 @@ __all__ = [
     "TOKENIZER_FILES",
     "check_numbers",
     "check_tensors",
+    "count_parameters",
     "load_config",
     "load_model",
     "load_tokenizer",
-    "parameters",
     "quiet",
     "stored_dtype",
     "tiny_random_model",
@@ -32,12 +32,12 @@ MODEL = "model"
 
 # Widths that differ by this have blocks of 16 to 256 that are odd or even alike: k_quant packs two
 # zero points into a byte.
-_WIDTHS = 2 * 256
-_LAYERS = 8  # of a rehearsal's model at most
+_WIDTH_STEP = 2 * 256
+_MAX_LAYERS = 8  # of a rehearsal's model
 
 
 def quiet() -> None:
-    """Progress bars and advice of the libraries belong in the log at most."""
+    """Keep the libraries from the network, and their progress bars and advice from the screen."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # whatever needs fetching, sources.py has fetched
     from transformers.utils import logging
 
@@ -74,13 +74,11 @@ def load_model(path: Path, **options: Any) -> Any:
     float32. Whether its embeddings are tied, the tensors decide. Raises SourceError; also where a
     tensor is missing, of another shape or unknown to the architecture: transformers would go on
     with random weights."""
-    import torch
 
     if path.is_file():
-        return _load_gguf(path, torch.float32)
-    if (
-        "quantization_config" in options
-    ):  # bitsandbytes takes a matrix of any shape, and fails in the first forward pass
+        return _load_gguf(path)
+    # bitsandbytes takes a matrix of any shape, and fails in the first forward pass
+    if "quantization_config" in options:
         check_tensors(path)
     model, report = _from_folder(path, **{"dtype": "auto", **options})
     _refuse_incomplete(path, report)
@@ -94,11 +92,11 @@ def check_tensors(path: Path) -> None:
 
 
 def check_numbers(
-    path: Path, progress: Callable[[int, int], None] = lambda done, total: None
+    path: Path, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Read every weight of a folder once, a tensor at a time. Raises SourceError where one is not a
     number or infinite: all that is computed with it would be, and training would end long after its
-    cause. `progress(done, total)` in tensors."""
+    cause. `on_progress(done, total)` counts tensors."""
     import torch
     from safetensors import safe_open
 
@@ -113,20 +111,19 @@ def check_numbers(
             and weights.numel()
             and not torch.isfinite(torch.stack(torch.aminmax(weights))).all()
         ):
-            bad = int(
-                (~torch.isfinite(weights)).sum()
-            )  # aminmax tells one NaN in a tenth of the time
+            # counted only now: aminmax tells one NaN in a tenth of the time
+            bad = int((~torch.isfinite(weights)).sum())
             raise SourceError(
                 f"{file}: {bad:,} of {weights.numel():,} weights of {name} are not finite numbers "
                 "(NaN or infinite); "
                 "the file is damaged, or its training had failed: download it again, or use "
                 "another model"
             )
-        progress(number, len(names))
+        on_progress(number, len(names))
 
 
 def _from_folder(path: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
-    """(the model, transformers' loading report)."""
+    """Return (the model, transformers' loading report). Raises SourceError."""
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
@@ -148,30 +145,29 @@ def _from_folder(path: Path, **options: Any) -> tuple[Any, Mapping[str, Any]]:
 def _refuse_incomplete(path: Path, report: Mapping[str, Any]) -> None:
     """Raise SourceError for what transformers' loading report names. It leaves out what the
     architecture can do without."""
-    missing = sorted(report["missing_keys"])
-    wrong = sorted(
-        f"{name} is {list(there)}, wanted {list(wanted)}"
-        for name, there, wanted in report["mismatched_keys"]
-    )
-    unknown = sorted(report["unexpected_keys"])
+    misshapen = [
+        f"{name} is {list(actual)}, wanted {list(expected)}"
+        for name, actual, expected in report["mismatched_keys"]
+    ]
     kinds = (
-        (missing, "missing"),
-        (wrong, "of another shape"),
-        (unknown, "that this architecture has not"),
+        (sorted(report["missing_keys"]), "missing"),
+        (sorted(misshapen), "of another shape"),
+        (sorted(report["unexpected_keys"]), "that this architecture has not"),
     )
-    said = [
+    problems = [
         f"{len(names)} tensors {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
         for names, what in kinds
         if names
     ]
-    if said:
+    if problems:
         raise SourceError(
-            f"{path}: its weights do not fit its config.json: {'; '.join(said)}; download the "
+            f"{path}: its weights do not fit its config.json: {'; '.join(problems)}; download the "
             "whole model again"
         )
 
 
-def _load_gguf(path: Path, dtype: Any) -> Any:
+def _load_gguf(path: Path) -> Any:
+    """Load a GGUF as float32. Raises SourceError."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -179,7 +175,7 @@ def _load_gguf(path: Path, dtype: Any) -> Any:
         model, report = AutoModelForCausalLM.from_pretrained(
             path.parent,
             gguf_file=path.name,
-            dtype=dtype,
+            dtype=torch.float32,
             trust_remote_code=False,
             output_loading_info=True,
         )
@@ -199,14 +195,14 @@ def _load_gguf(path: Path, dtype: Any) -> Any:
     model.hf_quantizer = None
     embed, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     if embed.data_ptr() != head.data_ptr() and torch.equal(embed, head):
-        model.config.tie_word_embeddings = (
-            True  # else the export keeps the input embeddings in float32: +500 MB
-        )
+        # else the export keeps the input embeddings in float32: +500 MB
+        model.config.tie_word_embeddings = True
         model.tie_weights()
     return model
 
 
 def load_config(path: Path) -> Any:
+    """Read the configuration of a model's folder or of a GGUF. Raises SourceError."""
     from transformers import AutoConfig
 
     try:
@@ -220,13 +216,15 @@ def load_config(path: Path) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """A library's own words, of which the first line says what is wrong."""
+    """Return the first line of a library's own words, which says what is wrong."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def tiny_random_model(config: Any, *, dtype: Any = None, seed: int = 0) -> Any:
-    """A model of few layers with random weights for rehearsals, of the same architecture,
-    vocabulary and dtype (`dtype`, or the one that `config` names). What decides whether an export
+    """Make a model of few layers with random weights for rehearsals, of the same architecture,
+    vocabulary and dtype (`dtype`, or the one that `config` names).
+
+    What decides whether an export
     works stays: the rope, its original length, the sliding window and the head size as they are,
     the widths in the remainder that is left over when they are divided into blocks, and of the
     layers' kinds each one. Changes `config`."""
@@ -236,20 +234,23 @@ def tiny_random_model(config: Any, *, dtype: Any = None, seed: int = 0) -> Any:
     head_size = (
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
-    heads, few = config.num_attention_heads, _few_heads(config.num_attention_heads, head_size)
-    sharing = heads // (
-        getattr(config, "num_key_value_heads", None) or heads
-    )  # query heads for each of keys and values
+    heads = config.num_attention_heads
+    # The smallest number of heads, two or more, whose width has the remainder of all heads' width.
+    few = next(
+        (few for few in range(2, heads) if (heads - few) * head_size % _WIDTH_STEP == 0), heads
+    )
+    # query heads for each of keys and values
+    sharing = heads // (getattr(config, "num_key_value_heads", None) or heads)
     square = config.hidden_size == heads * head_size
     _keep_each_kind_of_layer(config)
     config.num_attention_heads = few
     if getattr(config, "num_key_value_heads", None):
         config.num_key_value_heads = few // sharing if few % sharing == 0 else 1
     # head_dim stays: rotary tables (long-context factors, partial rotary) have its size.
-    config.hidden_size = few * head_size if square else _few_columns(config.hidden_size)
+    config.hidden_size = few * head_size if square else _small_width(config.hidden_size)
     for name in ("intermediate_size", "moe_intermediate_size", "shared_expert_intermediate_size"):
         if isinstance(getattr(config, name, None), int):
-            setattr(config, name, _few_columns(getattr(config, name)))
+            setattr(config, name, _small_width(getattr(config, name)))
     for name in ("num_local_experts", "num_experts", "n_routed_experts"):
         if isinstance(getattr(config, name, None), int):
             chosen = getattr(config, "num_experts_per_tok", None) or 1
@@ -282,16 +283,10 @@ def stored_dtype(path: Path, config: Any) -> Any:
     return torch.float32
 
 
-def _few_columns(width: int) -> int:
-    """A small width with the same number of blocks in a row, odd or even, and the same rest, for
-    blocks of 16 to 256."""
-    return width % _WIDTHS or _WIDTHS
-
-
-def _few_heads(heads: int, head_size: int) -> int:
-    """The smallest number of heads, two or more, whose width has the same remainder as that of all
-    heads."""
-    return next((few for few in range(2, heads) if (heads - few) * head_size % _WIDTHS == 0), heads)
+def _small_width(width: int) -> int:
+    """Return a small width whose number of blocks in a row is odd or even as that of `width`, and
+    leaves the same remainder, for blocks of 16 to 256."""
+    return width % _WIDTH_STEP or _WIDTH_STEP
 
 
 def _keep_each_kind_of_layer(config: Any) -> None:
@@ -304,11 +299,12 @@ def _keep_each_kind_of_layer(config: Any) -> None:
         if isinstance(value, list) and len(value) == layers
     }
     kinds = list(zip(*lists.values(), strict=True)) if lists else [()] * layers
-    every = set(kinds)
-    few = next(count for count in range(min(2, layers), layers + 1) if set(kinds[:count]) == every)
+    all_kinds = set(kinds)
+    counts = range(min(2, layers), layers + 1)
+    few = next(count for count in counts if set(kinds[:count]) == all_kinds)
     kept = list(range(few))
-    if few > _LAYERS:  # Qwen2's windows begin behind two thirds of the layers
-        kept = sorted({kinds.index(kind) for kind in every})
+    if few > _MAX_LAYERS:  # Qwen2's windows begin behind two thirds of the layers
+        kept = sorted({kinds.index(kind) for kind in all_kinds})
         if isinstance(getattr(config, "max_window_layers", None), int):
             config.max_window_layers = 1
     config.num_hidden_layers = len(kept)
@@ -316,5 +312,6 @@ def _keep_each_kind_of_layer(config: Any) -> None:
         setattr(config, name, [value[i] for i in kept])
 
 
-def parameters(model: Any) -> int:
+def count_parameters(model: Any) -> int:
+    """Return how many weights a model has."""
     return sum(int(p.numel()) for p in model.parameters())

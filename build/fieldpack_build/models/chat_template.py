@@ -48,43 +48,42 @@ def chat_format(tokenizer: Any, name: str, path: Path | None = None) -> ChatForm
         )
     start, rest = text.split(_SYSTEM)
     to_user, to_answer = rest.split(_USER)
-    return ChatFormat(
-        start, to_user, to_answer, _end(tokenizer, to_answer), tuple(special_tokens(tokenizer))
-    )
+    special = special_tokens(tokenizer)
+    # An answer is closed by what the template puts behind it, up to and with its first special
+    # token.
+    messages = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}]
+    tail = _render(tokenizer, messages, answer=False).rpartition(_ANSWER)[2]
+    ends = [tail[: tail.index(token) + len(token)] for token in special if token in tail]
+    end = min(ends, key=len) if ends else str(tokenizer.eos_token)
+    return ChatFormat(start, to_user, to_answer, end, tuple(special))
 
 
 def special_tokens(tokenizer: Any) -> list[str]:
-    """All tokens with a meaning of their own, longest first, so that no part of one is broken
-    before the whole."""
+    """Return all tokens with a meaning of their own, longest first, so that no part of one is
+    broken before the whole."""
     added = {
         str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special
     }
-    found = {str(t) for t in tokenizer.all_special_tokens} | added
-    return sorted((t for t in found if len(t) > 1), key=lambda t: (-len(t), t))
+    tokens = {str(token) for token in tokenizer.all_special_tokens} | added
+    return sorted(
+        (token for token in tokens if len(token) > 1), key=lambda token: (-len(token), token)
+    )
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
-    """Tokens of `text` and nothing else: the chat template's strings hold every special token there
-    shall be."""
+    """Return the tokens of `text` and nothing else: the chat template's strings hold every special
+    token there shall be."""
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
 
 
 def _render(tokenizer: Any, messages: list[dict[str, str]], *, answer: bool = True) -> str:
+    """Render messages by the template; `answer`: up to where an answer begins."""
     # enable_thinking: Qwen3's templates open a reasoning block without it; others ignore it.
     text: str = tokenizer.apply_chat_template(
         messages, tokenize=False, add_generation_prompt=answer, enable_thinking=False
     )
     return text
-
-
-def _end(tokenizer: Any, to_answer: str) -> str:
-    """What closes an answer: the template's own text after it, up to and with its first special
-    token."""
-    messages = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}]
-    tail = _render(tokenizer, messages, answer=False).rpartition(_ANSWER)[2]
-    found = [tail[: tail.index(t) + len(t)] for t in special_tokens(tokenizer) if t in tail]
-    return min(found, key=len) if found else str(tokenizer.eos_token)
 
 
 def read_chat(base: Path, *, skip_tokens: int = 0) -> ChatFormat:

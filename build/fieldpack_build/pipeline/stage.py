@@ -10,10 +10,6 @@ from typing import Any
 from ..recipe.schema import Recipe
 
 
-def _always(recipe: Recipe) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Stage:
     """One row of the table of stages. `code`: raise it when the stage's work changes; it is part of
@@ -35,7 +31,7 @@ class Stage:
     sees: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
     files: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
     tools: tuple[str, ...] = ()
-    active: Callable[[Recipe], bool] = _always
+    active: Callable[[Recipe], bool] = lambda recipe: True
     resumes: bool = False
     updates: Callable[[Mapping[str, Any]], object] | None = None
     after_kill: Callable[[Path], str | None] = lambda folder: None
@@ -43,4 +39,5 @@ class Stage:
 
     @property
     def function(self) -> str:
+        """The function that does its work, as `module:name`."""
         return f"fieldpack_build.stages.{self.name}:run"

@@ -18,20 +18,32 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import TypedDict, cast
 
-from fieldpack.child import python, safe_environment
+from fieldpack.child import last_line, python, safe_environment
 from fieldpack.errors import FieldpackError
 
-from .. import errors
+from ..child_process import EventChannel, RawEvent, describe_exit, error_of, read_events
 from ..errors import BuildError, ProcessKilled, StageError
 from ..recipe.schema import Recipe
-from ..uncaught import as_build_error, has_room, no_space
+from ..uncaught import has_room, no_space
+from .events import DoneEvent, OnEvent, StageEvent, StageResult
 from .store import LOG, Store
 from .task import Task
+
+
+class _Order(TypedDict):
+    """A task as the child reads it."""
+
+    function: str
+    recipe: dict[str, object]
+    inputs: dict[str, str]
+    keys: dict[str, str]
+    out: str
+    cache: str
+    previous_output: str | None
+    lineage: str
 
 
 def run_stage(
@@ -41,20 +53,20 @@ def run_stage(
     keys: Mapping[str, str],
     out: Path,
     store: Store,
-    listen: Callable[[dict[str, Any]], None],
-    earlier: Path | None = None,
+    on_event: OnEvent,
+    previous_output: Path | None = None,
     lineage: str = "",
-) -> dict[str, Any]:
-    """Run `module:function` in a child; gives {"result", "warnings", "peak_rss_mb"}. Raises the
-    stage's own error, or StageError when the process died."""
-    task = {
+) -> DoneEvent:
+    """Run `module:function` in a child and return how it ended. Raises the stage's own error, or
+    StageError when the process died."""
+    order: _Order = {
         "function": function,
         "recipe": recipe.model_dump(),
         "inputs": {k: str(v) for k, v in inputs.items()},
         "keys": dict(keys),
         "out": str(out),
         "cache": str(store.root),
-        "earlier": str(earlier) if earlier else None,
+        "previous_output": str(previous_output) if previous_output else None,
         "lineage": lineage,
     }
     environment = safe_environment(
@@ -79,14 +91,13 @@ def run_stage(
             text=True,
         )
     assert child.stdin and child.stdout
+    last: RawEvent = {"event": None}
     try:
-        child.stdin.write(json.dumps(task) + "\n")
+        child.stdin.write(json.dumps(order) + "\n")
         child.stdin.flush()
-        last: dict[str, Any] = {}
-        for line in child.stdout:
-            last = json.loads(line)
+        for last in read_events(child.stdout):
             if last["event"] not in ("done", "error"):
-                listen(last)
+                on_event(cast("StageEvent", last))
         code = child.wait()
     except BaseException:
         _end(child)
@@ -94,14 +105,14 @@ def run_stage(
     finally:
         child.stdout.close()
         child.stdin.close()
-    if last.get("event") == "done" and code == 0:
-        return last
-    if last.get("event") == "error":
-        raise _rebuild(last)
+    if last["event"] == "done" and code == 0:
+        return cast("DoneEvent", last)
+    if last["event"] == "error":
+        raise error_of(last)
     if code != -signal.SIGKILL and not has_room(out):  # then its log has no word of it either
         raise no_space(out)
     kind = ProcessKilled if code == -signal.SIGKILL else StageError
-    raise kind(_obituary(code, out / LOG))
+    raise kind(_describe_death(code, out / LOG))
 
 
 def _end(child: subprocess.Popen[str]) -> None:
@@ -114,85 +125,53 @@ def _end(child: subprocess.Popen[str]) -> None:
     child.wait()
 
 
-def _rebuild(event: dict[str, Any]) -> BuildError:
-    kind = getattr(errors, event["kind"], StageError)
-    error = kind(event["message"])
-    assert isinstance(error, BuildError)
-    return error
-
-
-def _obituary(code: int, log: Path) -> str:
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    last = lines[-1][:300] if lines else "nothing in its log"
+def _describe_death(code: int, log: Path) -> str:
+    """Say how a process ended that said nothing itself: its signal, or its log's last line."""
+    ended = f"its process {describe_exit(code)}"
     if code < 0:
-        name = signal.Signals(-code).name
-        why = " (out of memory?)" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{why}; run the same command to go on; log: {log}"
-    return f"its process ended with {code}: {last}; log: {log}"
+        return f"{ended}; run the same command to go on; log: {log}"
+    last = last_line(log.read_text("utf-8", "replace"), otherwise="nothing in its log")
+    return f"{ended}: {last}; log: {log}"
 
 
 def main() -> None:
-    """The child. What a library prints goes to the log (stderr); the real stdout carries events
+    """Be the child. What a library prints goes to the log (stderr); the real stdout carries events
     only."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    channel = EventChannel()
     faulthandler.enable()  # a crash in native code leaves the Python stack in the log
-    spec = json.loads(sys.stdin.readline())
+    order: _Order = json.loads(sys.stdin.readline())
     threading.Thread(target=_follow_parent, daemon=True).start()
-    lock = threading.Lock()
-
-    def send(event: dict[str, Any]) -> None:
-        with lock:
-            channel.write(json.dumps(event) + "\n")
-            channel.flush()
-
-    store = Store(Path(spec["cache"]))
-    sys.excepthook = partial(_report, send, store.root, Path(spec["out"]) / LOG)
-    inputs = {name: Path(path) for name, path in spec["inputs"].items()}
-    earlier = Path(spec["earlier"]) if spec["earlier"] else None
-    recipe, out = Recipe.model_validate(spec["recipe"]), Path(spec["out"])
+    store, out = Store(Path(order["cache"])), Path(order["out"])
+    channel.report_uncaught(cache=store.root, log=out / LOG)
+    previous = order["previous_output"]
     task = Task(
-        recipe, inputs, out, store, spec["keys"], send, earlier=earlier, lineage=spec["lineage"]
+        Recipe.model_validate(order["recipe"]),
+        {name: Path(path) for name, path in order["inputs"].items()},
+        out,
+        store,
+        order["keys"],
+        channel.send,
+        previous_output=Path(previous) if previous else None,
+        lineage=order["lineage"],
     )
+    module, _, attribute = order["function"].partition(":")
+    run: Callable[[Task], StageResult] = getattr(importlib.import_module(module), attribute)
     try:
-        result = _function(spec["function"])(task)
+        result = run(task)
     except BuildError as error:
-        send({"event": "error", "kind": type(error).__name__, "message": str(error)})
+        channel.send_error(error)
         sys.exit(1)
     except FieldpackError as error:
-        send({"event": "error", "kind": "StageError", "message": f"the runtime says: {error}"})
+        channel.send_error(StageError(f"the runtime says: {error}"))
         sys.exit(1)
-    send(
-        {
-            "event": "done",
-            "result": result,
-            "warnings": task.warnings,
-            "peak_rss_mb": _peak_rss_mb(),
-        }
-    )
-    channel.flush()
+    done: DoneEvent = {
+        "event": "done",
+        "result": result,
+        "warnings": task.warnings,
+        "peak_rss_mb": _peak_rss_mb(),
+    }
+    channel.send(done)
     os._exit(0)  # torch's and genai's threads need seconds to end by themselves
-
-
-def _report(
-    send: Callable[[dict[str, Any]], None],
-    cache: Path,
-    log: Path,
-    kind: type[BaseException],
-    error: BaseException,
-    trace: TracebackType | None,
-) -> None:
-    """What Python calls for an exception that nothing caught: the traceback for the log, one
-    sentence for the parent."""
-    sys.__excepthook__(kind, error, trace)
-    meant = as_build_error(error, cache=cache, log=log)
-    send({"event": "error", "kind": type(meant).__name__, "message": str(meant)})
-
-
-def _function(name: str) -> Callable[[Task], dict[str, Any]]:
-    module, _, attribute = name.partition(":")
-    function: Callable[[Task], dict[str, Any]] = getattr(importlib.import_module(module), attribute)
-    return function
 
 
 def _follow_parent() -> None:
@@ -201,7 +180,7 @@ def _follow_parent() -> None:
 
 
 def _peak_rss_mb() -> float:
-    """The most memory this process, or the largest it started, has held."""
+    """Return the most memory this process, or the largest it started, has held, in MiB."""
     import resource
 
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

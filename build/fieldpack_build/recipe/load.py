@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..errors import RecipeError, suggest
-from .schema import NOT_IN_FILE, Recipe, Section
+from .renamed import Renamed, new_path, rename_keys, section_at
+from .schema import NOT_IN_FILE, Recipe
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -39,12 +40,28 @@ def find_recipe(name: str) -> Path:
 def load_recipe(
     path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None
 ) -> Recipe:
-    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`;
-    a value that came with an override has `--set` in the place of file and line. `lacking`:
-    sections for a file that has none of that name, where a half of the recipe is enough."""
+    """Read a recipe from its file, with `overrides` such as `train.epochs=2`.
+
+    Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a
+    value that came with an override has `--set` in the place of file and line. `lacking`: sections
+    for a file that has none of that name, where a half of the recipe is enough. Old names of keys
+    are read; `Recipe.notes` says so."""
     data = {**(lacking or {}), **_read_yaml(path)}
-    lines = _Lines(path, [_override(data, override) for override in overrides])
+    renamed = rename_keys(data)
+    overridden = [_override(data, override) for override in overrides]
+    paths = [new_path(given) for given in overridden]
+    in_overrides = rename_keys(data)  # in a section that an override brought whole
+    lines = _Lines(path, paths, renamed)
     data["folder"] = str(path.resolve().parent)
+    data["notes"] = [
+        *(lines.note(one) for one in renamed),
+        *(
+            f"--set: {Renamed(old[:-1], old[-1], new[-1])}"
+            for old, new in zip(overridden, paths, strict=True)
+            if old != new
+        ),
+        *(f"--set: {one}" for one in in_overrides),
+    ]
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -108,14 +125,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
-    """`train.epochs=2`: the value is read as YAML. Gives the key's parts."""
+    """Set one value in `data`, `train.epochs=2`, which is read as YAML; gives the key's parts as
+    they were given. An old name of a key sets what has the new one."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(f"--set {text}: write section.key=value")
     if key in NOT_IN_FILE:
         raise RecipeError(f"--set: {key}: unknown key")
     node = data
-    *parents, last = key.split(".")
+    given = tuple(key.split("."))
+    *parents, last = new_path(given)
     for parent in parents:
         child = node.setdefault(parent, {})
         if not isinstance(child, dict):
@@ -125,18 +144,26 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         node[last] = _parse(value)
     except _NotYaml as error:
         raise RecipeError(f"--set {text}: the value is not YAML: {error}") from None
-    return (*parents, last)
+    return given
 
 
 class _Lines:
     """Says a pydantic error as one line of ours, with the line of the YAML it is about."""
 
-    def __init__(self, path: Path, overridden: Sequence[tuple[str, ...]]) -> None:
+    def __init__(
+        self, path: Path, overridden: Sequence[tuple[str, ...]], renamed: Sequence[Renamed]
+    ) -> None:
         self._path = path
         self._overridden = overridden
+        self._old_names = {one.path: one.old for one in renamed}
         self._root = _parse(path.read_text(encoding="utf-8"), "rt")
 
+    def note(self, renamed: Renamed) -> str:
+        """Return the line for a key that the file has by its old name."""
+        return f"{self._path}:{self._line(renamed.path)}: {renamed}"
+
     def say(self, problem: ErrorDetails) -> str:
+        """Return the line for what pydantic says of one value."""
         location = tuple(part for part in problem["loc"] if part != "function-after")
         known = _MESSAGES.get(problem["type"])
         message = (
@@ -148,7 +175,7 @@ class _Lines:
             location, message = (*location, *named[1].split(".")), message[named.end() :]
         name = ".".join(str(part) for part in location)
         if problem["type"] == "extra_forbidden":
-            message += suggest(str(location[-1]), self._siblings(location))
+            message += self._near(location)
         elif problem["type"] not in ("missing", "value_error"):
             message += f", not {problem['input']!r}"
         line = self._line(location)
@@ -166,25 +193,23 @@ class _Lines:
     def _line(self, location: Sequence[str | int]) -> int:
         node: Any = self._root
         line = 0
-        for part in location:
+        for depth, part in enumerate(location, 1):
+            name = self._old_names.get(tuple(map(str, location[:depth])), part)
             # Positions by key or index; a key that came through a merge (`<<: *base`) has none.
-            position = (node.lc.data or {}).get(part) if hasattr(node, "lc") else None
+            position = (node.lc.data or {}).get(name) if hasattr(node, "lc") else None
             if position is None:
                 break
-            line, node = position[0] + 1, node[part]
+            line, node = position[0] + 1, node[name]
         return line
 
-    def _siblings(self, location: Sequence[str | int]) -> list[str]:
-        model: Any = Recipe
-        for part in location[:-1]:
-            annotation = model.model_fields[part].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next(
-                (o for o in options if isinstance(o, type) and issubclass(o, Section)), None
-            )
-            if model is None:
-                return []
-        return [name for name in model.model_fields if name not in NOT_IN_FILE]
+    def _near(self, location: Sequence[str | int]) -> str:
+        """What an unknown key was meant to be, if that can be told."""
+        section, key = section_at(tuple(location[:-1])), str(location[-1])
+        if section is None:
+            return ""
+        if key in section.renamed:
+            return f"; it is the old name of {section.renamed[key]}, which is there too"
+        return suggest(key, [name for name in section.model_fields if name not in NOT_IN_FILE])
 
 
 _MESSAGES = {

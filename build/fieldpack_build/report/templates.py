@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def environment() -> Environment:
-    """The report's templates, all that is put into them escaped."""
+    """Return the report's templates; all that is put into them is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
@@ -27,4 +27,5 @@ def environment() -> Environment:
 
 
 def megabytes(size: int) -> str:
+    """Return a number of bytes in megabytes or gigabytes."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

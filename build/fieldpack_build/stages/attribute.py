@@ -20,22 +20,26 @@ from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..evaluation import metrics, question_split
 from ..evaluation.attribution import attribute, steps_of
+from ..evaluation.report_file import ArmAnswer, QuestionRow
 from ..evaluation.scoring_expert import ScoringExpert, ScoringGenerator
 from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import read_chat
+from ..pipeline.events import StageResult
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
-from .evaluate import row_of, stored_text
+from .evaluate import stored_text
 from .merge import adapt
 
 RESULT, ANSWERS = "attribution.json", "answers"
 _STAGED, _FULL = "staged", "full"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the same questions of every step from the base to the quantised export, and write the figures
+    into `attribution.json`."""
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
     causal_lm.quiet()
@@ -46,9 +50,7 @@ def run(task: Task) -> dict[str, Any]:
     (task.out / ANSWERS).mkdir(exist_ok=True)
     shutil.rmtree(task.out / _STAGED, ignore_errors=True)
     assemble(task.out / _STAGED, task.recipe, task.inputs, provenance={}, place=place_link)
-    rows: list[dict[str, Any]] = [
-        {"expected": q.answer, "value": q.value, "line": q.line, "arms": {}} for q in questions
-    ]
+    rows = [QuestionRow(expected=q.answer, value=q.value, line=q.line, arms={}) for q in questions]
     asking = _Asking(
         task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions)
     )
@@ -56,9 +58,9 @@ def run(task: Task) -> dict[str, Any]:
         with _generator(task, step) as make:
             for arm in (step, step + "+rag")[: 1 + retrieves]:
                 for row, said in zip(rows, asking.answers(arm, make), strict=True):
-                    row["arms"][arm] = said
-    found = attribute(rows, steps, retrieval=retrieves)
-    (task.out / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                    row.arms[arm] = said
+    attribution = attribute(rows, steps, retrieval=retrieves)
+    (task.out / RESULT).write_text(attribution.to_json(), encoding="utf-8")
     for name in (_STAGED, _FULL):
         shutil.rmtree(task.out / name, ignore_errors=True)
     return {"questions": len(questions), "steps": list(steps)}
@@ -71,7 +73,7 @@ class _Asking:
         self._task, self._questions, self._stored = task, questions, stored
         self._done, self._total = 0, total
 
-    def answers(self, arm: str, make: Callable[[Path, int], Any]) -> list[dict[str, Any]]:
+    def answers(self, arm: str, make: Callable[[Path, int], Any]) -> list[ArmAnswer]:
         """One for each question, those of an interrupted run first."""
         path = self._task.out / ANSWERS / f"{arm}.jsonl"
         known = _read(path)[: len(self._questions)]
@@ -82,31 +84,34 @@ class _Asking:
             path.open("w", encoding="utf-8") as file,
             ScoringExpert(self._task.out / _STAGED, generator=make) as expert,
         ):
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
+            file.writelines(_line(answer) for answer in known)
             for question in self._questions[len(known) :]:
                 known.append(self._ask(expert, question, retrieval=arm.endswith("+rag")))
-                file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
+                file.write(_line(known[-1]))
                 file.flush()
                 self._done += 1
                 self._task.progress(self._done, self._total, f"questions asked ({arm})")
         return known
 
-    def _ask(
-        self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool
-    ) -> dict[str, Any]:
-        answer = expert.ask(question.question, arm=AnswerOptions(retrieval=retrieval))
+    def _ask(self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool) -> ArmAnswer:
+        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
-        return row_of(answer, metrics.score(answer, question, self._stored, loss))
+        score = metrics.score(answer, question, self._stored, loss)
+        return score.to_row(answer.text, answer.citations)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _line(answer: ArmAnswer) -> str:
+    return json.dumps(answer.to_dict(), ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> list[ArmAnswer]:
     """The whole lines of an earlier run; a last one that was cut off is asked again."""
     if not path.exists():
         return []
     found = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            found.append(json.loads(line))
+            found.append(ArmAnswer.model_validate_json(line))
         except ValueError:
             break
     return found

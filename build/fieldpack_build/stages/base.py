@@ -21,11 +21,15 @@ from ..models.causal_lm import MODEL
 from ..models.chat_template import CHAT, chat_format
 from ..models.inspection import ties_embeddings
 from ..pipeline.task import Task
+from .results import BaseResult
 
 _CONFIG = "config.json"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> BaseResult:
+    """Write the base model in full precision into `model/`, and its chat template into `chat.json`.
+
+    Raises SourceError for a model that later stages would fail on."""
     recipe = task.recipe
     task.note("fetching the model")
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)

@@ -7,21 +7,24 @@ calibration.json     thresholds, and how well they do on the questions they were
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fieldpack.retrieval.retriever import open_retriever
 
 from ..data import read_examples, read_questions
-from ..data.training_rows import manner_of
+from ..data.training_rows import load_options
 from ..errors import DataError
 from ..evaluation import calibration, question_split
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 
 _REHEARSED = 12
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Learn from which similarity on a question is refused, and write it into `calibration.json`.
+
+    Raises DataError where the questions to learn from are all of one kind."""
     recipe = task.recipe
     assert recipe.evaluate
     asked = questions(task)
@@ -48,12 +51,12 @@ def run(task: Task) -> dict[str, Any]:
         )
     learned = calibration.describe(signals, thresholds)
     source = str(recipe.evaluate.calibration)
-    calibration.write_thresholds(task.out, thresholds, {"source": source, "learned": learned})
+    calibration.write_calibration(task.out, thresholds, source=source, learned=learned)
     return {
         "cosine": thresholds.cosine,
         "lead": thresholds.lead,
         "source": source,
-        **{name: value for name, value in learned.items() if name != "curves"},
+        **learned.model_dump(exclude={"curves"}),
     }
 
 
@@ -65,7 +68,7 @@ def questions(task: Task) -> list[tuple[str, bool]]:
     if recipe.evaluate.calibration == "train":
         path, *_ = recipe.train_files
         rows = (
-            row for file in recipe.train_files for row in read_examples(file, manner_of(recipe))
+            row for file in recipe.train_files for row in read_examples(file, load_options(recipe))
         )
         found = [(e.question, e.answer is not None) for e in rows]
     else:

@@ -8,6 +8,8 @@ has dense layers
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,17 @@ from ..embedding.agreement import CANARIES
 from ..errors import CheckFailed
 from ..models import causal_lm, sources
 from ..pipeline.task import Task
+from .results import EmbedderResult
 
 LEAST_COSINE = 0.9999
 LEAST_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> EmbedderResult:
+    """Write the embedding model as ONNX into the stage's folder, in the recipe's precision.
+
+    Raises SourceError for a model that cannot be had, CheckFailed where its vectors differ from
+    torch's."""
     knowledge = task.recipe.knowledge
     assert knowledge
     wanted = knowledge.embedder
@@ -40,9 +47,9 @@ def run(task: Task) -> dict[str, Any]:
         passage_prefix=wanted.passage_prefix,
         note=task.note,
     )
-    chosen = _choose_precision(task, work) if wanted.precision != "fp32" else {"precision": "fp32"}
+    chosen, decision = ("fp32", None) if wanted.precision == "fp32" else _quantize(task, work)
     shutil.rmtree(work)
-    return {
+    result: EmbedderResult = {
         "dim": settings.dim,
         "max_tokens": settings.max_tokens,
         "pooling": settings.pooling,
@@ -51,8 +58,11 @@ def run(task: Task) -> dict[str, Any]:
         "cosine_to_torch": cosine,
         "source": wanted.model,
         "license": wanted.license,
-        **chosen,
+        "precision": chosen,
     }
+    if decision is not None:
+        result["decision"] = decision
+    return result
 
 
 def export(
@@ -95,7 +105,9 @@ def export(
     )
 
 
-def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
+def _quantize(task: Task, work: Path) -> tuple[str, Mapping[str, object] | None]:
+    """Write the embedder in int8, and keep it where the recipe asks for it, or where it costs little
+    on the recipe's questions; gives the precision kept, and how it was decided."""
     knowledge = task.recipe.knowledge
     assert knowledge
     task.note("quantising to int8")
@@ -105,12 +117,12 @@ def _choose_precision(task: Task, work: Path) -> dict[str, Any]:
     _least_cosine(wide, narrow, LEAST_INT8_COSINE, "the int8 embedder differs from fp32")
     if knowledge.embedder.precision == "int8":
         precision.replace_by(task.out, candidate)
-        return {"precision": "int8"}
+        return "int8", None
     task.note("measuring int8 on the questions")
     decision = precision.decide(task.recipe, fp32, int8)
     if decision.accepted:
         precision.replace_by(task.out, candidate)
-    return {"precision": "int8" if decision.accepted else "fp32", "decision": decision.facts()}
+    return "int8" if decision.accepted else "fp32", asdict(decision)
 
 
 def _max_tokens(model: Any) -> int:

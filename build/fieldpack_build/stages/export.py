@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
@@ -21,14 +21,22 @@ from fieldpack.prompt import ChatFormat
 from ..errors import CheckFailed, StageError
 from ..export import Candidate, adjust_config, build_onnx, choose
 from ..export.choose import Limits
-from ..export.facts import FACTS, read_facts
-from ..export.held_out import domain_texts, held_out
+from ..export.facts import (
+    FACTS,
+    AgreementLimits,
+    CandidateFigures,
+    ExportFacts,
+    RoundingCost,
+    read_facts,
+)
+from ..export.held_out import domain_texts, held_out_samples
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
 from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
 from ..models.precision import candidate, parse
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings
 from ..recipe.schema import Export
@@ -40,8 +48,11 @@ _TO_CHOOSE, _TO_CHECK = 5000, 2000
 _NEW_TOKENS = 32  # of an own answer, and of the speed measured
 
 
-def run(task: Task) -> dict[str, Any]:
-    """The tuned model, or the base where nothing is tuned."""
+def run(task: Task) -> StageResult:
+    """Export the tuned model, or the base where nothing is tuned, into `model/`.
+
+    Raises StageError where the lone candidate could not be made, CheckFailed where none is within
+    the recipe's limits or the exported model computes something else than torch."""
     source = task.inputs["merge" if "merge" in task.inputs else "base"] / MODEL
     export = task.recipe.export
     if export.precision == "auto":
@@ -53,9 +64,9 @@ def run(task: Task) -> dict[str, Any]:
     return export_model(task, source, [fixed(export)], limits, tokens=_TO_CHECK)
 
 
-def run_baseline(task: Task) -> dict[str, Any]:
-    """The untuned base as the tuned model was exported; no limit but what the recipe sets on any
-    export."""
+def run_baseline(task: Task) -> StageResult:
+    """Export the untuned base into `model/` as the tuned model was exported; no limit but what the
+    recipe sets on any export. Raises what `run` raises."""
     export = task.recipe.export
     wanted = (
         parse(read_facts(task.inputs["export"])["candidate"])
@@ -66,27 +77,38 @@ def run_baseline(task: Task) -> dict[str, Any]:
 
 
 def fixed(export: Export) -> Candidate:
+    """Return the one candidate that a recipe without `precision: auto` names."""
     assert export.precision != "auto"
     return candidate(export.precision, export.algorithm, export.block_size)
 
 
 def export_model(
     task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int
-) -> dict[str, Any]:
+) -> StageResult:
+    """Build and measure `candidates`, keep the best within `limits` in `model/`, and write what was
+    found of each into export.json. `tokens`: of held-out text to measure on."""
     causal_lm.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), causal_lm.load_tokenizer(source)
     context = _context(task, source)
     _write_reference(task, source, chat, tokenizer, candidates, tokens=tokens, context=context)
     trial = _trial(task, source, chat, tokenizer, limits, context)
-    found = trial.run(candidates, task.note)
-    chosen = _chosen(task, found, limits)
+    results = trial.run(candidates, task.note)
+    chosen = _chosen(task, results, limits)
     trial.folder(chosen["name"]).rename(task.out / MODEL)
     task.note("comparing tokens")
     skip, compared = _compare_all_tokens(task, chat, tokenizer)
-    facts = {**chosen, "candidate": chosen["name"], "skip_tokens": skip, "texts_compared": compared}
+    facts = cast(
+        "ExportFacts",
+        {
+            **chosen,
+            "candidate": chosen["name"],
+            "skip_tokens": skip,
+            "texts_compared": compared,
+        },
+    )
     if len(candidates) > 1:
-        facts |= {"candidates": _listed(found, limits), "limits": _named(limits)}
+        facts |= {"candidates": _listed(results, limits), "limits": _named(limits)}
         task.say(_why(facts))
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
@@ -121,18 +143,17 @@ def _write_reference(
     if (folder / FILE).is_file():  # of an export that was interrupted
         return
     task.note("preparing test questions")
-    samples = held_out(task, chat, tokenizer, tokens=tokens, context=context)
+    samples = held_out_samples(task, chat, tokenizer, tokens=tokens, context=context)
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
-    longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
-
+    max_own_tokens = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
     write_reference(
         source,
         samples,
         folder,
         ends=ends,
-        longest=longest,
+        max_own_tokens=max_own_tokens,
         candidates=candidates,
-        told=task.progress,
+        on_progress=task.progress,
     )
 
 
@@ -143,28 +164,32 @@ def _trial(
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
 
-    def measure(wanted: Candidate, folder: Path) -> dict[str, Any]:
+    def measure(wanted: Candidate, folder: Path) -> CandidateFigures:
         rounding = cost_of_rounding(task.out / _REFERENCE, wanted)
         seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
-        return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
+        limits = agreement_limits(task.recipe.export, rounding)
+        return cast("CandidateFigures", {**seen, "rounding": rounding, **limits})
 
     return CandidateSearch(task.out / _WORK, limits, build, measure)
 
 
-def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:
+def agreement_limits(export: Export, rounding: RoundingCost) -> AgreementLimits:
     """How much an exported model may differ from torch: as the recipe says, `auto` being what its
     rounding explains."""
-    wanted = {"max_kl": export.max_kl, "min_same_next_token": export.min_same_next_token}
+    max_kl, min_same = export.max_kl, export.min_same_next_token
     return {
-        key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()
+        "max_kl": float(rounding["max_kl"] if max_kl == "auto" else max_kl),
+        "min_same_next_token": float(
+            rounding["min_same_next_token"] if min_same == "auto" else min_same
+        ),
     }
 
 
-def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
+def _chosen(task: Task, found: Sequence[CandidateFigures], limits: Limits) -> CandidateFigures:
     """Raises StageError where a lone candidate could not be made, CheckFailed where none is within
     the limits."""
-    if len(found) == 1 and found[0].get("failed"):
-        raise StageError(found[0]["failed"])
+    if len(found) == 1 and (failed := found[0].get("failed")):
+        raise StageError(failed)
     if len(found) == 1 and (differs := choose.disagreement(found[0])):
         raise CheckFailed(
             f"the model as {found[0]['name']} is too far from torch's: {differs}; "
@@ -192,7 +217,7 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     return chosen
 
 
-def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:
+def _listed(found: Sequence[CandidateFigures], limits: Limits) -> list[CandidateFigures]:
     return [{**figures, "refused": choose.refusal(figures, limits)} for figures in found]
 
 
@@ -204,7 +229,7 @@ def _named(limits: Limits) -> dict[str, float | None]:
     }
 
 
-def _why(facts: dict[str, Any]) -> str:
+def _why(facts: ExportFacts) -> str:
     within = [c for c in facts["candidates"] if c["refused"] is None]
     return (
         f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse "

@@ -11,7 +11,7 @@ disk, the memory or a crash stood in the way of, in every build.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fieldpack.devices import available_cores
 from fieldpack.passages import DocumentRecord
@@ -31,6 +31,7 @@ from ..ingest.summary import DocumentRow, library_of, listed
 from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
+from .results import KnowledgeResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +44,15 @@ _LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 __all__ = ["LIBRARY", "run"]
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> KnowledgeResult:
+    """Write the library of the recipe's documents into the stage's folder.
+
+    Raises DocumentError where no document has a text, or where one cannot be read and the recipe
+    says `on_error: fail`."""
     knowledge = task.recipe.knowledge
     assert knowledge
     files = find_files(task.recipe, knowledge, task.store)
-    journal = Journal.begin(task.out, task.earlier, task.lineage)
+    journal = Journal.begin(task.out, task.previous_output, task.lineage)
     dim = EmbedderSettings.read(task.inputs["embedder"]).dim
     writer = IndexWriter(task.out, dim=dim, dtype=knowledge.vectors)
     try:
@@ -70,10 +75,16 @@ def run(task: Task) -> dict[str, Any]:
         writer.close()
     library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
     journal.finish(library)
-    short = listed(library)
+    totals, short = library["totals"], listed(library)
     task.warnings.extend(f"skipped {document}: {reason}" for document, reason in short["skipped"])
     return {
-        **library["totals"],
+        "documents": totals["documents"],
+        "same": totals["same"],
+        "skipped": totals["skipped"],
+        "warned": totals["warned"],
+        "pages": totals["pages"],
+        "chunks": totals["chunks"],
+        "characters": totals["characters"],
         "embedded": embedded,
         "read_now": len(due),
         "resumed": journal.resumed,

@@ -21,6 +21,7 @@ from ..models.causal_lm import MODEL
 from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
+from .results import MergeResult
 
 _LOST = (
     0.01  # of what the adapter does to the logits: in float32 a merge loses a thousandth of that
@@ -28,7 +29,10 @@ _LOST = (
 CANARIES = ("The annual charge of the fund is", "Settlement takes three days unless", "1 2 3 4 5 6")
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> MergeResult:
+    """Write the base with the adapter merged into it, in float32, into `model/`.
+
+    Raises CheckFailed where the merged model is not base + adapter."""
     import torch
 
     causal_lm.quiet()
@@ -50,7 +54,7 @@ def run(task: Task) -> dict[str, Any]:
 
 def merge(
     model: Any, tokenizer: Any, adapter: Path, *, note: Callable[[str], None] = lambda text: None
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, MergeResult]:
     """Return the `model` in float32 with the adapter's weights in it, and what proves it. Raises
     CheckFailed."""
     model = model.float()
@@ -64,8 +68,16 @@ def merge(
     merged = model.merge_and_unload(safe_merge=True)
     tied = _settle_ties(merged, untied)
     operations = sum(1 for _ in merged.modules())
-    facts = _prove(plain, adapted, _logits(merged, tokenizer), before, _sums(merged), operations)
-    return merged, facts | {"rows_added": added, "tied": tied}
+    moved, shift, gap = _prove(
+        plain, adapted, _logits(merged, tokenizer), before, _sums(merged), operations
+    )
+    return merged, {
+        "matrices_moved": moved,
+        "logit_shift": round(shift, 4),
+        "merge_gap": float(f"{gap:.3g}"),
+        "rows_added": added,
+        "tied": tied,
+    }
 
 
 def _fit_rows(model: Any, tokenizer: Any, adapter: Path) -> int:
@@ -102,6 +114,7 @@ def _trained_rows(adapter: Path) -> int | None:
 
 
 def adapt(model: Any, adapter: Path) -> Any:
+    """Return the model with the adapter put on it by peft, in evaluation mode."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, adapter).eval()
@@ -166,8 +179,11 @@ def _prove(
     before: dict[str, float],
     after: dict[str, float],
     operations: int,
-) -> dict[str, Any]:
-    """Weights moved, logits moved, and they moved to where base + adapter is. Raises CheckFailed."""
+) -> tuple[int, float, float]:
+    """Prove that weights moved, logits moved, and they moved to where base + adapter is; return how
+    many weights, how far the logits, and what is left to base + adapter. Raises CheckFailed.
+
+    `plain`, `adapted`, `merged`: logits [tokens, vocabulary]."""
     import torch
 
     moved = sum(before[name] != after[name] for name in before.keys() & after.keys())
@@ -187,8 +203,4 @@ def _prove(
             f"the merged model is not base + adapter: logits differ by {gap:.4g}, {allowed:.4g} "
             "allowed"
         )
-    return {
-        "matrices_moved": moved,
-        "logit_shift": round(shift, 4),
-        "merge_gap": float(f"{gap:.3g}"),
-    }
+    return moved, shift, gap

@@ -6,20 +6,21 @@ bundle/        as it is delivered
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Mapping
 
 from fieldpack.bundle.manifest import read_manifest, verify
 
 from ..bundle.assemble import assemble
 from ..evaluation.arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
-from ..pipeline.store import RECEIPT
+from ..pipeline.store import read_receipt
 from ..pipeline.task import Task
+from .results import PackageResult, evaluate_result
 
 BUNDLE = "bundle"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> PackageResult:
+    """Assemble what ships in `bundle/`, and verify it against its own manifest."""
     recipe = task.recipe
     folder = task.out / BUNDLE
     task.note("copying and hashing")
@@ -46,11 +47,12 @@ def shipped_by(task: Task) -> str:
     """The arm that the evaluation chose; all that the recipe has where nothing was measured."""
     if "evaluate" not in task.inputs:
         return whole_arm(task.recipe)
-    receipt = json.loads((task.inputs["evaluate"] / RECEIPT).read_text(encoding="utf-8"))
-    return str(receipt["result"]["shipped"])
+    receipt = read_receipt(task.inputs["evaluate"])
+    assert receipt  # else the pipeline had not called it finished
+    return evaluate_result(receipt.result)["shipped"]
 
 
-def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
+def _provenance(task: Task, arm: str, model: str | None) -> Mapping[str, object]:
     """For audits: the whole recipe, the arm that ships, key, sources and tools of each stage, and
     the licences of what is inside. Of the exported models only the one that ships is named."""
     recipe = task.recipe
@@ -63,14 +65,14 @@ def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
     for name, folder in task.inputs.items():
         if name in unused:
             continue
-        receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
-        parts = receipt["parts"]
+        receipt = read_receipt(folder)
+        assert receipt
         stages[name] = {
-            "key": receipt["key"],
-            "sources": parts["sources"],
-            "tools": parts["tools"],
-            "seen": receipt["seen"],
-            "warnings": receipt["warnings"],
+            "key": receipt.key,
+            "sources": receipt.parts["sources"],
+            "tools": receipt.parts["tools"],
+            "seen": receipt.seen,
+            "warnings": list(receipt.warnings),
         }
     licences = {"bundle": recipe.bundle.license}
     if model is not None:

@@ -18,6 +18,7 @@ from ..errors import CheckFailed, SourceError
 from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.schema import ModelSource
+from .results import RerankerResult
 
 MOST_DIFFERENCE = 1e-3
 # Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing
@@ -40,7 +41,11 @@ CANARIES = (
 )
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> RerankerResult:
+    """Write the recipe's cross-encoder as ONNX into the stage's folder.
+
+    Raises SourceError for a model that is none or has another head than the device knows,
+    CheckFailed where its scores differ from torch's."""
     knowledge = task.recipe.knowledge
     assert knowledge and knowledge.retrieval.reranker
     wanted = knowledge.retrieval.reranker

@@ -2,7 +2,7 @@
 
 train.jsonl     {"question", "answer", "document", "id"}; read by the train stage beside the
                 recipe's own rows
-journal.jsonl   every reply of the model (synthesis.replies)
+journal.jsonl   every reply of the model (synthesis.response_cache)
 
 Chunks are asked about in an order that is fixed by the seed, until there are rows enough or no
 chunks. Goes on where it was interrupted.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.retriever import Retriever, open_retriever
@@ -25,18 +25,32 @@ from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 from ..recipe.schema import Synthesize
-from ..synthesis import prompts as drafting
+from ..synthesis import prompts
 from ..synthesis.endpoint import Endpoint
 from ..synthesis.filter import QualityFilter
 from ..synthesis.local import LocalModel
-from ..synthesis.response_cache import Replies, Writer
+from ..synthesis.response_cache import ResponseCache, Writer
+from .results import SynthesizeResult
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """A line of train.jsonl; `answer` None: the documents do not say, and `document` is None too.
+    `id`: where the question comes from."""
+
+    question: str
+    answer: str | None
+    document: str | None
+    id: str
+
+
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2
 _PER_PAIR, _PER_QUESTION, _PER_VERDICT = 110, 64, 64  # tokens of a reply
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> SynthesizeResult:
+    """Have a model write training rows from the documents into `train.jsonl`.
+
+    Raises CheckFailed where nothing that it wrote is good enough to keep."""
     wanted = task.recipe.train.synthesize
     assert wanted
     retriever = open_retriever(
@@ -46,8 +60,8 @@ def run(task: Task) -> dict[str, Any]:
         reranker=task.inputs.get("reranker"),
     )
     sieve = _sieve(task, wanted, retriever)
-    replies = Replies(
-        task.out, task.earlier, task.lineage, _source(task, wanted), _writer(task, wanted)
+    replies = ResponseCache(
+        task.out, task.previous_output, task.lineage, _source(task, wanted), _writer(task, wanted)
     )
     try:
         rows = _Drafts(task, wanted, retriever, sieve, replies).rows()
@@ -61,8 +75,8 @@ def run(task: Task) -> dict[str, Any]:
         "rows": len(rows),
         "refusals": refusals,
         "documents": len({row["document"] for row in rows if row["document"]}),
-        "asked": replies.asked,
-        "replies_kept": replies.before,
+        "asked": replies.new,
+        "replies_kept": replies.loaded,
         "dropped": dict(sieve.dropped.most_common()),
     }
 
@@ -76,7 +90,7 @@ class _Drafts:
         wanted: Synthesize,
         retriever: Retriever,
         sieve: QualityFilter,
-        replies: Replies,
+        replies: ResponseCache,
     ) -> None:
         self._task, self._wanted, self._retriever, self._sieve, self._replies = (
             task,
@@ -89,7 +103,7 @@ class _Drafts:
         chunks = retriever.index.chunks()
         stored = retriever.index.rows(number for number, _ in chunks)
         copies = {row.id for row in stored if row.duplicate_of is not None}
-        self._plan = drafting.plan_chunks(chunks, copies, wanted.seed)
+        self._plan = prompts.plan_chunks(chunks, copies, wanted.seed)
         if task.recipe.rehearsal:
             self._plan = self._plan[:_REHEARSED_REPLIES]
 
@@ -118,13 +132,13 @@ class _Drafts:
 
     def _answerable(self) -> Iterator[Row | None]:
         """A row, or None for what was dropped."""
-        template, count = self._wanted.prompt or drafting.ASK, self._wanted.per_chunk
+        template, count = self._wanted.prompt or prompts.ASK, self._wanted.per_chunk
         for group in self._groups(self._plan):
-            prompts = [drafting.ask(template, chunk, count) for chunk in group]
+            texts = [prompts.prompt_of(template, chunk, count) for chunk in group]
             for chunk, reply in zip(
-                group, self._replies.to(prompts, 32 + _PER_PAIR * count), strict=True
+                group, self._replies.replies(texts, 32 + _PER_PAIR * count), strict=True
             ):
-                pairs = drafting.read_pairs(reply)
+                pairs = prompts.read_pairs(reply)
                 if not pairs:
                     self._sieve.drop("reply that cannot be read")
                     yield None
@@ -137,10 +151,10 @@ class _Drafts:
         device would retrieve: that is what the refusal will be said to. From the end of the plan,
         where few chunks were asked about."""
         for group in self._groups(self._plan[::-1]):
-            asked = [drafting.ask(drafting.ASK_BEYOND, chunk, 1) for chunk in group]
+            texts = [prompts.prompt_of(prompts.ASK_BEYOND, chunk, 1) for chunk in group]
             questions = [
-                drafting.read_questions(reply)[:1]
-                for reply in self._replies.to(asked, _PER_QUESTION)
+                prompts.read_questions(reply)[:1]
+                for reply in self._replies.replies(texts, _PER_QUESTION)
             ]
             drafts = [
                 (chunk, found[0]) for chunk, found in zip(group, questions, strict=True) if found
@@ -148,11 +162,11 @@ class _Drafts:
             for _ in range(len(group) - len(drafts)):
                 self._sieve.drop("reply that cannot be read")
                 yield None
-            verdicts = self._replies.to(
+            verdicts = self._replies.replies(
                 [self._judged(question) for _, question in drafts], _PER_VERDICT
             )
             for (chunk, question), verdict in zip(drafts, verdicts, strict=True):
-                if not drafting.says_none(verdict):
+                if not prompts.says_none(verdict):
                     self._sieve.drop("answered by the library after all")
                     yield None
                 else:
@@ -164,7 +178,7 @@ class _Drafts:
 
     def _judged(self, question: str) -> str:
         found = self._retriever.search(question, self._task.recipe.answer.passages)
-        return drafting.judge(question, [passage.in_context for passage in found])
+        return prompts.verdict_prompt(question, [passage.in_context for passage in found])
 
 
 def _row(question: str, answer: str | None, chunk: Chunk) -> Row:
@@ -182,8 +196,8 @@ def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> QualityFilte
     tested = read_questions(task.recipe.path(evaluate.questions)) if evaluate else []
     return QualityFilter(
         support=wanted.support,
-        words=task.recipe.answer.max_answer_tokens,
-        asked=[
+        max_words=task.recipe.answer.max_answer_tokens,
+        existing=[
             (example.question, example.answer) for example in training_rows(task.recipe).examples
         ],
         tested=[(question.question, question.answer) for question in tested],
@@ -246,13 +260,12 @@ def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter
 
 def _rehearsed(task: Task) -> list[Row]:
     """A random model writes nothing that is kept, and the later stages want rows."""
-    refusal = {
-        "question": "What does a rehearsal ask?",
-        "answer": None,
-        "document": None,
-        "id": "rehearsal",
-    }
     return [
-        refusal | {"question": f"{refusal['question']} ({number})"}
+        {
+            "question": f"What does a rehearsal ask? ({number})",
+            "answer": None,
+            "document": None,
+            "id": "rehearsal",
+        }
         for number in range(_REHEARSED_ROWS)
     ]

@@ -15,7 +15,7 @@ from ..pipeline import plan
 from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage
 from ..pipeline.store import Store
-from ..recipe.schema import ModelSource, Recipe
+from ..recipe.schema import ModelSource, Recipe, Section
 
 _MODEL_TOOLS = ("torch", "transformers")
 
@@ -59,8 +59,14 @@ def _section(*names: str) -> Callable[[Recipe], object]:
     return lambda recipe: {name: _dump(getattr(recipe, name)) for name in names}
 
 
-def _dump(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else value
+def _dump(value: Any, *, without: Iterable[str] = ()) -> Any:
+    """What of a section goes into a key, under the oldest names of its keys: a new name alone must
+    run nothing again."""
+    if not isinstance(value, Section):
+        return value
+    oldest = {new: old for old, new in value.renamed.items()}
+    dumped = value.model_dump(exclude=set(without))
+    return {oldest.get(name, name): item for name, item in dumped.items()}
 
 
 def _prompt_settings(recipe: Recipe) -> dict[str, object]:
@@ -95,7 +101,7 @@ def _synthesize_settings(recipe: Recipe) -> object:
     before a build says so)."""
     if recipe.train.synthesize is None:
         return None
-    shaped = recipe.train.synthesize.model_dump(exclude={"key_env", "workers", "timeout"})
+    shaped = _dump(recipe.train.synthesize, without=("key_env", "workers", "timeout"))
     answer = {"words": recipe.answer.max_answer_tokens, "passages": recipe.answer.passages}
     return {**shaped, **answer, "rehearsal": recipe.rehearsal}
 
@@ -121,7 +127,7 @@ def _train_settings(recipe: Recipe) -> object:
     if not _drops_leaks(recipe):
         aside.add("on_leak")
     return {
-        "train": recipe.train.model_dump(exclude=aside),
+        "train": _dump(recipe.train, without=aside),
         "rows": recipe.train.rows_an_update,
         "prompt": _prompt_settings(recipe),
         "passages": recipe.train_passages,
@@ -188,7 +194,7 @@ def _calibrate_settings(recipe: Recipe) -> object:
         "max_wrong": recipe.answer.max_wrong_refusals,
         "from": share,
     }
-    rows = [recipe.train.format, recipe.train.turns] if share == "train" else None
+    rows = [recipe.train.format, recipe.train.conversation_turns] if share == "train" else None
     return {**wanted, "rows": rows, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
 
 
@@ -198,7 +204,7 @@ def _quoting_settings(recipe: Recipe) -> object:
         "passages": answer.passages,
         "max_wrong": answer.max_wrong_refusals,
         "refuse_below": answer.refuse_below,
-        "rows": [recipe.train.format, recipe.train.turns],
+        "rows": [recipe.train.format, recipe.train.conversation_turns],
         "retrieval": _retrieval(recipe),
         "rehearsal": recipe.rehearsal,
     }
@@ -218,7 +224,7 @@ def _halve(folder: Path) -> str | None:
     from ..training.microbatch import lower
 
     lowered = lower(folder)
-    return f"{lowered.told}, from the last checkpoint" if lowered else None
+    return f"{lowered.description}, from the last checkpoint" if lowered else None
 
 
 def _attribute_settings(recipe: Recipe) -> object:
@@ -246,7 +252,7 @@ def _export_settings(recipe: Recipe) -> object:
     asked = (
         recipe.evaluate.questions if recipe.evaluate and recipe.export.precision == "auto" else None
     )
-    return {"export": recipe.export.model_dump(exclude=aside), "questions": asked}
+    return {"export": _dump(recipe.export, without=aside), "questions": asked}
 
 
 def _measured_with(recipe: Recipe) -> tuple[str, ...]:

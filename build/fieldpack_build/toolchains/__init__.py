@@ -19,31 +19,23 @@ _HERE = Path(__file__).parent
 
 
 def lock_hash(name: str) -> str:
-    """SHA-256 of the toolchain's pins: part of the key of every stage that runs it."""
+    """Return the SHA-256 of the toolchain's pins: part of the key of every stage that runs it."""
     return sha256((_HERE / f"{name}.txt").read_bytes()).hexdigest()
 
 
 def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
-    """The toolchain's folder, installed if it is not there. A half-made one is never seen."""
-    final = (
-        toolchains
-        / f"{name}-{lock_hash(name)[:16]}-py{sys.version_info.major}{sys.version_info.minor}"
-    )
+    """Return the toolchain's folder, installed if it is not there; a half-made one is never seen.
+    Raises MachineError."""
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    final = toolchains / f"{name}-{lock_hash(name)[:16]}-{version}"
     if final.is_dir():
         return final
     log(f"installing toolchain {name}")
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     command = python(
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--target",
-        partial,
-        "-r",
-        _HERE / f"{name}.txt",
+        *("-m", "pip", "install", "--quiet", "--no-deps"),
+        *("--target", partial, "-r", _HERE / f"{name}.txt"),
     )
     done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
     if done.returncode:
@@ -58,8 +50,8 @@ def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
 
 
 def run(folder: Path, arguments: list[str]) -> str:
-    """`python ARGUMENTS` with the toolchain first on its path, offline; its output, or StageError
-    with its last lines."""
+    """Run `python ARGUMENTS` with the toolchain first on its path, offline, and return what it
+    prints. Raises StageError with its last lines, MachineError for a full disk."""
     environment = safe_environment(
         {
             "PYTHONPATH": str(folder),

@@ -6,20 +6,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
 
 from ..errors import MachineError
 from ..recipe.schema import Recipe
 
 FOLDER = "runs"
-_PACKAGES = {"mlflow": "mlflow", "wandb": "wandb", "tensorboard": "tensorboard"}
 
 
 def set_up(recipe: Recipe) -> list[str]:
-    """The trackers by transformers' names, their environment set. Raises MachineError for one that
-    is not installed."""
-    wanted: Sequence[str] = recipe.train.track
-    missing = [name for name in wanted if importlib.util.find_spec(_PACKAGES[name]) is None]
+    """Set the environment of the recipe's trackers, and return their names as transformers has
+    them. Raises MachineError for one that is not installed."""
+    trackers: list[str] = list(recipe.train.track)  # each is named as its package is
+    missing = [name for name in trackers if importlib.util.find_spec(name) is None]
     if missing:
         raise MachineError(
             f"train.track: {', '.join(missing)} not installed; pip install {' '.join(missing)}"
@@ -44,9 +42,9 @@ def set_up(recipe: Recipe) -> list[str]:
             )
         },
     }
-    if wanted:
+    if trackers:
         folder.mkdir(parents=True, exist_ok=True)
-    for name in wanted:
+    for name in trackers:
         for key, value in defaults[name].items():
             os.environ.setdefault(key, value)
-    return list(wanted)
+    return trackers

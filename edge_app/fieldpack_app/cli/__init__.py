@@ -1,7 +1,7 @@
 """The `fieldpack` command: a thin cover over the runtime. Knows nothing of models, indexes or
 prompts.
 
-Imports nothing of weight: `fieldpack --help` loads neither numpy nor onnxruntime.
+Imports nothing heavy: `fieldpack --help` loads neither numpy nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from .options import bundle_argument, device_options, json_option, open_bundle, 
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
-    """One line on stderr, `fieldpack: <what, where, next step>`, and the exit to raise."""
+    """Print one line on stderr, `fieldpack: <what, where, next step>`, and return the exit to
+    raise."""
     click.echo("fieldpack: " + " ".join(render.printable(message).split()), err=True)
     return click.exceptions.Exit(code)
 
 
 class _Group(click.Group):
-    """Turns the runtime's errors into one line and an exit code, Ctrl-C into 130; click keeps a
-    broken pipe quiet."""
+    """A command group that turns the runtime's errors into one line and an exit code, and Ctrl-C
+    into 130; click keeps a broken pipe quiet."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -204,11 +205,11 @@ def search(
     """
     where = make_filter(documents, folders, after, before, tags)
     with open_bundle(bundle, threads, provider, quick) as expert:
-        found = expert.search(question, count, where=where)
+        passages = expert.search(question, count, where=where)
         if as_json:
-            click.echo(render.dumps(to_dicts(found, question, expert.documents()), indent=2))
-        elif found:
-            click.echo(render.passages(found, question))
+            click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
+        elif passages:
+            click.echo(render.passages(passages, question))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
@@ -320,10 +321,10 @@ def info(bundle: Path, as_json: bool) -> None:
     Example:
       fieldpack info finance-1.0.0
     """
-    from ..info import describe, summarize
+    from ..info import describe, overview
 
     facts = describe(bundle)
-    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(summarize(facts)))
+    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(overview(facts)))
 
 
 @cli.command(short_help="Check every file of a bundle.")
@@ -362,14 +363,13 @@ for _command in (doctor, bench, feedback):
 
 
 def main() -> None:
-    """The entry point of the `fieldpack` script."""
+    """Run the `fieldpack` script."""
     for stream, errors in (
         (sys.stdin, "replace"),
         (sys.stdout, "backslashreplace"),
         (sys.stderr, "backslashreplace"),
     ):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # no text of a document or a shell ends in a UnicodeError
+        # No text of a document or a shell ends in a UnicodeError.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
     cli(prog_name="fieldpack")

@@ -1,5 +1,5 @@
-"""The commands that look after a device: doctor, bench, feedback. Thin covers; imports nothing of
-weight."""
+"""The commands that look after a device: doctor, bench, feedback. Thin covers; imports nothing
+heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..state import FEEDBACK, state_folder
+from ..state import FEEDBACK, state_folder, written_whole
 from ..terminal import render
 from .options import (
     bundle_argument,
@@ -42,27 +42,21 @@ def doctor(
     from ..diagnostics.doctor import Doctor
     from ..diagnostics.findings import exit_code
 
-    found = []
-    for finding in Doctor(
-        bundle, state_folder(state), provider=provider, threads=threads
-    ).examine():
-        found.append(finding)
+    findings = []
+    doctor = Doctor(bundle, state_folder(state), provider=provider, threads=threads)
+    for finding in doctor.examine():
+        findings.append(finding)
         if not as_json:
             click.echo(finding.lines())
-    code = exit_code(found)
+    code = exit_code(findings)
     if as_json:
-        rows = [
-            {name: getattr(f, name) for name in ("name", "level", "says", "advice", "facts")}
-            for f in found
-        ]
+        rows = [finding.to_dict() for finding in findings]
         click.echo(render.dumps({"healthy": code == 0, "checks": rows}, indent=2))
+    elif code == 0:
+        click.echo("\nhealthy")
     else:
-        hinders = sum(f.level in ("wrong", "damaged") for f in found)
-        click.echo(
-            "\nhealthy"
-            if code == 0
-            else f"\n{hinders} thing{'s' if hinders != 1 else ''} to put right"
-        )
+        count = sum(finding.level in ("wrong", "damaged") for finding in findings)
+        click.echo(f"\n{count} thing{'s' if count != 1 else ''} to put right")
     if code:
         raise click.exceptions.Exit(code)
 
@@ -110,11 +104,11 @@ def bench(
     """
     from ..diagnostics.bench import Bench, table
 
-    measured = Bench(bundle, questions, rounds=rounds, threads=threads, provider=provider).run()
+    result = Bench(bundle, questions, rounds=rounds, threads=threads, provider=provider).run()
     if as_json:
-        click.echo(render.dumps(measured, indent=2))
+        click.echo(render.dumps(result, indent=2))
     else:
-        click.echo(table(measured, markdown=markdown or not render.on_terminal()))
+        click.echo(table(result, markdown=markdown or not render.on_terminal()))
 
 
 @click.group(short_help="Turn what readers thought of answers into test questions.")
@@ -143,11 +137,11 @@ def list_(state: Path | None, since: str | None, rating: str | None, as_json: bo
     Example:
       fieldpack feedback list --rating down
     """
-    from ..feedback import Complaints, Wanted, read_notes, shown
+    from ..feedback import BadLines, NoteFilter, read_notes, shown
 
-    complaints = Complaints()
+    bad_lines = BadLines()
     notes = read_notes(
-        state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints
+        state_folder(state) / FEEDBACK, NoteFilter.parse(since, rating), on_bad_line=bad_lines
     )
     if as_json:
         click.echo(render.dumps([note.raw for note in notes], indent=2))
@@ -155,7 +149,7 @@ def list_(state: Path | None, since: str | None, rating: str | None, as_json: bo
         click.echo(
             "\n".join(map(shown, notes)) if notes else "nothing rated, and nothing unanswered"
         )
-    complaints.raise_any()
+    bad_lines.raise_any()
 
 
 @feedback.command(short_help="Write them as test questions for a build.")
@@ -191,21 +185,22 @@ def export(
     Example:
       fieldpack feedback export --since 2026-01-01 --bundle finance-1.0.0 -o questions.jsonl
     """
-    from ..feedback import FILL_IN, Complaints, Wanted, read_notes, to_rows, write_rows
+    from ..feedback import FILL_IN, BadLines, NoteFilter, read_notes, to_rows
 
-    complaints = Complaints()
+    bad_lines = BadLines()
     notes = read_notes(
-        state_folder(state) / FEEDBACK, Wanted.of(since, rating), complain=complaints
+        state_folder(state) / FEEDBACK, NoteFilter.parse(since, rating), on_bad_line=bad_lines
     )
     with open_bundle(bundle, None, "cpu", True) if bundle else nullcontext() as expert:
         rows = to_rows(notes, expert)
     text = render.dumps(rows, indent=2) if as_json else "\n".join(map(render.dumps, rows))
     if output:
-        write_rows(output, text)
+        with written_whole(output) as file:
+            file.write(text + "\n" if text else "")
     elif text:
         click.echo(text)
-    wanting = sum(FILL_IN in row for row in rows)
+    unanswered = sum(FILL_IN in row for row in rows)
     click.echo(
-        f"{len(rows)} questions, {wanting} of them for a person to answer ({FILL_IN})", err=True
+        f"{len(rows)} questions, {unanswered} of them for a person to answer ({FILL_IN})", err=True
     )
-    complaints.raise_any()
+    bad_lines.raise_any()

@@ -1,5 +1,5 @@
-"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of
-weight."""
+"""Arguments and options that several commands share, and how they open a bundle. Imports nothing
+heavy."""
 
 from __future__ import annotations
 
@@ -41,10 +41,12 @@ _quick = click.option(
 
 
 def device_options(command: _Command) -> _Command:
+    """Add the options that say how a bundle is opened: threads, provider, quick."""
     for option in (_quick, provider_option, threads_option):
         command = option(command)
     return command
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
+    """Open a bundle as the device options say. Raises BundleError."""
     return fieldpack.open(bundle, provider=provider, threads=threads, verify_contents=not quick)

@@ -1,25 +1,26 @@
-"""What is to be said of a machine that a bundle shall run on. Pure: facts in, findings out."""
+"""Checks a machine that a bundle shall run on. Pure functions: facts in, findings out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from .findings import Finding
 from .machine import Machine
 
-_LEAST_DISK = 20_000_000  # bytes for history and feedback
+_MIN_DISK = 20_000_000  # bytes for history and feedback
 
 
-def look_at(machine: Machine, compat: Mapping[str, Any]) -> Iterator[Finding]:
-    """`compat`: the manifest's."""
+def check_machine(machine: Machine, compat: Mapping[str, object]) -> Iterator[Finding]:
+    """Yield what is to be said of versions, processor and load. `compat`: the manifest's."""
     proved = compat.get("proved_with")
-    yield _versions(machine, proved if isinstance(proved, Mapping) else {})
-    yield _processor(machine)
-    yield _load(machine)
+    yield versions(machine, proved if isinstance(proved, Mapping) else {})
+    yield processor(machine)
+    yield load(machine)
 
 
-def _versions(machine: Machine, proved: Mapping[str, Any]) -> Finding:
+def versions(machine: Machine, proved: Mapping[str, object]) -> Finding:
+    """Return what is to be said of installed versions. `proved`: those that the bundle was tested
+    with."""
     here = {"python": machine.python, **machine.versions}
     says = ", ".join(f"{name} {version or 'missing'}" for name, version in here.items())
     missing = [name for name, version in machine.versions.items() if version is None]
@@ -32,9 +33,9 @@ def _versions(machine: Machine, proved: Mapping[str, Any]) -> Finding:
     if missing:
         return Finding("versions", "wrong", says, f"pip install {' '.join(missing)}", facts)
     if others:
-        wanted = " ".join(f"{name}=={version}" for name, version in others.items())
+        pins = " ".join(f"{name}=={version}" for name, version in others.items())
         advice = (
-            f"if answers differ from the report's: pip install {wanted} (the bundle was proved "
+            f"if answers differ from the report's: pip install {pins} (the bundle was proved "
             "with that)"
         )
         return Finding("versions", "note", says, advice, facts)
@@ -43,7 +44,8 @@ def _versions(machine: Machine, proved: Mapping[str, Any]) -> Finding:
     )
 
 
-def _processor(machine: Machine) -> Finding:
+def processor(machine: Machine) -> Finding:
+    """Return what is to be said of the processor and the cores that may be used."""
     cores = (
         f"{machine.usable} of {machine.cores} cores"
         if machine.usable < machine.cores
@@ -90,7 +92,8 @@ def _processor(machine: Machine) -> Finding:
     return Finding("processor", "ok", says, facts=facts)
 
 
-def _load(machine: Machine) -> Finding:
+def load(machine: Machine) -> Finding:
+    """Return what is to be said of how busy the machine is."""
     says, facts = f"{machine.load:.2g} processes want to run", {"load": machine.load}
     if machine.load > machine.usable / 2:
         return Finding(
@@ -100,7 +103,8 @@ def _load(machine: Machine) -> Finding:
 
 
 def memory(machine: Machine, needed_mb: float) -> Finding:
-    """`needed_mb`: what the runtime reckons that the bundle takes at its peak."""
+    """Return what is to be said of memory. `needed_mb`: the runtime's estimate of what the bundle
+    takes at its peak."""
     free = machine.available / 1e6
     limit = "" if machine.limit is None else f", a cgroup's limit of {machine.limit / 1e6:,.0f} MB"
     says = (
@@ -133,11 +137,9 @@ def memory(machine: Machine, needed_mb: float) -> Finding:
 
 
 def disk(free: int, *, state: str, writable: bool) -> Finding:
-    """Of the state folder, or of where it would be made."""
-    says, facts = (
-        f"{free / 1e6:,.0f} MB free for {state}",
-        {"free_mb": round(free / 1e6), "state": state},
-    )
+    """Return what is to be said of the disk of the state folder, or of where it would be made."""
+    says = f"{free / 1e6:,.0f} MB free for {state}"
+    facts = {"free_mb": round(free / 1e6), "state": state}
     if not writable:
         return Finding(
             "disk",
@@ -146,7 +148,7 @@ def disk(free: int, *, state: str, writable: bool) -> Finding:
             "no history and no feedback are kept: --state DIR",
             facts,
         )
-    if free < _LEAST_DISK:
+    if free < _MIN_DISK:
         return Finding(
             "disk",
             "warning",

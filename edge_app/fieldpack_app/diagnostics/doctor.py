@@ -1,5 +1,5 @@
-"""`fieldpack doctor`: is this bundle whole, does it run on this machine, does it say what it said
-where it was built? Each check is a `Finding`; nothing is changed and nothing is sent."""
+"""Checks, for `fieldpack doctor`, whether a bundle is whole, runs on this machine, and answers as it
+did where it was built. Each check is a `Finding`; nothing is changed and nothing is sent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fieldpack import (
     Answer,
@@ -25,24 +24,24 @@ from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
 from fieldpack.devices import require_provider
-from fieldpack.memory import budget_of
+from fieldpack.memory import budget_of, peak_bytes
 from fieldpack.prompt import read_prompt
 
-from ..info import at, read_report
+from ..info import read_report, shipped_figures
 from ..terminal.render import megabytes
 from . import checks
-from .bench import prefill_speed
+from .bench import milliseconds, prefill_speed
 from .findings import Finding, Level
-from .machine import peak_memory, this_machine
+from .machine import this_machine
 
-_TIMES = 5  # a median of so many
-_SLOWER = 0.5  # of the build server's speed, under which it is worth saying
+_REPEATS = 5  # of which a median is taken
+_SLOW = 0.5  # share of the build server's speed below which there is a warning
 _CHANGES = {"refusal": "refuses now, or no longer", "document": "reads another document"}
 
 
 @dataclass
 class Doctor:
-    """`state`: where the app would write. Findings come in the order of `examine`."""
+    """Examines a bundle. `state`: where the app would write."""
 
     bundle: Path
     state: Path
@@ -51,31 +50,35 @@ class Doctor:
     _answers: list[Answer] = field(default_factory=list)
 
     def examine(self) -> Iterator[Finding]:
-        """A damaged bundle is not opened."""
+        """Yield the findings, in the order of the checks. A damaged bundle is not opened."""
         machine = this_machine()
         try:
-            manifest, found = self._files()
+            manifest = read_manifest(self.bundle)
+            yield self._files(manifest)
+            yield from checks.check_machine(machine, manifest.compat)
+            _, settings = read_prompt(self.bundle)
+            needed_mb = budget_of(self.bundle, manifest).needed(settings.max_context)
         except BundleError as error:
             yield Finding("bundle", _level(error), str(error))
             return
-        yield found
-        yield from checks.look_at(machine, manifest.compat)
-        try:
-            room = checks.memory(machine, self._needed_mb(manifest))
-        except BundleError as error:
-            yield Finding("bundle", _level(error), str(error))
-            return
-        yield from (room, self._disk(), self._provider(), _telemetry())
-        if room.level == "wrong":  # the system may end the process that tries
+        memory = checks.memory(machine, needed_mb)
+        there = next(folder for folder in (self.state, *self.state.parents) if folder.exists())
+        writable = there.is_dir() and os.access(there, os.W_OK)
+        free = shutil.disk_usage(there).free
+        yield memory
+        yield checks.disk(free, state=str(self.state), writable=writable)
+        yield self._provider()
+        yield _telemetry()
+        if memory.level == "wrong":  # the system may end the process that tries
             yield Finding("opening", "wrong", "not tried", "make room for it first")
             return
         try:
-            yield from self._alive(manifest)
+            yield from self._open(manifest)
         except FieldpackError as error:
             yield Finding("opening", _level(error), str(error))
 
-    def _files(self) -> tuple[Manifest, Finding]:
-        manifest = read_manifest(self.bundle)
+    def _files(self, manifest: Manifest) -> Finding:
+        """Verify the bundle's files. Raises BundleCorrupt."""
         started = time.perf_counter()
         verify(self.bundle, manifest)
         seconds = time.perf_counter() - started
@@ -90,25 +93,15 @@ class Doctor:
             "bytes": manifest.size,
             "hashing_s": round(seconds, 3),
         }
-        return manifest, Finding("bundle", "ok", f"{says} ({seconds:.2f} s to hash)", facts=facts)
-
-    def _needed_mb(self, manifest: Manifest) -> float:
-        _, settings = read_prompt(self.bundle)
-        return budget_of(self.bundle, manifest).needed(settings.max_context)
-
-    def _disk(self) -> Finding:
-        there = next(folder for folder in (self.state, *self.state.parents) if folder.exists())
-        writable = there.is_dir() and os.access(there, os.W_OK)
-        return checks.disk(shutil.disk_usage(there).free, state=str(self.state), writable=writable)
+        return Finding("bundle", "ok", f"{says} ({seconds:.2f} s to hash)", facts=facts)
 
     def _provider(self) -> Finding:
+        """Check that the execution provider is there."""
         import onnxruntime
 
         present = sorted(onnxruntime.get_available_providers())
-        says, facts = (
-            f"{self.provider}; here: {', '.join(present)}",
-            {"wanted": self.provider, "present": present},
-        )
+        says = f"{self.provider}; here: {', '.join(present)}"
+        facts = {"wanted": self.provider, "present": present}
         try:
             require_provider(self.provider)
         except BundleUnsupported as error:
@@ -121,11 +114,13 @@ class Doctor:
             )
         return Finding("provider", "ok", says, facts=facts)
 
-    def _alive(self, manifest: Manifest) -> Iterator[Finding]:
+    def _open(self, manifest: Manifest) -> Iterator[Finding]:
+        """Open the bundle, ask its golden questions, and measure. Raises FieldpackError."""
         started = time.perf_counter()
+        # Its files were hashed before.
         with open_bundle(
             self.bundle, provider=self.provider, threads=self.threads, verify_contents=False
-        ) as expert:  # hashed above
+        ) as expert:
             expert.load()
             seconds = time.perf_counter() - started
             says = f"all models open in {seconds:.2f} s, on {expert.device.threads} threads"
@@ -148,6 +143,7 @@ class Doctor:
             yield self._speeds(expert, manifest, [one.question for one in golden])
 
     def _ask(self, expert: Expert, golden: Golden, number: int) -> Finding:
+        """Ask a golden question and compare the answers."""
         answer = expert.ask(golden.question)
         self._answers.append(answer)
         change = golden.differs(answer)
@@ -175,15 +171,27 @@ class Doctor:
         return Finding(name, "warning", f"{golden.question} - {_CHANGES[change]}", advice, facts)
 
     def _speeds(self, expert: Expert, manifest: Manifest, questions: Sequence[str]) -> Finding:
-        facts: dict[str, Any] = {
-            **_lookups(expert, questions or ("What is this about?",)),
-            **_generation(self._answers),
-        }
-        facts["peak_mb"] = round(peak_memory() / 1e6)
-        here, there = (
-            facts.get("decode_tokens_per_s"),
-            _measured(self.bundle, manifest).get("tokens_per_s"),
-        )
+        """Measure searches, take the speeds of the answers, and compare with those that the report
+        says."""
+        facts: dict[str, float | None] = {}
+        if manifest.has("knowledge"):
+            questions = questions or ("What is this about?",)
+            repeated = [questions[n % len(questions)] for n in range(_REPEATS)]
+
+            def median_ms(work: Callable[[str], object]) -> float:
+                return round(statistics.median(milliseconds(work, q) for q in repeated), 2)
+
+            facts["embed_ms"] = median_ms(lambda q: expert.embed([q], query=True))
+            facts["search_ms"] = median_ms(expert.search)
+        prefill = [speed for answer in self._answers if (speed := prefill_speed(answer))]
+        decode = [a.timings.tokens_per_s for a in self._answers if a.timings.tokens > 1]
+        if prefill:
+            facts["prefill_tokens_per_s"] = round(statistics.median(prefill), 1)
+        if decode:
+            facts["decode_tokens_per_s"] = round(statistics.median(decode), 1)
+        facts["peak_mb"] = round(peak_bytes() / 1e6)
+        here = facts.get("decode_tokens_per_s")
+        there = shipped_figures(read_report(self.bundle, manifest)).get("tokens_per_s")
         there = there if isinstance(there, int | float) else None
         facts["measured_decode_tokens_per_s"] = there
         units = {
@@ -197,7 +205,7 @@ class Doctor:
             f"{facts[key]:,.4g} {unit}" for key, unit in units.items() if facts.get(key) is not None
         )
         says += f"; {there:,.4g} tokens/s written where it was built" if there else ""
-        if here and there and here < _SLOWER * there:
+        if here and there and here < _SLOW * there:
             return Finding(
                 "speed",
                 "warning",
@@ -209,16 +217,13 @@ class Doctor:
 
 
 def _level(error: FieldpackError) -> Level:
-    return (
-        "damaged"
-        if isinstance(error, BundleError) and not isinstance(error, BundleUnsupported)
-        else "wrong"
-    )
+    damaged = isinstance(error, BundleError) and not isinstance(error, BundleUnsupported)
+    return "damaged" if damaged else "wrong"
 
 
 def _telemetry() -> Finding:
-    """Importing fieldpack sets it; onnxruntime reads it when it is imported, which nothing has done
-    before."""
+    """Check that onnxruntime's telemetry is off. Importing fieldpack sets the variable; onnxruntime
+    reads it when it is imported, which nothing has done before."""
     value = os.environ.get("ORT_DISABLE_TELEMETRY")
     says, facts = f"ORT_DISABLE_TELEMETRY={value}", {"ORT_DISABLE_TELEMETRY": value}
     if value != "1":
@@ -230,36 +235,3 @@ def _telemetry() -> Finding:
             facts,
         )
     return Finding("telemetry", "ok", f"{says}: onnxruntime's is off", facts=facts)
-
-
-def _lookups(expert: Expert, questions: Sequence[str]) -> dict[str, float]:
-    if not expert.manifest.has("knowledge"):
-        return {}
-    asked = [questions[n % len(questions)] for n in range(_TIMES)]
-    return {
-        "embed_ms": _median_ms(lambda q: expert.embed([q], query=True), asked),
-        "search_ms": _median_ms(lambda q: expert.search(q), asked),
-    }
-
-
-def _median_ms(work: Any, asked: Sequence[str]) -> float:
-    spent = []
-    for question in asked:
-        started = time.perf_counter()
-        work(question)
-        spent.append((time.perf_counter() - started) * 1000)
-    return round(statistics.median(spent), 2)
-
-
-def _generation(answers: Sequence[Answer]) -> dict[str, float]:
-    """Medians over the answers that a model wrote."""
-    read = [speed for answer in answers if (speed := prefill_speed(answer))]
-    written = [answer.timings.tokens_per_s for answer in answers if answer.timings.tokens > 1]
-    found = {"prefill_tokens_per_s": read, "decode_tokens_per_s": written}
-    return {name: round(statistics.median(values), 1) for name, values in found.items() if values}
-
-
-def _measured(bundle: Path, manifest: Manifest) -> Mapping[str, Any]:
-    """The shipped arm's figures where the bundle was built."""
-    report = read_report(bundle, manifest) or {}
-    return at(report, "arms", str(report.get("shipped")))

@@ -1,5 +1,5 @@
-"""A word on a terminal while nothing is there to read yet. Nothing anywhere else. Knows nothing of
-what is waited for."""
+"""Shows a word on a terminal while there is nothing to read yet, and nothing in a pipe. Knows nothing
+of what is waited for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ _CLEAR = "\r\x1b[K"
 
 
 class Spinner:
-    """Shown from the `with` on; gone at `clear()` or at the end of the `with`, and never back."""
+    """A line that says what is waited for, from the `with` on; it is gone at `clear()` or at the end
+    of the `with`, and does not come back."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -24,11 +25,13 @@ class Spinner:
         return self
 
     def say(self, text: str) -> None:
+        """Show another text."""
         if self._shown:
             sys.stdout.write(f"{_CLEAR}{text} ...")
             sys.stdout.flush()
 
     def clear(self) -> None:
+        """Remove the line for good."""
         if self._shown:
             sys.stdout.write(_CLEAR)
             sys.stdout.flush()

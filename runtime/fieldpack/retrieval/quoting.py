@@ -1,6 +1,6 @@
 """Picks the sentence, or the table row with its column heads, of the retrieved passages that
-answers a question, verbatim and without a language model. Knows nothing of bundles, prompts or
-models: it is given passages and an embedder.
+answers a question, verbatim and without a language model. Takes passages and an embedder; knows
+nothing of bundles, prompts or models.
 
 A candidate's score is a weighted sum of a few signals that are comparable between libraries: the
 cosine between question and candidate, the share of the question's words that it has, alone and with
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..citations import words_of
 from ..index.query_terms import content_words
-from ..passages import Citation, Passage
+from ..passages import COLUMNS, Citation, Passage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,12 +26,9 @@ if TYPE_CHECKING:
     Signals = NDArray[np.float64]  # [candidates, len(SIGNALS)]
 
 SIGNALS = ("cosine", "words", "words_in_context", "rank")
-_LEAST_WORDS = 3  # a shorter candidate is a heading, a label or a number alone
-_MOST_CANDIDATES = (
-    64  # embedded for one question: a guard against passages of hundreds of short lines
-)
-# begins the heading of a table's later pieces: its heads, which their text does not hold
-_COLUMNS = "Columns: "
+_MIN_WORDS = 3  # a shorter candidate is a heading, a label or a number alone
+# Embedded for one question: a guard against passages of hundreds of short lines.
+_MAX_CANDIDATES = 64
 _RULE = re.compile(r"[\s|:=\-]+")  # the line under a Markdown table's heads
 _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 # A sentence ends at its mark where what follows does not begin in lower case ("e.g. two"), and not
@@ -65,17 +62,22 @@ _DERIVED = re.compile(
 
 
 class Embeds(Protocol):
-    """What is asked of `fieldpack.retrieval.embedder.Embedder`: unit vectors."""
+    """What quoting needs of `fieldpack.retrieval.embedder.Embedder`."""
 
-    def embed_query(self, text: str) -> NDArray[np.float32]: ...
-    def embed_few(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+    def embed_query(self, text: str) -> NDArray[np.float32]:
+        """Return the unit vector of a question, [dim]."""
+        ...
+
+    def embed_few(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the unit vectors of n texts, [n, dim]."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteSettings:
-    """Weights of the signals, and `refuse_below`: the sufficiency under which the best candidate is
-    no answer, None where any is one. Sufficiency is the candidate's score and `lead` times the
-    closest chunk's lead (`fieldpack.retrieval.retriever.similarity_margin`): on the finance
+    """The weights of the signals, and `refuse_below`: the sufficiency under which the best
+    candidate is no answer, None where any is one. Sufficiency is the candidate's score plus `lead`
+    times the similarity margin (`fieldpack.retrieval.retriever.similarity_margin`): on the finance
     recipe's 447 training rows the sum tells answerable questions from others in 68% of pairs, the
     score alone in 65%.
 
@@ -92,13 +94,15 @@ class QuoteSettings:
 
     @property
     def weights(self) -> tuple[float, ...]:
+        """The weights in the order of SIGNALS."""
         return self.cosine, self.words, self.words_in_context, self.rank
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`quote`: an exact slice of the passage's text. `heads`: a table's heads, where it is a row.
-    `passage`: its passage's number, from 1."""
+    """A sentence, list item or table row that may answer. `quote`: an exact slice of the passage's
+    text. `heads`: the table's column heads, where it is a row. `passage`: its passage's number,
+    from 1."""
 
     quote: str
     heads: str
@@ -106,7 +110,7 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        """As a person reads it: lines joined, a row with its heads."""
+        """The candidate as a person reads it: lines joined, a row with its heads."""
         return with_heads(self.heads, self.quote) if self.heads else " ".join(self.quote.split())
 
 
@@ -126,42 +130,44 @@ class Quote:
 
 
 def is_direct(question: str) -> bool:
-    """Whether a document's own words can be the answer: no question for yes or no, and none for a
-    sum or a difference. By its first words and a few phrases of English, German, French and
-    Spanish; any other question counts as direct."""
+    """Return whether a document's own words can be the answer: not to a question for yes or no, nor
+    for a sum or a difference. Decided by first words and a few phrases of English, German, French
+    and Spanish; any other question counts as direct."""
     return _DERIVED.search(question.strip()) is None
 
 
 def candidates(passages: Sequence[Passage]) -> list[Candidate]:
-    """The sentences, list items and table rows of the passages, in their order, each once."""
-    found: dict[str, Candidate] = {}
+    """Return the sentences, list items and table rows of the passages, in their order, each
+    once."""
+    by_quote: dict[str, Candidate] = {}
     for number, passage in enumerate(passages, 1):
         last = passage.heading[-1] if passage.heading else ""
-        heads = last.removeprefix(_COLUMNS) if last.startswith(_COLUMNS) else ""
+        heads = last.removeprefix(COLUMNS) if last.startswith(COLUMNS) else ""
         for quote, head in _pieces(passage.text, heads):
-            if len(words_of(quote)) >= _LEAST_WORDS:
-                found.setdefault(quote, Candidate(quote, head, number))
-    return list(found.values())[:_MOST_CANDIDATES]
+            if len(words_of(quote)) >= _MIN_WORDS:
+                by_quote.setdefault(quote, Candidate(quote, head, number))
+    return list(by_quote.values())[:_MAX_CANDIDATES]
 
 
 def signals_of(
     question: str,
     vector: NDArray[np.float32],
     vectors: NDArray[np.float32],
-    found: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     passages: Sequence[Passage],
 ) -> Signals:
-    """[candidates, len(SIGNALS)]; `vector`: the question's, [dim]; `vectors`: the candidates', [n,
-    dim]."""
+    """Return the signals of candidates, [n, len(SIGNALS)]. `vector`: the question's, [dim];
+    `vectors`: the candidates', [n, dim]."""
     import numpy as np
 
-    wanted = set(content_words(question))
-    signals = np.zeros((len(found), len(SIGNALS)))
-    for row, candidate in zip(signals, found, strict=True):
+    question_words = set(content_words(question))
+    size = max(len(question_words), 1)
+    signals = np.zeros((len(candidates), len(SIGNALS)))
+    for row, candidate in zip(signals, candidates, strict=True):
         own = set(words_of(candidate.text))
-        around = own | set(words_of(passages[candidate.passage - 1].context))
-        size = max(len(wanted), 1)
-        row[1:] = len(wanted & own) / size, len(wanted & around) / size, candidate.passage - 1
+        in_context = own | set(words_of(passages[candidate.passage - 1].context))
+        shares = len(question_words & own) / size, len(question_words & in_context) / size
+        row[1:] = *shares, candidate.passage - 1
     signals[:, 0] = vectors @ vector
     return signals
 
@@ -172,20 +178,20 @@ def pick(
     embedder: Embeds,
     settings: QuoteSettings,
     *,
-    lead: float,
+    margin: float,
 ) -> Quote | None:
-    """The best candidate; None where the passages hold none. `lead`: of the library's closest
-    chunk."""
+    """Return the best candidate as a quote; None where the passages hold none. `margin`: the
+    question's similarity margin."""
     import numpy as np
 
-    found = candidates(passages)
-    if not found:
+    choices = candidates(passages)
+    if not choices:
         return None
-    vectors = embedder.embed_few([candidate.text for candidate in found])
-    signals = signals_of(question, embedder.embed_query(question), vectors, found, passages)
+    vectors = embedder.embed_few([candidate.text for candidate in choices])
+    signals = signals_of(question, embedder.embed_query(question), vectors, choices, passages)
     scores = signals @ np.array(settings.weights)
     best = int(scores.argmax())
-    chosen, sufficiency = found[best], float(scores[best]) + settings.lead * lead
+    chosen, sufficiency = choices[best], float(scores[best]) + settings.lead * margin
     passage = passages[chosen.passage - 1]
     return Quote(
         chosen.text,
@@ -197,8 +203,8 @@ def pick(
 
 
 def with_heads(heads: str, row: str) -> str:
-    """A table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stand as they
-    are."""
+    """Return a table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stay as
+    they are."""
     names, cells = _cells(heads), _cells(row)
     if len(names) != len(cells):
         return " | ".join(cell for cell in cells if cell)
@@ -209,13 +215,14 @@ def with_heads(heads: str, row: str) -> str:
 
 
 def _pieces(text: str, heads: str) -> Iterator[tuple[str, str]]:
-    """(slice, heads) of sentences, items and rows; a table's own heads and the rule below them are
-    no row."""
+    """Yield (slice, heads) of sentences, items and rows; a table's own heads and the rule below
+    them are no row."""
     block: list[tuple[int, int]] = []  # lines of running text, [start, end)
     table = False
-    for start, end in _lines(text):
-        line = text[start:end]
-        if _is_row(line):
+    end = -1
+    for line in text.split("\n"):
+        start, end = end + 1, end + 1 + len(line)
+        if line.lstrip().startswith("|") or " | " in line:
             yield from _sentences(text, block)
             block = []
             if _RULE.fullmatch(line):
@@ -236,24 +243,14 @@ def _pieces(text: str, heads: str) -> Iterator[tuple[str, str]]:
     yield from _sentences(text, block)
 
 
-def _lines(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    for line in text.split("\n"):
-        yield start, start + len(line)
-        start += len(line) + 1
-
-
-def _is_row(line: str) -> bool:
-    return line.lstrip().startswith("|") or line.count(" | ") >= 1
-
-
 def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip().removeprefix("|").removesuffix("|").split("|")]
 
 
 def _sentences(text: str, block: Sequence[tuple[int, int]]) -> Iterator[tuple[str, str]]:
-    """Of lines that belong together: a line break ends a sentence unless the next line's first word
-    would not have fitted on the longest line, that is, unless the text was wrapped there."""
+    """Yield the sentences of lines that belong together. A line break ends a sentence unless the
+    next line's first word would not have fitted on the longest line, that is, unless the text was
+    wrapped there."""
     if not block:
         return
     width = max(end - start for start, end in block)
@@ -263,15 +260,9 @@ def _sentences(text: str, block: Sequence[tuple[int, int]]) -> Iterator[tuple[st
             word = text[following[0] : following[1]].split(None, 1)[0]
             if end - start + 1 + len(word) > width:
                 continue
-        yield from _split(text[first:end])
+        ends = [first + mark.end() for mark in _END.finditer(text[first:end])]
+        for stop in (*ends, end):
+            if piece := text[first:stop].strip():
+                yield piece, ""
+            first = stop
         first = following[0] if following is not None else end
-
-
-def _split(text: str) -> Iterator[tuple[str, str]]:
-    at = 0
-    for mark in _END.finditer(text):
-        if piece := text[at : mark.end()].strip():
-            yield piece, ""
-        at = mark.end()
-    if piece := text[at:].strip():
-        yield piece, ""

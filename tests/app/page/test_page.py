@@ -267,7 +267,7 @@ def test_a_quote_is_shown_without_markdown(reader: Visit) -> None:
     ],
 )
 def test_markdown_as_a_reader_would_write_it(reader: Visit, markdown: str, text: str) -> None:
-    plain = "async (markdown) => (await import('/static/marks.js')).plain(markdown)"
+    plain = "async (markdown) => (await import('/static/js/parse.js')).plainText(markdown)"
     assert reader.page.evaluate(plain, markdown) == text
 
 
@@ -437,7 +437,7 @@ def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: V
 
 def kept(reader: Visit) -> list[tuple[str, str]]:
     """Question and state of each conversation's first turn, the latest conversation first."""
-    read = "async () => (await import('/static/history.js')).conversations('tiny-1.0.0')"
+    read = "async () => (await import('/static/js/history.js')).conversations('tiny-1.0.0')"
     return [
         (one["turns"][0]["question"], one["turns"][0]["state"])
         for one in reader.page.evaluate(read)
@@ -476,11 +476,11 @@ def test_two_windows_on_one_conversation_lose_nothing(reader: Visit) -> None:
 def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> None:
     page = reader.page
     fill = """async (passage) => {
-        const history = await import('/static/history.js');
+        const history = await import('/static/js/history.js');
         for (let i = 0; i < 120; i += 1) {
-            const one = history.begin();
-            const turn = { ...history.beginTurn(`Question ${i}`, false), state: 'done', at: i };
-            if (!history.keep('tiny-1.0.0', one, turn)) throw new Error('no room');
+            const one = history.newConversation();
+            const turn = { ...history.newTurn(`Question ${i}`, false), state: 'done', at: i };
+            if (!history.saveTurn('tiny-1.0.0', one, turn)) throw new Error('no room');
         }
         let size = 1 << 20;
         for (let i = 0; size > 100; i += 1) {
@@ -593,7 +593,7 @@ def test_another_expert_has_conversations_of_its_own(
         page.get_by_role("button", name="tiny 2.0.0").wait_for()
         page.locator("#welcome h2").wait_for()
         assert page.locator(".turn").count() == 0
-        assert running.application.desk.current.id == "tiny-2.0.0"
+        assert running.application.loaded.current.id == "tiny-2.0.0"
 
 
 def test_about_and_the_report_in_its_cage(reader: Visit) -> None:

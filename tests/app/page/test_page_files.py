@@ -13,7 +13,7 @@ import pytest
 import fieldpack_app
 
 PAGE = Path(fieldpack_app.__file__).parent / "page"
-LANGUAGES = sorted(path.stem for path in (PAGE / "words").glob("*.json"))
+LANGUAGES = sorted(path.stem for path in (PAGE / "locales").glob("*.json"))
 PLURALS = {
     "pl": {"one", "few", "many", "other"},
     "ar": {"zero", "one", "two", "few", "many", "other"},
@@ -32,13 +32,15 @@ def words(language: str) -> dict[str, Any]:
         )
         return dict(pairs)
 
-    text = (PAGE / "words" / f"{language}.json").read_text(encoding="utf-8")
+    text = (PAGE / "locales" / f"{language}.json").read_text(encoding="utf-8")
     phrases: dict[str, Any] = json.loads(text, object_pairs_hook=once)
     return phrases
 
 
 def scripts() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(PAGE.glob("*.js")))
+    return "\n".join(
+        path.read_text(encoding="utf-8") for path in sorted((PAGE / "js").glob("*.js"))
+    )
 
 
 def test_nothing_becomes_html() -> None:
@@ -59,7 +61,7 @@ def test_nothing_comes_from_elsewhere() -> None:
 
 def test_the_menu_offers_the_languages_that_there_are() -> None:
     offered = re.search(
-        r"LANGUAGES = \{(.*?)\}", (PAGE / "words.js").read_text(encoding="utf-8"), re.DOTALL
+        r"LANGUAGES = \{(.*?)\}", (PAGE / "js" / "i18n.js").read_text(encoding="utf-8"), re.DOTALL
     )
     assert offered and sorted(re.findall(r"(\w\w): ", offered[1])) == LANGUAGES
 

@@ -184,8 +184,10 @@ def test_the_page_s_files(client: httpx.Client) -> None:
     for path in (path for path in PAGE.rglob("*") if path.is_file()):
         response = client.get(f"/static/{path.relative_to(PAGE).as_posix()}")
         assert response.content == path.read_bytes()
-    assert client.get("/static/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
-    assert client.get("/static/app.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert (
+        client.get("/static/js/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    )
+    assert client.get("/static/css/app.css").headers["content-type"] == "text/css; charset=utf-8"
 
 
 def test_odd_text_in_a_request_comes_back_as_it_was(client: httpx.Client) -> None:
@@ -334,7 +336,7 @@ def test_what_is_typed_is_read_ahead(server: Served, client: httpx.Client) -> No
     wait_for(lambda: client.get("/health").json() == {"status": "ok"})
     ask(client, question="When do quiet hours begin?")
     assert client.post("/api/load", json={"question": QUESTION[:-1]}).status_code == 202
-    server.application.answering.thread.submit(lambda: None).result()
+    server.application.service.thread.submit(lambda: None).result()
     done = ask(client)[-1][1]
     assert done["timings"]["cached_tokens"] > 0.7 * done["timings"]["prompt_tokens"]
     previous = {"question": done["asked"], "passages": [p["chunk_id"] for p in done["passages"]]}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,12 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fieldpack_app.cli import cli
-from fieldpack_app.feedback import Wanted, read_notes
+from fieldpack_app.feedback import NoteFilter, read_notes
 from fieldpack_app.server.bundles import find_bundles
 from fieldpack_app.server.settings import Settings
-from serving import wait_for
-
-COMMAND = [sys.executable, "-m", "fieldpack_app.cli", "serve"]
+from serving import server_process, wait_for
 
 
 def run(*args: object, **environment: str) -> Result:
@@ -34,35 +29,8 @@ def run(*args: object, **environment: str) -> Result:
     )
 
 
-@contextmanager
-def serving(
-    *args: object, home: Path, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process, and the first line it prints."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("FIELDPACK_TOKEN", "XDG_STATE_HOME")
-    }
-    process = subprocess.Popen(
-        [*COMMAND, *(str(arg) for arg in args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**kept, "HOME": str(home), **environment},
-    )
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        assert process.stdout.readline() == "Ctrl-C ends.\n"
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_from_the_printed_address_to_ctrl_c(sealed: Path, tmp_path: Path) -> None:
-    with serving(sealed, "--port", 0, "--threads", 1, home=tmp_path) as (process, line):
+    with server_process(sealed, "--port", 0, "--threads", 1, home=tmp_path) as (process, line):
         found = re.fullmatch(
             r"tiny-1\.0\.0: open (http://127\.0\.0\.1:\d+)/\?token=([\w-]{43})\n", line
         )
@@ -83,7 +51,7 @@ def test_from_the_printed_address_to_ctrl_c(sealed: Path, tmp_path: Path) -> Non
 
 def test_ctrl_c_waits_for_no_silent_connection(sealed: Path, tmp_path: Path) -> None:
     key = "0123456789abcdefg"
-    with serving(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
+    with server_process(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
         url = line.split()[2].partition("/?")[0]
         assert key not in line and line.endswith("/?token=<your key>\n")
         with socket.create_connection(
@@ -109,7 +77,7 @@ def test_the_browser_is_opened_with_a_ticket_not_with_the_key(sealed: Path, tmp_
         f"{tmp_path}/opened\n"
     )
     browser.chmod(0o755)
-    with serving(sealed, "--port", 0, "--open", home=tmp_path, BROWSER=f"{browser} %s") as (
+    with server_process(sealed, "--port", 0, "--open", home=tmp_path, BROWSER=f"{browser} %s") as (
         _,
         line,
     ):
@@ -146,7 +114,10 @@ def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path
     for run in range(2):
         killed.clear()
         before = len(answered)
-        with serving(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
+        with server_process(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (
+            process,
+            line,
+        ):
             url = re.findall(r"http://[\d.:]+", line)[0]
             clients = [threading.Thread(target=rate, args=(url, f"{run} {name}")) for name in "abc"]
             for client in clients:
@@ -159,7 +130,7 @@ def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path
         with file.open("ab") as torn:
             torn.write(b'{"kind": "rating", "que')  # as a power cut would leave it
     said: list[str] = []
-    found = {note.question for note in read_notes(file, Wanted(), complain=said.append)}
+    found = {note.question for note in read_notes(file, NoteFilter(), on_bad_line=said.append)}
     assert set(answered) <= found and len(answered) > 40
     assert len(said) == 2, said
 

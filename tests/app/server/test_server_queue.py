@@ -53,7 +53,7 @@ def ask(server: Served, name: str, into: list[Any]) -> threading.Thread:
 
 
 def waiting(server: Served) -> int:
-    return server.application.answering.turns.waiting
+    return server.application.service.queue.waiting
 
 
 def test_the_position_falls_until_it_is_ones_turn(server: Served) -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from fieldpack_build import data
 from fieldpack_build.data import Example
-from fieldpack_build.data.checks import NEAR, find_duplicates, find_leaks, similar, words_of
+from fieldpack_build.data.checks import find_duplicates, find_leaks
+from fieldpack_build.data.similar_questions import (
+    MIN_SHARED,
+    SimilarQuestions,
+    compared_words,
+    similar_pairs,
+)
 from fieldpack_build.data.training_rows import examples_of, training_rows
 from fieldpack_build.errors import DataError
 from fieldpack_build.recipe.schema import Recipe
@@ -77,7 +83,7 @@ def test_a_leak_is_the_question_or_nearly_it(
         [] if near is None else [(7, 3, near)]
     )
     if found:
-        said = found[0].say("q.jsonl")
+        said = found[0].describe("q.jsonl")
         assert said.startswith(
             f"t.jsonl:7: {'asks nearly' if near else 'asks'} the test question q.jsonl:3: How many "
             "days"
@@ -85,7 +91,7 @@ def test_a_leak_is_the_question_or_nearly_it(
 
 
 def test_scripts_without_blanks_are_compared_by_sign() -> None:
-    assert words_of("基金の費用 is 4%") == [*"基金の費用", "is", "4"]
+    assert compared_words("基金の費用 is 4%") == [*"基金の費用", "is", "4"]
     (leak,) = find_leaks(
         [row("グローバル株式基金の年間費用はいくらですか")],
         [asked("グローバル株式基金の年間費用はいくら?")],
@@ -100,7 +106,7 @@ words = st.lists(st.sampled_from("abcdefgh"), min_size=0, max_size=8).map(" ".jo
 @given(st.lists(words, max_size=12), st.lists(words, max_size=12))
 def test_the_filter_finds_what_comparing_all_finds(left: list[str], right: list[str]) -> None:
     def alike(a: set[str], b: set[str]) -> bool:
-        return bool(a and b) and len(a & b) >= NEAR * len(a | b)
+        return bool(a and b) and len(a & b) >= MIN_SHARED * len(a | b)
 
     expected = {
         (i, j)
@@ -108,7 +114,21 @@ def test_the_filter_finds_what_comparing_all_finds(left: list[str], right: list[
         for j, b in enumerate(right)
         if alike(set(a.split()), set(b.split()))
     }
-    assert set(similar(left, right)) == expected
+    assert set(similar_pairs(left, right)) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(words, max_size=12), st.lists(words, max_size=12), words)
+def test_questions_may_be_added_one_by_one(
+    first: list[str], later: list[str], question: str
+) -> None:
+    """In whichever order the words come that a question is found by, it is found."""
+    grown = SimilarQuestions((text, None) for text in first)
+    for text in later:
+        grown.add(text, None)
+    assert grown.near(question) == SimilarQuestions((text, None) for text in first + later).near(
+        question
+    )
 
 
 # --- by a recipe ----------------------------------------------------------------------------------

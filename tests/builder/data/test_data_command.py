@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fieldpack_build.data.inspection import Inspection
 from fieldpack_build.data.show import page
 from toys import EXAMPLES, QUESTIONS, REFUSAL, SYSTEM, Project, run
 
@@ -90,7 +91,11 @@ def test_the_same_as_json_and_without_an_index(toy: Project) -> None:
     assert found["supervised"]["tokens"] == sum(
         example["supervised"] for example in found["examples"]
     )
-    coloured = [piece for line in page(found, 1, title="", marks=False) for piece in line]
+    coloured = [
+        piece
+        for line in page(Inspection.model_validate(found), 1, title="", marks=False)
+        for piece in line
+    ]
     assert {(EXAMPLES[0][1], "bold green"), ("assistant", "dim")} <= set(coloured)
     assert {("<|im_end|>", "bold magenta"), ("<|im_start|>", "dim magenta")} <= set(coloured)
     assert not any(mark in text for text, _ in coloured for mark in "⟦⟧")

@@ -114,7 +114,7 @@ def test_what_training_does_not_see_is_said(tmp_path: Path) -> None:
         ),
         (
             ":2: further turns, 1 in 1 conversations; left away, the device answers each question by "
-            "itself (train.turns)"
+            "itself (train.conversation_turns)"
         ),
         ": keys that are not read: source",
     ]

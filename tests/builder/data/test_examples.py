@@ -194,7 +194,7 @@ SHARING = [
 
 def test_questions_that_share_their_passages_bring_one_each_and_are_marked_there() -> None:
     everything = [passage(name, i) for name in LIBRARY for i in (0, 1)]
-    rows = list(builder(*everything, passages=2).render_all(SHARING, share=2))
+    rows = list(builder(*everything, passages=2).render_all(SHARING, questions_per_prompt=2))
     assert [row.line for row in rows] == [7, 8, 9, 10, 11]
     groups: dict[int | None, list[int]] = {}
     for at, row in enumerate(rows):
@@ -222,7 +222,7 @@ def test_a_refusal_that_a_neighbours_passage_would_make_wrong_keeps_its_own_pass
     """Twenty questions about one passage; half were drawn without it."""
     found = (passage("pump.md", 0), passage("fees.pdf", 0))
     about = [Example(A_CLASS.question, A_CLASS.answer, "fees.pdf", line) for line in range(20)]
-    rows = list(builder(*found, only_distractors=0.5).render_all(about, share=4))
+    rows = list(builder(*found, only_distractors=0.5).render_all(about, questions_per_prompt=4))
     refused = [row for row in rows if row.answer.startswith("The documents do not say.")]
     assert 0 < len(refused) < 20
     assert all(("0.85%" in row.prompt) == (row not in refused) for row in rows)

@@ -27,10 +27,10 @@ from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages import synthesize
 from fieldpack_build.stages.table import make_plan
-from fieldpack_build.synthesis import prompts as drafting
+from fieldpack_build.synthesis import prompts
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
 from fieldpack_build.synthesis.filter import QualityFilter
-from fieldpack_build.synthesis.response_cache import JOURNAL, Replies
+from fieldpack_build.synthesis.response_cache import JOURNAL, ResponseCache
 from shelf import Shelf
 
 pytest_plugins = ["shelf"]
@@ -148,7 +148,7 @@ def write_rows(
     folder.mkdir(exist_ok=True)
     recipe = shelf.recipe(*settings)
     inputs = {"embedder": shelf.embedder(), "knowledge": knowledge}
-    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, earlier=earlier))
+    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, previous_output=earlier))
     return result, [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
@@ -361,7 +361,7 @@ def test_no_document_has_many_more_rows_than_another() -> None:
         + [chunk("short", 50 + i) for i in range(3)]
         + [chunk("heading", 60, 2)]
     )
-    plan = drafting.plan_chunks(chunks, {51}, seed=1)
+    plan = prompts.plan_chunks(chunks, {51}, seed=1)
     assert len(plan) == 52 and sorted(c.document for c in plan[:4]) == [
         "long",
         "long",
@@ -370,8 +370,8 @@ def test_no_document_has_many_more_rows_than_another() -> None:
     ]
     assert (
         plan
-        == drafting.plan_chunks(chunks, {51}, seed=1)
-        != drafting.plan_chunks(chunks, {51}, seed=2)
+        == prompts.plan_chunks(chunks, {51}, seed=1)
+        != prompts.plan_chunks(chunks, {51}, seed=2)
     )
 
 
@@ -390,22 +390,22 @@ def test_no_document_has_many_more_rows_than_another() -> None:
     ],
 )
 def test_a_reply_is_read_as_models_write_them(reply: str) -> None:
-    assert drafting.read_pairs(reply) == [("Who?", "Ann."), ("Why?", "Because of it.")]
+    assert prompts.read_pairs(reply) == [("Who?", "Ann."), ("Why?", "Because of it.")]
 
 
 def test_half_a_character_in_a_reply_is_no_row_and_no_crash(tmp_path: Path) -> None:
     pair = {"question": "What is it?", "answer": "It is 4 \ud83d"}
-    assert drafting.read_pairs(json.dumps([pair])) == []
-    assert drafting.read_pairs(json.dumps([{**pair, "answer": "4"}])) == [("What is it?", "4")]
+    assert prompts.read_pairs(json.dumps([pair])) == []
+    assert prompts.read_pairs(json.dumps([{**pair, "answer": "4"}])) == [("What is it?", "4")]
 
     class Cut:
         group = 1
 
-        def write(self, prompts: Sequence[str], most_tokens: int) -> list[str]:
+        def write(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
             return ["It is \ud83d"]
 
-    replies = Replies(tmp_path, None, "lineage", "model", Cut())
-    assert replies.to(["?"], 8) == ["It is ?"]
+    replies = ResponseCache(tmp_path, None, "lineage", "model", Cut())
+    assert replies.replies(["?"], 8) == ["It is ?"]
     replies.close()
     assert (
         json.loads((tmp_path / JOURNAL).read_text(encoding="utf-8").splitlines()[-1])["text"]
@@ -416,7 +416,7 @@ def test_half_a_character_in_a_reply_is_no_row_and_no_crash(tmp_path: Path) -> N
 def test_braces_in_a_passage_stay() -> None:
     one = Chunk("a", "A {count}", None, (), 0, 9, "{passage} {title} {x}")
     assert (
-        drafting.ask("{count} of {title}: {passage}", one, 2)
+        prompts.prompt_of("{count} of {title}: {passage}", one, 2)
         == "2 of A {count}: {passage} {title} {x}"
     )
 
@@ -425,8 +425,8 @@ def test_a_question_that_finds_another_document_is_dropped() -> None:
     one = Chunk("a.md", "A", None, (), 0, 9, "It costs 4 euros a year.")
     sieve = QualityFilter(
         support=0.7,
-        words=20,
-        asked=[("What is it?", "It is 4.")],
+        max_words=20,
+        existing=[("What is it?", "It is 4.")],
         tested=[],
         search=lambda question, k: [],
     )

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from fieldpack_build.evaluation.attribution import attribute, steps_of
+from fieldpack_build.evaluation.report_file import QuestionRow
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
-from fieldpack_build.report.charts.waterfall import attribution_view
+from fieldpack_build.report.charts.waterfall import attribution_paths
 from fieldpack_build.stages import attribute as stage
 from toys import Project
 
@@ -24,18 +25,22 @@ def test_steps_are_compared_in_their_order() -> None:
     chance = random.Random(0)
     gains = {"base": 0.1, "tuned": 0.5, "merged": 0.5, "exported": 0.5, "quantized": 0.4}
     rows = [
-        {
-            "expected": "x",
-            "arms": {step: {"f1": gain + noise, "refused": False} for step, gain in gains.items()},
-        }
+        QuestionRow.model_validate(
+            {
+                "expected": "x",
+                "arms": {
+                    step: {"f1": gain + noise, "refused": False} for step, gain in gains.items()
+                },
+            }
+        )
         for noise in (chance.random() / 4 for _ in range(30))
     ]
     found = attribute(rows, steps_of(tuned=True), retrieval=False)
-    moves = {step: move["f1"] for step, move in found["without_retrieval"]["moves"].items()}
-    assert moves["tuned"]["value"] == pytest.approx(0.4) and moves["tuned"]["low"] > 0.3
-    assert moves["merged"]["low"] == moves["merged"]["high"] == 0 and moves["quantized"]["high"] < 0
-    view = attribution_view({"attribution": found})
-    assert view and [step.tone for step in view["paths"][0].chart.steps] == [
+    moves = {step: move["f1"] for step, move in found.without_retrieval.moves.items()}
+    assert moves["tuned"].value == pytest.approx(0.4) and moves["tuned"].low > 0.3
+    assert moves["merged"].low == moves["merged"].high == 0 and moves["quantized"].high < 0
+    chart = attribution_paths(found)[0].chart
+    assert chart and [step.tone for step in chart.steps] == [
         "whole",
         "good",
         "noise",

@@ -49,7 +49,7 @@ def test_the_line_refuses_most_at_an_allowed_cost() -> None:
     )
     assert lax.lead == pytest.approx(0.38)
     facts = describe(some, strict)
-    assert (facts["refused_right"], facts["refused_wrong"]) == (0.6, 0.1)
+    assert (facts.refused_right, facts.refused_wrong) == (0.6, 0.1)
     assert learn(some, max_wrong=0.0).lead == pytest.approx(0.075)
     assert strict.cosine == pytest.approx(0.58), "just below the farthest answerable question"
     assert refused(Signals(True, 0.5, 0.9), strict) and not refused(

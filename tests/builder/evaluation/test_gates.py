@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.evaluation.bootstrap import Resampled
+from fieldpack_build.evaluation.bootstrap import PairedBootstrap
 from fieldpack_build.evaluation.gates import check_gates
+from fieldpack_build.evaluation.report_file import QuestionRow
 from fieldpack_build.recipe.gates import Gate, parse_gate
 
 
@@ -52,15 +53,17 @@ def test_a_gate_that_does_not_read(text: str, message: str) -> None:
         parse_gate(text)
 
 
-def rows(*f1: tuple[float, float]) -> list[dict[str, Any]]:
+def rows(*f1: tuple[float, float]) -> list[QuestionRow]:
     return [
-        {
-            "expected": "x",
-            "arms": {
-                "rag": {"refused": False, "f1": rag},
-                "tuned+rag": {"refused": False, "f1": both},
-            },
-        }
+        QuestionRow.model_validate(
+            {
+                "expected": "x",
+                "arms": {
+                    "rag": {"refused": False, "f1": rag},
+                    "tuned+rag": {"refused": False, "f1": both},
+                },
+            }
+        )
         for rag, both in f1
     ]
 
@@ -68,13 +71,14 @@ def rows(*f1: tuple[float, float]) -> list[dict[str, Any]]:
 def held(text: str, *pairs: tuple[float, float]) -> dict[str, Any]:
     asked = rows(*pairs)
     arms = {
-        arm: {"f1": sum(row["arms"][arm]["f1"] for row in asked) / len(asked)}
+        arm: {"f1": sum(row.arms[arm].f1 or 0.0 for row in asked) / len(asked)}
         for arm in ("rag", "tuned+rag")
     }
-    drawn = Resampled(asked, ("rag", "tuned+rag"), resamples=500)
-    return check_gates([text], shipped="tuned+rag", arms=arms, retrieval={"mrr": 0.7}, drawn=drawn)[
-        0
-    ]
+    bootstrap = PairedBootstrap(asked, ("rag", "tuned+rag"), resamples=500)
+    (result,) = check_gates(
+        [text], shipped="tuned+rag", arms=arms, retrieval={"mrr": 0.7}, bootstrap=bootstrap
+    )
+    return result.to_dict()
 
 
 def test_a_gate_is_held_against_what_was_measured() -> None:

@@ -13,6 +13,7 @@ import pytest
 import fieldpack
 from fieldpack.bundle.golden import FILENAME, Golden, read_golden, write_golden
 from fieldpack_build.bundle.golden import choose
+from fieldpack_build.evaluation.report_file import Report
 
 
 def row(
@@ -35,6 +36,10 @@ def row(
     }
 
 
+def report_of(rows: list[dict[str, Any]]) -> Report:
+    return Report.model_validate({"shipped": "rag", "arms": {}, "questions": rows})
+
+
 def test_right_answers_of_several_documents_and_one_refusal() -> None:
     rows = [
         row(1, f1=0.9, value=False),
@@ -46,14 +51,14 @@ def test_right_answers_of_several_documents_and_one_refusal() -> None:
         row(7, answerable=False, refused=True, document=None),
         row(8, answerable=False, refused=True),
     ]
-    chosen = choose({"shipped": "rag", "questions": rows})
+    chosen = choose(report_of(rows))
     assert [one.question for one in chosen] == [f"question {n}" for n in (4, 3, 2, 1, 7)]
     assert chosen[0] == Golden("question 4", "answer 4", False, "found-4.md")
     assert chosen[-1].refused
 
 
 def test_nothing_was_asked_nothing_is_chosen() -> None:
-    assert choose({"shipped": "rag", "questions": []}) == []
+    assert choose(report_of([])) == []
 
 
 def test_there_and_back(tmp_path: Path) -> None:

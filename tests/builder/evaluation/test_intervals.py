@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.evaluation.bootstrap import Resampled, wilson
+from fieldpack.passages import Citation
+from fieldpack_build.evaluation.bootstrap import PairedBootstrap, wilson
 from fieldpack_build.evaluation.metrics import Score, summarize
 from fieldpack_build.evaluation.recommend import choose, pick
+from fieldpack_build.evaluation.report_file import QuestionRow
 
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 
@@ -21,8 +23,10 @@ def said(f1: float, *, refused: bool = False, **more: Any) -> dict[str, Any]:
 
 def asked(
     *arms: dict[str, Any], expected: str | None = "x", names: tuple[str, ...] = ("rag", "tuned+rag")
-) -> dict[str, Any]:
-    return {"expected": expected, "arms": dict(zip(names, arms, strict=True))}
+) -> QuestionRow:
+    return QuestionRow.model_validate(
+        {"expected": expected, "arms": dict(zip(names, arms, strict=True))}
+    )
 
 
 def test_what_both_arms_find_hard_cancels_out() -> None:
@@ -31,7 +35,7 @@ def test_what_both_arms_find_hard_cancels_out() -> None:
     rows = [
         asked(said(hard), said(hard + 0.1)) for hard in (chance.random() * 0.9 for _ in range(40))
     ]
-    drawn = Resampled(rows, ("rag", "tuned+rag"))
+    drawn = PairedBootstrap(rows, ("rag", "tuned+rag"))
     gap, own = drawn.difference("tuned+rag", "rag", "f1"), drawn.interval("rag", "f1")
     assert gap and own
     assert (gap.low, gap.high) == pytest.approx((0.1, 0.1)) and gap.clear
@@ -41,7 +45,7 @@ def test_what_both_arms_find_hard_cancels_out() -> None:
 def test_noise_is_no_gain() -> None:
     chance = random.Random(1)
     rows = [asked(said(chance.random()), said(chance.random())) for _ in range(60)]
-    gap = Resampled(rows, ("rag", "tuned+rag")).difference("tuned+rag", "rag", "f1")
+    gap = PairedBootstrap(rows, ("rag", "tuned+rag")).difference("tuned+rag", "rag", "f1")
     assert gap and not gap.clear and gap.low < 0 < gap.high
 
 
@@ -50,7 +54,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     hits = 0
     for seed in range(100):
         rows = [asked(said(0.0), said(float(chance.random() < 0.4))) for _ in range(50)]
-        found = Resampled(rows, ("rag", "tuned+rag"), resamples=400, seed=seed).interval(
+        found = PairedBootstrap(rows, ("rag", "tuned+rag"), resamples=400, seed=seed).interval(
             "tuned+rag", "f1"
         )
         hits += found is not None and found.low <= 0.4 <= found.high
@@ -61,7 +65,7 @@ def test_none_of_ten_is_not_never() -> None:
     rows = [
         asked(said(0.0, refused=False), said(0.0, refused=True), expected=None) for _ in range(10)
     ]
-    drawn = Resampled(rows, ("rag", "tuned+rag"))
+    drawn = PairedBootstrap(rows, ("rag", "tuned+rag"))
     none, gap = (
         drawn.interval("rag", "refused_right"),
         drawn.difference("tuned+rag", "rag", "refused_right"),
@@ -73,7 +77,7 @@ def test_none_of_ten_is_not_never() -> None:
 
 def test_the_same_answers_everywhere_are_nearly_no_difference() -> None:
     rows = [asked(said(0.7 if n % 3 else 0.2), said(0.7 if n % 3 else 0.2)) for n in range(100)]
-    gap = Resampled(rows, ("rag", "tuned+rag")).difference("tuned+rag", "rag", "value_match")
+    gap = PairedBootstrap(rows, ("rag", "tuned+rag")).difference("tuned+rag", "rag", "value_match")
     assert gap and (gap.value, gap.high) == (0, pytest.approx(0.037, abs=1e-3)) and not gap.clear
 
 
@@ -105,10 +109,15 @@ def test_figures_are_those_of_the_scores() -> None:
         )
         for n in range(41)
     ]
+    cited = Citation("fees.pdf", 1, "The A class costs 0.85%.", 1)
     rows = [
-        {"expected": "x" if s.answerable else None, "arms": {"rag": s.to_dict()}} for s in scores
+        QuestionRow(
+            expected="x" if s.answerable else None,
+            arms={"rag": s.to_row("", [cited] * s.citations)},
+        )
+        for s in scores
     ]
-    drawn, figures = Resampled(rows, ("rag",), resamples=200), summarize(scores)
+    drawn, figures = PairedBootstrap(rows, ("rag",), resamples=200), summarize(scores)
     for key in (
         "f1",
         "exact_match",
@@ -130,7 +139,9 @@ def test_figures_are_those_of_the_scores() -> None:
 def test_the_same_seed_gives_the_same_intervals() -> None:
     chance = random.Random(4)
     rows = [asked(said(chance.random()), said(chance.random())) for _ in range(30)]
-    one, other = (Resampled(rows, ("rag", "tuned+rag")).interval("rag", "f1") for _ in range(2))
+    one, other = (
+        PairedBootstrap(rows, ("rag", "tuned+rag")).interval("rag", "f1") for _ in range(2)
+    )
     assert one == other
 
 
@@ -142,15 +153,15 @@ def test_of_arms_that_noise_cannot_tell_apart_the_smallest_is_recommended() -> N
         tuned = rag + (0.11 if number % 2 else -0.1)
         rows.append(asked(said(0.05), said(rag), said(0.05), said(tuned), names=ARMS))
     sizes = {"base": 110.0, "rag": 205.0, "tuned": 110.0, "tuned+rag": 205.0}
-    drawn = Resampled(rows, ARMS, fixed={arm: {"size_mb": size} for arm, size in sizes.items()})
-    found = choose(drawn, ARMS, "tuned+rag", {"f1": 1.0})
-    assert set(found["ties"]) == {"rag", "tuned+rag"} and found["recommended"] == "rag"
-    assert (
-        found["rival"] == "rag" and found["gaps"]["rag"]["low"] < 0 < found["gaps"]["rag"]["high"]
+    drawn = PairedBootstrap(
+        rows, ARMS, fixed={arm: {"size_mb": size} for arm, size in sizes.items()}
     )
-    assert found["gaps"]["base"]["low"] > 0
+    found = choose(drawn, ARMS, "tuned+rag", {"f1": 1.0})
+    assert set(found.ties) == {"rag", "tuned+rag"} and found.recommended == "rag"
+    assert found.rival == "rag" and found.gaps["rag"].low < 0 < found.gaps["rag"].high
+    assert found.gaps["base"].low > 0
     heavy = choose(drawn, ARMS, "tuned+rag", {"f1": 1.0, "size_mb": -1.0})
-    assert heavy["best"] in ("base", "tuned"), "95 MB more cost 0.95, which no F1 makes good"
+    assert heavy.best in ("base", "tuned"), "95 MB more cost 0.95, which no F1 makes good"
 
 
 def test_the_best_arm_ships_and_of_equal_ones_the_untuned_one_with_sources() -> None:
@@ -165,7 +176,7 @@ def test_the_best_arm_ships_and_of_equal_ones_the_untuned_one_with_sources() -> 
         better.append(asked(said(0.05), said(rag), said(0.05), said(rag + 0.1), names=ARMS))
     sizes = {arm: {"size_mb": 110.0 if arm in ("base", "tuned") else 205.0} for arm in ARMS}
     shipped = [
-        pick(Resampled(rows, ARMS, fixed=sizes), ARMS, {"f1": 1.0}, lambda arm: ())
+        pick(PairedBootstrap(rows, ARMS, fixed=sizes), ARMS, {"f1": 1.0}, lambda arm: ())
         for rows in (equal, better)
     ]
     assert shipped == ["rag", "tuned+rag"]
@@ -173,7 +184,7 @@ def test_the_best_arm_ships_and_of_equal_ones_the_untuned_one_with_sources() -> 
 
 def test_an_arm_that_misses_a_gate_ships_only_if_all_do() -> None:
     rows = [asked(said(0.1), said(0.4), said(0.2), said(0.9), names=ARMS) for _ in range(20)]
-    drawn = Resampled(rows, ARMS)
+    drawn = PairedBootstrap(rows, ARMS)
     assert (
         pick(drawn, ARMS, {"f1": 1.0}, lambda arm: ["a gate"] if arm == "tuned+rag" else [])
         == "rag"

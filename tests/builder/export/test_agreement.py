@@ -123,7 +123,12 @@ def reference(model: Path) -> Path:
     samples = [Sample("The pump is serviced every 400 hours.", row[:80], row[80:]) for row in rows]
     folder = model.parent / "reference"
     write_reference(
-        model, samples, folder, ends=(), longest=16, candidates=[parse(name) for name in PRECISIONS]
+        model,
+        samples,
+        folder,
+        ends=(),
+        max_own_tokens=16,
+        candidates=[parse(name) for name in PRECISIONS],
     )
     return folder
 

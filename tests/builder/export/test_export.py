@@ -16,8 +16,7 @@ import fieldpack
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.export import Candidate, build_onnx
-from fieldpack_build.export import choose as choosing
-from fieldpack_build.export.choose import Limits, choose, degradation, refusal
+from fieldpack_build.export.choose import Limits, choose, degradation, refusal, table
 from fieldpack_build.export.search import CandidateSearch, probe
 from fieldpack_build.models.precision import candidate, parse, unfit
 from fieldpack_build.pipeline.task import Task
@@ -221,4 +220,4 @@ def test_no_candidate_within_the_limits_is_an_error_that_lists_them(
 
 
 def test_the_table_names_what_made_no_file() -> None:
-    assert "no file" in choosing.table([{"name": "fp16", "failed": "why"}], Limits())
+    assert "no file" in table([{"name": "fp16", "failed": "why"}], Limits())

@@ -55,7 +55,7 @@ class Model:
     exported: Path
     logits: Logits
 
-    def kept(self) -> KVCache:
+    def new_cache(self) -> KVCache:
         return open_cache(self.exported)
 
 
@@ -112,11 +112,13 @@ def phi(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 def test_slices_say_what_reading_at_once_says(every: Model) -> None:
     for length in (*LENGTHS, ORIGINAL + 1):
-        assert gap(read(every.kept(), IDS[:length]), every.logits(IDS[:length])) < CLOSE, length
+        assert gap(read(every.new_cache(), IDS[:length]), every.logits(IDS[:length])) < CLOSE, (
+            length
+        )
 
 
 def test_the_answers_are_transformers_fresh_and_kept(every: Model) -> None:
-    kept = every.kept()
+    cache = every.new_cache()
     for length in (
         *LENGTHS,
         LENGTHS[0],
@@ -124,8 +126,8 @@ def test_the_answers_are_transformers_fresh_and_kept(every: Model) -> None:
         LENGTHS[1],
     ):  # each after a longer and after a shorter one
         expected = torch_tokens(every.logits, IDS[:length])
-        assert tokens(every.kept(), IDS[:length]) == expected, f"fresh, {length}"
-        assert tokens(kept, IDS[:length]) == expected, f"after another question, {length}"
+        assert tokens(every.new_cache(), IDS[:length]) == expected, f"fresh, {length}"
+        assert tokens(cache, IDS[:length]) == expected, f"after another question, {length}"
 
 
 @pytest.mark.parametrize("before", [1, 2, 3, 10, TOKENS - 1, TOKENS])
@@ -136,35 +138,35 @@ def test_an_answer_that_crosses_the_switch_is_read_again(
     """`before`: tokens of room that the prompt leaves under the original length; the last leaves
     all of the answer there."""
     ids = IDS[: ORIGINAL - before]
-    assert tokens(phi.kept(), ids, speculate=speculate) == torch_tokens(phi.logits, ids)
+    assert tokens(phi.new_cache(), ids, speculate=speculate) == torch_tokens(phi.logits, ids)
 
 
 @pytest.mark.parametrize("longest", [1, 3, 8])
 def test_drafts_across_the_switch_change_no_word(
     phi: Model, longest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fieldpack.generation.prompt_lookup.LONGEST", longest)
+    monkeypatch.setattr("fieldpack.generation.prompt_lookup.MAX_DRAFT", longest)
     again = (IDS[:12] * 9)[: ORIGINAL - 15]  # drafts are found at every step
-    assert tokens(phi.kept(), again) == torch_tokens(phi.logits, again)
+    assert tokens(phi.new_cache(), again) == torch_tokens(phi.logits, again)
 
 
 def test_a_rewound_cache_says_what_a_fresh_one_says(phi: Model) -> None:
-    kept = phi.kept()
-    read(kept, IDS[: 2 * ORIGINAL])
+    cache = phi.new_cache()
+    read(cache, IDS[: 2 * ORIGINAL])
     other = [*IDS[: ORIGINAL + 20], *IDS[7:40]]  # parts from what is held behind the switch
-    assert gap(read(kept, other), phi.logits(other)) < CLOSE and kept.count == len(other)
+    assert gap(read(cache, other), phi.logits(other)) < CLOSE and cache.count == len(other)
     under = [*IDS[: ORIGINAL // 2], *IDS[3:20]]  # and before it
-    assert gap(read(kept, under), phi.logits(under)) < CLOSE
+    assert gap(read(cache, under), phi.logits(under)) < CLOSE
 
 
 def test_every_row_of_a_step_has_the_factors_of_its_length(phi: Model) -> None:
-    kept, start = phi.kept(), ORIGINAL - 5
-    read(kept, IDS[:start])
-    rows = kept.advance(IDS[start : start + 12])
+    cache, start = phi.new_cache(), ORIGINAL - 5
+    read(cache, IDS[:start])
+    rows = cache.forward(IDS[start : start + 12])
     for number, row in enumerate(rows, 1):
         assert gap(row, phi.logits(IDS[: start + number])) < CLOSE, number
-    kept.trim(ORIGINAL - 2)
-    rows = kept.advance(IDS[ORIGINAL - 2 : ORIGINAL + 2])
+    cache.trim(ORIGINAL - 2)
+    rows = cache.forward(IDS[ORIGINAL - 2 : ORIGINAL + 2])
     assert max(gap(row, phi.logits(IDS[: ORIGINAL - 1 + n])) for n, row in enumerate(rows)) < CLOSE
 
 
@@ -176,7 +178,7 @@ def test_a_stream_and_what_was_read_ahead(phi: Model) -> None:
         generator.read_ahead(prompt[: len(prompt) // 2], max_context=500)
         ids = generator.encode(prompt)
         expected = torch_tokens(phi.logits, ids)
-        ends = [n for n, token in enumerate(expected) if token in generator._ends]
+        ends = [n for n, token in enumerate(expected) if token in generator._end_tokens]
         expected = expected[: ends[0] + 1] if ends else expected
         assert "".join(
             generator.stream(prompt, max_new_tokens=TOKENS, max_context=500)
@@ -190,7 +192,7 @@ def test_a_guided_answer_crosses_the_switch(phi: Model) -> None:
     generator = TextGenerator.open(phi.exported)
     ids = generator.encode("The pump is serviced every 400 hours. " * 9)[: ORIGINAL - 16]
     said = list(
-        generator._guided(
+        generator._constrained_tokens(
             ids, 40, json.dumps({"type": "string", "minLength": 60, "maxLength": 90}), None
         )
     )
@@ -212,11 +214,11 @@ def test_a_guided_answer_crosses_the_switch(phi: Model) -> None:
 
 def test_a_quantized_model_takes_the_choice_too(phi: Model, tmp_path: Path) -> None:
     folder = export(phi.source, tmp_path / "int8", Candidate("int8", None, 32))
-    kept = open_cache(folder)
+    cache = open_cache(folder)
     for length in LENGTHS:
-        mine, theirs = read(kept, IDS[:length]), phi.logits(IDS[:length])
+        mine, theirs = read(cache, IDS[:length]), phi.logits(IDS[:length])
         assert np.corrcoef(mine, theirs)[0, 1] > 0.98, length
-        assert tokens(kept, IDS[:length]) == tokens(open_cache(folder), IDS[:length]), length
+        assert tokens(cache, IDS[:length]) == tokens(open_cache(folder), IDS[:length]), length
 
 
 def test_the_tables_have_the_rows_of_the_context(phi: Model, tmp_path: Path) -> None:
@@ -231,7 +233,7 @@ def test_the_tables_have_the_rows_of_the_context(phi: Model, tmp_path: Path) -> 
 
     assert rows(phi.exported) == {ORIGINAL, 512}
     with pytest.raises(fieldpack.EngineFailed, match="cos_cache"):
-        open_cache(phi.exported).read(IDS[:600], room=700, most=900)
+        open_cache(phi.exported).prefill(IDS[:600], capacity=700, max_capacity=900)
 
 
 def test_the_builder_s_type_and_scale(tmp_path: Path) -> None:

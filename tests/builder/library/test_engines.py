@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 import fakes
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
-from fieldpack_build.embedding import agreement
-from fieldpack_build.embedding.cuda_engine import CudaEngine, halving, load_model
+from fieldpack_build.embedding import agreement, torch_model
+from fieldpack_build.embedding.cuda_engine import CudaEngine, halving
 from fieldpack_build.embedding.engine import WINDOW
 from fieldpack_build.embedding.engines import OnnxEngine, choose, open_engine, problems
 from fieldpack_build.embedding.ray_engine import RayEngine
@@ -114,7 +114,7 @@ def test_sentence_transformers_agrees_with_the_export(toy: Project, exported: Pa
 
 
 def test_the_passage_prefix_is_put_once_and_no_other(toy: Project) -> None:
-    model = load_model(toy.folder / "models" / "embedder", "cpu")
+    model = torch_model.load(toy.folder / "models" / "embedder")
     model.prompts, model.default_prompt_name = {"query": "ask: "}, "query"
     settings = EmbedderSettings(64, 128, passage_prefix="fog: ")
     with_prefix = CudaEngine(model, settings, device="cpu").embed(["the lamp"])

@@ -268,7 +268,7 @@ recipe, embedder, out, cache, lineage, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, lineage=lineage))
+                       previous_output=earlier, lineage=lineage))
 """
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
+from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console
 from fieldpack_build.pipeline.plan import Step
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store
 from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.stages.results import summary
 from fieldpack_build.stages.table import make_plan
 
 RECIPE = """\
@@ -108,10 +109,24 @@ def test_an_evaluation_in_a_line(steps: dict[str, Step]) -> None:
         "refused_wrong": 0.0,
         "citations_valid": 1.0,
     }
-    made = Receipt(
-        "evaluate", "tiny", "k", {}, {}, {}, 1.0, 1.0, {"shipped": "tuned", "arms": {"tuned": arm}}
+    result = {"shipped": "tuned", "arms": {"tuned": arm}}
+    assert summary("evaluate", result) == (
+        "F1 0.4321, right value 0.5, refused wrong 0.0, citations valid 1.0"
     )
-    assert summary(made) == "F1 0.4321, right value 0.5, refused wrong 0.0, citations valid 1.0"
+
+
+def test_a_fit_of_quotes_in_a_line() -> None:
+    """Where there were rows enough to fit on, and where there were not."""
+    rates = {"refused_right": 0.4, "refused_wrong": 0.1, "separation": 0.7, "refuse_below": None}
+    fit = {"rows": 366, "fitted": True, "f1_plain": 0.47, "f1_fitted": 0.5, **rates}
+    assert summary("quoting", fit) == (
+        "rows 366, f1 plain 0.47, f1 fitted 0.5, refused right 0.4, refused wrong 0.1, "
+        "weights fitted"
+    )
+    few = {"rows": 12, "answerable": 9, "fitted": False, **rates}
+    assert summary("quoting", few) == (
+        "rows 12, refused right 0.4, refused wrong 0.1, weights plain"
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("train.launch.processes=auto", set()),
         ("train.track=[wandb]", set()),
         ("train.format=question", {"quoting", *TUNED}),
-        ("train.turns=each", {"quoting", *TUNED}),
+        ("train.conversation_turns=each", {"quoting", *TUNED}),
         ("train.on_leak=warn", set()),
         ("train.on_leak=drop", TUNED),
         ("train.checkpoint_steps=5", set()),
@@ -124,6 +124,21 @@ def test_a_changed_setting_runs_what_it_shapes(
     project: Path, override: str, expected: set[str]
 ) -> None:
     assert changed(keys(project), keys(project, override)) == expected
+
+
+def test_a_new_name_of_a_key_runs_nothing_again(project: Path) -> None:
+    """Keys are made of the names that the recipe's keys had first."""
+    old = ("knowledge.retrieval.weight=0.3", "train.share=2", "train.turns=each")
+    new = (
+        "knowledge.retrieval.vector_weight=0.3",
+        "train.questions_per_prompt=2",
+        "train.conversation_turns=each",
+    )
+    assert keys(project, *old) == keys(project, *new) != keys(project)
+    steps = make_plan(load_recipe(project / "r.yaml", new), Store(project / "cache"))
+    quoting, train = steps.step("quoting"), steps.step("train")
+    assert quoting and quoting.parts["settings"]["retrieval"]["weight"] == 0.3
+    assert train and train.parts["settings"]["train"]["share"] == 2
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from fieldpack_build.evaluation.peak_memory import peak_mb
 from fieldpack_build.pipeline import store
 from fieldpack_build.pipeline.store import LOG, Store
 from fieldpack_build.pipeline.worker import run_stage
-from fieldpack_build.training.launch import _failure
+from fieldpack_build.training.launch import failure_of
 from fieldpack_build.training.memory import OutOfMemory
 from fieldpack_build.uncaught import as_build_error, disk_is_full
 
@@ -165,10 +165,10 @@ def test_a_killed_rank_is_no_fault_of_the_library_that_misses_it() -> None:
         "kind": "LibraryError",
         "message": "torch: Connection closed by peer",
     }
-    assert type(_failure(1, [closed], "  exitcode  : -9 (pid: 4)\n")) is OutOfMemory
-    assert str(_failure(1, [closed], "no kill\n")) == closed["message"]
+    assert type(failure_of(1, [closed], "  exitcode  : -9 (pid: 4)\n")) is OutOfMemory
+    assert str(failure_of(1, [closed], "no kill\n")) == closed["message"]
     ours = {"event": "error", "kind": "CheckFailed", "message": "nan"}
-    assert str(_failure(1, [closed, ours], "Signal 9 (SIGKILL)")) == "nan"
+    assert str(failure_of(1, [closed, ours], "Signal 9 (SIGKILL)")) == "nan"
 
 
 # --- whose fault ----------------------------------------------------------------------------------

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from fieldpack.retrieval.fusion import RetrievalSettings
 from fieldpack_build.errors import RecipeError
 from fieldpack_build.recipe.load import find_recipe, load_recipe
+from fieldpack_build.recipe.runtime_settings import retrieval_settings
 from fieldpack_build.recipe.schema import ARMS, METRICS, Recipe, parse_gate
 
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -487,6 +489,88 @@ def test_a_longer_list_than_the_files(tmp_path: Path) -> None:
     text = SMALL + "evaluate: {questions: q, arms: [rag]}\n"
     assert problems(tmp_path, text, "evaluate.arms=[rag, base, bad]") == [
         "--set: evaluate.arms.2: must be 'quote', 'base', 'rag', 'tuned' or 'tuned+rag', not 'bad'"
+    ]
+
+
+# --- keys that had another name -------------------------------------------------------------------
+
+RENAMED = """\
+  retrieval: {weight: 0.3, names: 0.5, page: 0.25, mix: 0.75, join: false}
+"""
+OLD_NAMES = (
+    SMALL.replace("answer:", RENAMED + "answer:")
+    + """\
+train:
+  method: lora
+  data: t.jsonl
+  share: 3
+  turns: each
+"""
+)  # retrieval on line 9, share on 15, turns on 16
+NEW_NAMES = {
+    "weight": "vector_weight",
+    "names": "name_boost",
+    "page": "page_boost",
+    "mix": "page_penalty",
+    "join": "merge_adjacent",
+    "share": "questions_per_prompt",
+    "turns": "conversation_turns",
+}
+
+
+def test_old_names_of_keys_are_read_and_said_to_be_old(tmp_path: Path) -> None:
+    old = read(tmp_path, OLD_NAMES)
+    text = OLD_NAMES
+    for name, new in NEW_NAMES.items():
+        text = text.replace(f"{name}: ", f"{new}: ")
+    new = read(tmp_path, text)
+    assert old.model_dump() == new.model_dump() and new.notes == []
+    assert old.knowledge and retrieval_settings(old) == RetrievalSettings(
+        weight=0.3, names=0.5, page=0.25, mix=0.75, join=False
+    )
+    assert (old.train.questions_per_prompt, old.train.conversation_turns) == (3, "each")
+    lines = [note.removeprefix(f"{tmp_path}/") for note in old.notes]
+    assert lines == [
+        f"r.yaml:{line}: {path}: is called {NEW_NAMES[path.split('.')[-1]]} now; the old name still "
+        "works"
+        for line, path in (
+            (9, "knowledge.retrieval.weight"),
+            (9, "knowledge.retrieval.names"),
+            (9, "knowledge.retrieval.page"),
+            (9, "knowledge.retrieval.mix"),
+            (9, "knowledge.retrieval.join"),
+            (16, "train.turns"),
+            (15, "train.share"),
+        )
+    ]
+
+
+def test_an_old_name_in_an_override_sets_what_has_the_new_one(tmp_path: Path) -> None:
+    text = SMALL + "train: {method: lora, data: t.jsonl, questions_per_prompt: 3}\n"
+    recipe = read(tmp_path, text, "train.share=2", "knowledge.retrieval={join: false}")
+    assert recipe.train.questions_per_prompt == 2
+    assert recipe.knowledge and not recipe.knowledge.retrieval.merge_adjacent
+    old = "now; the old name still works"
+    assert recipe.notes == [
+        f"--set: train.share: is called questions_per_prompt {old}",
+        f"--set: knowledge.retrieval.join: is called merge_adjacent {old}",
+    ]
+    assert read(tmp_path, SMALL, "train={method: none, share: 2}").train.questions_per_prompt == 2
+
+
+def test_what_is_wrong_with_an_old_key_is_said_by_its_line(tmp_path: Path) -> None:
+    text = SMALL + "train:\n  method: lora\n  data: t.jsonl\n"
+    assert problems(tmp_path, text + "  share: 0\n") == [
+        "r.yaml:14: train.questions_per_prompt: must be at least 1, not 0"
+    ]
+    assert problems(tmp_path, text + "  questions_per_prompt: 2\n  share: 2\n") == [
+        (
+            "r.yaml:15: train.share: unknown key; it is the old name of questions_per_prompt, "
+            "which is there too"
+        )
+    ]
+    assert problems(tmp_path, text, "train.share=0") == [
+        "--set: train.questions_per_prompt: must be at least 1, not 0"
     ]
 
 

@@ -81,7 +81,7 @@ def test_a_rehearsal_model_is_small_and_has_the_real_ones_traits(name: str) -> N
     real, config = (getattr(transformers, kind)(vocab_size=512, **settings) for _ in range(2))
     model = causal_lm.tiny_random_model(config)
     config = model.config
-    assert causal_lm.parameters(model) < 10e6
+    assert causal_lm.count_parameters(model) < 10e6
     wanted, small = real.to_dict(), config.to_dict()
     for candidate in map(parse, CANDIDATES):
         assert (unfit(candidate, wanted) is None) == (unfit(candidate, small) is None), (

@@ -14,7 +14,7 @@ from test_report import rows_of, sample_report, text_of, with_rows
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack_build.cli import cli
 from fieldpack_build.errors import DataError, GateMissed
-from fieldpack_build.evaluation.compare import compare_bundles
+from fieldpack_build.evaluation import compare
 from fieldpack_build.report import render_comparison
 
 RECIPE = {
@@ -22,6 +22,11 @@ RECIPE = {
     "evaluate": {"weights": {"f1": 1.0, "refused_right": 0.5}},
 }
 SOURCES = {"documents/fees.md": "1", "documents/old.md": "2", "documents/plan.md": "3"}
+
+
+def compare_bundles(one: Path, other: Path) -> dict[str, Any]:
+    """As `build compare --json` prints it."""
+    return compare.compare_bundles(one, other).to_dict()
 
 
 def write(
@@ -125,7 +130,8 @@ def test_nothing_in_common_is_said(pair: tuple[Path, Path], tmp_path: Path) -> N
     other = write(tmp_path / "c", report, recipe=RECIPE, sources=SOURCES)
     found = compare_bundles(pair[0], other)
     assert found["questions"]["common"] == 0 and found["score"] is None
-    assert "cannot be compared" in text_of(render_comparison(found))
+    page = render_comparison(compare.compare_bundles(pair[0], other))
+    assert "cannot be compared" in text_of(page)
     failed = CliRunner().invoke(cli, ["compare", str(pair[0]), str(other), "--fail-if-worse"])
     assert isinstance(failed.exception, DataError) and "no question in common" in str(
         failed.exception
@@ -136,3 +142,16 @@ def test_a_bundle_without_a_report_is_a_sentence(pair: tuple[Path, Path], tmp_pa
     write_manifest(tmp_path, Manifest("plain", "1.0.0"))
     with pytest.raises(DataError, match="no report in it; give its recipe `evaluate`"):
         compare_bundles(pair[0], tmp_path)
+
+
+def test_a_new_name_of_a_recipes_key_is_no_difference(tmp_path: Path) -> None:
+    """A bundle of before has the old names in its manifest."""
+    recipes = (
+        {"knowledge": {"retrieval": {"weight": 0.5}}, "train": {"share": 3}},
+        {"knowledge": {"retrieval": {"vector_weight": 0.5}}, "train": {"questions_per_prompt": 2}},
+    )
+    a, b = (
+        write(tmp_path / name, sample_report(), recipe=recipe, sources=SOURCES)
+        for name, recipe in zip("ab", recipes, strict=True)
+    )
+    assert compare_bundles(a, b)["recipe"] == {"train.questions_per_prompt": [3, 2]}

@@ -12,23 +12,44 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.evaluation.bootstrap import Resampled
+from fieldpack_build import report as pages
+from fieldpack_build.evaluation.bootstrap import PairedBootstrap
 from fieldpack_build.evaluation.calibration import Signals, describe, learn
 from fieldpack_build.evaluation.outcome import outcome
 from fieldpack_build.evaluation.recommend import choose
+from fieldpack_build.evaluation.report_file import (
+    QuestionRow,
+    Retrieval,
+    Similarities,
+    TrainingLog,
+)
+from fieldpack_build.evaluation.report_file import Report as TypedReport
 from fieldpack_build.recipe.schema import WEIGHTS
-from fieldpack_build.report import render
-from fieldpack_build.report.advice import why_shipped
+from fieldpack_build.report import advice, tables, verdict
 from fieldpack_build.report.charts.bars import bar_chart, separation, similarity_chart
 from fieldpack_build.report.charts.loss import loss_chart
-from fieldpack_build.report.tables import arms_table
-from fieldpack_build.report.verdict import compare, judge, sign_test
-from fieldpack_build.stages.evaluate import compared
+from fieldpack_build.report.verdict import sign_test
 
-Report = dict[str, Any]
+Report = dict[str, Any]  # as report.json has it
 
 ARMS = ("base", "rag", "tuned", "tuned+rag")
 FEES = "The ongoing charge of CGEF's A class is 0.75% a year, taken daily from the fund."
+
+
+def render(report: Report) -> str:
+    return pages.render(TypedReport.model_validate(report))
+
+
+def judge(report: Report) -> verdict.Verdict:
+    return verdict.judge(TypedReport.model_validate(report))
+
+
+def why_shipped(report: Report) -> str:
+    return advice.why_shipped(TypedReport.model_validate(report))
+
+
+def rows_in(report: Report) -> list[QuestionRow]:
+    return TypedReport.model_validate(report).questions
 
 
 def said(kind: str, *, expected: str | None, value: str | None, arm: str) -> dict[str, Any]:
@@ -260,36 +281,36 @@ def test_verdict_names_the_shipped_arm_and_sets_it_against_the_others(report: Re
 
 def test_verdict_says_when_another_arm_did_better(report: Report) -> None:
     report = with_rows(report, rows_of((5, "wrwr", True), (9, "wrww", True), (6, "wxwx", False)))
-    verdict = judge(report)
-    assert verdict.tone == "mixed"
-    assert verdict.headline == "tuned+rag ships, but rag did better"
-    assert any("fine-tuning brought no gain over rag" in remark for remark in verdict.remarks)
+    judged = judge(report)
+    assert judged.tone == "mixed"
+    assert judged.headline == "tuned+rag ships, but rag did better"
+    assert any("fine-tuning brought no gain over rag" in remark for remark in judged.remarks)
     assert any(
         remark.startswith("Another arm is ahead in F1 (rag 0.82, shipped 0.49)")
-        for remark in verdict.remarks
+        for remark in judged.remarks
     )
     assert any(
         remark.startswith(
             "Of 20 questions tuned+rag alone is right on 0 and rag alone on 9 (hardly luck, p = "
             "0.0039)."
         )
-        for remark in verdict.remarks
+        for remark in judged.remarks
     )
 
 
 def test_verdict_does_not_make_much_of_a_few_questions(report: Report) -> None:
     report = with_rows(report, rows_of((6, "wrwr", True), (2, "wwwr", True), (2, "wxwx", False)))
     report["sample"] = {"asked": 10, "of": 135}
-    verdict = judge(report)
-    assert verdict.headline == "tuned+rag ships and leads; rag is close"
-    assert verdict.remarks[-1] == (
+    judged = judge(report)
+    assert judged.headline == "tuned+rag ships and leads; rag is close"
+    assert judged.remarks[-1] == (
         "n = 10, a sample of the 135 test questions; the right-value share lies between 68% and "
         "100% (95% interval). "
         "This is a small sample: read differences of a few questions as no difference."
     )
     assert any(
         "right on 2 and rag alone on 0 (may well be luck, p = 0.5)" in remark
-        for remark in verdict.remarks
+        for remark in judged.remarks
     )
 
 
@@ -422,9 +443,9 @@ def test_rag_alone_is_compared_with_base_only(report: Report) -> None:
     for one in rows:
         one["arms"] = {arm: one["arms"][arm] for arm in ("base", "rag")}
     report = with_rows(report, rows) | {"shipped": "rag"}
-    verdict = judge(report)
-    assert verdict.headline == "rag ships and is the best of the 2 arms measured"
-    assert verdict.others == ("base 0 of 30 right values, F1 0.31, 0 of 3 right refusals",)
+    judged = judge(report)
+    assert judged.headline == "rag ships and is the best of the 2 arms measured"
+    assert judged.others == ("base 0 of 30 right values, F1 0.31, 0 of 3 right refusals",)
     render(report)
 
 
@@ -484,7 +505,7 @@ def test_best_of_a_column_is_marked_where_arms_differ() -> None:
             "tokens_per_s": 9.0,
         },
     }
-    table = arms_table({"arms": arms, "shipped": "rag"})
+    table = tables.arms_table(TypedReport.model_validate({"arms": arms, "shipped": "rag"}))
     best = {
         c.key: [r.arm for r in table.rows if r.cells[n].best] for n, c in enumerate(table.columns)
     }
@@ -497,20 +518,20 @@ def test_best_of_a_column_is_marked_where_arms_differ() -> None:
 
 
 def test_outcomes() -> None:
-    one = row(1, "xwor")
+    one = QuestionRow.model_validate(row(1, "xwor"))
     assert [outcome(one, arm) for arm in ARMS] == [
         "wrong refusal",
         "value missing",
         "other source",
         "right",
     ]
-    none = row(1, "xwxw", answerable=False)
+    none = QuestionRow.model_validate(row(1, "xwxw", answerable=False))
     assert [outcome(none, arm) for arm in ARMS] == ["right", "answered, not refused"] * 2
     assert outcome(one, "other") is None
 
 
 def test_pairs_count_the_same_questions_and_put_the_strongest_first(report: Report) -> None:
-    pairs = compare(report)
+    pairs = verdict.compare(TypedReport.model_validate(report))
     assert [p.arm for p in pairs] == ["rag", "tuned", "base"]
     assert (pairs[0].right, pairs[0].asked, pairs[0].better, pairs[0].worse) == (95, 135, 19, 7)
 
@@ -521,8 +542,8 @@ def test_sign_test() -> None:
 
 
 def test_similarity_counts_what_the_threshold_refuses() -> None:
-    best = {"answerable": [0.2, 0.5, 0.9], "unanswerable": [0.1, 0.3]}
-    chart = similarity_chart({"best_similarity": best, "refuse_below": 0.3})
+    best = Similarities(answerable=[0.2, 0.5, 0.9], unanswerable=[0.1, 0.3])
+    chart = similarity_chart(Retrieval(best_similarity=best, refuse_below=0.3))
     assert chart and (chart.refused_answerable, chart.refused_unanswerable) == (
         1,
         1,
@@ -534,9 +555,8 @@ def test_similarity_counts_what_the_threshold_refuses() -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [0.0], [1.0, 1.0], [-0.2, 0.3], [0.3]])
 def test_similarity_chart_holds_every_value(values: list[float]) -> None:
-    chart = similarity_chart(
-        {"best_similarity": {"answerable": values, "unanswerable": []}, "refuse_below": -1}
-    )
+    best = Similarities(answerable=values, unanswerable=[])
+    chart = similarity_chart(Retrieval(best_similarity=best, refuse_below=-1))
     assert chart and sum(n for _, _, n in chart.above) == len(values)
     assert chart.threshold_x is None and chart.separation is None
     assert all(chart.left <= x <= chart.right for x, _, _ in chart.above)
@@ -549,27 +569,28 @@ def measured_report(*parts: tuple[int, str, bool]) -> Report:
     """With intervals, differences and a choice, as evaluate makes them of the rows."""
     report = with_rows(sample_report(), rows_of(*parts))
     sizes = {arm: {"size_mb": 205.0 if arm.endswith("rag") else 109.0} for arm in ARMS}
-    drawn = Resampled(report["questions"], ARMS, fixed=sizes, resamples=1000)
+    bootstrap = PairedBootstrap(rows_in(report), ARMS, fixed=sizes, resamples=1000)
     report["arms"] = {arm: figures | sizes[arm] for arm, figures in report["arms"].items()}
-    return (
-        report
-        | compared(drawn, ARMS)
-        | {"choice": choose(drawn, ARMS, "tuned+rag", WEIGHTS), "gates": []}
-    )
+    return report | {
+        "intervals": bootstrap.intervals(),
+        "differences": [gap.to_dict() for gap in bootstrap.differences()],
+        "choice": choose(bootstrap, ARMS, "tuned+rag", WEIGHTS).to_dict(),
+        "gates": [],
+    }
 
 
 def test_a_clear_lead_is_recommended_with_its_interval() -> None:
     report = measured_report(
         (60, "wwwr", True), (10, "wrwr", True), (20, "wwwx", False), (10, "wxwx", False)
     )
-    verdict = judge(report)
+    judged = judge(report)
     assert (
-        verdict.tone == "good"
-        and verdict.headline == "Ship tuned+rag: it leads rag and every other arm"
+        judged.tone == "good"
+        and judged.headline == "Ship tuned+rag: it leads rag and every other arm"
     )
     assert re.match(
         r"tuned\+rag leads rag by 0\.\d\d in score \(95% \+0\.\d\d to \+\d\.\d\d\)\.$",
-        verdict.remarks[0],
+        judged.remarks[0],
     )
     html = render(report)
     seen = text_of(html)
@@ -592,21 +613,21 @@ def test_noise_recommends_the_smaller_arm() -> None:
     report = measured_report(
         (5, "wwwr", True), (5, "wrww", True), (10, "wrwr", True), (6, "wxwx", False)
     )
-    verdict = judge(report)
-    assert verdict.headline == "Ship rag rather than tuned+rag: noise may be all the difference"
+    judged = judge(report)
+    assert judged.headline == "Ship rag rather than tuned+rag: noise may be all the difference"
     assert (
         "rag is the simpler one to build and keep up: ship rag (`train: none` and no tuning)."
-        in verdict.remarks[0]
+        in judged.remarks[0]
     )
-    assert verdict.tone == "mixed" and "not told from the best" in text_of(render(report))
+    assert judged.tone == "mixed" and "not told from the best" in text_of(render(report))
 
 
 def test_an_arm_that_is_clearly_worse_is_not_recommended() -> None:
     report = measured_report((40, "wrww", True), (10, "wxww", False))
-    verdict = judge(report)
+    judged = judge(report)
     assert (
-        verdict.headline == "tuned+rag ships, but rag is better"
-        and "rag leads tuned+rag by" in verdict.remarks[0]
+        judged.headline == "tuned+rag ships, but rag is better"
+        and "rag leads tuned+rag by" in judged.remarks[0]
     )
 
 
@@ -625,8 +646,8 @@ def test_thresholds_are_told_with_what_they_refuse() -> None:
         "calibration": {
             "thresholds": asdict(thresholds),
             "source": "0.3",
-            "learned": facts,
-            "measured": describe(learned[::2], thresholds),
+            "learned": facts.to_dict(),
+            "measured": describe(learned[::2], thresholds).to_dict(),
         }
     }
     seen = text_of(render(report))
@@ -693,22 +714,26 @@ def test_the_loss_by_step_is_drawn(report: Report) -> None:
         for n in range(1, 41)
     ]
     held = [{"step": n, "loss": 2.0 + abs(n - 20) / 100} for n in (10, 20, 30, 40)]
-    chart = loss_chart({"train": steps, "validation": held, "kept_step": 20})
+    log = {"train": steps, "validation": held, "kept_step": 20}
+    chart = loss_chart(TrainingLog.model_validate(log))
     assert chart
     points = [tuple(map(float, point.split(","))) for point in chart.raw.split()]
     assert len(points) == 40 and points[0][0] == chart.left and points[-1][0] == chart.right
     assert [y for _, y in points] == sorted(y for _, y in points)  # downwards is a larger y
     least = max(chart.held, key=lambda point: point[1])
     assert least[0] == chart.kept_x and least[2] == "step 20: 2.000"
-    page = render(report | {"training": {"train": steps, "validation": held, "kept_step": 20}})
+    page = render(report | {"training": log})
     assert "The adapter is that of step 20" in page and page.count('<polyline class="curve') == 3
-    assert loss_chart(None) is None and loss_chart({"train": steps[:1]}) is None
+    assert (
+        loss_chart(None) is None
+        and loss_chart(TrainingLog.model_validate({"train": steps[:1]})) is None
+    )
     assert 'id="training"' not in render(report)
 
 
 def shipped_by(report: Report, rule: str, arm: str, **missed: list[str]) -> Report:
-    drawn = Resampled(report["questions"], ARMS, resamples=1000)
-    report = report | {"shipped": arm, "choice": choose(drawn, ARMS, arm, WEIGHTS)}
+    bootstrap = PairedBootstrap(rows_in(report), ARMS, resamples=1000)
+    report = report | {"shipped": arm, "choice": choose(bootstrap, ARMS, arm, WEIGHTS).to_dict()}
     report["ship"] = {"rule": rule, "missed": missed, "left_out": ["the tuned model"]}
     report["ship"]["why"] = why_shipped(report)
     return report
@@ -723,11 +748,9 @@ def test_the_arm_that_was_chosen_is_named_with_what_it_stands_against_and_what_i
         (5, "wwwr", True), (5, "wrww", True), (10, "wrwr", True), (6, "wxwx", False)
     )
     report = shipped_by(report, "auto", "rag")
-    verdict = judge(report)
-    assert (
-        verdict.tone == "good" and verdict.headline == "rag ships; tuned+rag is within noise of it"
-    )
-    assert verdict.remarks[0] == f"{report['ship']['why']}."
+    judged = judge(report)
+    assert judged.tone == "good" and judged.headline == "rag ships; tuned+rag is within noise of it"
+    assert judged.remarks[0] == f"{report['ship']['why']}."
     assert re.match(
         r"rag ships \(chosen by evaluate\.ship: auto\); it (leads|trails) tuned\+rag by 0\.\d\d in "
         r"score, "

@@ -10,21 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import sample_report, text_of
+from test_report import render, sample_report, text_of
 
 import fakes
 from fieldpack.passages import Chunk, DocumentRecord, Passage
 from fieldpack.retrieval.embedder import Embedder
+from fieldpack_build import report as pages
 from fieldpack_build.data import TestQuestion as Question
+from fieldpack_build.evaluation.report_file import LibrarySummary, VectorMap
 from fieldpack_build.index.writer import IndexWriter
-from fieldpack_build.report import render, render_library
 from fieldpack_build.report.library import (
     ROWS,
-    documents,
-    lengths,
-    picture,
+    chunk_lengths,
     principal_axes,
     right_place,
+    summarize_documents,
+    summarize_library,
 )
 from fieldpack_build.report.library_view import histogram, scatter
 
@@ -64,6 +65,16 @@ def write_library(
         json.dumps({"documents": written + (rows or []), "totals": {}})
     )
     return embedder
+
+
+def picture(folder: Path, *args: Any, **options: Any) -> dict[str, Any]:
+    """A library's summary as report.json has it."""
+    shown: dict[str, Any] = json.loads(summarize_library(folder, *args, **options).to_json())
+    return shown
+
+
+def render_library(shown: dict[str, Any], **options: str) -> str:
+    return pages.render_library(LibrarySummary.model_validate(shown), **options)
 
 
 def chunk(
@@ -253,7 +264,7 @@ def test_a_large_library_is_cut_and_counted(tmp_path: Path) -> None:
         for n in range(1000)
     ]
     (tmp_path / "library.json").write_text(json.dumps({"documents": rows, "totals": {}}))
-    shown = documents(tmp_path)
+    shown = json.loads(summarize_documents(tmp_path).to_json())
     assert (shown["totals"]["read"], shown["totals"]["skipped"], shown["dates"]) == (
         50_000,
         1000,
@@ -275,7 +286,7 @@ def test_a_large_library_is_cut_and_counted(tmp_path: Path) -> None:
         "dim": 36,
         "bytes": {"chunks.sqlite": 5_000_000_000},
         "repeats": 0,
-        "lengths": lengths([], 256),
+        "lengths": chunk_lengths([], 256).to_dict(),
         "map": {"points": [], "questions": []},
         "questions": {"answerable": 0},
     }
@@ -311,7 +322,7 @@ def test_the_right_place_goes_by_page_where_pages_are_known() -> None:
 
 @pytest.mark.parametrize("tokens", [[0], [1, 1, 1], [5, 300], list(range(1000))])
 def test_the_histogram_holds_every_chunk(tokens: list[int]) -> None:
-    drawn = histogram(lengths(tokens, 256))
+    drawn = histogram(chunk_lengths(tokens, 256))
     assert drawn and sum(
         int(b.label.rpartition(" ")[2].replace(",", "")) for b in drawn.bins
     ) == len(tokens)
@@ -327,7 +338,7 @@ def test_distances_on_the_map_keep_their_proportion() -> None:
         "questions": [],
         "groups": ["x"],
     }
-    drawn = scatter(chart)
+    drawn = scatter(VectorMap.model_validate(chart))
     assert drawn and drawn.kinds == () and drawn.groups == (("g-0", "x"), ("g-rest", "all others"))
     a, b, c = drawn.points
     assert (b.x - a.x) == pytest.approx(2 * (a.y - c.y), abs=0.2) and a.y == b.y and a.x == c.x

@@ -109,8 +109,8 @@ def test_gradients_in_4_bit_are_the_same_after_an_evaluation(
     evaluation."""
     import torch
 
-    from fieldpack_build.training.adapter import with_adapter
-    from fieldpack_build.training.dataset import Collator, item
+    from fieldpack_build.training.adapter import load_model_with_adapter
+    from fieldpack_build.training.dataset import Collator, concatenate
     from fieldpack_build.training.loss import answer_loss
 
     job = Job(
@@ -121,9 +121,9 @@ def test_gradients_in_4_bit_are_the_same_after_an_evaluation(
         0,
         None,
     )
-    model = with_adapter(job)
+    model = load_model_with_adapter(job)
     batch = Collator(0)(
-        [item([Tokenized(list(range(5, 45)), [IGNORED] * 30 + list(range(35, 45)))])]
+        [concatenate([Tokenized(list(range(5, 45)), [IGNORED] * 30 + list(range(35, 45)))])]
     )
 
     def gradients() -> dict[str, Any]:
@@ -310,7 +310,7 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
     import torch
     from transformers import AutoModelForCausalLM
 
-    from fieldpack_build.training.dataset import Collator, item
+    from fieldpack_build.training.dataset import Collator, concatenate
     from fieldpack_build.training.isolation import prove_rows_isolated
     from fieldpack_build.training.loss import answer_loss
 
@@ -324,7 +324,9 @@ def test_packed_rows_do_not_see_each_other(tmp_path: Path, architecture: str) ->
 
     def gradient(groups: list[list[Tokenized]], packed: bool) -> tuple[float, Any]:
         model.zero_grad()
-        loss = answer_loss(model, Collator(0, packed=packed)([item(group) for group in groups]))
+        loss = answer_loss(
+            model, Collator(0, packed=packed)([concatenate(group) for group in groups])
+        )
         loss.backward()
         return float(loss.detach()), torch.cat(
             [p.grad.flatten() for p in model.parameters() if p.grad is not None]
@@ -365,7 +367,7 @@ def test_packing_trains(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("slots", [4, 6, 8])
 def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: int) -> None:
     lengths = [n * 37 % 101 + 1 for n in range(450)]
-    order = LengthGroupedSampler(lengths, effective=4, slots=slots, seed=3)
+    order = LengthGroupedSampler(lengths, rows_per_update=4, slots=slots, seed=3)
     order.set_epoch(1)
     places = list(order)
     assert len(places) == len(order) == 113 * slots
@@ -375,7 +377,7 @@ def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: in
     ]
     assert (
         updates
-        == LengthGroupedSampler(lengths, effective=4, slots=4, seed=3).updates(1)
+        == LengthGroupedSampler(lengths, rows_per_update=4, slots=4, seed=3).updates(1)
         != order.updates(2)
     )
     assert Counter(row for update in updates for row in update) == Counter(range(450))
@@ -388,25 +390,27 @@ def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: in
 def test_what_is_held_out_shares_no_document_and_no_question() -> None:
     examples = [Example(f"q{n % 30}", "a", "one.md", n + 1) for n in range(60)]
     rows = [Tokenized([n], [n], e.line) for n, e in enumerate(examples)]
-    few = validation_split.part(
+    few = validation_split.split_rows(
         [Tokenized([n], [n], n + 1) for n in range(40)],
         [Example(f"q{n}", "a", f"{n // 4}.md", n + 1) for n in range(40)],
         0.2,
         seed=1,
     )
-    assert len(few.held) == 8 and few.by == "document"
-    assert not {row.ids[0] // 4 for row in few.held} & {row.ids[0] // 4 for row in few.learned}
-    linked = validation_split.part(rows, examples, 6, seed=1)  # the one document cannot be split
-    assert linked.by == "question" and len(linked.held) == 6
-    assert not {row.ids[0] % 30 for row in linked.held} & {
-        row.ids[0] % 30 for row in linked.learned
+    assert len(few.validation) == 8 and few.by == "document"
+    assert not {row.ids[0] // 4 for row in few.validation} & {row.ids[0] // 4 for row in few.train}
+    linked = validation_split.split_rows(
+        rows, examples, 6, seed=1
+    )  # the one document cannot be split
+    assert linked.by == "question" and len(linked.validation) == 6
+    assert not {row.ids[0] % 30 for row in linked.validation} & {
+        row.ids[0] % 30 for row in linked.train
     }
-    assert validation_split.part(rows, examples, 0, seed=1).learned == rows
+    assert validation_split.split_rows(rows, examples, 0, seed=1).train == rows
 
 
 def test_the_batch_is_what_memory_takes(home: Path, tmp_path: Path) -> None:
-    shape = microbatch.Shape(
-        hidden=576, layers=30, intermediate=1536, keys=192, vocabulary=49152, size=2
+    shape = microbatch.ModelShape(
+        hidden=576, layers=30, intermediate=1536, key_width=192, vocabulary=49152, number_bytes=2
     )
     row = shape.bytes_of(700, 50, checkpointing=False)
 

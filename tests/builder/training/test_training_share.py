@@ -15,7 +15,13 @@ import fakes
 from fieldpack_build.data.prompts import IGNORED, Tokenized
 from fieldpack_build.errors import CheckFailed, RecipeError
 from fieldpack_build.models import causal_lm
-from fieldpack_build.training.dataset import Collator, Rows, item, shared, who_sees_whom
+from fieldpack_build.training.dataset import (
+    Collator,
+    SequenceDataset,
+    attention_mask,
+    concatenate,
+    share_prompt,
+)
 from fieldpack_build.training.isolation import prove_rows_isolated, refuse_windowed_sharing
 from fieldpack_build.training.loss import answer_loss
 
@@ -33,7 +39,7 @@ ROWS = [row([11, 12], [21, 22, 23]), row([13], [24]), row([11, 14, 15], [25, 26]
 
 
 def test_what_rows_begin_with_stands_there_once() -> None:
-    one = shared(ROWS)
+    one = share_prompt(ROWS)
     assert one["input_ids"] == [*PASSAGES, 11, 12, 21, 22, 23, 13, 24, 11, 14, 15, 25, 26]
     assert one["position_ids"] == [*range(6), 6, 7, 8, 9, 10, 6, 7, 6, 7, 8, 9, 10]
     assert one["segments"] == [0] * 6 + [1] * 5 + [2] * 2 + [3] * 5
@@ -51,7 +57,7 @@ def test_every_row_is_there_whole_and_keeps_the_end_of_its_prompt(
     parts: list[tuple[list[int], list[int]]],
 ) -> None:
     rows = [row(question, answer) for question, answer in parts]
-    one = shared(rows)
+    one = share_prompt(rows)
     for number, source in enumerate(rows, 1):
         mine = [at for at, segment in enumerate(one["segments"]) if segment in (0, number)]
         assert [one["input_ids"][at] for at in mine] == source.ids
@@ -62,13 +68,15 @@ def test_every_row_is_there_whole_and_keeps_the_end_of_its_prompt(
 
 
 def test_rows_of_a_group_are_one_item_and_others_their_own() -> None:
-    rows = Rows([ROWS[0], row([1], [2], group=None), ROWS[1], row([1], [2], group=9)])
+    rows = SequenceDataset.with_shared_prompts(
+        [ROWS[0], row([1], [2], group=None), ROWS[1], row([1], [2], group=9)]
+    )
     assert rows.lengths == [13, 8, 8]
     assert sum(supervised for _, supervised in rows.sizes) == 6
 
 
 def test_a_token_sees_what_is_shared_and_its_own_row() -> None:
-    seen = who_sees_whom(torch.tensor([[0, 1, 1, 1, 1]]), [[0, 1, 2, 2]])[0, 0]
+    seen = attention_mask(torch.tensor([[0, 1, 1, 1, 1]]), [[0, 1, 2, 2]])[0, 0]
     assert seen.int().tolist() == [
         [1, 0, 0, 0, 0],
         [0, 1, 0, 0, 0],
@@ -85,8 +93,8 @@ def test_loss_and_gradients_are_those_of_the_rows_apart(tmp_path: Path, architec
         fakes.write_tiny_model(tmp_path / "m", architecture), dtype=torch.float32
     )
     alone = row([8] * 14, [31, 32], group=None)
-    together = _learned(model, [shared(ROWS), item([alone])])
-    apart = _learned(model, [item([one]) for one in [*ROWS, alone]])
+    together = _learned(model, [share_prompt(ROWS), concatenate([alone])])
+    apart = _learned(model, [concatenate([one]) for one in [*ROWS, alone]])
     assert together[0] == pytest.approx(apart[0], rel=1e-5)
     for one, other in zip(together[1], apart[1], strict=True):
         assert torch.allclose(one, other, atol=1e-6 + 1e-4 * float(other.abs().max()))
@@ -108,7 +116,9 @@ def test_a_model_that_reads_across_rows_is_refused(tmp_path: Path, dtype: Any) -
         def forward(self, attention_mask: Any = None, **inputs: Any) -> Any:
             return self.model(**inputs)
 
-    with pytest.raises(CheckFailed, match=r"train\.share: this model reads across rows"):
+    with pytest.raises(
+        CheckFailed, match=r"train\.questions_per_prompt: this model reads across rows"
+    ):
         prove_rows_isolated(Blind(), ROWS, 0, packed=False)
 
 

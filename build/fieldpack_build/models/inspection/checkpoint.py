@@ -41,7 +41,9 @@ _HEADS = ("lm_head.weight", "embed_out.weight", "output.weight", "output_layer.w
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`config`: config.json, or what a GGUF's header says in config.json's words. `tensors`: by
+    """What there is to read of a model without its weights.
+
+    `config`: config.json, or what a GGUF's header says in config.json's words. `tensors`: by
     name, empty where there are none to be read. `tokens`: the tokenizer's highest id plus one, None
     where it is not known. `problems`: sentences."""
 
@@ -55,20 +57,23 @@ class Checkpoint:
 
     @property
     def is_gguf(self) -> bool:
+        """Whether the model is one GGUF file and not a folder."""
         return self.path.is_file()
 
     @property
     def embeddings(self) -> Tensor | None:
+        """The input embeddings; None where no tensor has one of their names."""
         return _ending(self.tensors, _EMBEDDINGS)
 
     @property
     def head(self) -> Tensor | None:
+        """The output matrix; None where it is no tensor of its own."""
         return _ending(self.tensors, _HEADS)
 
     @property
     def embedding_rows(self) -> int | None:
-        """Tokens that the input embeddings have a row for. A GGUF writes a matrix's shape the other
-        way round."""
+        """How many tokens the input embeddings have a row for. A GGUF writes a matrix's shape the
+        other way round."""
         table = self.embeddings
         if table is None or len(table.shape) != 2:
             return None
@@ -102,30 +107,26 @@ def decide_ties(checkpoint: Checkpoint) -> tuple[bool, str | None]:
     config = checkpoint.config
     written = config.get("tie_word_embeddings")
     default = bool(default_of(str(config.get("model_type")), "tie_word_embeddings"))
-    said = default if written is None else bool(written)
+    tied = default if written is None else bool(written)
     source = (
         "says"
         if written is not None
         else "does not say, and transformers' default for its class is,"
     )
-    at = f"{checkpoint.path / 'config.json'} {source} tie_word_embeddings: {str(said).lower()}"
+    at = f"{checkpoint.path / 'config.json'} {source} tie_word_embeddings: {str(tied).lower()}"
     head, table = checkpoint.head, checkpoint.embeddings
     if not checkpoint.tensors or table is None or checkpoint.is_gguf:
-        return said, None
-    if said and head is not None and not same_bytes(head, table):
-        return (
-            False,
-            (
-                f"{at}; the output matrix is a tensor of its own and differs from the embeddings: read "
-                "as untied"
-            ),
-        )
-    if not said and head is None and written is None:
+        return tied, None
+    if tied and head is not None and not same_bytes(head, table):
+        problem = "the output matrix is a tensor of its own and differs from the embeddings"
+        return False, f"{at}; {problem}: read as untied"
+    if not tied and head is None and written is None:
         return True, f"{at}; there is no output matrix among the tensors: read as tied"
-    return said, None
+    return tied, None
 
 
 def _ending(tensors: Mapping[str, Tensor], endings: tuple[str, ...]) -> Tensor | None:
+    """Return the first tensor whose name ends in one of `endings`, the first of these first."""
     for ending in endings:
         for name, tensor in tensors.items():
             if name == ending or name.endswith(f".{ending}"):
@@ -139,7 +140,7 @@ def _ending(tensors: Mapping[str, Tensor], endings: tuple[str, ...]) -> Tensor |
 def _open_folder(path: Path, weights: bool) -> Checkpoint:
     problems: list[str] = []
     config = _read_json(path / "config.json", problems)
-    tensors = _read_tensors(path, problems, wanted=weights)
+    tensors = _read_tensors(path, problems, required=weights)
     tokenizer_config = (
         _read_json(path / "tokenizer_config.json", problems)
         if (path / "tokenizer_config.json").exists()
@@ -155,7 +156,8 @@ def _open_folder(path: Path, weights: bool) -> Checkpoint:
     )
 
 
-def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
+def _read_json(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    """Read a JSON object; empty, and a problem, where there is none."""
     if not path.is_file():
         problems.append(f"{path.parent}: no {path.name} in it; copy the model's whole folder")
         return {}
@@ -166,19 +168,19 @@ def _read_json(path: Path, problems: list[str]) -> dict[str, Any]:
         )
         return {}
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         problems.append(f"{path}: not JSON ({error}); download it again")
         return {}
-    if not isinstance(read, dict):
+    if not isinstance(content, dict):
         problems.append(f"{path}: not a JSON object; download it again")
         return {}
-    return read
+    return content
 
 
-def _read_tensors(path: Path, problems: list[str], *, wanted: bool) -> dict[str, Tensor]:
-    """The tensors of all safetensors files in a folder; whatever keeps one from being there is a
-    problem."""
+def _read_tensors(path: Path, problems: list[str], *, required: bool) -> dict[str, Tensor]:
+    """Return the tensors of all safetensors files in a folder; whatever keeps one from being there
+    is a problem, that there are none where they are `required`."""
     files = sorted(path.glob("*.safetensors"))
     tensors: dict[str, Tensor] = {}
     for file in files:
@@ -191,13 +193,12 @@ def _read_tensors(path: Path, problems: list[str], *, wanted: bool) -> dict[str,
     if isinstance(named, dict):
         gone = sorted({str(file) for file in named.values()} - {file.name for file in files})
         if gone:
-            missing = (
+            problems.append(
                 f"{path}: {len(gone)} of {len(set(named.values()))} files of weights are missing "
-                f"({_some(gone)}); "
+                f"({_some(gone)}); download the rest of the model"
             )
-            problems.append(f"{missing}download the rest of the model")
             return tensors
-    elif wanted and not files:
+    elif required and not files:
         pickled = sorted(file.name for pattern in _PICKLED for file in path.glob(pattern))
         if pickled:
             problems.append(
@@ -217,6 +218,7 @@ def _read_tensors(path: Path, problems: list[str], *, wanted: bool) -> dict[str,
 
 
 def _count_tokens(path: Path, problems: list[str]) -> int | None:
+    """Return the highest id of a folder's tokenizer plus one; None where it is not known."""
     if not any((path / name).exists() for name in TOKENIZER_FILES):
         problems.append(
             f"{path}: no tokenizer in the model's folder (looked for {', '.join(TOKENIZER_FILES)})"
@@ -229,8 +231,8 @@ def _count_tokens(path: Path, problems: list[str]) -> int | None:
                 "its folder"
             )
     if (path / "tokenizer.json").exists():
-        read = _read_json(path / "tokenizer.json", problems)
-        model, added = read.get("model"), read.get("added_tokens")
+        tokenizer = _read_json(path / "tokenizer.json", problems)
+        model, added = tokenizer.get("model"), tokenizer.get("added_tokens")
         vocabulary = model.get("vocab") if isinstance(model, dict) else None
         ids = (
             [token.get("id") for token in added if isinstance(token, dict)]
@@ -252,6 +254,7 @@ def _count_tokens(path: Path, problems: list[str]) -> int | None:
 
 
 def _some(names: list[str]) -> str:
+    """Join the first three names."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
@@ -260,51 +263,45 @@ def _some(names: list[str]) -> str:
 
 def _open_gguf(path: Path) -> Checkpoint:
     try:
-        read = read_gguf(path)
+        gguf = read_gguf(path)
     except BrokenFile as error:
         return Checkpoint(path, {}, {}, None, has_chat_template=True, problems=(str(error),))
-    config, problems = _gguf_config(path, read)
+    config, problems = _gguf_config(path, gguf)
     has_template = (
-        "tokenizer.chat_template" in read.metadata or (path.parent / CHAT_TEMPLATE).is_file()
+        "tokenizer.chat_template" in gguf.metadata or (path.parent / CHAT_TEMPLATE).is_file()
     )
-    tokens = read.lengths.get("tokenizer.ggml.tokens")
+    tokens = gguf.lengths.get("tokenizer.ggml.tokens")
     if tokens is None:
         problems.append(
             f"{path}: no tokenizer in it; convert the model again with its tokenizer, or name its "
             "folder"
         )
-    if not read.tensors:
+    if not gguf.tensors:
         problems.append(
             f"{path}: no weights in it; download the model itself and not its vocabulary alone"
         )
-    return Checkpoint(path, config, read.tensors, tokens, has_template, problems=tuple(problems))
+    return Checkpoint(path, config, gguf.tensors, tokens, has_template, problems=tuple(problems))
 
 
-def _gguf_config(path: Path, read: Gguf) -> tuple[dict[str, Any], list[str]]:
-    """(what the header says in config.json's words, problems), by transformers' own table."""
-    parts = read.metadata.get("split.count")
+def _gguf_config(path: Path, gguf: Gguf) -> tuple[Mapping[str, Any], list[str]]:
+    """Return (what the header says in config.json's words, problems), by transformers' own table."""
+    parts = gguf.metadata.get("split.count")
     if isinstance(parts, int) and parts > 1:
-        return {}, [
-            (
-                f"{path}: one of {parts} parts of a model; join them with llama.cpp's "
-                "`llama-gguf-split --merge`"
-            )
-        ]
-    kind = str(read.metadata.get("general.architecture"))
+        advice = "join them with llama.cpp's `llama-gguf-split --merge`"
+        return {}, [f"{path}: one of {parts} parts of a model; {advice}"]
+    kind = str(gguf.metadata.get("general.architecture"))
     names = gguf_settings().get(kind)
     if names is None:
-        return {}, [
-            (
-                f"{path}: a GGUF of architecture {kind}, which transformers does not read; name the "
-                "model's folder instead"
-            )
-        ]
+        problem = f"a GGUF of architecture {kind}, which transformers does not read"
+        return {}, [f"{path}: {problem}; name the model's folder instead"]
     config = {
-        name: read.metadata[f"{kind}.{key}"]
+        name: gguf.metadata[f"{kind}.{key}"]
         for key, name in names.items()
-        if name and f"{kind}.{key}" in read.metadata
+        if name and f"{kind}.{key}" in gguf.metadata
     }
-    model_type = kind.replace("-", "_") if kind not in causal_classes() else kind
-    architecture = causal_classes().get(model_type)
-    config |= {"model_type": model_type, "tie_word_embeddings": "output.weight" not in read.tensors}
-    return config | ({"architectures": [architecture]} if architecture else {}), []
+    model_type = kind if kind in causal_classes() else kind.replace("-", "_")
+    config["model_type"] = model_type
+    config["tie_word_embeddings"] = "output.weight" not in gguf.tensors
+    if architecture := causal_classes().get(model_type):
+        config["architectures"] = [architecture]
+    return config, []

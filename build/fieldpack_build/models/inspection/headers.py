@@ -8,7 +8,7 @@ import json
 import math
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ _GGUF_SCALARS = {
     11: "<q",
     12: "<d",
 }
-_KEPT_VALUES = 1024  # of an array of numbers; a vocabulary's scores are of no use here
+_MAX_VALUES = 1024  # of an array of numbers; a vocabulary's scores are of no use here
 _BLOCK = 1 << 22  # bytes compared at once
 
 
@@ -80,8 +80,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Gguf:
-    """`metadata`: key -> number, string or list of numbers. `lengths`: key -> length of every
-    array."""
+    """What a GGUF's header says. `metadata`: key -> number, string or list of numbers. `lengths`:
+    key -> length of every array."""
 
     metadata: Mapping[str, Any]
     lengths: Mapping[str, int]
@@ -129,8 +129,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _tensor(path: Path, entry: Mapping[str, Any], base: int) -> Tensor:
-    """Raises ValueError, TypeError, KeyError or AttributeError where the entry is not what it
-    should be."""
+    """Read a header's entry of one tensor. Raises ValueError, TypeError, KeyError or AttributeError
+    where the entry is not what it should be."""
     dtype, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
     if not all(isinstance(number, int) and number >= 0 for number in (*shape, start, end)):
         raise ValueError("a shape or an offset is not a whole number")
@@ -190,8 +190,9 @@ class _GgufReader:
         self._path, self._data, self._at = path, data, 8
 
     def read(self) -> Gguf:
+        """Read the whole header. The tensors' places must lie within the file."""
         tensor_count, pairs = self._scalar("<Q"), self._scalar("<Q")
-        metadata: dict[str, Any] = {}
+        metadata: dict[str, object] = {}
         lengths: dict[str, int] = {}
         for _ in range(pairs):
             key, kind = self._string(), self._scalar("<I")
@@ -201,32 +202,29 @@ class _GgufReader:
                     metadata[key] = values
             else:
                 metadata[key] = self._value(kind)
-        described = [self._description() for _ in range(tensor_count)]
-        return Gguf(metadata, lengths, self._placed(described, metadata))
+        entries = []
+        for _ in range(tensor_count):
+            name, dimensions = self._string(), self._scalar("<I")
+            if dimensions > 8:
+                raise ValueError(f"a tensor of {dimensions} dimensions")
+            shape = tuple(self._scalar("<Q") for _ in range(dimensions))
+            entries.append((name, shape, self._scalar("<I"), self._scalar("<Q")))
+        alignment = metadata.get("general.alignment", _GGUF_ALIGNMENT)
+        return Gguf(metadata, lengths, self._place(entries, alignment))
 
-    def _description(self) -> tuple[str, tuple[int, ...], int, int]:
-        """(name, shape, type, offset) of one tensor."""
-        name, dimensions = self._string(), self._scalar("<I")
-        if dimensions > 8:
-            raise ValueError(f"a tensor of {dimensions} dimensions")
-        shape = tuple(self._scalar("<Q") for _ in range(dimensions))
-        return name, shape, self._scalar("<I"), self._scalar("<Q")
-
-    def _placed(
-        self, described: list[tuple[str, tuple[int, ...], int, int]], metadata: dict[str, Any]
+    def _place(
+        self, entries: Sequence[tuple[str, tuple[int, ...], int, int]], alignment: object
     ) -> dict[str, Tensor]:
-        """The tensors with their places in the file, which must lie within it."""
+        """Return the tensors of entries (name, shape, type, offset) with their places in the file."""
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
-        alignment = metadata.get("general.alignment", _GGUF_ALIGNMENT)
         if not isinstance(alignment, int) or alignment < 1:
             raise ValueError(f"general.alignment is {alignment!r}")
         base = -(-self._at // alignment) * alignment
         tensors = {}
-        for name, shape, kind, offset in described:
-            quantized = GGMLQuantizationType(
-                kind
-            )  # ValueError: one that the package gguf does not know
+        for name, shape, kind, offset in entries:
+            # ValueError: one that the package gguf does not know
+            quantized = GGMLQuantizationType(kind)
             block, size = GGML_QUANT_SIZES[quantized]
             start = base + offset
             tensors[name] = Tensor(
@@ -260,8 +258,8 @@ class _GgufReader:
             raise ValueError(f"a value of type {kind}")
         return self._scalar(_GGUF_SCALARS[kind])
 
-    def _array(self) -> tuple[int, list[Any] | None]:
-        """(length, values); None for strings and for more numbers than anybody here looks at."""
+    def _array(self) -> tuple[int, list[float] | None]:
+        """Read (length, values); None for strings and for more numbers than anybody here looks at."""
         kind, length = self._scalar("<I"), self._scalar("<Q")
         if kind == _GGUF_STRING:
             for _ in range(length):
@@ -269,7 +267,7 @@ class _GgufReader:
             return length, None
         if kind not in _GGUF_SCALARS:
             raise ValueError(f"an array of type {kind}")
-        if length > _KEPT_VALUES:
+        if length > _MAX_VALUES:
             self._skip(length * struct.calcsize(_GGUF_SCALARS[kind]))
             return length, None
         return length, [self._scalar(_GGUF_SCALARS[kind]) for _ in range(length)]

@@ -21,11 +21,8 @@ FAILS_IN_EXPORT = {"GraniteMoeHybridForCausalLM": ("mamba", "linear_attention")}
 # fixed tables cannot.
 ROPE_BY_LENGTH = frozenset({"dynamic"})
 
-_GENERAL_TOKENIZERS = (
-    "TokenizersBackend",
-    "PreTrainedTokenizer",
-    "PythonBackend",
-)  # read whatever tokenizer.json says
+# read whatever tokenizer.json says
+_GENERAL_TOKENIZERS = ("TokenizersBackend", "PreTrainedTokenizer", "PythonBackend")
 _ROPE_COMPARED = re.compile(r"""rope_type["']?\]?\s*==\s*["'](\w+)["']""")
 
 
@@ -53,32 +50,30 @@ def exportable_architectures() -> dict[str, str | None]:
     folder = package_folder("onnxruntime_genai")
     if folder is None:
         return {}
-    found: dict[str, str | None] = {}
+    architectures: dict[str, str | None] = {}
     for branch in ast.walk(_parsed(folder / "models" / "builder.py")):
-        if isinstance(branch, ast.If):
-            provider = _forced_provider(branch.body)
-            for test in ast.walk(branch.test):
-                found |= {name: provider for name in _names_compared(test)}
-    return found
-
-
-def _names_compared(test: ast.AST) -> list[str]:
-    """The strings of `config.architectures[0] == "..."`."""
-    if not isinstance(test, ast.Compare) or ast.unparse(test.left) != "config.architectures[0]":
-        return []
-    values = [side.value for side in test.comparators if isinstance(side, ast.Constant)]
-    return [value for value in values if isinstance(value, str)]
-
-
-def _forced_provider(body: list[ast.stmt]) -> str | None:
-    """The value of `execution_provider = "..."` at the top of a branch."""
-    for statement in body:
-        if (
-            isinstance(statement, ast.Assign)
-            and ast.unparse(statement.targets[0]) == "execution_provider"
-        ):
-            return str(ast.literal_eval(statement.value))
-    return None
+        if not isinstance(branch, ast.If):
+            continue
+        # `execution_provider = "..."` at the top of a branch
+        provider = next(
+            (
+                str(ast.literal_eval(statement.value))
+                for statement in branch.body
+                if isinstance(statement, ast.Assign)
+                and ast.unparse(statement.targets[0]) == "execution_provider"
+            ),
+            None,
+        )
+        # the strings of `config.architectures[0] == "..."`
+        for test in ast.walk(branch.test):
+            if (
+                isinstance(test, ast.Compare)
+                and ast.unparse(test.left) == "config.architectures[0]"
+            ):
+                for side in test.comparators:
+                    if isinstance(side, ast.Constant) and isinstance(side.value, str):
+                        architectures[side.value] = provider
+    return architectures
 
 
 @functools.cache
@@ -129,15 +124,15 @@ def default_of(model_type: str, name: str) -> object:
     """Return the default of a configuration class's field, None where the class does not set it or
     its source is not where transformers keeps it. A config.json holds only what differs from these
     defaults."""
-    folder, wanted = _model_folder(model_type), native_configs().get(model_type)
-    if folder is None or wanted is None:
+    folder, class_name = _model_folder(model_type), native_configs().get(model_type)
+    if folder is None or class_name is None:
         return None
     classes: dict[str, ast.ClassDef] = {}
     for path in sorted(folder.glob("configuration_*.py")):
         classes |= {
             node.name: node for node in _parsed(path).body if isinstance(node, ast.ClassDef)
         }
-    node = classes.get(wanted)
+    node = classes.get(class_name)
     while node is not None:
         for statement in node.body:
             if (
@@ -180,25 +175,25 @@ def gguf_settings() -> dict[str, dict[str, str | None]]:
 
 
 def _model_folder(model_type: str) -> Path | None:
-    """Where transformers keeps a model type's source."""
+    """Return where transformers keeps a model type's source; None where that is not known."""
     folder = package_folder("transformers")
     if folder is None:
         return None
     special = _pairs("auto_mappings.py", "SPECIAL_MODEL_TYPE_TO_MODULE_NAME")
-    found = folder / "models" / special.get(model_type, model_type.replace("-", "_"))
-    return found if found.is_dir() else None
+    source = folder / "models" / special.get(model_type, model_type.replace("-", "_"))
+    return source if source.is_dir() else None
 
 
 @functools.cache
 def _pairs(file: str, name: str) -> dict[str, str]:
-    """The (string, string) pairs in what a module of transformers.models.auto assigns to a name or
+    """Return the (string, string) pairs in what a module of transformers.models.auto assigns to a name or
     updates it with. A value may be an expression such as `"X" if is_tokenizers_available() else
     None`: then its first string counts."""
     folder = package_folder("transformers")
     path = folder / "models" / "auto" / file if folder else None
     if path is None or not path.is_file():
         return {}
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for statement in _parsed(path).body:
         target = next((node.id for node in ast.walk(statement) if isinstance(node, ast.Name)), None)
         if target != name:
@@ -207,11 +202,12 @@ def _pairs(file: str, name: str) -> dict[str, str]:
             strings = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
             first = next((text for text in strings if isinstance(text, str)), None)
             if first is not None:
-                found[key] = first
-    return found
+                pairs[key] = first
+    return pairs
 
 
 def _keys_and_values(statement: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """Yield what a statement pairs with a string, in tuples of two and in dictionaries."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             key, value = node.elts

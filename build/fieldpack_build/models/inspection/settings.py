@@ -30,18 +30,19 @@ def value(config: Config, name: str) -> Any:
 def whole_number(config: Config, name: str) -> int | None:
     """Return a setting that must be a positive whole number; None where it is absent or something
     else."""
-    found = value(config, name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+    number = value(config, name)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    return number if whole and number > 0 else None
 
 
 def rope_settings(config: Config) -> Mapping[str, Any]:
     """Return the rope's parameters as one flat dictionary, empty where the file has none. Where
     they differ by kind of layer, those of the layers that see everything."""
     for name in ("rope_parameters", "rope_scaling"):
-        found = config.get(name)
-        if isinstance(found, Mapping) and found:
-            by_layer = found.get("full_attention")
-            return by_layer if isinstance(by_layer, Mapping) else found
+        rope = config.get(name)
+        if isinstance(rope, Mapping) and rope:
+            by_layer = rope.get("full_attention")
+            return by_layer if isinstance(by_layer, Mapping) else rope
     return {}
 
 
@@ -49,8 +50,8 @@ def rope_type(config: Config) -> str:
     """Return the kind of rope scaling: "default" where there is none; the older name "su" is
     longrope."""
     rope = rope_settings(config)
-    found = str(rope.get("rope_type") or rope.get("type") or "default")
-    return "longrope" if found == "su" else found
+    kind = str(rope.get("rope_type") or rope.get("type") or "default")
+    return "longrope" if kind == "su" else kind
 
 
 def original_context(config: Config) -> int | None:
@@ -60,9 +61,9 @@ def original_context(config: Config) -> int | None:
     if kind == "default":
         return None
     for part in (rope_settings(config), config):
-        found = part.get("original_max_position_embeddings")
-        if isinstance(found, int) and found > 0:
-            return found
+        length = part.get("original_max_position_embeddings")
+        if isinstance(length, int) and length > 0:
+            return length
     if kind == "longrope":
         return whole_number(config, "original_max_position_embeddings")
     return None

@@ -1,8 +1,8 @@
-"""GET /v1/models: the bundle that lies open, and no other; which one that is the page decides."""
+"""GET /v1/models: the bundle that is open, and no other; the page decides which one that is."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,20 +15,33 @@ from ..loaded_bundle import LoadedBundle
 from ..responses import Json
 
 
-class Models:
-    def __init__(self, desk: LoadedBundle) -> None:
-        self._desk = desk
+class ModelJson(TypedDict):
+    """A model in OpenAI's form."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+
+
+class ModelsRoutes:
+    """Names the open bundle as a model."""
+
+    def __init__(self, loaded: LoadedBundle) -> None:
+        self._loaded = loaded
 
     async def list(self, request: Request) -> Response:
-        return Json({"object": "list", "data": [_model(self._desk.current)]})
+        """Return the list of models: one."""
+        return Json({"object": "list", "data": [_model(self._loaded.current)]})
 
     async def one(self, request: Request) -> Response:
-        check_model(request.path_params["model"], self._desk.current)
-        return Json(_model(self._desk.current))
+        """Return the model of a name. Raises HttpError (404)."""
+        check_model(request.path_params["model"], self._loaded.current)
+        return Json(_model(self._loaded.current))
 
 
 def check_model(name: str, bundle: BundleEntry) -> None:
-    """Raises HttpError (404)."""
+    """Raise HttpError (404) unless `name` is the open bundle's."""
     if name != bundle.id:
         raise HttpError(
             404,
@@ -38,6 +51,6 @@ def check_model(name: str, bundle: BundleEntry) -> None:
         )
 
 
-def _model(bundle: BundleEntry) -> dict[str, Any]:
+def _model(bundle: BundleEntry) -> ModelJson:
     created = int((bundle.path / FILENAME).stat().st_mtime)
     return {"id": bundle.id, "object": "model", "created": created, "owned_by": "fieldpack"}

@@ -2,7 +2,7 @@
 
 import { el, icon } from "./dom.js";
 import { drawLibrary } from "./library.js";
-import { bytes, range, t } from "./words.js";
+import { bytes, range, t } from "./i18n.js";
 
 /** Fills `node` from /api/about; `ask(question)` is called for an example, `open(turn, number, button)` for a passage. */
 export function drawWelcome(node, about, ask, open) {

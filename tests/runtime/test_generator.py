@@ -132,7 +132,7 @@ def test_drafts_change_no_word(
     prompts = [PROMPT, "The A class costs 0.85% a year. " * 30, "A b a b a b a b a b"]
     texts = []
     for longest in (0, 1, 3, 8):
-        monkeypatch.setattr("fieldpack.generation.prompt_lookup.LONGEST", longest)
+        monkeypatch.setattr("fieldpack.generation.prompt_lookup.MAX_DRAFT", longest)
         generator = TextGenerator.open(
             exported_llama, device=Device("cpu", 1), speculate=longest > 0
         )
@@ -171,7 +171,7 @@ def test_a_cache_that_forgets_is_read_from_the_start(tmp_path: Path) -> None:
     one = TextGenerator.open(model, device=Device("cpu", 1))
     stats = GenerationStats()
     texts = [text_of(one, prompt, stats=stats) for prompt in prompts]
-    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._kept.can_rewind is False
+    assert texts[0] == texts[2] and stats.cached_tokens == 0 and one._cache.can_rewind is False
     assert texts[1] == text_of(TextGenerator.open(model, device=Device("cpu", 1)), prompts[1])
 
 

@@ -2,7 +2,7 @@
 
 import { expected } from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { bytes, number, percent, range, t } from "./words.js";
+import { bytes, number, percent, range, t } from "./i18n.js";
 
 function show(title, ...content) {
   const dialog = byId("dialog");
@@ -19,7 +19,7 @@ function show(title, ...content) {
 }
 
 /** Resolves to true if it was confirmed. */
-export function sure(title, text, action) {
+export function confirm(title, text, action) {
   return new Promise((resolve) => {
     const close = (answer) => { resolve(answer); byId("dialog").close(); };
     const dialog = show(title, el("p", {}, text), el("div", { class: "dialog-foot" },

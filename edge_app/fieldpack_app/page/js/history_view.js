@@ -1,7 +1,7 @@
 // The list of conversations kept in this browser. Knows nothing of where they are kept.
 
 import { byId, el, iconButton } from "./dom.js";
-import { t, when } from "./words.js";
+import { t, when } from "./i18n.js";
 
 /** `open(conversation)`, `remove(conversation)`. */
 export function drawHistory(list, currentId, { open, remove }) {

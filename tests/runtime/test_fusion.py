@@ -1,5 +1,5 @@
-"""From scores to passages, by hand: names, twins, pages, neighbours. And which documents a question
-names."""
+"""Fusion of scores into passages, worked out by hand: names, duplicates, pages, neighbours; and the
+documents that a question names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fieldpack.passages import Chunk, Place, without_figures
 from fieldpack.retrieval import fusion
 from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.fusion import RetrievalSettings
-from fieldpack.retrieval.retriever import Retriever, between
+from fieldpack.retrieval.retriever import Retriever, unit_midpoint
 from fieldpack_build.index.writer import write_index
 
 TEXT = "Alpha one.\n\nBeta two.\n\nGamma three."
@@ -41,45 +41,45 @@ CHUNKS = {0: chunk(0, 10), 1: chunk(12, 21, "\n\n"), 2: chunk(23, 35, "\n\n")}
 
 def test_neighbours_become_an_exact_slice_of_the_page() -> None:
     for order, expected in (([1, 0], (0, 21)), ([0, 1], (0, 21)), ([2, 1], (12, 35))):
-        (group,) = fusion.joined(order, PAGE, 3)
+        (group,) = fusion.group_neighbours(order, PAGE, 3)
         passage = fusion.to_passage(group, CHUNKS, 1.0, 0.5)
         assert (passage.start, passage.end) == expected
         assert passage.text == TEXT[passage.start : passage.end]
 
 
 def test_chunks_that_are_no_neighbours_stay_apart() -> None:
-    assert fusion.joined([0, 2], PAGE, 3) == [[0], [2]]
+    assert fusion.group_neighbours([0, 2], PAGE, 3) == [[0], [2]]
     other_page = {0: at(0), 1: at(1, page=2)}
-    assert fusion.joined([0, 1], other_page, 3) == [[0], [1]]
-    assert fusion.joined([0, 1, 2], PAGE, 3) == [[0, 1], [2]]  # two at most
+    assert fusion.group_neighbours([0, 1], other_page, 3) == [[0], [1]]
+    assert fusion.group_neighbours([0, 1, 2], PAGE, 3) == [[0, 1], [2]]  # two at most
 
 
 def test_an_overlap_is_there_once_in_a_joined_passage() -> None:
-    (group,) = fusion.joined([0, 1], PAGE, 3)
+    (group,) = fusion.group_neighbours([0, 1], PAGE, 3)
     assert fusion.to_passage(group, {0: chunk(0, 16), 1: chunk(12, 35)}, 1.0, 0.5).text == TEXT
 
 
 def test_joining_stops_once_there_are_k_passages() -> None:
     chunks = {**PAGE, 9: at(9)}
-    assert fusion.joined([0, 9, 1], chunks, 2) == [[0], [9]]
-    assert fusion.joined([0, 1, 9], chunks, 2) == [[0, 1], [9]]
+    assert fusion.group_neighbours([0, 9, 1], chunks, 2) == [[0], [9]]
+    assert fusion.group_neighbours([0, 1, 9], chunks, 2) == [[0, 1], [9]]
 
 
 def test_of_twins_the_best_placed_stays() -> None:
     chunks = {0: at(0), 1: at(1, twin=0), 2: at(2, twin=0), 3: at(3)}
-    assert fusion.without_twins([2, 0, 3, 1], chunks) == [2, 3]
+    assert fusion.drop_duplicates([2, 0, 3, 1], chunks) == [2, 3]
 
 
 def test_a_page_gains_from_its_other_chunks_and_gives_way_in_the_list() -> None:
     chunks = {0: at(0), 1: at(1), 2: at(2, page=2)}
     scores = {0: 0.8, 1: 0.6, 2: 0.83}
-    assert fusion.with_page(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
-    assert fusion.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
+    assert fusion.add_page_bonus(scores, chunks, 0.1) == pytest.approx({0: 0.86, 1: 0.68, 2: 0.83})
+    assert fusion.diversify_pages([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 2, 1]
 
 
 def test_without_pages_nothing_is_mixed() -> None:
     chunks = {i: at(i, page=None) for i in range(3)}
-    assert fusion.mixed([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
+    assert fusion.diversify_pages([0, 1, 2], {0: 0.8, 1: 0.75, 2: 0.7}, chunks, 3, 0.1) == [0, 1, 2]
 
 
 # Names
@@ -230,9 +230,9 @@ def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
 
 
 def test_between_two_vectors() -> None:
-    middle = between(np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32))
+    middle = unit_midpoint(np.array([1, 0], dtype=np.float32), np.array([0, 1], dtype=np.float32))
     assert middle == pytest.approx([2**-0.5, 2**-0.5])
-    assert not between(
+    assert not unit_midpoint(
         np.array([1, 0], dtype=np.float32), np.array([-1, 0], dtype=np.float32)
     ).any()
 

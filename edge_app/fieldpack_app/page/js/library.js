@@ -1,11 +1,11 @@
 // What the library holds, on the start page: its documents to page through, its passages to search without a model.
 // Knows nothing of questions and answers.
 
-import { drawList } from "./answer.js";
+import { drawList } from "./answer_view.js";
 import * as api from "./api.js";
 import { el, icon } from "./dom.js";
-import { inOrder } from "./marks.js";
-import { comma, day, pagesOf, t } from "./words.js";
+import { readingOrder } from "./parse.js";
+import { comma, day, pagesOf, t } from "./i18n.js";
 
 const FIRST = 5; // documents that stand there unfolded
 
@@ -34,7 +34,7 @@ export function drawLibrary(open) {
   const list = () => trying(() => shows(async () => drawDocuments(await api.documents(), page)));
   const search = () => trying(() => shows(async () => {
     const turn = asTurn(await api.search(field.value.trim()));
-    const rows = drawList(turn, inOrder(turn), null, { open });
+    const rows = drawList(turn, readingOrder(turn), null, { open });
     return rows.length ? rows : [el("p", { class: "note" }, t("none_read"))];
   }));
   const form = el("form", { class: "library-search", role: "search" }, field,

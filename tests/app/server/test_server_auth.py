@@ -67,7 +67,7 @@ def test_a_ticket_opens_the_page_once_and_nothing_else(server: Served) -> None:
         "/api/bundles",
         "/metrics",
         "/v1/models",
-        "/static/app.js",
+        "/static/js/app.js",
     ],
 )
 def test_without_the_key_there_is_nothing(server: Served, path: str) -> None:

@@ -17,9 +17,9 @@ from fieldpack.passages import Passage
 from fieldpack.rag import (
     AnswerOptions,
     ResolvedQuestion,
+    choose_follow_up,
     clean_question,
     finish,
-    follow_up,
     is_refusal,
 )
 
@@ -85,11 +85,11 @@ def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
     answer = expert.ask("東京")
     assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
     assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
-    assert expert.ask("東京", arm=AnswerOptions(threshold=False)).timings.tokens > 0
+    assert expert.ask("東京", options=AnswerOptions(threshold=False)).timings.tokens > 0
 
 
 def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
-    answer = expert.ask(QUESTION, arm=AnswerOptions(retrieval=False))
+    answer = expert.ask(QUESTION, options=AnswerOptions(retrieval=False))
     assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
 
 
@@ -175,11 +175,11 @@ def test_a_tighter_context_uses_fewer_passages_and_says_so(
 
 def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) -> None:
     first = expert.ask("What does the A class of the Global Equity Fund cost a year?")
-    previous = fieldpack.Previous(first.asked, tuple(p.chunk_id for p in first.passages))
+    previous = fieldpack.Previous(first.read_as, tuple(p.chunk_id for p in first.passages))
     over = expert.ask("And a year of the A class?", previous=previous)
-    assert over.question == "And a year of the A class?" and over.asked in (
+    assert over.question == "And a year of the A class?" and over.read_as in (
         over.question,
-        f"{first.asked} {over.question}",
+        f"{first.read_as} {over.question}",
     )
     assert [p.chunk_id for p in over.passages] == list(
         previous.passages
@@ -224,7 +224,7 @@ def test_when_a_follow_up_is_joined(
     def asked(text: str, similarity: float) -> ResolvedQuestion:
         return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
 
-    read = follow_up(
+    read = choose_follow_up(
         asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)
     )
     assert read.question == (f"Before? {question}" if together else question)
@@ -236,7 +236,7 @@ def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(
     answer = expert.ask(
         QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1))
     )
-    assert answer.passages == expert.ask(answer.asked).passages
+    assert answer.passages == expert.ask(answer.read_as).passages
 
 
 def test_reading_ahead_leaves_only_the_question_to_read(expert: fieldpack.Expert) -> None:
@@ -306,11 +306,11 @@ def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> No
         rag = expert._open_rag()
         found = tuple(expert.search(QUESTION, 3))
         told = finish("q", "It costs 0.85% a year [1].", found, "no", Timings(1, 2, 3, 4, 5, 6))
-        assert told.citations and rag._checked(told) == told.citations
+        assert told.citations and rag._checked_citations(told) == told.citations
         forged = replace(
             told, citations=(replace(told.citations[0], quote="It is free of charge."),)
         )
-        assert rag._checked(forged) == ()
+        assert rag._checked_citations(forged) == ()
 
 
 def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:

@@ -1,6 +1,6 @@
 // What the page asks of its server, and what can go wrong with it. Knows nothing of how anything looks.
 
-import { events } from "./stream.js";
+import { events } from "./sse.js";
 
 /** A refusal of the server's: `code` and `message` as it says them, `retryAfter` in seconds or null. */
 export class ApiError extends Error {

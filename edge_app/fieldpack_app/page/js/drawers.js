@@ -10,7 +10,7 @@ let closing = null; // what Escape and the backdrop do while a panel covers the 
 const covers = (panel) => !matchMedia(BESIDE[panel.id]).matches;
 
 /** Shows `panel`; where it covers the talk, what is below can be neither reached nor read until it is closed. */
-export function cover(panel, close) {
+export function openDrawer(panel, close) {
   panel.hidden = false;
   byId("room").classList.add(`with-${panel.id}`);
   if (!covers(panel)) return;
@@ -20,7 +20,7 @@ export function cover(panel, close) {
   setInert(panel, true);
 }
 
-export function uncover(panel) {
+export function closeDrawer(panel) {
   panel.hidden = true;
   panel.classList.remove("covering");
   byId("room").classList.remove(`with-${panel.id}`);
@@ -37,16 +37,16 @@ function setInert(panel, inert) {
 }
 
 export const isCovering = () => closing !== null;
-export const closeCover = () => closing?.();
+export const closeOpenDrawer = () => closing?.();
 
 /** The window grew or shrank past a width: a panel that covered stands beside now, or the other way round. */
 export function watchWidth(panel, close) {
   matchMedia(BESIDE[panel.id]).addEventListener("change", () => {
     if (panel.hidden) return;
-    if (covers(panel)) cover(panel, close);
+    if (covers(panel)) openDrawer(panel, close);
     else {
-      uncover(panel);
-      cover(panel, close);
+      closeDrawer(panel);
+      openDrawer(panel, close);
     }
   });
 }

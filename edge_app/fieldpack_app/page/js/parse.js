@@ -6,8 +6,8 @@ const MARK = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
  * The answer as [{kind, text, number}]: kind is "text", "cite" (a mark that points to one of `count` passages) or
  * "unsupported" (a figure that stands in no passage read; `spans` count code points, as Python does).
  */
-export function answerPieces(text, count, spans = []) {
-  const found = units(text, spans).map(([start, end]) => ({ start, end, kind: "unsupported" }));
+export function parseAnswer(text, count, spans = []) {
+  const found = toUtf16Spans(text, spans).map(([start, end]) => ({ start, end, kind: "unsupported" }));
   for (const mark of text.matchAll(MARK)) {
     const numbers = mark[1].split(",").map(Number).filter((n) => n >= 1 && n <= count);
     if (numbers.length) found.push({ start: mark.index, end: mark.index + mark[0].length, kind: "cite", numbers });
@@ -27,28 +27,28 @@ export function answerPieces(text, count, spans = []) {
 }
 
 /** The numbers that the marks of `text` name, each once, as they come. */
-function marked(text, count) {
+function markedNumbers(text, count) {
   const numbers = [...text.matchAll(MARK)].flatMap((mark) => mark[1].split(",").map(Number));
   return [...new Set(numbers)].filter((n) => n >= 1 && n <= count);
 }
 
 /** A turn's passages in the order that a reader meets them, by which they are numbered: those that the answer cites as it
  * cites them, then the others as they were found. */
-export function inOrder({ text, passages, citations = [] }) {
+export function readingOrder({ text, passages, citations = [] }) {
   const all = passages.map((_, i) => i + 1);
   const cited = citations.map((one) => one.passage).filter((n) => n <= all.length);
-  return [...new Set([...marked(text, all.length), ...cited, ...all])];
+  return [...new Set([...markedNumbers(text, all.length), ...cited, ...all])];
 }
 
 /** What a reader sees as the number of passage `n`. */
-export const shownNumber = (turn, n) => inOrder(turn).indexOf(n) + 1;
+export const displayNumber = (turn, n) => readingOrder(turn).indexOf(n) + 1;
 
 /** Does the answer itself name no source? Then a passage that is cited was only found to hold most of its words. */
-export const isGuessed = ({ text, passages, citations = [] }) => citations.length > 0 && !marked(text, passages.length).length;
+export const isUncited = ({ text, passages, citations = [] }) => citations.length > 0 && !markedNumbers(text, passages.length).length;
 
 /** The text with its marks numbered as the reader sees them. */
-export function renumbered(turn) {
-  const order = inOrder(turn);
+export function renumberMarks(turn) {
+  const order = readingOrder(turn);
   return turn.text.replace(MARK, (mark, list) => {
     const numbers = list.split(",").map(Number);
     return numbers.every((n) => order.includes(n)) ? `[${numbers.map((n) => order.indexOf(n) + 1).join(", ")}]` : mark;
@@ -68,7 +68,7 @@ const MARKUP = [
 
 /** Some lines of Markdown as a reader would write them down: without signs for headings, emphasis and links, a table's row
  * with dots between its cells. */
-export function plain(text) {
+export function plainText(text) {
   const lines = text.split("\n").filter((line) => line.trim() && !isRule(line)).map((line) => {
     const bare = line.trim().replace(/^(#{1,6}|>) +/, "").replace(/^[-*+] +(\[[ xX]\] +)?/, "• ");
     const isTable = / \| |^\|.*\|$/.test(bare);
@@ -79,7 +79,7 @@ export function plain(text) {
 }
 
 /** Spans in code points as spans in JavaScript's units: an emoji is one there and two here. */
-function units(text, spans) {
+function toUtf16Spans(text, spans) {
   const at = [0];
   for (const character of text) at.push(at.at(-1) + character.length);
   return spans.filter(([start, end]) => start < end && end < at.length).map(([start, end]) => [at[start], at[end]]);
@@ -90,7 +90,7 @@ function units(text, spans) {
  * {kind: "table", rows: [{head, start, end, cells: [[start, end]]}]} for lines with cells between bars. All offsets
  * point into `text`.
  */
-export function pageBlocks(text) {
+export function parsePage(text) {
   const blocks = [];
   for (const line of linesOf(text)) {
     const last = blocks.at(-1);
@@ -107,7 +107,7 @@ const BEGINS = /^\s*([-*•–]|\(?[\dA-Za-z]{1,3}[.)])\s/; // an item of a list
 
 /** `text`, of the same length, with a space for each line's end at which a PDF only broke a paragraph: the line is about
  * as long as its paragraph's longest. Lists and short lines stay as they are. */
-export function unwrapped(text) {
+export function unwrapLines(text) {
   const lines = text.split("\n");
   const widest = lines.map((line) => line.length);
   for (let i = 1; i < lines.length; i += 1) if (lines[i].trim() && lines[i - 1].trim()) widest[i] = Math.max(widest[i], widest[i - 1]);
@@ -156,7 +156,7 @@ function cellsOf(text, { start, end }) {
 }
 
 /** Where `quote` stands in `text`, looked for from `from` on, then anywhere; null if nowhere. */
-export function find(text, quote, from = 0) {
+export function findQuote(text, quote, from = 0) {
   if (!quote) return null;
   const near = text.indexOf(quote, from);
   const at = near >= 0 ? near : text.indexOf(quote);

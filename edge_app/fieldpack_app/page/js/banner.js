@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 const EVERY = 3000; // milliseconds between two looks: a server takes about as long to start
 
@@ -19,17 +19,17 @@ export function hide() {
   byId("banner").replaceChildren();
 }
 
-export function noKey() {
+export function showMissingKey() {
   show(t("no_key"), t("no_key_text"));
 }
 
 /** A sentence that can be put away. */
-export function tell(text) {
+export function showMessage(text) {
   show(text, "", iconButton("close", t("close"), hide));
 }
 
 /** Says that the server is away and looks for it until it answers; `back()` then. */
-export function lost(back) {
+export function waitForServer(back) {
   if (watching !== null) return;
   show(t("lost"), t("lost_text"));
   watching = setInterval(async () => {
@@ -47,9 +47,9 @@ export function lost(back) {
 }
 
 /** What an ApiError or Lost means for the whole page; false if nothing. */
-export function tellOf(error, back) {
-  if (error instanceof api.Lost) lost(back);
-  else if (error?.status === 401) noKey();
+export function reportError(error, back) {
+  if (error instanceof api.Lost) waitForServer(back);
+  else if (error?.status === 401) showMissingKey();
   else return false;
   return true;
 }

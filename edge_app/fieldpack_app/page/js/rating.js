@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { announce, el, icon } from "./dom.js";
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 /** Two buttons. A press is sent at once, and opens a line for a note, which may be left empty; a press of the other one is
  * a change of mind. `keep()` after something was sent. */

@@ -11,15 +11,15 @@ let locale = "en";
 let words = {};
 
 /** The first language of the browser's that there are words for. */
-export function preferred(tags = navigator.languages) {
+export function preferredLanguage(tags = navigator.languages) {
   const known = tags.map((tag) => tag.toLowerCase().split("-")[0]).find((tag) => tag in LANGUAGES);
   return known ?? "en";
 }
 
 /** Takes a language's words, and sets the document's language and direction. */
-export async function speak(chosen) {
-  const response = await fetch(`/static/words/${chosen}.json`);
-  if (!response.ok) throw new Error(`words/${chosen}.json: ${response.status}`);
+export async function loadLanguage(chosen) {
+  const response = await fetch(`/static/locales/${chosen}.json`);
+  if (!response.ok) throw new Error(`locales/${chosen}.json: ${response.status}`);
   words = await response.json();
   language = chosen;
   // The reader's own region writes the numbers where the language is theirs: 1'000 in de-CH, 1.000 in de-DE.
@@ -28,16 +28,16 @@ export async function speak(chosen) {
   document.documentElement.dir = RIGHT_TO_LEFT.has(chosen) ? "rtl" : "ltr";
 }
 
-export const spoken = () => language;
+export const currentLanguage = () => language;
 
 /** The text of `key` with `{name}` filled in; `n` chooses the plural. Numbers are written as the language writes them. */
 export function t(key, values = {}) {
   const entry = words[key] ?? key;
   const text = typeof entry === "string" ? entry : entry[new Intl.PluralRules(locale).select(values.n)] ?? entry.other;
-  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? shown(values[name]) : all));
+  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? isolated(values[name]) : all));
 }
 
-function shown(value) {
+function isolated(value) {
   if (typeof value === "number") return number(value);
   // Isolated, so that an English file name does not turn an Arabic sentence around, nor an Arabic question an English one.
   return RIGHT_TO_LEFT.has(language) || /\p{Script=Arabic}|\p{Script=Hebrew}/u.test(value) ? `\u2068${value}\u2069` : String(value);
@@ -68,7 +68,7 @@ export function when(moment) {
 }
 
 /** This moment with its date, for a printed page. */
-export const now = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
+export const formatNow = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
 
 /** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
 export function day(text) {
@@ -100,7 +100,7 @@ export const comma = () => ({ ar: "، ", zh: "，" })[language] ?? ", ";
 /** Where a passage stands, as people name it: "fees.pdf, page 3". */
 export function place(passage) {
   const page = pageOf(passage);
-  return page ? `${shown(passage.document)}${comma()}${page}` : shown(passage.document);
+  return page ? `${isolated(passage.document)}${comma()}${page}` : isolated(passage.document);
 }
 
 /** Writes the words into all below `root` that names them: data-t, data-t-label, data-t-title. */

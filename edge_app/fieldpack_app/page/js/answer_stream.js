@@ -12,7 +12,7 @@ const USUAL_WAIT = 5; // seconds, where a busy server does not say
  */
 export async function answer(turn, previous, signal, show) {
   try {
-    await askPatiently(turn, previous, signal, show);
+    await askUntilAnswered(turn, previous, signal, show);
     return null;
   } catch (error) {
     if (signal.aborted) turn.state = "stopped";
@@ -24,22 +24,22 @@ export async function answer(turn, previous, signal, show) {
   }
 }
 
-async function askPatiently(turn, previous, signal, show) {
+async function askUntilAnswered(turn, previous, signal, show) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
       for await (const { event, data } of api.ask(turn.question, previous, signal)) {
         signal.throwIfAborted(); // what had come already is no longer wanted, and its place on the page may be gone
-        take(turn, event, data, show);
+        applyEvent(turn, event, data, show);
       }
       return;
     } catch (error) {
       if (error.status !== 429 || left === 0) throw error;
-      await wait(error.retryAfter ?? USUAL_WAIT, signal, show);
+      await waitToRetry(error.retryAfter ?? USUAL_WAIT, signal, show);
     }
   }
 }
 
-function take(turn, event, data, show) {
+function applyEvent(turn, event, data, show) {
   if (event === "queued") show.queued(data.position);
   if (event === "passages") {
     turn.passages = data;
@@ -67,7 +67,7 @@ function fail(turn, { code, message }) {
 }
 
 /** Counts down, a call of `show.waiting` a second, until it is time or someone says now. Throws what stopping throws. */
-async function wait(seconds, signal, show) {
+async function waitToRetry(seconds, signal, show) {
   let now = false;
   for (let left = seconds; left > 0 && !now; left -= 1) {
     await new Promise((resolve) => {

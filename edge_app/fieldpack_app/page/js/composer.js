@@ -1,7 +1,7 @@
 // The box a question is typed into: grows with it, sends on Enter, says when it is too long. Knows nothing of answers.
 
 import { byId } from "./dom.js";
-import { t } from "./words.js";
+import { t } from "./i18n.js";
 
 let longest = Infinity; // characters a question may have
 
@@ -9,7 +9,7 @@ const field = () => byId("question");
 const excess = () => [...field().value.trim()].length - longest;
 
 /** `send(question)`, `typing()` at each change, `stop()`. */
-export function wire({ send, typing, stop }) {
+export function connect({ send, typing, stop }) {
   field().addEventListener("input", () => { fit(); typing(); });
   field().addEventListener("keydown", (event) => {
     // While an input method composes a word, Enter takes the word.
@@ -40,12 +40,12 @@ export function limit(characters) {
   fit();
 }
 
-export function put(text) {
+export function setText(text) {
   field().value = text;
   fit();
 }
 
-export const typed = () => field().value.trim();
+export const text = () => field().value.trim();
 
 export function focus() {
   field().focus();

@@ -2,10 +2,10 @@
 // an answer comes or where it is kept.
 
 import { copyButton, el, icon, unseen, visible } from "./dom.js";
-import { answerPieces, inOrder, isGuessed, plain, renumbered, shownNumber } from "./marks.js";
-import { placeNodes } from "./panel.js";
+import { parseAnswer, readingOrder, isUncited, plainText, renumberMarks, displayNumber } from "./parse.js";
+import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
-import { comma, number, place, seconds, t } from "./words.js";
+import { comma, number, place, seconds, t } from "./i18n.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
@@ -15,14 +15,14 @@ export function drawTurn(turn, actions) {
   const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
     el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)));
   const before = questionBefore(turn);
-  if (before) node.append(drawBefore(turn, before, actions));
+  if (before) node.append(drawReadTogether(turn, before, actions));
   if (turn.state === "asking") node.append(...drawAsking());
-  else node.append(...drawOver(turn, actions));
+  else node.append(...drawFinished(turn, actions));
   return node;
 }
 
 /** A new subject taken for a follow-up answers the wrong question: seen here, and put right with a click. */
-function drawBefore(turn, before, actions) {
+function drawReadTogether(turn, before, actions) {
   return el("div", { class: "before" },
     el("p", { class: "note" }, t("read_as", { question: before })),
     el("button", { type: "button", class: "plain small", onclick: () => actions.alone(turn) }, t("ask_alone")));
@@ -34,7 +34,7 @@ function questionBefore({ asked, question }) {
   return asked.endsWith(question) ? asked.slice(0, -question.length).trim() : asked;
 }
 
-/** What stands below the question while the answer comes; filled by `showProgress`, `showQuote`, `showFound` and `showText`. */
+/** What stands below the question while the answer comes; filled by `showProgress`, `showQuote`, `showPassages` and `showText`. */
 function drawAsking() {
   return [
     el("div", { class: "quoted" }),
@@ -50,8 +50,8 @@ export function showProgress(node, text, ...more) {
 }
 
 /** The passages, as soon as they are found: they can be read while the model reads them. Numbered anew as they are cited. */
-export function showFound(node, turn, actions) {
-  const order = inOrder(turn);
+export function showPassages(node, turn, actions) {
+  const order = readingOrder(turn);
   const holder = node.querySelector(".found");
   if (holder.dataset.order === String(order)) return;
   holder.dataset.order = String(order);
@@ -75,14 +75,14 @@ function drawQuote(turn, actions) {
 /** The text so far. Pieces before the last one do not change any more and stay as they are, with their focus. */
 export function showText(node, turn, actions) {
   const answer = node.querySelector(".answer");
-  const pieces = answerPieces(turn.text, turn.passages.length);
+  const pieces = parseAnswer(turn.text, turn.passages.length);
   while (answer.childNodes.length >= pieces.length && answer.lastChild) answer.lastChild.remove();
   if (answer.lastChild?.nodeType === Node.TEXT_NODE) answer.lastChild.remove();
   answer.append(...pieces.slice(answer.childNodes.length).map((piece) => drawPiece(piece, turn, actions)));
-  showFound(node, turn, actions);
+  showPassages(node, turn, actions);
 }
 
-function drawOver(turn, actions) {
+function drawFinished(turn, actions) {
   const parts = turn.refused ? drawRefusal(turn) : drawText(turn, actions);
   if (turn.state === "done") return [...parts, ...drawSources(turn, actions), drawFoot(turn, actions)];
   const broken = turn.problem ?? { text: t(turn.text ? "stopped" : "stopped_empty") };
@@ -91,7 +91,7 @@ function drawOver(turn, actions) {
     el("div", { class: "notice problem" }, icon("warn"),
       el("p", {}, problemText(broken)),
       el("button", { type: "button", class: "plain small", onclick: () => actions.retry(turn) }, icon("retry"), t("retry"))),
-    ...drawList(turn, inOrder(turn), t("passages_read"), actions),
+    ...drawList(turn, readingOrder(turn), t("passages_read"), actions),
   ];
 }
 
@@ -112,7 +112,7 @@ function drawRefusal(turn) {
 
 function drawText(turn, actions) {
   if (!turn.text) return [];
-  const pieces = answerPieces(turn.text, turn.passages.length, turn.unsupported ?? []);
+  const pieces = parseAnswer(turn.text, turn.passages.length, turn.unsupported ?? []);
   const answer = el("div", { class: "answer", dir: "auto" }, ...pieces.map((piece) => drawPiece(piece, turn, actions)));
   return [...drawQuote(turn, actions), answer, ...drawWarnings(turn, pieces)];
 }
@@ -124,14 +124,14 @@ function drawWarnings(turn, pieces) {
   return [
     ...(turn.kind === "related" ? [warn(t("quoted_only"))] : []),
     ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
-    ...((turn.citations.length && !isGuessed(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
+    ...((turn.citations.length && !isUncited(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
   ];
 }
 
 function drawPiece({ kind, text, number: n }, turn, actions) {
   if (kind === "text") return document.createTextNode(visible(text));
   if (kind === "unsupported") return el("span", { class: "unsupported", title: t("unsupported", { n: 1 }) }, text);
-  const label = shownNumber(turn, n);
+  const label = displayNumber(turn, n);
   const button = el("button", { type: "button", class: "cite", "data-passage": n }, number(label));
   button.setAttribute("aria-label", t("open_passage", { n: label, place: place(turn.passages[n - 1]) }));
   button.addEventListener("click", () => actions.open(turn, n, button));
@@ -140,12 +140,12 @@ function drawPiece({ kind, text, number: n }, turn, actions) {
 
 /** Cited passages with their quotes; the others that were read below them, folded. */
 function drawSources(turn, actions) {
-  const all = inOrder(turn);
+  const all = readingOrder(turn);
   const cited = all.filter((n) => turn.citations.some((one) => one.passage === n));
   const others = all.filter((n) => !cited.includes(n));
   if (!all.length) return turn.refused ? [el("p", { class: "note" }, t("none_read"))] : [];
   if (!cited.length) return drawList(turn, others, t("passages_read"), actions);
-  const list = drawList(turn, cited, t(isGuessed(turn) ? "related" : "sources"), actions);
+  const list = drawList(turn, cited, t(isUncited(turn) ? "related" : "sources"), actions);
   if (others.length) {
     list.push(el("details", { class: "others" },
       el("summary", {}, t("others", { n: others.length })),
@@ -165,20 +165,20 @@ function drawSource(turn, n, actions) {
   const passage = turn.passages[n - 1];
   const quote = turn.citations?.find((one) => one.passage === n)?.quote;
   const button = el("button", { type: "button", class: "source", "data-passage": n },
-    el("span", { class: "source-number", "aria-hidden": "true" }, number(shownNumber(turn, n))),
+    el("span", { class: "source-number", "aria-hidden": "true" }, number(displayNumber(turn, n))),
     el("span", { class: "source-body" },
-      unseen(`${t("passage")} ${number(shownNumber(turn, n))}: `),
+      unseen(`${t("passage")} ${number(displayNumber(turn, n))}: `),
       el("span", { class: "source-place" }, ...placeNodes(passage)),
-      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${plain(quote)}”` : startOf(passage))));
+      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${plainText(quote)}”` : startOf(passage))));
   button.addEventListener("click", () => actions.open(turn, n, button));
   return button;
 }
 
 /** A passage's beginning on one line. The style sheet cuts what is too long. */
-const startOf = ({ text }) => plain(text.slice(0, 240)).replaceAll("\n", " ");
+const startOf = ({ text }) => plainText(text.slice(0, 240)).replaceAll("\n", " ");
 
 function drawFoot(turn, actions) {
-  const took = timings(turn.timings ?? {});
+  const took = timingText(turn.timings ?? {});
   return el("div", { class: "foot" },
     copyButton(t("copy"), t("copied"), () => withSources(turn)),
     ratingButtons(turn, () => actions.keep(turn)),
@@ -188,7 +188,7 @@ function drawFoot(turn, actions) {
 }
 
 /** "first word 0.52s · whole answer 0.91s · read 880 tokens, 412 kept"; of a refusal that the model had no part in, only how long. */
-function timings({ first_token_ms: first, total_ms: total, tokens, prompt_tokens: read, cached_tokens: cached }) {
+function timingText({ first_token_ms: first, total_ms: total, tokens, prompt_tokens: read, cached_tokens: cached }) {
   return [
     ...(first > 0 && tokens > 0 ? [t("first_word", { time: seconds(first) })] : []),
     ...(total > 0 ? [t("whole", { time: seconds(total) })] : []),
@@ -199,8 +199,8 @@ function timings({ first_token_ms: first, total_ms: total, tokens, prompt_tokens
 /** The answer as text for a letter or a log: question, answer, numbered sources with their quotes. */
 export function withSources(turn) {
   const quoteOf = (n) => turn.citations.find((one) => one.passage === n)?.quote;
-  const sources = inOrder(turn).filter(quoteOf)
-    .map((n) => `[${shownNumber(turn, n)}] ${place(turn.passages[n - 1])}: “${plain(quoteOf(n))}”`);
-  const heading = t(isGuessed(turn) ? "related" : "sources");
-  return [turn.question, renumbered(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
+  const sources = readingOrder(turn).filter(quoteOf)
+    .map((n) => `[${displayNumber(turn, n)}] ${place(turn.passages[n - 1])}: “${plainText(quoteOf(n))}”`);
+  const heading = t(isUncited(turn) ? "related" : "sources");
+  return [turn.question, renumberMarks(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
 }

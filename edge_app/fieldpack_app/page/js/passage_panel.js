@@ -1,10 +1,10 @@
 // The passage beside the answer: a page's text with the passage in it and the quote marked. Knows nothing of asking.
 
 import * as api from "./api.js";
-import { cover, uncover } from "./covers.js";
+import { openDrawer, closeDrawer } from "./drawers.js";
 import { byId, copyButton, el, icon, iconButton } from "./dom.js";
-import { find, inOrder, isGuessed, pageBlocks, unwrapped } from "./marks.js";
-import { comma, pageOf, place, t } from "./words.js";
+import { findQuote, readingOrder, isUncited, parsePage, unwrapLines } from "./parse.js";
+import { comma, pageOf, place, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener}
 
@@ -16,10 +16,10 @@ export async function open(turn, number, opener) {
   const passage = turn.passages[number - 1];
   const quote = turn.citations?.find((one) => one.passage === number)?.quote ?? "";
   const body = el("div", { class: "page", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
-  fill(turn, number, passage, quote, body);
+  drawPanel(turn, number, passage, quote, body);
   draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
-  cover(byId("passage"), close);
-  shown.opener = buttonOf(number, shown.opener);
+  openDrawer(byId("passage"), close);
+  shown.opener = buttonFor(number, shown.opener);
   byId("passage-title").focus({ preventScroll: true });
   markOpen(true);
   await drawAround(body, passage, quote);
@@ -30,14 +30,14 @@ export function close() {
   const { opener } = shown;
   markOpen(false);
   shown = null;
-  uncover(byId("passage"));
+  closeDrawer(byId("passage"));
   byId("passage").replaceChildren();
   if (opener?.isConnected) opener.focus();
   else byId("question").focus();
 }
 
 /** After a change of language. */
-export const again = () => shown && open(shown.turn, shown.number, shown.opener);
+export const redraw = () => shown && open(shown.turn, shown.number, shown.opener);
 
 /** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
 async function drawAround(body, passage, quote) {
@@ -51,11 +51,11 @@ async function drawAround(body, passage, quote) {
   }
 }
 
-function fill(turn, number, passage, quote, body) {
-  const order = inOrder(turn);
+function drawPanel(turn, number, passage, quote, body) {
+  const order = readingOrder(turn);
   const at = order.indexOf(number);
   const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
-  const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isGuessed(turn) ? "marked_related" : "marked");
+  const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isUncited(turn) ? "marked_related" : "marked");
   byId("passage").replaceChildren(
     el("div", { class: "passage-head" },
       el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),
@@ -63,7 +63,7 @@ function fill(turn, number, passage, quote, body) {
       step("after", "passage_after", at + 1),
       iconButton("close", t("close"), close)),
     el("h2", { id: "passage-title", tabindex: "-1", class: "place" }, icon("page"), el("span", {}, ...placeNodes(passage))),
-    trail(passage),
+    drawTrail(passage),
     body,
     el("div", { class: "passage-foot" },
       el("p", { class: "note" }, rest),
@@ -80,7 +80,7 @@ export function placeNodes({ document: name, page }) {
 }
 
 /** Title and headings above the passage, outermost first, each once. */
-export function trail({ title, heading = [] }) {
+export function drawTrail({ title, heading = [] }) {
   const parts = [...new Set([title, ...heading].filter(Boolean))];
   return parts.length ? el("p", { class: "trail", dir: "auto" }, parts.join(" › ")) : null;
 }
@@ -88,10 +88,10 @@ export function trail({ title, heading = [] }) {
 /** Replaces what `body` shows: the page's text around grey, the quote marked and scrolled to. */
 function draw(body, { before, text, after }, passage, quote) {
   const page = before + text + after;
-  const own = find(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
-  const marked = find(page, quote, own[0]);
-  const paint = painter(unwrapped(page), own, marked);
-  body.replaceChildren(...pageBlocks(page).map((block) => drawBlock(block, paint, marked)));
+  const own = findQuote(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
+  const marked = findQuote(page, quote, own[0]);
+  const paint = painter(unwrapLines(page), own, marked);
+  body.replaceChildren(...parsePage(page).map((block) => drawBlock(block, paint, marked)));
   const target = body.querySelector("mark") ?? body.querySelector(".own");
   if (target) body.scrollTop += target.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
 }
@@ -121,7 +121,7 @@ function painter(page, own, marked) {
 }
 
 /** The button of the same answer that opens `number`: the focus goes back there after a step to another passage. */
-function buttonOf(number, opener) {
+function buttonFor(number, opener) {
   if (opener?.dataset.passage === String(number)) return opener;
   return opener?.closest(".turn")?.querySelector(`[data-passage="${number}"]`) ?? opener;
 }

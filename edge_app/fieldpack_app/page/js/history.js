@@ -1,18 +1,18 @@
-// Conversations kept in this browser, those of each bundle by themselves. Knows nothing of servers or of how anything looks.
+// Conversations saved in this browser, those of each bundle by themselves. Knows nothing of servers or of how anything looks.
 //
 // A conversation: {id, at, turns}. A turn: {id, question, at, state, text, refused, citations, passages, asked, unsupported,
 // timings, kind, quote, rating, problem, alone}; its state is asking, done, stopped or failed.
 //
 // Each turn is a record of its own, written by the window that asked it: two windows on one conversation cannot overwrite
-// each other's turns, and what was kept stays when a later one finds no room. Nothing is thrown away but what the reader
+// each other's turns, and what was saved stays when a later one finds no room. Nothing is thrown away but what the reader
 // deletes.
 
 const recordsOf = (bundle) => `fieldpack:turn:${bundle}:`;
 const turnsOf = (bundle, id) => `${recordsOf(bundle)}${id}:`;
-const listOf = (bundle) => `fieldpack:conversations:${bundle}`; // all in one record, as versions before kept them
+const listOf = (bundle) => `fieldpack:conversations:${bundle}`; // all in one record, as earlier versions kept them
 const openOf = (bundle) => `fieldpack:open:${bundle}`;
 
-const unkept = new WeakSet(); // turns that found no room
+const unsaved = new WeakSet(); // turns that found no room
 
 /** What is stored under `key`, or `otherwise` where storage is off or holds something that is not ours. */
 function read(key, otherwise, storage = () => localStorage) {
@@ -50,10 +50,10 @@ function remove(keys) {
 
 const newId = () => `${Date.now()}-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;
 
-export const begin = () => ({ id: newId(), at: Date.now(), turns: [] });
+export const newConversation = () => ({ id: newId(), at: Date.now(), turns: [] });
 
 /** A turn that was not asked yet. */
-export const beginTurn = (question, alone) => ({
+export const newTurn = (question, alone) => ({
   id: newId(), question, alone, at: Date.now(), state: "asking", text: "", passages: [], citations: [], unsupported: [],
 });
 
@@ -61,29 +61,29 @@ const isTurn = (one) => typeof one?.question === "string" && Array.isArray(one.p
 
 /** Latest first. */
 export function conversations(bundle) {
-  takeOver(bundle);
-  const found = new Map();
+  migrate(bundle);
+  const byId = new Map();
   for (const key of keysOf(recordsOf(bundle))) {
     const [id, turnId] = key.slice(recordsOf(bundle).length).split(":");
     const turn = read(key, null);
     if (!turnId || !isTurn(turn)) continue;
-    if (!found.has(id)) found.set(id, { id, turns: [] });
-    found.get(id).turns.push({ ...turn, id: turnId });
+    if (!byId.has(id)) byId.set(id, { id, turns: [] });
+    byId.get(id).turns.push({ ...turn, id: turnId });
   }
-  for (const one of found.values()) {
+  for (const one of byId.values()) {
     one.turns.sort((a, b) => a.at - b.at);
     one.at = one.turns.at(-1).at;
   }
-  return [...found.values()].sort((a, b) => b.at - a.at);
+  return [...byId.values()].sort((a, b) => b.at - a.at);
 }
 
-/** Conversations that an earlier version kept in one record, each turn into its own. What finds no room stays there. */
-function takeOver(bundle) {
+/** Conversations that an earlier version saved in one record, each turn into its own. What finds no room stays there. */
+function migrate(bundle) {
   let list = read(listOf(bundle), null);
   while (Array.isArray(list) && list.length) {
     const { id, at, turns = [] } = list.at(-1);
-    const kept = turns.filter(isTurn).every((turn, i) => write(`${turnsOf(bundle, id)}${at}-${i}`, { at: at + i, ...turn }));
-    if (!kept) return;
+    const saved = turns.filter(isTurn).every((turn, i) => write(`${turnsOf(bundle, id)}${at}-${i}`, { at: at + i, ...turn }));
+    if (!saved) return;
     list = list.slice(0, -1);
     write(listOf(bundle), list);
   }
@@ -91,36 +91,36 @@ function takeOver(bundle) {
 }
 
 /** False if there is no room for it. */
-export function keep(bundle, conversation, turn) {
-  const kept = write(turnsOf(bundle, conversation.id) + turn.id, turn);
-  if (kept) unkept.delete(turn);
-  else unkept.add(turn);
-  return kept;
+export function saveTurn(bundle, conversation, turn) {
+  const saved = write(turnsOf(bundle, conversation.id) + turn.id, turn);
+  if (saved) unsaved.delete(turn);
+  else unsaved.add(turn);
+  return saved;
 }
 
 /** Is a turn still wanted? Not if it was deleted, perhaps in another window. */
-export const isWanted = (bundle, conversation, turn) =>
-  unkept.has(turn) || read(turnsOf(bundle, conversation.id) + turn.id, null) !== null;
+export const isStillWanted = (bundle, conversation, turn) =>
+  unsaved.has(turn) || read(turnsOf(bundle, conversation.id) + turn.id, null) !== null;
 
-export const drop = (bundle, conversation, turn) => remove(keysOf(turnsOf(bundle, conversation.id) + turn.id));
-export const forget = (bundle, id) => remove(keysOf(turnsOf(bundle, id)));
-export const forgetAll = (bundle) => remove(keysOf(recordsOf(bundle)));
+export const deleteTurn = (bundle, conversation, turn) => remove(keysOf(turnsOf(bundle, conversation.id) + turn.id));
+export const deleteConversation = (bundle, id) => remove(keysOf(turnsOf(bundle, id)));
+export const deleteAll = (bundle) => remove(keysOf(recordsOf(bundle)));
 
 /** Of a conversation that was deleted, what found no room is not wanted later either. */
-export function letGo(conversation) {
-  for (const turn of conversation.turns) unkept.delete(turn);
+export function discardUnsaved(conversation) {
+  for (const turn of conversation.turns) unsaved.delete(turn);
 }
 
 /** Is `key` of a change in the store one of a bundle's turns? Null stands for all of the store. */
-export const isRecord = (bundle, key) => key === null || key.startsWith(recordsOf(bundle));
+export const isTurnKey = (bundle, key) => key === null || key.startsWith(recordsOf(bundle));
 
 /**
- * Takes what other windows kept, rated and deleted into `conversation`; true if that changed it. `running` is this window's
+ * Takes what other windows saved, rated and deleted into `conversation`; true if that changed it. `running` is this window's
  * own turn. What another window is still asking comes when it is answered.
  */
-export function adopt(bundle, conversation, running) {
+export function mergeStored(bundle, conversation, running) {
   const stored = conversations(bundle).find((one) => one.id === conversation.id)?.turns ?? [];
-  const own = (turn) => turn === running || unkept.has(turn);
+  const own = (turn) => turn === running || unsaved.has(turn);
   const ownIds = new Set(conversation.turns.filter(own).map((turn) => turn.id));
   const others = stored.filter((turn) => turn.state !== "asking" && !ownIds.has(turn.id));
   const turns = [...others, ...conversation.turns.filter(own)].sort((a, b) => a.at - b.at);
@@ -130,25 +130,25 @@ export function adopt(bundle, conversation, running) {
 }
 
 /** Which conversation a reload of this window, or else a new window, shows again; null for a new one. */
-export function remember(bundle, id) {
+export function rememberOpen(bundle, id) {
   write(openOf(bundle), id ?? "");
   write(openOf(bundle), id ?? "", () => sessionStorage);
 }
 
 /** The conversation that was open, a turn that was running when the page went away as stopped; null if there is none. */
-export function reopen(bundle) {
+export function restoreOpen(bundle) {
   const id = read(openOf(bundle), null, () => sessionStorage) ?? read(openOf(bundle), null);
-  const found = conversations(bundle).find((one) => one.id === id);
-  for (const turn of found?.turns ?? []) if (turn.state === "asking") turn.state = "stopped";
-  return found ?? null;
+  const conversation = conversations(bundle).find((one) => one.id === id);
+  for (const turn of conversation?.turns ?? []) if (turn.state === "asking") turn.state = "stopped";
+  return conversation ?? null;
 }
 
 /** What a follow-up goes on from: the last question that was answered, null if none was. */
-export function previous(conversation) {
+export function previousOf(conversation) {
   const last = conversation.turns.findLast((turn) => turn.state === "done" && !turn.refused);
   return last ? { question: last.asked ?? last.question, passages: last.passages.map((one) => one.chunk_id) } : null;
 }
 
 /** A setting of the page's, such as its language; null if it was never set. */
-export const setting = (name) => read(`fieldpack:${name}`, null);
-export const set = (name, value) => write(`fieldpack:${name}`, value);
+export const getSetting = (name) => read(`fieldpack:${name}`, null);
+export const saveSetting = (name, value) => write(`fieldpack:${name}`, value);
