@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from fieldpack.passages import Chunk, join_context
+from fieldpack.passages import COLUMNS, Chunk, join_context
 from fieldpack_build.chunking.page_titles import page_leads
 from fieldpack_build.chunking.split import (
     CHARACTERS_A_TOKEN,
@@ -160,7 +160,7 @@ class _Cutter:
                 page.text[block.start : block.end].split("\n", 1)[0].strip().strip("|").split("|")
             )
             names = " | ".join(cell.strip() for cell in cells)
-            columns = self._fitting((*heading, f"Columns: {names}"))
+            columns = self._fitting((*heading, f"{COLUMNS}{names}"))
             under = self._pieces(columns)
             yield from self._pack(
                 page, columns, [span for row in rows for span in under.text(*row)], overlap=0

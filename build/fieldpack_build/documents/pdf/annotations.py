@@ -98,6 +98,7 @@ def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> Non
     if kind == _STRIKE_OUT:
         annotations.strikes += _strikes(annotation)
     hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW)
+    words = _text_of(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
     if kind == _WIDGET:
         note = _field(annotation, form) if form else None
         if note and hidden:
@@ -107,13 +108,8 @@ def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> Non
         elif note and note.text:
             annotations.left_out["form field"] += 1
     elif kind == _FILE:
-        annotations.files.append(_string(annotation, b"Contents") or "without a name")
-    elif (
-        (words := _string(annotation, b"Contents"))
-        and kind == _FREE_TEXT
-        and not hidden
-        and len(annotations.notes) < _MOST_NOTES
-    ):
+        annotations.files.append(words or "without a name")
+    elif words and kind == _FREE_TEXT and not hidden and len(annotations.notes) < _MOST_NOTES:
         annotations.notes.append(Note(words, *_box(annotation), is_field=False))
     elif kind == _STAMP and not hidden:
         annotations.left_out["stamp annotation"] += 1
@@ -164,12 +160,6 @@ def _strikes(annotation: Any) -> Iterator[tuple[float, float, float, float]]:
             left, right, bottom, top = min(xs), max(xs), min(ys), max(ys)
             x, y = (left + right) / 2, (bottom + top) / 2
             yield (left, right, y, y) if right - left >= top - bottom else (x, x, bottom, top)
-
-
-def _string(annotation: Any, key: bytes) -> str:
-    from pypdfium2 import raw
-
-    return _text_of(raw.FPDFAnnot_GetStringValue, annotation, key)
 
 
 def _text_of(getter: Any, *arguments: Any) -> str:
