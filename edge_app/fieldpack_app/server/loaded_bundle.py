@@ -68,16 +68,19 @@ class LoadedBundle:
         async with self._switching:
             if chosen is not self.current or self.expert.damaged:
                 expert = await asyncio.to_thread(self._open, chosen.path)
-                ticket = self._queue.enter_first(client)
-                try:
-                    while ticket.position:
-                        await ticket.moved()
-                    old, self.expert = self.expert, expert
-                    self.current, self._loading = chosen, None
-                    await asyncio.to_thread(old.close)
-                finally:
-                    ticket.leave()
+                await self._replace(chosen, expert, client)
         return self.current
+
+    async def _replace(self, chosen: BundleEntry, expert: Expert, client: str) -> None:
+        """Wait until no answer runs, then exchange the open bundle for an opened one."""
+        ticket = self._queue.enter_first(client)
+        try:
+            while ticket.position:
+                await ticket.moved()
+            old, self.expert, self.current, self._loading = self.expert, expert, chosen, None
+            await asyncio.to_thread(old.close)
+        finally:
+            ticket.leave()
 
     def close(self) -> None:
         """Give the models' memory back."""

@@ -162,13 +162,19 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: a field is missing or mistyped ({error}); copy the bundle again"
         ) from None
     for entry in manifest.files:
-        name, pure = entry.path, PurePosixPath(entry.path)
-        escapes = not name or pure.is_absolute() or ".." in pure.parts
-        if escapes or any(character in name for character in "\\:\0"):
-            raise BundleCorrupt(
-                f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
-            )
+        refuse_escape(entry.path, path)
     return manifest
+
+
+def refuse_escape(name: str, path: Path) -> None:
+    """Raise BundleCorrupt where the name of a bundle's file leads out of the bundle. `path`: the
+    file that names it."""
+    pure = PurePosixPath(name)
+    escapes = not name or pure.is_absolute() or ".." in pure.parts
+    if escapes or any(character in name for character in "\\:\0"):
+        raise BundleCorrupt(
+            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
+        )
 
 
 def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> dict[str, Stamp]:
