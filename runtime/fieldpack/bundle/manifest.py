@@ -219,20 +219,3 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
             + ("update fieldpack on this device" if major > SCHEMA[0] else "build the bundle again")
         )
     return major, minor
-
-
-def refuse_escape(name: str, path: Path) -> None:
-    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names
-    it."""
-    pure = PurePosixPath(name)
-    if (
-        not name
-        or pure.is_absolute()
-        or ".." in pure.parts
-        or "\\" in name
-        or ":" in name
-        or "\0" in name
-    ):
-        raise BundleCorrupt(
-            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
-        )
