@@ -34,7 +34,7 @@ class Answer:
     it was read, a follow-up with the question that it refers to. `unsupported`: [start, end) of the figures in `text` that
     stand in no passage. `kind`: "written" by a language model; "quote", the words of a passage; "related", such words for a
     question that wants yes or no or a figure worked out, which they do not say by themselves. `quote`: what stood above a
-    written answer before it came, or is the answer."""
+    written answer before it came, or is the answer. `cut`: a limit on tokens ended the answer, not the model."""
 
     question: str
     text: str
@@ -46,6 +46,7 @@ class Answer:
     unsupported: tuple[tuple[int, int], ...] = ()
     kind: str = WRITTEN
     quote: Quote | None = None
+    cut: bool = False
 
     @property
     def previous(self) -> Previous:
@@ -59,6 +60,7 @@ class Answer:
             "answer": self.text,
             "asked": self.asked,
             "refused": self.refused,
+            "cut": self.cut,
             "kind": self.kind,
             "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],

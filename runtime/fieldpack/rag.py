@@ -20,7 +20,7 @@ from .prompt import PromptBuilder
 from .retrieval.quoting import Quote, pick
 
 if TYPE_CHECKING:
-    from .generation.generator import TextGenerator
+    from .generation.engine import Engine
     from .retrieval.retriever import Retriever
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
@@ -63,7 +63,7 @@ class Rag:
     """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge, `generator` in one without a
     language model, which quotes."""
 
-    def __init__(self, builder: PromptBuilder, generator: TextGenerator | None, retriever: Retriever | None) -> None:
+    def __init__(self, builder: PromptBuilder, generator: Engine | None, retriever: Retriever | None) -> None:
         self.builder = builder
         self.generator = generator
         self.retriever = retriever
@@ -78,7 +78,7 @@ class Rag:
         if self.generator is None:
             yield from self._quoted(question, cancel, arm, previous, where, schema)
             return
-        from .generation.generator import GenerationStats
+        from .generation.engine import GenerationStats
 
         settings = self.builder.settings
         started = time.perf_counter()
@@ -116,7 +116,7 @@ class Rag:
             stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted, quote_ms,
         )  # fmt: skip
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
-        answer = replace(answer, asked=asked.question, citations=self._checked(answer), quote=quote)
+        answer = replace(answer, asked=asked.question, citations=self._checked(answer), quote=quote, cut=stats.cut)
         yield CitationsFound(answer.citations)
         yield Done(answer)
 

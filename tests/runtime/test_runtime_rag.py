@@ -36,7 +36,7 @@ def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
 def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
     data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
     assert set(data) == {
-        "question", "asked", "answer", "refused", "kind", "quote", "unsupported", "citations", "passages", "timings"
+        "question", "asked", "answer", "refused", "cut", "kind", "quote", "unsupported", "citations", "passages", "timings"
     }  # fmt: skip
     assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
     timings = data["timings"]

@@ -35,7 +35,7 @@ class ScoringGenerator(TextGenerator):
         wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
         if not wanted:
             return 0.0, 0
-        with self._my_turn(None):
+        with self._turn.wait(None):
             self._kept.read(ids, room=len(ids) + len(wanted), most=max_context)
             return sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def main() -> None:
     del generator
     model, rope = _open(spec["folder"]), LongRope.read(Path(spec["folder"]))
     found |= _speed(model, rope, longest["prompt"], spec["new_tokens"])
-    found |= _compare(Kept(model, rope), rows, reference)
+    from fieldpack_build.export.reference_figures import figures_against  # here: memory at its peak has been read
+
+    kept, most = Kept(model, rope), max(len(row[key]) for row in rows for key in ("answer", "own"))
+    found |= figures_against(partial(_logits, kept, longest=most), rows, reference)
     print(json.dumps(found))
 
 
@@ -74,46 +78,13 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
             "decode_tokens_per_s": round(new_tokens / (done - read), 1)}  # fmt: skip
 
 
-def _compare(kept: Kept, rows: list[Row], reference: Path) -> Row:
-    """Perplexity of the right answers by both models; over all positions, also of the full model's own answers, the mean
-    KL(full || this) in nats and how often the best next token is the same; the share of its own answers that this model,
-    answering greedily, gives to the letter. What is not a number is None."""
-    from fieldpack_build.export.agreement import compare, log_softmax  # here: memory at its peak has been read
-
-    mine, theirs, answers = [], [], []
-
-    def pairs() -> Iterator[tuple[Any, Any]]:
-        for number, row in enumerate(rows):
-            full, this = np.load(reference / f"{number:02}.npy"), _logits(kept, row)
-            given = len(row["answer"])
-            places = np.arange(given), np.array(row["answer"], dtype=int)
-            mine.append(log_softmax(this[:given])[places])
-            theirs.append(log_softmax(full[:given])[places])
-            answers.append(bool((full[given:].argmax(axis=-1) == this[given:].argmax(axis=-1)).all()))
-            yield full, this
-
-    seen = compare(pairs())
-    if not seen.finite:
-        return {"kl": None}
-    perplexity = [float(np.exp(-np.concatenate(part).mean())) for part in (theirs, mine)]
-    return {
-        "perplexity_torch": round(perplexity[0], 3), "perplexity_onnx": round(perplexity[1], 3),
-        "perplexity_ratio": round(perplexity[1] / perplexity[0], 4),
-        "kl": float(f"{seen.kl:.4g}"), "same_next_token": round(seen.same_next_token, 6),
-        "same_answers": round(float(np.mean(answers)), 4), "texts": len(rows), "positions": seen.positions,
-    }  # fmt: skip
-
-
-def _logits(kept: Kept, row: Row) -> Any:
-    """Rows as the reference has them."""
-    prompt, found = row["prompt"], []
-    room = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
-    for answer in (row["answer"], row["own"]):
-        kept.read(prompt, room=room, most=room)
-        kept.back_to(len(prompt) - 1)
-        read = [prompt[-1], *answer[:-1]]
-        found += [kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
-    return np.concatenate(found)
+def _logits(kept: Kept, prompt: Sequence[int], answer: Sequence[int], longest: int) -> Any:
+    """Rows as the reference has them. `longest`: tokens of the longest answer behind this prompt."""
+    room = len(prompt) + longest + 1
+    kept.read(prompt, room=room, most=room)
+    kept.back_to(len(prompt) - 1)
+    read = [prompt[-1], *answer[:-1]]
+    return np.concatenate([kept.advance(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)])
 
 
 if __name__ == "__main__":

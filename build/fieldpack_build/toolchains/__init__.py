@@ -3,6 +3,7 @@ files in and files out; never imported."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -42,10 +43,11 @@ def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
     return final
 
 
-def run(folder: Path, arguments: list[str]) -> str:
-    """`python ARGUMENTS` with the toolchain first on its path, offline; its output, or StageError with its last lines."""
+def run(folder: Path, arguments: list[str], *more: Path) -> str:
+    """`python ARGUMENTS` with the toolchain first on its path, those of `more` behind it, offline; its output, or StageError
+    with its last lines."""
     environment = safe_environment({
-        "PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONPATH": os.pathsep.join(map(str, (folder, *more))), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
         "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false",
     })  # fmt: skip
     done = subprocess.run(python(*arguments), env=environment, capture_output=True, text=True)

@@ -8,8 +8,6 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from typing import Any
 from ..devices import Device, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
 from ..untrusted import untrusted
-from .greedy import Drafts, answer_tokens
+from .engine import Capabilities, GenerationStats, Turn
+from .greedy import answer_tokens
 from .kv_cache import SLICE, Kept, check, engine_errors
 from .longrope import LongRope, new_generator
 from .prompt_lookup import Pace
@@ -27,25 +26,6 @@ _HARMLESS_OPTIONS = frozenset({"log_id", "provider_options", "intra_op_num_threa
 CONFIG = "genai_config.json"
 _EMPTY = re.compile(rb'""')
 _AHEAD = 1024  # tokens of room when a prompt's beginning is read, so that the rest and the answer find it
-
-
-@dataclass(slots=True)
-class GenerationStats:
-    """Filled while a generation runs. Milliseconds from its start; `tokens` counts what was generated, `cached_tokens` those
-    of the prompt that had been read for the one before."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    tokens: int = 0
-    first_token_ms: float = 0.0
-    total_ms: float = 0.0
-    drafts: Drafts = field(default_factory=Drafts)
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Decode speed: the first token belongs to the prefill."""
-        spent = self.total_ms - self.first_token_ms
-        return (self.tokens - 1) / spent * 1000 if self.tokens > 1 and spent > 0 else 0.0
 
 
 class TextGenerator:
@@ -60,7 +40,7 @@ class TextGenerator:
         self._rope = rope
         self._tokenizer = tokenizer
         self._skip = skip_tokens
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._kept = Kept(model, rope)
         self._pace = Pace()
         self._speculates = speculate
@@ -93,6 +73,10 @@ class TextGenerator:
         except RuntimeError as error:
             raise BundleUnsupported(f"{folder}: the model does not open here: {str(error).splitlines()[0]}") from None
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(drafts=self._speculates, rewinding=self._kept.rewinds)
+
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).tolist()
         return ids[self._skip :]
@@ -117,8 +101,9 @@ class TextGenerator:
         stats.prompt_tokens = len(ids)
         most = min(max_new_tokens, max_context - len(ids))
         if most < 1:
+            stats.cut = True
             return
-        with self._my_turn(cancel):
+        with self._turn.wait(cancel):
             if schema is None:
                 tokens = self._tokens(ids, most, max_context, repetition_penalty, cancel, stats)
             else:
@@ -126,6 +111,7 @@ class TextGenerator:
             decoder = self._tokenizer.create_stream()
             for token in tokens:
                 stats.tokens += 1
+                stats.cut = token not in self._ends
                 stats.total_ms = (time.perf_counter() - started) * 1000
                 if stats.tokens == 1:
                     stats.first_token_ms = stats.total_ms
@@ -136,7 +122,7 @@ class TextGenerator:
         """Read a prompt, or how it will begin, so that its answer starts at once. Raises Cancelled."""
         ids = self.encode(prompt)[:max_context]
         room = max(len(ids), min(max_context, _AHEAD))
-        with self._my_turn(cancel):
+        with self._turn.wait(cancel):
             self._kept.read(ids, room=room, most=max_context, cancel=cancel, timed=self._pace.read)
 
     def _tokens(
@@ -201,16 +187,6 @@ class TextGenerator:
     def _ends(self) -> frozenset[int]:
         """Tokens that end an answer."""
         return frozenset(int(token) for token in self._tokenizer.eos_token_ids)
-
-    @contextmanager
-    def _my_turn(self, cancel: threading.Event | None) -> Iterator[None]:
-        """Wait for the generation before this one; a cancel is heard while waiting."""
-        while not self._turn.acquire(timeout=0.1):
-            check(cancel)
-        try:
-            yield
-        finally:
-            self._turn.release()
 
 
 def check_config(path: Path) -> None:

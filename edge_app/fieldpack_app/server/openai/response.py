@@ -50,7 +50,7 @@ class Reply:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
     def _reason(self, answer: Answer) -> str:
-        return "length" if answer.timings.tokens >= self.limit else "stop"
+        return "length" if answer.cut or answer.timings.tokens >= self.limit else "stop"
 
     def _ours(self, answer: Answer) -> dict[str, Any]:
         """`answer` is the finished text: marks of passages that there are not, which a stream may have shown, are gone."""

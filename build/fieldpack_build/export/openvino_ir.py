@@ -1,0 +1,133 @@
+"""Exports a model to OpenVINO's int4 format (IR) with optimum-intel, and measures what came out in a
+process that has OpenVINO. Knows nothing of stages, targets or bundles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldpack.child import python, safe_environment
+from fieldpack.generation.openvino import ENDS
+
+from .. import toolchains
+from ..errors import StageError
+from ..models.precision import Candidate
+
+EXPORTER, RUNTIME = "optimum_intel", "openvino"  # toolchains
+CHANNEL = -1  # a scale for each row of a matrix, as optimum-intel writes it
+GROUPS = (128, 64, CHANNEL)  # Intel's guide names 128 or per channel for its NPUs
+# What OpenVINO GenAI reads. optimum-intel also writes tokenizer files of transformers' own.
+_KEPT = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "openvino_tokenizer.xml",
+    "openvino_tokenizer.bin",
+    "openvino_detokenizer.xml",
+    "openvino_detokenizer.bin",
+    "config.json",
+    ENDS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchains:
+    """Folders of installed packages: `exporter` converts, `runtime` opens."""
+
+    exporter: Path
+    runtime: Path
+
+
+def name_of(group: int) -> str:
+    """Return what an IR of this group size is called: its folder's name in a bundle."""
+    return f"openvino-int4-{'channel' if group == CHANNEL else group}"
+
+
+def divides(group: int, config: Mapping[str, Any]) -> bool:
+    """Return whether every row of a model of this config.json falls into whole groups. Where one does
+    not, nncf refuses ("InvalidGroupSizeError")."""
+    if group == CHANNEL:
+        return True
+    heads = int(config["num_attention_heads"])
+    head = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
+    widths = (int(config["hidden_size"]), int(config["intermediate_size"]), heads * head)
+    return all(width % group == 0 for width in widths)
+
+
+def rounded_as(group: int, config: Mapping[str, Any]) -> Candidate:
+    """Return the candidate whose rounding in torch is this export's: symmetric int4 by groups, the
+    output matrix in int8. A row that is one group is no longer than the model's widest."""
+    widest = max(int(config["hidden_size"]), int(config["intermediate_size"]))
+    return Candidate("int4", "k_quant_last", widest if group == CHANNEL else group)
+
+
+def build_ir(
+    source: Path, folder: Path, *, group: int, ends: Sequence[int], tools: Toolchains
+) -> None:
+    """Export the model in `source` (as transformers writes it) to `folder`. `ends`: tokens that end
+    an answer. Raises StageError."""
+    half = folder.with_name(folder.name + ".building")
+    for old in (half, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    command = [
+        "-m",
+        "optimum.commands.optimum_cli",
+        "export",
+        "openvino",
+        "-m",
+        str(source),
+        "--task",
+        "text-generation-with-past",
+        "--weight-format",
+        "int4",
+        "--sym",
+        "--group-size",
+        str(group),
+        "--ratio",
+        "1.0",
+        str(half),
+    ]
+    toolchains.run(tools.exporter, command, tools.runtime)
+    if missing := [name for name in _KEPT if not (half / name).is_file()]:
+        raise StageError(f"optimum-intel wrote no {missing[0]}; the stage's log has its words")
+    for path in sorted(half.iterdir()):
+        if path.name not in _KEPT:
+            path.unlink()
+    _set_ends(half / ENDS, ends)
+    half.rename(folder)
+
+
+def probe_ir(folder: Path, reference: Path, *, tools: Toolchains) -> dict[str, Any]:
+    """Return what `openvino_probe.py` says of an IR. Raises StageError if it does not open."""
+    spec = {"folder": str(folder), "reference": str(reference)}
+    return run_in_openvino(tools, Path(__file__).with_name("openvino_probe.py"), spec)
+
+
+def run_in_openvino(tools: Toolchains, script: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Run a script of ours with OpenVINO importable, `spec` on its stdin; return the JSON object that
+    is its last line. Raises StageError with the script's last words."""
+    paths = [str(tools.runtime), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = safe_environment({"PYTHONPATH": os.pathsep.join(paths)})
+    given = json.dumps(spec) + "\n"
+    done = subprocess.run(
+        python(script), env=environment, input=given, capture_output=True, text=True
+    )
+    sys.stderr.write(done.stderr)
+    if done.returncode == 0:
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+    last = [line for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+    raise StageError(f"does not run: {last[-1].strip()[:300]} (exit code {done.returncode})")
+
+
+def _set_ends(path: Path, ends: Sequence[int]) -> None:
+    """Write the tokens that end an answer on the device's other engines, too."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["eos_token_id"] = list(ends)
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
