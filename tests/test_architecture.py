@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "retrieval",
         "prompt answers",
         "bundle",
-        "memory rag",
+        "memory rag targets",
         "expert",
         "fieldpack",
     ),

@@ -20,16 +20,19 @@ from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
-from .prompt import PromptBuilder, read_prompt
+from .prompt import PromptBuilder, PromptSettings, read_prompt
 from .rag import Arm, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
+from .targets.choice import CPU, Chosen, choose
+from .targets.engines import Opening
 from .untrusted import untrusted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .generation.generator import TextGenerator
+    from .bundle.targets import Target
+    from .generation.engine import Engine
     from .index.reader import KnowledgeIndex
     from .retrieval.retriever import Retriever
 
@@ -45,10 +48,10 @@ class Expert:
 
     def __init__(
         self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
-        speculate: bool = True, seal: Seal | None = None,
+        speculate: bool = True, seal: Seal | None = None, target: str = CPU, state: Path | None = None,
     ) -> None:  # fmt: skip
-        """`seal`: what was verified. Without one the files are taken as one's own: the build measures what it has just made,
-        and wants its errors as they are."""
+        """`target` and `state` as in `open_bundle`. `seal`: what was verified. Without one the files are taken as one's own:
+        the build measures what it has just made, and wants its errors as they are."""
         self.path = path
         self._seal = seal
         self.manifest = manifest
@@ -63,6 +66,8 @@ class Expert:
             context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)
             self.settings = replace(self.settings, max_context=context)
         self._speculate = speculate
+        self._wanted, self._state = target, state
+        self._chosen = Chosen(None)
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
@@ -242,23 +247,75 @@ class Expert:
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
-    def _open_generator(self) -> TextGenerator:
+    @property
+    def runs_on(self) -> str:
+        """What the language model runs on: `cpu`, or a target's name. Opens it."""
+        with self._reading():
+            self._open_rag()
+        return self._chosen.name
+
+    @property
+    def runs_on_because(self) -> str:
+        """A sentence on what the language model runs on and which targets were passed over; empty before it
+        is open, and where the CPU was all that was wanted."""
+        return self._chosen.says
+
+    def _open_generator(self) -> Engine:
         from .generation.generator import TextGenerator
 
+        if self._wanted != CPU:
+            self._chosen = self._choose()
+        if self._chosen.engine is not None:
+            assert self._chosen.target
+            self.settings = self._settings_on(self._chosen.target)
+            return self._chosen.engine
         return TextGenerator.open(
             self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens, speculate=self._speculate
         )
 
 
+    def _choose(self) -> Chosen:
+        retriever: Retriever | None = None
+
+        def ask(engine: Engine, target: Target, question: str) -> Answer:
+            nonlocal retriever
+            retriever = retriever or self._make_retriever()
+            builder = PromptBuilder(self._chat, self._settings_on(target), engine.count_tokens)
+            return Rag(builder, engine, retriever).ask(question)
+
+        how = Opening(
+            self.path, self.device.threads, self._chat.skip_tokens, self.settings.max_context, self._speculate
+        )  # fmt: skip
+        return choose(self.manifest, self._wanted, how, ask, state=self._state)
+
+    def _settings_on(self, target: Target) -> PromptSettings:
+        """The bundle's settings with a context that the target's compiled shapes take: of a long prompt the last passages
+        are left out. Raises BundleUnsupported where no passage would fit."""
+        answer = self.settings.max_answer_tokens
+        if target.prompt_limit is None or target.total_limit is None:
+            return self.settings
+        if target.total_limit - target.prompt_limit < answer or target.prompt_limit < _LEAST_ROOM:
+            raise BundleUnsupported(
+                f"{target.name}: was compiled for prompts of {target.prompt_limit:,} tokens and "
+                f"{target.total_limit:,} in all; this bundle wants {_LEAST_ROOM:,} and answers of {answer:,}"
+            )
+        return replace(self.settings, max_context=min(self.settings.max_context, target.prompt_limit + answer))
+
+
 def open_bundle(
     path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True,
-    memory_mb: float | None = None, speculate: bool = True,
+    memory_mb: float | None = None, speculate: bool = True, target: str | None = None, state: Path | None = None,
 ) -> Expert:  # fmt: skip
     """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then names and sizes) and
     open it.
 
     `memory_mb`: what the process may take; the context, and with it the passages read, are made to fit. `speculate`: let the
     model confirm several guessed tokens at once, as far as that is faster here; the text is the same with and without.
+
+    `target`: what the language model runs on. `cpu`; the name of one of the bundle's targets, taken strictly; an execution
+    provider, for the bundle's own ONNX model; or `auto`, the first of the bundle's targets that answers its golden questions
+    here as it should, and else the CPU. `state`: a folder that remembers how the questions came out. `provider` is an
+    older word for `target`.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -269,5 +326,7 @@ def open_bundle(
         raise BundleUnsupported(f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder") from None
     manifest = read_manifest(folder)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
-    device = Device(provider, threads) if threads else Device(provider)
-    return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal)
+    device = Device(CPU, threads) if threads else Device(CPU)
+    return Expert(
+        folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal, target=target or provider, state=state
+    )  # fmt: skip

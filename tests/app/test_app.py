@@ -104,7 +104,7 @@ def test_a_refusal_is_an_answer(sealed: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "code"),
     [(["ask"], 2), (["ask", "{b}"], 2), (["ask", "{b}", "q", "--batch", "f"], 2), (["ask", "{b}", "q", "-o", "f"], 2),
-     (["ask", "{b}", "q", "--threads", "0"], 2), (["ask", "{b}", "q", "--provider", "abacus"], 2), (["sing"], 2),
+     (["ask", "{b}", "q", "--threads", "0"], 2), (["ask", "{b}", "q", "--target", "abacus"], 3), (["sing"], 2),
      (["search", "{b}", "q", "-k", "0"], 2), (["ask", "{b}", ""], 4), (["ask", "{b}", "\0"], 4),
      (["ask", "{b}", "\ud800"], 4), (["ask", "{b}", "x" * 501], 4), (["ask", "nowhere", "q"], 3),
      (["ask", "{b}", "q", "--provider", "cuda"], 3)],

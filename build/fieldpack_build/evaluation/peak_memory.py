@@ -42,11 +42,12 @@ def main() -> None:
 
     expert = MeasuredExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
     expert.ask(task["question"], arm=Arm(retrieval=task["retrieval"], threshold=False))
-    print(json.dumps({"peak_mb": _peak_mb()}), flush=True)
+    print(json.dumps({"peak_mb": own_peak_mb()}), flush=True)
 
 
-def _peak_mb() -> float:
-    """Linux: of this program alone. getrusage would count what the parent held when it started us."""
+def own_peak_mb() -> float:
+    """Return the most memory, in MB, that this process has held. Linux: of this program alone; getrusage would count what
+    the parent held when it started us."""
     status = Path("/proc/self/status")
     if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))):
         return round(int(match[1]) / 1024, 1)

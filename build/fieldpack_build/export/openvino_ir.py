@@ -103,9 +103,12 @@ def build_ir(
     half.rename(folder)
 
 
-def probe_ir(folder: Path, reference: Path, *, tools: Toolchains) -> dict[str, Any]:
-    """Return what `openvino_probe.py` says of an IR. Raises StageError if it does not open."""
-    spec = {"folder": str(folder), "reference": str(reference)}
+def probe_ir(
+    folder: Path, reference: Path, texts: Sequence[str], *, tools: Toolchains
+) -> dict[str, Any]:
+    """Return what `openvino_probe.py` says of an IR: its figures against the reference, and under
+    `tokens` the token ids of `texts`. Raises StageError if it does not open."""
+    spec = {"folder": str(folder), "reference": str(reference), "texts": list(texts)}
     return run_in_openvino(tools, Path(__file__).with_name("openvino_probe.py"), spec)
 
 

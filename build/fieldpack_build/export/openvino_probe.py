@@ -1,7 +1,7 @@
 """Opens one IR in a process of its own and says how it fares against the reference. Runs by its path,
 with OpenVINO on its import path.
 
-stdin: {"folder", "reference"}; stdout: one JSON object.
+stdin: {"folder", "reference", "texts"}; stdout: one JSON object.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import openvino
+import openvino_genai
 
 from fieldpack_build.export.reference_figures import figures_against, read_rows
 
@@ -22,7 +23,15 @@ def main() -> None:
     spec = json.loads(sys.stdin.readline())
     folder, reference = Path(spec["folder"]), Path(spec["reference"])
     model = Reader(folder / "openvino_model.xml")
-    print(json.dumps(figures_against(model.logits, read_rows(reference), reference)))
+    figures = figures_against(model.logits, read_rows(reference), reference)
+    print(json.dumps({**figures, "tokens": tokens_of(folder, spec["texts"])}))
+
+
+def tokens_of(folder: Path, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of `texts` by the IR's own tokenizer, with no token added in front."""
+    tokenizer = openvino_genai.Tokenizer(str(folder))
+    encoded = (tokenizer.encode(text, add_special_tokens=False).input_ids.data for text in texts)
+    return [np.array(ids).reshape(-1).tolist() for ids in encoded]
 
 
 class Reader:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..errors import RecipeError, suggest
-from .schema import NOT_IN_FILE, Recipe, Section
+from .schema import NOT_IN_FILE, Recipe
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -152,9 +152,11 @@ class _Lines:
     def _siblings(self, location: Sequence[str | int]) -> list[str]:
         model: Any = Recipe
         for part in location[:-1]:
+            if isinstance(part, int):  # a place in a list, whose sections are those of the list
+                continue
             annotation = model.model_fields[part].annotation
             options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, Section)), None)
+            model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
             if model is None:
                 return []
         return [name for name in model.model_fields if name not in NOT_IN_FILE]

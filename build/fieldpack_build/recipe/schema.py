@@ -8,13 +8,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import BaseModel, Field, PlainValidator, field_validator, model_validator
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
-from .types import CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
+from .targets import DeviceLimits, TargetSection, by_name
+from .types import STRICT, CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
 
 NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
@@ -25,7 +26,7 @@ _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -424,6 +425,8 @@ class Recipe(Section):
     export: Export = Export()
     answer: AnswerSection
     evaluate: Evaluate | None = None
+    targets: list[TargetSection] = []
+    device: DeviceLimits | None = None
     bundle: BundleSection = BundleSection()
     # Not in the file: where it was, and whether this is a rehearsal on slices and a tiny random model.
     folder: Annotated[str, Field(exclude=False)] = "."
@@ -433,6 +436,19 @@ class Recipe(Section):
     @classmethod
     def _short_none(cls, value: object) -> object:
         return {"method": "none"} if value in ("none", None) else value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return [by_name(one) for one in value] if isinstance(value, list) else value
+
+    @field_validator("targets")
+    @classmethod
+    def _once_each(cls, targets: list[TargetSection]) -> list[TargetSection]:
+        names = [target.name for target in targets]
+        if len(set(names)) < len(names):
+            raise ValueError("a target is named twice")
+        return targets
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:

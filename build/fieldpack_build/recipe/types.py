@@ -1,11 +1,15 @@
-"""Values of a recipe that may be of two kinds, such as a number or the word `auto`. Knows nothing of sections."""
+"""What the recipe's sections are made of: their settings, and values that may be of two kinds, such as a number or the word
+`auto`. Knows no section."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import PlainValidator
+from pydantic import ConfigDict, PlainValidator
+
+# Of every section: unknown keys are refused, values are held to their types.
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _one_of(what: str, fits: Callable[[Any], bool]) -> PlainValidator:

@@ -32,6 +32,7 @@ from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
 from ..evaluation.retrieval_metrics import KS, Search, measure
 from ..evaluation.scoring_expert import MeasuredExpert
+from ..evaluation.stored_pages import stored_pages
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import read_calibration, read_thresholds
@@ -188,10 +189,7 @@ def compared(drawn: Resampled, arms: Sequence[str]) -> dict[str, Any]:
 def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
     if "knowledge" not in task.inputs:
         return {}
-    found: dict[tuple[str, int | None], list[str]] = {}
-    for _, chunk in KnowledgeIndex(task.inputs["knowledge"]).chunks():
-        found.setdefault((chunk.document, chunk.page), []).append(chunk.text)
-    return {key: "\0".join(texts) for key, texts in found.items()}
+    return stored_pages(KnowledgeIndex(task.inputs["knowledge"]))
 
 
 def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[TestQuestion]) -> dict[str, Any]:

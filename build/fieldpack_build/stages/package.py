@@ -64,4 +64,6 @@ def _provenance(task: Task, arm: str, model: str | None) -> dict[str, Any]:
         licences["embedder"] = recipe.knowledge.embedder.license
         if recipe.knowledge.retrieval.reranker:
             licences["reranker"] = recipe.knowledge.retrieval.reranker.license
-    return {"arm": arm, "recipe": recipe.model_dump(exclude={"folder"}), "stages": stages, "licences": licences}
+    # Sections that a recipe need not have are named where it has them: other bundles keep their bytes.
+    unused = {name for name in ("targets", "device") if not getattr(recipe, name)}
+    return {"arm": arm, "recipe": recipe.model_dump(exclude={"folder", *unused}), "stages": stages, "licences": licences}

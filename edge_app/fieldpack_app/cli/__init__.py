@@ -106,6 +106,8 @@ def ask(
             click.echo(render.dumps(expert.ask(question or "").to_dict(), indent=2))
         else:
             render.answer(expert.stream(question or ""))
+        if because := expert.runs_on_because:
+            click.echo("fieldpack: " + render.printable(because), err=True)
 
 
 @cli.command(short_help="Ask question after question.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import fieldpack
-from fieldpack.devices import PROVIDERS
+
+from ..state import state_folder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -23,8 +25,9 @@ threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."
 )
 provider_option = click.option(
-    "--provider", type=click.Choice(sorted(PROVIDERS)), default="cpu", show_default=True,
-    help="What the language model runs on.",
+    "--target", "--provider", "provider", default="auto", show_default=True, metavar="NAME",
+    help="What the language model runs on: cpu, one of the bundle's targets, an execution provider, or auto: the first "
+    "target of the bundle that works here, else the CPU.",
 )  # fmt: skip
 _quick = click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents.")
 
@@ -36,4 +39,9 @@ def device_options(command: _Command) -> _Command:
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
-    return fieldpack.open(bundle, provider=provider, threads=threads, verify_contents=not quick)
+    """`provider`: the target's name. Under `auto` the state folder remembers which targets work here; without a home there is
+    none, and they are tried each time."""
+    state = None
+    with suppress(fieldpack.InputError):
+        state = state_folder()
+    return fieldpack.open(bundle, target=provider, threads=threads, verify_contents=not quick, state=state)

@@ -16,9 +16,10 @@ from fieldpack import Answer, BundleError, BundleUnsupported, Expert, FieldpackE
 from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
-from fieldpack.devices import require_provider
 from fieldpack.memory import budget_of
 from fieldpack.prompt import read_prompt
+from fieldpack.targets.choice import AUTO, CPU, EMULATED, named_target
+from fieldpack.targets.engines import missing
 
 from ..info import at, read_report
 from ..terminal.render import megabytes
@@ -38,7 +39,7 @@ class Doctor:
 
     bundle: Path
     state: Path
-    provider: str = "cpu"
+    provider: str = AUTO
     threads: int | None = None
     _answers: list[Answer] = field(default_factory=list)
 
@@ -57,7 +58,8 @@ class Doctor:
         except BundleError as error:
             yield Finding("bundle", _level(error), str(error))
             return
-        yield from (room, self._disk(), self._provider(), _telemetry())
+        yield from (room, self._disk(), self._provider(manifest), _telemetry())
+        yield from self._targets(manifest)
         if room.level == "wrong":  # the system may end the process that tries
             yield Finding("opening", "wrong", "not tried", "make room for it first")
             return
@@ -85,25 +87,42 @@ class Doctor:
         writable = there.is_dir() and os.access(there, os.W_OK)
         return checks.disk(shutil.disk_usage(there).free, state=str(self.state), writable=writable)
 
-    def _provider(self) -> Finding:
+    def _provider(self, manifest: Manifest) -> Finding:
+        """What is seen here to run a model on, and whether what was wanted is among it."""
         import onnxruntime
 
         present = sorted(onnxruntime.get_available_providers())
-        says, facts = f"{self.provider}; here: {', '.join(present)}", {"wanted": self.provider, "present": present}
+        devices = [f"{one.ep_name} on a {one.device.type.name}" for one in onnxruntime.get_ep_devices()]
+        says = f"{self.provider}; here: {', '.join(present)}"
+        facts = {"wanted": self.provider, "present": present, "devices": devices}
+        if self.provider in (AUTO, CPU):
+            return Finding("provider", "ok", says, facts=facts)
         try:
-            require_provider(self.provider)
+            target = named_target(manifest, self.provider)
+            why = missing(target, emulated=self.provider.endswith(EMULATED))
         except BundleUnsupported as error:
-            return Finding("provider", "wrong", str(error), "install its driver and package, or leave --provider away", facts)
+            why = str(error)
+        if why:
+            return Finding("provider", "wrong", why, "install what it names, or leave --target away", facts)
         return Finding("provider", "ok", says, facts=facts)
+
+    def _targets(self, manifest: Manifest) -> Iterator[Finding]:
+        """Of each target of the bundle: how much of it was seen to work, and what it would need here."""
+        for target in manifest.targets:
+            why = missing(target)
+            says = f"{target.proof}" + (f" on {target.machine}" if target.machine else "") + f"; {why or 'can run here'}"
+            facts = {"proof": target.proof, "missing": why, "figures": dict(target.figures), "packages": dict(target.packages)}
+            yield Finding(f"target {target.name}", "note" if why else "ok", says, facts=facts)
 
     def _alive(self, manifest: Manifest) -> Iterator[Finding]:
         started = time.perf_counter()
         with open_bundle(
-            self.bundle, provider=self.provider, threads=self.threads, verify_contents=False
+            self.bundle, target=self.provider, threads=self.threads, verify_contents=False, state=self.state
         ) as expert:  # hashed above
             expert.load()
             seconds = time.perf_counter() - started
             says = f"all models open in {seconds:.2f} s, on {expert.device.threads} threads"
+            says += f"; {expert.runs_on_because}" if expert.runs_on_because else ""
             yield Finding("opening", "ok", says, facts={"seconds": round(seconds, 3), "threads": expert.device.threads})
             golden = read_golden(self.bundle)
             yield from (self._ask(expert, one, number) for number, one in enumerate(golden, 1))

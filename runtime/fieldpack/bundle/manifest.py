@@ -13,13 +13,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ..errors import BundleCorrupt, BundleNotFound, BundleUnsupported
+from .targets import Target, targets_from_json, targets_to_json
 
 FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"
 # Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1: `model` may be absent, and the
-# bundle then quotes its documents; prompt.json has `quoting`.
+# bundle then quotes its documents; prompt.json has `quoting`. 1.2: `targets`, with their models under variants/; a bundle
+# without them is written as 1.1.
 SCHEMA = (1, 1)
-ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "reranker": "reranker", "report": "report"}
+_WITH_TARGETS = (1, 2)
+ROLES = {"model": "model", "embedder": "embedder", "knowledge": "knowledge", "reranker": "reranker", "report": "report",
+         "variants": "variant"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class FileEntry:
 class Manifest:
     """`limits`: what the bundle was built for (context and answer lengths in tokens, question in characters).
     `compat`: what the device must have (execution provider, runtime versions it was proved with).
-    `provenance`: recipe, tool versions, source hashes, licences; for people and audits, read by no code."""
+    `provenance`: recipe, tool versions, source hashes, licences; for people and audits, read by no code.
+    `targets`: what the language model can run on beside the CPU, the one to be tried first in front."""
 
     name: str
     version: str
@@ -44,6 +49,7 @@ class Manifest:
     compat: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schema: tuple[int, int] = SCHEMA
+    targets: tuple[Target, ...] = ()
 
     def has(self, role: str) -> bool:
         return any(entry.role == role for entry in self.files)
@@ -97,7 +103,11 @@ def describe_files(folder: Path) -> tuple[FileEntry, ...]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    data = {"kind": KIND, **asdict(manifest), "schema": f"{manifest.schema[0]}.{manifest.schema[1]}"}
+    major, minor = max(manifest.schema, _WITH_TARGETS) if manifest.targets else manifest.schema
+    data = {"kind": KIND, **asdict(manifest), "schema": f"{major}.{minor}"}
+    del data["targets"]
+    if manifest.targets:
+        data["targets"] = targets_to_json(manifest.targets)
     text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / FILENAME).write_text(text, encoding="utf-8")
 
@@ -121,12 +131,12 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(
             name=str(data["name"]), version=str(data["version"]), description=str(data.get("description", "")),
             files=files, limits={str(k): int(v) for k, v in data["limits"].items()}, compat=dict(data["compat"]),
-            provenance=dict(data["provenance"]), schema=schema,
+            provenance=dict(data["provenance"]), schema=schema, targets=targets_from_json(data.get("targets", [])),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:  # a size of Infinity overflows
         raise BundleCorrupt(f"{path}: a field is missing or mistyped ({error}); copy the bundle again") from None
-    for entry in manifest.files:
-        _refuse_escape(entry.path, path)
+    for name in (*(entry.path for entry in manifest.files), *(target.folder for target in manifest.targets)):
+        _refuse_escape(name, path)
     return manifest
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..devices import Device, require_provider
+from ..devices import Device, genai_name, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
 from ..untrusted import untrusted
 from .engine import Capabilities, GenerationStats, Turn
@@ -66,7 +66,7 @@ class TextGenerator:
             config = og.Config(str(folder))
             config.clear_providers()
             if device.provider != "cpu":
-                config.append_provider(device.provider)
+                config.append_provider(genai_name(device.provider))
             config.overlay(json.dumps(threads))
             model = og.Model(config)
             return cls(model, og.Tokenizer(model), rope=rope, skip_tokens=skip_tokens, speculate=speculate)

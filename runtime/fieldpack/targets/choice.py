@@ -1,0 +1,193 @@
+"""Decides what a bundle's language model runs on: the target that was named, or under `auto` the first
+of the bundle's that gives right answers here, else the CPU. It always says which, and why.
+
+A target answers the bundle's golden questions once for each version of its packages and driver, and
+what came of it is kept in the state folder. Knows no engine, and not how a question is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..answers import Answer
+from ..bundle.golden import Golden, read_golden
+from ..bundle.manifest import Manifest
+from ..bundle.targets import Target
+from ..devices import PROVIDERS
+from ..errors import BundleUnsupported, EngineFailed
+from ..generation.engine import Engine
+from .engines import Opening, driver_of, missing, open_target, require_placement
+
+AUTO, CPU = "auto", "cpu"
+EMULATED = ":emulated"  # behind a static target's name: run its pipeline on the CPU
+SEEN = "targets.json"  # in the state folder
+_SAME_WORDS = (
+    0.5  # of F1: what `bundle/golden.py` of the build takes for right where no value is given
+)
+_CHANGES = {"refusal": "it refused, or no longer did", "document": "it read another document"}
+
+Ask = Callable[[Engine, Target, str], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """`target` is None for the CPU, whose engine the caller opens. `passed_over`: the targets that were
+    wanted before it, each with why it was not taken."""
+
+    target: Target | None
+    engine: Engine | None = None
+    passed_over: tuple[tuple[str, str], ...] = ()
+    emulated: bool = False
+
+    @property
+    def name(self) -> str:
+        return CPU if self.target is None else self.target.name + EMULATED * self.emulated
+
+    @property
+    def says(self) -> str:
+        """Return a sentence for the user; empty where the CPU was all there was."""
+        if not self.passed_over and self.target is None:
+            return ""
+        reasons = "; ".join(f"not on {name}: {why}" for name, why in self.passed_over)
+        return f"answers come from {self.name}" + (f" ({reasons})" if reasons else "")
+
+
+def named_target(manifest: Manifest, name: str) -> Target:
+    """Return the target of this name: one of the bundle's, or the bundle's own ONNX model on an
+    execution provider. Raises BundleUnsupported."""
+    plain = name.removesuffix(EMULATED)
+    for target in manifest.targets:
+        if target.name == plain:
+            return target
+    if plain in PROVIDERS:
+        return Target(plain, "genai", plain, "model", "config")
+    known = ", ".join([AUTO, CPU, *(target.name for target in manifest.targets)])
+    raise BundleUnsupported(
+        f"this bundle has no target {plain!r}; it has {known}, and its own model runs on "
+        f"the execution providers {', '.join(PROVIDERS)}"
+    )
+
+
+def choose(
+    manifest: Manifest,
+    wanted: str,
+    how: Opening,
+    ask: Ask,
+    *,
+    state: Path | None = None,
+) -> Chosen:
+    """Open the engine of the target that is `wanted`, a name or `auto`.
+
+    A name is taken strictly: what hinders it is raised as BundleUnsupported. Under `auto` the
+    bundle's targets are tried in its order; one that cannot run here, or answers the golden
+    questions otherwise than it should, is passed over, and the CPU comes last. `ask(engine, target,
+    question)` answers a question; `state` is the folder that remembers, None asks each time."""
+    if wanted == CPU:
+        return Chosen(None)
+    if wanted != AUTO:
+        target = named_target(manifest, wanted)
+        how = replace(how, emulated=wanted.endswith(EMULATED))
+        engine = open_target(target, how)
+        memory = _Memory(state, manifest, target, how)
+        if memory.recall("placement") is None:
+            require_placement(target, how.bundle)
+            memory.keep("placement", "")
+        return Chosen(target, engine, emulated=how.emulated)
+    golden = read_golden(how.bundle)
+    passed_over: list[tuple[str, str]] = []
+    for target in manifest.targets:
+        if target.name == CPU:  # the last resort, wherever it stands
+            continue
+        try:
+            if not (why := missing(target)):
+                engine = open_target(target, how)
+                memory = _Memory(state, manifest, target, how)
+                known = memory.recall("golden")
+                why = _prove(target, engine, how, golden, ask) if known is None else known
+                memory.keep("golden", why)
+                if not why:
+                    return Chosen(target, engine, tuple(passed_over))
+        except (BundleUnsupported, EngineFailed) as error:
+            why = str(error)
+        passed_over.append((target.name, why))
+    return Chosen(None, passed_over=tuple(passed_over))
+
+
+def _prove(target: Target, engine: Engine, how: Opening, golden: Sequence[Golden], ask: Ask) -> str:
+    """Return why the target is not to be trusted here; empty where it answered as it should."""
+    require_placement(target, how.bundle)
+    if not golden and target.proof != "executed":
+        return f"it was never executed ({target.proof}), and the bundle has no questions to try it with"
+    for number, question in enumerate(golden):
+        answer = ask(engine, target, question.question)
+        if wrong := _differs(question, answer, target.answers[number : number + 1]):
+            return f"golden question {number + 1} came out otherwise: {wrong}"
+    return ""
+
+
+def _differs(golden: Golden, answer: Answer, built: Sequence[str]) -> str:
+    """Return how an answer differs by more than another engine's rounding and quantization explain.
+    `built`: what the target itself answered where the bundle was built, if it was asked there."""
+    change = golden.differs(answer)
+    if change in _CHANGES:
+        return _CHANGES[change]
+    expected = (golden.answer, *built)
+    if answer.refused or max(shared_words(answer.text, text) for text in expected) >= _SAME_WORDS:
+        return ""
+    return f"{answer.text[:60]!r}, not {expected[-1][:60]!r}"
+
+
+def shared_words(one: str, other: str) -> float:
+    """Return the F1 of the words that two texts share, 0 to 1, each counted as often as it occurs."""
+    left, right = Counter(one.casefold().split()), Counter(other.casefold().split())
+    both = (left & right).total()
+    return 2 * both / (left.total() + right.total()) if both else 0.0
+
+
+class _Memory:
+    """What came of a target's checks, by all that could change it: the bundle, the target's record, the
+    versions of packages and driver. Without a state folder, or with one that cannot be written, nothing
+    is kept."""
+
+    def __init__(
+        self, state: Path | None, manifest: Manifest, target: Target, how: Opening
+    ) -> None:
+        self._path = state / SEEN if state else None
+        driver = driver_of(target, emulated=how.emulated)
+        files = sorted(entry.sha256 for entry in manifest.files)
+        shaped = json.dumps([files, asdict(target), driver, how.emulated], sort_keys=True)
+        self._key = hashlib.sha256(shaped.encode()).hexdigest()
+        self._name = target.name
+
+    def recall(self, check: str) -> str | None:
+        """Return why the check failed, empty where it passed, None where it was not made."""
+        found = self._read().get(f"{check} {self._key}")
+        why = found.get("why") if isinstance(found, dict) else None
+        return why if isinstance(why, str) else None
+
+    def keep(self, check: str, why: str) -> None:
+        if self._path is None:
+            return
+        kept = self._read() | {f"{check} {self._key}": {"target": self._name, "why": why}}
+        half = self._path.with_name(f"{SEEN}.{os.getpid()}")
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            half.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            half.replace(self._path)
+
+    def _read(self) -> dict[str, Any]:
+        if self._path is None:
+            return {}
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return kept if isinstance(kept, dict) else {}
