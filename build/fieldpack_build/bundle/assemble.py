@@ -12,6 +12,7 @@ from typing import Any
 
 from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.targets import VARIANTS, Target, targets_from_json
 from fieldpack.prompt import ChatFormat, write_prompt
 
 from ..export.facts import read_facts
@@ -23,6 +24,7 @@ from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..recipe.schema import Recipe
 from .golden import choose
 
+TARGETS = "targets.json"  # in the targets stage's folder
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
@@ -49,6 +51,7 @@ def assemble(
     chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"])) if exported else _NO_CHAT
     settings = prompt_settings(recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge)
     tools = ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
+    targets = _place_targets(folder, inputs["targets"], place) if "targets" in inputs and model is not None else ()
     write_prompt(folder, chat, settings)
     manifest = Manifest(
         name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
@@ -56,7 +59,14 @@ def assemble(
                 "max_question_chars": settings.max_question_chars},
         compat={"provider": "cpu", **({"precision": exported["precision"]} if exported else {}),
                 "proved_with": {name: version(name) for name in tools}},
-        provenance=provenance,
+        provenance=provenance, targets=targets,
     )  # fmt: skip
     write_manifest(folder, manifest)
     return manifest
+
+
+def _place_targets(folder: Path, made: Path, place: Callable[[str, str], object]) -> tuple[Target, ...]:
+    """Lay the models of other formats into the bundle; return the targets' records. `made`: what the stage made."""
+    if (made / VARIANTS).is_dir():
+        shutil.copytree(made / VARIANTS, folder / VARIANTS, copy_function=place)
+    return targets_from_json(json.loads((made / TARGETS).read_text(encoding="utf-8"))["targets"])

@@ -11,9 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from .types import STRICT
 
 CPU = "cpu"
-PLUG_INS = ("openvino", "webgpu")  # the bundle's own ONNX model, on a provider that is a package
 OPENVINO = ("openvino-cpu", "openvino-gpu", "openvino-npu")  # OpenVINO GenAI, on a model of its own
-NAMES = (CPU, *PLUG_INS, *OPENVINO)
 _UNSUPPORTED = "Qualcomm's NPU is not supported: docs/targets.md says what stopped it"
 
 
@@ -21,22 +19,22 @@ class TargetSection(BaseModel):
     """One target: a name, or a name with options. `group`: how many weights of a row share a scale in
     an OpenVINO model; auto takes the first of 128, 64 and channel (a whole row) that divides the
     model's widths and passes the export's gates. `max_prompt` and `max_answer`: tokens that an NPU's
-    model is compiled for; max_answer is the bundle's own if left away."""
+    model is compiled for, 1,024 and the bundle's own if left away."""
 
     model_config = STRICT
 
     name: Literal["cpu", "openvino", "webgpu", "openvino-cpu", "openvino-gpu", "openvino-npu"]
     group: Literal["auto", 128, 64, "channel"] = "auto"
-    max_prompt: Annotated[int, Field(ge=256, le=32_768)] = 1024
+    max_prompt: Annotated[int, Field(ge=256, le=32_768)] | None = None
     max_answer: Annotated[int, Field(ge=32, le=8192)] | None = None
 
     @model_validator(mode="after")
     def _fitting(self) -> TargetSection:
-        given = self.model_fields_set
-        if "group" in given and self.name not in OPENVINO:
+        if self.group != "auto" and self.name not in OPENVINO:
             raise ValueError(f"group: {self.name} runs the bundle's own model; leave it away")
-        if given & {"max_prompt", "max_answer"} and not self.is_static:
-            raise ValueError(f"max_prompt, max_answer: {self.name} takes texts of any length")
+        for name in ("max_prompt", "max_answer"):
+            if getattr(self, name) is not None and not self.is_static:
+                raise ValueError(f"{name}: {self.name} takes texts of any length; leave it away")
         return self
 
     @property
