@@ -39,7 +39,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "pipeline",
         "ingest data",
         "evaluation training synthesis export",
-        "embedding report bundle base_model",
+        "embedding report bundle base_model device_budget",
         "stages estimate console check",
         "api",
         "cli",

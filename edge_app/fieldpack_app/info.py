@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack import BundleCorrupt, DocumentRecord, Manifest, read_manifest
+from fieldpack.bundle.targets import targets_to_json
 from fieldpack.index.reader import library_documents, library_size
 
 _MOST = 8  # folders and tags on a screen
@@ -28,6 +29,8 @@ def describe(bundle: Path) -> dict[str, Any]:
     if manifest.has("knowledge"):
         documents, chunks = library_size(bundle / "knowledge")
         facts["knowledge"] = {"documents": documents, "chunks": chunks, **_library(library_documents(bundle / "knowledge"))}
+    if manifest.targets:
+        facts["targets"] = targets_to_json(manifest.targets)
     facts["provenance"] = dict(manifest.provenance)
     facts["report"] = read_report(bundle, manifest)
     return facts
@@ -50,6 +53,7 @@ def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
         "ships": at(facts, "report", "ship").get("why") or at(facts, "provenance").get("arm"),
         "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
+        "targets": ", ".join(f"{one['name']} ({one['proof']})" for one in facts.get("targets", ())),
         "context, tokens": facts["limits"].get("max_context"),
         **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},
         "measured on, questions": arm.get("questions"),

@@ -41,16 +41,34 @@ class Budget:
         return most if fits >= most else fits // _STEP * _STEP
 
 
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What of a decoder decides the memory beside its weights. `heads` and `head_size`: of keys and values."""
+
+    layers: int
+    heads: int
+    head_size: int
+    vocabulary: int
+
+
+def predict(model_mb: float, search_mb: float, shape: ModelShape | None, *, knowledge: bool) -> Budget:
+    """Return the memory of a bundle whose language model's files have `model_mb` (0 and no shape for none) and whose embedder
+    and reranker together have `search_mb`."""
+    library = _KNOWLEDGE_MB if knowledge else 0.0
+    fixed = _PROGRAM_MB + _EMBEDDER * search_mb
+    if shape is None:
+        return Budget(fixed + _KNOWLEDGE_MB, 0.0)
+    cache = 2 * shape.layers * shape.heads * shape.head_size * _FLOAT / 1e6
+    logits = 2 * SLICE * shape.vocabulary * _FLOAT / 1e6
+    return Budget(fixed + _WEIGHTS * model_mb + logits + library, cache)
+
+
 def budget_of(folder: Path, manifest: Manifest) -> Budget:
     """Raises BundleCorrupt where the model's configuration does not say its shape."""
     sizes = {role: sum(f.size for f in manifest.files if f.role == role) / 1e6 for role in ("model", "embedder", "reranker")}
-    if not manifest.has("model"):
-        return Budget(_PROGRAM_MB + _EMBEDDER * (sizes["embedder"] + sizes["reranker"]) + _KNOWLEDGE_MB, 0.0)
-    decoder, vocabulary = _shape(folder / "model" / "genai_config.json")
-    cache = 2 * decoder["num_hidden_layers"] * decoder["num_key_value_heads"] * decoder["head_size"] * _FLOAT / 1e6
-    logits = 2 * SLICE * vocabulary * _FLOAT / 1e6
-    fixed = _PROGRAM_MB + _WEIGHTS * sizes["model"] + _EMBEDDER * (sizes["embedder"] + sizes["reranker"]) + logits
-    return Budget(fixed + (_KNOWLEDGE_MB if manifest.has("knowledge") else 0.0), cache)
+    shape = _shape(folder / "model" / "genai_config.json") if manifest.has("model") else None
+    searching = sizes["embedder"] + sizes["reranker"]
+    return predict(sizes["model"], searching, shape, knowledge=manifest.has("knowledge"))
 
 
 def fit_context(folder: Path, manifest: Manifest, limit_mb: float, *, most: int, least: int) -> int:
@@ -76,10 +94,11 @@ def model_context(folder: Path) -> int | None:
         return None  # what is wrong with it is said when the model is opened
 
 
-def _shape(path: Path) -> tuple[dict[str, int], int]:
+def _shape(path: Path) -> ModelShape:
     try:
         model = json.loads(path.read_text(encoding="utf-8"))["model"]
-        names = ("num_hidden_layers", "num_key_value_heads", "head_size")
-        return {name: int(model["decoder"][name]) for name in names}, int(model["vocab_size"])
+        decoder = model["decoder"]
+        numbers = (decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"], model["vocab_size"])
+        return ModelShape(*(int(number) for number in numbers))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
