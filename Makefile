@@ -6,10 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BUNDLE := dist/finance-1.0.0
+DEMO := dist/finance-quotes
+KNOWN := What is the garden leave of a portfolio manager?
+UNKNOWN := What is the wifi password of the Singapore office?
 
-.PHONY: help quickstart test test-avx2 matrix lint types setup wheel clean
+.PHONY: help demo quickstart ask test test-avx2 matrix lint types setup wheel clean
 
 help:
+	@echo "make demo         the same documents, answered with their own sentences; no model is trained (about a minute)"
 	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (12 to 22 minutes on two cores)"
 	@echo "make test         tests, ruff and mypy, as CI runs them"
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
@@ -25,18 +29,26 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,ray,ocr,data,dev]"
 	@touch $@
 
+# Stages that the quickstart makes use of too.
+demo: $(STAMP)
+	$(BIN)/build recipe recipes/finance.yaml -o $(DEMO) --set evaluate.ship=quote --set 'evaluate.arms=["quote"]'
+	@$(MAKE) --no-print-directory ask BUNDLE=$(DEMO)
+
 quickstart: $(STAMP)
 	$(BIN)/build recipe recipes/finance.yaml
-	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the garden leave of a portfolio manager?"'
-	@$(BIN)/fieldpack ask $(BUNDLE) "What is the garden leave of a portfolio manager?"
-	@echo; echo '$$ fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"'
-	@$(BIN)/fieldpack ask $(BUNDLE) "What is the wifi password of the Singapore office?"
+	@$(MAKE) --no-print-directory ask
 	@echo
 	@echo "Next:"
 	@echo "  $(BIN)/fieldpack chat $(BUNDLE)                     ask your own questions"
 	@echo "  $(BUNDLE)/report/report.html          what was measured: base, tuned, with and without retrieval"
 	@echo "  $(BIN)/build init clinic                            a recipe for your own documents"
 	@echo "  README.md                                       the rest"
+
+ask:
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "$(KNOWN)"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "$(KNOWN)"
+	@echo; echo '$$ fieldpack ask $(BUNDLE) "$(UNKNOWN)"'
+	@$(BIN)/fieldpack ask $(BUNDLE) "$(UNKNOWN)"
 
 test: $(STAMP)
 	$(BIN)/ruff check .

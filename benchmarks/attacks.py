@@ -1,11 +1,12 @@
-"""Attacks on `fieldpack serve`, and what became of each: foreign pages and programs, oversized and slow requests, documents
-and answers that bring code, passages that give the model orders.
+"""Attacks on `fieldpack serve`, and what became of each: foreign pages and programs, oversized and
+slow requests, documents and answers that bring code, passages that give the model orders.
 
     python benchmarks/attacks.py dist/finance-1.0.0 --json attacks.json
 
-BUNDLE lends its models; its documents are replaced by a few hostile ones (attacks_bundle.py). The page is tried in a browser
-where playwright and a chromium are installed. "held" says that the attack did not reach its aim; whether a model obeys a
-passage is the model's to answer for, and shown as it is.
+BUNDLE lends its models; its documents are replaced by a few hostile ones (attacks_bundle.py). The
+page is tried in a browser where playwright and a chromium are installed. "held" says that the
+attack did not reach its aim; whether a model obeys a passage is the model's to answer for, and
+shown as it is.
 """
 
 from __future__ import annotations
@@ -26,15 +27,23 @@ from serve_process import serving
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--threads", type=int, default=1, show_default=True)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
 def main(bundle: Path, threads: int, json_path: Path | None) -> None:
     """Attack a server of BUNDLE's models."""
     facts = machine(("fieldpack", "starlette", "uvicorn", "h11", "playwright"))
     with tempfile.TemporaryDirectory(prefix="fieldpack-attacks-") as name:
         hostile = write_hostile(bundle, Path(name) / "hostile-1.0.0")
         rows = [*_at_server(hostile, threads), *in_a_browser(hostile), chat_tokens(hostile)]
-    data = {"benchmark": "attacks", "machine": facts, "bundle": bundle.name, "attacks": rows,
-            "held": sum(row["held"] is True for row in rows), "fell": sum(row["held"] is False for row in rows)}  # fmt: skip
+    data = {
+        "benchmark": "attacks",
+        "machine": facts,
+        "bundle": bundle.name,
+        "attacks": rows,
+        "held": sum(row["held"] is True for row in rows),
+        "fell": sum(row["held"] is False for row in rows),
+    }
     print(machine_line(facts), "\n")
     print(table(["attack", "held"], [[row["attack"], row["held"]] for row in rows]), "\n")
     for row in rows:
@@ -47,7 +56,14 @@ def _at_server(hostile: Path, threads: int) -> list[dict[str, Any]]:
         rows = [attack(target) for attack in ATTACKS]
         rows += obeyed(target)
         status, _ = target.get("/health")
-    return [*rows, {"attack": "the server after all this", "happened": f"/health {status}", "held": status == 200}]
+    return [
+        *rows,
+        {
+            "attack": "the server after all this",
+            "happened": f"/health {status}",
+            "held": status == 200,
+        },
+    ]
 
 
 if __name__ == "__main__":

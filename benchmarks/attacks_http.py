@@ -20,45 +20,87 @@ def _row(attack: str, happened: str, held: bool) -> dict[str, Any]:
 
 
 def foreign_host(target: Target) -> dict[str, Any]:
-    hosts = ("evil.example", f"evil.example:{target.port}", f"127.0.0.1.evil.example:{target.port}", "127.0.0.1")
+    hosts = (
+        "evil.example",
+        f"evil.example:{target.port}",
+        f"127.0.0.1.evil.example:{target.port}",
+        "127.0.0.1",
+    )
     statuses = [target.get("/api/bundles", Host=host)[0] for host in hosts]
-    return _row("foreign Host (DNS rebinding)", f"{statuses} for {', '.join(hosts)}", set(statuses) == {421})
+    return _row(
+        "foreign Host (DNS rebinding)", f"{statuses} for {', '.join(hosts)}", set(statuses) == {421}
+    )
 
 
 def foreign_origin(target: Target) -> dict[str, Any]:
-    origins = ("http://evil.example", "null", f"http://localhost:{target.port}", "http://127.0.0.1:3000")
+    origins = (
+        "http://evil.example",
+        "null",
+        f"http://localhost:{target.port}",
+        "http://127.0.0.1:3000",
+    )
     statuses = [_post(target, Origin=origin) for origin in origins]
-    return _row("foreign Origin on a write", f"{statuses} for {', '.join(origins)}", set(statuses) == {403})
+    return _row(
+        "foreign Origin on a write", f"{statuses} for {', '.join(origins)}", set(statuses) == {403}
+    )
 
 
 def foreign_page(target: Target) -> dict[str, Any]:
-    reads = [target.get("/api/bundles", Sec_Fetch_Site=site)[0] for site in ("cross-site", "same-site")]
+    reads = [
+        target.get("/api/bundles", Sec_Fetch_Site=site)[0] for site in ("cross-site", "same-site")
+    ]
     writes = [_post(target, Sec_Fetch_Site=site) for site in ("cross-site", "same-site", "none")]
     form = _post(target, Content_Type="text/plain")
     held = set(reads + writes) == {403} and form == 415
     return _row(
-        "another page's request, by Sec-Fetch-Site or as a form", f"reads {reads}, writes {writes}, a form {form}", held
+        "another page's request, by Sec-Fetch-Site or as a form",
+        f"reads {reads}, writes {writes}, a form {form}",
+        held,
     )
 
 
 def no_key(target: Target) -> dict[str, Any]:
-    paths = ("/", "/api/bundles", "/api/search?q=a", "/v1/models", "/metrics", "/report", "/static/app.js")
+    paths = (
+        "/",
+        "/api/bundles",
+        "/api/search?q=a",
+        "/v1/models",
+        "/metrics",
+        "/report",
+        "/static/js/app.js",
+    )
     missing = [target.get(path, Authorization="")[0] for path in paths]
-    wrong = [target.get("/api/bundles", Authorization=f"Bearer {key}")[0] for key in (KEY[:-1], KEY + "x", KEY.upper())]
-    return _row("missing and wrong key", f"{missing} without, {wrong} with a wrong one", set(missing + wrong) == {401})
+    wrong = [
+        target.get("/api/bundles", Authorization=f"Bearer {key}")[0]
+        for key in (KEY[:-1], KEY + "x", KEY.upper())
+    ]
+    return _row(
+        "missing and wrong key",
+        f"{missing} without, {wrong} with a wrong one",
+        set(missing + wrong) == {401},
+    )
 
 
 def announced_gigabyte(target: Target) -> dict[str, Any]:
     before = target.rss_mb()
     status, sent, seconds = _flood(target, f"Content-Length: {_GIGABYTE}", b" " * 65536)
-    return _big("1 GB body, announced", status, sent, seconds, target.rss_mb() - before, wanted=True)
+    return _big(
+        "1 GB body, announced", status, sent, seconds, target.rss_mb() - before, wanted=True
+    )
 
 
 def chunked_gigabyte(target: Target) -> dict[str, Any]:
     before = target.rss_mb()
     piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
     status, sent, seconds = _flood(target, "Transfer-Encoding: chunked", piece)
-    return _big("1 GB body, in chunks without a length", status, sent, seconds, target.rss_mb() - before, wanted=False)
+    return _big(
+        "1 GB body, in chunks without a length",
+        status,
+        sent,
+        seconds,
+        target.rss_mb() - before,
+        wanted=False,
+    )
 
 
 def slow_body(target: Target) -> dict[str, Any]:
@@ -67,7 +109,11 @@ def slow_body(target: Target) -> dict[str, Any]:
         started, answer = time.monotonic(), _drip(connection)
         seconds = time.monotonic() - started
     status = _status(answer)
-    return _row("slow body, a byte a second", f"{status} and closed after {seconds:.1f} s", status == 408 and seconds < 15)
+    return _row(
+        "slow body, a byte a second",
+        f"{status} and closed after {seconds:.1f} s",
+        status == 408 and seconds < 15,
+    )
 
 
 def slow_heads(target: Target) -> dict[str, Any]:
@@ -94,13 +140,21 @@ def traversal(target: Target) -> dict[str, Any]:
     )
     found = [target.get(path) for path in paths]
     happened = f"{[status for status, _ in found]} for {', '.join(paths)}"
-    return _row("paths that lead out of the page's folder", happened, all(status == 404 for status, _ in found))
+    return _row(
+        "paths that lead out of the page's folder",
+        happened,
+        all(status == 404 for status, _ in found),
+    )
 
 
 def deep_json(target: Target) -> dict[str, Any]:
     bodies = (b"[" * 60_000, b'{"a":' * 10_000, b'{"question": ' + b"9" * 60_000 + b"}")
     statuses = [_raw(target, body) for body in bodies]
-    return _row("JSON 60,000 brackets deep, a number of 60,000 digits", f"{statuses}", set(statuses) == {400})
+    return _row(
+        "JSON 60,000 brackets deep, a number of 60,000 digits",
+        f"{statuses}",
+        set(statuses) == {400},
+    )
 
 
 def long_question(target: Target) -> dict[str, Any]:
@@ -110,14 +164,24 @@ def long_question(target: Target) -> dict[str, Any]:
 
 def large_schemas(target: Target) -> dict[str, Any]:
     """Each is some hundred bytes and grows to gigabytes once a grammar is compiled from it."""
-    parts = {f"d{i}": {"type": "array", "minItems": 100, "items": {"$ref": f"#/$defs/d{i + 1}"}} for i in range(9)}
-    schemas = ({"type": "array", "minItems": 10**9, "items": {"type": "integer"}},
-               {"type": "string", "pattern": "((a{1000}){1000}){1000}"}, {"$defs": parts, "$ref": "#/$defs/d0"})  # fmt: skip
+    parts = {
+        f"d{i}": {"type": "array", "minItems": 100, "items": {"$ref": f"#/$defs/d{i + 1}"}}
+        for i in range(9)
+    }
+    schemas = (
+        {"type": "array", "minItems": 10**9, "items": {"type": "integer"}},
+        {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
+        {"$defs": parts, "$ref": "#/$defs/d0"},
+    )
     before, started = target.rss_mb(), time.monotonic()
     statuses = [_guided(target, schema) for schema in schemas]
     seconds, grown = time.monotonic() - started, target.rss_mb() - before
     happened = f"{statuses} in {seconds:.2f} s, the server's memory {grown:+.1f} MB"
-    return _row("JSON schemas that grow to gigabytes (items, repetitions, references)", happened, set(statuses) == {422})
+    return _row(
+        "JSON schemas that grow to gigabytes (items, repetitions, references)",
+        happened,
+        set(statuses) == {422},
+    )
 
 
 def long_head(target: Target) -> dict[str, Any]:
@@ -131,7 +195,10 @@ def long_head(target: Target) -> dict[str, Any]:
 
 def length_and_chunks(target: Target) -> dict[str, Any]:
     with _connect(target) as connection:
-        connection.sendall(_head(target, "Content-Length: 2\r\nTransfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n")
+        connection.sendall(
+            _head(target, "Content-Length: 2\r\nTransfer-Encoding: chunked")
+            + b"2\r\n{}\r\n0\r\n\r\n"
+        )
         answer = _rest(connection)
     held = _status(answer) == 400 and b"connection: close" in answer.lower()
     return _row("Content-Length and Transfer-Encoding together", f"{_status(answer)}, closed", held)
@@ -144,24 +211,48 @@ def silent_connections(target: Target) -> dict[str, Any]:
     seconds = time.monotonic() - started
     for connection in connections:
         connection.close()
-    return _row("220 connections that say nothing", f"others got {statuses} in {seconds:.2f} s", set(statuses) == {200})
+    return _row(
+        "220 connections that say nothing",
+        f"others got {statuses} in {seconds:.2f} s",
+        set(statuses) == {200},
+    )
 
 
 ATTACKS: tuple[Callable[[Target], dict[str, Any]], ...] = (
-    foreign_host, foreign_origin, foreign_page, no_key, announced_gigabyte, chunked_gigabyte, slow_body, slow_heads, traversal,
-    deep_json, long_question, large_schemas, long_head, length_and_chunks, silent_connections,
-)  # fmt: skip
+    foreign_host,
+    foreign_origin,
+    foreign_page,
+    no_key,
+    announced_gigabyte,
+    chunked_gigabyte,
+    slow_body,
+    slow_heads,
+    traversal,
+    deep_json,
+    long_question,
+    large_schemas,
+    long_head,
+    length_and_chunks,
+    silent_connections,
+)
 
 
-def _big(attack: str, status: int | None, sent: int, seconds: float, grown: float, *, wanted: bool) -> dict[str, Any]:
-    """`wanted`: the refusal must come; a client that does not read while it sends may find the connection closed instead."""
-    happened = f"{status or 'closed'} after {sent / 1e6:.1f} MB and {seconds:.2f} s, the server's memory {grown:+.1f} MB"
+def _big(
+    attack: str, status: int | None, sent: int, seconds: float, grown: float, *, wanted: bool
+) -> dict[str, Any]:
+    """`wanted`: the refusal must come; a client that does not read while it sends may find the
+    connection closed instead."""
+    happened = (
+        f"{status or 'closed'} after {sent / 1e6:.1f} MB and {seconds:.2f} s, the server's memory "
+        f"{grown:+.1f} MB"
+    )
     held = sent < 50e6 and grown < 20 and (status == 413 or (status is None and not wanted))
     return {**_row(attack, happened, held), "sent": sent, "seconds": seconds, "grown_mb": grown}
 
 
 def _flood(target: Target, length: str, piece: bytes) -> tuple[int | None, int, float]:
-    """Send until the server closes or a gigabyte is through: status if one was read, bytes sent, seconds."""
+    """Send until the server closes or a gigabyte is through: status if one was read, bytes sent,
+    seconds."""
     sent, started = 0, time.monotonic()
     with _connect(target) as connection:
         connection.sendall(_head(target, length))
@@ -201,7 +292,11 @@ def _post(target: Target, body: Any = None, **headers: str) -> int:
 def _guided(target: Target, schema: Any) -> int:
     model = json.loads(target.get("/v1/models")[1])["data"][0]["id"]
     form = {"type": "json_schema", "json_schema": {"name": "rows", "schema": schema}}
-    body = {"model": model, "messages": [{"role": "user", "content": "What does it cost?"}], "response_format": form}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "What does it cost?"}],
+        "response_format": form,
+    }
     connection, response = target.send("POST", "/v1/chat/completions", body)
     connection.close()
     return response.status
@@ -218,8 +313,13 @@ def _connect(target: Target) -> socket.socket:
 
 
 def _head(target: Target, length: str) -> bytes:
-    lines = ("POST /api/ask HTTP/1.1", f"Host: 127.0.0.1:{target.port}", f"Authorization: Bearer {KEY}",
-             "Content-Type: application/json", length)  # fmt: skip
+    lines = (
+        "POST /api/ask HTTP/1.1",
+        f"Host: 127.0.0.1:{target.port}",
+        f"Authorization: Bearer {KEY}",
+        "Content-Type: application/json",
+        length,
+    )
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 

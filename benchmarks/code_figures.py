@@ -2,9 +2,10 @@
 
     python benchmarks/code_figures.py [CHECKOUT] [--json FILE]
 
-Counts by the syntax tree of the three packages. Imports nothing of them, except in a child process that opens a bundle's door:
-`import fieldpack`, then the modules that a question needs. The lines of the runtime that `fieldpack ask` imports are those of
-the modules below `runtime/` that are loaded in the end.
+Counts by the syntax tree of the three packages. Imports nothing of them, except in a child process
+that opens a bundle's door: `import fieldpack`, then the modules that a question needs. The lines of
+the runtime that `fieldpack ask` imports are those of the modules below `runtime/` that are loaded
+in the end.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-PACKAGES = {"runtime": "runtime/fieldpack", "build": "build/fieldpack_build", "app": "edge_app/fieldpack_app"}
+PACKAGES = {
+    "runtime": "runtime/fieldpack",
+    "build": "build/fieldpack_build",
+    "app": "edge_app/fieldpack_app",
+}
 _SHORT = 8  # lines
 _UNTYPED = re.compile(r"dict\[str, Any\]")
 _SKIPPED = re.compile(r"# fmt: skip")
-# What a question loads, under whichever name the layout has for it: the module behind `Expert` and those that it imports late.
+# What a question loads, under whichever name the layout has for it: the module behind `Expert` and
+# those that it imports late.
 _ASKED = """
 import sys, pathlib, fieldpack
 with fieldpack.open(sys.argv[1], threads=1) as expert:
@@ -48,7 +54,8 @@ def _length(function: Function) -> int:
 
 
 def _public_without_docstring(tree: ast.Module) -> int:
-    """Functions and methods that are public, their class too, and have no docstring; overloads and stubs of `...` aside."""
+    """Functions and methods that are public, their class too, and have no docstring; overloads and
+    stubs of `...` aside."""
 
     def count(body: list[ast.stmt]) -> int:
         total = 0
@@ -76,7 +83,11 @@ def figures(folders: list[Path]) -> dict[str, Any]:
         named = Counter(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         named += Counter(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
         for function in functions:
-            if function.name.startswith("_") and not function.name.startswith("__") and named[function.name] == 1:
+            if (
+                function.name.startswith("_")
+                and not function.name.startswith("__")
+                and named[function.name] == 1
+            ):
                 called_once += 1
                 short += _length(function) <= _SHORT
         untyped += len(_UNTYPED.findall(text))
@@ -108,13 +119,19 @@ def lines_of_a_question(checkout: Path, bundle: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Figures of how the code reads.")
     parser.add_argument("checkout", nargs="?", type=Path, default=Path(__file__).parents[1])
-    parser.add_argument("--bundle", type=Path, help="a bundle to ask, for the lines of the runtime that a question loads")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        help="a bundle to ask, for the lines of the runtime that a question loads",
+    )
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args()
     found = {name: figures([options.checkout / folder]) for name, folder in PACKAGES.items()}
     found["all"] = figures([options.checkout / folder for folder in PACKAGES.values()])
     if options.bundle:
-        found["runtime"]["lines_of_a_question"] = lines_of_a_question(options.checkout, options.bundle)
+        found["runtime"]["lines_of_a_question"] = lines_of_a_question(
+            options.checkout, options.bundle
+        )
     print(f"{'':28}" + "".join(f"{name:>10}" for name in found))
     for key in found["runtime"]:
         print(f"{key:28}" + "".join(f"{values.get(key, ''):>10}" for values in found.values()))

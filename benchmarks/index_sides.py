@@ -1,4 +1,5 @@
-"""The two processes of benchmarks/index.py: one builds an index, a fresh one asks it. Each prints JSON."""
+"""The two processes of benchmarks/index.py: one builds an index, a fresh one asks it. Each prints
+JSON."""
 
 from __future__ import annotations
 
@@ -37,10 +38,20 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
     finishing = time.perf_counter() - begin
     writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"])
     begin = time.perf_counter()
-    changed = job["change"] and [writer.add(*synthesis.document(0, 250, version=1)), writer.finish().in_place][1]
-    return {"made_s": made, "add_s": adding, "finish_s": finishing, "peak_mb": peak_rss_mb(), "peak_before_finish_mb": before,
-            "change_s": time.perf_counter() - begin if job["change"] else None, "changed_in_place": changed,
-            "files": {p.name: p.stat().st_size for p in sorted(folder.iterdir())}}  # fmt: skip
+    changed = (
+        job["change"]
+        and [writer.add(*synthesis.document(0, 250, version=1)), writer.finish().in_place][1]
+    )
+    return {
+        "made_s": made,
+        "add_s": adding,
+        "finish_s": finishing,
+        "peak_mb": peak_rss_mb(),
+        "peak_before_finish_mb": before,
+        "change_s": time.perf_counter() - begin if job["change"] else None,
+        "changed_in_place": changed,
+        "files": {p.name: p.stat().st_size for p in sorted(folder.iterdir())},
+    }
 
 
 def _progress(done: int, total: int) -> None:
@@ -76,17 +87,28 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     index = KnowledgeIndex(Path(job["folder"]))
     opened = time.perf_counter() - begin
-    filters = {"": None, " of 50%": Filter(tags=("even",)), " of 1%": Filter(folders=("07",)),
-               " of one document": Filter(documents=(index.documents()[3],))}  # fmt: skip
+    filters = {
+        "": None,
+        " of 50%": Filter(tags=("even",)),
+        " of 1%": Filter(folders=("07",)),
+        " of one document": Filter(documents=(index.documents()[3],)),
+    }
     kinds: dict[str, Callable[[int, Any], Any]] = {
         "vectors": lambda i, where: index.closest(vectors[i], 10, where),
         "words": lambda i, where: index.matching(questions[i], 100, where),
         "hybrid": lambda i, where: find_passages(index, questions[i], vectors[i], 5, where),
     }
     after_open, most = rss_mb() - empty, 0.0
-    result: dict[str, Any] = {"open_s": opened, "imports_mb": empty - bare, "open_mb": after_open, "times": {}}
-    result["found"] = [[[row.chunk.document, row.ordinal] for row in index.rows(index.closest(vector, 10))]
-                       for vector in vectors]  # fmt: skip
+    result: dict[str, Any] = {
+        "open_s": opened,
+        "imports_mb": empty - bare,
+        "open_mb": after_open,
+        "times": {},
+    }
+    result["found"] = [
+        [[row.chunk.document, row.ordinal] for row in index.rows(index.closest(vector, 10))]
+        for vector in vectors
+    ]
     for label, where in filters.items():
         for kind, call in kinds.items():
             times, budget = [], time.perf_counter() + job["seconds"]
@@ -97,11 +119,16 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
                 most = max(most, rss_mb() - empty)
                 if time.perf_counter() > budget:
                     break
-            result["times"][kind + label] = {"p50": statistics.median(times), "p99": float(np.quantile(times, 0.99)),
-                                             "n": len(times)}  # fmt: skip
+            result["times"][kind + label] = {
+                "p50": statistics.median(times),
+                "p99": float(np.quantile(times, 0.99)),
+                "n": len(times),
+            }
     return result | {"most_mb": most}
 
 
 if __name__ == "__main__":
     side, path = sys.argv[1:]
-    print(json.dumps(globals()[side](json.loads(Path(path).read_text(encoding="utf-8")))), flush=True)
+    print(
+        json.dumps(globals()[side](json.loads(Path(path).read_text(encoding="utf-8")))), flush=True
+    )

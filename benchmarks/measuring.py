@@ -1,5 +1,5 @@
-"""What every benchmark needs: the machine's facts, a table, a JSON file, the peak of a process. Imports nothing heavy.
-Knows nothing of what is measured."""
+"""What every benchmark needs: the machine's facts, a table, a JSON file, the peak of a process.
+Imports nothing heavy. Knows nothing of what is measured."""
 
 from __future__ import annotations
 
@@ -17,16 +17,24 @@ _PROC = Path("/proc")
 
 
 def machine(packages: Iterable[str] = ()) -> dict[str, Any]:
-    """Cores this process may use, CPU, memory, load, Python and the versions of `packages` (None: not installed)."""
+    """Cores this process may use, CPU, memory, load, Python and the versions of `packages` (None:
+    not installed)."""
     return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "cpu": _after_colon(_PROC / "cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "memory_gb": round(int((_after_colon(_PROC / "meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20, 1),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "cpu": _after_colon(_PROC / "cpuinfo", "model name")
+        or platform.processor()
+        or platform.machine(),
+        "memory_gb": round(
+            int((_after_colon(_PROC / "meminfo", "MemTotal") or "0 kB").split()[0]) / 2**20, 1
+        ),
         "load_at_start": [round(load, 2) for load in os.getloadavg()],
-        "system": platform.platform(), "python": platform.python_version(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
         "versions": {name: version_of(name) for name in packages},
         "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
+    }
 
 
 def version_of(package: str) -> str | None:
@@ -37,24 +45,39 @@ def version_of(package: str) -> str | None:
 
 
 def machine_line(facts: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
+    versions = ", ".join(
+        f"{name} {version}" for name, version in facts["versions"].items() if version
+    )
     load = facts["load_at_start"][0]
-    busy = f" (busy at the start: load {load}, so compare only within this run)" if load > facts["cores"] / 2 else ""
+    busy = (
+        f" (busy at the start: load {load}, so compare only within this run)"
+        if load > facts["cores"] / 2
+        else ""
+    )
     return f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}, {versions}{busy}"
 
 
 def peak_rss_mb() -> float:
     """The most memory this process has held (VmHWM), in MiB."""
-    return round(int((_after_colon(_PROC / "self" / "status", "VmHWM") or "0 kB").split()[0]) / 1024, 1)
+    return round(
+        int((_after_colon(_PROC / "self" / "status", "VmHWM") or "0 kB").split()[0]) / 1024, 1
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """First column to the left, the others to the right; None is a dash."""
     text = [[*head], *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in text) for i in range(len(head))]
-    lines = ["  ".join(c.ljust(w) if not i else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-             for row in text]  # fmt: skip
-    return "\n".join(line.rstrip() for line in (lines[0], "  ".join("-" * w for w in widths), *lines[1:]))
+    lines = [
+        "  ".join(
+            c.ljust(w) if not i else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in text
+    ]
+    return "\n".join(
+        line.rstrip() for line in (lines[0], "  ".join("-" * w for w in widths), *lines[1:])
+    )
 
 
 def median(values: Iterable[float | None]) -> float | None:
@@ -75,7 +98,13 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}" if abs(value) >= 100 else f"{value:.3g}"
+        return (
+            f"{value:,.0f}"
+            if abs(value) >= 1000
+            else f"{value:.1f}"
+            if abs(value) >= 100
+            else f"{value:.3g}"
+        )
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

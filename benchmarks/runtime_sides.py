@@ -1,7 +1,9 @@
-"""One side of benchmarks/runtime.py, run once, in a process of its own: `runtime_sides.py SIDE SPEC.json` prints JSON.
+"""One side of benchmarks/runtime.py, run once, in a process of its own: `runtime_sides.py SIDE
+SPEC.json` prints JSON.
 
-Imports nothing but what its side needs, for its import time and memory are part of what is measured. Times are read
-from CLOCK_MONOTONIC, which the parent shares: it subtracts the moment at which it started this process.
+Imports nothing but what its side needs, for its import time and memory are part of what is
+measured. Times are read from CLOCK_MONOTONIC, which the parent shares: it subtracts the moment at
+which it started this process.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 Spec = dict[str, Any]
-_FILLER = "The annual charge is taken from the fund every month and shown in the yearly statement of costs. "
+_FILLER = (
+    "The annual charge is taken from the fund every month and shown in the yearly statement of "
+    "costs. "
+)
 _COUNTING = "".join(f"Line {n} of the list.\n" for n in range(1, 20_000))
 
 
@@ -39,24 +44,37 @@ def bare(spec: Spec) -> dict[str, Any]:
         length = len(ids) + spec["new_tokens"]
         least = {"min_length": length} if spec["min_length"] else {}
         params.set_search_options(
-            max_length=length, do_sample=False, repetition_penalty=spec["repetition_penalty"], **least
+            max_length=length,
+            do_sample=False,
+            repetition_penalty=spec["repetition_penalty"],
+            **least,
         )
         generator = new_generator(model, params, rope, length)
         generator.append_tokens(ids)
         decoder, pieces, made, first_ms = tokenizer.create_stream(), [], 0, 0.0
         while not generator.is_done() and made < tokens:
             generator.generate_next_token()
-            pieces.append(decoder.decode(generator.get_next_tokens()[0]))  # the text, as ours makes it
+            pieces.append(
+                decoder.decode(generator.get_next_tokens()[0])
+            )  # the text, as ours makes it
             made += 1
             if made == 1:
                 first_ms, first_at = (time.perf_counter() - started) * 1000, time.monotonic()
-        return _generation(len(ids), made, first_ms, (time.perf_counter() - started) * 1000, first_at, "".join(pieces))
+        return _generation(
+            len(ids),
+            made,
+            first_ms,
+            (time.perf_counter() - started) * 1000,
+            first_at,
+            "".join(pieces),
+        )
 
     return _both(generate, spec["new_tokens"])
 
 
 def ours(spec: Spec) -> dict[str, Any]:
-    """The bundle opened and TextGenerator.stream alone on the same prompt: no retrieval, no prompt building."""
+    """The bundle opened and TextGenerator.stream alone on the same prompt: no retrieval, no prompt
+    building."""
     generator = _open_ours(spec)
     return _both(lambda tokens: _stream(generator, spec, tokens), spec["new_tokens"])
 
@@ -70,7 +88,9 @@ def ask(spec: Spec) -> dict[str, Any]:
     """fieldpack.open().ask(): search, prompt, answer, citations; first cold, streamed, then warm."""
     import fieldpack
 
-    with fieldpack.open(spec["bundle"], threads=spec["threads"], verify_contents=spec["verify"]) as expert:
+    with fieldpack.open(
+        spec["bundle"], threads=spec["threads"], verify_contents=spec["verify"]
+    ) as expert:
         first_at = None
         for event in expert.stream(spec["question"]):
             if isinstance(event, fieldpack.TextPiece) and first_at is None:
@@ -79,12 +99,19 @@ def ask(spec: Spec) -> dict[str, Any]:
                     return {"first_at": first_at}
         answer = expert.ask(spec["question"])
         timings = answer.to_dict()["timings"]
-    return {"first_at": first_at, "answer": answer.text, "refused": answer.refused, "citations": len(answer.citations),
-            **timings, "peak_rss_mb": _peak_rss_mb()}  # fmt: skip
+    return {
+        "first_at": first_at,
+        "answer": answer.text,
+        "refused": answer.refused,
+        "citations": len(answer.citations),
+        **timings,
+        "peak_rss_mb": _peak_rss_mb(),
+    }
 
 
 def prepare(spec: Spec) -> dict[str, Any]:
-    """A prompt of exactly the wanted tokens after which the model does not stop early, and a question."""
+    """A prompt of exactly the wanted tokens after which the model does not stop early, and a
+    question."""
     import fieldpack
     from fieldpack.prompt import read_prompt
 
@@ -94,9 +121,16 @@ def prepare(spec: Spec) -> dict[str, Any]:
     context = int(decoder["model"]["context_length"])
     wanted = min(spec["prompt_tokens"], context - spec["new_tokens"])
     if wanted < 1:
-        raise SystemExit(f"{bundle}: its context of {context} tokens does not hold {spec['new_tokens']} new ones")
-    spec = {**spec, "skip": chat.skip_tokens, "repetition_penalty": settings.repetition_penalty, "verify": False,
-            "context": context}  # fmt: skip
+        raise SystemExit(
+            f"{bundle}: its context of {context} tokens does not hold {spec['new_tokens']} new ones"
+        )
+    spec = {
+        **spec,
+        "skip": chat.skip_tokens,
+        "repetition_penalty": settings.repetition_penalty,
+        "verify": False,
+        "context": context,
+    }
     generator = _open_ours(spec)
     tried = []
     for text in (_COUNTING, _FILLER * 2000):
@@ -107,21 +141,33 @@ def prepare(spec: Spec) -> dict[str, Any]:
             break
     tokens, prompt, prompt_tokens = max(tried, key=lambda t: t[0])
     manifest = fieldpack.read_manifest(bundle)
-    return {**spec, "prompt": prompt, "prompt_tokens": prompt_tokens, "min_length": tokens < spec["new_tokens"],
-            "question": spec["question"] or _question(bundle, manifest.has("knowledge")), "bundle_mb": manifest.size / 1e6,
-            "name": f"{manifest.name} {manifest.version}"}  # fmt: skip
+    return {
+        **spec,
+        "prompt": prompt,
+        "prompt_tokens": prompt_tokens,
+        "min_length": tokens < spec["new_tokens"],
+        "question": spec["question"] or _question(bundle, manifest.has("knowledge")),
+        "bundle_mb": manifest.size / 1e6,
+        "name": f"{manifest.name} {manifest.version}",
+    }
 
 
 def _threads(threads: int) -> str:
-    return json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}})
+    return json.dumps(
+        {"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}
+    )
 
 
 def _both(generate: Callable[[int], dict[str, Any]], new_tokens: int) -> dict[str, Any]:
     """The first token of a cold process, then a whole generation warm; the peak covers both."""
     cold = generate(1)
     warm = generate(new_tokens)
-    return {**warm, "first_at": cold["first_at"], "cold_first_token_ms": cold["first_token_ms"],
-            "peak_rss_mb": _peak_rss_mb()}  # fmt: skip
+    return {
+        **warm,
+        "first_at": cold["first_at"],
+        "cold_first_token_ms": cold["first_token_ms"],
+        "peak_rss_mb": _peak_rss_mb(),
+    }
 
 
 def _open_ours(spec: Spec) -> Any:
@@ -129,7 +175,8 @@ def _open_ours(spec: Spec) -> Any:
     from fieldpack.devices import Device
     from fieldpack.generation.generator import TextGenerator
 
-    # Verifies the bundle; its own generator is private and opened at the first answer, so here is another.
+    # Verifies the bundle; its own generator is private and opened at the first answer, so here is
+    # another.
     expert = fieldpack.open(spec["bundle"], threads=spec["threads"], verify_contents=spec["verify"])
     device = Device("cpu", spec["threads"])
     return TextGenerator.open(expert.path / "model", device=device, skip_tokens=spec["skip"])
@@ -141,26 +188,41 @@ def _stream(generator: Any, spec: Spec, tokens: int) -> dict[str, Any]:
     stats, text = GenerationStats(), ""
     started = time.monotonic()
     pieces = generator.stream(
-        spec["prompt"], max_new_tokens=spec["new_tokens"], max_context=spec["context"],
-        repetition_penalty=spec["repetition_penalty"], stats=stats,
-    )  # fmt: skip
+        spec["prompt"],
+        max_new_tokens=spec["new_tokens"],
+        max_context=spec["context"],
+        repetition_penalty=spec["repetition_penalty"],
+        stats=stats,
+    )
     for piece in pieces:
         text += piece
         if stats.tokens >= tokens:
             break
     pieces.close()
     first_at = started + stats.first_token_ms / 1000
-    return _generation(stats.prompt_tokens, stats.tokens, stats.first_token_ms, stats.total_ms, first_at, text)
+    return _generation(
+        stats.prompt_tokens, stats.tokens, stats.first_token_ms, stats.total_ms, first_at, text
+    )
 
 
-def _generation(prompt: int, tokens: int, first_ms: float, total_ms: float, first_at: float, text: str) -> dict[str, Any]:
+def _generation(
+    prompt: int, tokens: int, first_ms: float, total_ms: float, first_at: float, text: str
+) -> dict[str, Any]:
     decode = (tokens - 1) / (total_ms - first_ms) * 1000 if tokens > 1 else None
-    return {"prompt_tokens": prompt, "tokens": tokens, "first_token_ms": first_ms, "first_at": first_at, "text": text,
-            "prefill_tokens_per_s": prompt / first_ms * 1000, "decode_tokens_per_s": decode}  # fmt: skip
+    return {
+        "prompt_tokens": prompt,
+        "tokens": tokens,
+        "first_token_ms": first_ms,
+        "first_at": first_at,
+        "text": text,
+        "prefill_tokens_per_s": prompt / first_ms * 1000,
+        "decode_tokens_per_s": decode,
+    }
 
 
 def _exactly(encode: Callable[[str], list[int]], text: str, tokens: int) -> str:
-    """The longest beginning of `text` of at most `tokens` tokens (a cut may merge two: then it is one fewer)."""
+    """The longest beginning of `text` of at most `tokens` tokens (a cut may merge two: then it is
+    one fewer)."""
     low, high = 0, min(len(text), tokens * 16)
     while low < high:
         middle = (low + high + 1) // 2
@@ -169,14 +231,19 @@ def _exactly(encode: Callable[[str], list[int]], text: str, tokens: int) -> str:
 
 
 def _question(bundle: Path, has_knowledge: bool) -> str:
-    """Of the library itself, so that any bundle has one that retrieval finds and the threshold lets through."""
+    """Of the library itself, so that any bundle has one that retrieval finds and the threshold lets
+    through."""
     import sqlite3
     from contextlib import closing
 
     if not has_knowledge:
         return "What can you tell me?"
-    with closing(sqlite3.connect(f"file:{bundle / 'knowledge' / 'chunks.sqlite'}?mode=ro", uri=True)) as database:
-        (text,) = database.execute("SELECT text FROM chunks ORDER BY length(text) DESC, id LIMIT 1").fetchone()
+    with closing(
+        sqlite3.connect(f"file:{bundle / 'knowledge' / 'chunks.sqlite'}?mode=ro", uri=True)
+    ) as database:
+        (text,) = database.execute(
+            "SELECT text FROM chunks ORDER BY length(text) DESC, id LIMIT 1"
+        ).fetchone()
     return "What do the documents say about this: " + " ".join(text.split()[:20]) + "?"
 
 

@@ -1,5 +1,5 @@
-"""`fieldpack serve` in a process of its own, and plain HTTP to it, by the standard library alone. Knows nothing of what is
-measured."""
+"""`fieldpack serve` in a process of its own, and plain HTTP to it, by the standard library alone.
+Knows nothing of what is measured."""
 
 from __future__ import annotations
 
@@ -32,13 +32,19 @@ class Target:
     def send(
         self, method: str, path: str, body: Any = None, *, timeout: float = 300, **headers: str
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
-        """The connection, to be closed, and its response; `headers` with _ for -, in place of ours or beside them."""
+        """The connection, to be closed, and its response; `headers` with _ for -, in place of ours
+        or beside them."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         sent = {"Host": f"127.0.0.1:{self.port}", "Authorization": f"Bearer {KEY}"}
         if body is not None:
             sent["Content-Type"] = "application/json"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, None if body is None else json.dumps(body), {k: v for k, v in sent.items() if v})
+        connection.request(
+            method,
+            path,
+            None if body is None else json.dumps(body),
+            {k: v for k, v in sent.items() if v},
+        )
         return connection, connection.getresponse()
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
@@ -73,7 +79,9 @@ def serving(bundle: Path, options: Sequence[str] = ()) -> Iterator[Target]:
             str(state),
             *options,
         ]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "FIELDPACK_TOKEN": KEY})
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "FIELDPACK_TOKEN": KEY}
+        )
         assert process.stdout
         found = re.search(r":(\d+)/\?token", process.stdout.readline())
         try:

@@ -22,14 +22,29 @@ from measuring import machine, machine_line, median, table, write_json
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--questions", type=click.Path(path_type=Path, exists=True), required=True, help="JSON Lines with `question`.")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="JSON Lines with `question`.",
+)
 @click.option("--count", type=int, help="The first so many [default: all].")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write the gain by question here, as SVG.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here.")
-def main(bundle: Path, questions: Path, count: int | None, plot: Path | None, json_path: Path | None) -> None:
+@click.option(
+    "--plot", type=click.Path(path_type=Path), help="Write the gain by question here, as SVG."
+)
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the figures here."
+)
+def main(
+    bundle: Path, questions: Path, count: int | None, plot: Path | None, json_path: Path | None
+) -> None:
     """How much drafts gain in answers of BUNDLE, and that they change no word."""
     facts = machine(("onnxruntime", "onnxruntime-genai"))
-    rows = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [
+        json.loads(line)
+        for line in questions.read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     found = _ask_all(bundle, [row["question"] for row in rows][:count])
     data = {"benchmark": "speculation", "machine": facts, "summary": _summary(found), "rows": found}
     print(machine_line(facts))
@@ -46,7 +61,9 @@ def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
     with fieldpack.open(bundle) as expert:
         rag, settings = expert._open_rag(), expert.settings
         engines = {
-            name: TextGenerator.open(bundle / "model", skip_tokens=expert._chat.skip_tokens, speculate=speculate)
+            name: TextGenerator.open(
+                bundle / "model", skip_tokens=expert._chat.skip_tokens, speculate=speculate
+            )
             for name, speculate in (("drafts", True), ("without", False))
         }
         assert rag.retriever
@@ -56,8 +73,16 @@ def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
                 passages = rag.retriever.search(question, settings.passages)
                 prompt = rag.builder.build(question, passages).text
                 names = [*engines, "genai"][:: -1 if number % 2 else 1]
-                runs = {name: _decode(engines.get(name), engines["drafts"], prompt, settings) for name in names}
-                found.append({"question": question, **{name: runs[name] for name in ("drafts", "without", "genai")}})
+                runs = {
+                    name: _decode(engines.get(name), engines["drafts"], prompt, settings)
+                    for name in names
+                }
+                found.append(
+                    {
+                        "question": question,
+                        **{name: runs[name] for name in ("drafts", "without", "genai")},
+                    }
+                )
     return found
 
 
@@ -67,12 +92,22 @@ def _decode(engine: Any, tokenizer: Any, prompt: str, settings: Any) -> dict[str
     from fieldpack.generation.generator import GenerationStats
 
     stats = GenerationStats()
-    text = "".join(engine.stream(
-        prompt, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
-        repetition_penalty=settings.repetition_penalty, stats=stats,
-    ))  # fmt: skip
-    return {"text": text, "tokens": stats.tokens, "ms": stats.total_ms - stats.first_token_ms,
-            "drafted": stats.drafts.drafted, "accepted": stats.drafts.accepted}  # fmt: skip
+    text = "".join(
+        engine.stream(
+            prompt,
+            max_new_tokens=settings.max_answer_tokens,
+            max_context=settings.max_context,
+            repetition_penalty=settings.repetition_penalty,
+            stats=stats,
+        )
+    )
+    return {
+        "text": text,
+        "tokens": stats.tokens,
+        "ms": stats.total_ms - stats.first_token_ms,
+        "drafted": stats.drafts.drafted,
+        "accepted": stats.drafts.accepted,
+    }
 
 
 def _by_genai(engine: Any, prompt: str, settings: Any) -> dict[str, Any]:
@@ -83,8 +118,13 @@ def _by_genai(engine: Any, prompt: str, settings: Any) -> dict[str, Any]:
     ids = engine.encode(prompt)
     params = og.GeneratorParams(engine._model)
     length = min(len(ids) + settings.max_answer_tokens, settings.max_context)
-    params.set_search_options(max_length=length, do_sample=False, repetition_penalty=settings.repetition_penalty)
-    generator, decoder = new_generator(engine._model, params, engine._rope, length), engine._tokenizer.create_stream()
+    params.set_search_options(
+        max_length=length, do_sample=False, repetition_penalty=settings.repetition_penalty
+    )
+    generator, decoder = (
+        new_generator(engine._model, params, engine._rope, length),
+        engine._tokenizer.create_stream(),
+    )
     generator.append_tokens(ids)
     text, tokens, started = "", 0, 0.0
     while not generator.is_done():
@@ -105,18 +145,22 @@ def gain(row: dict[str, Any], against: str) -> float | None:
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     against = {name: [gain(row, name) for row in rows] for name in ("without", "genai")}
-    drafted, accepted = (sum(row["drafts"][name] for row in rows) for name in ("drafted", "accepted"))
+    drafted, accepted = (
+        sum(row["drafts"][name] for row in rows) for name in ("drafted", "accepted")
+    )
     known = sorted(g for g in against["without"] if g)
     return {
         "questions": len(rows),
-        "same text as without drafts": sum(r["drafts"]["text"] == r["without"]["text"] for r in rows),
+        "same text as without drafts": sum(
+            r["drafts"]["text"] == r["without"]["text"] for r in rows
+        ),
         "same text as genai's search": sum(r["drafts"]["text"] == r["genai"]["text"] for r in rows),
         "gain over without, median": median(against["without"]),
         "gain over genai's search, median": median(against["genai"]),
         "gain over genai's search, all tokens": _speed(rows, "drafts") / _speed(rows, "genai"),
         "least and most over without": f"{known[0]:.2f} to {known[-1]:.2f}" if known else None,
         "drafted tokens that were right": accepted / max(drafted, 1),
-    }  # fmt: skip
+    }
 
 
 def _speed(rows: list[dict[str, Any]], name: str) -> float:
@@ -134,19 +178,27 @@ def _svg(rows: list[dict[str, Any]]) -> str:
         return round(20 + high * (1 - value / top), 1)
 
     bars = "".join(
-        f'<rect x="{50 + n * step:.1f}" y="{y(g)}" width="{max(step - 1, 0.5):.1f}" height="{20 + high - y(g):.1f}" '
-        f'fill="{"#2a7f62" if g >= 1 else "#c2703d"}"/>' for n, g in enumerate(gains)
-    )  # fmt: skip
+        f'<rect x="{50 + n * step:.1f}" y="{y(g)}" width="{max(step - 1, 0.5):.1f}" '
+        f'height="{20 + high - y(g):.1f}" '
+        f'fill="{"#2a7f62" if g >= 1 else "#c2703d"}"/>'
+        for n, g in enumerate(gains)
+    )
     ticks = "".join(
         f'<text x="42" y="{y(v) + 4}" text-anchor="end">{v:g}</text>'
-        f'<line x1="50" x2="{50 + wide}" y1="{y(v)}" y2="{y(v)}" stroke="{"#333" if v == 1 else "#ddd"}"/>'
-        for v in (0, 0.5, 1, 1.5, 2, 2.5, 3) if v <= top
-    )  # fmt: skip
-    caption = f"Decoding speed with drafts over genai's own search, by question ({len(gains)}, sorted)"
+        f'<line x1="50" x2="{50 + wide}" y1="{y(v)}" y2="{y(v)}" '
+        f'stroke="{"#333" if v == 1 else "#ddd"}"/>'
+        for v in (0, 0.5, 1, 1.5, 2, 2.5, 3)
+        if v <= top
+    )
+    caption = (
+        f"Decoding speed with drafts over genai's own search, by question ({len(gains)}, sorted)"
+    )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide + 70} {high + 60}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide + 70} {high + 60}" '
+        'font-family="sans-serif" '
         f'font-size="12">'
-        f'<rect width="100%" height="100%" fill="#fff"/>{ticks}{bars}<text x="50" y="{high + 45}">{caption}</text></svg>\n'
+        f'<rect width="100%" height="100%" fill="#fff"/>{ticks}{bars}<text x="50" '
+        f'y="{high + 45}">{caption}</text></svg>\n'
     )
 
 

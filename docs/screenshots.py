@@ -1,5 +1,6 @@
-"""The pictures of the page in the README: `python docs/screenshots.py dist/finance-1.0.0` serves that bundle, asks it real
-questions in Debian's chromium and writes docs/page-{light,dark,narrow}.png. Takes the time of three answers."""
+"""The pictures of the page in the README: `python docs/screenshots.py dist/finance-1.0.0` serves
+that bundle, asks it real questions in Debian's chromium and writes
+docs/page-{light,dark,narrow}.png. Takes the time of three answers."""
 
 from __future__ import annotations
 
@@ -28,7 +29,17 @@ BREAK = "Can a manager in operations write off a break of GBP 2,000, or who does
 def served(bundle: Path) -> Iterator[str]:
     """The page's address with its key."""
     with tempfile.TemporaryDirectory() as state:
-        command = [sys.executable, "-m", "fieldpack_app.cli", "serve", str(bundle), "--port", "0", "--state", state]
+        command = [
+            sys.executable,
+            "-m",
+            "fieldpack_app.cli",
+            "serve",
+            str(bundle),
+            "--port",
+            "0",
+            "--state",
+            state,
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout
             try:
@@ -44,15 +55,19 @@ def ask(page: Page, question: str) -> None:
 
 
 def ask_again(page: Page) -> None:
-    """The last question once more, in its place: its passages are read already ("kept"), so that the timings in the picture
-    are little changed by what else the machine does meanwhile."""
+    """The last question once more, in its place: its passages are read already ("kept"), so that
+    the timings in the picture are little changed by what else the machine does meanwhile."""
     question = page.locator(".question").last.evaluate("node => node.lastChild.textContent")
     page.locator("#history-list .current .icon").dispatch_event("click")  # which deletes it
     ask(page, question)
 
 
-def picture(browser: Browser, address: str, name: str, questions: list[str], *, opens: bool, **settings: Any) -> None:
-    context = browser.new_context(**{"viewport": {"width": 1440, "height": 860}, "locale": "en-GB", **settings})
+def picture(
+    browser: Browser, address: str, name: str, questions: list[str], *, opens: bool, **settings: Any
+) -> None:
+    context = browser.new_context(
+        **{"viewport": {"width": 1440, "height": 860}, "locale": "en-GB", **settings}
+    )
     page = context.new_page()
     page.goto(address)
     page.locator("#welcome h2").wait_for()
@@ -73,10 +88,14 @@ def picture(browser: Browser, address: str, name: str, questions: list[str], *, 
 
 def main(bundle: Path) -> None:
     with served(bundle) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless"]
+        )
         picture(browser, address, "light", [LEAVE, CALLS], opens=True)
         picture(browser, address, "dark", [BREAK], opens=True, color_scheme="dark")
-        picture(browser, address, "narrow", [LEAVE], opens=False, viewport={"width": 390, "height": 800})
+        picture(
+            browser, address, "narrow", [LEAVE], opens=False, viewport={"width": 390, "height": 800}
+        )
         browser.close()
 
 

@@ -1,4 +1,5 @@
-"""One tiny model, exported once a session; a sealed bundle around it; a copy of that for each test that asks."""
+"""One tiny model, exported once a session; a sealed bundle around it; a copy of that for each test
+that asks."""
 
 from __future__ import annotations
 
@@ -16,10 +17,16 @@ import pytest
 import fakes
 import fieldpack
 
-sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))  # for what tests and benchmarks share, such as mutations
+sys.path.append(
+    str(Path(__file__).parent.parent / "benchmarks")
+)  # for what tests and benchmarks share, such as mutations
 
-# pytest-xdist starts its workers deaf to SIGINT, and what they start inherits that: no Ctrl-C could be tried.
-if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+# pytest-xdist starts its workers deaf to SIGINT, and what they start inherits that: no Ctrl-C could
+# be tried.
+if (
+    threading.current_thread() is threading.main_thread()
+    and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"  # ORT_DISABLE_TELEMETRY is fieldpack's own to set: a test looks
 
@@ -40,7 +47,9 @@ def exported_llama(tiny_llama: Path) -> Path:
 def sealed(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete bundle. Do not write to it: take `bundle` for that."""
     report = {"recipe": "tiny", "scores": {"recall@5": 0.75, "refused": 3}}
-    return fakes.write_bundle(tmp_path_factory.mktemp("sealed") / "tiny-1.0.0", model=exported_llama, report=report)
+    return fakes.write_bundle(
+        tmp_path_factory.mktemp("sealed") / "tiny-1.0.0", model=exported_llama, report=report
+    )
 
 
 @pytest.fixture
@@ -69,7 +78,8 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """CPUs differ in kernels and rounding: a report of failures is half told without the name of one."""
+    """CPUs differ in kernels and rounding: a report of failures is half told without the name of
+    one."""
     if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
         terminalreporter.write_line(f"cpu: {_cpu()}")
 
@@ -83,5 +93,17 @@ def _cpu() -> str:
     fields = dict(line.split(":", 1) for line in first.splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     has = set(fields.get("flags", fields.get("Features", "")).split())
-    kinds = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "asimddp", "i8mm") if flag in has]
+    kinds = [
+        flag
+        for flag in (
+            "avx2",
+            "avx_vnni",
+            "avx512_vnni",
+            "avx512_bf16",
+            "amx_tile",
+            "asimddp",
+            "i8mm",
+        )
+        if flag in has
+    ]
     return " ".join([fields.get("model name", platform.machine()), *kinds])

@@ -1,4 +1,5 @@
-"""A whole build: recipe -> plan -> stages -> bundle where the user wants it. What `build recipe` and tests call."""
+"""A whole build: recipe -> plan -> stages -> bundle where the user wants it. What `build recipe`
+and tests call."""
 
 from __future__ import annotations
 
@@ -8,38 +9,75 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from .bundle.deliver import check_target, deliver, is_delivered
 from .check import check_knowledge, check_recipe, check_sources
-from .console import duration, make_console, say, summary
+from .console import duration, make_console, say
 from .data import TestQuestion, read_questions
 from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine
 from .evaluation import library_questions
-from .evaluation.retrieval_metrics import Search, measure
+from .evaluation.retrieval_metrics import RetrievalReport, Search, measure
 from .ingest.journal import read_library_file
 from .ingest.showing import read_one
 from .pipeline.plan import Plan
 from .pipeline.run import Listener, run_aside, run_plan
-from .pipeline.store import RECEIPT, Store, default_cache
+from .pipeline.store import RECEIPT, Receipt, Store, default_cache
 from .recipe.load import find_recipe, load_recipe
 from .recipe.rehearse import rehearse as rehearsal_of
 from .recipe.runtime_settings import retrieval_settings
 from .recipe.schema import Recipe
+from .stages.results import evaluate_result, summary
 from .stages.table import NAMES, STAGES, make_plan, needed_for
+
+
+class Outcome(TypedDict):
+    """What a build came to: the stages that `ran`, the `keys` of all, `bundle` where one is
+    there."""
+
+    name: str
+    version: str
+    ran: list[str]
+    keys: dict[str, str]
+    seconds: float
+    bundle: NotRequired[str]
+
+
+class KnowledgeOutcome(TypedDict):
+    """What a build of the knowledge came to. `library`: the content of library.json; `report`: how
+    well test questions find their documents, None without questions."""
+
+    name: str
+    version: str
+    ran: list[str]
+    folder: str
+    keys: dict[str, str]
+    receipt: Receipt
+    library: Mapping[str, Any]
+    report: RetrievalReport | None
+    seconds: float
+
 
 # Sections that a recipe for retrieval alone may leave away: nothing of them is read.
 _NO_MODEL = {"base": {"model": "none"}, "answer": {"system": "Answer from the passages."}}
 
 
 def build(
-    name: str, *, output: Path | None = None, overrides: Sequence[str] = (), first: str | None = None,
-    only: str | None = None, force: bool = False, rehearse: bool = False, cache: Path | None = None,
+    name: str,
+    *,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    first: str | None = None,
+    only: str | None = None,
+    force: bool = False,
+    rehearse: bool = False,
+    cache: Path | None = None,
     listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Build a recipe; gives what was made and what ran. Raises the tree of errors.py."""
+) -> Outcome:
+    """Build a recipe and deliver its bundle; gives what was made and what ran. `first`: run this
+    stage and all behind it again; `only`: this one alone. Raises the tree of errors.py."""
     started = time.perf_counter()
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides)
@@ -48,33 +86,50 @@ def build(
         output = output or store.root / "rehearsals" / f"{recipe.name}-{recipe.version}"
     target = output or Path("dist") / f"{recipe.name}-{recipe.version}"
     check_target(target, recipe.name)
+    delivered: str | None = None
     with store.lock():
         plan = make_plan(recipe, store, redo=_redo(first, only, force))
-        outcome: dict[str, Any] = {"name": recipe.name, "version": recipe.version}
-        ran = _run(plan, name, listener, only, check=_check(plan))
+        synthesized = finished(plan, "synthesize")
+        check = partial(check_recipe, synthesized=synthesized, models=store.models)
+        ran = _run(plan, name, listener, only, check=check)
         bundle = _bundle(plan)
         if bundle is not None and (only is None or only == "package"):
             moved = not is_delivered(bundle, target)
             if moved:
                 deliver(bundle, target)
-            outcome["bundle"] = str(target)
+            delivered = str(target)
             _report_end(plan, target, ran, moved, time.perf_counter() - started)
-    keys = {step.name: step.key for step in plan.steps}
-    return {**outcome, "ran": ran, "keys": keys, "seconds": round(time.perf_counter() - started, 2)}
+    outcome: Outcome = {
+        "name": recipe.name,
+        "version": recipe.version,
+        "ran": ran,
+        "keys": {step.name: step.key for step in plan.steps},
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    if delivered is not None:
+        outcome["bundle"] = delivered
+    return outcome
 
 
 def build_knowledge(
-    name: str, *, overrides: Sequence[str] = (), force: bool = False, cache: Path | None = None,
-    questions: Path | None = None, page: Path | None = None, listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """The knowledge half of a recipe alone: what `build knowledge` prints. `report` is the RetrievalReport of `questions`,
-    None without them; `page`: where to write the library's picture. A later `build recipe` finds these stages done."""
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    cache: Path | None = None,
+    questions: Path | None = None,
+    page: Path | None = None,
+    listener: Listener | None = None,
+) -> KnowledgeOutcome:
+    """Build the knowledge half of a recipe alone; a later `build recipe` finds these stages done.
+    `questions`: a file to measure retrieval with; `page`: where to write the library's picture.
+    Raises the tree of errors.py."""
     started = time.perf_counter()
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
     if recipe.knowledge is None:
         raise RecipeError(f"{name}: knowledge: missing; there is nothing to build here")
-    asked = read_questions(questions, needed=("question",)) if questions else []
+    given = read_questions(questions, needed=("question",)) if questions else []
     with store.lock():
         half = needed_for("knowledge", "reranker")
         plan = make_plan(recipe, store, redo=("knowledge",) if force else (), among=half)
@@ -84,78 +139,104 @@ def build_knowledge(
     receipt = store.find("knowledge", keys["knowledge"])
     assert receipt
     library = read_library_file(folders["knowledge"])
-    fitted, warnings = library_questions.fit(asked, library, str(questions))
+    fitted, warnings = library_questions.fit(given, library, str(questions))
     for warning in warnings:
         say(f"warning: {warning}")
-    search = library_questions.open_search(folders, retrieval_settings(recipe)) if questions or page else None
+    search = (
+        library_questions.open_search(folders, retrieval_settings(recipe))
+        if questions or page
+        else None
+    )
     if page is not None:
         _write_page(recipe, folders, fitted, search, page)
     return {
-        "name": recipe.name, "version": recipe.version, "ran": ran, "folder": str(folders["knowledge"]),
-        "keys": keys, "receipt": receipt, "library": library,
+        "name": recipe.name,
+        "version": recipe.version,
+        "ran": ran,
+        "folder": str(folders["knowledge"]),
+        "keys": keys,
+        "receipt": receipt,
+        "library": library,
         "report": measure(search, fitted) if questions and search else None,
         "seconds": round(time.perf_counter() - started, 2),
-    }  # fmt: skip
+    }
 
 
 def show_document(name: str, file: str, *, overrides: Sequence[str] = ()) -> Document:
-    """One document of a recipe as a build reads it; nothing is built. Raises DocumentError for one that is not there."""
+    """Read one document of a recipe as a build does; nothing is built. Raises DocumentError for one
+    that is not there."""
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
     if recipe.knowledge is None:
         raise RecipeError(f"{name}: knowledge: missing; there is nothing to read")
     return read_one(recipe, recipe.knowledge, file)
 
 
-def look_at_data(
-    name: str, *, overrides: Sequence[str] = (), passages: bool = True, cache: Path | None = None,
+def inspect_data(
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    passages: bool = True,
+    cache: Path | None = None,
     listener: Listener | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """What `build data` shows of a recipe's training rows. Builds what it takes to render them: the base model's tokenizer and,
-    where a prompt has passages, the index; a later `build recipe` finds these stages done."""
+) -> dict[str, Any]:
+    """Look at a recipe's training rows; gives what `build data` shows. Builds what it takes to
+    render them: the base model's tokenizer and, where a prompt has passages, the index; a later
+    `build recipe` finds these stages done."""
     store = Store(cache or default_cache())
     recipe = load_recipe(find_recipe(name), overrides)
     written = recipe.tuned and recipe.train.synthesize is not None
     if not recipe.train.data and not written:
         raise RecipeError(f"{name}: train.data: missing; there are no rows to look at")
     passages = passages and recipe.train_passages > 0
-    drawn = ("synthesize", "knowledge", "reranker") if passages or written else ()
+    needed = ("synthesize", "knowledge", "reranker") if passages or written else ()
     listener = listener or make_console()
     with store.lock():
-        plan = make_plan(recipe, store, among=needed_for("base", *drawn))
+        plan = make_plan(recipe, store, among=needed_for("base", *needed))
         _run(plan, name, listener, None, check=partial(check_sources, models=store.models))
-        found = run_aside(
-            "data", "look at the training rows", "fieldpack_build.data.inspect:run", plan, listener,
-            reads=("base", "synthesize", *(("embedder", "knowledge", "reranker") if passages else ())),
-        )  # fmt: skip
-    return {"name": recipe.name, "version": recipe.version, **found}
-
-
-def _check(plan: Plan) -> Callable[[Recipe, str], list[str]]:
-    """What is looked at before the stages of a whole build."""
-    return partial(check_recipe, synthesized=finished(plan, "synthesize"), models=plan.store.models)
+        looked_at = run_aside(
+            "data",
+            "look at the training rows",
+            "fieldpack_build.data.inspect:run",
+            plan,
+            listener,
+            reads=(
+                "base",
+                "synthesize",
+                *(("embedder", "knowledge", "reranker") if passages else ()),
+            ),
+        )
+    return {"name": recipe.name, "version": recipe.version, **looked_at}
 
 
 def finished(plan: Plan, stage: str) -> Path | None:
-    """The folder of a stage that was done before."""
+    """Return the folder of a stage that was done before; None where it was not."""
     step = plan.step(stage)
     return plan.store.folder(stage, step.key) if step and step.receipt else None
 
 
 def _write_page(
-    recipe: Recipe, folders: Mapping[str, Path], questions: Sequence[TestQuestion], search: Search | None, page: Path
+    recipe: Recipe,
+    folders: Mapping[str, Path],
+    questions: Sequence[TestQuestion],
+    search: Search | None,
+    page: Path,
 ) -> None:
     """The library's picture, with the questions drawn in."""
     from fieldpack.retrieval.embedder import Embedder
 
     from .report import render_library
-    from .report.library import picture
+    from .report.library import summarize_library
 
     embedder = Embedder.open(folders["embedder"])
     given = recipe.answer.refuse_below
     below = None if given == "auto" else given  # learned later, with the rest of the recipe
-    seen = picture(folders["knowledge"], embedder, questions, search=search, refuse_below=below)
+    summary = summarize_library(
+        folders["knowledge"], embedder, questions, search=search, refuse_below=below
+    )
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_library(seen, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8")
+    page.write_text(
+        render_library(summary, title=f"{recipe.name} {recipe.version}: library"), encoding="utf-8"
+    )
     say(f"wrote {page}")
 
 
@@ -171,20 +252,29 @@ def _redo(first: str | None, only: str | None, force: bool) -> Iterable[str]:
 
 
 def _run(
-    plan: Plan, name: str, listener: Listener | None, only: str | None,
-    *, check: Callable[[Recipe, str], list[str]] = check_recipe,
-) -> list[str]:  # fmt: skip
+    plan: Plan,
+    name: str,
+    listener: Listener | None,
+    only: str | None,
+    *,
+    check: Callable[[Recipe, str], list[str]] = check_recipe,
+) -> list[str]:
     if only and plan.step(only) is None:
         raise RecipeError(f"stage {only} has nothing to do in this recipe")
     todo = [step.name for step in plan.steps if step.receipt is None and only in (None, step.name)]
     if not todo:
         return []
-    for warning in check(plan.recipe, name):  # a bad test question shows now, not after hours of training
+    for warning in check(
+        plan.recipe, name
+    ):  # a bad test question shows now, not after hours of training
         say(f"warning: {warning}")
     check_machine(plan)
     kind = "rehearsal of " if plan.recipe.rehearsal else ""
-    say(f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages to run; "
-        f"cache {plan.store.root}")  # fmt: skip
+    say(
+        f"{kind}{plan.recipe.name} {plan.recipe.version}: {len(todo)} of {len(plan.steps)} stages "
+        "to run; "
+        f"cache {plan.store.root}"
+    )
     return run_plan(plan, listener or make_console(), only=[only] if only else None)
 
 
@@ -197,13 +287,17 @@ def _bundle(plan: Plan) -> Path | None:
 
 def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, seconds: float) -> None:
     if not ran and not moved:
-        say(f"{plan.recipe.name} {plan.recipe.version}: nothing to do, {target} is up to date ({seconds:.2f} s)")
+        say(
+            f"{plan.recipe.name} {plan.recipe.version}: nothing to do, {target} is up to date "
+            f"({seconds:.2f} s)"
+        )
         return
     what = f"{len(ran)} stages in {duration(seconds)}" if ran else "all stages were done before"
     say(f"{target}: sealed; {what}")
     if (step := plan.step("evaluate")) and (receipt := plan.store.find("evaluate", step.key)):
-        say(receipt.result["ship"]["why"])
-        say(f"measured ({receipt.result['shipped']}): {summary(receipt)}")
+        evaluated = evaluate_result(receipt.result)
+        say(evaluated["ship"]["why"])
+        say(f"measured ({evaluated['shipped']}): {summary('evaluate', receipt.result)}")
         say(f"report: {target / 'report' / 'report.html'}")
     if plan.recipe.rehearsal:
         say("the rehearsal went through; its weights are random, so its answers mean nothing")
@@ -211,8 +305,11 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
         say(f'ask it: fieldpack ask {target} "..."')
 
 
-def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Path | None) -> list[str]:
-    """Remove half-done work; with a recipe also what it made and no longer uses; with `everything` the whole cache."""
+def clean_cache(
+    name: str | None, *, everything: bool, dry_run: bool, cache: Path | None
+) -> list[str]:
+    """Remove half-done work; with a recipe also what it made and no longer uses; with `everything`
+    the whole cache. Gives a line for each folder, or for each that would go."""
     store = Store(cache or default_cache())
     recipe: Recipe | None = load_recipe(find_recipe(name)) if name else None
     if not store.root.is_dir():
@@ -222,9 +319,14 @@ def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Pat
         freed = 0
         lines = []
         for path in doomed:
-            size = sum(p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+            size = sum(
+                p.lstat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink()
+            )
             freed += size
-            lines.append(f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} ({size / 1e6:,.1f} MB)")
+            lines.append(
+                f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} "
+                f"({size / 1e6:,.1f} MB)"
+            )
             if not dry_run:
                 shutil.rmtree(path)
     return [*lines, f"{freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'} in {store.root}"]
@@ -232,21 +334,27 @@ def clean_cache(name: str | None, *, everything: bool, dry_run: bool, cache: Pat
 
 def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]:
     if everything:
-        return [path for path in (store.root / "stages", store.models, store.toolchains) if path.is_dir()]
+        return [
+            path
+            for path in (store.root / "stages", store.models, store.toolchains)
+            if path.is_dir()
+        ]
     keep = set()
     if recipe is not None:
         for version in (recipe, rehearsal_of(recipe)):
             keep |= {store.folder(step.name, step.key) for step in make_plan(version, store).steps}
-    found = []
+    doomed = []
     for stage in STAGES:
         for path in sorted((store.root / "stages" / stage.name).glob("*")):
-            if path.name.endswith(".partial") or (recipe is not None and path not in keep and _maker(path) == recipe.name):
-                found.append(path)
-    return found
+            if path.name.endswith(".partial") or (
+                recipe is not None and path not in keep and _maker(path) == recipe.name
+            ):
+                doomed.append(path)
+    return doomed
 
 
 def _maker(path: Path) -> str | None:
-    """The name of the recipe that made a finished stage."""
+    """The name of the recipe that made a finished stage, whole or damaged since."""
     try:
         name: str = json.loads((path / RECEIPT).read_text(encoding="utf-8"))["recipe"]
     except (OSError, ValueError, KeyError):

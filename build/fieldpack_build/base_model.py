@@ -1,5 +1,5 @@
-"""The base model as a recipe wants it: what is looked at in it before anything is paid, by `build check`, by the base stage
-and in a rehearsal."""
+"""The base model as a recipe wants it: what is looked at in it before anything is paid, by `build
+check`, by the base stage and in a rehearsal."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from .recipe.schema import Recipe
 
 
 def inspect_base(path: Path, recipe: Recipe, *, weights: bool = True) -> Inspection:
-    """Look at the recipe's base model at `path`. `weights`: False where only its settings have been fetched."""
-    from .models.precision import candidate, parse  # its package imports the stages, which import this
+    """Look at the recipe's base model at `path`. `weights`: False where only its settings have been
+    fetched."""
+    from .models.precision import (
+        candidate,
+        parse,
+    )  # its package imports the stages, which import this
 
     export = recipe.export
     fixed = export.precision != "auto"

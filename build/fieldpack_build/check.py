@@ -1,4 +1,5 @@
-"""`build check`: everything that can be found wrong without running a stage, all at once. Imports nothing heavy."""
+"""`build check`: everything that can be found wrong without running a stage, all at once. Imports
+nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import os
 from pathlib import Path
 
 from .base_model import inspect_base
-from .data.rows import complain
+from .data.rows import raise_problems
 from .data.training_rows import training_rows
 from .device_budget import solve
 from .embedding.engines import problems as engine_problems
@@ -20,33 +21,37 @@ from .recipe.schema import ModelSource, Recipe
 def check_recipe(
     recipe: Recipe, name: str, synthesized: Path | None = None, *, models: Path | None = None
 ) -> list[str]:
-    """Return warnings; raises RecipeError, SourceError or DataError with every problem found in files the recipe names, in
-    models that are on this disk (those fetched before lie in `models`), and in rows that were `synthesized` before (the
-    finished folder)."""
+    """Return warnings; raises RecipeError, SourceError or DataError with every problem found in
+    files the recipe names, in models that are on this disk (those fetched before lie in `models`),
+    and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
-    complain(rows.problems)
+    raise_problems(rows.problems)
     return warnings + rows.warnings
 
 
 def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> list[str]:
-    """Return warnings of the models and documents alone. Raises RecipeError; SourceError where nothing is wrong but what is
-    in the models."""
-    problems = sources.check_local(recipe.base, recipe, "base") + _knowledge_problems(recipe) + _writer_problems(recipe)
+    """Return warnings of the models and documents alone. Raises RecipeError; SourceError where
+    nothing is wrong but what is in the models."""
+    problems = (
+        sources.check_local(recipe.base, recipe, "base")
+        + _knowledge_problems(recipe)
+        + _writer_problems(recipe)
+    )
     unusable, warnings = _look_at_models(recipe, models)
     problems += _device_problems(recipe, models)
     if problems:
         raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
     if unusable:
         raise SourceError("\n".join(f"{name}: {problem}" for problem in unusable))
-    return [f"{name}: {warning}" for warning in warnings]
+    return [*recipe.notes, *(f"{name}: {warning}" for warning in warnings)]
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     """The same for a build of the knowledge alone."""
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
-    return []
+    return list(recipe.notes)
 
 
 def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:
@@ -55,9 +60,11 @@ def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], lis
     writer = recipe.train.synthesize.source if recipe.train.synthesize and recipe.tuned else None
     knowledge = recipe.knowledge
     wanted: list[tuple[str, ModelSource | None]] = [
-        ("base", recipe.base), ("train.synthesize", writer), ("knowledge.embedder", knowledge.embedder if knowledge else None),
+        ("base", recipe.base),
+        ("train.synthesize", writer),
+        ("knowledge.embedder", knowledge.embedder if knowledge else None),
         ("knowledge.retrieval.reranker", knowledge.retrieval.reranker if knowledge else None),
-    ]  # fmt: skip
+    ]
     for key, source in wanted:
         try:
             path = sources.on_disk(source, recipe, models) if source else None
@@ -84,7 +91,9 @@ def _device_problems(recipe: Recipe, models: Path | None) -> list[str]:
     if solution is None or not solution.problem:
         return []
     if solution.best is None:
-        return [f"device: {solution.problem}; no precision and no smaller context fits: take a smaller base model"]
+        return [
+            f"device: {solution.problem}; no precision and no smaller context fits: take a smaller base model"
+        ]
     settings = " ".join(f"--set {override}" for override in solution.overrides())
     return [f"device: {solution.problem}; this fits: {solution.best.words()}: {settings}"]
 
@@ -104,15 +113,24 @@ def _knowledge_problems(recipe: Recipe) -> list[str]:
     knowledge = recipe.knowledge
     if knowledge is None:
         return []
-    problems = sources.check_local(knowledge.embedder, recipe, "knowledge.embedder") + engine_problems(knowledge)
+    problems = sources.check_local(
+        knowledge.embedder, recipe, "knowledge.embedder"
+    ) + engine_problems(knowledge)
     if knowledge.retrieval.reranker:
-        problems += sources.check_local(knowledge.retrieval.reranker, recipe, "knowledge.retrieval.reranker")
+        problems += sources.check_local(
+            knowledge.retrieval.reranker, recipe, "knowledge.retrieval.reranker"
+        )
     roots = roots_of(recipe, knowledge)
-    missing = [f"knowledge.documents: {root}: no such folder" for root in roots if not root.exists()]
+    missing = [
+        f"knowledge.documents: {root}: no such folder" for root in roots if not root.exists()
+    ]
     if not missing and not (found := survey_of(recipe, knowledge)).paths:
-        among = "" if knowledge.include == ["**/*"] else f" that matches {', '.join(knowledge.include)}"
+        among = (
+            "" if knowledge.include == ["**/*"] else f" that matches {', '.join(knowledge.include)}"
+        )
         where = ", ".join(map(str, roots))
         problems.append(
-            f"knowledge.documents: {where}: no documents of a known format in it{among}{hint(found, knowledge)}"
+            f"knowledge.documents: {where}: no documents of a known format in "
+            f"it{among}{hint(found, knowledge)}"
         )
     return problems + missing

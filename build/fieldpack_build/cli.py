@@ -1,4 +1,5 @@
-"""The command `build`: a thin cover over the pipeline. Imports nothing heavy: `build --help` answers at once."""
+"""The command `build`: a thin cover over the pipeline. Imports nothing heavy: `build --help`
+answers at once."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import GateMissed
+from .ship.commands import COMMANDS as SHIP_COMMANDS
 
 if TYPE_CHECKING:
     from .pipeline.plan import Plan
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
 8 a stage failed, 9 gate missed, 10 this machine (no GPU, no disk, cache in use), 11 output exists,
-130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
+12 keys and signatures, 130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
 """
 
-_cache = click.option("--cache", type=click.Path(path_type=Path), help="Where stages are kept ($FIELDPACK_CACHE).")
-_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. train.epochs=2.")
+_cache = click.option(
+    "--cache", type=click.Path(path_type=Path), help="Where stages are kept ($FIELDPACK_CACHE)."
+)
+_set = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. train.epochs=2."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
@@ -36,24 +42,41 @@ def cli() -> None:
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
     build compare A B             two bundles: figures, questions that turned, what was built differently
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
+    build ship BUNDLE --to STICK  sign it and write what a bare machine installs from; `build keys init` first
     fieldpack ask dist/clinic-1.0.0 "..."
     """
 
 
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="RECIPE")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Bundle folder [default: dist/NAME-VERSION].")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Bundle folder [default: dist/NAME-VERSION].",
+)
 @_set
 @click.option("--from", "first", metavar="STAGE", help="Run this stage and all after it again.")
 @click.option("--only", metavar="STAGE", help="Run this stage alone (its inputs must be there).")
 @click.option("--force", is_flag=True, help="Run every stage again.")
-@click.option("--rehearse", is_flag=True, help="All stages on slices and a tiny random model: finds mistakes in minutes.")
+@click.option(
+    "--rehearse",
+    is_flag=True,
+    help="All stages on slices and a tiny random model: finds mistakes in minutes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON on stdout.")
 @_cache
 def recipe(
-    name: str, output: Path | None, overrides: tuple[str, ...], first: str | None, only: str | None, force: bool,
-    rehearse: bool, as_json: bool, cache: Path | None,
-) -> None:  # fmt: skip
+    name: str,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    first: str | None,
+    only: str | None,
+    force: bool,
+    rehearse: bool,
+    as_json: bool,
+    cache: Path | None,
+) -> None:
     """Build RECIPE (a path, or a name in recipes/). Stages that are done are not run again.
 
     \b
@@ -64,7 +87,14 @@ def recipe(
     from .api import build
 
     outcome = build(
-        name, output=output, overrides=overrides, first=first, only=only, force=force, rehearse=rehearse, cache=cache
+        name,
+        output=output,
+        overrides=overrides,
+        first=first,
+        only=only,
+        force=force,
+        rehearse=rehearse,
+        cache=cache,
     )
     if as_json:
         click.echo(json.dumps(outcome, indent=1))
@@ -73,17 +103,48 @@ def recipe(
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="RECIPE")
 @_set
-@click.option("--questions", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="Measure retrieval with these.")
-@click.option("-k", "--misses", default=10, show_default=True, type=click.IntRange(min=0), help="Worst misses to show.")
-@click.option("--report", "page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write the library's picture.")
-@click.option("--show", metavar="FILE", help="Print what is read of one document, and what is left out; build nothing.")
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    metavar="FILE.jsonl",
+    help="Measure retrieval with these.",
+)
+@click.option(
+    "-k",
+    "--misses",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Worst misses to show.",
+)
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="FILE.html",
+    help="Write the library's picture.",
+)
+@click.option(
+    "--show",
+    metavar="FILE",
+    help="Print what is read of one document, and what is left out; build nothing.",
+)
 @click.option("--force", is_flag=True, help="Read and embed everything again.")
-@click.option("--json", "as_json", is_flag=True, help="Print every document and question as JSON on stdout.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print every document and question as JSON on stdout."
+)
 @_cache
 def knowledge(
-    name: str, overrides: tuple[str, ...], questions: Path | None, misses: int, page: Path | None, show: str | None,
-    force: bool, as_json: bool, cache: Path | None,
-) -> None:  # fmt: skip
+    name: str,
+    overrides: tuple[str, ...],
+    questions: Path | None,
+    misses: int,
+    page: Path | None,
+    show: str | None,
+    force: bool,
+    as_json: bool,
+    cache: Path | None,
+) -> None:
     """Build only the library of RECIPE: read, chunk, embed and index its documents. No language model is needed.
 
     Says what was read, what was skipped and why. Only documents that changed since the last build are read, only chunks
@@ -107,16 +168,22 @@ def knowledge(
 
     if show is not None:
         document = show_document(name, show, overrides=overrides)
-        told = [json.dumps(showing.as_json(document), indent=1, ensure_ascii=False)] if as_json else showing.lines(document)
-        for line in told:
-            click.echo(line)
+        if as_json:
+            click.echo(json.dumps(showing.as_json(document), indent=1, ensure_ascii=False))
+        else:
+            for line in showing.lines(document):
+                click.echo(line)
         return
-    outcome = build_knowledge(name, overrides=overrides, force=force, cache=cache, questions=questions, page=page)
-    receipt, report = outcome.pop("receipt"), outcome.pop("report")
+    outcome = build_knowledge(
+        name, overrides=overrides, force=force, cache=cache, questions=questions, page=page
+    )
+    report = outcome["report"]
     if "knowledge" not in outcome["ran"]:  # else the table came when the stage was done
-        show_library(receipt.result)
+        show_library(outcome["receipt"].result)
     if as_json:
-        click.echo(json.dumps({**outcome, "retrieval": report.to_dict() if report else None}, indent=1, ensure_ascii=False))
+        shown = {key: item for key, item in outcome.items() if key not in ("receipt", "report")}
+        shown["retrieval"] = report.to_dict() if report else None
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
     elif report:
         for line in library_questions.lines(report, worst=misses):
             click.echo(line)
@@ -125,12 +192,25 @@ def knowledge(
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="RECIPE")
 @_set
-@click.option("--examples", default=3, show_default=True, type=click.IntRange(0, 20), help="Rows to show as they are read.")
-@click.option("--no-passages", is_flag=True, help="Prompts without passages: the index is not built.")
+@click.option(
+    "--examples",
+    default=3,
+    show_default=True,
+    type=click.IntRange(0, 20),
+    help="Rows to show as they are read.",
+)
+@click.option(
+    "--no-passages", is_flag=True, help="Prompts without passages: the index is not built."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON on stdout.")
 @_cache
 def data(
-    name: str, overrides: tuple[str, ...], examples: int, no_passages: bool, as_json: bool, cache: Path | None
+    name: str,
+    overrides: tuple[str, ...],
+    examples: int,
+    no_passages: bool,
+    as_json: bool,
+    cache: Path | None,
 ) -> None:
     """Look at RECIPE's training rows before anything is trained: by file and format, rows that are broken, empty, there
     twice, too long or asked in the test, how long they are, how much of them is learned, and some of them exactly as the
@@ -140,17 +220,20 @@ def data(
     build data finance.yaml
     build data finance.yaml --no-passages --examples 10
     """
-    from .api import look_at_data
+    from .api import inspect_data
     from .data.show import show
     from .errors import DataError
 
-    found = look_at_data(name, overrides=overrides, passages=not no_passages, cache=cache)
+    rows = inspect_data(name, overrides=overrides, passages=not no_passages, cache=cache)
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        show(found, examples, title=f"{found['name']} {found['version']}: {found['rows']:,} training rows")
-    if found["problems"]:
-        raise DataError(f"{name}: {len(found['problems']):,} problems in its training rows, named above")
+        title = f"{rows['name']} {rows['version']}: {rows['rows']:,} training rows"
+        show(rows, examples, title=title)
+    if rows["problems"]:
+        raise DataError(
+            f"{name}: {len(rows['problems']):,} problems in its training rows, named above"
+        )
 
 
 @cli.command(epilog=_EPILOG)
@@ -159,7 +242,8 @@ def data(
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @_cache
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
-    """Validate RECIPE and its files without running anything; say what each stage would do and take."""
+    """Validate RECIPE and its files without running anything; say what each stage would do and
+    take."""
     from .check import check_recipe
     from .device_budget import says as device_says
     from .pipeline.store import Store, default_cache
@@ -197,9 +281,19 @@ def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | N
 @click.argument("one", metavar="A", type=click.Path(path_type=Path))
 @click.argument("other", metavar="B", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-@click.option("--page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write it as a page.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write it as a page."
+)
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown: a comment in CI.")
 @click.option("--fail-if-worse", is_flag=True, help="End with 9 if B is worse by more than noise.")
-def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_worse: bool) -> None:
+def compare(
+    one: Path,
+    other: Path,
+    as_json: bool,
+    page: Path | None,
+    as_markdown: bool,
+    fail_if_worse: bool,
+) -> None:
     """Compare bundle B with bundle A: figures, questions that turned, what was built differently.
 
     Differences come with paired 95% intervals over the questions that both were asked (matched by their words). B is worse
@@ -212,31 +306,42 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     from .evaluation.compare import compare_bundles, is_worse
     from .report import render_comparison
     from .report.comparison import lines
+    from .report.comparison_markdown import markdown
 
     compared = compare_bundles(one, other)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render_comparison(compared), encoding="utf-8")
-    for line in [json.dumps(compared, indent=1, ensure_ascii=False)] if as_json else lines(compared):
-        click.echo(line)
+    if as_markdown:
+        click.echo(markdown(compared), nl=False)
+    else:
+        for line in [compared.to_json().rstrip()] if as_json else lines(compared):
+            click.echo(line)
     if fail_if_worse and is_worse(compared):
         raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")
 
 
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="NAME")
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True
+)
 def init(name: str, folder: Path) -> None:
-    """Write a new commented recipe FOLDER/NAME.yaml, and a folder FOLDER/NAME/ to put documents and examples in."""
+    """Write a new commented recipe FOLDER/NAME.yaml, and a folder FOLDER/NAME/ to put documents and
+    examples in."""
     from .recipe.scaffold import write_scaffold
 
     path = write_scaffold(name, folder)
-    click.echo(f"wrote {path}\nput documents into {folder / name / 'documents'}, then: build check {path}")
+    click.echo(
+        f"wrote {path}\nput documents into {folder / name / 'documents'}, then: build check {path}"
+    )
 
 
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="[RECIPE]", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also models, toolchains and stages that are in use.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also models, toolchains and stages that are in use."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @_cache
 def clean(name: str | None, everything: bool, dry_run: bool, cache: Path | None) -> None:
@@ -261,12 +366,25 @@ def _plan_json(plan: Plan, warnings: list[str]) -> dict[str, Any]:
     ahead = forecast(plan)
     by_name = {estimate.stage: estimate for estimate in ahead.stages}
     stages = [
-        {"stage": step.name, "key": step.key, "done": step.receipt is not None, "does": step.stage.does,
-         "seconds": round(by_name[step.name].seconds, 1), "memory_mb": round(by_name[step.name].memory_mb)}
+        {
+            "stage": step.name,
+            "key": step.key,
+            "done": step.receipt is not None,
+            "does": step.stage.does,
+            "seconds": round(by_name[step.name].seconds, 1),
+            "memory_mb": round(by_name[step.name].memory_mb),
+        }
         for step in plan.steps
-    ]  # fmt: skip
-    return {"name": plan.recipe.name, "version": plan.recipe.version, "stages": stages, "warnings": warnings,
-            "parameters": ahead.parameters, "bundle_mb": ahead.bundle_mb, "disk_mb": ahead.disk_mb}  # fmt: skip
+    ]
+    return {
+        "name": plan.recipe.name,
+        "version": plan.recipe.version,
+        "stages": stages,
+        "warnings": warnings,
+        "parameters": ahead.parameters,
+        "bundle_mb": ahead.bundle_mb,
+        "disk_mb": ahead.disk_mb,
+    }
 
 
 def _print_plan(plan: Plan, word: str) -> None:
@@ -274,16 +392,28 @@ def _print_plan(plan: Plan, word: str) -> None:
     from .estimate import forecast
 
     ahead = forecast(plan)
-    click.echo(f"{plan.recipe.name} {plan.recipe.version}: base of about {ahead.parameters / 1e6:,.0f}M parameters")
+    click.echo(
+        f"{plan.recipe.name} {plan.recipe.version}: base of about {ahead.parameters / 1e6:,.0f}M "
+        "parameters"
+    )
     left = 0.0
     for step, estimate in zip(plan.steps, ahead.stages, strict=True):
         took = "took" if estimate.known else "about"
         state = "done" if step.receipt is not None else word
         left += 0 if step.receipt is not None else estimate.seconds
-        line = f"  {step.name:<10} {state:<6} {took:>5} {duration(estimate.seconds):>12}, {estimate.memory_mb:>7,.0f} MB"
+        line = (
+            f"  {step.name:<10} {state:<6} {took:>5} {duration(estimate.seconds):>12}, "
+            f"{estimate.memory_mb:>7,.0f} MB"
+        )
         click.echo(f"{line}  {step.stage.does}")
-    click.echo(f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} MB; "
-               + (f"about {duration(left)} to go" if left else "nothing to do"))  # fmt: skip
+    click.echo(
+        f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
+        "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")
+    )
+
+
+for _command in SHIP_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:
@@ -308,7 +438,11 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("fieldpack_build", "fieldpack"):
             raise
-        click.echo(f"build: {error.name} is not installed; the build server needs `pip install fieldpack[build]`", err=True)
+        click.echo(
+            f"build: {error.name} is not installed; the build server needs `pip install "
+            "fieldpack[build]`",
+            err=True,
+        )
         sys.exit(10)
     except OSError as error:
         from .uncaught import NO_SPACE, no_space

@@ -1,30 +1,38 @@
-"""What a person sees of a build: a line a stage, a bar with the time left, plain lines where there is no terminal.
-Knows nothing of how stages work."""
+"""What a person sees of a build: a line a stage, a bar with the time left, plain lines where there
+is no terminal. Knows nothing of how stages work."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from .ingest import table
+from .ingest.summary import LibraryResult
+from .pipeline.events import ProgressEvent, StageEvent
 from .pipeline.plan import Step
 from .pipeline.run import Listener
 from .pipeline.store import Receipt
+from .stages.results import summary
 
 _EVERY = 15.0  # seconds between plain progress lines
 
 
 def duration(seconds: float) -> str:
-    """"8.2 s", "3 min 20 s", "2 h 05 min"."""
+    """Say seconds as "8.2 s", "3 min 20 s" or "2 h 05 min"."""
     if seconds < 59.95:  # what rounds to 60.0 s is a minute
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
 
 
 def say(text: str) -> None:
+    """Print a line on stderr: stdout is for `--json`."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -37,44 +45,50 @@ class PlainConsole(Listener):
         self._done = 0.0
 
     def skipped(self, step: Step) -> None:
+        """Say that a stage was done before; nothing of one that `--only` leaves out."""
         if step.receipt is not None:
             say(f"  {step.name:<10} done before ({step.key[:12]})")
 
     def started(self, step: Step, number: int, total: int) -> None:
+        """Say what a stage does."""
         self._begun = self._last = time.monotonic()
         self._done = 0.0
         say(f"  {step.name:<10} [{number}/{total}] {step.stage.does}")
 
-    def event(self, step: Step, event: dict[str, Any]) -> None:
+    def event(self, step: Step, event: StageEvent) -> None:
+        """Say lines and warnings at once, and every 15 seconds how far a stage is."""
         if event["event"] == "warning":
             say(f"  {step.name:<10} warning: {event['text']}")
         elif event["event"] == "say":
             say(f"  {step.name:<10} {event['text']}")
         elif event["event"] == "progress":
-            self._progressed(step, event)
-
-    def _progressed(self, step: Step, event: dict[str, Any]) -> None:
-        if event["done"] < self._done:  # another thing is counted now, and the time left is that thing's
-            self._begun = time.monotonic()
-        self._done = event["done"]
-        if time.monotonic() - self._last >= _EVERY:
-            self._last = time.monotonic()
-            say(f"  {step.name:<10} {_count(event)} {event['note']}{self._left(event)}")
+            if event["done"] < self._done:  # another thing is counted now, and the time left is its
+                self._begun = time.monotonic()
+            self._done = event["done"]
+            if time.monotonic() - self._last >= _EVERY:
+                self._last = time.monotonic()
+                say(f"  {step.name:<10} {_count(event)} {event['note']}{self._left(event)}")
 
     def finished(self, step: Step, receipt: Receipt) -> None:
-        say(f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} MB; {summary(receipt)}")
+        """Say what a stage took and came to."""
+        say(
+            f"  {step.name:<10} done in {duration(receipt.seconds)}, {receipt.peak_rss_mb:,.0f} "
+            f"MB; {summary(step.name, receipt.result)}"
+        )
         if step.name == "knowledge":
             show_library(receipt.result, indent=13)
 
-    def _left(self, event: dict[str, Any]) -> str:
-        if event.get("left") is not None:  # the stage knows: what an earlier run has done took this one no time
-            return f", about {duration(event['left'])} left"
-        spent = time.monotonic() - self._begun
-        return f", about {duration(spent / event['done'] * (event['total'] - event['done']))} left" if event["done"] else ""
+    def _left(self, event: ProgressEvent) -> str:
+        """The time left as a clause; nothing where nothing is done yet."""
+        left = event.get("left")  # of a stage that knows: what an earlier run did took no time now
+        if left is None and event["done"]:
+            spent = time.monotonic() - self._begun
+            left = spent / event["done"] * (event["total"] - event["done"])
+        return "" if left is None else f", about {duration(left)} left"
 
 
-def _count(event: dict[str, Any]) -> str:
-    """"1,234/17,344", with "~" before a total that is a guess."""
+def _count(event: ProgressEvent) -> str:
+    """ "1,234/17,344", with "~" before a total that is a guess."""
     return f"{event['done']:,.0f}/{'~' if event.get('guess') else ''}{event['total']:,.0f}"
 
 
@@ -84,23 +98,38 @@ class BarConsole(PlainConsole):
     def __init__(self) -> None:
         super().__init__()
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description:<10}"), BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]} {task.fields[note]}"), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description:<10}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.fields[count]} {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
         self._bar: Any = None
 
     def started(self, step: Step, number: int, total: int) -> None:
+        """Say what a stage does, and start its bar."""
         super().started(step, number, total)
         self._progress.start()
         self._bar = self._progress.add_task(step.name, total=1, count="", note=step.stage.does)
 
-    def event(self, step: Step, event: dict[str, Any]) -> None:
+    def event(self, step: Step, event: StageEvent) -> None:
+        """Move the bar; say lines and warnings above it."""
         if event["event"] == "progress":
-            shown = {"count": _count(event), "note": event["note"]}
+            shown: dict[str, Any] = {"count": _count(event), "note": event["note"]}
             if event["done"] < self._done:
                 self._progress.reset(self._bar, total=event["total"], **shown)
             self._done = event["done"]
@@ -111,10 +140,12 @@ class BarConsole(PlainConsole):
             super().event(step, event)
 
     def finished(self, step: Step, receipt: Receipt) -> None:
+        """Take the bar away and say what the stage took and came to."""
         self._close()
         super().finished(step, receipt)
 
     def failed(self, step: Step) -> None:
+        """Take the bar away."""
         self._close()
 
     def _close(self) -> None:
@@ -125,37 +156,15 @@ class BarConsole(PlainConsole):
 
 
 def show_library(result: Mapping[str, Any], *, indent: int = 0) -> None:
-    """The table of what was read and what was not, on stderr."""
+    """Print the table of what was read and what was not, on stderr."""
+    shown = cast(LibraryResult, result)
     if sys.stderr.isatty():
-        table.print_rich(result)
+        table.print_rich(shown)
         return
-    for line in table.lines(result):
+    for line in table.lines(shown):
         say(" " * indent + line)
 
 
 def make_console() -> Listener:
+    """Return a bar for a terminal, plain lines for a pipe or a log."""
     return BarConsole() if sys.stderr.isatty() else PlainConsole()
-
-
-_SHOWN = {
-    "base": ("architecture", "vocabulary"),
-    "embedder": ("dim", "pooling", "cosine_to_torch"),
-    "knowledge": ("documents", "chunks", "embedded"),
-    "synthesize": ("rows", "asked", "replies_kept"),
-    "train": ("examples", "steps", "tokens_per_s", "first_loss", "last_loss", "held_out_loss", "kept_step"),
-    "merge": ("matrices_moved", "logit_shift", "merge_gap"),
-    "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),
-    "baseline": ("size_mb", "perplexity_torch", "perplexity_onnx"),
-    "package": ("files", "size_mb"),
-}
-
-
-def summary(receipt: Receipt) -> str:
-    """One line of what a stage says of itself."""
-    if receipt.stage == "evaluate":
-        arm = receipt.result["arms"][receipt.result["shipped"]]
-        shown = {"F1": arm["f1"], "right value": arm["value_match"], "refused right": arm["refused_right"],
-                 "refused wrong": arm["refused_wrong"], "citations valid": arm["citations_valid"]}  # fmt: skip
-    else:
-        shown = {key.replace("_", " "): receipt.result.get(key) for key in _SHOWN.get(receipt.stage, ())}
-    return ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)

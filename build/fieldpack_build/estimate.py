@@ -1,5 +1,5 @@
-"""What a build will take, before it is run: time, memory, disk, size of the bundle. Rough by nature; earlier builds'
-receipts correct it. Imports nothing heavy."""
+"""What a build will take, before it is run: time, memory, disk, size of the bundle. Rough by
+nature; earlier builds' receipts correct it. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from .gpu import has_gpu
 from .pipeline.plan import Plan
 from .recipe.schema import Recipe
 
-# Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by parameters and cores.
+# Measured on 2 cores (README): what SmolLM2-135M and all-MiniLM-L6-v2 do there, scaled by
+# parameters and cores.
 _TRAIN_TOKENS_PER_S = 400.0 * 135e6 / 2
 _GPU_FACTOR = 60.0
 _EMBED_CHUNKS_PER_S = 40.0 / 2
@@ -26,8 +27,15 @@ _CHARS_PER_TOKEN = 4.2
 _PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
 _BITS = {"auto": 6.5, "int4": 5.6, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
 _ATTRIBUTED_S = 30.0  # a question, asked ten times, six of them in torch
-_FIXED_SECONDS = {"calibrate": 10.0, "quoting": 15.0, "base": 25.0, "embedder": 45.0, "reranker": 45.0, "merge": 15.0,
-                  "package": 5.0}  # fmt: skip
+_FIXED_SECONDS = {
+    "calibrate": 10.0,
+    "quoting": 15.0,
+    "base": 25.0,
+    "embedder": 45.0,
+    "reranker": 45.0,
+    "merge": 15.0,
+    "package": 5.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
+    """What a build takes: each stage, the base's parameters, MB of the bundle and of disk."""
+
     stages: tuple[Estimate, ...]
     parameters: float
     bundle_mb: float
@@ -49,33 +59,37 @@ class Forecast:
 
 
 def forecast(plan: Plan) -> Forecast:
-    recipe, earlier = plan.recipe, _earlier(plan)
-    parameters = _parameters(plan)
+    """Say what a build will take; what it took before, for the stages that are done."""
+    recipe = plan.recipe
+    parameters = 0.0
+    if plan.step("base") is not None:  # else the knowledge alone is built
+        parameters = 0.2e6 * 50 if recipe.rehearsal else guess_parameters(recipe)
     characters = _document_characters(plan)
     stages = []
     for step in plan.steps:
-        if step.name in earlier:
-            stages.append(Estimate(step.name, *earlier[step.name], known=True))
+        if done := step.receipt:
+            stages.append(Estimate(step.name, done.seconds, done.peak_rss_mb, known=True))
         else:
             seconds, memory = _guess(step.name, recipe, parameters, characters)
             stages.append(Estimate(step.name, seconds, memory, known=False))
     model_mb = parameters * _BITS[recipe.export.precision] / 8 / 1e6
     knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
     bundle = model_mb + knowledge_mb + 5
-    return Forecast(tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle))
-
-
-def _parameters(plan: Plan) -> float:
-    if plan.step("base") is None:  # the knowledge alone
-        return 0.0
-    return 0.2e6 * 50 if plan.recipe.rehearsal else guess_parameters(plan.recipe)
+    return Forecast(
+        tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle)
+    )
 
 
 def guess_parameters(recipe: Recipe) -> float:
-    """From the size of a local model, or from a figure such as 135M or 3.8B in the name; 1e9 where nothing tells."""
+    """Guess a model's parameters from the size of a local one, or from a figure such as 135M or 3.8B
+    in its name; 1e9 where nothing tells."""
     path = recipe.path(recipe.base.model)
     if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
-        files = [path] if path.is_file() else sorted(path.rglob("*.safetensors")) or sorted(path.rglob("*.gguf"))
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(path.rglob("*.safetensors")) or sorted(path.rglob("*.gguf"))
+        )
         size = sum(p.stat().st_size for p in files)
         if size:  # bytes a parameter: 2 in bfloat16, about 0.6 in a four-bit GGUF
             return size * (0.5 if files[0].suffix == ".safetensors" else 1.6)
@@ -89,13 +103,19 @@ def guess_parameters(recipe: Recipe) -> float:
 
 
 def check_machine(plan: Plan) -> None:
-    """Before a build: what would stop it hours later. Raises MachineError."""
+    """Raise MachineError for what would stop a build hours later: no GPU, no room on the disk."""
     recipe = plan.recipe
     todo = {step.name for step in plan.steps if step.receipt is None}
-    if "train" in todo and recipe.train.device == "cuda" and not recipe.train.allow_cpu and not has_gpu():
+    if (
+        "train" in todo
+        and recipe.train.device == "cuda"
+        and not recipe.train.allow_cpu
+        and not has_gpu()
+    ):
         hours = next(e.seconds for e in forecast(plan).stages if e.stage == "train") / 3600
         raise MachineError(
-            f"train.device is cuda and this machine has no NVIDIA GPU; on its {available_cores()} CPU cores training would "
+            f"train.device is cuda and this machine has no NVIDIA GPU; on its {available_cores()} "
+            "CPU cores training would "
             f"take about {hours:,.1f} hours: build on a GPU server, or set train.allow_cpu: true"
         )
     if todo:
@@ -122,7 +142,11 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         speed *= _GPU_FACTOR if has_gpu() and recipe.train.device != "cpu" else 1
         return 20 + _training_tokens(recipe) / speed, _training_memory_mb(recipe, parameters)
     if stage in ("export", "baseline"):
-        tried = len(recipe.export.candidates) if stage == "export" and recipe.export.precision == "auto" else 1
+        tried = (
+            len(recipe.export.candidates)
+            if stage == "export" and recipe.export.precision == "auto"
+            else 1
+        )
         return 20 + parameters / 5e6 + tried * (12 + parameters / 5e6), 1200 + weights_mb * 3
     if stage == "evaluate" and recipe.evaluate:
         return 10 + _evaluation_seconds(recipe, parameters, cores), 300 + weights_mb * 0.3
@@ -133,25 +157,32 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
         return _FIXED_SECONDS[stage], 900
     if stage == "package":
         return _FIXED_SECONDS[stage] + parameters / 1e9, 200
-    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (2.5 if stage == "merge" else 1)
+    return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (
+        2.5 if stage == "merge" else 1
+    )
 
 
 def _training_tokens(recipe: Recipe) -> float:
     """Questions that share a prompt read its passages once."""
     train, passage = recipe.train, recipe.knowledge.chunk.tokens + 20 if recipe.knowledge else 0
-    prompt = 20 + recipe.train_passages * passage + train.share * 60
+    prompt = 20 + recipe.train_passages * passage + train.questions_per_prompt * 60
     written = train.synthesize.rows if train.synthesize else 0
     rows = 12 if recipe.rehearsal else written + sum(_lines(path) for path in recipe.train_files)
     if train.max_steps:
         return train.max_steps * train.rows_an_update * prompt
-    return rows / train.share * train.epochs * prompt
+    return rows / train.questions_per_prompt * train.epochs * prompt
 
 
 def _training_memory_mb(recipe: Recipe, parameters: float) -> float:
-    """Of the process on a CPU, of the GPU where there is one. The widths of SmolLM2-135M and Phi-3-mini are both a
-    twentieth of the root of their parameters, and a layer keeps about 23 widths a token: 38 roots a token."""
+    """Of the process on a CPU, of the GPU where there is one. The widths of SmolLM2-135M and
+    Phi-3-mini are both a twentieth of the root of their parameters, and a layer keeps about 23
+    widths a token: 38 roots a token."""
     gpu = has_gpu() and recipe.train.device != "cpu"
-    rows = recipe.train.rows_an_update if recipe.train.batch_size == "auto" else recipe.train.batch_size
+    rows = (
+        recipe.train.rows_an_update
+        if recipe.train.batch_size == "auto"
+        else recipe.train.batch_size
+    )
     weights = parameters * (0.75 if recipe.train.method == "qlora" else 2 if gpu else 4)
     kept = min(rows, 8) * recipe.train.max_tokens * 38 * math.sqrt(parameters) * (2 if gpu else 4)
     return 1000 + (weights + kept) / 1e6
@@ -171,9 +202,17 @@ def _synthesis_seconds(recipe: Recipe, cores: int) -> float:
 
 def _evaluation_seconds(recipe: Recipe, parameters: float, cores: int) -> float:
     assert recipe.evaluate
-    count = 4 if recipe.rehearsal else min(recipe.evaluate.sample or 10**9, _lines(recipe.path(recipe.evaluate.questions)))
-    prompt = 60 + recipe.answer.passages * (recipe.knowledge.chunk.tokens if recipe.knowledge else 0)
-    one = prompt * parameters / (_PREFILL_TOKENS_PER_S * cores) + 30 * parameters / (_DECODE_TOKENS_PER_S * cores)
+    count = (
+        4
+        if recipe.rehearsal
+        else min(recipe.evaluate.sample or 10**9, _lines(recipe.path(recipe.evaluate.questions)))
+    )
+    prompt = 60 + recipe.answer.passages * (
+        recipe.knowledge.chunk.tokens if recipe.knowledge else 0
+    )
+    one = prompt * parameters / (_PREFILL_TOKENS_PER_S * cores) + 30 * parameters / (
+        _DECODE_TOKENS_PER_S * cores
+    )
     return count * len(recipe.evaluate.arms) * one
 
 
@@ -193,8 +232,3 @@ def _lines(path: Path) -> int:
         return path.read_bytes().count(b"\n")
     except OSError:
         return 0
-
-
-def _earlier(plan: Plan) -> dict[str, tuple[float, float]]:
-    """Seconds and memory of the stages that this very plan has done already."""
-    return {s.name: (s.receipt.seconds, s.receipt.peak_rss_mb) for s in plan.steps if s.receipt is not None}

@@ -1,5 +1,6 @@
-"""What an exception that none of our code expected means to the one who builds: this machine is at fault (no space, too many
-open files, a cache that cannot be written), or a library says no. Knows nothing of stages or processes."""
+"""What an exception that none of our code expected means to the one who builds: this machine is at
+fault (no space, too many open files, a cache that cannot be written), or a library says no. Knows
+nothing of stages or processes."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ _OURS = frozenset(("fieldpack", "fieldpack_build", "fieldpack_app", "__main__"))
 NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _TOO_MANY_FILES = frozenset((errno.EMFILE, errno.ENFILE))
 _NOT_WRITABLE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS))
-# How those say it that do not raise an OSError with its number: safetensors ("os error 28"), sqlite, numpy's tofile
-# ("805306368 requested and 12288 written"), torch.save, and any process whose standard error is all that is left of it.
+# How those say it that do not raise an OSError with its number: safetensors ("os error 28"),
+# sqlite, numpy's tofile ("805306368 requested and 12288 written"), torch.save, and any process
+# whose standard error is all that is left of it.
 _FULL_WORDS = re.compile(
-    r"No space left on device|\(os error 28\)|Disk quota exceeded|File too large|database or disk is full"
+    r"No space left on device|\(os error 28\)|Disk quota exceeded|File too large|database or disk "
+    r"is full"
     r"|\d+ requested and \d+ written|PytorchStreamWriter failed writing|unexpected pos \d+ vs \d+"
 )
 _FULL_BELOW = 1 << 20  # bytes: less than a log and a receipt take
@@ -34,7 +37,8 @@ def disk_is_full(words: str) -> bool:
 
 
 def has_room(folder: Path) -> bool:
-    """Whether the disk of `folder` still takes a small file: a process that died there without a word may have found none."""
+    """Whether the disk of `folder` still takes a small file: a process that died there without a
+    word may have found none."""
     return shutil.disk_usage(folder).free >= _FULL_BELOW
 
 
@@ -42,7 +46,8 @@ def no_space(place: Path | str, words: str = "") -> MachineError:
     """Return the error for a full disk; `words`: how the one who found it full said so."""
     quoted = f" ({_short(words)})" if words else ""
     return MachineError(
-        f"{place}: no space left on the disk{quoted}; `build clean` frees what interrupted builds left, --cache names another "
+        f"{place}: no space left on the disk{quoted}; `build clean` frees what interrupted builds "
+        "left, --cache names another "
         "folder; then run the same command to go on"
     )
 
@@ -50,8 +55,9 @@ def no_space(place: Path | str, words: str = "") -> MachineError:
 def as_build_error(error: BaseException, *, cache: Path, log: Path | None = None) -> BuildError:
     """Return the error of ours that says what `error` means; `log`: where its traceback is.
 
-    MachineError for a full disk, memory, too many open files, a file below `cache` that cannot be written and a package that is
-    not installed; else LibraryError, which names the library and quotes it, or StageError where our own code failed."""
+    MachineError for a full disk, memory, too many open files, a file below `cache` that cannot be
+    written and a package that is not installed; else LibraryError, which names the library and
+    quotes it, or StageError where our own code failed."""
     if isinstance(error, BuildError):
         return error
     for one in _chain(error):
@@ -61,9 +67,13 @@ def as_build_error(error: BaseException, *, cache: Path, log: Path | None = None
     said = f'{type(error).__name__}: "{_short(str(error)) or "no word"}"'
     library = _library(error)
     if library is None:
-        return StageError(f"Fieldpack itself failed with {said} at {_place(error)}{more}; please report it with that file")
+        return StageError(
+            f"Fieldpack itself failed with {said} at {_place(error)}{more}; please report it with "
+            "that file"
+        )
     return LibraryError(
-        f"{library} ended it with {said}{more}; if these words do not say what to change, report it with that file"
+        f"{library} ended it with {said}{more}; if these words do not say what to change, report "
+        "it with that file"
     )
 
 
@@ -80,25 +90,35 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _of_machine(error: BaseException, cache: Path) -> MachineError | None:
     if isinstance(error, MemoryError):
         why = _short(str(error)) or "MemoryError"
-        return MachineError(f"memory ran out ({why}); close other programs, or take a larger machine")
+        return MachineError(
+            f"memory ran out ({why}); close other programs, or take a larger machine"
+        )
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in _OURS:
-        return MachineError(f"{error.name} is not installed; the build server needs `pip install fieldpack[build]`")
+        return MachineError(
+            f"{error.name} is not installed; the build server needs `pip install fieldpack[build]`"
+        )
     number = error.errno if isinstance(error, OSError) else None
     name = str(error.filename) if isinstance(error, OSError) and error.filename is not None else ""
     if number in NO_SPACE or (number is None and disk_is_full(str(error))):
         return no_space(name or cache, "" if number == errno.ENOSPC else str(error))
     if number in _TOO_MANY_FILES:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return MachineError(f"too many open files ({limit:,} are allowed at once); raise the limit: ulimit -n {4 * limit}")
+        return MachineError(
+            f"too many open files ({limit:,} are allowed at once); raise the limit: ulimit -n "
+            f"{4 * limit}"
+        )
     if number in _NOT_WRITABLE and name and Path(name).absolute().is_relative_to(cache.absolute()):
-        return MachineError(f"{error}; the cache must be writable: name another folder with --cache")
+        return MachineError(
+            f"{error}; the cache must be writable: name another folder with --cache"
+        )
     return None
 
 
 def _library(error: BaseException) -> str | None:
-    """Return the package whose code raised: that of the innermost frame outside of ours and of the standard library, as a
-    library that calls `json.loads` is at fault and not json. Where our own frame is the innermost, native code may have raised:
-    then the exception's class tells, if it is the library's own. None where nothing but our code was at work."""
+    """Return the package whose code raised: that of the innermost frame outside of ours and of the
+    standard library, as a library that calls `json.loads` is at fault and not json. Where our own
+    frame is the innermost, native code may have raised: then the exception's class tells, if it is
+    the library's own. None where nothing but our code was at work."""
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
         top = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if top in _OURS:
@@ -111,8 +131,13 @@ def _library(error: BaseException) -> str | None:
 
 def _place(error: BaseException) -> str:
     """Return module and line of the innermost frame of ours."""
-    frames = [(frame.f_globals.get("__name__", "?"), line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    ours = [(name, line) for name, line in frames if str(name).partition(".")[0] in _OURS] or [("?", 0)]
+    frames = [
+        (frame.f_globals.get("__name__", "?"), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    ours = [(name, line) for name, line in frames if str(name).partition(".")[0] in _OURS] or [
+        ("?", 0)
+    ]
     return f"{ours[-1][0]}:{ours[-1][1]}"
 
 

@@ -1,1 +1,2 @@
-"""The field app: the `fieldpack` command. Everything it knows of bundles goes through `fieldpack`'s public door."""
+"""The field app: the `fieldpack` command. Everything it knows of bundles goes through `fieldpack`'s
+public door."""

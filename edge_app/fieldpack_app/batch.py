@@ -1,74 +1,84 @@
-"""A file of questions in, a line of JSON an answer out. Knows nothing of terminals' colours or of models."""
+"""Answers a file of questions, a line of JSON for each. Knows nothing of terminals' colours or of
+models."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import click
 
 from fieldpack import Expert, InputError, QuestionError
 
+from .state import partial_path, written_whole
 from .terminal.render import dumps
 
-_WANTED = 'want {"question": "..."} or a JSON string'
+_EXPECTED = 'want {"question": "..."} or a JSON string'
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A question. `extra`: {"id": ...} if the row has one."""
+
     question: str
-    extra: dict[str, Any]  # {"id": ...} if the row has one
+    extra: Mapping[str, object]
 
 
 def answer_all(expert: Expert, source: str, output: Path | None) -> None:
-    """Answer each row of `source` ("-": stdin) on stdout or in `output`.
+    """Answer each row of `source` ("-": stdin) on stdout or in the file `output`.
 
-    Raises InputError: at once for a line that is no question, with the answers before it kept; at the end when a
-    question was empty or too long (its line then has an `error`)."""
+    Raises InputError: at once for a line that is no question, with the answers before it kept; at
+    the end when a question was empty or too long (its line then has an `error`)."""
     failed = count = 0
     started = time.perf_counter()
-    with _lines(source) as lines, _writer(output) as write:
+    with _input(source) as lines, _writer(output) as write:
         for count, row in enumerate(read_rows(lines, "stdin" if source == "-" else source), 1):
             try:
                 write({**row.extra, **expert.ask(row.question).to_dict()})
             except QuestionError as error:
                 failed += 1
                 write({**row.extra, "question": row.question, "error": str(error)})
-            _progress(count, time.perf_counter() - started)
+            if sys.stderr.isatty():
+                each = (time.perf_counter() - started) / count
+                with suppress(OSError):
+                    click.echo(f"\r{count} answered, {each:.1f} s each ", err=True, nl=False)
     if count and sys.stderr.isatty():
         click.echo(err=True)
     if failed:
-        raise InputError(f"{failed} of {count} questions could not be asked; their lines say why under \"error\"")
+        raise InputError(
+            f'{failed} of {count} questions could not be asked; their lines say why under "error"'
+        )
 
 
 def read_rows(lines: IO[bytes], name: str) -> Iterator[Row]:
-    """JSON lines -> rows; empty lines are skipped. Raises InputError with file and line."""
+    """Yield the rows of JSON lines; empty lines are skipped. Raises InputError with file and
+    line."""
     for number, line in enumerate(lines, 1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            if text:
-                yield _row(json.loads(text))
+            if not text:
+                continue
+            value = json.loads(text)
+            if isinstance(value, str):
+                row = Row(value, {})
+            elif isinstance(value, dict) and isinstance(value.get("question"), str):
+                row = Row(value["question"], {"id": value["id"]} if "id" in value else {})
+            else:
+                raise ValueError("no question here")
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{name}, line {number}: {error}; {_WANTED}") from None
-
-
-def _row(value: object) -> Row:
-    if isinstance(value, str):
-        return Row(value, {})
-    if not isinstance(value, dict) or not isinstance(value.get("question"), str):
-        raise ValueError("no question here")
-    return Row(value["question"], {"id": value["id"]} if "id" in value else {})
+            raise InputError(f"{name}, line {number}: {error}; {_EXPECTED}") from None
+        yield row
 
 
 @contextmanager
-def _lines(source: str) -> Iterator[IO[bytes]]:
+def _input(source: str) -> Iterator[IO[bytes]]:
+    """Open a file, or stdin for "-". Raises InputError."""
     if source == "-":
         yield sys.stdin.buffer
         return
@@ -81,27 +91,20 @@ def _lines(source: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _writer(output: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Stdout, or `output`: written under another name, renamed when all is done; what was written before an error
-    stays under that name, and the error says so."""
+def _writer(output: Path | None) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Yield a function that writes a row to stdout, or to `output`, which appears when all is
+    written; the answers before an error stay beside it, and the error says where."""
     if output is None:
         yield lambda row: click.echo(dumps(row))
         return
-    partial = output.with_name(output.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    try:
+        with written_whole(output) as file:
 
-        def write(row: dict[str, Any]) -> None:
-            file.write(dumps(row) + "\n")
-            file.flush()
+            def write(row: Mapping[str, object]) -> None:
+                file.write(dumps(row) + "\n")
+                file.flush()
 
-        try:
             yield write
-        except InputError as error:
-            raise InputError(f"{error}; the answers before it are in {partial}") from None
-    partial.replace(output)
-
-
-def _progress(count: int, seconds: float) -> None:
-    if sys.stderr.isatty():
-        with contextlib.suppress(OSError):
-            click.echo(f"\r{count} answered, {seconds / count:.1f} s each ", err=True, nl=False)
+    except InputError as error:
+        partial = partial_path(output)
+        raise InputError(f"{error}; the answers before it are in {partial}") from None

@@ -1,114 +1,201 @@
-"""What `fieldpack info` tells of a bundle: read from its small files, nothing hashed, no model opened."""
+"""Reads what a bundle is from its small files, for `fieldpack info` and the page. Nothing is hashed,
+no model is opened."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
-from fieldpack import BundleCorrupt, DocumentRecord, Manifest, read_manifest
+from fieldpack import Manifest, read_manifest
 from fieldpack.bundle.targets import targets_to_json
 from fieldpack.index.reader import library_documents, library_size
+from fieldpack.untrusted import read_json
 
-_MOST = 8  # folders and tags on a screen
+_MAX_LISTED = 8  # folders and tags on a screen
 REPORT = "report/report.json"
-_SHOWN = ("f1", "value_match", "refused_right", "refused_wrong", "citations_valid", "citations_right", "first_token_ms",
-          "total_ms", "tokens_per_s")  # fmt: skip
+_MEASURED = (
+    "f1",
+    "value_match",
+    "refused_right",
+    "refused_wrong",
+    "citations_valid",
+    "citations_right",
+    "first_token_ms",
+    "total_ms",
+    "tokens_per_s",
+)
 
 
-def describe(bundle: Path) -> dict[str, Any]:
-    """Plain facts, JSON-ready. Raises BundleNotFound, BundleCorrupt, BundleUnsupported."""
+class FilesOfRole(TypedDict):
+    """How many files of a role there are, and their bytes together."""
+
+    files: int
+    bytes: int
+
+
+class KnowledgeFacts(TypedDict):
+    """What the library holds: `folders` of the first level ("" for documents in none) and `tags`
+    with their numbers of documents; how many documents are `dated`, and the first and last of
+    their `dates`."""
+
+    documents: int
+    chunks: int
+    folders: dict[str, int]
+    dated: int
+    dates: list[str]
+    tags: dict[str, int]
+
+
+class _Basics(TypedDict):
+    name: str
+    version: str
+    description: str
+    schema: str
+    bytes: int
+    files: dict[str, FilesOfRole]
+    limits: Mapping[str, int]
+    compat: Mapping[str, object]
+
+
+class BundleSummary(_Basics):
+    """What a bundle says of itself, its report aside."""
+
+    knowledge: NotRequired[KnowledgeFacts]
+    targets: NotRequired[list[dict[str, Any]]]
+    provenance: Mapping[str, object]
+
+
+class BundleFacts(BundleSummary):
+    """All that a bundle says of itself: the JSON of `fieldpack info --json`."""
+
+    report: Mapping[str, object] | None
+
+
+def describe(bundle: Path) -> BundleFacts:
+    """Return all that the bundle says of itself. Raises BundleNotFound, BundleCorrupt,
+    BundleUnsupported."""
     manifest = read_manifest(bundle)
-    facts: dict[str, Any] = {
-        "name": manifest.name, "version": manifest.version, "description": manifest.description,
-        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}", "bytes": manifest.size,
-        "files": _by_role(manifest), "limits": dict(manifest.limits), "compat": dict(manifest.compat),
-    }  # fmt: skip
-    if manifest.has("knowledge"):
-        documents, chunks = library_size(bundle / "knowledge")
-        facts["knowledge"] = {"documents": documents, "chunks": chunks, **_library(library_documents(bundle / "knowledge"))}
-    if manifest.targets:
-        facts["targets"] = targets_to_json(manifest.targets)
-    facts["provenance"] = dict(manifest.provenance)
+    facts = cast(BundleFacts, summarize(bundle, manifest))
     facts["report"] = read_report(bundle, manifest)
     return facts
 
 
-def summarize(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a person wants to know first, in a screenful; the rest is in `--json`."""
-    recipe = at(facts, "provenance", "recipe")
-    arm = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
-    licences = at(facts, "provenance", "licences")
-    files = facts["files"]
-    ships = str(at(facts, "provenance").get("arm") or "tuned")  # an older bundle holds all its recipe has
+def summarize(bundle: Path, manifest: Manifest) -> BundleSummary:
+    """Return what the bundle says of itself, without its report. Raises BundleCorrupt."""
+    files: dict[str, FilesOfRole] = {}
+    for entry in manifest.files:
+        role = files.setdefault(entry.role, {"files": 0, "bytes": 0})
+        role["files"] += 1
+        role["bytes"] += entry.size
+    basics: _Basics = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}",
+        "bytes": manifest.size,
+        "files": dict(sorted(files.items())),
+        "limits": dict(manifest.limits),
+        "compat": dict(manifest.compat),
+    }
+    summary = cast(BundleSummary, basics)  # its keys follow in their order
+    if manifest.has("knowledge"):
+        documents, chunks = library_size(bundle / "knowledge")
+        records = library_documents(bundle / "knowledge")
+        folders = Counter(one.path.split("/")[0] if "/" in one.path else "" for one in records)
+        dates = sorted(one.date for one in records if one.date)
+        summary["knowledge"] = {
+            "documents": documents,
+            "chunks": chunks,
+            "folders": dict(sorted(folders.items())),
+            "dated": len(dates),
+            "dates": [dates[0], dates[-1]] if dates else [],
+            "tags": dict(sorted(Counter(tag for one in records for tag in one.tags).items())),
+        }
+    if manifest.targets:
+        summary["targets"] = targets_to_json(manifest.targets)
+    summary["provenance"] = dict(manifest.provenance)
+    return summary
+
+
+def overview(facts: BundleFacts) -> dict[str, object]:
+    """Return what a person wants to know first, in a screenful, by the names shown; the rest is in
+    `--json`."""
+    recipe = at(facts["provenance"], "recipe")
+    measured = shipped_figures(facts["report"])
+    files, compat = facts["files"], facts["compat"]
+    provenance_arm = facts["provenance"].get("arm")
+    library: dict[str, object] = {}
+    if knowledge := facts.get("knowledge"):
+        dates = " to ".join(knowledge["dates"])
+        folders = knowledge["folders"]
+        library = {
+            "documents": knowledge["documents"],
+            "chunks": knowledge["chunks"],
+            "folders": _counts(folders) if set(folders) != {""} else "",
+            "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "",
+            "tags": _counts(knowledge["tags"]),
+        }
+    model: object = "none: answers are passages' own words"
+    tuned_by = embedder = None
+    if "model" in files:
+        model = at(recipe, "base").get("model")
+    # An older bundle holds all that its recipe has.
+    if "tuned" in str(provenance_arm or "tuned").split("+"):
+        tuned_by = at(recipe, "train").get("method")
+    if "embedder" in files:
+        embedder = at(recipe, "knowledge", "embedder").get("model")
+    licences = at(facts["provenance"], "licences")
     return {
-        **{key: facts[key] for key in ("name", "version", "description", "bytes")},
-        **{f"{role} bytes": sizes["bytes"] for role, sizes in facts["files"].items()},
-        **_library_in_words(facts.get("knowledge", {})),
-        "model": at(recipe, "base").get("model") if "model" in files else "none: answers are passages' own words",
-        "tuned by": at(recipe, "train").get("method") if "tuned" in ships.split("+") else None,
-        "embedder": at(recipe, "knowledge", "embedder").get("model") if "embedder" in files else None,
+        "name": facts["name"],
+        "version": facts["version"],
+        "description": facts["description"],
+        "bytes": facts["bytes"],
+        **{f"{role} bytes": sizes["bytes"] for role, sizes in files.items()},
+        **library,
+        "model": model,
+        "tuned by": tuned_by,
+        "embedder": embedder,
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
-        "ships": at(facts, "report", "ship").get("why") or at(facts, "provenance").get("arm"),
-        "provider": facts["compat"].get("provider"), "precision": facts["compat"].get("precision"),
+        "ships": at(facts["report"] or {}, "ship").get("why") or provenance_arm,
+        "provider": compat.get("provider"),
+        "precision": compat.get("precision"),
         "targets": ", ".join(f"{one['name']} ({one['proof']})" for one in facts.get("targets", ())),
         "context, tokens": facts["limits"].get("max_context"),
-        **{f"measured {name.replace('_', ' ')}": arm.get(name) for name in _SHOWN},
-        "measured on, questions": arm.get("questions"),
-    }  # fmt: skip
-
-
-def _library(records: Sequence[DocumentRecord]) -> dict[str, Any]:
-    """Documents by folder of the first level ("" for those in none) and by tag; the first date and the last."""
-    folders = Counter(record.path.split("/")[0] if "/" in record.path else "" for record in records)
-    dates = sorted(record.date for record in records if record.date)
-    return {"folders": dict(sorted(folders.items())), "dated": len(dates), "dates": [dates[0], dates[-1]] if dates else [],
-            "tags": dict(sorted(Counter(tag for record in records for tag in record.tags).items()))}  # fmt: skip
-
-
-def _library_in_words(knowledge: Mapping[str, Any]) -> dict[str, Any]:
-    if not knowledge:
-        return {}
-    dates = " to ".join(knowledge["dates"])
-    return {
-        "documents": knowledge["documents"], "chunks": knowledge["chunks"],
-        "folders": _counts(knowledge["folders"]) if set(knowledge["folders"]) != {""} else "",
-        "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "", "tags": _counts(knowledge["tags"]),
-    }  # fmt: skip
+        **{f"measured {name.replace('_', ' ')}": measured.get(name) for name in _MEASURED},
+        "measured on, questions": measured.get("questions"),
+    }
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    """The largest first: "fees 12, letters 6, (none) 1"."""
+    """Return the largest counts first: "fees 12, letters 6, (none) 1"."""
     largest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    more = f" and {len(largest) - _MOST:,} more" if len(largest) > _MOST else ""
-    return ", ".join(f"{name or '(none)'} {count:,}" for name, count in largest[:_MOST]) + more
+    more = f" and {len(largest) - _MAX_LISTED:,} more" if len(largest) > _MAX_LISTED else ""
+    shown = (f"{name or '(none)'} {count:,}" for name, count in largest[:_MAX_LISTED])
+    return ", ".join(shown) + more
 
 
 def at(data: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
-    """The mapping at a path, empty where there is none: provenance and reports are whatever their build wrote."""
+    """Return the mapping at a path, empty where there is none: provenance and reports are whatever
+    their build wrote."""
     for key in path:
-        found = data.get(key)
-        data = found if isinstance(found, Mapping) else {}
+        value = data.get(key)
+        data = value if isinstance(value, Mapping) else {}
     return data
 
 
-def _by_role(manifest: Manifest) -> dict[str, dict[str, int]]:
-    roles: dict[str, dict[str, int]] = {}
-    for entry in manifest.files:
-        role = roles.setdefault(entry.role, {"files": 0, "bytes": 0})
-        role["files"] += 1
-        role["bytes"] += entry.size
-    return dict(sorted(roles.items()))
+def shipped_figures(report: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what was measured of the arm that ships, where the bundle was built; empty without a
+    report."""
+    report = report or {}
+    return at(report, "arms", str(report.get("shipped")))
 
 
 def read_report(bundle: Path, manifest: Manifest) -> Mapping[str, Any] | None:
-    """The measured figures, or None in a bundle that was not evaluated."""
+    """Return the measured figures; None for a bundle that was not evaluated. Raises
+    BundleCorrupt."""
     if not any(entry.path == REPORT for entry in manifest.files):
         return None
-    try:
-        report = json.loads((bundle / REPORT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleCorrupt(f"{bundle / REPORT}: {error}; copy the bundle again") from None
+    report = read_json(bundle / REPORT)
     return report if isinstance(report, dict) else None

@@ -1,5 +1,6 @@
-"""The one folder that the app writes to: history and feedback, for this user's eyes alone. Knows nothing of what is in the
-files. Reading never makes the folder."""
+"""Writes to the one folder that the app keeps: history and feedback, readable by this user alone; and
+writes whole files so that no half-written one is ever seen. Knows nothing of what is in the files.
+Reading never makes the folder."""
 
 from __future__ import annotations
 
@@ -7,7 +8,10 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from fieldpack import InputError
 
@@ -15,26 +19,31 @@ FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
 
 
-def state_folder(given: Path | None = None) -> Path:
-    """`given`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack. Raises InputError where there is no home."""
-    if given is not None:
-        return given
-    named = os.environ.get("XDG_STATE_HOME", "")
-    # The specification has a relative path ignored: it would be another folder in each working directory.
-    if named and Path(named).is_absolute():
-        return Path(named) / "fieldpack"
+def state_folder(folder: Path | None = None) -> Path:
+    """Return `folder`, else $XDG_STATE_HOME/fieldpack, else ~/.local/state/fieldpack. Raises
+    InputError where there is no home."""
+    if folder is not None:
+        return folder
+    state_home = os.environ.get("XDG_STATE_HOME", "")
+    # The specification has a relative path ignored: it would be another folder in each working
+    # directory.
+    if state_home and Path(state_home).is_absolute():
+        return Path(state_home) / "fieldpack"
     try:
         return Path.home() / ".local" / "state" / "fieldpack"
     except RuntimeError:  # no HOME, and a user that the system does not know, as in a container
-        raise InputError("no home folder to keep anything in; name one with --state DIR, or set HOME") from None
+        raise InputError(
+            "no home folder to keep anything in; name one with --state DIR, or set HOME"
+        ) from None
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line to a file that nobody else may read, and return once it is on the disk. The file and its folder are made
-    if need be.
+    """Append one line to a file that nobody else may read, and return once it is on the disk. The
+    file and its folder are made if need be.
 
-    After a power cut a file may end in half a line or in a block of NUL bytes: a new line begins behind them, so that only
-    that one is lost. Where the disk has no room for the whole line nothing of it stays. Two processes do not mix theirs.
+    After a power cut a file may end in half a line or in a block of NUL bytes: a new line begins
+    behind them, so that only that one is lost. Where the disk has no space for the whole line,
+    nothing of it is kept. Lines of two processes are never mixed.
 
     Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,32 +52,40 @@ def append_line(path: Path, line: str) -> None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # given back by the close, also by that of a process that is killed
+        # The lock is released by the close, also by that of a process that is killed.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         end = os.fstat(descriptor).st_size
         begins_line = end == 0 or os.pread(descriptor, 1, end - 1) == b"\n"
-        _write_all(descriptor, (b"" if begins_line else b"\n") + line.encode("utf-8", "backslashreplace") + b"\n", end)
+        data = (b"" if begins_line else b"\n") + line.encode("utf-8", "backslashreplace") + b"\n"
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        except OSError:
+            os.ftruncate(descriptor, end)
+            raise
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     if is_new:
-        _sync_folder(path.parent)
+        # The file's name is stored in its folder.
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
-def _write_all(descriptor: int, data: bytes, end: int) -> None:
-    """Write at the file's `end`; back to that length if the disk takes only a part."""
-    written = 0
-    try:
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-    except OSError:
-        os.ftruncate(descriptor, end)
-        raise
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[str]]:
+    """Open a text file that is written beside `path` and renamed to it when all is written; after
+    an error, what was written stays under `partial_path(path)`. Raises OSError."""
+    partial = partial_path(path)
+    with partial.open("w", encoding="utf-8") as file:
+        yield file
+    partial.replace(path)
 
 
-def _sync_folder(folder: Path) -> None:
-    """A file's name is its folder's to keep."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def partial_path(path: Path) -> Path:
+    """Return the name that a file has while it is being written."""
+    return path.with_name(path.name + ".partial")

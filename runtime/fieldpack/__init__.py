@@ -1,10 +1,10 @@
 """Fieldpack's runtime: opens a bundle and answers from it, offline, with sources.
 
-    import fieldpack
+import fieldpack
 
-    with fieldpack.open("dist/finance-1.0.0") as expert:
-        answer = expert.ask("What does the A class of the Global Equity Fund cost a year?")
-        print(answer.text, answer.citations)
+with fieldpack.open("dist/finance-1.0.0") as expert:
+    answer = expert.ask("What does the A class of the Global Equity Fund cost a year?")
+    print(answer.text, answer.citations)
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ import os
 import sys
 import warnings
 
-# onnxruntime 1.29 and later looks up a Microsoft host and writes under ~/.cache when it is imported, unless this is
-# set *before*; the API to switch it off comes too late (measured).
+# onnxruntime 1.29 and later looks up a Microsoft host and writes under ~/.cache when it is
+# imported, unless this is set *before*; the API to switch it off comes too late (measured).
 if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
-    warnings.warn("onnxruntime was imported before fieldpack: its telemetry may be on", stacklevel=2)
+    warnings.warn(
+        "onnxruntime was imported before fieldpack: its telemetry may be on", stacklevel=2
+    )
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-from .answers import Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
+from .answers import (
+    Answer,
+    CitationsFound,
+    Done,
+    Event,
+    PassagesFound,
+    QuoteFound,
+    TextPiece,
+    Timings,
+)
 from .bundle.manifest import Manifest, read_manifest
 from .errors import (
     BundleCorrupt,
@@ -42,8 +53,35 @@ from .retrieval.quoting import Quote
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "BundleCorrupt", "BundleError", "BundleNotFound", "BundleUnsupported", "Cancelled", "Citation",
-    "CitationsFound", "DocumentRecord", "Done", "EmptyQuestion", "EngineFailed", "Event", "Expert", "FieldpackError",
-    "Filter", "InputError", "Manifest", "NoSuchPassage", "Passage", "PassageContext", "PassagesFound", "Previous",
-    "QuestionError", "QuestionTooLong", "Quote", "QuoteFound", "TextPiece", "Timings", "open", "read_manifest",
-]  # fmt: skip
+    "Answer",
+    "BundleCorrupt",
+    "BundleError",
+    "BundleNotFound",
+    "BundleUnsupported",
+    "Cancelled",
+    "Citation",
+    "CitationsFound",
+    "DocumentRecord",
+    "Done",
+    "EmptyQuestion",
+    "EngineFailed",
+    "Event",
+    "Expert",
+    "FieldpackError",
+    "Filter",
+    "InputError",
+    "Manifest",
+    "NoSuchPassage",
+    "Passage",
+    "PassageContext",
+    "PassagesFound",
+    "Previous",
+    "QuestionError",
+    "QuestionTooLong",
+    "Quote",
+    "QuoteFound",
+    "TextPiece",
+    "Timings",
+    "open",
+    "read_manifest",
+]

@@ -1,9 +1,11 @@
-"""What an expert says: the events of an answer, and the answer whole. Knows nothing of how either is made."""
+"""The events of an answer while it is made, and the whole answer. Knows nothing of how either is
+made."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 from .passages import Citation, Passage, Previous
 from .retrieval.quoting import Quote
@@ -13,8 +15,9 @@ WRITTEN, QUOTED, RELATED = "written", "quote", "related"
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds from the question; `first_token_ms` and `total_ms` include the retrieval and the quote before
-    them. `quote_ms`: until a passage's words stood, 0 where none did."""
+    """Times and counts of an answer. Milliseconds count from the question; `first_token_ms` and
+    `total_ms` include the retrieval and the quote before them. `quote_ms`: until the quote of a
+    passage, 0 where there was none."""
 
     retrieval_ms: float
     first_token_ms: float
@@ -28,13 +31,61 @@ class Timings:
     quote_ms: float = 0.0
 
 
+class CitationJson(TypedDict):
+    """A citation in JSON."""
+
+    document: str
+    page: int | None
+    quote: str
+    passage: int
+
+
+class QuoteJson(CitationJson):
+    """A quote in JSON: `text` for people, `quote` the exact slice of the passage."""
+
+    text: str
+
+
+class PassageJson(TypedDict):
+    """A passage in JSON."""
+
+    chunk_id: int
+    document: str
+    title: str
+    page: int | None
+    heading: tuple[str, ...]
+    text: str
+    score: float
+    similarity: float
+    start: int
+    end: int
+
+
+class AnswerJson(TypedDict):
+    """The JSON of `fieldpack ask --json`."""
+
+    question: str
+    answer: str
+    asked: str
+    refused: bool
+    cut: bool
+    kind: str
+    quote: QuoteJson | None
+    unsupported: list[list[int]]
+    citations: Sequence[CitationJson]
+    passages: Sequence[PassageJson]
+    timings: dict[str, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`passages` are those the model read, in the order of their numbers. A refusal cites nothing. `asked`: the question as
-    it was read, a follow-up with the question that it refers to. `unsupported`: [start, end) of the figures in `text` that
-    stand in no passage. `kind`: "written" by a language model; "quote", the words of a passage; "related", such words for a
-    question that wants yes or no or a figure worked out, which they do not say by themselves. `quote`: what stood above a
-    written answer before it came, or is the answer. `cut`: a limit on tokens ended the answer, not the model."""
+    """A whole answer. `passages` are those that the model read, in the order of their numbers. A
+    refusal cites nothing. `read_as`: the question as it was read, a follow-up with the question that
+    it refers to. `unsupported`: [start, end) of the figures in `text` that stand in no passage.
+    `kind`: "written" by a language model; "quote", the words of a passage; "related", such words
+    for a question that wants yes or no or a figure worked out, which they do not say by themselves.
+    `quote`: what stood above a written answer before it came, or is the answer. `cut`: a limit on
+    tokens ended the answer, not the model."""
 
     question: str
     text: str
@@ -42,7 +93,7 @@ class Answer:
     citations: tuple[Citation, ...]
     passages: tuple[Passage, ...]
     timings: Timings
-    asked: str = ""
+    read_as: str = ""
     unsupported: tuple[tuple[int, int], ...] = ()
     kind: str = WRITTEN
     quote: Quote | None = None
@@ -50,55 +101,74 @@ class Answer:
 
     @property
     def previous(self) -> Previous:
-        """What a follow-up goes on from."""
-        return Previous(self.asked, tuple(passage.chunk_id for passage in self.passages))
+        """What a follow-up to this answer refers to."""
+        return Previous(self.read_as, tuple(passage.chunk_id for passage in self.passages))
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON of `fieldpack ask --json`."""
+    def to_dict(self) -> AnswerJson:
+        """Return the JSON of `fieldpack ask --json`."""
         return {
             "question": self.question,
             "answer": self.text,
-            "asked": self.asked,
+            "asked": self.read_as,
             "refused": self.refused,
             "cut": self.cut,
             "kind": self.kind,
             "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],
-            "citations": [asdict(c) for c in self.citations],
-            "passages": [asdict(p) for p in self.passages],
+            "citations": [citation_dict(c) for c in self.citations],
+            "passages": [passage_dict(p) for p in self.passages],
             "timings": {k: round(v, 2) for k, v in asdict(self.timings).items()},
         }
 
 
-def quote_dict(quote: Quote | None) -> dict[str, Any] | None:
-    """{text, document, page, quote, passage}: `text` for people, `quote` the exact slice of the passage."""
-    return None if quote is None else {"text": quote.text, **asdict(quote.citation)}
+def citation_dict(citation: Citation) -> CitationJson:
+    """Return a citation as JSON."""
+    return cast(CitationJson, asdict(citation))
+
+
+def passage_dict(passage: Passage) -> PassageJson:
+    """Return a passage as JSON."""
+    return cast(PassageJson, asdict(passage))
+
+
+def quote_dict(quote: Quote | None) -> QuoteJson | None:
+    """Return a quote as JSON."""
+    return None if quote is None else {"text": quote.text, **citation_dict(quote.citation)}
 
 
 @dataclass(frozen=True, slots=True)
 class PassagesFound:
+    """The passages that the answer will be made from."""
+
     passages: tuple[Passage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteFound:
-    """The nearest words of the passages, which stand while a language model still reads."""
+    """The words of the passages that are nearest to the question; they can be shown while a
+    language model still reads."""
 
     quote: Quote
 
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
+    """The next piece of the answer's text."""
+
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CitationsFound:
+    """The citations of the finished text."""
+
     citations: tuple[Citation, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """The whole answer: the last event."""
+
     answer: Answer
 
 

@@ -1,9 +1,11 @@
-"""What this machine offers to run on: threads and execution providers. Knows nothing of bundles or questions."""
+"""The threads and execution providers that this machine offers. Knows nothing of bundles or
+questions."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -12,7 +14,8 @@ from typing import Any
 
 from .errors import BundleUnsupported
 
-# Short names that onnxruntime-genai's `append_provider` takes, with the provider that must be there.
+# Short names that onnxruntime-genai's `append_provider` takes, with the provider that must be
+# there.
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -23,14 +26,30 @@ PROVIDERS = {
 }
 
 
+# The libraries that shape speed and answers.
+PACKAGES = ("onnxruntime", "onnxruntime-genai", "tokenizers", "usearch", "numpy")
+
+
+def package_versions() -> dict[str, str | None]:
+    """Return the versions of PACKAGES; None for a package that is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
 def available_cores() -> int:
-    """Cores this process may use (its affinity mask, not the machine's count)."""
+    """Return how many cores this process may use: its affinity mask, not the machine's count."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`provider`: a key of PROVIDERS, for the language model; the embedder always runs on the CPU."""
+    """What models run on. `provider`: a key of PROVIDERS, for the language model; the embedder
+    always runs on the CPU."""
 
     provider: str = "cpu"
     threads: int = field(default_factory=available_cores)
@@ -65,10 +84,7 @@ def register_plug_in(name: str) -> str:
     try:
         home = Path(str(distribution(plug_in.distribution).locate_file(""))).resolve()
     except PackageNotFoundError:
-        return (
-            f"{plug_in.distribution} is not installed: "
-            f'pip install "fieldpack[{plug_in.extra}]"'
-        )
+        return f'{plug_in.distribution} is not installed: pip install "fieldpack[{plug_in.extra}]"'
     import onnxruntime as ort
     import onnxruntime_genai as og
 
@@ -95,13 +111,19 @@ def require_provider(name: str) -> None:
     import onnxruntime as ort
 
     if name not in PROVIDERS:
-        raise BundleUnsupported(f"unknown execution provider {name!r}; one of {', '.join(PROVIDERS)}")
+        raise BundleUnsupported(
+            f"unknown execution provider {name!r}; one of {', '.join(PROVIDERS)}"
+        )
     why = register_plug_in(name) if name in PLUG_INS else ""
-    present = {str(device.ep_name) for device in ort.get_ep_devices()} | set(ort.get_available_providers())
+    present = {str(device.ep_name) for device in ort.get_ep_devices()} | set(
+        ort.get_available_providers()
+    )
     if PROVIDERS[name] not in present:
         reason = why or "no device of this machine is one of its"
         here = ", ".join(sorted(present))
-        raise BundleUnsupported(f"{PROVIDERS[name]} is not on this machine ({reason}); here: {here}")
+        raise BundleUnsupported(
+            f"{PROVIDERS[name]} is not on this machine ({reason}); here: {here}"
+        )
 
 
 def genai_name(provider: str) -> str:
@@ -138,12 +160,14 @@ def placement(model: Path, provider: str) -> Counter[tuple[str, str]]:
 
 
 def session_options(device: Device) -> Any:
+    """Return onnxruntime's options for a session on the device's threads."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = device.threads
     options.inter_op_num_threads = 1
-    # Spinning costs a whole core between questions and, on a shared machine, slows the language model.
+    # Spinning costs a whole core between questions and, on a shared machine, slows the language
+    # model.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return options

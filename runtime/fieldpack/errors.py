@@ -1,17 +1,17 @@
 """Every error the runtime raises, as one tree. An error says what, where, and the next step.
 
-    FieldpackError                 exit code 1
-    ├── BundleError                exit code 3   the bundle on disk
-    │   ├── BundleNotFound             no folder, or a folder without manifest.json
-    │   ├── BundleCorrupt              a file is changed, missing, truncated, or extra
-    │   └── BundleUnsupported          written for another schema, or wants what this device lacks
-    ├── QuestionError              exit code 4   what was asked
-    │   ├── EmptyQuestion
-    │   ├── QuestionTooLong
-    │   └── NoSuchPassage              an id that the bundle's library does not have
-    ├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
-    ├── Cancelled                  exit code 130 the caller stopped the answer
-    └── InputError                 exit code 4   a batch file, or another input of a command
+FieldpackError                 exit code 1
+├── BundleError                exit code 3   the bundle on disk
+│   ├── BundleNotFound             no folder, or a folder without manifest.json
+│   ├── BundleCorrupt              a file is changed, missing, truncated, or extra
+│   └── BundleUnsupported          written for another schema, or wants what this device lacks
+├── QuestionError              exit code 4   what was asked
+│   ├── EmptyQuestion
+│   ├── QuestionTooLong
+│   └── NoSuchPassage              an id that the bundle's library does not have
+├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
+├── Cancelled                  exit code 130 the caller stopped the answer
+└── InputError                 exit code 4   a batch file, or another input of a command
 """
 
 from __future__ import annotations
@@ -24,44 +24,52 @@ class FieldpackError(Exception):
 
 
 class BundleError(FieldpackError):
+    """Something is wrong with the bundle on disk."""
+
     exit_code = 3
 
 
 class BundleNotFound(BundleError):
-    pass
+    """There is no bundle at the path."""
 
 
 class BundleCorrupt(BundleError):
-    pass
+    """A file of the bundle is changed, missing, truncated, or extra."""
 
 
 class BundleUnsupported(BundleError):
-    pass
+    """The bundle has another schema, or needs what this device lacks."""
 
 
 class QuestionError(FieldpackError):
+    """The question, or what came with it, cannot be answered as it is."""
+
     exit_code = 4
 
 
 class EmptyQuestion(QuestionError):
-    pass
+    """The question has no text."""
 
 
 class QuestionTooLong(QuestionError):
-    pass
+    """The question is longer than the bundle takes."""
 
 
 class InputError(FieldpackError):
+    """A batch file, or another input of a command, cannot be used."""
+
     exit_code = 4
 
 
 class NoSuchPassage(QuestionError):
-    pass
+    """The library has no passage with this id."""
 
 
 class EngineFailed(FieldpackError):
-    pass
+    """The language model's engine gave up while it read or wrote."""
 
 
 class Cancelled(FieldpackError):
+    """The caller stopped the answer."""
+
     exit_code = 130

@@ -1,4 +1,4 @@
-"""Opens a bundle: verifies it, then puts its parts to work. The class behind `fieldpack.open`."""
+"""Opens a bundle: verifies it, then connects its parts. Holds `fieldpack.open` and `Expert`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, PromptSettings, read_prompt
-from .rag import Arm, Rag, clean_question
+from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
 from .targets.choice import CPU, Chosen, choose
 from .targets.engines import Opening
@@ -33,25 +33,35 @@ if TYPE_CHECKING:
 
     from .bundle.targets import Target
     from .generation.engine import Engine
-    from .index.reader import KnowledgeIndex
     from .retrieval.retriever import Retriever
 
-_LEAST_ROOM = 192  # tokens of context beside the answer: system text, question, and a passage worth reading
+# Tokens of context beside the answer: system text, question, and a passage worth reading.
+_MIN_PROMPT_TOKENS = 192
 
 
 class Expert:
-    """An opened bundle. Safe to use from several threads: searches run side by side, answers one after another.
+    """An opened bundle. Safe to use from several threads: searches run side by side, answers one
+    after another.
 
-    The language model is loaded at the first answer, so that a search does not wait for it. What it has read it keeps: the
-    next question reads on from where its prompt differs.
+    The language model is loaded at the first answer, so that a search does not wait for it. Its KV
+    cache is kept: the next prompt is read from where it differs.
     """
 
     def __init__(
-        self, path: Path, manifest: Manifest, device: Device, *, memory_mb: float | None = None,
-        speculate: bool = True, seal: Seal | None = None, target: str = CPU, state: Path | None = None,
-    ) -> None:  # fmt: skip
-        """`target` and `state` as in `open_bundle`. `seal`: what was verified. Without one the files are taken as one's own:
-        the build measures what it has just made, and wants its errors as they are."""
+        self,
+        path: Path,
+        manifest: Manifest,
+        device: Device,
+        *,
+        memory_mb: float | None = None,
+        speculate: bool = True,
+        seal: Seal | None = None,
+        target: str = CPU,
+        state: Path | None = None,
+    ) -> None:
+        """`target` and `state` as in `open_bundle`. `seal`: the verified state of the files. Without
+        one the files are trusted: the build measures what it has just made, and wants its errors as
+        they are."""
         self.path = path
         self._seal = seal
         self.manifest = manifest
@@ -59,12 +69,18 @@ class Expert:
         self._chat, self.settings = read_prompt(path)
         if not manifest.has("model") and not (manifest.has("knowledge") and self.settings.quoting):
             raise BundleCorrupt(f"{path}: no model in the bundle; build it again")
-        if (most := model_context(path)) is not None and most < self.settings.max_context:
-            self.settings = replace(self.settings, max_context=most)
+        max_context = self.settings.max_context
+        if (model_limit := model_context(path)) is not None:
+            max_context = min(max_context, model_limit)
         if memory_mb is not None:
-            least = self.settings.max_answer_tokens + _LEAST_ROOM
-            context = fit_context(path, manifest, memory_mb, most=self.settings.max_context, least=least)
-            self.settings = replace(self.settings, max_context=context)
+            max_context = fit_context(
+                path,
+                manifest,
+                memory_mb,
+                max_context=max_context,
+                min_context=self.settings.max_answer_tokens + _MIN_PROMPT_TOKENS,
+            )
+        self.settings = replace(self.settings, max_context=max_context)
         self._speculate = speculate
         self._wanted, self._state = target, state
         self._chosen = Chosen(None)
@@ -73,8 +89,8 @@ class Expert:
         self._rag: Rag | None = None
 
     def search(self, question: str, k: int = 5, *, where: Filter | None = None) -> list[Passage]:
-        """The k best passages of the documents that `where` lets through, best first; an empty list in a bundle without
-        knowledge.
+        """Return the k best passages of the documents that `where` lets through, best first; an
+        empty list in a bundle without knowledge.
 
         Raises EmptyQuestion, QuestionTooLong, ValueError (k < 1)."""
         if k < 1:
@@ -85,29 +101,34 @@ class Expert:
             return retriever.search(question, k, where) if retriever else []
 
     def documents(self, where: Filter | None = None) -> list[DocumentRecord]:
-        """The library's documents by path, or those that `where` lets through; empty in a bundle without knowledge."""
+        """Return the library's documents by path, or those that `where` lets through; none in a
+        bundle without knowledge."""
         with self._reading():
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
 
     def passage(self, chunk_id: int) -> Passage:
-        """A passage by its `chunk_id`, its score and similarity 0. Raises NoSuchPassage."""
+        """Return a passage by its `chunk_id`, with score and similarity 0. Raises NoSuchPassage."""
         with self._reading():
-            return self._index().passage(chunk_id)
+            return self._knowledge().index.passage(chunk_id)
 
     def chunks(self, document: str) -> list[tuple[int, Chunk]]:
-        """Return a document's chunks with their ids, in reading order; none for a document that the library does not hold.
-        Raises NoSuchPassage in a bundle without knowledge."""
-        return self._index().chunks(document)
+        """Return a document's chunks with their ids, in reading order; none for a document that the
+        library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
+        return self._knowledge().index.chunks(document)
 
-    def context(self, chunk_id: int, *, characters: int = 1500, end: int | None = None) -> PassageContext:
-        """A passage where it stands, with at most `characters` of its page's text on each side. `end`: the passage's, which
-        is further than its chunk's where it was joined of two. Raises NoSuchPassage."""
+    def context(
+        self, chunk_id: int, *, characters: int = 1500, end: int | None = None
+    ) -> PassageContext:
+        """Return a passage with at most `characters` of its page's text on each side. `end`: the
+        passage's, which is further than its chunk's where it was joined of two. Raises
+        NoSuchPassage."""
         with self._reading():
-            return self._index().context(chunk_id, end, characters)
+            return self._knowledge().index.context(chunk_id, end, characters)
 
     def embed(self, texts: Sequence[str], *, query: bool = False) -> NDArray[np.float32]:
-        """Unit vectors [n, dim] as the library's; `query`: of questions. Raises NoSuchPassage in a bundle without knowledge."""
+        """Return unit vectors of n texts, [n, dim], as the library's passages are embedded, or with
+        `query` as questions are. Raises NoSuchPassage in a bundle without knowledge."""
         import numpy as np
 
         with self._reading():
@@ -117,99 +138,132 @@ class Expert:
             return np.stack([embedder.embed_query(text) for text in texts])
 
     def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
-        """Return how many tokens the embedder reads of `texts` when `embed` is called with them. Raises NoSuchPassage in a
-        bundle without knowledge."""
+        """Return how many tokens the embedder reads of `texts` when `embed` is called with them.
+        Raises NoSuchPassage in a bundle without knowledge."""
         return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
-        """Of the language model; of the embedder in a bundle that has none."""
+        """Return how many tokens of the language model `text` has, or of the embedder in a bundle
+        without one."""
         with self._reading():
             return self._open_rag().builder.count_tokens(text)
 
     def ask(
-        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
-        previous: Previous | None = None, where: Filter | None = None, schema: Mapping[str, Any] | None = None,
-    ) -> Answer:  # fmt: skip
-        """The whole answer; options as in `stream`. Raises EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set
-        meanwhile), QuestionError (a schema that cannot be followed)."""
-        options = self._options(previous, where, schema)
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        options: AnswerOptions | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Return the whole answer; arguments as in `stream`, and `options` for evaluation. Raises
+        EmptyQuestion, QuestionTooLong, Cancelled (when `cancel` was set meanwhile), QuestionError
+        (a schema that cannot be followed)."""
+        schema_text = _schema_text(schema)
         with self._reading():
-            return self._open_rag().ask(question, cancel=cancel, arm=arm, **options)
+            return self._open_rag().ask(
+                question,
+                cancel=cancel,
+                options=options,
+                previous=previous,
+                where=where,
+                schema=schema_text,
+            )
 
     def stream(
-        self, question: str, *, cancel: threading.Event | None = None, previous: Previous | None = None,
-        where: Filter | None = None, schema: Mapping[str, Any] | None = None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """PassagesFound, QuoteFound (before a model's answer, where a passage's words are near enough), TextPiece...,
-        CitationsFound, Done. Close the iterator to stop the model.
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Iterator[Event]:
+        """Yield PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
+        enough), TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
 
-        `previous`: what a follow-up goes on from. `where`: which documents may answer. `schema`: a JSON schema that the
-        answer's text then follows; such an answer has no citations."""
-        options = self._options(previous, where, schema)
+        `previous`: what a follow-up refers to. `where`: which documents may answer. `schema`: a
+        JSON schema that the answer's text then follows; such an answer has no citations. Raises as
+        `ask` does."""
+        schema_text = _schema_text(schema)
         with self._reading():
-            events = self._open_rag().stream(question, cancel=cancel, **options)
-        return self._watched(events)
+            events = self._open_rag().stream(
+                question, cancel=cancel, previous=previous, where=where, schema=schema_text
+            )
+
+        def checked() -> Iterator[Event]:
+            with untrusted(self.path) if self._seal else nullcontext():
+                for event in events:
+                    if isinstance(event, Done):
+                        self._check()
+                    yield event
+
+        return checked()
 
     def read_ahead(
-        self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
+        self,
+        question: str = "",
+        *,
+        previous: Previous | None = None,
+        where: Filter | None = None,
         cancel: threading.Event | None = None,
-    ) -> None:  # fmt: skip
-        """Search for a question that is still being typed and let the model read the passages, so that its answer begins at
-        once if they stay the same. Set `cancel` (raises Cancelled) when more was typed or the question is asked."""
+    ) -> None:
+        """Search for a question that is still being typed and let the model read the passages, so
+        that its answer begins at once if they stay the same. Set `cancel` (raises Cancelled) when
+        more was typed or the question is asked."""
         with self._reading():
             self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
 
     def load(self) -> None:
-        """Open all models now instead of at the first question, and read what every prompt begins with."""
+        """Open all models now instead of at the first question, and read what every prompt begins
+        with. Raises BundleCorrupt, BundleUnsupported."""
         with self._reading():
             self._open_rag().read_ahead()
 
     @property
     def damaged(self) -> str:
-        """Why nothing can be read any more since files of the bundle changed under it; empty while all is well."""
+        """Why nothing can be read any more, since files of the bundle changed after it was opened;
+        empty while they have not."""
         return self._seal.broken if self._seal else ""
 
+    def withdraw(self, why: str) -> None:
+        """Answer nothing any more: from now on every question raises BundleCorrupt with `why`."""
+        if self._seal is not None:
+            self._seal.broken = why
+
     def close(self) -> None:
+        """Give the models' memory back."""
         with self._opening:
             self._rag = self._retriever = None
 
     def __enter__(self) -> Expert:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Around whatever reads the bundle: its files are those that were verified, before and after, and what is wrong in
-        them is BundleCorrupt."""
+        """Wrap whatever reads the bundle: check before and after that its files are those that were
+        verified, and raise BundleCorrupt for what is wrong in them."""
         self._check()
         with untrusted(self.path) if self._seal else nullcontext():
             yield
         self._check()
 
-    def _watched(self, events: Iterator[Event]) -> Iterator[Event]:
-        with untrusted(self.path) if self._seal else nullcontext():
-            for event in events:
-                if isinstance(event, Done):
-                    self._check()
-                yield event
-
     def _check(self, *, opening: bool = False) -> None:
         if self._seal:
             self._seal.check(opening=opening)
 
-    def _options(
-        self, previous: Previous | None, where: Filter | None, schema: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
-        if schema is not None:
-            check_schema(schema)
-        return {"previous": previous, "where": where, "schema": None if schema is None else json.dumps(schema)}
-
-    def _index(self) -> KnowledgeIndex:
-        return self._knowledge().index
-
     def _knowledge(self) -> Retriever:
+        """Return the retriever. Raises NoSuchPassage in a bundle without knowledge."""
         retriever = self._open_retriever()
         if retriever is None:
             raise NoSuchPassage(f"{self.path}: a bundle without documents; it has no passages")
@@ -229,21 +283,25 @@ class Expert:
 
         reranker = self.path / "reranker" if self.manifest.has("reranker") else None
         return open_retriever(
-            self.path / "embedder", self.path / "knowledge", RetrievalSettings.read(self.path),
-            reranker=reranker, device=self.device,
-        )  # fmt: skip
+            self.path / "embedder",
+            self.path / "knowledge",
+            RetrievalSettings.read(self.path),
+            reranker=reranker,
+            device=self.device,
+        )
 
     def _open_rag(self) -> Rag:
         with self._opening:
             if self._rag is None:
-                with ThreadPoolExecutor(1) as pool:  # both mostly wait for the disk and for onnxruntime
+                # In two threads: both mostly wait for the disk and for onnxruntime.
+                with ThreadPoolExecutor(1) as pool:
                     opened = pool.submit(lambda: self._retriever or self._make_retriever())
                     generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
                 self._check(opening=True)
-                counts = generator or (self._retriever and self._retriever.embedder)
-                assert counts
-                builder = PromptBuilder(self._chat, self.settings, counts.count_tokens)
+                counter = generator or (self._retriever and self._retriever.embedder)
+                assert counter
+                builder = PromptBuilder(self._chat, self.settings, counter.count_tokens)
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
@@ -256,8 +314,8 @@ class Expert:
 
     @property
     def runs_on_because(self) -> str:
-        """A sentence on what the language model runs on and which targets were passed over; empty before it
-        is open, and where the CPU was all that was wanted."""
+        """A sentence on what the language model runs on and which targets were passed over; empty
+        before it is open, and where the CPU was all that was wanted."""
         return self._chosen.says
 
     def _open_generator(self) -> Engine:
@@ -270,9 +328,11 @@ class Expert:
             self.settings = self._settings_on(self._chosen.target)
             return self._chosen.engine
         return TextGenerator.open(
-            self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens, speculate=self._speculate
+            self.path / "model",
+            device=self.device,
+            skip_tokens=self._chat.skip_tokens,
+            speculate=self._speculate,
         )
-
 
     def _choose(self) -> Chosen:
         retriever: Retriever | None = None
@@ -280,42 +340,65 @@ class Expert:
         def ask(engine: Engine, target: Target, question: str) -> Answer:
             nonlocal retriever
             retriever = retriever or self._make_retriever()
-            builder = PromptBuilder(self._chat, self._settings_on(target), engine.count_tokens)
+            settings = self._settings_on(target)
+            builder = PromptBuilder(self._chat, settings, engine.count_tokens)
             return Rag(builder, engine, retriever).ask(question)
 
         how = Opening(
-            self.path, self.device.threads, self._chat.skip_tokens, self.settings.max_context, self._speculate
-        )  # fmt: skip
+            self.path,
+            self.device.threads,
+            self._chat.skip_tokens,
+            self.settings.max_context,
+            self._speculate,
+        )
         return choose(self.manifest, self._wanted, how, ask, state=self._state)
 
     def _settings_on(self, target: Target) -> PromptSettings:
-        """The bundle's settings with a context that the target's compiled shapes take: of a long prompt the last passages
-        are left out. Raises BundleUnsupported where no passage would fit."""
+        """Return the bundle's settings with a context that the target's compiled shapes take: of a
+        long prompt the last passages are left out. Raises BundleUnsupported where none would fit."""
         answer = self.settings.max_answer_tokens
-        if target.prompt_limit is None or target.total_limit is None:
+        prompt, total = target.prompt_limit, target.total_limit
+        if prompt is None or total is None:
             return self.settings
-        if target.total_limit - target.prompt_limit < answer or target.prompt_limit < _LEAST_ROOM:
+        if total - prompt < answer or prompt < _MIN_PROMPT_TOKENS:
             raise BundleUnsupported(
-                f"{target.name}: was compiled for prompts of {target.prompt_limit:,} tokens and "
-                f"{target.total_limit:,} in all; this bundle wants {_LEAST_ROOM:,} and answers of {answer:,}"
+                f"{target.name}: was compiled for prompts of {prompt:,} tokens and {total:,} in all; "
+                f"this bundle wants {_MIN_PROMPT_TOKENS:,} and answers of {answer:,}"
             )
-        return replace(self.settings, max_context=min(self.settings.max_context, target.prompt_limit + answer))
+        context = min(self.settings.max_context, prompt + answer)
+        return replace(self.settings, max_context=context)
+
+
+def _schema_text(schema: Mapping[str, Any] | None) -> str | None:
+    """Return a JSON schema as text. Raises QuestionError for one that is too large."""
+    if schema is None:
+        return None
+    check_schema(schema)
+    return json.dumps(schema)
 
 
 def open_bundle(
-    path: str | Path, *, provider: str = "cpu", threads: int | None = None, verify_contents: bool = True,
-    memory_mb: float | None = None, speculate: bool = True, target: str | None = None, state: Path | None = None,
-) -> Expert:  # fmt: skip
-    """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then names and sizes) and
-    open it.
+    path: str | Path,
+    *,
+    provider: str = "cpu",
+    threads: int | None = None,
+    verify_contents: bool = True,
+    memory_mb: float | None = None,
+    speculate: bool = True,
+    target: str | None = None,
+    state: Path | None = None,
+) -> Expert:
+    """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then
+    names and sizes) and open it.
 
-    `memory_mb`: what the process may take; the context, and with it the passages read, are made to fit. `speculate`: let the
-    model confirm several guessed tokens at once, as far as that is faster here; the text is the same with and without.
+    `memory_mb`: how much memory the process may take; the context, and with it the passages that
+    are read, are made to fit. `speculate`: let the model confirm several drafted tokens at once,
+    where that is faster; the text is the same with and without.
 
-    `target`: what the language model runs on. `cpu`; the name of one of the bundle's targets, taken strictly; an execution
-    provider, for the bundle's own ONNX model; or `auto`, the first of the bundle's targets that answers its golden questions
-    here as it should, and else the CPU. `state`: a folder that remembers how the questions came out. `provider` is an
-    older word for `target`.
+    `target`: what the language model runs on. `cpu`; the name of one of the bundle's targets, taken
+    strictly; an execution provider, for the bundle's own ONNX model; or `auto`, the first of the
+    bundle's targets that answers its golden questions here as it should, and else the CPU. `state`:
+    a folder that remembers how the questions came out. `provider` is an older word for `target`.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -323,10 +406,18 @@ def open_bundle(
     try:
         str(folder.absolute()).encode()
     except UnicodeEncodeError:
-        raise BundleUnsupported(f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder") from None
+        raise BundleUnsupported(
+            f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder"
+        ) from None
     manifest = read_manifest(folder)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
-    device = Device(CPU, threads) if threads else Device(CPU)
     return Expert(
-        folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal, target=target or provider, state=state
-    )  # fmt: skip
+        folder,
+        manifest,
+        Device(CPU, threads) if threads else Device(CPU),
+        memory_mb=memory_mb,
+        speculate=speculate,
+        seal=seal,
+        target=target or provider,
+        state=state,
+    )

@@ -1,7 +1,8 @@
-"""How much memory an opened bundle takes, and what context fits a limit. Reads sizes, opens nothing.
+"""Estimates how much memory an opened bundle takes, and which context fits a limit; reads how much
+this process takes. Opens no model.
 
-The figures are resident memory as the kernel counts it, files that lie mapped in it included, at its peak while an answer
-is made.
+The figures are resident memory as the kernel counts it, mapped files included, at its peak while an
+answer is made.
 """
 
 from __future__ import annotations
@@ -14,36 +15,41 @@ from .bundle.manifest import Manifest
 from .errors import BundleCorrupt, BundleUnsupported
 from .generation.kv_cache import SLICE
 
-# Measured on SmolLM2-135M with MiniLM in float32 and int8 (CPU, onnxruntime 1.31): the interpreter with what it imports;
-# a model file's bytes in memory for each on disk, as weights are packed anew for the kernels while the file is mapped.
+# Measured on SmolLM2-135M with MiniLM in float32 and int8 (CPU, onnxruntime 1.31): the interpreter
+# with what it imports; a model file's bytes in memory for each on disk, as weights are packed anew
+# for the kernels while the file is mapped.
 _PROGRAM_MB = 75.0
 _WEIGHTS, _EMBEDDER = 1.35, 1.5
 _KNOWLEDGE_MB = 20.0  # SQLite's cache and the pages of the vectors that a search touches
-_FLOAT = 4  # bytes: keys, values and logits on a CPU
-_STEP = 64  # tokens by which a context is made smaller
+_FLOAT_BYTES = 4  # keys, values and logits on a CPU
+_CONTEXT_STEP = 64  # tokens by which a context is made smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Megabytes: `fixed` whatever is asked, `per_token` of context."""
+    """The memory that a bundle takes, in megabytes: `fixed` whatever is asked, `per_token` of
+    context."""
 
     fixed: float
     per_token: float
 
     def needed(self, context: int) -> float:
+        """Return the megabytes for a context of so many tokens."""
         return self.fixed + self.per_token * context
 
-    def context(self, limit_mb: float, most: int) -> int:
-        """Tokens that fit the limit, `most` at the most; 0 or less where not even the models do."""
+    def context(self, limit_mb: float, max_context: int) -> int:
+        """Return how many tokens of context fit the limit, at most `max_context`; 0 or less where
+        not even the models do."""
         if not self.per_token:  # no language model
-            return most if self.fixed <= limit_mb else 0
+            return max_context if self.fixed <= limit_mb else 0
         fits = int((limit_mb - self.fixed) / self.per_token)
-        return most if fits >= most else fits // _STEP * _STEP
+        return max_context if fits >= max_context else fits // _CONTEXT_STEP * _CONTEXT_STEP
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What of a decoder decides the memory beside its weights. `heads` and `head_size`: of keys and values."""
+    """What of a decoder decides the memory beside its weights. `heads` and `head_size`: of keys and
+    values."""
 
     layers: int
     heads: int
@@ -51,42 +57,66 @@ class ModelShape:
     vocabulary: int
 
 
-def predict(model_mb: float, search_mb: float, shape: ModelShape | None, *, knowledge: bool) -> Budget:
-    """Return the memory of a bundle whose language model's files have `model_mb` (0 and no shape for none) and whose embedder
-    and reranker together have `search_mb`."""
-    library = _KNOWLEDGE_MB if knowledge else 0.0
+def predict(
+    model_mb: float, search_mb: float, shape: ModelShape | None, *, knowledge: bool
+) -> Budget:
+    """Return the memory of a bundle whose language model's files have `model_mb` (0 and no shape for
+    none) and whose embedder and reranker together have `search_mb`."""
     fixed = _PROGRAM_MB + _EMBEDDER * search_mb
     if shape is None:
         return Budget(fixed + _KNOWLEDGE_MB, 0.0)
-    cache = 2 * shape.layers * shape.heads * shape.head_size * _FLOAT / 1e6
-    logits = 2 * SLICE * shape.vocabulary * _FLOAT / 1e6
+    cache = 2 * shape.layers * shape.heads * shape.head_size * _FLOAT_BYTES / 1e6
+    logits = 2 * SLICE * shape.vocabulary * _FLOAT_BYTES / 1e6
+    library = _KNOWLEDGE_MB if knowledge else 0.0
     return Budget(fixed + _WEIGHTS * model_mb + logits + library, cache)
 
 
 def budget_of(folder: Path, manifest: Manifest) -> Budget:
-    """Raises BundleCorrupt where the model's configuration does not say its shape."""
-    sizes = {role: sum(f.size for f in manifest.files if f.role == role) / 1e6 for role in ("model", "embedder", "reranker")}
-    shape = _shape(folder / "model" / "genai_config.json") if manifest.has("model") else None
-    searching = sizes["embedder"] + sizes["reranker"]
-    return predict(sizes["model"], searching, shape, knowledge=manifest.has("knowledge"))
+    """Return the memory that the bundle in `folder` takes. Raises BundleCorrupt where the model's
+    configuration does not say its shape."""
+    sizes = {
+        role: sum(f.size for f in manifest.files if f.role == role) / 1e6
+        for role in ("model", "embedder", "reranker")
+    }
+    has_model = manifest.has("model")
+    shape = _shape(folder / "model" / "genai_config.json") if has_model else None
+    search_mb = sizes["embedder"] + sizes["reranker"]
+    return predict(sizes["model"], search_mb, shape, knowledge=manifest.has("knowledge"))
 
 
-def fit_context(folder: Path, manifest: Manifest, limit_mb: float, *, most: int, least: int) -> int:
-    """The context, in tokens, with which the bundle stays within `limit_mb`. Raises BundleUnsupported where that is less
-    than `least`."""
+def _shape(path: Path) -> ModelShape:
+    try:
+        model = json.loads(path.read_text(encoding="utf-8"))["model"]
+        decoder = model["decoder"]
+        return ModelShape(
+            int(decoder["num_hidden_layers"]),
+            int(decoder["num_key_value_heads"]),
+            int(decoder["head_size"]),
+            int(model["vocab_size"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+        raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
+
+
+def fit_context(
+    folder: Path, manifest: Manifest, limit_mb: float, *, max_context: int, min_context: int
+) -> int:
+    """Return the context, in tokens, with which the bundle stays within `limit_mb`. Raises
+    BundleUnsupported where that is less than `min_context`."""
     budget = budget_of(folder, manifest)
-    context = budget.context(limit_mb, most)
-    if context < least:
+    context = budget.context(limit_mb, max_context)
+    if context < min_context:
         raise BundleUnsupported(
-            f"{folder}: needs {budget.needed(least):,.0f} MB to read one passage and answer, {budget.needed(most):,.0f} MB for "
-            f"all it was built for; the limit is {limit_mb:,.0f} MB: raise it, or build with a smaller model"
+            f"{folder}: needs {budget.needed(min_context):,.0f} MB to read one passage and answer, "
+            f"{budget.needed(max_context):,.0f} MB for all it was built for; the limit is "
+            f"{limit_mb:,.0f} MB: raise it, or build with a smaller model"
         )
     return context
 
 
 def model_context(folder: Path) -> int | None:
-    """Return the tokens of text that the model of the bundle in `folder` takes; None where its configuration does not say,
-    or there is no model."""
+    """Return the tokens of text that the model of the bundle in `folder` takes; None where its
+    configuration does not say, or there is no model."""
     try:
         config = json.loads((folder / "model" / "genai_config.json").read_text(encoding="utf-8"))
         return int(config["search"]["max_length"])
@@ -94,11 +124,23 @@ def model_context(folder: Path) -> int | None:
         return None  # what is wrong with it is said when the model is opened
 
 
-def _shape(path: Path) -> ModelShape:
+def peak_bytes(root: Path = Path("/")) -> int:
+    """Return the most resident memory that this process has held, in bytes; 0 where the system does
+    not say. Not ru_maxrss, which begins with what the process that started this one had held.
+    `root`: where /proc is."""
+    return _status_bytes(root, "VmHWM")
+
+
+def resident_bytes(root: Path = Path("/")) -> int:
+    """Return the resident memory of this process now, in bytes; 0 where the system does not say."""
+    return _status_bytes(root, "VmRSS")
+
+
+def _status_bytes(root: Path, name: str) -> int:
+    """Return a line such as `VmRSS:  24105 kB` of /proc/self/status, in bytes."""
     try:
-        model = json.loads(path.read_text(encoding="utf-8"))["model"]
-        decoder = model["decoder"]
-        numbers = (decoder["num_hidden_layers"], decoder["num_key_value_heads"], decoder["head_size"], model["vocab_size"])
-        return ModelShape(*(int(number) for number in numbers))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
+        status = (root / "proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    lines = (line.split() for line in status.splitlines())
+    return next((int(parts[1]) * 1024 for parts in lines if parts[:1] == [f"{name}:"]), 0)

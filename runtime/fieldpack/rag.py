@@ -1,5 +1,5 @@
-"""Question in, sourced answer or refusal out: retrieve, prompt, generate, cite. Knows nothing of files on disk,
-terminals or HTTP."""
+"""Makes a question a sourced answer or a refusal: retrieve, prompt, generate, cite. Knows nothing
+of files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
-from .answers import QUOTED, RELATED, Answer, CitationsFound, Done, Event, PassagesFound, QuoteFound, TextPiece, Timings
+from .answers import (
+    QUOTED,
+    RELATED,
+    Answer,
+    CitationsFound,
+    Done,
+    Event,
+    PassagesFound,
+    QuoteFound,
+    TextPiece,
+    Timings,
+)
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
-from .generation.kv_cache import check
+from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
@@ -23,217 +34,307 @@ if TYPE_CHECKING:
     from .generation.engine import Engine
     from .retrieval.retriever import Retriever
 
-_VAGUE, _ELSEWHERE = 0.1, 0.04  # of cosine, see `follow_up`
-_FEW = 2  # words that mean something, in a question that may need the one before it
-_UNSPEAKABLE = frozenset(("Cc", "Cs", "Cn", "Co"))  # control, lone surrogate, unassigned, private use
+_VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
+_FEW = 2  # content words, in a question that may need the one before it
+# Unicode categories: control, lone surrogate, unassigned, private use.
+_NO_TEXT = frozenset(("Cc", "Cs", "Cn", "Co"))
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
-    """Which halves answer; evaluation switches them, a device leaves both on."""
+class AnswerOptions:
+    """Whether an answer uses retrieval, and the refusal thresholds; evaluation switches them, a
+    device leaves both on."""
 
     retrieval: bool = True
     threshold: bool = True
 
 
 def clean_question(question: str, max_chars: int) -> str:
-    """Trimmed, without control characters (NUL among them); joiners that scripts need stay. Raises EmptyQuestion,
-    QuestionTooLong."""
-    text = " ".join("".join(c if category(c) not in _UNSPEAKABLE else " " for c in question).split())
+    """Return the question trimmed, without control characters (NUL among them); joiners that
+    scripts need stay. Raises EmptyQuestion, QuestionTooLong."""
+    text = " ".join("".join(c if category(c) not in _NO_TEXT else " " for c in question).split())
     if not text:
         raise EmptyQuestion("the question is empty; ask something in words")
     if len(text) > max_chars:
-        raise QuestionTooLong(f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it")
+        raise QuestionTooLong(
+            f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it"
+        )
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question as it is read, and what was found for it."""
+class ResolvedQuestion:
+    """A question as it is read, a follow-up perhaps joined to the question before, and the passages
+    for it."""
 
     question: str
     passages: tuple[Passage, ...]
 
     @property
     def similarity(self) -> float:
+        """The best passage's similarity; -1 without passages."""
         return max((p.similarity for p in self.passages), default=-1.0)
 
 
 class Rag:
-    """The parts of an opened bundle at work. `retriever` is None in a bundle without knowledge, `generator` in one without a
-    language model, which quotes."""
+    """Retrieval-augmented generation with the parts of an opened bundle."""
 
-    def __init__(self, builder: PromptBuilder, generator: Engine | None, retriever: Retriever | None) -> None:
+    def __init__(
+        self, builder: PromptBuilder, generator: Engine | None, retriever: Retriever | None
+    ) -> None:
+        """`retriever` is None in a bundle without knowledge, `generator` in one without a language
+        model, which quotes."""
         self.builder = builder
         self.generator = generator
         self.retriever = retriever
 
     def stream(
-        self, question: str, *, cancel: threading.Event | None = None, arm: Arm | None = None,
-        previous: Previous | None = None, where: Filter | None = None, schema: str | None = None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """Events in order: PassagesFound, QuoteFound (where a model answers and a passage's words are near enough),
-        TextPiece..., CitationsFound, Done. Closing the iterator stops the model."""
-        arm = arm or Arm()
+        self,
+        question: str,
+        *,
+        cancel: threading.Event | None = None,
+        options: AnswerOptions | None = None,
+        previous: Previous | None = None,
+        where: Filter | None = None,
+        schema: str | None = None,
+    ) -> Iterator[Event]:
+        """Yield the events of an answer: PassagesFound, QuoteFound (where a model answers and a
+        passage's words are near enough), TextPiece..., CitationsFound, Done. Closing the iterator
+        stops the model.
+
+        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed),
+        Cancelled, EngineFailed."""
+        options = options or AnswerOptions()
         if self.generator is None:
-            yield from self._quoted(question, cancel, arm, previous, where, schema)
+            yield from self._stream_quote(question, cancel, options, previous, where, schema)
             return
         from .generation.engine import GenerationStats
 
         settings = self.builder.settings
         started = time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
-        retriever = self.retriever if arm.retrieval else None
-        asked = self._find(retriever, question, previous, where)
+        retriever = self.retriever if options.retrieval else None
+        resolved = self._resolve(retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
-        prompt = self.builder.build(asked.question, asked.passages)
-        passages = asked.passages[: prompt.used]
+        prompt = self.builder.build(resolved.question, resolved.passages)
+        passages = resolved.passages[: prompt.used]
         yield PassagesFound(passages)
 
         stats = GenerationStats()
         text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
-        if retriever and arm.threshold and self._unfounded(asked, retriever):
+        if retriever and options.threshold and self._is_refused(resolved, retriever):
             text = settings.refusal
             yield TextPiece(text)
         else:
-            quote = self._quote(asked.question, passages, retriever) if schema is None else None
-            quote = quote if quote and quote.sufficient else None
+            quote = self._quote(resolved.question, passages, retriever) if schema is None else None
             if quote:
                 quote_ms = (time.perf_counter() - started) * 1000
                 yield QuoteFound(quote)
             before_ms = (time.perf_counter() - started) * 1000
-            guided = {} if schema is None else {"schema": schema}
             pieces = self.generator.stream(
-                prompt.text, max_new_tokens=settings.max_answer_tokens, max_context=settings.max_context,
-                repetition_penalty=settings.repetition_penalty, cancel=cancel, stats=stats, **guided,
-            )  # fmt: skip
+                prompt.text,
+                max_new_tokens=settings.max_answer_tokens,
+                max_context=settings.max_context,
+                repetition_penalty=settings.repetition_penalty,
+                cancel=cancel,
+                stats=stats,
+                schema=schema,
+            )
             for piece in pieces:
                 text += piece
                 yield TextPiece(piece)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(
-            retrieval_ms, before_ms + stats.first_token_ms, total_ms, stats.tokens, stats.tokens_per_s,
-            stats.prompt_tokens, stats.cached_tokens, stats.drafts.drafted, stats.drafts.accepted, quote_ms,
-        )  # fmt: skip
+            retrieval_ms,
+            before_ms + stats.first_token_ms,
+            total_ms,
+            stats.tokens,
+            stats.tokens_per_s,
+            stats.prompt_tokens,
+            stats.cached_tokens,
+            stats.drafts.drafted,
+            stats.drafts.accepted,
+            quote_ms,
+        )
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
-        answer = replace(answer, asked=asked.question, citations=self._checked(answer), quote=quote, cut=stats.cut)
+        citations = self._checked_citations(answer)
+        answer = replace(
+            answer, read_as=resolved.question, citations=citations, quote=quote, cut=stats.cut
+        )
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
-    def _quoted(
-        self, question: str, cancel: threading.Event | None, arm: Arm, previous: Previous | None, where: Filter | None,
+    def _stream_quote(
+        self,
+        question: str,
+        cancel: threading.Event | None,
+        options: AnswerOptions,
+        previous: Previous | None,
+        where: Filter | None,
         schema: str | None,
-    ) -> Iterator[Event]:  # fmt: skip
-        """As `stream`, in a bundle without a language model: the answer is a passage's words. Raises QuestionError for a
-        schema, which only a model could fill."""
+    ) -> Iterator[Event]:
+        """Yield the events of an answer in a bundle without a language model: the answer is a
+        passage's words. Raises QuestionError for a schema, which only a model could fill."""
         settings, started = self.builder.settings, time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
         if schema is not None:
-            raise QuestionError("this bundle quotes its documents and has no language model to fill a JSON schema")
-        asked = self._find(self.retriever, question, previous, where)
+            raise QuestionError(
+                "this bundle quotes its documents and has no language model to fill a JSON schema"
+            )
+        resolved = self._resolve(self.retriever, question, previous, where)
+        passages = resolved.passages
         retrieval_ms = (time.perf_counter() - started) * 1000
-        yield PassagesFound(asked.passages)
-        check(cancel)
+        yield PassagesFound(passages)
+        raise_if_cancelled(cancel)
         quote = None
-        if self.retriever and not (arm.threshold and self._unfounded(asked, self.retriever)):
-            quote = self._quote(asked.question, asked.passages, self.retriever)
+        if self.retriever and not (
+            options.threshold and self._is_refused(resolved, self.retriever)
+        ):
+            quote = self._quote(resolved.question, passages, self.retriever)
         total_ms = (time.perf_counter() - started) * 1000
-        stands = quote is not None and quote.sufficient
-        timings = Timings(retrieval_ms, total_ms, total_ms, 0, 0.0, 0, quote_ms=total_ms if stands else 0.0)
-        answer = Answer(question, settings.refusal, True, (), asked.passages, timings, asked.question, kind=QUOTED)
-        if quote and quote.sufficient:
+        timings = Timings(retrieval_ms, total_ms, total_ms, 0, 0.0, 0)
+        answer = Answer(
+            question,
+            settings.refusal,
+            True,
+            (),
+            passages,
+            timings,
+            resolved.question,
+            kind=QUOTED,
+        )
+        if quote:
             answer = replace(
-                answer, text=f"{quote.text} [{quote.citation.passage}]", refused=False, citations=(quote.citation,),
-                kind=QUOTED if quote.direct else RELATED, quote=quote,
-            )  # fmt: skip
-            answer = replace(answer, citations=self._checked(answer))
+                answer,
+                text=f"{quote.text} [{quote.citation.passage}]",
+                refused=False,
+                citations=(quote.citation,),
+                timings=replace(timings, quote_ms=total_ms),
+                kind=QUOTED if quote.direct else RELATED,
+                quote=quote,
+            )
+            answer = replace(answer, citations=self._checked_citations(answer))
         yield TextPiece(answer.text)
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
-    def _quote(self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None) -> Quote | None:
+    def _quote(
+        self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None
+    ) -> Quote | None:
+        """Return the best words of the passages; None where the bundle does not quote, or none of
+        them are sufficient."""
         quoting = self.builder.settings.quoting
         if retriever is None or quoting is None:
             return None
-        lead = retriever.lead(question) if quoting.refuse_below is not None else 0.0
-        return pick(question, passages, retriever.embedder, quoting, lead=lead)
+        margin = retriever.similarity_margin(question) if quoting.refuse_below is not None else 0.0
+        quote = pick(question, passages, retriever.embedder, quoting, margin=margin)
+        return quote if quote and quote.sufficient else None
 
     def ask(self, question: str, **options: Any) -> Answer:
-        """As `stream`."""
+        """Return the whole answer; options and errors as in `stream`."""
         for event in self.stream(question, **options):
             if isinstance(event, Done):
                 return event.answer
         raise AssertionError("a stream ends with Done")
 
     def read_ahead(
-        self, question: str = "", *, previous: Previous | None = None, where: Filter | None = None,
+        self,
+        question: str = "",
+        *,
+        previous: Previous | None = None,
+        where: Filter | None = None,
         cancel: threading.Event | None = None,
-    ) -> None:  # fmt: skip
-        """Read what the prompt of a question that is still being typed will begin with, as far as it can be told: the system
-        text, and the passages found so far. Raises Cancelled."""
+    ) -> None:
+        """Read what the prompt of a question that is still being typed will begin with, as far as
+        it can be known: the system text, and the passages for what is typed so far. Raises
+        Cancelled."""
         if self.generator is None:
             return
         settings = self.builder.settings
         question = question.strip()[: settings.max_question_chars]
-        asked = self._find(self.retriever, question, previous, where) if question else Asked("", ())
-        prompt = self.builder.build(asked.question, asked.passages)
-        if self.retriever and not asked.passages:
+        resolved = ResolvedQuestion("", ())
+        if question:
+            resolved = self._resolve(self.retriever, question, previous, where)
+        prompt = self.builder.build(resolved.question, resolved.passages)
+        if self.retriever and not resolved.passages:
             prompt = self.builder.opening()
         self.generator.read_ahead(prompt.text, max_context=settings.max_context, cancel=cancel)
 
-    def _find(
-        self, retriever: Retriever | None, question: str, previous: Previous | None, where: Filter | None
-    ) -> Asked:
-        """What is read for a question. A follow-up is read over the passages before, in their order, where its best one is
-        among them: the model has read those already."""
+    def _resolve(
+        self,
+        retriever: Retriever | None,
+        question: str,
+        previous: Previous | None,
+        where: Filter | None,
+    ) -> ResolvedQuestion:
+        """Return the question as it is read, with its passages. A follow-up is read over the
+        passages before, in their order, where its best passage is among them: the model has read
+        those already."""
         if retriever is None:
-            return Asked(question, ())
+            return ResolvedQuestion(question, ())
 
-        def found(text: str, count: int) -> Asked:
-            return Asked(text, tuple(retriever.search(text, count, where)))
+        def search(text: str, count: int) -> ResolvedQuestion:
+            return ResolvedQuestion(text, tuple(retriever.search(text, count, where)))
 
         count = self.builder.settings.passages
-        asked = found(question, count)
+        resolved = search(question, count)
         if previous is None:
-            return asked
+            return resolved
         joined = f"{previous.question} {question}"
-        short = len(content_words(question)) <= _FEW  # what says enough is not searched for three times
-        if short and len(joined) <= self.builder.settings.max_question_chars:
-            asked = follow_up(asked, found(joined, count), found(previous.question, 1))
-        if asked.passages and asked.passages[0].chunk_id in previous.passages:
-            return replace(asked, passages=retriever.again(previous.passages, asked.passages))
-        return asked
+        # A question that says enough by itself is not searched for three times.
+        is_short = len(content_words(question)) <= _FEW
+        if is_short and len(joined) <= self.builder.settings.max_question_chars:
+            resolved = choose_follow_up(
+                resolved, search(joined, count), search(previous.question, 1)
+            )
+        if resolved.passages and resolved.passages[0].chunk_id in previous.passages:
+            passages = retriever.passages_of(previous.passages, resolved.passages)
+            return replace(resolved, passages=passages)
+        return resolved
 
-    def _checked(self, answer: Answer) -> tuple[Citation, ...]:
-        """The citations whose quote stands in the library as it is stored, byte for byte."""
+    def _checked_citations(self, answer: Answer) -> tuple[Citation, ...]:
+        """Return the citations whose quote stands in the library as it is stored, byte for byte."""
         if not answer.citations or self.retriever is None:
             return ()
         index = self.retriever.index
         cited = [(c, answer.passages[c.passage - 1]) for c in answer.citations]
         return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
 
-    def _unfounded(self, asked: Asked, retriever: Retriever) -> bool:
+    def _is_refused(self, resolved: ResolvedQuestion, retriever: Retriever) -> bool:
+        """Return whether the library is too far from the question for an answer."""
         settings = self.builder.settings
-        if asked.similarity < settings.refuse_below:
+        if resolved.similarity < settings.refuse_below:
             return True
-        return settings.refuse_lead_below is not None and retriever.lead(asked.question) < settings.refuse_lead_below
+        min_margin = settings.refuse_lead_below
+        return (
+            min_margin is not None and retriever.similarity_margin(resolved.question) < min_margin
+        )
 
 
-def follow_up(alone: Asked, joined: Asked, before: Asked) -> Asked:
-    """A follow-up as a question of its own, or joined to the one before: joined where it says little alone ("And for a
-    trader?"; at most two words that mean something) and the two together are about as near to the library as the first was;
-    a question about something else draws them away from it. Chosen on twenty follow-ups of the finance recipe: 17 are read
-    as a person would."""
+def choose_follow_up(
+    alone: ResolvedQuestion, joined: ResolvedQuestion, before: ResolvedQuestion
+) -> ResolvedQuestion:
+    """Return a follow-up as a question of its own, or joined to the one before: joined where it
+    says little alone ("And for a trader?"; at most two content words) and the two together are
+    about as near to the library as the first was; a question about something else moves them away
+    from it. The limits were chosen on twenty follow-ups of the finance recipe: 17 are read as a
+    person would."""
     words = len(content_words(alone.question))
     vague = words < 2 or (words == _FEW and alone.similarity < before.similarity - _VAGUE)
     return joined if vague and joined.similarity >= before.similarity - _ELSEWHERE else alone
 
 
 def finish(
-    question: str, text: str, passages: tuple[Passage, ...], refusal: str, timings: Timings, *, cited: bool = True
+    question: str,
+    text: str,
+    passages: tuple[Passage, ...],
+    refusal: str,
+    timings: Timings,
+    *,
+    cited: bool = True,
 ) -> Answer:
-    """The model's words -> an Answer: a refusal is recognised by its words, marks become citations. `cited`: off for text
-    that is no prose, such as JSON."""
+    """Return the model's words as an Answer: a refusal is recognised by its words, marks become
+    citations. `cited`: off for text that is no prose, such as JSON."""
     text = text.strip()
     if is_refusal(text, refusal):
         return Answer(question, refusal, True, (), passages, timings, question)
@@ -245,6 +346,7 @@ def finish(
 
 
 def is_refusal(text: str, refusal: str) -> bool:
-    """The answer is the bundle's refusal, its marks, case and final punctuation aside, or begins with it."""
+    """Return whether the answer is the bundle's refusal, or begins with it; marks, case and final
+    punctuation aside."""
     plain = strip_marks(text).casefold().rstrip(". ")
     return not plain or plain.startswith(refusal.casefold().rstrip(". "))

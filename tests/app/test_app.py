@@ -42,7 +42,7 @@ def one_line(result: Result, code: int) -> str:
     return result.stderr
 
 
-# --- ask -----------------------------------------------------------------------------------------------------------
+# --- ask ------------------------------------------------------------------------------------------
 
 
 def test_ask_in_a_pipe_is_plain(sealed: Path, expert: fieldpack.Expert) -> None:
@@ -56,9 +56,23 @@ def test_ask_in_a_pipe_is_plain(sealed: Path, expert: fieldpack.Expert) -> None:
 
 def test_ask_as_json(sealed: Path) -> None:
     data = json.loads(run("ask", sealed, QUESTION, "--json", "--quick").stdout)
-    fields = "question answer asked refused cut kind quote unsupported citations passages timings".split()
+    fields = [
+        "question",
+        "answer",
+        "asked",
+        "refused",
+        "cut",
+        "kind",
+        "quote",
+        "unsupported",
+        "citations",
+        "passages",
+        "timings",
+    ]
     assert list(data) == fields and (data["kind"], data["quote"]) == ("written", None)
-    assert {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s"} <= set(data["timings"])
+    assert {"retrieval_ms", "first_token_ms", "total_ms", "tokens", "tokens_per_s"} <= set(
+        data["timings"]
+    )
     assert data["passages"][0]["document"] == "fees.pdf"
 
 
@@ -74,13 +88,24 @@ def quoting(bundle: Path) -> Path:
 
 def test_a_bundle_that_quotes_answers_and_says_what_it_is(quoting: Path, tmp_path: Path) -> None:
     said = run("ask", quoting, "After how many hours of use is the filter changed?")
-    assert (said.exit_code, said.stdout) == (0, "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md\n")
+    assert (said.exit_code, said.stdout) == (
+        0,
+        "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md\n",
+    )
     bears = run("ask", quoting, "Is the filter changed after 400 hours of use?").stdout
-    assert "\nThese are a passage's own words: what they mean for the question is for you to judge\n" in bears
+    assert (
+        "\nThese are a passage's own words: what they mean for the question is for you to judge\n"
+        in bears
+    )
     facts = run("info", quoting).stdout
     assert "none: answers are passages' own words" in facts and "embedder bytes" not in facts
     assert json.loads(run("info", quoting, "--json").stdout)["schema"] == "1.1"
-    asked = run("chat", quoting, "--no-history", text="After how many hours of use is the filter changed?\n/quit\n")
+    asked = run(
+        "chat",
+        quoting,
+        "--no-history",
+        text="After how many hours of use is the filter changed?\n/quit\n",
+    )
     assert asked.exit_code == 0 and "Change the filter after 400 hours of use. [1]" in asked.stdout
     seen = json.loads(run("doctor", quoting, "--json", "--state", tmp_path).stdout)
     levels = {check["name"]: check["level"] for check in seen["checks"]}
@@ -92,7 +117,9 @@ def test_a_bundle_that_quotes_answers_and_says_what_it_is(quoting: Path, tmp_pat
 
 
 def test_a_question_from_stdin(sealed: Path) -> None:
-    data = json.loads(run("ask", sealed, "-", "--json", text=f"  {QUESTION}\n\xff".encode("latin-1")).stdout)
+    data = json.loads(
+        run("ask", sealed, "-", "--json", text=f"  {QUESTION}\n\xff".encode("latin-1")).stdout
+    )
     assert data["question"].startswith(QUESTION)
 
 
@@ -103,12 +130,23 @@ def test_a_refusal_is_an_answer(sealed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("args", "code"),
-    [(["ask"], 2), (["ask", "{b}"], 2), (["ask", "{b}", "q", "--batch", "f"], 2), (["ask", "{b}", "q", "-o", "f"], 2),
-     (["ask", "{b}", "q", "--threads", "0"], 2), (["ask", "{b}", "q", "--target", "abacus"], 3), (["sing"], 2),
-     (["search", "{b}", "q", "-k", "0"], 2), (["ask", "{b}", ""], 4), (["ask", "{b}", "\0"], 4),
-     (["ask", "{b}", "\ud800"], 4), (["ask", "{b}", "x" * 501], 4), (["ask", "nowhere", "q"], 3),
-     (["ask", "{b}", "q", "--provider", "cuda"], 3)],
-)  # fmt: skip
+    [
+        (["ask"], 2),
+        (["ask", "{b}"], 2),
+        (["ask", "{b}", "q", "--batch", "f"], 2),
+        (["ask", "{b}", "q", "-o", "f"], 2),
+        (["ask", "{b}", "q", "--threads", "0"], 2),
+        (["ask", "{b}", "q", "--target", "abacus"], 3),
+        (["sing"], 2),
+        (["search", "{b}", "q", "-k", "0"], 2),
+        (["ask", "{b}", ""], 4),
+        (["ask", "{b}", "\0"], 4),
+        (["ask", "{b}", "\ud800"], 4),
+        (["ask", "{b}", "x" * 501], 4),
+        (["ask", "nowhere", "q"], 3),
+        (["ask", "{b}", "q", "--provider", "cuda"], 3),
+    ],
+)
 def test_exit_codes(sealed: Path, args: list[str], code: int) -> None:
     result = run(*(arg.replace("{b}", str(sealed)) for arg in args))
     assert result.exit_code == code, result.output
@@ -116,7 +154,7 @@ def test_exit_codes(sealed: Path, args: list[str], code: int) -> None:
         one_line(result, code)
 
 
-# --- ask --batch ---------------------------------------------------------------------------------------------------
+# --- ask --batch ----------------------------------------------------------------------------------
 
 
 def rows(text: str) -> list[dict[str, Any]]:
@@ -131,7 +169,10 @@ def test_a_batch_answers_line_by_line(sealed: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert list(first)[:3] == ["id", "question", "answer"] and first["id"] == 7
     assert "id" not in second and second["refused"] is True
-    assert rows(run("ask", sealed, "--batch", "-", text=file.read_bytes()).stdout)[0]["answer"] == first["answer"]
+    assert (
+        rows(run("ask", sealed, "--batch", "-", text=file.read_bytes()).stdout)[0]["answer"]
+        == first["answer"]
+    )
 
 
 def test_a_batch_file_appears_whole(sealed: Path, tmp_path: Path) -> None:
@@ -142,9 +183,17 @@ def test_a_batch_file_appears_whole(sealed: Path, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_a_question_that_cannot_be_asked_does_not_stop_a_batch(sealed: Path, tmp_path: Path) -> None:
+def test_a_question_that_cannot_be_asked_does_not_stop_a_batch(
+    sealed: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "a.jsonl"
-    text = '{"id": "e", "question": " "}\n' + json.dumps("\ud800" * 2) + "\n" + json.dumps("x" * 501) + '\n"fine"\n'
+    text = (
+        '{"id": "e", "question": " "}\n'
+        + json.dumps("\ud800" * 2)
+        + "\n"
+        + json.dumps("x" * 501)
+        + '\n"fine"\n'
+    )
     error = one_line(run("ask", sealed, "--batch", "-", "-o", out, text=text), 4)
     assert "3 of 4" in error
     empty, odd, long, fine = rows(out.read_text("utf-8"))
@@ -152,10 +201,16 @@ def test_a_question_that_cannot_be_asked_does_not_stop_a_batch(sealed: Path, tmp
     assert odd["question"] == "\ud800" * 2 and "501" in long["error"] and fine["answer"]
 
 
-@pytest.mark.parametrize("line", ["{", '{"q": 1}', '{"question": 5}', "17", "null", b"\xff\xfe", "[" * 100_000])
-def test_a_bad_line_is_named_and_the_answers_before_it_stay(sealed: Path, tmp_path: Path, line: str | bytes) -> None:
+@pytest.mark.parametrize(
+    "line", ["{", '{"q": 1}', '{"question": 5}', "17", "null", b"\xff\xfe", "[" * 100_000]
+)
+def test_a_bad_line_is_named_and_the_answers_before_it_stay(
+    sealed: Path, tmp_path: Path, line: str | bytes
+) -> None:
     file = tmp_path / "q.jsonl"
-    file.write_bytes(b'"one"\n' + (line if isinstance(line, bytes) else line.encode()) + b'\n"three"\n')
+    file.write_bytes(
+        b'"one"\n' + (line if isinstance(line, bytes) else line.encode()) + b'\n"three"\n'
+    )
     result = run("ask", sealed, "--batch", file)
     assert f"{file}, line 2: " in one_line(result, 4)
     assert [row["question"] for row in rows(result.stdout)] == ["one"]
@@ -167,11 +222,13 @@ def test_a_bad_line_is_named_and_the_answers_before_it_stay(sealed: Path, tmp_pa
 def test_batch_files_that_cannot_be_used(sealed: Path, tmp_path: Path) -> None:
     assert "No such file" in one_line(run("ask", sealed, "--batch", tmp_path / "none"), 4)
     assert "Is a directory" in one_line(run("ask", sealed, "--batch", tmp_path), 4)
-    assert "No such file" in one_line(run("ask", sealed, "--batch", "-", "-o", tmp_path / "no" / "a", text='"q"'), 1)
+    assert "No such file" in one_line(
+        run("ask", sealed, "--batch", "-", "-o", tmp_path / "no" / "a", text='"q"'), 1
+    )
     assert run("ask", sealed, "--batch", "-", text="").exit_code == 0
 
 
-# --- search, info, verify ------------------------------------------------------------------------------------------
+# --- search, info, verify -------------------------------------------------------------------------
 
 
 def test_search_as_text(sealed: Path) -> None:
@@ -183,7 +240,14 @@ def test_search_as_text(sealed: Path) -> None:
 def test_info(sealed: Path) -> None:
     data = json.loads(run("info", sealed, "--json").stdout)
     assert (data["name"], data["version"]) == ("tiny", "1.0.0")
-    assert data["knowledge"] == {"documents": 3, "chunks": 6, "folders": {"": 3}, "dated": 0, "dates": [], "tags": {}}
+    assert data["knowledge"] == {
+        "documents": 3,
+        "chunks": 6,
+        "folders": {"": 3},
+        "dated": 0,
+        "dates": [],
+        "tags": {},
+    }
     assert set(data["files"]) == {"model", "embedder", "knowledge", "report", "settings"}
     assert data["provenance"]["embedder"] == {"source": "letter counts"}
     assert data["report"]["scores"]["recall@5"] == 0.75
@@ -215,7 +279,9 @@ def test_verify(bundle: Path) -> None:
     broken = json.loads(run("verify", bundle, "--json").stdout)
     assert broken["ok"] is False and "model.onnx.data" in broken["error"]
     one_line(run("ask", bundle, "q"), 3)
-    assert run("search", bundle, "valve", "--quick").exit_code == 0  # the size is right: --quick does not look further
+    assert (
+        run("search", bundle, "valve", "--quick").exit_code == 0
+    )  # the size is right: --quick does not look further
 
 
 def test_every_command_s_help_has_an_example() -> None:
@@ -227,7 +293,7 @@ def test_every_command_s_help_has_an_example() -> None:
     assert run("--version").stdout == f"fieldpack, version {fieldpack.__version__}\n"
 
 
-# --- text ----------------------------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
 def test_control_characters_of_a_document_never_reach_a_terminal() -> None:
@@ -239,33 +305,46 @@ def test_json_of_any_text_is_utf8() -> None:
     assert json.loads(render.dumps("\ud800é").encode("utf-8")) == "\ud800é"
 
 
-# --- the real process ----------------------------------------------------------------------------------------------
+# --- the real process -----------------------------------------------------------------------------
 
 
 def test_odd_bytes_in_arguments_are_no_traceback(sealed: Path) -> None:
     done = shell("ask", sealed, b"\xff\xfe", "--quick")
-    assert (done.returncode, done.stdout) == (4, b"") and done.stderr.startswith(b"fieldpack: the question is empty")
+    assert (done.returncode, done.stdout) == (4, b"") and done.stderr.startswith(
+        b"fieldpack: the question is empty"
+    )
     done = shell("ask", b"/tmp/no\xffwhere", "q")
-    assert done.returncode == 3 and b"Traceback" not in done.stderr and done.stderr.count(b"\n") == 1
+    assert (
+        done.returncode == 3 and b"Traceback" not in done.stderr and done.stderr.count(b"\n") == 1
+    )
 
 
 def test_help_is_light() -> None:
-    code = "import sys, fieldpack_app.cli as c\ntry: c.main()\nexcept SystemExit: pass\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    code = (
+        "import sys, fieldpack_app.cli as c\ntry: c.main()\nexcept SystemExit: "
+        "pass\nprint(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True
+    )
     assert "Exit codes:" in done.stdout
     assert not {"numpy", "onnxruntime", "usearch", "tokenizers"} & set(done.stdout.split())
 
 
 def test_another_locale_gets_escapes_and_no_error(sealed: Path) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    done = subprocess.run([*COMMAND, "search", sealed, "дверь", "--json"], env=environment, capture_output=True)
+    done = subprocess.run(
+        [*COMMAND, "search", sealed, "дверь", "--json"], env=environment, capture_output=True
+    )
     assert done.returncode == 0 and "дверь" in json.loads(done.stdout)[0]["text"]
 
 
 def test_a_closed_pipe_is_quiet(sealed: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    done = subprocess.run([*COMMAND, "search", sealed, "valve"], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run(
+        [*COMMAND, "search", sealed, "valve"], stdout=writer, stderr=subprocess.PIPE, timeout=60
+    )
     os.close(writer)
     assert done.stderr == b""
 
@@ -273,7 +352,10 @@ def test_a_closed_pipe_is_quiet(sealed: Path) -> None:
 def test_ctrl_c_is_130_and_one_line_at_most(exported_llama: Path, tmp_path: Path) -> None:
     folder = fakes.write_bundle(tmp_path / "b", model=exported_llama)
     process = subprocess.Popen(
-        [*COMMAND, "ask", folder, "--batch", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*COMMAND, "ask", folder, "--batch", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdin and process.stdout
     process.stdin.write(b'"one"\n')

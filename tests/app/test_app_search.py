@@ -1,4 +1,5 @@
-"""`fieldpack search` as people and scripts meet it: which documents may answer, what of a passage is shown, what lights up."""
+"""`fieldpack search` as people and scripts meet it: which documents may answer, what of a passage
+is shown, what lights up."""
 
 from __future__ import annotations
 
@@ -32,21 +33,36 @@ A guest spoke about ships.
 The guest left at noon.
 Members thanked her warmly.
 Each fee is charged daily."""
-CHARGES = "Class | Ongoing charge | Remark\nA | 0.85% | for anybody\nInstitutional | 0.4% | from one million on, in one fund"
+CHARGES = (
+    "Class | Ongoing charge | Remark\nA | 0.85% | for anybody\nInstitutional | 0.4% | from one "
+    "million on, in one fund"
+)
 SHELF = {
-    DocumentRecord("fees/2024.md", "Fees 2024", "a" * 64, 1, "2024-01-31", ("retail", "old")): (None, ("Charges",), CHARGES),
-    DocumentRecord("fees/2025.xlsx", "Fees 2025", "b" * 64, 3, "2025-01-31", ("retail",)):
-        (3, ("Charges", "Columns: Class | Ongoing charge"), "A | 0.8%\nI | 0.35%"),
+    DocumentRecord("fees/2024.md", "Fees 2024", "a" * 64, 1, "2024-01-31", ("retail", "old")): (
+        None,
+        ("Charges",),
+        CHARGES,
+    ),
+    DocumentRecord("fees/2025.xlsx", "Fees 2025", "b" * 64, 3, "2025-01-31", ("retail",)): (
+        3,
+        ("Charges", "Columns: Class | Ongoing charge"),
+        "A | 0.8%\nI | 0.35%",
+    ),
     DocumentRecord("minutes.txt", "Minutes", "c" * 64, 1, None, ()): (None, (), PROSE),
-    DocumentRecord("talks/plan.pptx", "Plan", "d" * 64, 9, "2025-06-30", ("old",)):
-        (9, ("Next year",), "No zebra \x1b[2J\tpays."),
-}  # fmt: skip
+    DocumentRecord("talks/plan.pptx", "Plan", "d" * 64, 9, "2025-06-30", ("old",)): (
+        9,
+        ("Next year",),
+        "No zebra \x1b[2J\tpays.",
+    ),
+}
 
 
 @pytest.fixture(scope="module")
 def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of four documents with dates, tags, a sheet and a slide."""
-    folder = fakes.write_bundle(tmp_path_factory.mktemp("shelf") / "shelf", model=exported_llama, knowledge=False)
+    folder = fakes.write_bundle(
+        tmp_path_factory.mktemp("shelf") / "shelf", model=exported_llama, knowledge=False
+    )
     embedder = Embedder.open(fakes.write_letter_embedder(folder / "embedder"))
     writer = IndexWriter(folder / "knowledge", dim=fakes.DIM)
     for record, (page, heading, text) in SHELF.items():
@@ -65,35 +81,61 @@ def documents(result: Result) -> list[str]:
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [("--folder fees", ["fees/2024.md", "fees/2025.xlsx"]), ("--folder ./fees/", ["fees/2024.md", "fees/2025.xlsx"]),
-     ("--document fees/*.xlsx --document min*", ["fees/2025.xlsx", "minutes.txt"]),
-     ("--after 2025-01-31", ["fees/2025.xlsx", "talks/plan.pptx"]), ("--before 2024-01-31", ["fees/2024.md"]),
-     ("--after 2024-02-01 --before 2025-05-31", ["fees/2025.xlsx"]), ("--tag retail --tag old", ["fees/2024.md"]),
-     ("--tag old --folder talks", ["talks/plan.pptx"]), ("", sorted(record.path for record in SHELF))],
-)  # fmt: skip
+    [
+        ("--folder fees", ["fees/2024.md", "fees/2025.xlsx"]),
+        ("--folder ./fees/", ["fees/2024.md", "fees/2025.xlsx"]),
+        ("--document fees/*.xlsx --document min*", ["fees/2025.xlsx", "minutes.txt"]),
+        ("--after 2025-01-31", ["fees/2025.xlsx", "talks/plan.pptx"]),
+        ("--before 2024-01-31", ["fees/2024.md"]),
+        ("--after 2024-02-01 --before 2025-05-31", ["fees/2025.xlsx"]),
+        ("--tag retail --tag old", ["fees/2024.md"]),
+        ("--tag old --folder talks", ["talks/plan.pptx"]),
+        ("", sorted(record.path for record in SHELF)),
+    ],
+)
 def test_search_among_some_documents(shelf: Path, options: str, expected: list[str]) -> None:
-    assert documents(run("search", shelf, "charge of the A class", "--json", *options.split())) == expected
+    assert (
+        documents(run("search", shelf, "charge of the A class", "--json", *options.split()))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [("--tag retial", "--tag retial; tags in this bundle: old, retail"),
-     ("--folder fee", "--folder fee; folders in this bundle: fees, talks"),
-     ("--document a --document *.pdf",
-      "--document a --document *.pdf; documents in this bundle: fees/2024.md, fees/2025.xlsx, minutes.txt, talks/plan.pptx"),
-     ("--after 2026-01-01 --tag x", ("--after 2026-01-01 or --tag x; dates in this bundle: 2024-01-31 to 2025-06-30; "
-                                     "tags in this bundle: old, retail")),
-     ("--tag retail --folder talks", "--folder talks --tag retail together")],
-)  # fmt: skip
-def test_a_filter_that_lets_nothing_through_says_what_there_is(shelf: Path, options: str, told: str) -> None:
+    [
+        ("--tag retial", "--tag retial; tags in this bundle: old, retail"),
+        ("--folder fee", "--folder fee; folders in this bundle: fees, talks"),
+        (
+            "--document a --document *.pdf",
+            (
+                "--document a --document *.pdf; documents in this bundle: fees/2024.md, "
+                "fees/2025.xlsx, minutes.txt, talks/plan.pptx"
+            ),
+        ),
+        (
+            "--after 2026-01-01 --tag x",
+            (
+                "--after 2026-01-01 or --tag x; dates in this bundle: 2024-01-31 to 2025-06-30; "
+                "tags in this bundle: old, retail"
+            ),
+        ),
+        ("--tag retail --folder talks", "--folder talks --tag retail together"),
+    ],
+)
+def test_a_filter_that_lets_nothing_through_says_what_there_is(
+    shelf: Path, options: str, told: str
+) -> None:
     result = run("search", shelf, "charge", *options.split())
     assert (result.exit_code, result.stdout) == (0, f"no passages: no document matches {told}\n")
     assert run("search", shelf, "charge", *options.split(), "--json").stdout == "[]\n"
 
 
 def test_what_a_bundle_lacks_is_said(sealed: Path, bundle: Path) -> None:
-    for option, told in (("--tag", "no tags in this bundle"), ("--folder", "no folders in this bundle"),
-                         ("--after", "no document in this bundle states its date")):  # fmt: skip
+    for option, told in (
+        ("--tag", "no tags in this bundle"),
+        ("--folder", "no folders in this bundle"),
+        ("--after", "no document in this bundle states its date"),
+    ):
         value = "2024-12-31" if option == "--after" else "x"
         stdout = run("search", sealed, "valve", option, value).stdout
         assert stdout == f"no passages: no document matches {option} {value}; {told}\n"
@@ -102,30 +144,54 @@ def test_what_a_bundle_lacks_is_said(sealed: Path, bundle: Path) -> None:
     assert run("search", bundle, "valve").stdout == "no passages: this bundle holds no documents\n"
 
 
-@pytest.mark.parametrize("date", ["2024", "2024-13-01", "20241231", "31.12.2024", "2024-W52-2", "", "yesterday"])
+@pytest.mark.parametrize(
+    "date", ["2024", "2024-13-01", "20241231", "31.12.2024", "2024-W52-2", "", "yesterday"]
+)
 def test_a_bad_date_is_a_usage_error_with_an_example(shelf: Path, date: str) -> None:
     result = run("search", shelf, "charge", "--after", date)
     assert result.exit_code == 2
-    assert result.stderr.endswith(f"'--after': {date!r} is no date; write YYYY-MM-DD, such as 2024-12-31\n")
+    assert result.stderr.endswith(
+        f"'--after': {date!r} is no date; write YYYY-MM-DD, such as 2024-12-31\n"
+    )
 
 
 def test_a_span_of_no_days_is_a_usage_error(shelf: Path) -> None:
     result = run("search", shelf, "charge", "--after", "2025-01-01", "--before", "2024-12-31")
-    assert result.exit_code == 2 and "--after 2025-01-01 is later than --before 2024-12-31" in result.stderr
+    assert (
+        result.exit_code == 2
+        and "--after 2025-01-01 is later than --before 2024-12-31" in result.stderr
+    )
 
 
 def test_search_as_json(shelf: Path) -> None:
-    (found,) = json.loads(run("search", shelf, "Which charges has class A?", "--folder", "fees", "-k", 1, "--json",
-                              "--before", "2024-12-31").stdout)  # fmt: skip
+    (found,) = json.loads(
+        run(
+            "search",
+            shelf,
+            "Which charges has class A?",
+            "--folder",
+            "fees",
+            "-k",
+            1,
+            "--json",
+            "--before",
+            "2024-12-31",
+        ).stdout
+    )
     assert 0 < found.pop("similarity") <= 1 and found.pop("score") > 0
     optional = {key: found.pop(key) for key in ("start", "end", "also_in") if key in found}
     assert not optional or (optional["start"], optional["end"]) == (0, len(CHARGES))
     highlights = found.pop("highlights")
     assert [CHARGES[start:end] for start, end in highlights] == ["Class", "charge"]
     assert found == {
-        "document": "fees/2024.md", "title": "Fees 2024", "date": "2024-01-31", "tags": ["retail", "old"], "page": None,
-        "heading": ["Charges"], "text": CHARGES,
-    }  # fmt: skip
+        "document": "fees/2024.md",
+        "title": "Fees 2024",
+        "date": "2024-01-31",
+        "tags": ["retail", "old"],
+        "page": None,
+        "heading": ["Charges"],
+        "text": CHARGES,
+    }
 
 
 def shown(text: str) -> list[str]:
@@ -135,21 +201,34 @@ def shown(text: str) -> list[str]:
 
 
 def test_a_long_passage_is_shown_around_the_words(shelf: Path) -> None:
-    result = run("search", shelf, "What are the daily fees and charges?", "--document", "minutes.txt")
+    result = run(
+        "search", shelf, "What are the daily fees and charges?", "--document", "minutes.txt"
+    )
     assert shown(result.stdout) == [
         "1. minutes.txt  (similarity _)",
-        *(f"   {line}" if line != "…" else "   …" for line in (
-            "The board met in March.", "Nothing was decided then.", "The secretary took the minutes.",
-            "Coffee was served at ten.", *PROSE.splitlines()[4:],
-        )),
-    ]  # fmt: skip
+        *(
+            f"   {line}" if line != "…" else "   …"
+            for line in (
+                "The board met in March.",
+                "Nothing was decided then.",
+                "The secretary took the minutes.",
+                "Coffee was served at ten.",
+                *PROSE.splitlines()[4:],
+            )
+        ),
+    ]
 
 
 def terminal(*args: object, columns: int) -> str:
     """What the command writes to a terminal of so many columns."""
     ours, theirs = pty.openpty()
-    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"COLUMNS": str(columns), "TERM": "xterm"}
-    process = subprocess.Popen([*COMMAND, *map(str, args)], stdout=theirs, stderr=theirs, env=environment)
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {
+        "COLUMNS": str(columns),
+        "TERM": "xterm",
+    }
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, args)], stdout=theirs, stderr=theirs, env=environment
+    )
     os.close(theirs)
     pieces = []
     with contextlib.suppress(OSError):  # EIO: Linux's end of a terminal
@@ -162,9 +241,19 @@ def terminal(*args: object, columns: int) -> str:
 
 
 def test_search_on_a_terminal(shelf: Path) -> None:
-    text = terminal("search", shelf, "What are the charges of the A class?", "--folder", "fees", "--quick", columns=40)
+    text = terminal(
+        "search",
+        shelf,
+        "What are the charges of the A class?",
+        "--folder",
+        "fees",
+        "--quick",
+        columns=40,
+    )
     blocks = (block.splitlines() for block in "\n".join(shown(text)).split("\n\n"))
-    bodies = {head[4:].split("  ")[0]: body for head, *body in blocks}  # which is first is the embedder's to say
+    bodies = {
+        head[4:].split("  ")[0]: body for head, *body in blocks
+    }  # which is first is the embedder's to say
     assert bodies == {
         "fees/2024.md": [
             "   Charges",
@@ -178,27 +267,53 @@ def test_search_on_a_terminal(shelf: Path) -> None:
             "                              fund",
         ],
         "fees/2025.xlsx, sheet 3": [
-            "   Charges", "   Class  Ongoing charge", "   A                0.8%", "   I               0.35%",
+            "   Charges",
+            "   Class  Ongoing charge",
+            "   A                0.8%",
+            "   I               0.35%",
         ],
-    }  # fmt: skip
+    }
 
 
 def test_a_document_s_control_characters_and_tabs_on_a_terminal(shelf: Path) -> None:
-    text = terminal("search", shelf, "zebra pays", "--tag", "old", "-k", 1, "--folder", "talks", "--quick", columns=80)
-    assert shown(text) == ["[1. talks/plan.pptx, slide 9  (similarity _)]", "   Next year", "   No [zebra] \ufffd[2J [pays]."]
+    text = terminal(
+        "search",
+        shelf,
+        "zebra pays",
+        "--tag",
+        "old",
+        "-k",
+        1,
+        "--folder",
+        "talks",
+        "--quick",
+        columns=80,
+    )
+    assert shown(text) == [
+        "[1. talks/plan.pptx, slide 9  (similarity _)]",
+        "   Next year",
+        "   No [zebra] \ufffd[2J [pays].",
+    ]
 
 
 def test_info_of_a_library(shelf: Path) -> None:
     assert json.loads(run("info", shelf, "--json").stdout)["knowledge"] == {
-        "documents": 4, "chunks": 4, "folders": {"": 1, "fees": 2, "talks": 1}, "dated": 3,
-        "dates": ["2024-01-31", "2025-06-30"], "tags": {"old": 2, "retail": 2},
-    }  # fmt: skip
+        "documents": 4,
+        "chunks": 4,
+        "folders": {"": 1, "fees": 2, "talks": 1},
+        "dated": 3,
+        "dates": ["2024-01-31", "2025-06-30"],
+        "tags": {"old": 2, "retail": 2},
+    }
     text = " ".join(run("info", shelf).stdout.split())
-    assert "folders fees 2, (none) 1, talks 1 dates 2024-01-31 to 2025-06-30 (3 documents state one)" in text
+    assert (
+        "folders fees 2, (none) 1, talks 1 dates 2024-01-31 to 2025-06-30 (3 documents state one)"
+        in text
+    )
     assert "tags old 2, retail 2" in text
 
 
-# --- excerpts and highlights ---------------------------------------------------------------------------------------
+# --- excerpts and highlights ----------------------------------------------------------------------
 
 
 def lit(text: str, question: str) -> list[str]:
@@ -208,18 +323,32 @@ def lit(text: str, question: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("text", "question", "expected"),
-    [("The fee and the Fees; charging is free.", "What are the fees charged?", ["fee", "Fees", "charging"]),
-     ("what does the fund do", "What does the do?", []), ("Valve QX-7781 is shut.", "qx-7781", ["QX", "7781"]),
-     ("Café, cafes and CAFÉ", "cafés", ["Café", "cafes", "CAFÉ"]), ("закрыть дверь", "ДВЕРЬ", ["дверь"]),
-     ("a fee\0after fees \x02fee\x03 \ud800 fee", "fee", ["fee", "fees", "fee", "fee"]), ("", "fee", []),
-     ('a "quoted" NEAR word', 'quoted" OR NEAR(', ["quoted", "NEAR"])],
-)  # fmt: skip
+    [
+        (
+            "The fee and the Fees; charging is free.",
+            "What are the fees charged?",
+            ["fee", "Fees", "charging"],
+        ),
+        ("what does the fund do", "What does the do?", []),
+        ("Valve QX-7781 is shut.", "qx-7781", ["QX", "7781"]),
+        ("Café, cafes and CAFÉ", "cafés", ["Café", "cafes", "CAFÉ"]),
+        ("закрыть дверь", "ДВЕРЬ", ["дверь"]),
+        ("a fee\0after fees \x02fee\x03 \ud800 fee", "fee", ["fee", "fees", "fee", "fee"]),
+        ("", "fee", []),
+        ('a "quoted" NEAR word', 'quoted" OR NEAR(', ["quoted", "NEAR"]),
+    ],
+)
 def test_words_light_up_by_their_stems(text: str, question: str, expected: list[str]) -> None:
     assert lit(text, question) == expected
 
 
 def test_highlights_of_several_texts_stay_with_their_text() -> None:
-    assert question_spans(["no", "a fee", "", "fees of fees"], "fee") == [[], [(2, 5)], [], [(0, 4), (8, 12)]]
+    assert question_spans(["no", "a fee", "", "fees of fees"], "fee") == [
+        [],
+        [(2, 5)],
+        [],
+        [(0, 4), (8, 12)],
+    ]
 
 
 def excerpted(text: str, question: str, width: int | None, header: str = "") -> list[str]:
@@ -231,7 +360,10 @@ def excerpted(text: str, question: str, width: int | None, header: str = "") -> 
 
 
 def test_an_excerpt_has_the_best_lines_and_says_where_it_left_some_out() -> None:
-    text = "\n".join(f"Line {n:02d} " + "of many words " * 4 + ("and a fee." if n == 30 else "") for n in range(60))
+    text = "\n".join(
+        f"Line {n:02d} " + "of many words " * 4 + ("and a fee." if n == 30 else "")
+        for n in range(60)
+    )
     numbers = [line[:7] for line in excerpted(text, "fee", None)]
     assert numbers == ["…", "Line 28", "Line 29", "Line 30", "Line 31", "Line 32", "…"]
 
@@ -242,21 +374,34 @@ def test_a_long_line_is_cut_around_the_words() -> None:
     assert whole == text.strip()
     cut = excerpted(text, "zebra fee", 100)
     assert "The zebra pays a fee here." in " ".join(cut)
-    assert cut[0].startswith("…") and cut[-1].endswith("…") and all(len(line) <= 100 for line in cut)
+    assert (
+        cut[0].startswith("…") and cut[-1].endswith("…") and all(len(line) <= 100 for line in cut)
+    )
     assert 400 < len(" ".join(cut)) <= 600
 
 
 def test_tables_stand_in_columns_where_they_fit() -> None:
-    table = "| Fund | Fee | Since |\n|---|---|---|\n| Global | 1.25% | 2001 |\n| 東京 | 0.5% | 1999 |\n|  | 10% |  |"
-    aligned = ["Fund      Fee  Since", "Global  1.25%   2001", "東京     0.5%   1999", "          10%"]
+    table = (
+        "| Fund | Fee | Since |\n|---|---|---|\n| Global | 1.25% | 2001 |\n| 東京 | 0.5% | 1999 |\n| "
+        " | 10% |  |"
+    )
+    aligned = [
+        "Fund      Fee  Since",
+        "Global  1.25%   2001",
+        "東京     0.5%   1999",
+        "          10%",
+    ]
     assert excerpted(table, "fee", 80) == aligned
     assert excerpted("Global | 1.25% | 2001", "fee", 80, header="Fund | Fee | Since") == aligned[:2]
-    assert excerpted(table, "fee", None) == [line for line in table.splitlines() if "---" not in line]
+    assert excerpted(table, "fee", None) == [
+        line for line in table.splitlines() if "---" not in line
+    ]
     assert excerpted(table, "x", 10)[:3] == ["| Fund |", "Fee |", "Since |"]
 
 
 @pytest.mark.parametrize(
-    ("text", "width"), [("", 10), ("\n \n", 10), ("x" * 50, 7), ("東" * 9, 1), ("a | " * 40, 20), ("|", 5)]
+    ("text", "width"),
+    [("", 10), ("\n \n", 10), ("x" * 50, 7), ("東" * 9, 1), ("a | " * 40, 20), ("|", 5)],
 )
 def test_any_text_has_an_excerpt(text: str, width: int) -> None:
     letters = "".join(excerpted(text, "x", width)).replace(" ", "").replace("|", "")

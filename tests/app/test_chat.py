@@ -19,16 +19,22 @@ QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 UP, CTRL_A, CTRL_C, CTRL_D, TAB = "\x1b[A", "\x01", "\x03", "\x04", "\t"
 
 
-def piped(bundle: Path, text: str, *args: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
+def piped(
+    bundle: Path, text: str, *args: str, home: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **({"HOME": str(home), "XDG_STATE_HOME": ""} if home else {})}
     command = [*COMMAND, "chat", str(bundle), "--quick", *args]
-    return subprocess.run(command, input=text, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, input=text, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
-# --- in a pipe -----------------------------------------------------------------------------------------------------
+# --- in a pipe ------------------------------------------------------------------------------------
 
 
-def test_in_a_pipe_each_answer_is_a_block_and_nothing_else_is_said(sealed: Path, tmp_path: Path) -> None:
+def test_in_a_pipe_each_answer_is_a_block_and_nothing_else_is_said(
+    sealed: Path, tmp_path: Path
+) -> None:
     done = piped(sealed, f"{QUESTION}\n/new\n東京\n", home=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout and "> " not in done.stdout.splitlines()
@@ -38,13 +44,18 @@ def test_in_a_pipe_each_answer_is_a_block_and_nothing_else_is_said(sealed: Path,
 
 
 def test_commands(sealed: Path) -> None:
-    lines = f"/sources\n{QUESTION}\n/sources\n/search valve\n/search\n/new\n/sources\n/help\n/dance\n/quit\nnever asked\n"
+    lines = (
+        f"/sources\n{QUESTION}\n/sources\n/search "
+        "valve\n/search\n/new\n/sources\n/help\n/dance\n/quit\nnever asked\n"
+    )
     done = piped(sealed, lines)
     assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "nothing was answered yet", "say what to look for: /search WORDS", "nothing was answered yet",
+        "nothing was answered yet",
+        "say what to look for: /search WORDS",
+        "nothing was answered yet",
         "unknown command /dance: /sources, /search, /new, /help, /quit",
-    ]  # fmt: skip
+    ]
     read, searched = done.stdout.index("[1] fees.pdf, page 1"), done.stdout.index("1. pump.md")
     assert done.stdout.index("   | The A class costs 0.85% a year.") > read
     assert read < searched < done.stdout.index("forgotten") < done.stdout.index("/quit     end")
@@ -64,11 +75,17 @@ def test_a_follow_up_goes_on_from_the_answer_before_it(sealed: Path) -> None:
 def test_sources_stand_in_the_text_around_them(exported_llama: Path, tmp_path: Path) -> None:
     settings = replace(fakes.SETTINGS, passages=1)
     chunks = [replace(c, gap="\n\nValve\n\n") if c.start == 50 else c for c in fakes.CHUNKS]
-    bundle = fakes.write_bundle(tmp_path / "one", model=exported_llama, settings=settings, chunks=chunks)
+    bundle = fakes.write_bundle(
+        tmp_path / "one", model=exported_llama, settings=settings, chunks=chunks
+    )
     lines = piped(bundle, "valve QX-7781\n/sources\n").stdout.splitlines()
     at = lines.index("   | Only a trained operator may open valve QX-7781.")
     assert lines[at - 4].startswith("[1] pump.md")
-    assert lines[at - 3 : at] == ["   Service > Valve", "     Change the filter after 400 hours of use.", "     Valve"]
+    assert lines[at - 3 : at] == [
+        "   Service > Valve",
+        "     Change the filter after 400 hours of use.",
+        "     Valve",
+    ]
 
 
 def test_a_question_that_cannot_be_asked_does_not_end_the_conversation(sealed: Path) -> None:
@@ -77,7 +94,7 @@ def test_a_question_that_cannot_be_asked_does_not_end_the_conversation(sealed: P
     assert done.stdout == "I cannot answer that from these documents.\n\n"
 
 
-# --- at a terminal -------------------------------------------------------------------------------------------------
+# --- at a terminal --------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -85,7 +102,9 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def test_on_a_terminal_the_passage_s_words_stand_above_the_answer(bundle: Path, tmp_path: Path) -> None:
+def test_on_a_terminal_the_passage_s_words_stand_above_the_answer(
+    bundle: Path, tmp_path: Path
+) -> None:
     chat, settings = read_prompt(bundle)
     write_prompt(bundle, chat, replace(settings, quoting=QuoteSettings()))
     fakes.reseal(bundle)
@@ -93,7 +112,9 @@ def test_on_a_terminal_the_passage_s_words_stand_above_the_answer(bundle: Path, 
         t.until("> ")
         t.line("After how many hours of use is the filter changed?")
         shown = t.until("\n> ")
-        assert 0 < shown.index('"Change the filter after 400 hours of use."') < shown.index("Sources:")
+        assert (
+            0 < shown.index('"Change the filter after 400 hours of use."') < shown.index("Sources:")
+        )
         t.keys(CTRL_D)
         assert t.ended() == 0
 
@@ -103,7 +124,9 @@ def test_a_conversation_at_a_terminal(sealed: Path, state: Path) -> None:
         assert "tiny 1.0.0." in t.until("> ")
         t.line("Who may open the valve?")
         shown = t.until("\n> ")
-        assert "passages ..." in shown or "searching ..." in shown or "opening the models ..." in shown
+        assert (
+            "passages ..." in shown or "searching ..." in shown or "opening the models ..." in shown
+        )
         assert "Sources:" in shown
         assert "\r\x1b[K" in t.raw, "the hint goes before the first word"
         t.line("/sources")
@@ -172,7 +195,9 @@ def test_ctrl_c_at_the_prompt_clears_the_line(sealed: Path, state: Path) -> None
     assert (state / "history").read_text() == "/quit\n"
 
 
-def test_ctrl_c_stops_an_answer_and_not_the_program(exported_llama: Path, state: Path, tmp_path: Path) -> None:
+def test_ctrl_c_stops_an_answer_and_not_the_program(
+    exported_llama: Path, state: Path, tmp_path: Path
+) -> None:
     talkative = replace(fakes.SETTINGS, max_context=1000, max_answer_tokens=900, passages=1)
     bundle = fakes.write_bundle(tmp_path / "talkative", model=exported_llama, settings=talkative)
     with Terminal("chat", bundle, "--quick", "--state", state) as t:

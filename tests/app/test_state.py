@@ -14,11 +14,12 @@ from typing import NoReturn
 import pytest
 
 from fieldpack import InputError
-from fieldpack_app.feedback import Wanted, read_notes
+from fieldpack_app.feedback import NoteFilter, read_notes
 from fieldpack_app.state import append_line, state_folder
-from fieldpack_app.terminal.line_input import typed
+from fieldpack_app.terminal.line_input import read_lines
 
-# Appends a line and says so once it is on the disk; is killed before the system call of that number within the append.
+# Appends a line and says so once it is on the disk; is killed before the system call of that number
+# within the append.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -40,8 +41,13 @@ print("kept", flush=True)
 """
 
 
-@pytest.mark.parametrize(("xdg", "wanted"), [("", "home/.local/state"), ("relative", "home/.local/state"), ("{t}/x", "x")])
-def test_the_folder_is_where_others_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xdg: str, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("xdg", "wanted"),
+    [("", "home/.local/state"), ("relative", "home/.local/state"), ("{t}/x", "x")],
+)
+def test_the_folder_is_where_others_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xdg: str, wanted: str
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_STATE_HOME", xdg.replace("{t}", str(tmp_path)))
     assert state_folder() == tmp_path / wanted / "fieldpack"
@@ -67,16 +73,24 @@ def test_without_a_home_a_sentence_says_what_to_name(monkeypatch: pytest.MonkeyP
     for name in ("HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("pwd.getpwuid", unknown)
-    with pytest.raises(InputError, match="no home folder to keep anything in; name one with --state DIR"):
+    with pytest.raises(
+        InputError, match="no home folder to keep anything in; name one with --state DIR"
+    ):
         state_folder()
     assert state_folder(Path("/srv/state")) == Path("/srv/state")
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(b'{"half": "a li', b'{"half": "a li\nnew\n'), (b"\0" * 4096, b"\0" * 4096 + b"\nnew\n"), (b"whole\n", b"whole\nnew\n")],
+    [
+        (b'{"half": "a li', b'{"half": "a li\nnew\n'),
+        (b"\0" * 4096, b"\0" * 4096 + b"\nnew\n"),
+        (b"whole\n", b"whole\nnew\n"),
+    ],
 )
-def test_a_line_begins_behind_what_a_power_cut_left(tmp_path: Path, before: bytes, after: bytes) -> None:
+def test_a_line_begins_behind_what_a_power_cut_left(
+    tmp_path: Path, before: bytes, after: bytes
+) -> None:
     path = tmp_path / "lines"
     path.write_bytes(before)
     append_line(path, "new")
@@ -106,14 +120,22 @@ def test_a_pipe_in_the_files_place_holds_nobody_up(tmp_path: Path) -> None:
 
 
 def test_a_kill_before_any_system_call_loses_nothing_that_was_kept(tmp_path: Path) -> None:
-    """Feedback and the terminal's history are written by the same function. The first append makes folder and file."""
+    """Feedback and the terminal's history are written by the same function. The first append makes
+    folder and file."""
     path = tmp_path / "state" / "feedback.jsonl"
     kept: list[str] = []
     kills = 0
     for call in range(60):
-        note = {"rating": "up", "time": "2026-03-01T12:00:00+00:00", "question": f"Question {call}?"}
+        note = {
+            "rating": "up",
+            "time": "2026-03-01T12:00:00+00:00",
+            "question": f"Question {call}?",
+        }
         child = subprocess.run(
-            [sys.executable, "-c", KILLED, path, str(call), json.dumps(note)], capture_output=True, text=True, check=False
+            [sys.executable, "-c", KILLED, path, str(call), json.dumps(note)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if child.stdout == "kept\n":
             assert child.returncode == 0, child.stderr
@@ -124,18 +146,22 @@ def test_a_kill_before_any_system_call_loses_nothing_that_was_kept(tmp_path: Pat
         after = {**note, "question": f"After {call}?"}
         append_line(path, json.dumps(after))
         kept.append(after["question"])
-        found = [one.question for one in read_notes(path, Wanted(), complain=pytest.fail)]
+        found = [one.question for one in read_notes(path, NoteFilter(), on_bad_line=pytest.fail)]
         assert [question for question in found if question in kept] == kept
-    assert kept[-1].startswith("Question") and kills >= 8, "mkdir, open, fstat, flock, fstat, write, fsync, close"
+    assert kept[-1].startswith("Question") and kills >= 8, (
+        "mkdir, open, fstat, flock, fstat, write, fsync, close"
+    )
 
 
-def test_the_history_of_a_disk_that_lost_power_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_of_a_disk_that_lost_power_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import readline
 
     path = tmp_path / "history"
     path.write_bytes(b"first\n" + b"\0" * 512 + b"second\nthi")
     monkeypatch.setattr("builtins.input", lambda prompt: "next")
-    assert next(typed([], path)) == "next"
+    assert next(read_lines([], path)) == "next"
     count = readline.get_current_history_length()
     assert [readline.get_history_item(n + 1) for n in range(count)] == ["first", "second", "thi"]
     assert path.read_bytes().endswith(b"\nthi\nnext\n")

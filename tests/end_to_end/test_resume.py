@@ -1,4 +1,5 @@
-"""A build that is killed goes on where it was, and ends in the same bytes as one that was left in peace."""
+"""A build that is killed goes on where it was, and ends in the same bytes as one that was left in
+peace."""
 
 from __future__ import annotations
 
@@ -22,11 +23,16 @@ from toys import OPTIONAL, Project, make_cache, run
 
 pytest_plugins = ["toys"]
 
-# What shows that a stage is in the middle of its work; where there is no such file, that its process has begun.
+# What shows that a stage is in the middle of its work; where there is no such file, that its
+# process has begun.
 SIGNS = {
-    "embedder": "work", "train": "checkpoints/checkpoint-1/trainer_state.json", "merge": "log.txt",
-    "export": "candidates", "baseline": "candidates", "evaluate": "log.txt",
-}  # fmt: skip
+    "embedder": "work",
+    "train": "checkpoints/checkpoint-1/trainer_state.json",
+    "merge": "log.txt",
+    "export": "candidates",
+    "baseline": "candidates",
+    "evaluate": "log.txt",
+}
 
 
 def test_killed_in_every_stage_it_ends_in_the_same_bytes(
@@ -48,7 +54,11 @@ def test_killed_in_every_stage_it_ends_in_the_same_bytes(
                 build.wait(timeout=10)
         _, alive = psutil.wait_procs(workers, timeout=5)
         assert not alive, f"{stage}: {alive} outlived the build"
-        finished = {path.parent.name for path in (mine.cache / "stages").glob("*/*") if path.suffix != ".partial"}
+        finished = {
+            path.parent.name
+            for path in (mine.cache / "stages").glob("*/*")
+            if path.suffix != ".partial"
+        }
         assert finished == set(every[:number]), f"{stage}: half-done work is seen"
         assert not mine.dist.exists() or not list(mine.dist.iterdir())
     done = run([*mine.command(), "--json"])
@@ -64,29 +74,39 @@ def test_killed_in_every_stage_it_ends_in_the_same_bytes(
 def _contents(bundle: Path) -> dict[str, Any]:
     """All a bundle holds but the report, which has times in it."""
     found: dict[str, Any] = {
-        path.relative_to(bundle).as_posix(): path.read_bytes() for path in sorted(bundle.rglob("*")) if path.is_file()
+        path.relative_to(bundle).as_posix(): path.read_bytes()
+        for path in sorted(bundle.rglob("*"))
+        if path.is_file()
     }
     manifest = json.loads(found.pop("manifest.json"))
     manifest["files"] = [entry for entry in manifest["files"] if entry["role"] != "report"]
-    return {name: data for name, data in found.items() if not name.startswith("report/")} | {"manifest.json": manifest}
+    return {name: data for name, data in found.items() if not name.startswith("report/")} | {
+        "manifest.json": manifest
+    }
 
 
 class _interrupted:
-    """A build as its own process, at the point where `stage` is at work; gone at the end in any case."""
+    """A build as its own process, at the point where `stage` is at work; gone at the end in any
+    case."""
 
     def __init__(self, project: Project, stage: str) -> None:
         self._project, self._stage = project, stage
 
     def __enter__(self) -> subprocess.Popen[str]:
-        # A shell's background job ignores Ctrl-C, and so would all it starts: what is tested here is the build's own.
+        # A shell's background job ignores Ctrl-C, and so would all it starts: what is tested here
+        # is the build's own.
         self._build = subprocess.Popen(
-            self._project.command(), stderr=subprocess.PIPE, text=True,
+            self._project.command(),
+            stderr=subprocess.PIPE,
+            text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+        )
         stages = self._project.cache / "stages" / self._stage
         deadline = time.monotonic() + 180
         while not list(stages.glob(f"*.partial/{SIGNS.get(self._stage, 'log.txt')}")):
-            assert self._build.poll() is None, f"ended before {self._stage}: {self._build.communicate()[1]}"
+            assert self._build.poll() is None, (
+                f"ended before {self._stage}: {self._build.communicate()[1]}"
+            )
             assert time.monotonic() < deadline, f"{self._stage} never began"
             time.sleep(0.005)
         while not psutil.Process(self._build.pid).children():
@@ -105,7 +125,9 @@ def _refuses_a_second_build(project: Project) -> None:
     assert "another build is using this cache" in done.stderr
 
 
-def test_killed_after_the_last_step_it_trains_no_further(toy: Project, built: dict[str, Any], tmp_path: Path) -> None:
+def test_killed_after_the_last_step_it_trains_no_further(
+    toy: Project, built: dict[str, Any], tmp_path: Path
+) -> None:
     class Killed(Exception):
         pass
 
@@ -128,9 +150,14 @@ def test_killed_after_the_last_step_it_trains_no_further(toy: Project, built: di
     assert (tmp_path / adapter).read_bytes() == (uninterrupted / adapter).read_bytes()
 
 
-def test_a_delivery_sweeps_up_after_a_killed_one(toy: Project, built: dict[str, Any], tmp_path: Path) -> None:
+def test_a_delivery_sweeps_up_after_a_killed_one(
+    toy: Project, built: dict[str, Any], tmp_path: Path
+) -> None:
     mine = Project(toy.folder, toy.cache, tmp_path / "dist")
-    gone = [mine.dist / f".toy.{word}" for word in ("new-999999999", f"new-{os.getpid()}", "old-999999999")]
+    gone = [
+        mine.dist / f".toy.{word}"
+        for word in ("new-999999999", f"new-{os.getpid()}", "old-999999999")
+    ]
     kept = [mine.dist / f".toy.{word}" for word in (f"new-{os.getppid()}", "new-x")]
     for folder in (*gone, *kept):
         folder.mkdir(parents=True)
@@ -141,7 +168,9 @@ def test_a_delivery_sweeps_up_after_a_killed_one(toy: Project, built: dict[str, 
 
 
 @pytest.mark.parametrize("broken", ["truncated", "missing"])
-def test_a_damaged_stage_is_made_again(toy: Project, built: dict[str, Any], tmp_path: Path, broken: str) -> None:
+def test_a_damaged_stage_is_made_again(
+    toy: Project, built: dict[str, Any], tmp_path: Path, broken: str
+) -> None:
     """A stage whose files are not those of its receipt is not done."""
     assert toy.to_do() == []
     file = toy.store.folder("knowledge", built["keys"]["knowledge"]) / "chunks.sqlite"

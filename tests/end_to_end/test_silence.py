@@ -28,7 +28,10 @@ with fieldpack.open(sys.argv[1]) as expert:
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "ask": ([*COMMAND, "ask", "{bundle}", QUESTION, "--json"], ""),
     "batch": ([*COMMAND, "ask", "{bundle}", "--batch", "-"], json.dumps(QUESTION)),
-    "chat": ([*COMMAND, "chat", "{bundle}", "--state", "{state}"], f"{QUESTION}\n/sources\n/search fee\n"),
+    "chat": (
+        [*COMMAND, "chat", "{bundle}", "--state", "{state}"],
+        f"{QUESTION}\n/sources\n/search fee\n",
+    ),
     "search": ([*COMMAND, "search", "{bundle}", QUESTION], ""),
     "info": ([*COMMAND, "info", "{bundle}"], ""),
     "doctor": ([*COMMAND, "doctor", "{bundle}", "--state", "{state}"], ""),
@@ -38,7 +41,8 @@ HAS_TRACE = pytest.mark.skipif(network_trace.tool()[0] is None, reason=network_t
 
 
 def environment(home: Path) -> dict[str, str]:
-    """A home of its own, so that a stray file shows, and none of the settings that would silence a library for us."""
+    """A home of its own, so that a stray file shows, and none of the settings that would silence a
+    library for us."""
     dropped = ("ORT_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "XDG_STATE_HOME")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     home.mkdir()
@@ -46,26 +50,38 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def filled(command: Sequence[str], bundle: Path, state: Path) -> list[str]:
-    return [part.format(bundle=bundle, state=state) if part in ("{bundle}", "{state}") else part for part in command]
+    return [
+        part.format(bundle=bundle, state=state) if part in ("{bundle}", "{state}") else part
+        for part in command
+    ]
 
 
 def can_cut_off(*, with_loopback: bool = False) -> bool:
     unshare = shutil.which("unshare")
     command = ["ip", "link", "set", "lo", "up"] if with_loopback else ["true"]
-    return bool(unshare) and subprocess.run([str(unshare), "-rn", *command], capture_output=True).returncode == 0
+    return (
+        bool(unshare)
+        and subprocess.run([str(unshare), "-rn", *command], capture_output=True).returncode == 0
+    )
 
 
 @pytest.mark.skipif(not can_cut_off(), reason="no `unshare -rn` here (util-linux, user namespaces)")
 @pytest.mark.parametrize("name", COMMANDS)
-def test_everything_works_in_a_namespace_without_interfaces(sealed: Path, tmp_path: Path, name: str) -> None:
+def test_everything_works_in_a_namespace_without_interfaces(
+    sealed: Path, tmp_path: Path, name: str
+) -> None:
     command, given = COMMANDS[name]
     cut_off = ["unshare", "-rn", *filled(command, sealed, tmp_path / "state")]
     home = tmp_path / "home"
-    done = subprocess.run(cut_off, env=environment(home), input=given, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        cut_off, env=environment(home), input=given, capture_output=True, text=True, timeout=120
+    )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout
-    assert [path.name for path in tmp_path.iterdir()] == ["home"] and not any(home.iterdir()), "a file was written"
+    assert [path.name for path in tmp_path.iterdir()] == ["home"] and not any(home.iterdir()), (
+        "a file was written"
+    )
 
 
 @HAS_TRACE
@@ -73,8 +89,10 @@ def test_everything_works_in_a_namespace_without_interfaces(sealed: Path, tmp_pa
 def test_nothing_is_sent_looked_up_or_written(sealed: Path, tmp_path: Path, name: str) -> None:
     command, given = COMMANDS[name]
     seen = network_trace.trace(
-        filled(command, sealed, tmp_path / "state"), environment=environment(tmp_path / "home"), given=given
-    )  # fmt: skip
+        filled(command, sealed, tmp_path / "state"),
+        environment=environment(tmp_path / "home"),
+        given=given,
+    )
     assert seen.returncode == 0, seen.errors
     assert (seen.network, seen.looked_up, seen.written) == ((), (), ())
     assert seen.calls > 100, "the trace saw nothing at all"
@@ -83,10 +101,19 @@ def test_nothing_is_sent_looked_up_or_written(sealed: Path, tmp_path: Path, name
 def ask_and_stop(process: subprocess.Popen[str], stop: Callable[[], None]) -> None:
     """One question over the loopback, to the end of its answer."""
     assert process.stdout
-    address = next(found for line in process.stdout if (found := re.search(r"(http://127.0.0.1:\d+)/\?token=(\S+)", line)))
+    address = next(
+        found
+        for line in process.stdout
+        if (found := re.search(r"(http://127.0.0.1:\d+)/\?token=(\S+)", line))
+    )
     key = {"Authorization": f"Bearer {address[2]}"}
     rated = {"question": QUESTION, "answer": "x", "rating": "up"}
-    assert "event: done" in httpx.post(f"{address[1]}/api/ask", headers=key, json={"question": QUESTION}, timeout=60).text
+    assert (
+        "event: done"
+        in httpx.post(
+            f"{address[1]}/api/ask", headers=key, json={"question": QUESTION}, timeout=60
+        ).text
+    )
     assert httpx.post(f"{address[1]}/api/feedback", headers=key, json=rated).status_code == 204
     stop()
 
@@ -97,36 +124,60 @@ def serve(bundle: Path, state: Path) -> list[str]:
 
 def serve_and_ask(bundle: str, state: str) -> None:
     """Both ends; run inside the namespace, whose loopback is its own."""
-    with subprocess.Popen(serve(Path(bundle), Path(state)), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        serve(Path(bundle), Path(state)), stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             ask_and_stop(process, process.terminate)
         finally:
             process.kill()
 
 
-@pytest.mark.skipif(not can_cut_off(with_loopback=True), reason="no `unshare -rn` with `ip link set lo up` here")
-def test_the_server_answers_in_a_namespace_with_its_loopback_alone(sealed: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not can_cut_off(with_loopback=True), reason="no `unshare -rn` with `ip link set lo up` here"
+)
+def test_the_server_answers_in_a_namespace_with_its_loopback_alone(
+    sealed: Path, tmp_path: Path
+) -> None:
     home = environment(tmp_path / "home")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from test_silence import serve_and_ask; serve_and_ask(*sys.argv[2:])"
-    inside = [sys.executable, "-c", code, str(Path(__file__).parent), str(sealed), str(tmp_path / "state")]
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from test_silence import serve_and_ask; "
+        "serve_and_ask(*sys.argv[2:])"
+    )
+    inside = [
+        sys.executable,
+        "-c",
+        code,
+        str(Path(__file__).parent),
+        str(sealed),
+        str(tmp_path / "state"),
+    ]
     command = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", *inside]
     done = subprocess.run(command, env=home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "state"} and not any((tmp_path / "home").iterdir())
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "state"} and not any(
+        (tmp_path / "home").iterdir()
+    )
 
 
 @HAS_TRACE
 def test_the_server_listens_on_the_loopback_and_calls_nobody(sealed: Path, tmp_path: Path) -> None:
     def talk(process: subprocess.Popen[str]) -> None:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")  # strace's one is the server
+        children = Path(
+            f"/proc/{process.pid}/task/{process.pid}/children"
+        )  # strace's one is the server
         ask_and_stop(process, lambda: os.kill(int(children.read_text()), signal.SIGINT))
 
     state = tmp_path / "state"
     command = serve(sealed, state)
-    seen = network_trace.trace(command, environment=environment(tmp_path / "home"), allowed=[state], meanwhile=talk)
+    seen = network_trace.trace(
+        command, environment=environment(tmp_path / "home"), allowed=[state], meanwhile=talk
+    )
     answers = re.compile(r"sendto\(.*, NULL, 0\)\s+= \d+$")  # to whoever called, or to itself
     reaching = re.compile(r"(socket|bind|connect|sendto|sendmsg|sendmmsg|io_uring_setup)\(")
-    opened, bound = (call for call in seen.network if reaching.match(call) and not answers.match(call))
+    opened, bound = (
+        call for call in seen.network if reaching.match(call) and not answers.match(call)
+    )
     assert opened.startswith("socket(AF_INET, SOCK_STREAM")
     assert bound.startswith("bind(") and 'inet_addr("127.0.0.1")' in bound
     assert (seen.looked_up, seen.written) == ((), ())
@@ -140,16 +191,21 @@ def test_the_watch_sees_what_is_done(tmp_path: Path) -> None:
         "def work():\n"
         "    try: socket.create_connection(('127.0.0.1', 1), 1)\n"
         "    except OSError: pass\n"
-        f"    open('{tmp_path}/ätsch', 'a').close(); os.mkdir('{tmp_path}/in'); open('{tmp_path}/in/x', 'w').close()\n"
+        f"    open('{tmp_path}/ätsch', 'a').close(); os.mkdir('{tmp_path}/in'); "
+        f"open('{tmp_path}/in/x', 'w').close()\n"
         "    open('/etc/hosts').close(); open('/dev/null', 'w').close()\n"
         "    try: open('/nowhere/at/all', 'w')\n"
         "    except OSError: pass\n"
         "thread = threading.Thread(target=work); thread.start(); thread.join()\n"
     )
     command = [sys.executable, "-c", code]
-    seen = network_trace.trace(command, environment=environment(tmp_path / "home"), allowed=[tmp_path / "in"])
+    seen = network_trace.trace(
+        command, environment=environment(tmp_path / "home"), allowed=[tmp_path / "in"]
+    )
     assert not seen.silent and seen.threads > 1
-    assert [call.partition("(")[0] for call in seen.network if "AF_INET" in call or "connect" in call][:1] == ["socket"]
+    assert [
+        call.partition("(")[0] for call in seen.network if "AF_INET" in call or "connect" in call
+    ][:1] == ["socket"]
     assert any("127.0.0.1" in call for call in seen.network)
     assert seen.looked_up == ("/etc/hosts",)
     assert seen.written == (str(tmp_path / "ätsch"),)

@@ -1,4 +1,5 @@
-"""The real stages on a toy project: what each says of itself, what the bundle holds, what a change makes run again."""
+"""The real stages on a toy project: what each says of itself, what the bundle holds, what a change
+makes run again."""
 
 from __future__ import annotations
 
@@ -29,18 +30,23 @@ SHIPPED_ARM = 'evaluate.arms=["tuned+rag"]'
 Built = dict[str, Any]
 
 
-# --- one whole build -----------------------------------------------------------------------------------------------
+# --- one whole build ------------------------------------------------------------------------------
 
 
 def test_all_stages_run_and_prove_their_work(toy: Project, built: Built) -> None:
     active = [name for name in NAMES if name not in OPTIONAL]
     assert list(built["keys"]) == active
-    assert built["ran"] == [name for name in active if name in built["ran"]]  # another module may have built the embedder
+    assert built["ran"] == [
+        name for name in active if name in built["ran"]
+    ]  # another module may have built the embedder
     results = {name: toy.receipt(name, built).result for name in active}
     assert results["base"]["architecture"] == "LlamaForCausalLM"
     assert results["embedder"]["cosine_to_torch"] >= 0.999
     assert (results["embedder"]["dim"], results["embedder"]["pooling"]) == (64, "mean")
-    assert (results["knowledge"]["documents"], results["knowledge"]["skipped"]) == (len(DOCUMENTS), 0)
+    assert (results["knowledge"]["documents"], results["knowledge"]["skipped"]) == (
+        len(DOCUMENTS),
+        0,
+    )
     assert (results["train"]["steps"], results["train"]["examples"]) == (3, 12)
     assert results["train"]["last_loss"] < results["train"]["first_loss"]
     assert results["train"]["supervised_tokens"] < results["train"]["tokens"]
@@ -66,17 +72,31 @@ def test_the_bundle_is_whole_and_names_its_origins(toy: Project, built: Built) -
     manifest = read_manifest(bundle)
     verify(bundle, manifest)
     assert (manifest.name, manifest.version) == ("toy", "1.0.0")
-    assert {entry.role for entry in manifest.files} == {"model", "embedder", "knowledge", "report", "settings"}
-    assert manifest.limits == {"max_context": 768, "max_answer_tokens": 8, "max_question_chars": 4000}
+    assert {entry.role for entry in manifest.files} == {
+        "model",
+        "embedder",
+        "knowledge",
+        "report",
+        "settings",
+    }
+    assert manifest.limits == {
+        "max_context": 768,
+        "max_answer_tokens": 8,
+        "max_question_chars": 4000,
+    }
     provenance = manifest.provenance
     assert provenance["licences"] == {"base": "CC0-1.0", "bundle": "CC-BY-4.0", "embedder": "MIT"}
-    assert {f"documents/{name}" for name in DOCUMENTS} == set(provenance["stages"]["knowledge"]["sources"])
+    assert {f"documents/{name}" for name in DOCUMENTS} == set(
+        provenance["stages"]["knowledge"]["sources"]
+    )
     assert "models/llama/model.safetensors" in provenance["stages"]["base"]["sources"]
     assert {name: stage["key"] for name, stage in provenance["stages"].items()} == {
         name: key for name, key in built["keys"].items() if name not in ("package", "baseline")
     }
     assert provenance["arm"] == "tuned+rag"
-    assert str(toy.folder) not in json.dumps(provenance), "paths of the build server do not belong into a bundle"
+    assert str(toy.folder) not in json.dumps(provenance), (
+        "paths of the build server do not belong into a bundle"
+    )
 
 
 def test_the_bundle_finds_and_answers(built: Built) -> None:
@@ -90,13 +110,21 @@ def test_the_bundle_finds_and_answers(built: Built) -> None:
 
 
 def test_the_report_has_all_arms(toy: Project, built: Built) -> None:
-    report = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))
+    report = json.loads(
+        (Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8")
+    )
     assert list(report["arms"]) == ["quote", "base", "rag", "tuned", "tuned+rag"]
     assert report["shipped"] == "tuned+rag"
     assert report["retrieval"]["document"]["recall_at_5"] == 1.0
     assert report["ship"]["rule"] == "all" and report["choice"]["recommended"] == "quote"
-    told = [w for w in toy.receipt("evaluate", built).warnings if w.startswith("tuned+rag ships (evaluate.ship: all")]
-    assert len(told) == 1 and "it trails quote by" in told[0], "what is worse does not ship in silence"
+    told = [
+        w
+        for w in toy.receipt("evaluate", built).warnings
+        if w.startswith("tuned+rag ships (evaluate.ship: all")
+    ]
+    assert len(told) == 1 and "it trails quote by" in told[0], (
+        "what is worse does not ship in silence"
+    )
     assert [gate["passed"] for gate in report["gates"]] == [True, True]
     assert {len(row["arms"]) for row in report["questions"]} == {5}
     assert {row["arms"]["tuned"]["answer"] for row in report["questions"]} != {
@@ -113,23 +141,43 @@ def test_the_bundle_carries_questions_and_what_it_answered(built: Built) -> None
 
 
 def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) -> None:
-    seen = json.loads((Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8"))["silence"]
+    seen = json.loads(
+        (Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8")
+    )["silence"]
     assert seen["tool"] == network_trace.tool()[0]
     if seen["tool"]:
-        assert (seen["exit"], seen["network"], seen["looked_up"], seen["written"], seen["silent"]) == (0, 0, 0, 0, True)
+        assert (
+            seen["exit"],
+            seen["network"],
+            seen["looked_up"],
+            seen["written"],
+            seen["silent"],
+        ) == (0, 0, 0, 0, True)
         assert seen["calls"] > 100
 
 
 def test_tuning_that_brought_nothing_does_not_ship(toy: Project, built: Built) -> None:
-    """The toy's weights are random, so three steps of tuning cannot win: the untuned model goes in, with the documents."""
-    made = build_here(toy, "evaluate.ship=auto", 'evaluate.arms=["base", "rag", "tuned", "tuned+rag"]')
+    """The toy's weights are random, so three steps of tuning cannot win: the untuned model goes in,
+    with the documents."""
+    made = build_here(
+        toy, "evaluate.ship=auto", 'evaluate.arms=["base", "rag", "tuned", "tuned+rag"]'
+    )
     manifest = read_manifest(made.bundle)
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
-    assert report["shipped"] == made.results["package"]["arm"] == manifest.provenance["arm"] == "rag"
-    assert "the tuned model" in report["ship"]["left_out"] and report["ship"]["why"] in made.results["evaluate"]["ship"]["why"]
+    assert (
+        report["shipped"] == made.results["package"]["arm"] == manifest.provenance["arm"] == "rag"
+    )
+    assert (
+        "the tuned model" in report["ship"]["left_out"]
+        and report["ship"]["why"] in made.results["evaluate"]["ship"]["why"]
+    )
     assert report["ship"]["why"].startswith("rag ships (chosen by evaluate.ship: auto)")
     assert "rag ships" in (made.bundle / "report" / "report.html").read_text(encoding="utf-8")
-    untuned = toy.store.folder("baseline", manifest.provenance["stages"]["baseline"]["key"]) / "model" / "model.onnx.data"
+    untuned = (
+        toy.store.folder("baseline", manifest.provenance["stages"]["baseline"]["key"])
+        / "model"
+        / "model.onnx.data"
+    )
     assert (made.bundle / "model" / "model.onnx.data").read_bytes() == untuned.read_bytes()
     assert not {"train", "merge", "export"} & set(manifest.provenance["stages"])
     golden = read_golden(made.bundle)
@@ -138,20 +186,31 @@ def test_tuning_that_brought_nothing_does_not_ship(toy: Project, built: Built) -
 
 
 def test_where_a_passage_s_words_do_best_no_model_ships(toy: Project, built: Built) -> None:
-    """Random weights answer nothing right, a quote most: the bundle is small, opens, says why, and answers as measured."""
+    """Random weights answer nothing right, a quote most: the bundle is small, opens, says why, and
+    answers as measured."""
     made = build_here(toy, "evaluate.ship=auto")
     manifest = read_manifest(made.bundle)
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert report["shipped"] == made.results["package"]["arm"] == "quote"
     assert report["arms"]["quote"]["f1"] > 0.5 > report["arms"]["tuned+rag"]["f1"]
-    assert report["arms"]["quote"]["citations_valid"] == 1 and report["arms"]["quote"]["perplexity"] is None
-    assert {entry.role for entry in manifest.files} == {"embedder", "knowledge", "report", "settings"}
+    assert (
+        report["arms"]["quote"]["citations_valid"] == 1
+        and report["arms"]["quote"]["perplexity"] is None
+    )
+    assert {entry.role for entry in manifest.files} == {
+        "embedder",
+        "knowledge",
+        "report",
+        "settings",
+    }
     assert not {"base", "train", "merge", "export", "baseline"} & set(manifest.provenance["stages"])
     assert report["ship"]["why"].startswith("quote ships (chosen by evaluate.ship: auto); it leads")
     assert "left out: the language model" in report["ship"]["why"]
     golden = read_golden(made.bundle)
     with fieldpack.open(made.bundle) as expert:
-        assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(golden)
+        assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(
+            golden
+        )
 
 
 def test_a_recipe_that_only_quotes_builds_no_model(toy: Project, built: Built) -> None:
@@ -160,10 +219,12 @@ def test_a_recipe_that_only_quotes_builds_no_model(toy: Project, built: Built) -
     assert made.results["package"] == {**made.results["package"], "arm": "quote", "left_out": []}
 
 
-# --- what runs again -----------------------------------------------------------------------------------------------
+# --- what runs again ------------------------------------------------------------------------------
 
 
-def test_a_second_build_runs_nothing_and_leaves_the_bundle_alone(toy: Project, built: Built) -> None:
+def test_a_second_build_runs_nothing_and_leaves_the_bundle_alone(
+    toy: Project, built: Built
+) -> None:
     stat = (Path(built["bundle"]) / "manifest.json").stat()
     again = toy.build()
     assert again["ran"] == [] and again["keys"] == built["keys"]
@@ -190,7 +251,9 @@ TAIL = ["evaluate", "package"]
         ("version=1.0.1", ["package"]),
     ],
 )
-def test_a_change_runs_what_depends_on_it(toy: Project, built: Built, override: str, expected: list[str]) -> None:
+def test_a_change_runs_what_depends_on_it(
+    toy: Project, built: Built, override: str, expected: list[str]
+) -> None:
     assert toy.to_do(override) == expected
 
 
@@ -200,23 +263,34 @@ def test_a_changed_gate_evaluates_and_packs_and_no_more(toy: Project, built: Bui
     assert [path.name for path in sorted(toy.dist.iterdir()) if path.name.startswith(".")] == []
 
 
-def test_a_new_document_trains_nothing_and_is_found(toy: Project, built: Built, tmp_path: Path) -> None:
+def test_a_new_document_trains_nothing_and_is_found(
+    toy: Project, built: Built, tmp_path: Path
+) -> None:
     mine = toy.copy(tmp_path)
     assert mine.to_do() == [], "the same files elsewhere are the same build"
-    write_document(mine.folder / "documents" / "bell.md", "The bell", "The bronze bell of 1871 hangs in the porch.")
+    write_document(
+        mine.folder / "documents" / "bell.md",
+        "The bell",
+        "The bronze bell of 1871 hangs in the porch.",
+    )
     outcome = mine.build()
     assert outcome["ran"] == ["knowledge", "quoting", *TAIL]
     with fieldpack.open(outcome["bundle"]) as expert:
         assert expert.search("the bronze bell", 1)[0].document == "bell.md"
 
 
-def test_a_missed_gate_leaves_the_earlier_bundle_and_a_report(toy: Project, built: Built, tmp_path: Path) -> None:
+def test_a_missed_gate_leaves_the_earlier_bundle_and_a_report(
+    toy: Project, built: Built, tmp_path: Path
+) -> None:
     mine = Project(toy.folder, toy.cache, tmp_path)
     shutil.copytree(built["bundle"], mine.dist / "toy")
     before = {path: path.read_bytes() for path in (mine.dist / "toy").rglob("*") if path.is_file()}
     done = run(mine.command('evaluate.gates=["f1 >= 0.99", "recall_at_5 >= 0.5"]'))
     assert done.returncode == 9, done.stderr
-    assert "`f1 >= 0.99` (measured 0" in done.stderr and "recall_at_5" not in done.stderr.splitlines()[-1]
+    assert (
+        "`f1 >= 0.99` (measured 0" in done.stderr
+        and "recall_at_5" not in done.stderr.splitlines()[-1]
+    )
     assert {path: path.read_bytes() for path in mine.dist.rglob("*") if path.is_file()} == before
     kept = toy.cache / "missed" / "toy-1.0.0"
     assert str(kept / "report.html") in done.stderr and (kept / "report.html").is_file()
@@ -230,35 +304,48 @@ def test_thresholds_are_learned_and_shipped(toy: Project, built: Built) -> None:
     learned = made.results["calibrate"]
     assert (learned["answerable"], learned["unanswerable"], learned["source"]) == (10, 2, "train")
     shipped = json.loads((made.bundle / "prompt.json").read_text(encoding="utf-8"))["settings"]
-    assert shipped["refuse_below"] == learned["cosine"] and shipped.get("refuse_lead_below") == learned["lead"]
+    assert (
+        shipped["refuse_below"] == learned["cosine"]
+        and shipped.get("refuse_lead_below") == learned["lead"]
+    )
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert report["sample"] == {"asked": 6, "of": 6, "set_aside": 0}
-    assert report["arms"]["tuned+rag"]["peak_mb"] > 20 and report["arms"]["tuned+rag"]["perplexity"] > 1
+    assert (
+        report["arms"]["tuned+rag"]["peak_mb"] > 20
+        and report["arms"]["tuned+rag"]["perplexity"] > 1
+    )
 
 
-# --- broken documents ----------------------------------------------------------------------------------------------
+# --- broken documents -----------------------------------------------------------------------------
 
 
-def test_broken_documents_are_named_and_skipped_or_stop_the_build(toy: Project, built: Built, tmp_path: Path) -> None:
+def test_broken_documents_are_named_and_skipped_or_stop_the_build(
+    toy: Project, built: Built, tmp_path: Path
+) -> None:
     mine = toy.copy(tmp_path)
     (mine.folder / "documents" / "empty.pdf").write_bytes(b"")
     (mine.folder / "documents" / "boats" / "cut.docx").write_bytes(b"PK\x03\x04 cut off")
     outcome = mine.build(only="knowledge")
     receipt = mine.receipt("knowledge", outcome)
     assert (receipt.result["documents"], receipt.result["skipped"]) == (len(DOCUMENTS), 2)
-    assert ["boats/cut.docx" in receipt.warnings[0], "empty.pdf" in receipt.warnings[1]] == [True, True]
+    assert ["boats/cut.docx" in receipt.warnings[0], "empty.pdf" in receipt.warnings[1]] == [
+        True,
+        True,
+    ]
     with pytest.raises(DocumentError, match=r"boats/cut\.docx") as caught:
         mine.build("knowledge.on_error=fail", only="knowledge")
     assert caught.value.exit_code == 6
 
 
-# --- architectures and halves --------------------------------------------------------------------------------------
+# --- architectures and halves ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("architecture", "matrices"), [("phi3", 8), ("qwen2", 14), ("qwen3", 14), ("gemma", 14)]
 )  # Phi-3 has one matrix for query, key and value, and one for gate and up
-def test_every_architecture_becomes_a_bundle(toy: Project, built: Built, architecture: str, matrices: int) -> None:
+def test_every_architecture_becomes_a_bundle(
+    toy: Project, built: Built, architecture: str, matrices: int
+) -> None:
     made = build_here(toy, f"base.model=models/{architecture}", SHIPPED_ARM)
     merge, export = made.results["merge"], made.results["export"]
     assert merge["matrices_moved"] == matrices
@@ -273,7 +360,13 @@ def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> N
     bundle = build_here(toy, "train=none").bundle
     report = json.loads((bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert (list(report["arms"]), report["shipped"]) == (["quote", "base", "rag"], "rag")
-    assert set(read_manifest(bundle).provenance["stages"]) == {"base", "embedder", "knowledge", "export", "evaluate"}
+    assert set(read_manifest(bundle).provenance["stages"]) == {
+        "base",
+        "embedder",
+        "knowledge",
+        "export",
+        "evaluate",
+    }
 
 
 def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built) -> None:
@@ -287,15 +380,19 @@ def test_without_documents_it_is_a_tuned_model_alone(toy: Project, built: Built)
     assert answer.passages == () and answer.text != REFUSAL
 
 
-def test_what_the_builder_cannot_export_is_refused_before_anything_is_paid(toy: Project, tmp_path: Path) -> None:
+def test_what_the_builder_cannot_export_is_refused_before_anything_is_paid(
+    toy: Project, tmp_path: Path
+) -> None:
     model = architectures.write(tmp_path / "granite", "Granite 4, Mamba")
     with pytest.raises(SourceError, match="has no code for the linear_attention layers"):
         build_here(toy, f"base.model={model}", "train=none")
-    with pytest.raises(StageError, match=r"builder ended with 1; its words are in the stage's log\.txt"):
+    with pytest.raises(
+        StageError, match=r"builder ended with 1; its words are in the stage's log\.txt"
+    ):
         build_onnx(model, tmp_path / "out", FP32, tmp_path / "work")
 
 
-# --- rehearsals ----------------------------------------------------------------------------------------------------
+# --- rehearsals -----------------------------------------------------------------------------------
 
 
 def test_a_rehearsal_goes_through_and_stays_out_of_dist(toy: Project, built: Built) -> None:
@@ -314,7 +411,7 @@ def test_every_architecture_rehearses(toy: Project, built: Built, architecture: 
     assert report["gates"] == [] and report["sample"]["asked"] == 4
 
 
-# --- base models that are not ones ---------------------------------------------------------------------------------
+# --- base models that are not ones ----------------------------------------------------------------
 
 
 def _without_tokenizer(folder: Path) -> None:
@@ -343,7 +440,9 @@ def _without_config(folder: Path) -> None:
         (_without_config, "neither config.json nor a GGUF file"),
     ],
 )
-def test_an_unfit_base_is_refused(toy: Project, tmp_path: Path, damage: Callable[[Path], None], message: str) -> None:
+def test_an_unfit_base_is_refused(
+    toy: Project, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
     folder = Path(shutil.copytree(toy.folder / "models" / "llama", tmp_path / "model"))
     damage(folder)
     recipe = load_recipe(toy.recipe, [f"base.model={folder}"])

@@ -108,7 +108,7 @@ def test_a_format_of_the_same_model_is_taken_over(built: Built, tmp_path: Path) 
     step = plan.step("targets")
     assert step
     before = built.project.store.folder("targets", step.key)
-    task = Task(recipe, {}, tmp_path, built.project.store, earlier=before)
+    task = Task(recipe, {}, tmp_path, built.project.store, previous_output=before)
     source = step.parts["inputs"]["base"]
     found = _earlier_formats(task, source, {"auto"})
     assert found and found["auto"]["folder"] == "openvino-int4-64"

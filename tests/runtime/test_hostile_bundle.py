@@ -1,5 +1,5 @@
-"""A bundle that is sealed as it should be and holds what it should not: every command says so in a sentence, with exit code 3.
-And one that is exchanged or cut off after it was verified."""
+"""A bundle that is sealed as it should be and holds what it should not: every command says so in a
+sentence, with exit code 3. And one that is exchanged or cut off after it was verified."""
 
 from __future__ import annotations
 
@@ -38,19 +38,23 @@ GRAPH = "knowledge/vectors.usearch"
 SEEDS = range(14)
 
 
-# --- mutations -----------------------------------------------------------------------------------------------------
+# --- mutations ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_mutated_bundle_is_refused_with_a_sentence_or_answers(seed: int, sealed: Path, tmp_path: Path) -> None:
+def test_a_mutated_bundle_is_refused_with_a_sentence_or_answers(
+    seed: int, sealed: Path, tmp_path: Path
+) -> None:
     """A few of those that benchmarks/attacks_mutations.py tries."""
     mutation = mutations.mutated(sealed, tmp_path / "mutated", seed)
     command = ("ask", "search", "doctor", "info")[seed % 4]
-    found = mutations.outcome(tmp_path / "mutated", mutation, command, seconds=60)  # the tests share their machine
+    found = mutations.outcome(
+        tmp_path / "mutated", mutation, command, seconds=60
+    )  # the tests share their machine
     assert found.held, found
 
 
-# --- a library that is no library ------------------------------------------------------------------------------------
+# --- a library that is no library -----------------------------------------------------------------
 
 
 def _view(table: str) -> Callable[[Path], None]:
@@ -59,7 +63,8 @@ def _view(table: str) -> Callable[[Path], None]:
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
             endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
             database.executescript(
-                f"DROP TABLE {table}; CREATE VIEW {table} AS {endless} SELECT {', '.join(f'i AS {c}' for c in columns)} FROM n;"
+                f"DROP TABLE {table}; CREATE VIEW {table} AS {endless} SELECT "
+                f"{', '.join(f'i AS {c}' for c in columns)} FROM n;"
             )
 
     return change
@@ -87,7 +92,8 @@ def _patched(name: str, at: int, data: bytes) -> Callable[[Path], None]:
 
 
 def _neighbours(bundle: Path) -> None:
-    """The first neighbour of the first node becomes one that is not there: usearch followed it and ended the process."""
+    """The first neighbour of the first node becomes one that is not there: usearch followed it and
+    ended the process."""
     data = bytearray((bundle / GRAPH).read_bytes())
     rows, width = np.frombuffer(data[:8], dtype=np.uint32).tolist()
     node = 8 + rows * width + 64 + 40 + 2 * rows
@@ -110,29 +116,93 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "neighbours that are not there": ("search", _neighbours, "has neighbours that do not exist"),
     "doctor, the same": ("doctor", _neighbours, "has neighbours that do not exist"),
     "no vectors at all": ("search", _bytes_of(GRAPH, b""), "cut off"),
-    "slots that are not there": ("search", _patched("knowledge/vectors.slots", 0, b"\xf0\xff\xff\xff"), "vectors"),
+    "slots that are not there": (
+        "search",
+        _patched("knowledge/vectors.slots", 0, b"\xf0\xff\xff\xff"),
+        "vectors",
+    ),
     "meta is endless": ("info", _view("meta"), "holds views or triggers"),
     "documents are endless": ("search", _view("documents"), "holds views or triggers"),
-    "a trigger": ("info", _sql("CREATE TRIGGER t AFTER INSERT ON chunks BEGIN SELECT 1; END;"), "holds views or triggers"),
+    "a trigger": (
+        "info",
+        _sql("CREATE TRIGGER t AFTER INSERT ON chunks BEGIN SELECT 1; END;"),
+        "holds views or triggers",
+    ),
     "a column that computes": (
-        "search", _sql("DROP TABLE lengths; CREATE TABLE lengths (block INTEGER PRIMARY KEY, data AS (hex(zeroblob(1e9))));"),
+        "search",
+        _sql(
+            "DROP TABLE lengths; CREATE TABLE lengths (block INTEGER PRIMARY KEY, data AS "
+            "(hex(zeroblob(1e9))));"
+        ),
         "its tables are not those of a library",
     ),
-    "no database": ("info", _bytes_of(f"knowledge/{CHUNKS}", b"SQLite format 3\0" + bytes(8192)), CHUNKS),
-    "a text that is none": ("search", _sql("UPDATE chunks SET text = x'ff00'"), "cannot be used (TypeError"),
+    "no database": (
+        "info",
+        _bytes_of(f"knowledge/{CHUNKS}", b"SQLite format 3\0" + bytes(8192)),
+        CHUNKS,
+    ),
+    "a text that is none": (
+        "search",
+        _sql("UPDATE chunks SET text = x'ff00'"),
+        "cannot be used (TypeError",
+    ),
     "blobs that are cut": ("search", _sql("UPDATE lengths SET data = x'00'"), "cannot be used"),
-    "a size that is none": ("info", _sql("UPDATE meta SET value = 'many' WHERE name = 'chunks'"), "is no count"),
-    "vectors of no type": ("search", _sql("UPDATE meta SET value = 'f4' WHERE name = 'dtype'"), "vectors of dtype"),
-    "passages that are text": ("ask", _set(PROMPT, "settings", "passages", value="3"), "passages: want int"),
-    "a threshold that is no number": ("ask", _set(PROMPT, "settings", "refuse_below", value=float("nan")), "refuse_below"),
-    "a system text that is a list": ("ask", _set(PROMPT, "settings", "system", value=["a"]), "system: want str"),
-    "a context without end": ("ask", _set(PROMPT, "settings", "max_context", value=10**15), "cannot be"),
-    "weights of no use": ("search", _set("embedder/embedder.json", "dim", value=True), "dim: want int"),
-    "an encoder that is none": ("search", _bytes_of("embedder/model.onnx", b"\x08\x09\x12"), "cannot be used"),
-    "a tokenizer that is none": ("search", _bytes_of("embedder/tokenizer.json", b"{}"), "cannot be used"),
-    "layers that are text": ("ask", _set("model/genai_config.json", "model", "decoder", "head_size", value="two"), "model"),
-    "data from elsewhere": ("ask", lambda bundle: _external(bundle / "embedder" / "model.onnx"), "cannot be used"),
-}  # fmt: skip
+    "a size that is none": (
+        "info",
+        _sql("UPDATE meta SET value = 'many' WHERE name = 'chunks'"),
+        "is no count",
+    ),
+    "vectors of no type": (
+        "search",
+        _sql("UPDATE meta SET value = 'f4' WHERE name = 'dtype'"),
+        "vectors of dtype",
+    ),
+    "passages that are text": (
+        "ask",
+        _set(PROMPT, "settings", "passages", value="3"),
+        "passages: want int",
+    ),
+    "a threshold that is no number": (
+        "ask",
+        _set(PROMPT, "settings", "refuse_below", value=float("nan")),
+        "refuse_below",
+    ),
+    "a system text that is a list": (
+        "ask",
+        _set(PROMPT, "settings", "system", value=["a"]),
+        "system: want str",
+    ),
+    "a context without end": (
+        "ask",
+        _set(PROMPT, "settings", "max_context", value=10**15),
+        "cannot be",
+    ),
+    "weights of no use": (
+        "search",
+        _set("embedder/embedder.json", "dim", value=True),
+        "dim: want int",
+    ),
+    "an encoder that is none": (
+        "search",
+        _bytes_of("embedder/model.onnx", b"\x08\x09\x12"),
+        "cannot be used",
+    ),
+    "a tokenizer that is none": (
+        "search",
+        _bytes_of("embedder/tokenizer.json", b"{}"),
+        "cannot be used",
+    ),
+    "layers that are text": (
+        "ask",
+        _set("model/genai_config.json", "model", "decoder", "head_size", value="two"),
+        "model",
+    ),
+    "data from elsewhere": (
+        "ask",
+        lambda bundle: _external(bundle / "embedder" / "model.onnx"),
+        "cannot be used",
+    ),
+}
 
 
 def _external(path: Path) -> None:
@@ -178,13 +248,16 @@ def test_compat_of_a_wrong_type_is_no_end_of_doctor(bundle: Path) -> None:
     assert mutations.outcome(bundle, "compat", "info", seconds=60).kind == "answered"
 
 
-# --- the graph -------------------------------------------------------------------------------------------------------
+# --- the graph ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", ["f16", "i8"])
-def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(dtype: Any, tmp_path: Path) -> None:
-    """A graph of three levels passes as it is; with one of its structure's bytes set to 255 it does not, or means the same
-    to usearch: a neighbour that is another node, or a number that is not read."""
+def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(
+    dtype: Any, tmp_path: Path
+) -> None:
+    """A graph of three levels passes as it is; with one of its structure's bytes set to 255 it does
+    not, or means the same to usearch: a neighbour that is another node, or a number that is not
+    read."""
     rng = np.random.default_rng(5)
     vectors = rng.standard_normal((600, 16)).astype(np.float32)
     index = new_index(16, dtype, lookups=False, connectivity=4)
@@ -214,7 +287,7 @@ def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(dtype:
     assert not check(data)
 
 
-# --- settings --------------------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 
 def test_settings_are_held_to_their_types() -> None:
@@ -227,13 +300,15 @@ def test_settings_are_held_to_their_types() -> None:
         typed(Golden, [])
 
 
-@pytest.mark.parametrize("error", [QuestionError("ask otherwise"), KeyboardInterrupt(), EOFError("nobody there")])
+@pytest.mark.parametrize(
+    "error", [QuestionError("ask otherwise"), KeyboardInterrupt(), EOFError("nobody there")]
+)
 def test_an_error_that_no_file_causes_passes(error: BaseException, tmp_path: Path) -> None:
     with pytest.raises(type(error)), untrusted(tmp_path):
         raise error
 
 
-# --- verified, then used ---------------------------------------------------------------------------------------------
+# --- verified, then used --------------------------------------------------------------------------
 
 
 def _with_other_texts(bundle: Path) -> Path:
@@ -251,7 +326,9 @@ def test_a_library_exchanged_after_it_was_verified_is_not_read(bundle: Path) -> 
         os.utime(other, ns=((bundle / "knowledge" / CHUNKS).stat().st_mtime_ns,) * 2)
         other.replace(bundle / "knowledge" / CHUNKS)
         for ask in (expert.search, expert.ask, lambda question: list(expert.stream(question))):
-            with pytest.raises(BundleCorrupt, match=r"chunks\.sqlite: has changed since the bundle was verified"):
+            with pytest.raises(
+                BundleCorrupt, match=r"chunks\.sqlite: has changed since the bundle was verified"
+            ):
                 ask(QUESTION)
         assert CHUNKS in expert.damaged
 
@@ -277,7 +354,9 @@ def test_a_file_that_was_linked_or_copied_over_by_its_like_is_still_right(bundle
         assert expert.search(QUESTION) and not expert.damaged
 
 
-def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: Path, sealed: Path, tmp_path: Path) -> None:
+def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(
+    bundle: Path, sealed: Path, tmp_path: Path
+) -> None:
     """vectors.usearch cut off under the server ended it with SIGBUS."""
     data = (bundle / GRAPH).read_bytes()
     with serving.served([bundle, sealed], tmp_path / "state") as server, server.client() as client:
@@ -285,7 +364,10 @@ def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: 
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
         (bundle / GRAPH).write_bytes(b"")
         lost = client.get("/api/search", params={"q": QUESTION})
-        assert lost.status_code == 409 and "vectors.usearch: has changed" in lost.json()["error"]["message"]
+        assert (
+            lost.status_code == 409
+            and "vectors.usearch: has changed" in lost.json()["error"]["message"]
+        )
         events = list(serving.events_of(client.post("/api/ask", json=ask)))
         assert events[-1][0] == "error" and events[-1][1]["code"] == "bundle_damaged"
         health = client.get("/health")
@@ -300,14 +382,24 @@ def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(bundle: 
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
 
 
-def test_a_server_whose_bundle_was_taken_away_says_so_wherever_it_is_asked(bundle: Path, tmp_path: Path) -> None:
+def test_a_server_whose_bundle_was_taken_away_says_so_wherever_it_is_asked(
+    bundle: Path, tmp_path: Path
+) -> None:
     (bundle / "report" / "report.html").write_text("<h1>Measured</h1>")
     fakes.reseal(bundle)
     with serving.served([bundle], tmp_path / "state") as server, server.client() as client:
         shutil.rmtree(bundle)
-        for path in ("/v1/models", "/report", "/api/about", "/api/search?q=zebra", "/api/passages/1"):
+        for path in (
+            "/v1/models",
+            "/report",
+            "/api/about",
+            "/api/search?q=zebra",
+            "/api/passages/1",
+        ):
             answer = client.get(path)
-            assert (answer.status_code, answer.json()["error"]["code"][:7]) == (409, "bundle_"), path
+            assert (answer.status_code, answer.json()["error"]["code"][:7]) == (409, "bundle_"), (
+                path
+            )
 
 
 def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
@@ -326,10 +418,14 @@ def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
             list(database.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"))
     """
     path = str(sealed / "knowledge" / CHUNKS)
-    ended = subprocess.run(python("-c", code, path, "limited"), capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        python("-c", code, path, "limited"), capture_output=True, text=True, timeout=60
+    )
     assert "BundleCorrupt" in ended.stderr and "interrupted" in ended.stderr
     command = python("-c", code, path, "for ever")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout and child.stdout.readline() == "begun\n"
         time.sleep(0.3)
         child.send_signal(signal.SIGINT)
@@ -338,7 +434,8 @@ def test_ctrl_c_is_heard_while_sqlite_works(sealed: Path) -> None:
 
 
 def test_the_build_s_own_expert_raises_what_is_raised(bundle: Path) -> None:
-    """It measures what has just been made, from a folder that nobody sealed: its errors are no damage of a bundle."""
+    """It measures what has just been made, from a folder that nobody sealed: its errors are no
+    damage of a bundle."""
     (bundle / "more").write_text("not in the manifest")
     own = Expert(bundle, fieldpack.read_manifest(bundle), Device("cpu", 1))
     assert own.search(QUESTION) and not own.damaged
@@ -359,7 +456,7 @@ def test_a_merge_that_never_ends_is_refused(bundle: Path) -> None:
     assert found.kind == "refused" and "holds an empty merge" in found.says
 
 
-# --- where it lies and where its words go ----------------------------------------------------------------------------
+# --- where it lies and where its words go ---------------------------------------------------------
 
 
 def test_a_path_that_is_no_utf_8_is_named(bundle: Path) -> None:
@@ -370,8 +467,12 @@ def test_a_path_that_is_no_utf_8_is_named(bundle: Path) -> None:
     assert found.kind == "refused" and "the path is no UTF-8" in found.says
 
 
-@pytest.mark.parametrize("command", [["search", "A class"], ["ask", "A class"], ["info"], ["verify"]])
+@pytest.mark.parametrize(
+    "command", [["search", "A class"], ["ask", "A class"], ["info"], ["verify"]]
+)
 def test_a_closed_stdout_is_no_traceback(command: list[str], sealed: Path) -> None:
     arguments = python("-m", "fieldpack_app.cli", command[0], str(sealed), *command[1:])
-    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *arguments], stderr=subprocess.PIPE, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, b"")

@@ -23,14 +23,18 @@ from fieldpack.retrieval.retriever import Retriever
 
 @pytest.fixture(scope="module")
 def retriever(sealed: Path) -> Retriever:
-    """Each chunk a passage of its own; `test_runtime_ranking` joins."""
+    """Each chunk a passage of its own; `test_fusion` joins."""
     apart = RetrievalSettings(join=False)
-    return Retriever(Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"), apart)
+    return Retriever(
+        Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"), apart
+    )
 
 
 def letters(text: str) -> NDArray[np.float64]:
     """The unit vector of a text's letter and digit counts, counted here by hand."""
-    counts = np.array([text.lower().count(c) for c in fakes.LETTERS + fakes.DIGITS], dtype=np.float64)
+    counts = np.array(
+        [text.lower().count(c) for c in fakes.LETTERS + fakes.DIGITS], dtype=np.float64
+    )
     return counts / max(float(np.linalg.norm(counts)), 1e-12)
 
 
@@ -49,10 +53,13 @@ def test_similarity_is_the_cosine(retriever: Retriever) -> None:
 
 
 def test_a_chunk_that_only_the_words_find_is_found(tmp_path: Path) -> None:
-    """40 chunks are nearer in letters than the one that holds the word; its similarity is given all the same."""
+    """40 chunks are nearer in letters than the one that holds the word; its similarity is given all
+    the same."""
     embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
     near = [Chunk("near.txt", "", None, (), 0, 8, "q7" + "a" * i) for i in range(1, 41)]
-    far = Chunk("far.txt", "", None, (), 0, 8, "q7 " + "many other letters and words stand around it " * 5)
+    far = Chunk(
+        "far.txt", "", None, (), 0, 8, "q7 " + "many other letters and words stand around it " * 5
+    )
     fakes.write_knowledge(tmp_path / "k", embedder, [*near, far])
     found = Retriever(embedder, KnowledgeIndex(tmp_path / "k")).search("q7", 5)
     hit = next(p for p in found if p.document == "far.txt")
@@ -81,10 +88,24 @@ def test_another_script_has_no_vector_and_is_found_by_words(retriever: Retriever
 
 @pytest.mark.parametrize(
     "question",
-    ['"', '"" OR ""', "NEAR(a b, 5)", "text:valve", "valve*", "a AND NOT b", "(((", "^fee -x",
-     "'; DROP TABLE chunks; --",
-     "\0valve", "___", "²½", "{context}: x", "a\nb", "word " * 500],
-)  # fmt: skip
+    [
+        '"',
+        '"" OR ""',
+        "NEAR(a b, 5)",
+        "text:valve",
+        "valve*",
+        "a AND NOT b",
+        "(((",
+        "^fee -x",
+        "'; DROP TABLE chunks; --",
+        "\0valve",
+        "___",
+        "²½",
+        "{context}: x",
+        "a\nb",
+        "word " * 500,
+    ],
+)
 def test_search_syntax_in_a_question_is_only_words(retriever: Retriever, question: str) -> None:
     assert len(retriever.search(question, 4)) == 4
 
@@ -108,7 +129,11 @@ def test_any_question_gives_k_passages_best_first(
 
 
 def _chunks_in(passage: fieldpack.Passage) -> set[int]:
-    return {i for i, c in enumerate(fakes.CHUNKS) if c.document == passage.document and c.text in passage.text}
+    return {
+        i
+        for i, c in enumerate(fakes.CHUNKS)
+        if c.document == passage.document and c.text in passage.text
+    }
 
 
 def test_documents_chunks_and_sizes(sealed: Path) -> None:

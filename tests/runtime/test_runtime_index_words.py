@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.index.bm25 import Words
+from fieldpack.index.bm25 import BM25Index
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack_build.index.minhash import alike
@@ -22,7 +22,9 @@ SIZE = 3000  # chunks: several words are in more than 512, the others are read f
 
 def text(choose: random.Random) -> str:
     """Words with the frequencies of a language: the n-th is n times as rare as the first."""
-    return " ".join(f"w{min(int(choose.paretovariate(0.6)), 3000)}" for _ in range(choose.randint(5, 60)))
+    return " ".join(
+        f"w{min(int(choose.paretovariate(0.6)), 3000)}" for _ in range(choose.randint(5, 60))
+    )
 
 
 def unit(count: int, seed: int) -> NDArray[np.float32]:
@@ -41,16 +43,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n in numbers:
             path, title = f"{n % 6}/{n:02}.txt", f"title t{n}"
             chunks = [Chunk(path, title, 1, (), 0, 1, text(choose)) for _ in range(count)]
-            writer.add(DocumentRecord(path, title, "", 1, f"2020-{1 + n % 12:02}-01"), chunks, unit(count, n))
+            writer.add(
+                DocumentRecord(path, title, "", 1, f"2020-{1 + n % 12:02}-01"),
+                chunks,
+                unit(count, n),
+            )
         writer.remove(["5/17.txt"])
         writer.finish()
     return folder
 
 
-def by_fts5(folder: Path, words: list[str], count: int, first: int = 0, end: int = 1 << 40) -> list[tuple[int, float]]:
+def by_fts5(
+    folder: Path, words: list[str], count: int, first: int = 0, end: int = 1 << 40
+) -> list[tuple[int, float]]:
     database = sqlite3.connect(folder / "chunks.sqlite")
     found = database.execute(
-        "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ? ORDER BY 2 DESC LIMIT ?",
+        "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid >= ? AND rowid < ? "
+        "ORDER BY 2 DESC LIMIT ?",
         (" OR ".join(f'"{word}"' for word in words), first, end, count),
     ).fetchall()
     database.close()
@@ -75,17 +84,28 @@ def test_a_filter_comes_before_the_ranking(library: Path) -> None:
     for where, allowed in (
         (Filter(folders=("4",)), {f"4/{n:02}.txt" for n in range(4, 60, 6)}),
         (Filter(documents=("*/0[12].txt", "0/30.txt")), {"1/01.txt", "2/02.txt", "0/30.txt"}),
-        (Filter(after="2020-12-01"), {f"{n % 6}/{n:02}.txt" for n in range(11, 60, 12)} - {"5/17.txt"}),
+        (
+            Filter(after="2020-12-01"),
+            {f"{n % 6}/{n:02}.txt" for n in range(11, 60, 12)} - {"5/17.txt"},
+        ),
         (Filter(folders=("nowhere",)), set()),
     ):
-        chunks = {row.id: row for row in index.rows(i for i, _ in index.chunks()) if row.chunk.document in allowed}
+        chunks = {
+            row.id: row
+            for row in index.rows(i for i, _ in index.chunks())
+            if row.chunk.document in allowed
+        }
         assert {row.chunk.document for row in chunks.values()} == allowed
         near = index.closest(vector, 20, where)
         exact = index.similarity(vector, list(chunks))
         assert list(near) == sorted(exact, key=lambda i: -exact[i])[:20]
         words = index.matching("w1 w2 w50", 20, where)
-        expected = {i: score for i, score in by_fts5(library, ["w1", "w2", "w50"], SIZE) if i in chunks}
-        assert list(words.values()) == pytest.approx(sorted(expected.values(), reverse=True)[:20], rel=1e-4)
+        expected = {
+            i: score for i, score in by_fts5(library, ["w1", "w2", "w50"], SIZE) if i in chunks
+        }
+        assert list(words.values()) == pytest.approx(
+            sorted(expected.values(), reverse=True)[:20], rel=1e-4
+        )
         assert set(words) <= set(chunks)
 
 
@@ -95,15 +115,21 @@ def test_words_beyond_the_budget_still_count_for_the_best(library: Path) -> None
     whole = database.matching("w1 w2 w3 w700", 10)
     with sqlite3.connect(library / "chunks.sqlite") as connection:
         meta = dict(connection.execute("SELECT name, value FROM meta"))
-        connection.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)")
-        short = Words(meta["chunks"], meta["tokens"], budget=10).best(connection, ["w1", "w2", "w3", "w700"], 10)
+        connection.execute(
+            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)"
+        )
+        short = BM25Index(meta["chunks"], meta["tokens"], budget=10).best(
+            connection, ["w1", "w2", "w3", "w700"], 10
+        )
     rare = [i for i, _ in by_fts5(library, ["w700"], 10)]
     assert rare and all(short[i] == pytest.approx(whole[i], rel=1e-5) for i in rare if i in whole)
 
 
 PARAGRAPH = (
-    "The annual management charge of the fund is calculated daily on the net asset value and is paid to the management "
-    "company at the end of each month; it covers custody, administration, audit and the other running costs of the fund."
+    "The annual management charge of the fund is calculated daily on the net asset value and is "
+    "paid to the management "
+    "company at the end of each month; it covers custody, administration, audit and the other "
+    "running costs of the fund."
 )
 
 
@@ -117,7 +143,9 @@ PARAGRAPH = (
         (PARAGRAPH.replace("fund", "trust").replace("month", "quarter"), False),
     ],
 )
-def test_near_duplicates_of_another_document_are_marked(tmp_path: Path, other: str, same: bool) -> None:
+def test_near_duplicates_of_another_document_are_marked(
+    tmp_path: Path, other: str, same: bool
+) -> None:
     index = _two_documents(tmp_path, PARAGRAPH, other)
     first, second = index.rows([0, 1])
     assert first.duplicate_of is None
@@ -126,7 +154,12 @@ def test_near_duplicates_of_another_document_are_marked(tmp_path: Path, other: s
 
 def test_two_years_fees_are_no_duplicates(tmp_path: Path) -> None:
     long = PARAGRAPH * 3
-    assert _two_documents(tmp_path, f"{long} 0.85% 2024", f"{long} 0.80% 2024").rows([1])[0].duplicate_of is None
+    assert (
+        _two_documents(tmp_path, f"{long} 0.85% 2024", f"{long} 0.80% 2024")
+        .rows([1])[0]
+        .duplicate_of
+        is None
+    )
     assert not alike(f"{long} 0.85%", f"{long} 0.80%") and alike(f"{long} 0.85%", f"{long}; 0.85 %")
 
 
@@ -141,7 +174,11 @@ def test_when_the_first_goes_the_second_is_no_duplicate_any_more(tmp_path: Path)
 def _two_documents(folder: Path, first: str, second: str) -> KnowledgeIndex:
     writer = IndexWriter(folder, dim=DIM)
     for path, words in (("a.txt", first), ("b.txt", second)):
-        writer.add(DocumentRecord(path, path, "", 1), [Chunk(path, path, 1, (), 0, len(words), words)], unit(1, 0))
+        writer.add(
+            DocumentRecord(path, path, "", 1),
+            [Chunk(path, path, 1, (), 0, len(words), words)],
+            unit(1, 0),
+        )
     writer.finish()
     return KnowledgeIndex(folder)
 
@@ -154,5 +191,7 @@ def test_a_superscript_is_no_part_of_the_figure_before_it(tmp_path: Path) -> Non
     writer.finish()
     assert [row for row, _ in by_fts5(tmp_path, ["482"], 5)] == [0]
     assert [row for row, _ in by_fts5(tmp_path, ["4821"], 5)] == [1]
-    assert [row for row, _ in by_fts5(tmp_path, ["231"], 5)] == [] and [row for row, _ in by_fts5(tmp_path, ["x"], 5)] == [2]
+    assert [row for row, _ in by_fts5(tmp_path, ["231"], 5)] == [] and [
+        row for row, _ in by_fts5(tmp_path, ["x"], 5)
+    ] == [2]
     assert [row for row, _ in by_fts5(tmp_path, ["482¹"], 5)] == [0]

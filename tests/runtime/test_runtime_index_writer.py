@@ -1,4 +1,5 @@
-"""The writer: fresh, interrupted, changed in place; what is found is always what a fresh build finds."""
+"""The writer: fresh, interrupted, changed in place; what is found is always what a fresh build
+finds."""
 
 from __future__ import annotations
 
@@ -32,22 +33,42 @@ WORDS = [f"word{i}" for i in range(40)]
 Dtype = Literal["f16", "i8"]
 
 
-def document(number: int, version: int = 0) -> tuple[DocumentRecord, list[Chunk], NDArray[np.float32]]:
-    """Up to five chunks of random words and vectors; every third version repeats its first chunk in all documents."""
+def document(
+    number: int, version: int = 0
+) -> tuple[DocumentRecord, list[Chunk], NDArray[np.float32]]:
+    """Up to five chunks of random words and vectors; every third version repeats its first chunk in
+    all documents."""
     choose = random.Random(1000 * number + version)
     path, title = f"{'ab'[number % 2]}/{number}.txt", f"Title {number}"
     count = choose.randint(0, 5)
-    chunks = [Chunk(path, title, i + 1, ("Part", str(i)), 0, 9, " ".join(choose.choices(WORDS, k=9))) for i in range(count)]
-    vectors = np.random.default_rng(1000 * number + version).normal(size=(count, DIM)).astype(np.float32)
+    chunks = [
+        Chunk(path, title, i + 1, ("Part", str(i)), 0, 9, " ".join(choose.choices(WORDS, k=9)))
+        for i in range(count)
+    ]
+    vectors = (
+        np.random.default_rng(1000 * number + version).normal(size=(count, DIM)).astype(np.float32)
+    )
     if count and version == 2:
-        chunks[0] = Chunk(path, title, 1, (), 0, 9, "the same nine words stand in all of these documents")
+        chunks[0] = Chunk(
+            path, title, 1, (), 0, 9, "the same nine words stand in all of these documents"
+        )
         vectors[0] = 1.0
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     tags = ("even",) if number % 2 == 0 else ("odd", "third") if number % 3 == 0 else ()
-    return DocumentRecord(path, title, f"{number}-{version}", count, f"20{10 + number}-06-01", tags), chunks, vectors
+    return (
+        DocumentRecord(path, title, f"{number}-{version}", count, f"20{10 + number}-06-01", tags),
+        chunks,
+        vectors,
+    )
 
 
-def build(folder: Path, documents: Iterable[tuple[int, int]], *, dtype: Dtype = "f16", shard: int = 1_000_000) -> IndexFacts:
+def build(
+    folder: Path,
+    documents: Iterable[tuple[int, int]],
+    *,
+    dtype: Dtype = "f16",
+    shard: int = 1_000_000,
+) -> IndexFacts:
     writer = IndexWriter(folder, dim=DIM, dtype=dtype, shard=shard)
     for number, version in documents:
         writer.add(*document(number, version))
@@ -58,7 +79,12 @@ def found(index: KnowledgeIndex, seed: int) -> list[object]:
     """All that an index says to a few questions, but for its ids."""
     choose, numbers = random.Random(seed), np.random.default_rng(seed)
     said: list[object] = [index.size, index.documents(), [chunk for _, chunk in index.chunks()]]
-    for where in (None, Filter(tags=("even",)), Filter(folders=("b",)), Filter(after="2013-01-01", before="2016-12-31")):
+    for where in (
+        None,
+        Filter(tags=("even",)),
+        Filter(folders=("b",)),
+        Filter(after="2013-01-01", before="2016-12-31"),
+    ):
         vector = numbers.normal(size=DIM).astype(np.float32)
         vector /= np.linalg.norm(vector)
         near = index.closest(vector, 7, where)
@@ -67,8 +93,12 @@ def found(index: KnowledgeIndex, seed: int) -> list[object]:
             rows = index.rows(scores)
             twins = [row.duplicate_of for row in rows]
             firsts = [index.rows([t])[0].chunk if t is not None else None for t in twins]
-            said.append([(row.chunk, row.ordinal, first, round(scores[row.id], 5))
-                         for row, first in zip(rows, firsts, strict=True)])  # fmt: skip
+            said.append(
+                [
+                    (row.chunk, row.ordinal, first, round(scores[row.id], 5))
+                    for row, first in zip(rows, firsts, strict=True)
+                ]
+            )
     return said
 
 
@@ -95,11 +125,17 @@ EDIT = st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 11), st.inte
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rounds=st.lists(st.lists(EDIT, max_size=6), min_size=1, max_size=4), dtype=st.sampled_from(["f16", "i8"]),
-    shard=st.sampled_from([5, 1_000_000]), seed=st.integers(0, 99),
-)  # fmt: skip
+    rounds=st.lists(st.lists(EDIT, max_size=6), min_size=1, max_size=4),
+    dtype=st.sampled_from(["f16", "i8"]),
+    shard=st.sampled_from([5, 1_000_000]),
+    seed=st.integers(0, 99),
+)
 def test_an_edited_index_finds_what_a_fresh_one_finds(
-    tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, int, int]]], dtype: Dtype, shard: int, seed: int
+    tmp_path_factory: pytest.TempPathFactory,
+    rounds: list[list[tuple[str, int, int]]],
+    dtype: Dtype,
+    shard: int,
+    seed: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("edited")
     there = dict.fromkeys(range(10), 0)
@@ -112,7 +148,9 @@ def test_an_edited_index_finds_what_a_fresh_one_finds(
                 there[number] = version
             else:
                 removed = writer.remove([document(number)[0].path])
-                assert removed == (len(document(number, there[number])[1]) if number in there else 0)
+                assert removed == (
+                    len(document(number, there[number])[1]) if number in there else 0
+                )
                 there.pop(number, None)
         facts = writer.finish()
         assert facts.documents == len(there)
@@ -127,7 +165,9 @@ def test_a_small_change_is_made_in_place_and_a_large_one_anew(tmp_path: Path) ->
     build(tmp_path, [(i, 0) for i in numbers])
     writer = IndexWriter(tmp_path, dim=DIM)
     assert writer.stale == 0
-    assert writer.remove([document(numbers[0])[0].path, "unknown.txt"]) == len(document(numbers[0])[1])
+    assert writer.remove([document(numbers[0])[0].path, "unknown.txt"]) == len(
+        document(numbers[0])[1]
+    )
     total = sum(len(document(i)[1]) for i in numbers)
     assert writer.stale == pytest.approx(len(document(numbers[0])[1]) / total)
     assert writer.finish().in_place
@@ -191,7 +231,9 @@ def test_killed_while_it_changes_it_is_the_old_one_or_goes_on(tmp_path: Path, wa
     assert not list((tmp_path / "a").glob("*.new")) and not list((tmp_path / "a").glob("pending*"))
 
 
-def test_an_index_of_the_old_schema_is_refused_by_the_reader_and_built_anew_by_the_writer(tmp_path: Path) -> None:
+def test_an_index_of_the_old_schema_is_refused_by_the_reader_and_built_anew_by_the_writer(
+    tmp_path: Path,
+) -> None:
     with sqlite3.connect(tmp_path / "chunks.sqlite") as database:
         database.execute("CREATE TABLE chunks (id INTEGER PRIMARY KEY, document TEXT, text TEXT)")
     database.close()
@@ -209,7 +251,9 @@ def test_vectors_of_another_embedder_are_not_taken_over(tmp_path: Path) -> None:
 def test_vectors_and_chunks_must_match(tmp_path: Path) -> None:
     record, chunks, vectors = document(1)
     with pytest.raises(ValueError, match=r"1\.txt"):
-        IndexWriter(tmp_path, dim=DIM).add(record, chunks, np.vstack([vectors, vectors[:1], vectors[:1]]))
+        IndexWriter(tmp_path, dim=DIM).add(
+            record, chunks, np.vstack([vectors, vectors[:1], vectors[:1]])
+        )
 
 
 def test_questions_from_several_threads_get_the_same_answers(tmp_path: Path) -> None:
@@ -242,14 +286,25 @@ def test_the_dtypes_agree_with_exact_cosines(tmp_path: Path) -> None:
 
 
 def test_a_searched_graph_gives_each_id_its_vector_and_finds_the_nearest(tmp_path: Path) -> None:
-    """As above EXACT_BELOW chunks: added by all cores in an order of its own, in shards, then changed."""
+    """As above EXACT_BELOW chunks: added by all cores in an order of its own, in shards, then
+    changed."""
     vectors = np.random.default_rng(0).normal(size=(2500, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     encode(vectors[:2000], "i8").tofile(tmp_path / "raw")
-    write_graphs(tmp_path, tmp_path / "raw", 32, "i8", shard=900, scanned=False, progress=lambda n: None)
+    write_graphs(
+        tmp_path, tmp_path / "raw", 32, "i8", shard=900, scanned=False, progress=lambda n: None
+    )
     _in_place(tmp_path)
     gone = list(range(0, 2000, 9))
-    change_graphs(tmp_path, 32, "i8", shard=900, removed=gone, first=2000, added=iter([encode(vectors[2000:], "i8")]))
+    change_graphs(
+        tmp_path,
+        32,
+        "i8",
+        shard=900,
+        removed=gone,
+        first=2000,
+        added=iter([encode(vectors[2000:], "i8")]),
+    )
     _in_place(tmp_path)
     there = np.setdiff1d(np.arange(2500), gone)
     found = Vectors(tmp_path, 32, "i8", size=len(there), end=2500, shard=900)

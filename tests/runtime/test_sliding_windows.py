@@ -1,4 +1,5 @@
-"""Layers that see a window of the last tokens alone: prompts shorter and longer than it, fresh, kept and rewound."""
+"""Layers that see a window of the last tokens alone: prompts shorter and longer than it, fresh,
+kept and rewound."""
 
 from __future__ import annotations
 
@@ -30,40 +31,54 @@ FAMILIES: dict[str, dict[str, Any]] = {
 def test_an_answer_is_transformers_whatever_the_window(family: str, tmp_path: Path) -> None:
     source = fakes.write_tiny_model(tmp_path / "hf", family, **FAMILIES[family])
     build_onnx(source, tmp_path / "onnx", FP32, tmp_path / "work")
-    logits, kept = torch_logits(source), open_cache(tmp_path / "onnx")
+    logits, cache = torch_logits(source), open_cache(tmp_path / "onnx")
     lengths = (WINDOW // 2, WINDOW, WINDOW + 1, 3 * WINDOW)
     expected = {length: torch_tokens(logits, IDS[:length]) for length in lengths}
     for length in (*lengths, *reversed(lengths)):  # up: read on from what is kept; down: set back
-        assert gap(read(open_cache(tmp_path / "onnx"), IDS[:length]), logits(IDS[:length])) < CLOSE, length
-        assert tokens(open_cache(tmp_path / "onnx"), IDS[:length]) == expected[length], f"fresh, {length}"
-        assert tokens(kept, IDS[:length]) == expected[length], f"kept, {length}"
-    assert kept.rewinds
-    kept.read(IDS[: 3 * WINDOW], room=200, most=900)
-    assert kept.read([*IDS[:20], *IDS[5:60]], room=200, most=900) == 20, "set back by more than the window"
+        assert (
+            gap(read(open_cache(tmp_path / "onnx"), IDS[:length]), logits(IDS[:length])) < CLOSE
+        ), length
+        assert tokens(open_cache(tmp_path / "onnx"), IDS[:length]) == expected[length], (
+            f"fresh, {length}"
+        )
+        assert tokens(cache, IDS[:length]) == expected[length], f"kept, {length}"
+    assert cache.can_rewind
+    cache.prefill(IDS[: 3 * WINDOW], capacity=200, max_capacity=900)
+    assert cache.prefill([*IDS[:20], *IDS[5:60]], capacity=200, max_capacity=900) == 20, (
+        "set back by more than the window"
+    )
 
 
 def test_a_window_that_the_architecture_does_not_know_is_left_alone(tmp_path: Path) -> None:
     for name, family, settings in (
-        ("llama", "llama", {"sliding_window": WINDOW}), ("none", "mistral", {"sliding_window": None}),
+        ("llama", "llama", {"sliding_window": WINDOW}),
+        ("none", "mistral", {"sliding_window": None}),
         ("all", "mistral", {"sliding_window": 1024}),
-    ):  # fmt: skip
+    ):
         source = fakes.write_tiny_model(tmp_path / name, family, **settings)
         assert builder_source(source, tmp_path / "work") == source, name
 
 
 def test_a_bundle_whose_cache_is_too_short_says_so(tmp_path: Path) -> None:
-    """As bundles were made before: a cache as long as the window under layers that look at everything. A long question is a
-    sentence, and the next short one is answered."""
+    """As bundles were made before: a cache as long as the window under layers that look at
+    everything. A long question is a sentence, and the next short one is answered."""
     source = fakes.write_tiny_model(tmp_path / "hf", "mistral", sliding_window=WINDOW)
-    generator = TextGenerator.open(fakes.export_tiny_model(source, tmp_path / "onnx"), device=Device("cpu", 1))
+    generator = TextGenerator.open(
+        fakes.export_tiny_model(source, tmp_path / "onnx"), device=Device("cpu", 1)
+    )
     options: dict[str, Any] = {"max_new_tokens": 4, "max_context": 500}
     short = "".join(generator.stream("What is it?", **options))
     long = "The pump is serviced every 400 hours. " * 12
-    with pytest.raises(fieldpack.EngineFailed, match=r"at \d+ tokens of text: .*export\.max_context"):
+    with pytest.raises(
+        fieldpack.EngineFailed, match=r"at \d+ tokens of text: .*export\.max_context"
+    ):
         "".join(generator.stream(long, **options))
     with pytest.raises(fieldpack.EngineFailed):
         generator.read_ahead(long, max_context=500)
     with pytest.raises(fieldpack.EngineFailed):
         list(generator.stream(long, schema='{"type": "string"}', **options))
     stats = GenerationStats()
-    assert "".join(generator.stream("What is it?", stats=stats, **options)) == short and stats.cached_tokens == 0
+    assert (
+        "".join(generator.stream("What is it?", stats=stats, **options)) == short
+        and stats.cached_tokens == 0
+    )

@@ -1,4 +1,5 @@
-"""Folders of good and of broken documents, one of each kind that real folders hold; made with the formats' own libraries.
+"""Folders of good and of broken documents, one of each kind that real folders hold; made with the
+formats' own libraries.
 
 `write_broken_files` gives, for each broken one, a word that its reason must have.
 """
@@ -40,14 +41,22 @@ def write_good_files(folder: Path) -> dict[str, str]:
     for name, data in made.items():
         (folder / name).write_bytes(data)
     return {
-        "good.md": "nine francs", "good.txt": "at eleven", "good.html": "on the lead", "good.csv": "Lamp | 12.50",
-        "good.jsonl": "thirty days", "good.docx": "six weeks", "good.xlsx": "Austria | Vienna",
-        "good.pptx": "in October", "good.pdf": "two rents", "good.eml": "on Monday",
-    }  # fmt: skip
+        "good.md": "nine francs",
+        "good.txt": "at eleven",
+        "good.html": "on the lead",
+        "good.csv": "Lamp | 12.50",
+        "good.jsonl": "thirty days",
+        "good.docx": "six weeks",
+        "good.xlsx": "Austria | Vienna",
+        "good.pptx": "in October",
+        "good.pdf": "two rents",
+        "good.eml": "on Monday",
+    }
 
 
 def write_broken_files(folder: Path) -> dict[str, str]:
-    """Broken files and links in `folder`; name -> a word of the reason. Files outside go beside the folder."""
+    """Broken files and links in `folder`; name -> a word of the reason. Files outside go beside the
+    folder."""
     folder.mkdir(parents=True, exist_ok=True)
     docx, xlsx, pptx = word(PROSE), workbook([["a", "b"], ["1", "2"]]), slides(PROSE)
     files: dict[str, tuple[bytes, str]] = {
@@ -58,15 +67,24 @@ def write_broken_files(folder: Path) -> dict[str, str]:
         "locked.docx": (ENCRYPTED_OFFICE, "is encrypted; save it without a password"),
         "truncated.docx": (docx[: len(docx) // 2], "no Word file"),
         "a-workbook.docx": (xlsx, "damaged Word file"),
-        "bad-xml.docx": (with_part(docx, "word/document.xml", b"<w:document><w:body>"), "damaged Word file"),
+        "bad-xml.docx": (
+            with_part(docx, "word/document.xml", b"<w:document><w:body>"),
+            "damaged Word file",
+        ),
         "bomb.docx": (with_part(docx, "word/media/image1.bmp", bytes(_BOMB)), "zip bomb"),
-        "entities.docx": (with_part(docx, "word/document.xml", _ENTITIES + b"<a>&c;</a>"), "XML entities"),
+        "entities.docx": (
+            with_part(docx, "word/document.xml", _ENTITIES + b"<a>&c;</a>"),
+            "XML entities",
+        ),
         "locked.xlsx": (ENCRYPTED_OFFICE, "is encrypted; save it without a password"),
         "old.xlsx": (OLE, "Excel 97"),
         "truncated.xlsx": (xlsx[:-300], "no Excel file"),
         "no-sheet.xlsx": (with_part(xlsx, "xl/worksheets/sheet1.xml", None), "damaged Excel file"),
         "bomb.xlsx": (with_part(xlsx, "xl/worksheets/sheet1.xml", b" " * _BOMB), "zip bomb"),
-        "bad-xml.pptx": (with_part(pptx, "ppt/slides/slide1.xml", b"<p:sld>"), "damaged PowerPoint file"),
+        "bad-xml.pptx": (
+            with_part(pptx, "ppt/slides/slide1.xml", b"<p:sld>"),
+            "damaged PowerPoint file",
+        ),
         "program.txt": (bytes(range(256)) * 40, "no text"),
         "photo.md": (PNG, "PNG image"),
         "nuls.csv": (b"a,b\n1,2\n" + bytes(4096), "control characters"),
@@ -89,7 +107,12 @@ def _links(folder: Path) -> dict[str, str]:
     (folder / "dangling.md").symlink_to("gone.md")
     (folder / "circle.md").symlink_to("circle.md")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
-    return {"outside.md": "out of the folder", "dangling.md": "not there", "circle.md": "circle", "loop": "a loop"}
+    return {
+        "outside.md": "out of the folder",
+        "dangling.md": "not there",
+        "circle.md": "circle",
+        "loop": "a loop",
+    }
 
 
 def _others(folder: Path) -> dict[str, str]:
@@ -151,7 +174,10 @@ def saved(made: Any) -> bytes:
 def with_part(package: bytes, name: str, part: bytes | None) -> bytes:
     """The package with a part in the place of another, or beside the others; None takes it out."""
     buffer = BytesIO()
-    with zipfile.ZipFile(BytesIO(package)) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as copy:
+    with (
+        zipfile.ZipFile(BytesIO(package)) as source,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as copy,
+    ):
         for member in source.namelist():
             if member != name:
                 copy.writestr(member, source.read(member))
@@ -161,10 +187,14 @@ def with_part(package: bytes, name: str, part: bytes | None) -> bytes:
 
 
 def pdf(*pages: list[tuple[str, int, str]], title: str = "", trailer: str = "") -> bytes:
-    """A PDF written by hand; a page is lines of (text, size, "F1" or, for bold, "F2"), one below the other."""
+    """A PDF written by hand; a page is lines of (text, size, "F1" or, for bold, "F2"), one below
+    the other."""
     objects = [
         "<</Type/Catalog/Pages 2 0 R>>",
-        f"<</Type/Pages/Count {len(pages)}/Kids[{' '.join(f'{6 + 2 * i} 0 R' for i in range(len(pages)))}]>>",
+        (
+            "<</Type/Pages/Count "
+            f"{len(pages)}/Kids[{' '.join(f'{6 + 2 * i} 0 R' for i in range(len(pages)))}]>>"
+        ),
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
         "<</Type/Font/Subtype/Type1/BaseFont/Helvetica-Bold>>",
         f"<</Title({title})>>",
@@ -176,7 +206,10 @@ def pdf(*pages: list[tuple[str, int, str]], title: str = "", trailer: str = "") 
             if text
         )
         resources = "<</Font<</F1 3 0 R/F2 4 0 R>>>>"
-        objects.append(f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources{resources}/Contents {7 + 2 * i} 0 R>>")
+        objects.append(
+            f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Resources{resources}/Contents "
+            f"{7 + 2 * i} 0 R>>"
+        )
         objects.append(f"<</Length {len(content)}>>stream\n{content}endstream")
     data, offsets = "%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
@@ -184,5 +217,8 @@ def pdf(*pages: list[tuple[str, int, str]], title: str = "", trailer: str = "") 
         data += f"{number} 0 obj\n{body}\nendobj\n"
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    end = f"trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 R{trailer}>>\nstartxref\n{len(data)}\n%%EOF"
+    end = (
+        f"trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 "
+        f"R{trailer}>>\nstartxref\n{len(data)}\n%%EOF"
+    )
     return (data + head + end).encode("latin-1")

@@ -1,5 +1,6 @@
-"""A browser on the page, as people have it; an expert whose words are written down, behind a real server, so that what the
-page must show is known. Retrieval, citations and page texts are the runtime's own."""
+"""A browser on the page, as people have it; an expert whose words are written down, behind a real
+server, so that what the page must show is known. Retrieval, citations and page texts are the
+runtime's own."""
 
 from __future__ import annotations
 
@@ -28,8 +29,8 @@ EXPECTED = ("401 (Unauthorized)", "429 (Too Many Requests)", "ERR_INTERNET_DISCO
 
 @dataclass
 class Said:
-    """What the scripted expert answers to a question; `hold` keeps it before its last word until it is set. `quoted`: a
-    quote stands above the answer; `kind`: as Answer's."""
+    """What the scripted expert answers to a question; `hold` keeps it before its last word until it
+    is set. `quoted`: a quote stands above the answer; `kind`: as Answer's."""
 
     text: str
     refused: bool = False
@@ -41,7 +42,8 @@ class Said:
 
 @dataclass
 class Scripted:
-    """An expert's interface around a real expert, whose model is not asked. Remembers what it was called with."""
+    """An expert's interface around a real expert, whose model is not asked. Remembers what it was
+    called with."""
 
     expert: fieldpack.Expert
     script: Mapping[str, Said]
@@ -59,14 +61,18 @@ class Scripted:
     def read_ahead(self, question: str, **options: Any) -> None:
         self.ahead.append(question)
 
-    def stream(self, question: str, *, cancel: threading.Event, **options: Any) -> Iterator[fieldpack.Event]:
+    def stream(
+        self, question: str, *, cancel: threading.Event, **options: Any
+    ) -> Iterator[fieldpack.Event]:
         self.asked.append({"question": question, **options})
         said = self.script[question]
         passages = tuple(self.expert.search(question, 3))
         yield PassagesFound(passages)
         quote = None
         if said.quoted:
-            quote = pick(question, passages, self.expert._knowledge().embedder, QuoteSettings(), lead=0.0)
+            quote = pick(
+                question, passages, self.expert._knowledge().embedder, QuoteSettings(), margin=0.0
+            )
             assert quote
             yield QuoteFound(quote)
         words = [] if said.refused else said.text.split(" ")
@@ -78,7 +84,12 @@ class Scripted:
         before = options.get("previous")
         asked = f"{before.question} {question}" if before else question
         timings = Timings(3, 420, 1260, len(words), 30, 880, cached_tokens=412)
-        rest: dict[str, Any] = {"asked": asked, "unsupported": said.unsupported, "kind": said.kind, "quote": quote}
+        rest: dict[str, Any] = {
+            "read_as": asked,
+            "unsupported": said.unsupported,
+            "kind": said.kind,
+            "quote": quote,
+        }
         yield Done(Answer(question, text, said.refused, citations, passages, timings, **rest))
 
     def _held(self, hold: threading.Event, cancel: threading.Event) -> bool:
@@ -97,9 +108,13 @@ def scripted(script: Mapping[str, Said]) -> Opener:
 def chromium() -> Iterator[Browser]:
     """Debian's own; skips the test where there is none."""
     if CHROMIUM is None:
-        pytest.skip("no chromium here: the page was not tried in a browser (apt-get install chromium)")
+        pytest.skip(
+            "no chromium here: the page was not tried in a browser (apt-get install chromium)"
+        )
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--headless"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--headless"]
+        )
         yield browser
         browser.close()
 
@@ -121,22 +136,37 @@ class Visit:
 
     def focused(self) -> str:
         """The accessible name of what has the focus, or its text."""
-        return cast(str, self.page.evaluate(
-            "() => document.activeElement.getAttribute('aria-label') || document.activeElement.labels?.[0]?.textContent"
-            " || document.activeElement.textContent"
-        ))  # fmt: skip
+        return cast(
+            str,
+            self.page.evaluate(
+                "() => document.activeElement.getAttribute('aria-label') || "
+                "document.activeElement.labels?.[0]?.textContent"
+                " || document.activeElement.textContent"
+            ),
+        )
 
 
 @contextmanager
 def visit(browser: Browser, server: Served, **settings: Any) -> Iterator[Visit]:
-    """Opens the page with its key. In the end nothing may have gone wrong unseen, and nothing have gone elsewhere."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **settings})
+    """Opens the page with its key. In the end nothing may have gone wrong unseen, and nothing have
+    gone elsewhere."""
+    context = browser.new_context(
+        **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **settings}
+    )
     context.set_default_timeout(15_000)
     visitor = Visit(server, context, context.new_page())
     page = visitor.page
     page.on("pageerror", lambda error: visitor.problems.append(f"error: {error}"))
-    page.on("console", lambda said: visitor.problems.append(f"{said.type}: {said.text}") if _is_bad(said) else None)
-    context.on("request", lambda sent: None if sent.url.startswith(server.url) else visitor.problems.append(sent.url))
+    page.on(
+        "console",
+        lambda said: (
+            visitor.problems.append(f"{said.type}: {said.text}") if _is_bad(said) else None
+        ),
+    )
+    context.on(
+        "request",
+        lambda sent: None if sent.url.startswith(server.url) else visitor.problems.append(sent.url),
+    )
     page.on("dialog", lambda dialog: visitor.problems.append(f"dialog: {dialog.message}"))
     try:
         page.goto(f"{server.url}/?token={TOKEN}")

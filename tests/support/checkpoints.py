@@ -1,5 +1,5 @@
-"""Checkpoints written by hand, without torch: a folder of the files that a small Llama has, its weights zero, and a GGUF
-written by the package gguf. To be broken at will."""
+"""Checkpoints written by hand, without torch: a folder of the files that a small Llama has, its
+weights zero, and a GGUF written by the package gguf. To be broken at will."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ import numpy as np
 
 LAYERS, WIDTH, ROWS = 2, 64, 96
 CONFIG: dict[str, Any] = {
-    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": WIDTH, "intermediate_size": 128,
-    "num_hidden_layers": LAYERS, "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": ROWS,
-    "max_position_embeddings": 4096, "tie_word_embeddings": True, "torch_dtype": "float32", "bos_token_id": 1,
-    "eos_token_id": 2, "rms_norm_eps": 1e-5,
-}  # fmt: skip
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": WIDTH,
+    "intermediate_size": 128,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "vocab_size": ROWS,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": True,
+    "torch_dtype": "float32",
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "rms_norm_eps": 1e-5,
+}
 TEMPLATE = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}<e>{% endfor %}"
 Shapes = dict[str, tuple[int, ...]]
 
@@ -28,16 +38,22 @@ def shapes(*, tied: bool = True, layers: int = LAYERS) -> Shapes:
     for layer in range(layers):
         at = f"model.layers.{layer}"
         found |= {
-            f"{at}.self_attn.q_proj.weight": (WIDTH, WIDTH), f"{at}.self_attn.k_proj.weight": (WIDTH // 2, WIDTH),
-            f"{at}.self_attn.v_proj.weight": (WIDTH // 2, WIDTH), f"{at}.self_attn.o_proj.weight": (WIDTH, WIDTH),
-            f"{at}.mlp.gate_proj.weight": (128, WIDTH), f"{at}.mlp.up_proj.weight": (128, WIDTH),
-            f"{at}.mlp.down_proj.weight": (WIDTH, 128), f"{at}.input_layernorm.weight": (WIDTH,),
+            f"{at}.self_attn.q_proj.weight": (WIDTH, WIDTH),
+            f"{at}.self_attn.k_proj.weight": (WIDTH // 2, WIDTH),
+            f"{at}.self_attn.v_proj.weight": (WIDTH // 2, WIDTH),
+            f"{at}.self_attn.o_proj.weight": (WIDTH, WIDTH),
+            f"{at}.mlp.gate_proj.weight": (128, WIDTH),
+            f"{at}.mlp.up_proj.weight": (128, WIDTH),
+            f"{at}.mlp.down_proj.weight": (WIDTH, 128),
+            f"{at}.input_layernorm.weight": (WIDTH,),
             f"{at}.post_attention_layernorm.weight": (WIDTH,),
-        }  # fmt: skip
+        }
     return found if tied else found | {"lm_head.weight": (ROWS, WIDTH)}
 
 
-def write_safetensors(path: Path, tensors: Shapes, *, fill: Mapping[str, int] | None = None) -> Path:
+def write_safetensors(
+    path: Path, tensors: Shapes, *, fill: Mapping[str, int] | None = None
+) -> Path:
     """Float32 tensors of one byte repeated: 0, or what `fill` says of a name."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     body, at = b"", 0
@@ -52,12 +68,21 @@ def write_safetensors(path: Path, tensors: Shapes, *, fill: Mapping[str, int] | 
     return path
 
 
-def write_folder(folder: Path, *, tensors: Shapes | None = None, config: Mapping[str, Any] | None = None) -> Path:
+def write_folder(
+    folder: Path, *, tensors: Shapes | None = None, config: Mapping[str, Any] | None = None
+) -> Path:
     """A whole model; `config` in the place of CONFIG."""
     folder.mkdir(parents=True)
     write_json(folder / "config.json", CONFIG if config is None else config)
-    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": TEMPLATE,
-                                                  "eos_token": "t2", "bos_token": "t1"})  # fmt: skip
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "chat_template": TEMPLATE,
+            "eos_token": "t2",
+            "bos_token": "t1",
+        },
+    )
     write_tokenizer(folder, ROWS)
     write_safetensors(folder / "model.safetensors", shapes() if tensors is None else tensors)
     return folder
@@ -65,17 +90,29 @@ def write_folder(folder: Path, *, tensors: Shapes | None = None, config: Mapping
 
 def write_tokenizer(folder: Path, tokens: int) -> None:
     vocabulary = {f"t{number}": number for number in range(tokens)}
-    write_json(folder / "tokenizer.json", {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
-        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
-        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "t0"},
-    })  # fmt: skip
+    write_json(
+        folder / "tokenizer.json",
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [],
+            "normalizer": None,
+            "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": None,
+            "decoder": None,
+            "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "t0"},
+        },
+    )
 
 
 def change(folder: Path, *without: str, **settings: Any) -> None:
     """Change config.json: settings to write, names to leave out."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | settings
-    write_json(folder / "config.json", {name: value for name, value in config.items() if name not in without})
+    write_json(
+        folder / "config.json",
+        {name: value for name, value in config.items() if name not in without},
+    )
 
 
 def write_json(path: Path, value: object) -> None:
@@ -83,7 +120,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_gguf(
-    path: Path, *, template: str | None = TEMPLATE, architecture: str = "llama", tokens: int = ROWS, parts: int = 1
+    path: Path,
+    *,
+    template: str | None = TEMPLATE,
+    architecture: str = "llama",
+    tokens: int = ROWS,
+    parts: int = 1,
 ) -> Path:
     """A small Llama as a GGUF, or the first of its `parts`."""
     import gguf
@@ -92,10 +134,15 @@ def write_gguf(
     writer = gguf.GGUFWriter(str(path), architecture)
     writer.add_name("tiny")
     for add, value in (
-        (writer.add_context_length, 4096), (writer.add_embedding_length, WIDTH), (writer.add_block_count, 1),
-        (writer.add_feed_forward_length, 128), (writer.add_head_count, 2), (writer.add_head_count_kv, 1),
-        (writer.add_vocab_size, ROWS), (writer.add_rope_dimension_count, 32),
-    ):  # fmt: skip
+        (writer.add_context_length, 4096),
+        (writer.add_embedding_length, WIDTH),
+        (writer.add_block_count, 1),
+        (writer.add_feed_forward_length, 128),
+        (writer.add_head_count, 2),
+        (writer.add_head_count_kv, 1),
+        (writer.add_vocab_size, ROWS),
+        (writer.add_rope_dimension_count, 32),
+    ):
         add(value)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_tokenizer_model("gpt2")
@@ -108,9 +155,17 @@ def write_gguf(
         writer.add_uint32("split.count", parts)
     if template:
         writer.add_chat_template(template)
-    heads = {"attn_q": (WIDTH, WIDTH), "attn_k": (WIDTH // 2, WIDTH), "attn_v": (WIDTH // 2, WIDTH),
-             "attn_output": (WIDTH, WIDTH), "ffn_gate": (128, WIDTH), "ffn_up": (128, WIDTH), "ffn_down": (WIDTH, 128),
-             "attn_norm": (WIDTH,), "ffn_norm": (WIDTH,)}  # fmt: skip
+    heads = {
+        "attn_q": (WIDTH, WIDTH),
+        "attn_k": (WIDTH // 2, WIDTH),
+        "attn_v": (WIDTH // 2, WIDTH),
+        "attn_output": (WIDTH, WIDTH),
+        "ffn_gate": (128, WIDTH),
+        "ffn_up": (128, WIDTH),
+        "ffn_down": (WIDTH, 128),
+        "attn_norm": (WIDTH,),
+        "ffn_norm": (WIDTH,),
+    }
     named = {"token_embd.weight": (ROWS, WIDTH), "output_norm.weight": (WIDTH,)}
     named |= {f"blk.0.{name}.weight": shape for name, shape in heads.items()}
     for name, shape in named.items():

@@ -1,5 +1,5 @@
-"""What transformers says behind a text, read at once, and what the device says behind the same, for models whose answer
-depends on a text's length: two sets of rotary factors, layers with a window."""
+"""What transformers says behind a text, read at once, and what the device says behind the same, for
+models whose answer depends on a text's length: two sets of rotary factors, layers with a window."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 
 from fieldpack.generation.greedy import answer_tokens
-from fieldpack.generation.kv_cache import Kept
+from fieldpack.generation.kv_cache import KVCache
 from fieldpack.generation.longrope import LongRope
-from fieldpack.generation.prompt_lookup import Pace
+from fieldpack.generation.prompt_lookup import DraftLengthController
 from fieldpack_build.models import causal_lm
 
 TOKENS = 24
-IDS = [20 + (i * 7 + i * i // 5) % 300 for i in range(600)]  # of a text that repeats itself, so that drafts are found
+IDS = [
+    20 + (i * 7 + i * i // 5) % 300 for i in range(600)
+]  # of a text that repeats itself, so that drafts are found
 
 Logits = Callable[[Sequence[int]], Any]
 
 
 def torch_logits(source: Path) -> Logits:
-    """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in float32."""
+    """A function: ids -> the logits behind the last of them, [vocabulary], by transformers in
+    float32."""
     import torch
 
     model = causal_lm.load_model(source, dtype=torch.float32, attn_implementation="eager").eval()
@@ -42,23 +45,32 @@ def torch_tokens(logits: Logits, ids: Sequence[int], count: int = TOKENS) -> lis
     return text[len(ids) :]
 
 
-def open_cache(folder: Path) -> Kept:
+def open_cache(folder: Path) -> KVCache:
     import onnxruntime_genai as og
 
-    return Kept(og.Model(str(folder)), LongRope.read(folder))
+    return KVCache(og.Model(str(folder)), LongRope.read(folder))
 
 
-def read(kept: Kept, ids: Sequence[int]) -> Any:
+def read(cache: KVCache, ids: Sequence[int]) -> Any:
     """The logits behind `ids`, which the cache reads in slices or has read."""
-    kept.read(ids, room=len(ids) + TOKENS, most=900)
-    return kept.logits()
+    cache.prefill(ids, capacity=len(ids) + TOKENS, max_capacity=900)
+    return cache.logits()
 
 
-def tokens(kept: Kept, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS) -> list[int]:
+def tokens(
+    cache: KVCache, ids: Sequence[int], *, speculate: bool = True, count: int = TOKENS
+) -> list[int]:
     """The device's answer behind `ids`."""
-    kept.read(ids, room=len(ids) + count, most=900)
-    pace = Pace() if speculate else None
-    return list(answer_tokens(kept, ids, ends=frozenset(), most=count, pace=pace))
+    cache.prefill(ids, capacity=len(ids) + count, max_capacity=900)
+    return list(
+        answer_tokens(
+            cache,
+            ids,
+            end_tokens=frozenset(),
+            max_tokens=count,
+            draft_length=DraftLengthController() if speculate else None,
+        )
+    )
 
 
 def gap(mine: Any, theirs: Any) -> float:

@@ -1,6 +1,6 @@
-"""Architectures through check, training, merge and export, and what the exported models say: greedy tokens against those
-of transformers at three prompt lengths, each prompt read afresh, after another one that begins alike, and after a longer one
-that has to be taken back.
+"""Architectures through check, training, merge and export, and what the exported models say: greedy
+tokens against those of transformers at three prompt lengths, each prompt read afresh, after another
+one that begins alike, and after a longer one that has to be taken back.
 
 `python matrix.py --write`, in tests/, writes docs/architectures.md.
 """
@@ -46,9 +46,10 @@ WAYS = ("fresh", "kept", "rewound")
 class Row:
     """What one architecture did; `why` is the reason where a step failed, and later ones are empty.
 
-    `trained`: weight matrices that the merge moved, of how many there are beside embeddings and output. `equal` of
-    `compared` answers are transformers' own; `ties` of them part from those where the two best logits are closer than
-    float32 tells apart. `reads_on`: an answer went on from what was read for the one before."""
+    `trained`: weight matrices that the merge moved, of how many there are beside embeddings and
+    output. `equal` of `compared` answers are transformers' own; `ties` of them part from those
+    where the two best logits are closer than float32 tells apart. `reads_on`: an answer went on
+    from what was read for the one before."""
 
     name: str
     check: str = ""
@@ -68,19 +69,37 @@ class Row:
 
 
 def recipe_of(folder: Path) -> Recipe:
-    return Recipe.model_validate({
-        "name": "toy", "version": "1.0.0", "base": {"model": "model"}, "folder": str(folder),
-        "train": {"method": "lora", "data": "train.jsonl", "max_steps": 3, "learning_rate": 0.01, "rank": 4, "alpha": 8,
-                  "effective_batch": 2, "max_tokens": 512},
-        "export": {"precision": "fp32", "max_context": MAX_CONTEXT},
-        "answer": {"system": "Answer.", "max_answer_tokens": 8},
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "toy",
+            "version": "1.0.0",
+            "base": {"model": "model"},
+            "folder": str(folder),
+            "train": {
+                "method": "lora",
+                "data": "train.jsonl",
+                "max_steps": 3,
+                "learning_rate": 0.01,
+                "rank": 4,
+                "alpha": 8,
+                "effective_batch": 2,
+                "max_tokens": 512,
+            },
+            "export": {"precision": "fp32", "max_context": MAX_CONTEXT},
+            "answer": {"system": "Answer.", "max_answer_tokens": 8},
+        }
+    )
 
 
 def run_row(name: str, folder: Path, *, lengths: Sequence[int] = LENGTHS, int4: bool = True) -> Row:
     """One architecture, from weights to tokens; what fails before the export ends it."""
     recipe, row = prepare(name, folder), Row(name)
-    steps = {"check": check, "train": _train, "export": _export, "tokens": partial(_compare, lengths=lengths)}
+    steps = {
+        "check": check,
+        "train": _train,
+        "export": _export,
+        "tokens": partial(_compare, lengths=lengths),
+    }
     for label, step in {**steps, **({"int4": _int4} if int4 else {})}.items():
         try:
             row = step(row, recipe, folder)
@@ -103,13 +122,19 @@ def prepare(name: str, folder: Path) -> Recipe:
 def _plain(error: BuildError, folder: Path) -> str:
     """The first sentence without this run's paths."""
     text = " ".join(str(error).split())
-    text = re.sub(rf"(toy\.yaml: )?(base\.model: )?{re.escape(str(folder))}/(model|config\.json)[^ ]*: ", "", text)
+    text = re.sub(
+        rf"(toy\.yaml: )?(base\.model: )?{re.escape(str(folder))}/(model|config\.json)[^ ]*: ",
+        "",
+        text,
+    )
     return text.split("; ")[0].replace(str(folder), "").replace("|", "/")
 
 
 def _task(recipe: Recipe, folder: Path, stage: str, *inputs: str) -> Task:
     (folder / stage).mkdir()
-    return Task(recipe, {name: folder / name for name in inputs}, folder / stage, Store(folder / "cache"))
+    return Task(
+        recipe, {name: folder / name for name in inputs}, folder / stage, Store(folder / "cache")
+    )
 
 
 def check(row: Row, recipe: Recipe, folder: Path) -> Row:
@@ -127,8 +152,12 @@ def _train(row: Row, recipe: Recipe, folder: Path) -> Row:
     train.run(_task(recipe, folder, "train", "base"))
     moved = merge.run(_task(recipe, folder, "merge", "base", "train"))["matrices_moved"]
     model = causal_lm.load_model(folder / "merge" / "model")
-    outer = {id(side.weight) for side in (model.get_input_embeddings(), model.get_output_embeddings())}
-    return replace(row, trained=(moved, sum(p.dim() > 1 and id(p) not in outer for p in model.parameters())))
+    outer = {
+        id(side.weight) for side in (model.get_input_embeddings(), model.get_output_embeddings())
+    }
+    return replace(
+        row, trained=(moved, sum(p.dim() > 1 and id(p) not in outer for p in model.parameters()))
+    )
 
 
 def _export(row: Row, recipe: Recipe, folder: Path) -> Row:
@@ -140,14 +169,20 @@ def _int4(row: Row, recipe: Recipe, folder: Path) -> Row:
     """It opens and answers: what random weights say in 4 bits is no measure."""
     source, out = folder / "merge" / "model", folder / "int4"
     build_onnx(source, out, candidate("int4", "k_quant_mixed", 32), folder / "builder")
-    adjust_config(out, causal_lm.load_tokenizer(source), read_chat(folder / "base"), recipe.export.max_context)
+    adjust_config(
+        out, causal_lm.load_tokenizer(source), read_chat(folder / "base"), recipe.export.max_context
+    )
     stats = GenerationStats()
-    list(TextGenerator.open(out).stream("What is item 3 called?", max_new_tokens=4, max_context=256, stats=stats))
+    list(
+        TextGenerator.open(out).stream(
+            "What is item 3 called?", max_new_tokens=4, max_context=256, stats=stats
+        )
+    )
     assert stats.tokens, f"{row.name} says nothing in int4"
     return replace(row, export=(*row.export, "int4"))
 
 
-# --- tokens --------------------------------------------------------------------------------------------------------
+# --- tokens ---------------------------------------------------------------------------------------
 
 
 def _compare(row: Row, recipe: Recipe, folder: Path, *, lengths: Sequence[int]) -> Row:
@@ -164,23 +199,34 @@ def _compare(row: Row, recipe: Recipe, folder: Path, *, lengths: Sequence[int]) 
             assert generator.encode(prompts.asked) == ids
             for before in prompts.before(way):
                 _ask(generator, before, GenerationStats())
-            part = parts_at(generator.decode, _ask(generator, prompts.asked, stats), stats.tokens, expected)
+            part = parts_at(
+                generator.decode, _ask(generator, prompts.asked, stats), stats.tokens, expected
+            )
             tie = part is not None and expected.is_tie(part)
             equal = part is None or tie
             row = replace(
-                row, equal=row.equal + equal, ties=row.ties + tie, compared=row.compared + 1,
-                tokens=row.tokens + len(expected.tokens), reads_on=row.reads_on or stats.cached_tokens > 0,
-            )  # fmt: skip
+                row,
+                equal=row.equal + equal,
+                ties=row.ties + tie,
+                compared=row.compared + 1,
+                tokens=row.tokens + len(expected.tokens),
+                reads_on=row.reads_on or stats.cached_tokens > 0,
+            )
             wrong += [] if equal else [f"{length} {way} from token {(part or 0) + 1} on"]
     return replace(row, why=f"tokens: {', '.join(wrong)}") if wrong else row
 
 
 def _ask(generator: TextGenerator, prompt: str, stats: GenerationStats) -> str:
-    return "".join(generator.stream(prompt, max_new_tokens=NEW_TOKENS, max_context=MAX_CONTEXT, stats=stats))
+    return "".join(
+        generator.stream(prompt, max_new_tokens=NEW_TOKENS, max_context=MAX_CONTEXT, stats=stats)
+    )
 
 
-def parts_at(decode: Callable[[list[int]], str], text: str, count: int, expected: Answer) -> int | None:
-    """The place of the first token at which a text of `count` tokens differs from `expected`; None where both are the same."""
+def parts_at(
+    decode: Callable[[list[int]], str], text: str, count: int, expected: Answer
+) -> int | None:
+    """The place of the first token at which a text of `count` tokens differs from `expected`; None
+    where both are the same."""
     tokens = expected.tokens
     if count == len(tokens) and text == decode(tokens):
         return None
@@ -202,10 +248,17 @@ class Prompts:
 
     def _of_length(self, start: str, length: int, *, seed: int) -> str:
         """`start` and random words, then letters until the number is right."""
-        words = "The fund costs a year and who may open the valve pump is serviced every hour 400 85 filter".split()
+        words = (
+            "The fund costs a year and who may open the valve pump is serviced every hour 400 85 "
+            "filter"
+        ).split()
         chosen, text = random.Random(seed), start
         while (missing := length - self._count(text)) > 0:
-            longer = f"{text} {chosen.choice(words)}" if missing > 4 else f"{text}{chosen.choice('xqjz!?')}"
+            longer = (
+                f"{text} {chosen.choice(words)}"
+                if missing > 4
+                else f"{text}{chosen.choice('xqjz!?')}"
+            )
             text = longer if self._count(longer) <= length else text
         return text
 
@@ -215,8 +268,8 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Answer:
-    """Greedy tokens of torch, the distance of the two best logits before each of them, and by how much a logit of float32
-    is off float64's at the most."""
+    """Greedy tokens of torch, the distance of the two best logits before each of them, and by how
+    much a logit of float32 is off float64's at the most."""
 
     tokens: list[int]
     gaps: list[float]
@@ -228,7 +281,8 @@ class Answer:
 
 
 class Reference:
-    """The merged model in transformers: every token from a whole reading of all before it, without a cache."""
+    """The merged model in transformers: every token from a whole reading of all before it, without
+    a cache."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -236,8 +290,10 @@ class Reference:
 
         self._single = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._double = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float64, experts_implementation="eager"  # the grouped kernels have no float64
-        ).eval()  # fmt: skip
+            folder,
+            dtype=torch.float64,
+            experts_implementation="eager",  # the grouped kernels have no float64
+        ).eval()
 
     def answer(self, ids: list[int]) -> Answer:
         import torch
@@ -245,7 +301,9 @@ class Reference:
         tokens: list[int] = []
         gaps: list[float] = []
         with torch.inference_mode():
-            while len(tokens) < NEW_TOKENS and (not tokens or tokens[-1] != self._single.config.eos_token_id):
+            while len(tokens) < NEW_TOKENS and (
+                not tokens or tokens[-1] != self._single.config.eos_token_id
+            ):
                 logits = self._single(torch.tensor([ids + tokens]), use_cache=False).logits[0]
                 first, second = logits[-1].topk(2).values.tolist()
                 tokens.append(int(logits[-1].argmax()))
@@ -254,14 +312,18 @@ class Reference:
         return Answer(tokens, gaps, float((exact - logits.double()).abs().max()))
 
 
-# --- all of them ---------------------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 
-def run_rows(names: Sequence[str], folder: Path, *, workers: int = 2, **options: Any) -> Iterator[Row]:
+def run_rows(
+    names: Sequence[str], folder: Path, *, workers: int = 2, **options: Any
+) -> Iterator[Row]:
     """In processes of their own, which import the libraries once. Options are those of `run_row`."""
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        rows = [pool.submit(run_row, name, folder / str(n), **options) for n, name in enumerate(names)]
+        rows = [
+            pool.submit(run_row, name, folder / str(n), **options) for n, name in enumerate(names)
+        ]
         for row in rows:
             yield row.result()
 
@@ -295,15 +357,28 @@ linear layers through the real stages, merged, exported, opened by the runtime.
 def table(rows: Iterable[Row]) -> str:
     """docs/architectures.md."""
     lengths = f"{', '.join(map(str, LENGTHS[:-1]))} and {LENGTHS[-1]}"
-    head = _HEAD.format(new=NEW_TOKENS, lengths=lengths, window=architectures.WINDOW, switch=architectures.SWITCH)
+    head = _HEAD.format(
+        new=NEW_TOKENS, lengths=lengths, window=architectures.WINDOW, switch=architectures.SWITCH
+    )
     return head + "".join(_line(row) for row in rows)
 
 
 def _line(row: Row) -> str:
     trained = f"{row.trained[0]} of {row.trained[1]}" if row.trained else ""
     equal = f"{row.equal} of {row.compared}" if row.compared else ""
-    whole = "" if row.reads_on or not row.compared else "its state cannot be taken back: every prompt is read from its start"
-    cells = row.name, row.check, trained, ", ".join(row.export), equal, "; ".join(filter(None, (row.why, whole)))
+    whole = (
+        ""
+        if row.reads_on or not row.compared
+        else "its state cannot be taken back: every prompt is read from its start"
+    )
+    cells = (
+        row.name,
+        row.check,
+        trained,
+        ", ".join(row.export),
+        equal,
+        "; ".join(filter(None, (row.why, whole))),
+    )
     return "| " + " | ".join(cells) + " |\n"
 
 
@@ -315,7 +390,9 @@ def main() -> None:
     asked = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for row in run_rows(asked.names or list(architectures.ARCHITECTURES), asked.keep or Path(scratch)):
+        for row in run_rows(
+            asked.names or list(architectures.ARCHITECTURES), asked.keep or Path(scratch)
+        ):
             print(row, file=sys.stderr)
             rows.append(row)
     if asked.write:

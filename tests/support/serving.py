@@ -1,8 +1,12 @@
-"""A real server on a free port, in a thread; an expert that takes its time, so that a queue can be seen."""
+"""A real server on a free port, in a thread; an expert that takes its time, so that a queue can be
+seen."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +20,7 @@ import httpx
 import fieldpack
 from fieldpack_app.server.app import Application
 from fieldpack_app.server.bundles import find_bundles
+from fieldpack_app.server.follow import FollowReleases
 from fieldpack_app.server.http import Protocol, Server
 from fieldpack_app.server.loaded_bundle import Opener
 from fieldpack_app.server.serve import listen
@@ -30,8 +35,8 @@ def open_toy(path: Path) -> fieldpack.Expert:
 
 
 class Paced:
-    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was begun and what was ended,
-    however it ended."""
+    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was
+    begun and what was ended, however it ended."""
 
     def __init__(self, expert: fieldpack.Expert, seconds: float) -> None:
         self._expert = expert
@@ -70,10 +75,12 @@ class Served:
 
     @property
     def expert(self) -> Any:
-        return self.application.desk.expert
+        return self.application.loaded.expert
 
     def client(self, name: str = "", *, token: str = TOKEN) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {token}"} | ({"X-Fieldpack-Client": name} if name else {})
+        headers = {"Authorization": f"Bearer {token}"} | (
+            {"X-Fieldpack-Client": name} if name else {}
+        )
         return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
 
 
@@ -90,7 +97,8 @@ def served(
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
-            server = Server(application.asgi, application.answering.stop_all, protocol)
+            following = FollowReleases(application.asgi, application.loaded)
+            server = Server(following, application.service.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:
@@ -99,6 +107,33 @@ def served(
                 server.should_exit = True
                 thread.join(30)
                 assert not thread.is_alive()
+
+
+@contextmanager
+def server_process(
+    *args: object, home: Path, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`fieldpack serve` as a process of its own, and the first line it prints."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("FIELDPACK_TOKEN", "XDG_STATE_HOME")
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fieldpack_app.cli", "serve", *(str(arg) for arg in args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**inherited, "HOME": str(home), **environment},
+    )
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert process.stdout.readline() == "Ctrl-C ends.\n"
+        yield process, line
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:

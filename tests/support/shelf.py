@@ -1,5 +1,6 @@
-"""A small library to build without a toolchain: a recipe, documents, and an embedder that counts letters in the place of
-the embedder stage's work. The knowledge stage on it is the real one, with its real processes.
+"""A small library to build without a toolchain: a recipe, documents, and an embedder that counts
+letters in the place of the embedder stage's work. The knowledge stage on it is the real one, with
+its real processes.
 
 A plugin that tests import from, too: PYTEST_DONT_REWRITE, or pytest warns that it came late.
 """
@@ -29,9 +30,17 @@ from fieldpack_build.stages.table import make_plan, needed_for
 
 HALF = needed_for("knowledge", "reranker")
 RECIPE = {
-    "name": "shelf", "version": "1.0.0", "base": {"model": "nothing"}, "answer": {"system": "Answer."},
-    "knowledge": {"documents": "documents", "chunk": {"tokens": 120}, "workers": 1, "embedder": {"model": "embedder"}},
-}  # fmt: skip
+    "name": "shelf",
+    "version": "1.0.0",
+    "base": {"model": "nothing"},
+    "answer": {"system": "Answer."},
+    "knowledge": {
+        "documents": "documents",
+        "chunk": {"tokens": 120},
+        "workers": 1,
+        "embedder": {"model": "embedder"},
+    },
+}
 
 
 @dataclass
@@ -65,7 +74,17 @@ class Shelf:
         if step.receipt is None:
             partial = self.store.begin("embedder", step.key, keep=False)
             fakes.write_letter_embedder(partial)
-            receipt = Receipt("embedder", "shelf", step.key, step.parts, {}, files_of(partial), 1.0, 100.0, {"dim": 64})
+            receipt = Receipt(
+                "embedder",
+                "shelf",
+                step.key,
+                step.parts,
+                {},
+                files_of(partial),
+                1.0,
+                100.0,
+                {"dim": 64},
+            )
             self.store.commit(partial, receipt)
         return self.store.folder("embedder", step.key)
 
@@ -74,22 +93,49 @@ class Shelf:
         out.mkdir(parents=True, exist_ok=True)
         self.events.clear()
         inputs = {"embedder": self.embedder(*overrides)}
-        return knowledge.run(Task(self.recipe(*overrides), inputs, out, self.store, {}, self.events.append, earlier=earlier))
+        return knowledge.run(
+            Task(
+                self.recipe(*overrides),
+                inputs,
+                out,
+                self.store,
+                {},
+                self.events.append,
+                previous_output=earlier,
+            )
+        )
 
-    def command(self, *arguments: str, recipe: str = "shelf.yaml") -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, recipe: str = "shelf.yaml"
+    ) -> subprocess.CompletedProcess[str]:
         """`build knowledge shelf.yaml ...` as a shell runs it."""
         self.embedder()
-        line = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", recipe, "--cache", str(self.cache), *arguments]
+        line = [
+            sys.executable,
+            "-m",
+            "fieldpack_build.cli",
+            "knowledge",
+            recipe,
+            "--cache",
+            str(self.cache),
+            *arguments,
+        ]
         return subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=self.folder)
 
-    def found(self, out: Path, questions: Sequence[str], k: int = 10) -> list[list[tuple[Any, ...]]]:
-        """For each question what a search of that folder gives. Ids are left out, they depend on history; so are scores,
-        whose fourth digit depends on which chunks were embedded together."""
+    def found(
+        self, out: Path, questions: Sequence[str], k: int = 10
+    ) -> list[list[tuple[Any, ...]]]:
+        """For each question what a search of that folder gives. Ids are left out, they depend on
+        history; so are scores, whose fourth digit depends on which chunks were embedded together.
+        """
         retriever = Retriever(Embedder.open(self.embedder()), KnowledgeIndex(out))
         return [
-            [(p.document, p.title, p.page, p.heading, p.text) for p in retriever.search(question, k)]
+            [
+                (p.document, p.title, p.page, p.heading, p.text)
+                for p in retriever.search(question, k)
+            ]
             for question in questions
-        ]  # fmt: skip
+        ]
 
 
 def rows(out: Path) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""A terminal of its own for a command under test: what is typed goes in, what would be seen comes out."""
+"""A terminal of its own for a command under test: what is typed goes in, what would be seen comes
+out."""
 
 from __future__ import annotations
 
@@ -19,24 +20,44 @@ _STYLE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
 
 
 class Terminal:
-    """`with Terminal("chat", bundle) as t: t.until("> "); t.type("...")`. Keys are bytes as a keyboard sends them."""
+    """`with Terminal("chat", bundle) as t: t.until("> "); t.type("...")`. Keys are bytes as a
+    keyboard sends them."""
 
     def __init__(self, *args: str | Path, environment: Mapping[str, str] | None = None) -> None:
         self._args = [*COMMAND, *map(str, args)]
-        self._environment = {**os.environ, "TERM": "xterm", "LANG": "C.UTF-8", **(environment or {})}
+        self._environment = {
+            **os.environ,
+            "TERM": "xterm",
+            "LANG": "C.UTF-8",
+            **(environment or {}),
+        }
         self.raw = ""  # all that came
-        self._at, self._left = 0, ""  # how much of it `until` has seen, and what it has not passed yet
+        self._at, self._left = (
+            0,
+            "",
+        )  # how much of it `until` has seen, and what it has not passed yet
 
     def __enter__(self) -> Terminal:
         self._mine, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            self._args, env=self._environment, stdin=theirs, stdout=theirs, stderr=theirs,
-            preexec_fn=lambda: os.login_tty(theirs),  # its controlling terminal, so that Ctrl-C is a signal
-        )  # fmt: skip
+            self._args,
+            env=self._environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=lambda: os.login_tty(
+                theirs
+            ),  # its controlling terminal, so that Ctrl-C is a signal
+        )
         os.close(theirs)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()

@@ -1,7 +1,9 @@
-"""A training without a build around it: a tiny model of `fakes`, rows without documents, the real stage and engine.
+"""A training without a build around it: a tiny model of `fakes`, rows without documents, the real
+stage and engine.
 
-`python -m training HOME OUT SETTINGS.json`: one process that trains in forks of itself, so that libraries are imported
-once; each fork is killed, or limited in memory, as `test_training` says, and the next one goes on."""
+`python -m training HOME OUT SETTINGS.json`: one process that trains in forks of itself, so that
+libraries are imported once; each fork is killed, or limited in memory, as `test_training` says, and
+the next one goes on."""
 
 from __future__ import annotations
 
@@ -25,10 +27,13 @@ from fieldpack_build.stages import base, train
 
 # Of very different lengths, so that a wrong weight of a row or a batch shows in the loss.
 ROWS = [
-    {"question": f"What is item {n} called?" + " Tell me all about it, please." * (n % 5),
-     "answer": " ".join(f"item{n} is word{n * 7 % 11}" for _ in range(1 + n % 4)), "document": f"{n // 2}.md"}
+    {
+        "question": f"What is item {n} called?" + " Tell me all about it, please." * (n % 5),
+        "answer": " ".join(f"item{n} is word{n * 7 % 11}" for _ in range(1 + n % 4)),
+        "document": f"{n // 2}.md",
+    }
     for n in range(22)
-]  # fmt: skip
+]
 Event = dict[str, Any]
 
 
@@ -42,24 +47,48 @@ def write_home(folder: Path, architecture: str = "llama") -> Path:
 
 
 def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
-    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (folder / "train.jsonl").write_text(
+        "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 def recipe_of(folder: Path, **settings: Any) -> Recipe:
-    """Two epochs of six updates if nothing else is said; `settings` as in the YAML's train section. In float32, whose sums in
-    another order differ little on every CPU; in bfloat16 one CPU's kernels move a loss by 4e-3, another's by 1e-5."""
-    tuned = {"method": "lora", "dtype": "float32", "data": "train.jsonl", "epochs": 2,
-             "learning_rate": 0.01, "rank": 4, "alpha": 8, "effective_batch": 4,
-             "max_tokens": 512, "checkpoint_steps": 4, **settings}  # fmt: skip
-    return Recipe.model_validate({
-        "name": "toy", "version": "1.0.0", "base": {"model": "model"}, "train": tuned, "folder": str(folder),
-        "export": {"max_context": 768}, "answer": {"system": "Answer.", "max_answer_tokens": 8},
-    })  # fmt: skip
+    """Two epochs of six updates if nothing else is said; `settings` as in the YAML's train section.
+    In float32, whose sums in another order differ little on every CPU; in bfloat16 one CPU's
+    kernels move a loss by 4e-3, another's by 1e-5."""
+    tuned = {
+        "method": "lora",
+        "dtype": "float32",
+        "data": "train.jsonl",
+        "epochs": 2,
+        "learning_rate": 0.01,
+        "rank": 4,
+        "alpha": 8,
+        "effective_batch": 4,
+        "max_tokens": 512,
+        "checkpoint_steps": 4,
+        **settings,
+    }
+    return Recipe.model_validate(
+        {
+            "name": "toy",
+            "version": "1.0.0",
+            "base": {"model": "model"},
+            "train": tuned,
+            "folder": str(folder),
+            "export": {"max_context": 768},
+            "answer": {"system": "Answer.", "max_answer_tokens": 8},
+        }
+    )
 
 
-def task_of(home: Path, out: Path, send: Callable[[Event], None] = lambda event: None, **settings: Any) -> Task:
+def task_of(
+    home: Path, out: Path, send: Callable[[Event], None] = lambda event: None, **settings: Any
+) -> Task:
     out.mkdir(parents=True, exist_ok=True)
-    return Task(recipe_of(home, **settings), {"base": home / "base"}, out, Store(home / "cache"), {}, send)
+    return Task(
+        recipe_of(home, **settings), {"base": home / "base"}, out, Store(home / "cache"), {}, send
+    )
 
 
 def run(home: Path, out: Path, **settings: Any) -> dict[str, Any]:
@@ -81,7 +110,11 @@ def weights(out: Path) -> bytes:
 
 
 def step_of(event: Event) -> int | None:
-    return event["done"] if event["event"] == "progress" and event["note"].startswith("steps") else None
+    return (
+        event["done"]
+        if event["event"] == "progress" and event["note"].startswith("steps")
+        else None
+    )
 
 
 def _die() -> None:
@@ -111,8 +144,14 @@ def _short_of_memory(after: int, slack: int) -> Callable[[Event], None]:
     """From that step on the process gets `slack` bytes of address space more than it has."""
 
     def send(event: Event) -> None:
-        if step_of(event) == after and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
-            held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        if (
+            step_of(event) == after
+            and resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+        ):
+            held = (
+                int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+                * resource.getpagesize()
+            )
             resource.setrlimit(resource.RLIMIT_AS, (held + slack, resource.RLIM_INFINITY))
 
     return send
@@ -153,7 +192,9 @@ def main(home: Path, out: Path, cases: dict[str, dict[str, Any]]) -> None:
     from fieldpack_build.training import adapter, trainer  # noqa: F401 (before the forks)
     from fieldpack_build.training.job import Job
 
-    adapter.with_adapter(Job(recipe_of(home), home / "base" / "model", out, "cpu", 0, None))  # imports all there is
+    adapter.load_model_with_adapter(
+        Job(recipe_of(home), home / "base" / "model", out, "cpu", 0, None)
+    )  # imports all there is
     for name, case in cases.items():
         limit, settings, folder = _limit(case, out / name), case["train"], out / name
         died = _forked(partial(_train, task_of(home, folder, limit, **settings)))
@@ -161,7 +202,9 @@ def main(home: Path, out: Path, cases: dict[str, dict[str, Any]]) -> None:
         if died:
             _forked(partial(_train, task_of(home, folder, **settings)))
         found = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-        (folder / "case.json").write_text(json.dumps({**found, "died": died, "left": left}), encoding="utf-8")
+        (folder / "case.json").write_text(
+            json.dumps({**found, "died": died, "left": left}), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

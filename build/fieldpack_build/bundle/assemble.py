@@ -1,5 +1,5 @@
-"""Lays finished stages out as a bundle and writes its manifest. Used for the staged bundle that is evaluated and for
-the one that is sealed, so what was measured is what ships."""
+"""Lays finished stages out as a bundle and writes its manifest. Used for the staged bundle that is
+evaluated and for the one that is sealed, so what was measured is what ships."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack.bundle.targets import VARIANTS, Target, targets_from_json
 from fieldpack.prompt import ChatFormat, write_prompt
 
+from ..evaluation.report_file import Report
 from ..export.facts import read_facts
 from ..ingest.journal import LIBRARY
 from ..models.causal_lm import MODEL
@@ -30,11 +31,18 @@ _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
 
 def assemble(
-    folder: Path, recipe: Recipe, inputs: Mapping[str, Path], *, model: str | None = "export", knowledge: bool = True,
-    provenance: Mapping[str, Any], place: Callable[[str, str], object] = shutil.copy2,
-) -> Manifest:  # fmt: skip
-    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or links a file. `model`: the
-    stage whose model goes in; None: the bundle quotes. `knowledge`: off, and the recipe's documents and embedder stay out."""
+    folder: Path,
+    recipe: Recipe,
+    inputs: Mapping[str, Path],
+    *,
+    model: str | None = "export",
+    knowledge: bool = True,
+    provenance: Mapping[str, Any],
+    place: Callable[[str, str], object] = shutil.copy2,
+) -> Manifest:
+    """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or
+    links a file. `model`: the stage whose model goes in; None: the bundle quotes. `knowledge`: off,
+    and the recipe's documents and embedder stay out."""
     folder.mkdir()
     if model is not None:
         shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
@@ -44,29 +52,53 @@ def assemble(
         retrieval_settings(recipe).write(folder)
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
-        golden = choose(json.loads((folder / "report" / "report.json").read_text(encoding="utf-8")))
+        golden = choose(Report.read(folder / "report"))
         if golden:
             write_golden(folder, golden)
     exported = read_facts(inputs[model]) if model is not None else None
-    chat = read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"])) if exported else _NO_CHAT
-    settings = prompt_settings(recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge)
-    tools = ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
-    targets = _place_targets(folder, inputs["targets"], place) if "targets" in inputs and model is not None else ()
+    chat = (
+        read_chat(inputs["base"], skip_tokens=int(exported["skip_tokens"]))
+        if exported
+        else _NO_CHAT
+    )
+    settings = prompt_settings(
+        recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge
+    )
+    tools = (
+        ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
+    )
+    targets: tuple[Target, ...] = ()
+    if "targets" in inputs and model is not None:
+        targets = _place_targets(folder, inputs["targets"], place)
     write_prompt(folder, chat, settings)
     manifest = Manifest(
-        name=recipe.name, version=recipe.version, description=recipe.bundle.description, files=describe_files(folder),
-        limits={"max_context": settings.max_context, "max_answer_tokens": settings.max_answer_tokens,
-                "max_question_chars": settings.max_question_chars},
-        compat={"provider": "cpu", **({"precision": exported["precision"]} if exported else {}),
-                "proved_with": {name: version(name) for name in tools}},
-        provenance=provenance, targets=targets,
-    )  # fmt: skip
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.bundle.description,
+        files=describe_files(folder),
+        limits={
+            "max_context": settings.max_context,
+            "max_answer_tokens": settings.max_answer_tokens,
+            "max_question_chars": settings.max_question_chars,
+        },
+        compat={
+            "provider": "cpu",
+            **({"precision": exported["precision"]} if exported else {}),
+            "proved_with": {name: version(name) for name in tools},
+        },
+        provenance=provenance,
+        targets=targets,
+    )
     write_manifest(folder, manifest)
     return manifest
 
 
-def _place_targets(folder: Path, made: Path, place: Callable[[str, str], object]) -> tuple[Target, ...]:
-    """Lay the models of other formats into the bundle; return the targets' records. `made`: what the stage made."""
+def _place_targets(
+    folder: Path, made: Path, place: Callable[[str, str], object]
+) -> tuple[Target, ...]:
+    """Lay the models of other formats into the bundle; return the targets' records. `made`: what the
+    stage made."""
     if (made / VARIANTS).is_dir():
         shutil.copytree(made / VARIANTS, folder / VARIANTS, copy_function=place)
-    return targets_from_json(json.loads((made / TARGETS).read_text(encoding="utf-8"))["targets"])
+    records = json.loads((made / TARGETS).read_text(encoding="utf-8"))["targets"]
+    return targets_from_json(records)

@@ -26,7 +26,8 @@ def is_delivered(bundle: Path, target: Path) -> bool:
 
 
 def check_target(target: Path, name: str) -> None:
-    """Raises OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this name."""
+    """Raises OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this
+    name."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
@@ -34,15 +35,22 @@ def check_target(target: Path, name: str) -> None:
     except BundleError:
         earlier = None
     if earlier is None or earlier.name != name:
-        what = f"the bundle {earlier.name} {earlier.version}" if earlier else "something that is no bundle"
+        what = (
+            f"the bundle {earlier.name} {earlier.version}"
+            if earlier
+            else "something that is no bundle"
+        )
         raise OutputExists(f"{target}: holds {what}; remove it or name another folder with -o")
 
 
 def deliver(bundle: Path, target: Path) -> None:
-    """Copy beside the target, then swap: whoever looks sees the old bundle or the new one, never half of one."""
+    """Copy beside the target, then swap: whoever looks sees the old bundle or the new one, never
+    half of one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
-    fresh, old = (target.with_name(f".{target.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    fresh, old = (
+        target.with_name(f".{target.name}.{word}-{os.getpid()}") for word in ("new", "old")
+    )
     try:
         shutil.copytree(bundle, fresh)
         verify(fresh, read_manifest(fresh))

@@ -1,4 +1,6 @@
-"""Cuts documents into chunks for the index: sections kept together, long ones split where a reader would pause.
+"""Cuts documents into chunks for the index.
+
+Sections are kept together, long ones split where a reader would pause.
 
 Knows nothing of formats, and of the embedding model only how it counts. A chunk's cost is that of
 `f"{chunk.context}\\n{chunk.text}"`, which is what gets embedded.
@@ -10,10 +12,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 from fieldpack.passages import Chunk, join_context
 from fieldpack_build.chunking.page_titles import page_leads
-from fieldpack_build.chunking.split import CHARACTERS_A_TOKEN, Measure, Pieces, Span, row_spans, sentence_starts
+from fieldpack_build.chunking.split import (
+    CHARACTERS_A_TOKEN,
+    Measure,
+    Pieces,
+    Span,
+    row_spans,
+    sentence_starts,
+)
 from fieldpack_build.documents.pages import Block, Document, Page
 
 _SMALLEST = 16  # tokens: half for the context, half for at least one character of the text
@@ -22,29 +32,44 @@ Starts = Callable[[str], Sequence[int]]
 
 
 def chunk_document(
-    document: Document, *, count_tokens: Counter, max_tokens: int, overlap: int = 0, token_starts: Starts | None = None
+    document: Document,
+    *,
+    count_tokens: Counter,
+    max_tokens: int,
+    overlap: int = 0,
+    token_starts: Starts | None = None,
 ) -> list[Chunk]:
-    """Chunks in the order of the text, none above `max_tokens` with its context line, nor above 20 characters a token.
+    """Return the chunks of a document in the order of its text.
 
-    `token_starts` gives the offset at which each token of a text begins: then a page is tokenized once instead of about
-    five times, and a chunk's length is a difference of places in it (exact for WordPiece, whose tokens do not cross white
-    space; within a token or two for others).
-    `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one before, in the same
-    section. A chunk that begins inside a table has the table's columns as last element of its `heading`.
-    Raises ValueError for max_tokens below 16 or an overlap of half of it or more.
+    None is above `max_tokens` with its context line, nor above 20 characters a token.
+    `token_starts` gives the offset at which each token of a text begins: then a page is tokenized
+    once instead of about five times, and a chunk's length is a difference of places in it (exact
+    for WordPiece, whose tokens do not cross white space; within a token or two for others).
+    `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one
+    before, in the same section. A chunk that begins inside a table has the table's columns as last
+    element of its `heading`. Raises ValueError for max_tokens below 16 or an overlap of half of it
+    or more.
     """
     if max_tokens < _SMALLEST:
         raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
     if not 0 <= overlap < max_tokens // 2:
-        raise ValueError(f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, {max_tokens}")
+        raise ValueError(
+            f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, "
+            f"{max_tokens}"
+        )
     cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)
     leads = page_leads(document.pages)
-    return [chunk for page, lead in zip(document.pages, leads, strict=True) for chunk in cutter.page(page, lead)]
+    return [
+        chunk
+        for page, lead in zip(document.pages, leads, strict=True)
+        for chunk in cutter.page(page, lead)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Neighbouring blocks under one heading; `start` is before the words of that heading if sections were merged."""
+    """Neighbouring blocks under one heading; `start` is before the words of that heading if
+    sections were merged."""
 
     heading: tuple[str, ...]
     blocks: tuple[Block, ...]
@@ -58,28 +83,41 @@ class _Section:
 
 class _Cutter:
     def __init__(
-        self, document: Document, count_tokens: Counter, max_tokens: int, overlap: int, token_starts: Starts | None
+        self,
+        document: Document,
+        count_tokens: Counter,
+        max_tokens: int,
+        overlap: int,
+        token_starts: Starts | None,
     ) -> None:
         self._document = document
-        self._count = lru_cache(maxsize=256)(count_tokens)  # mostly contexts, each asked for many times
+        # Mostly contexts, each counted many times.
+        self._count = lru_cache(maxsize=256)(count_tokens)
         self._starts = token_starts
         self._max = max_tokens
         self._overlap = overlap
-        self._title = _shortened(document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2)
+        self._title = _shortened(
+            document.title, lambda title: count_tokens(f"{title}\n"), max_tokens // 2
+        )
 
     def page(self, page: Page, lead: str) -> Iterator[Chunk]:
-        """The chunks of a page, each with the gap between the one before and itself; `lead` stands above them all."""
-        self._lead = lead
+        """The chunks of a page, each with the gap between the one before and itself; `lead` stands
+        above them all."""
         starts = self._starts(page.text) if self._starts else None
         self._measure = Measure(page.text, self._count, starts)
         end = 0
         for section in self._sections(page):
-            for chunk in self._section(page, section, self._under_lead(section.heading)):
+            heading = section.heading
+            # Not where one says what the other does: the heading is the page's first line.
+            if lead and not any(part in lead or lead in part for part in heading):
+                heading = (*heading, lead)
+            for chunk in self._section(page, section, self._fitting(heading)):
                 yield replace(chunk, gap=page.text[end : chunk.start] if end else "")
                 end = chunk.end
 
     def _sections(self, page: Page) -> Iterator[_Section]:
-        """Short sections beside or right below each other come as one, if they fill less than half a chunk."""
+        """Short sections beside or right below each other come as one, if they fill less than half
+        a chunk."""
         before: _Section | None = None
         size = 0
         for section in _by_heading(page.blocks):
@@ -87,23 +125,24 @@ class _Cutter:
             tokens = self._measure.size(gap, section.end)
             heading = _shared_heading(before, section) if before else None
             if before and heading is not None and size + tokens <= self._max // 2:
-                before = _Section(heading, before.blocks + section.blocks, before.start, merged=True)
+                before = _Section(
+                    heading, before.blocks + section.blocks, before.start, merged=True
+                )
                 size += tokens
                 continue
             if before:
-                yield _settled(page, before)
+                yield before
             before, size = _Section(section.heading, section.blocks, gap), tokens
         if before:
-            yield _settled(page, before)
-
-    def _under_lead(self, heading: tuple[str, ...]) -> tuple[str, ...]:
-        """The lead after the heading path, unless one says what the other does: the heading is the page's first line."""
-        told = any(part in self._lead or self._lead in part for part in heading)
-        return self._fitting(heading if told or not self._lead else (*heading, self._lead))
+            yield before
 
     def _section(self, page: Page, section: _Section, heading: tuple[str, ...]) -> Iterator[Chunk]:
         run: list[Span] = []
-        for start, end, block in _tiles(section):
+        # Each block with what stands between it and the next: together they are the whole section.
+        # Merged sections begin with the words of the first one's heading.
+        start = section.start if section.merged else section.blocks[0].start
+        starts = [start, *(block.start for block in section.blocks[1:]), section.end]
+        for block, (start, end) in zip(section.blocks, pairwise(starts), strict=True):
             pieces = self._pieces(heading)
             whole = pieces.size(start, end)
             if block.kind == "text" or whole <= pieces.budget:
@@ -113,26 +152,44 @@ class _Cutter:
             first, *rows = row_spans(page.text, start, end)
             yield from self._pack(page, heading, [*run, *pieces.text(*first)])
             run = []
-            columns = self._fitting((*heading, _columns(page.text[block.start : block.end])))
+            cells = (
+                page.text[block.start : block.end].split("\n", 1)[0].strip().strip("|").split("|")
+            )
+            names = " | ".join(cell.strip() for cell in cells)
+            columns = self._fitting((*heading, f"Columns: {names}"))
             under = self._pieces(columns)
-            yield from self._pack(page, columns, [span for row in rows for span in under.text(*row)], overlap=0)
+            yield from self._pack(
+                page, columns, [span for row in rows for span in under.text(*row)], overlap=0
+            )
         yield from self._pack(page, heading, run)
 
     def _pieces(self, heading: tuple[str, ...]) -> Pieces:
-        return Pieces(self._measure, self._max - self._count(f"{join_context(self._title, heading)}\n"))
+        return Pieces(
+            self._measure, self._max - self._count(f"{join_context(self._title, heading)}\n")
+        )
 
     def _pack(
-        self, page: Page, heading: tuple[str, ...], spans: Sequence[Span], overlap: int | None = None
+        self,
+        page: Page,
+        heading: tuple[str, ...],
+        spans: Sequence[Span],
+        overlap: int | None = None,
     ) -> Iterator[Chunk]:
-        """Fills chunks with as many spans as go into each, and counts each chunk once more as a whole."""
+        """Fills chunks with as many spans as go into each, and counts each chunk once more as a
+        whole."""
         overlap = self._overlap if overlap is None else overlap
         pieces = self._pieces(heading)
         waiting = deque(spans)
         tail: Span | None = None
         while waiting:
-            taken = _take(waiting, pieces.budget, tail)
+            # At least one span; the overlap before it gives way if the two do not fit.
+            taken = [waiting.popleft()]
+            size = taken[0].tokens + (tail.tokens if tail else 0)
+            while waiting and size + waiting[0].tokens <= pieces.budget:
+                size += waiting[0].tokens
+                taken.append(waiting.popleft())
             chunk = self._chunk(page, heading, (tail or taken[0]).start, taken[-1].end)
-            while not self._fits(chunk):
+            while not self._is_short_enough(chunk):
                 if tail:
                     tail = None
                 elif len(taken) > 1:
@@ -142,7 +199,9 @@ class _Cutter:
                     waiting.extendleft(reversed(pieces.halves(only)))
                     taken = [waiting.popleft()]
                 else:
-                    break  # one character that costs more than half of max_tokens: there is no smaller chunk
+                    # one character that costs more than half of max_tokens: there is no smaller
+                    # chunk
+                    break
                 chunk = self._chunk(page, heading, (tail or taken[0]).start, taken[-1].end)
             if chunk.text:
                 yield chunk
@@ -166,37 +225,33 @@ class _Cutter:
         text = page.text[start:end]
         start += len(text) - len(text.lstrip())
         text = text.strip()
-        return Chunk(self._document.path, self._title, page.number, heading, start, start + len(text), text)
+        return Chunk(
+            self._document.path, self._title, page.number, heading, start, start + len(text), text
+        )
 
-    def _fits(self, chunk: Chunk) -> bool:
+    def _is_short_enough(self, chunk: Chunk) -> bool:
         if self._starts is None:
-            long = len(chunk.text) > CHARACTERS_A_TOKEN * self._max
-            return self._count(chunk.in_context) <= self._max and not long
-        return self._count(f"{chunk.context}\n") + self._measure.size(chunk.start, chunk.end) <= self._max
+            is_long = len(chunk.text) > CHARACTERS_A_TOKEN * self._max
+            return self._count(chunk.in_context) <= self._max and not is_long
+        text = self._measure.size(chunk.start, chunk.end)
+        return self._count(f"{chunk.context}\n") + text <= self._max
 
     def _fitting(self, heading: tuple[str, ...]) -> tuple[str, ...]:
-        """The innermost headings that leave half of the tokens to the text; the last one shortened if need be."""
-        room = self._max // 2
-        while len(heading) > 1 and self._count(join_context(self._title, heading) + "\n") > room:
+        """The innermost headings that leave half of the tokens to the text; the last one shortened
+        if need be."""
+        max_cost = self._max // 2
+        while (
+            len(heading) > 1 and self._count(join_context(self._title, heading) + "\n") > max_cost
+        ):
             heading = heading[1:]
-        if not heading or self._count(join_context(self._title, heading) + "\n") <= room:
+        if not heading or self._count(join_context(self._title, heading) + "\n") <= max_cost:
             return heading
 
         def cost(last: str) -> int:
             return self._count(join_context(self._title, (last,)) + "\n")
 
-        last = _shortened(heading[-1], cost, room)
+        last = _shortened(heading[-1], cost, max_cost)
         return (last,) if last else ()
-
-
-def _take(waiting: deque[Span], budget: int, tail: Span | None) -> list[Span]:
-    """At least one span; `tail` is the overlap that comes before it, and gives way in `_pack` if it does not fit."""
-    taken = [waiting.popleft()]
-    size = taken[0].tokens + (tail.tokens if tail else 0)
-    while waiting and size + waiting[0].tokens <= budget:
-        size += waiting[0].tokens
-        taken.append(waiting.popleft())
-    return taken
 
 
 def _by_heading(blocks: Sequence[Block]) -> Iterator[_Section]:
@@ -211,7 +266,8 @@ def _by_heading(blocks: Sequence[Block]) -> Iterator[_Section]:
 
 
 def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | None:
-    """The heading for both as one: their parent if they are siblings, the upper one if the lower is its child."""
+    """The heading for both as one: their parent if they are siblings, the upper one if the lower is
+    its child."""
     upper, lower = before.heading, section.heading
     if lower[:-1] == upper:
         return upper
@@ -219,31 +275,12 @@ def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | No
     return upper[:-1] if siblings else None
 
 
-def _settled(page: Page, section: _Section) -> _Section:
-    """A single section begins with its first block; merged ones with the words of the first heading."""
-    if section.merged:
-        return section
-    return _Section(section.heading, section.blocks, section.blocks[0].start)
-
-
-def _tiles(section: _Section) -> Iterator[tuple[int, int, Block]]:
-    """Each block with what stands between it and the next, so that the tiles together are the whole section."""
-    starts = [section.start, *(block.start for block in section.blocks[1:]), section.end]
-    for block, start, end in zip(section.blocks, starts, starts[1:], strict=False):
-        yield start, end, block
-
-
-def _columns(table: str) -> str:
-    cells = table.split("\n", 1)[0].strip().strip("|").split("|")
-    return "Columns: " + " | ".join(cell.strip() for cell in cells)
-
-
-def _shortened(text: str, cost: Counter, room: int) -> str:
-    """The longest start of the text, in eighths, that costs no more than `room`."""
-    if cost(text) <= room:
+def _shortened(text: str, cost: Counter, max_cost: int) -> str:
+    """The longest start of the text, in eighths, that costs no more than `max_cost`."""
+    if cost(text) <= max_cost:
         return text
     for eighths in range(7, 0, -1):
         short = text[: len(text) * eighths // 8].rstrip(" |") + "…"
-        if cost(short) <= room:
+        if cost(short) <= max_cost:
             return short
     return ""

@@ -1,18 +1,25 @@
-"""Splits a text into spans of a few tokens, at the best places there are. Knows nothing of documents and chunks."""
+"""Splits a text into spans of a few tokens, at the best places there are. Knows nothing of
+documents and chunks."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-# Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g. bonds").
+# Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g.
+# bonds").
 _CLOSING = r"""["'\u201d\u2019)\]»]*"""  # quotes and brackets
-_WIDE = r"[\u3002\uff01\uff1f]"  # the full stop, exclamation and question mark of Chinese and Japanese
+_WIDE = (
+    r"[\u3002\uff01\uff1f]"  # the full stop, exclamation and question mark of Chinese and Japanese
+)
 _SENTENCE = rf"(?<!\b[A-Z])[.!?]{_CLOSING}\s+(?![a-z\s])|{_WIDE}+[\u201d\u2019\uff09」』]*\s*"
-_MARK = r"(?:[-*•+]|\d+[.)]|\d+(?:\.\d+)+\.?|\(?[a-z\d]{1,4}\)|§ ?\d+)"  # before an item of a list: 1. 2.1 (a) § 3
-# The best place first. A line that ends amid a sentence, as every line of a PDF does, comes after sentences.
+# before an item of a list: 1. 2.1 (a) § 3
+_MARK = r"(?:[-*•+]|\d+[.)]|\d+(?:\.\d+)+\.?|\(?[a-z\d]{1,4}\)|§ ?\d+)"
+# The best place first. A line that ends amid a sentence, as every line of a PDF does, comes after
+# sentences.
 _PLACES = tuple(
     re.compile(place)
     for place in (
@@ -27,36 +34,48 @@ _SENTENCE_START = re.compile(rf"{_SENTENCE}|\n[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)"
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
 
 
-# Characters for which a token is counted at least: a word of 100 letters and more is one unknown token to WordPiece, and
-# 440,000 characters without a blank were one chunk. English has 4 to 5 a token, a table in columns up to 12.
+# Characters for which a token is counted at least: a word of 100 letters and more is one unknown
+# token to WordPiece, and 440,000 characters without a blank were one chunk. English has 4 to 5 a
+# token, a table in columns up to 12.
 CHARACTERS_A_TOKEN = 20
 
 
 class Span(NamedTuple):
+    """[start, end) of a text, and how many tokens it has."""
+
     start: int
     end: int
     tokens: int
 
 
 class Measure:
-    """Tokens of slices of one text: by counting each, or as places in `starts`, the offsets of all its tokens. A slice of many
-    characters counts for some even where the tokenizer sees one word."""
+    """Counts tokens of slices of one text.
 
-    def __init__(self, text: str, count_tokens: Callable[[str], int], starts: Sequence[int] | None = None) -> None:
+    It does so by counting each, or as places in `starts`, the offsets of all its tokens. A slice of
+    many characters counts for some even where the tokenizer sees one word.
+    """
+
+    def __init__(
+        self, text: str, count_tokens: Callable[[str], int], starts: Sequence[int] | None = None
+    ) -> None:
         self.text = text
         self._count = count_tokens
         self._fixed = count_tokens("")  # marks that a tokenizer puts around every text
         self._starts = starts
 
     def size(self, start: int, end: int) -> int:
-        least = (end - start) // CHARACTERS_A_TOKEN
+        """Return the tokens of text[start:end], at least one for 20 characters."""
+        min_tokens = (end - start) // CHARACTERS_A_TOKEN
         if self._starts is None:
-            return max(self._count(self.text[start:end]) - self._fixed, least)
-        return max(bisect_left(self._starts, end) - bisect_left(self._starts, start), least)
+            return max(self._count(self.text[start:end]) - self._fixed, min_tokens)
+        return max(bisect_left(self._starts, end) - bisect_left(self._starts, start), min_tokens)
 
 
 class Pieces:
-    """Spans of one text that tile what they are made from, none above `budget` tokens but single characters."""
+    """Makes spans of one text that tile what they are made from.
+
+    None is above `budget` tokens but single characters.
+    """
 
     def __init__(self, measure: Measure, budget: int) -> None:
         self._text = measure.text
@@ -64,12 +83,19 @@ class Pieces:
         self.budget = max(budget, 1)
 
     def text(self, start: int, end: int, tokens: int | None = None) -> list[Span]:
+        """Return spans of text[start:end], split at the best places there are.
+
+        `tokens`: how many it has, where that is known.
+        """
         span = Span(start, end, self.size(start, end) if tokens is None else tokens)
         return list(self._split(span, 0))
 
     def halves(self, span: Span) -> list[Span]:
+        """Return the two halves of a span, in characters."""
         middle = (span.start + span.end) // 2
-        return [Span(*ends, self.size(*ends)) for ends in ((span.start, middle), (middle, span.end))]
+        return [
+            Span(*ends, self.size(*ends)) for ends in ((span.start, middle), (middle, span.end))
+        ]
 
     def _split(self, span: Span, place: int) -> Iterator[Span]:
         if span.tokens <= self.budget or span.end - span.start == 1:
@@ -79,26 +105,30 @@ class Pieces:
             for half in self.halves(span):
                 yield from self._split(half, place)
             return
-        for start, end in self._cut(span, place):
+        matches = _PLACES[place].finditer(self._text, span.start, span.end)
+        inside = [match.end() for match in matches if span.start < match.end() < span.end]
+        for start, end in pairwise([span.start, *dict.fromkeys(inside), span.end]):
             yield from self._split(Span(start, end, self.size(start, end)), place + 1)
-
-    def _cut(self, span: Span, place: int) -> Iterator[tuple[int, int]]:
-        start = span.start
-        for found in _PLACES[place].finditer(self._text, span.start, span.end):
-            if start < found.end() < span.end:
-                yield start, found.end()
-                start = found.end()
-        yield start, span.end
 
 
 def row_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """A table's rows; the header row, the rule below it and the first row of data are one, so that none is alone."""
-    ends = [found.end() for found in re.finditer("\n", text[start:end])]
+    """Return [start, end) of a table's rows.
+
+    The header row, the rule below it and the first row of data are one, so that none is alone.
+    """
+    ends = [match.end() for match in re.finditer("\n", text[start:end])]
     starts = [start, *(start + offset for offset in ends)]
-    has_rule = len(starts) > 1 and _DELIMITER_ROW.fullmatch(text[starts[1] : end].split("\n", 1)[0]) is not None
+    has_rule = (
+        len(starts) > 1
+        and _DELIMITER_ROW.fullmatch(text[starts[1] : end].split("\n", 1)[0]) is not None
+    )
     starts = [start, *starts[3 if has_rule else 2 :]]
     return [(a, b) for a, b in zip(starts, [*starts[1:], end], strict=True) if b > a]
 
 
 def sentence_starts(text: str) -> list[int]:
-    return [0, *(found.end() for found in _SENTENCE_START.finditer(text) if found.end() < len(text))]
+    """Return the offsets of a text's sentences and paragraphs, 0 included."""
+    return [
+        0,
+        *(match.end() for match in _SENTENCE_START.finditer(text) if match.end() < len(text)),
+    ]

@@ -13,27 +13,37 @@ from fieldpack.citations import strip_marks
 
 from ..errors import DataError
 from .records import Record, Records, read_records
-from .row_formats import NULL, BadRow, Lost, Pair, Turns, check_keys, shape_of, text_of
-from .rows import Example, TestQuestion, complain
+from .row_formats import (
+    NULL,
+    BadRow,
+    ConversationTurns,
+    Dropped,
+    Pair,
+    check_keys,
+    format_of,
+    text_of,
+)
+from .rows import Example, TestQuestion, raise_problems
 
 _EXAMPLE_KEYS = {"document", "id"}
 _QUESTION_KEYS = _EXAMPLE_KEYS | {"value", "pages", "type", "scale"}
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How rows are read: the recipe's `train.format` and `train.turns`; `refusal` and `system` are its `answer`'s. An answer
-    that is the refusal's own words is one."""
+class LoadOptions:
+    """How rows are read: the recipe's `train.format` and `train.conversation_turns`; `refusal` and
+    `system` are its `answer`'s. An answer that is the refusal's own words is one."""
 
     format: str = "auto"
-    turns: Turns = "first"
+    turns: ConversationTurns = "first"
     refusal: str | None = None
     system: str | None = None
 
 
 @dataclass(slots=True)
-class Read:
-    """A file's rows. `shapes`: rows of each shape. `problems` and `warnings` name file and line."""
+class FileRows:
+    """A file's rows. `shapes`: rows of each format. `problems` and `warnings` name file and
+    line."""
 
     file: str
     examples: list[Example] = field(default_factory=list)
@@ -42,36 +52,40 @@ class Read:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_examples(path: Path, manner: Manner | None = None) -> list[Example]:
-    """Rows of any known shape. Raises DataError."""
-    read = read_file(path, manner or Manner())
-    complain(read.problems)
+def read_examples(path: Path, options: LoadOptions | None = None) -> list[Example]:
+    """Read rows of any known format. Raises DataError that names every row that is wrong."""
+    read = read_file(path, options or LoadOptions())
+    raise_problems(read.problems)
     return read.examples
 
 
-def read_file(path: Path, manner: Manner) -> Read:
-    """The same with everything that is to be said of it; raises nothing that is wrong with the file."""
-    read = Read(str(path))
+def read_file(path: Path, options: LoadOptions) -> FileRows:
+    """Read rows of any known format, with everything that is to be said of the file; raises nothing
+    that is wrong with it."""
+    read = FileRows(str(path))
     try:
         records = read_records(path)
     except DataError as error:
         read.problems.append(str(error))
         return read
     problems = Problems(path, records)
-    losses: list[tuple[int, Lost]] = []
-    for record in _alike(records, problems, manner, _EXAMPLE_KEYS):
-        lost = Lost()
+    dropped: list[tuple[int, Dropped]] = []
+    for record in _checked(records, problems, options, _EXAMPLE_KEYS):
+        left_out = Dropped()
         try:
-            shape, pairs = _pairs(record.value, manner, _EXAMPLE_KEYS, lost)
+            name, pairs = _pairs(record.value, options, _EXAMPLE_KEYS, left_out)
             document = text_of(record.value, "document", null=True)
         except BadRow as problem:
             problems.add(record.line, problem)
             continue
-        read.shapes[shape] += 1
-        losses.append((record.line, lost))
-        read.examples += [Example(q, _refused(a, manner), document, record.line, read.file) for q, a in pairs]
+        read.shapes[name] += 1
+        dropped.append((record.line, left_out))
+        read.examples += [
+            Example(question, _refusal_as_none(answer, options), document, record.line, read.file)
+            for question, answer in pairs
+        ]
     read.problems = problems.lines()
-    read.warnings = _left_away(path, losses, manner)
+    read.warnings = _dropped_in_words(path, dropped, options)
     if not read.examples and not read.problems:
         read.problems.append(f"{path}: no rows")
     return read
@@ -80,46 +94,57 @@ def read_file(path: Path, manner: Manner) -> Read:
 def read_questions(
     path: Path, *, needed: tuple[str, ...] = ("question", "answer"), refusal: str | None = None
 ) -> list[TestQuestion]:
-    """Rows of any known shape; beside it "value", "document", "pages", "scale". Where only passages are looked for, `needed`
-    leaves the answer away. `refusal`: an answer in these words is one. Raises DataError."""
+    """Read test questions of any known format; beside it "value", "document", "pages", "scale".
+    Where only passages are looked for, `needed` leaves the answer away. `refusal`: an answer in
+    these words is one. Raises DataError."""
     records = read_records(path)
     problems = Problems(path, records)
-    manner = Manner(refusal=refusal)
-    found: list[TestQuestion] = []
-    for record in _alike(records, problems, manner, _QUESTION_KEYS, needed):
+    options = LoadOptions(refusal=refusal)
+    questions: list[TestQuestion] = []
+    for record in _checked(records, problems, options, _QUESTION_KEYS, needed):
         try:
-            found += _questions(record, manner, needed)
+            questions += _questions(record, options, needed)
         except BadRow as problem:
             problems.add(record.line, problem)
-    complain(problems.lines())
-    if not found:
+    raise_problems(problems.lines())
+    if not questions:
         raise DataError(f"{path}: no rows")
-    return found
+    return questions
 
 
 class Problems:
-    """Of one file, by line."""
+    """The problems of one file, by line."""
 
     def __init__(self, path: Path, records: Records) -> None:
-        self._path, self._found, self._table = path, list(records.problems), records.columns
+        self._path, self._table = path, records.columns
+        self._problems = list(records.problems)
 
     def add(self, line: int, problem: BadRow) -> None:
+        """Add what is wrong with the row of a line."""
         text = str(problem)
         if self._table:
             text = text.replace(NULL, " (where the documents do not say, write the refusal)")
-        self._found.append((line, text))
+        self._problems.append((line, text))
 
     def lines(self) -> list[str]:
-        return [f"{self._path}:{line}: {text}" for line, text in sorted(self._found, key=lambda found: found[0])]
+        """Return the problems with file and line, in the order of the lines."""
+        ordered = sorted(self._problems, key=lambda problem: problem[0])
+        return [f"{self._path}:{line}: {text}" for line, text in ordered]
 
 
-def _alike(
-    records: Records, problems: Problems, manner: Manner, known: set[str], needed: Sequence[str] = ("question", "answer")
+def _checked(
+    records: Records,
+    problems: Problems,
+    options: LoadOptions,
+    known: set[str],
+    needed: Sequence[str] = ("question", "answer"),
 ) -> Iterator[Record]:
-    """The records; of a table none where its columns are wrong, which is said once and not of every row."""
+    """The records; of a table none where its columns are wrong, which is said once and not of every
+    row."""
     if records.columns and records.good:
+        first = records.good[0].value
         try:
-            check_keys(records.good[0].value, shape_of(records.good[0].value, manner.format, needed), known, Lost())
+            check_keys(first, format_of(first, options.format, needed), known, Dropped())
         except BadRow as problem:
             problems.add(1, problem)
             return
@@ -128,62 +153,86 @@ def _alike(
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A table's row: an empty cell of a column that may be missing is none; pages are numbers in one cell."""
-    found = {key: value for key, value in row.items() if value != "" or key not in _QUESTION_KEYS}
-    if isinstance(pages := found.get("pages"), str):
-        found["pages"] = [int(page) for page in re.findall(r"\d{1,6}", pages)]
-    return found
+    """A table's row: an empty cell of a column that may be missing is none; pages are numbers in
+    one cell."""
+    cells = {key: value for key, value in row.items() if value != "" or key not in _QUESTION_KEYS}
+    if isinstance(pages := cells.get("pages"), str):
+        cells["pages"] = [int(page) for page in re.findall(r"\d{1,6}", pages)]
+    return cells
 
 
-def _questions(record: Record, manner: Manner, needed: Sequence[str]) -> Iterator[TestQuestion]:
-    row = {key: value for key, value in record.value.items() if (key, value) != ("scale", "")}  # as TAT-QA says "none"
-    _, pairs = _pairs(row, manner, _QUESTION_KEYS, Lost(), needed)
-    value, document, scale = (text_of(row, key, null=True) for key in ("value", "document", "scale"))
+def _questions(
+    record: Record, options: LoadOptions, needed: Sequence[str]
+) -> Iterator[TestQuestion]:
+    # As TAT-QA says "no scale".
+    row = {key: value for key, value in record.value.items() if (key, value) != ("scale", "")}
+    _, pairs = _pairs(row, options, _QUESTION_KEYS, Dropped(), needed)
+    value, document, scale = (
+        text_of(row, key, null=True) for key in ("value", "document", "scale")
+    )
     pages = row.get("pages")
-    if not _are_pages(pages):
+    if pages is not None and not (
+        isinstance(pages, list) and all(type(page) is int and page >= 1 for page in pages)
+    ):
         raise BadRow("pages must be a list of page numbers, from 1")
     for question, answer in pairs:
-        yield TestQuestion(question, _refused(answer, manner), value, document, record.line, tuple(pages or ()), scale)
+        yield TestQuestion(
+            question,
+            _refusal_as_none(answer, options),
+            value,
+            document,
+            record.line,
+            tuple(pages or ()),
+            scale,
+        )
 
 
 def _pairs(
-    row: Mapping[str, Any], manner: Manner, known: set[str], lost: Lost, needed: Sequence[str] = ("question", "answer")
+    row: Mapping[str, Any],
+    options: LoadOptions,
+    known: set[str],
+    dropped: Dropped,
+    needed: Sequence[str] = ("question", "answer"),
 ) -> tuple[str, list[Pair]]:
-    shape = shape_of(row, manner.format, needed)
-    check_keys(row, shape, known, lost)
-    return shape.name, shape.pairs(row, manner.turns, lost)
+    """(name of the row's format, its questions and answers)."""
+    row_format = format_of(row, options.format, needed)
+    check_keys(row, row_format, known, dropped)
+    return row_format.name, row_format.pairs(row, options.turns, dropped)
 
 
-def _refused(answer: str | None, manner: Manner) -> str | None:
-    if answer is None or manner.refusal is None:
+def _refusal_as_none(answer: str | None, options: LoadOptions) -> str | None:
+    """An answer that is the refusal's own words is a refusal."""
+    if answer is None or options.refusal is None:
         return answer
-    return None if _bare(answer) == _bare(manner.refusal) else answer
+    bare, refusal = (
+        strip_marks(text).casefold().rstrip(". ") for text in (answer, options.refusal)
+    )
+    return None if bare == refusal else answer
 
 
-def _bare(text: str) -> str:
-    return strip_marks(text).casefold().rstrip(". ")
-
-
-def _are_pages(value: object) -> bool:
-    return value is None or (isinstance(value, list) and all(type(page) is int and page >= 1 for page in value))
-
-
-def _left_away(path: Path, lost: Sequence[tuple[int, Lost]], manner: Manner) -> list[str]:
-    """A line for each kind of thing that rows hold and training does not see."""
-    own = " ".join((manner.system or "").split())
-    systems = [line for line, one in lost for text in one.systems if " ".join(text.split()) != own]
-    later = [(line, one.follow_ups) for line, one in lost if one.follow_ups]
-    keys: Counter[str] = Counter()
-    for _, one in lost:
-        keys += one.keys
-    found = []
+def _dropped_in_words(
+    path: Path, dropped: Sequence[tuple[int, Dropped]], options: LoadOptions
+) -> list[str]:
+    """A line for each kind of thing that rows hold and training does not see; `dropped` by line."""
+    own = " ".join((options.system or "").split())
+    systems = [
+        line for line, row in dropped for text in row.systems if " ".join(text.split()) != own
+    ]
+    turns = [(line, row.follow_ups) for line, row in dropped if row.follow_ups]
+    keys = sum((row.keys for _, row in dropped), Counter[str]())
+    lines = []
     if systems:
-        found.append(f"{path}:{systems[0]}: a system text of its own, as in {len(systems):,} rows; left away, "
-                     "the device says the recipe's answer.system")  # fmt: skip
-    if later:
-        count = sum(turns for _, turns in later)
-        found.append(f"{path}:{later[0][0]}: further turns, {count:,} in {len(later):,} conversations; left away, "
-                     "the device answers each question by itself (train.turns)")  # fmt: skip
+        lines.append(
+            f"{path}:{systems[0]}: a system text of its own, as in {len(systems):,} rows; left "
+            "away, the device says the recipe's answer.system"
+        )
+    if turns:
+        count = sum(follow_ups for _, follow_ups in turns)
+        lines.append(
+            f"{path}:{turns[0][0]}: further turns, {count:,} in {len(turns):,} conversations; left "
+            "away, the device answers each question by itself (train.conversation_turns)"
+        )
     if keys:
-        found.append(f"{path}: keys that are not read: {', '.join(key for key, _ in keys.most_common(8))}")
-    return found
+        names = ", ".join(key for key, _ in keys.most_common(8))
+        lines.append(f"{path}: keys that are not read: {names}")
+    return lines

@@ -1,5 +1,6 @@
-"""Records of a file: JSON Lines, JSON (a list, or {"data": [...]}), CSV with a header, Parquet; each with its line.
-A broken record is a problem with its line, and the next one is read. Knows nothing of what the records mean."""
+"""Records of a file: JSON Lines, JSON (a list, or {"data": [...]}), CSV with a header, Parquet;
+each with its line. A broken record is a problem with its line, and the next one is read. Knows
+nothing of what the records mean."""
 
 from __future__ import annotations
 
@@ -15,9 +16,16 @@ from ..documents.text.csv_file import delimiter_of
 from ..errors import DataError, MachineError
 
 _TOO_MUCH = "not JSON that can be read: a number is too long or lists are too deep"
-_HOLDERS = ("data", "rows", "train", "examples")  # keys under which a JSON file's list of rows may stand
+_HOLDERS = (
+    "data",
+    "rows",
+    "train",
+    "examples",
+)  # keys under which a JSON file's list of rows may stand
 _BLANK = " \t\r\n"
-_CELL = 1 << 26  # characters of one CSV cell; the module's own limit of 131,072 is less than a long conversation
+_CELL = (
+    1 << 26
+)  # characters of one CSV cell; the module's own limit of 131,072 is less than a long conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +52,33 @@ class Records:
 
 
 def half_pair(value: object) -> str | None:
-    """What is wrong with the texts in a JSON value that hold one half of a UTF-16 surrogate pair, as a text does that was cut
-    in the middle of an emoji and written with escapes; None where all of them are text. No tokenizer reads such a half."""
+    """What is wrong with the texts in a JSON value that hold one half of a UTF-16 surrogate pair,
+    as a text does that was cut in the middle of an emoji and written with escapes; None where all
+    of them are text. No tokenizer reads such a half."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
             escape = f"\\u{ord(value[error.start]):04x}"
-            return f"holds {escape}, half of a surrogate pair (character {error.start + 1} of a text); write the whole one"
+            return (
+                f"holds {escape}, half of a surrogate pair (character {error.start + 1} of a "
+                "text); write the whole one"
+            )
         return None
-    parts = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    parts = (
+        [*value.keys(), *value.values()]
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    )
     return next((found for part in parts if (found := half_pair(part)) is not None), None)
 
 
 def read_records(path: Path) -> Records:
-    """By the name's ending; what is none of .json, .csv, .tsv, .parquet is read as JSON Lines. Raises DataError where the
-    file as a whole cannot be read, MachineError where a library is missing."""
+    """By the name's ending; what is none of .json, .csv, .tsv, .parquet is read as JSON Lines.
+    Raises DataError where the file as a whole cannot be read, MachineError where a library is
+    missing."""
     kind = path.suffix.lower()
     if kind == ".parquet":
         return _read_parquet(path)
@@ -88,22 +107,27 @@ def _decode(path: Path, data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not UTF-8 (byte {error.start} of the file); save it as UTF-8") from None
+        raise DataError(
+            f"{path}:{line}: not UTF-8 (byte {error.start} of the file); save it as UTF-8"
+        ) from None
 
 
-# --- JSON Lines ------------------------------------------------------------------------------------------------------
+# --- JSON Lines -----------------------------------------------------------------------------------
 
 
 def _read_lines(data: bytes) -> Records:
     records = Records()
-    # Not splitlines(): U+2028 and U+0085 may stand inside a JSON string, and end no line of JSON Lines.
+    # Not splitlines(): U+2028 and U+0085 may stand inside a JSON string, and end no line of JSON
+    # Lines.
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
         try:
             records.take(number, json.loads(line.decode("utf-8")))
         except UnicodeDecodeError as error:
-            records.problems.append((number, f"not UTF-8 (byte {error.start} of the line); save it as UTF-8"))
+            records.problems.append(
+                (number, f"not UTF-8 (byte {error.start} of the line); save it as UTF-8")
+            )
         except json.JSONDecodeError as error:
             records.problems.append((number, f"not JSON: {error.msg} (column {error.colno})"))
         except (ValueError, RecursionError):  # a number of 5,000 digits, a thousand brackets
@@ -111,7 +135,7 @@ def _read_lines(data: bytes) -> Records:
     return records
 
 
-# --- JSON ------------------------------------------------------------------------------------------------------------
+# --- JSON -----------------------------------------------------------------------------------------
 
 
 def _read_json(path: Path, data: bytes) -> Records:
@@ -132,7 +156,9 @@ def _read_json(path: Path, data: bytes) -> Records:
             start = scanner.member(start, held)
         elif text[start : start + 1] != "[":
             begins = repr(text[start : start + 12])
-            raise DataError(f'{path}: neither a list of rows nor {{"data": [...]}}; it begins with {begins}')
+            raise DataError(
+                f'{path}: neither a list of rows nor {{"data": [...]}}; it begins with {begins}'
+            )
         for line, value in scanner.elements(start):
             records.take(line, value)
     except json.JSONDecodeError as error:
@@ -199,13 +225,15 @@ class _Scanner:
         return self.skip(at + 1)
 
 
-# --- tables ----------------------------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
 def _read_csv(path: Path, data: bytes) -> Records:
     text = _decode(path, data)
     # The header alone decides: names hold no commas, questions and answers do.
-    delimiter = "\t" if path.suffix.lower() != ".csv" else delimiter_of(text.lstrip().split("\n", 1)[0])
+    delimiter = (
+        "\t" if path.suffix.lower() != ".csv" else delimiter_of(text.lstrip().split("\n", 1)[0])
+    )
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     records = Records(columns=True)
     header: list[str] | None = None
@@ -217,12 +245,18 @@ def _read_csv(path: Path, data: bytes) -> Records:
                 if header is None:
                     header = [cell.strip() for cell in cells]
                 elif len(cells) != len(header):
-                    records.problems.append((line, f"{len(cells)} cells, the header has {len(header)}"))
+                    records.problems.append(
+                        (line, f"{len(cells)} cells, the header has {len(header)}")
+                    )
                 else:
-                    records.good.append(Record(line, {k: v for k, v in zip(header, cells, strict=True) if k}))
+                    records.good.append(
+                        Record(line, {k: v for k, v in zip(header, cells, strict=True) if k})
+                    )
             line = reader.line_num + 1
     except csv.Error as error:
-        records.problems.append((line, f"not CSV from here on: {error}; is a quotation mark left open?"))
+        records.problems.append(
+            (line, f"not CSV from here on: {error}; is a quotation mark left open?")
+        )
     finally:
         csv.field_size_limit(before)  # the whole process has one, and documents are read with less
     return records
@@ -233,7 +267,9 @@ def _read_parquet(path: Path) -> Records:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
-        raise MachineError(f'{path}: reading Parquet needs pyarrow: pip install "fieldpack[data]"') from None
+        raise MachineError(
+            f'{path}: reading Parquet needs pyarrow: pip install "fieldpack[data]"'
+        ) from None
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     records = Records(columns=True)
@@ -243,5 +279,7 @@ def _read_parquet(path: Path) -> Records:
                 for row in batch.to_pylist():
                     records.good.append(Record(len(records.good) + 1, row))
     except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: no Parquet file, or a damaged one: {str(error).splitlines()[0]}") from None
+        raise DataError(
+            f"{path}: no Parquet file, or a damaged one: {str(error).splitlines()[0]}"
+        ) from None
     return records

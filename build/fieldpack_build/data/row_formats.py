@@ -1,8 +1,9 @@
-"""What a row means, told from its keys: questions with answers, OpenAI messages, Alpaca, ShareGPT, prompt and completion.
-Knows nothing of files.
+"""What a row means, by its keys: questions with answers, OpenAI messages, Alpaca, ShareGPT,
+prompt and completion. Knows nothing of files.
 
-The device answers each question by itself under the recipe's own system text. So of a conversation the first question and
-its answer are taken (`Turns` says otherwise), and a row's own system text is left away; both are counted in `Lost`.
+The device answers each question by itself under the recipe's own system text. So of a conversation
+the first question and its answer are taken (`ConversationTurns` says otherwise), and a row's own system
+text is left away; both are counted in `Dropped`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from typing import Any, Literal
 
 from .records import half_pair
 
-Turns = Literal["first", "each", "last"]
+ConversationTurns = Literal["first", "each", "last"]
 Pair = tuple[str, str | None]  # a question and its answer, None for a refusal
 
 NULL = " (null means: the documents do not say)"
 _ROLES = {
-    "system": "system", "developer": "system", "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant",
-}  # fmt: skip
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+}
 
 
 class BadRow(ValueError):
@@ -30,8 +39,9 @@ class BadRow(ValueError):
 
 
 @dataclass(slots=True)
-class Lost:
-    """What rows hold and training does not see: keys that are not read, (system text, follow-up questions) of each row."""
+class Dropped:
+    """What rows hold and training does not see: keys that are not read, (system text, follow-up
+    questions) of each row."""
 
     keys: Counter[str] = field(default_factory=Counter)
     systems: list[str] = field(default_factory=list)
@@ -39,36 +49,46 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """`keys`: those that all rows of this shape have, and by which it is known. `read`: further ones. `strict`: an unknown
-    key is a mistake; files of the other shapes come from elsewhere and bring columns along."""
+class RowFormat:
+    """`keys`: those that all rows of this format have, and by which it is known. `read`: further
+    ones. `strict`: an unknown key is a mistake; files of the other formats come from elsewhere and
+    bring columns along."""
 
     name: str
     keys: tuple[str, ...]
     read: tuple[str, ...]
-    pairs: Callable[[Mapping[str, Any], Turns, Lost], list[Pair]]
+    pairs: Callable[[Mapping[str, Any], ConversationTurns, Dropped], list[Pair]]
     strict: bool = False
 
 
-def shape_of(row: Mapping[str, Any], wanted: str = "auto", needed: Sequence[str] = ("question", "answer")) -> Shape:
-    """`needed`: what a row of question and answer must have. Raises BadRow where no shape fits, or more than one."""
-    if wanted != "auto":
-        shape = SHAPES[wanted]
-        _require(row, needed if shape.strict else shape.keys)
-        return shape
-    whole = [s for s in SHAPES.values() if all(key in row for key in (needed if s.strict else s.keys))]
+def format_of(
+    row: Mapping[str, Any], name: str = "auto", needed: Sequence[str] = ("question", "answer")
+) -> RowFormat:
+    """Return the format of a row: the one of that name, or the one whose keys the row has.
+    `needed`: what a row of question and answer must have. Raises BadRow where no format fits, or
+    more than one."""
+    if name != "auto":
+        _require(row, _keys(FORMATS[name], needed))
+        return FORMATS[name]
+    whole = [f for f in FORMATS.values() if all(key in row for key in _keys(f, needed))]
     if len(whole) == 1:
         return whole[0]
     if whole:
-        names = " and ".join(shape.name for shape in whole)
+        names = " and ".join(f.name for f in whole)
         raise BadRow(f"could be {names}; say which with train.format")
-    partly = [s for s in SHAPES.values() if any(key in row for key in s.keys)]
+    partly = [f for f in FORMATS.values() if any(key in row for key in f.keys)]
     if len(partly) == 1:
-        _require(row, needed if partly[0].strict else partly[0].keys)
-    if not partly and "answer" not in needed:  # questions to search with: that is what the file is for
+        _require(row, _keys(partly[0], needed))
+    if not partly and "answer" not in needed:  # questions to search with
         _require(row, needed)
-    known = "; ".join(f"{s.name}: {', '.join(s.keys)}" for s in SHAPES.values())
-    raise BadRow(f"no known shape; its keys: {', '.join(map(str, row)) or 'none'}; known are {known}")
+    known = "; ".join(f"{f.name}: {', '.join(f.keys)}" for f in FORMATS.values())
+    raise BadRow(
+        f"no known shape; its keys: {', '.join(map(str, row)) or 'none'}; known are {known}"
+    )
+
+
+def _keys(row_format: RowFormat, needed: Sequence[str]) -> Sequence[str]:
+    return needed if row_format.strict else row_format.keys
 
 
 def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:
@@ -77,16 +97,22 @@ def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:
         raise BadRow(f"no {' and no '.join(missing)}" + (NULL if "answer" in missing else ""))
 
 
-def check_keys(row: Mapping[str, Any], shape: Shape, known: set[str], lost: Lost) -> None:
-    """`known`: keys that may stand beside any shape's own."""
-    unknown = sorted(str(key) for key in row if key not in known and key not in shape.keys and key not in shape.read)
-    if unknown and shape.strict:
-        raise BadRow(f"unknown key {unknown[0]}; known: {', '.join(sorted(known | set(shape.keys)))}")
-    lost.keys.update(unknown)
+def check_keys(
+    row: Mapping[str, Any], row_format: RowFormat, known: set[str], dropped: Dropped
+) -> None:
+    """Count the keys that are not read. `known`: keys that may stand beside any format's own.
+    Raises BadRow for an unknown key where the format is strict."""
+    read = {*known, *row_format.keys, *row_format.read}
+    unknown = sorted(str(key) for key in row if key not in read)
+    if unknown and row_format.strict:
+        names = ", ".join(sorted(known | set(row_format.keys)))
+        raise BadRow(f"unknown key {unknown[0]}; known: {names}")
+    dropped.keys.update(unknown)
 
 
 def text_of(row: Mapping[str, Any], key: str, *, null: bool = False) -> str | None:
-    """The text under a key; with `null`, None where there is none. Raises BadRow."""
+    """Return the text under a key; with `null`, None where there is none. Raises BadRow for what
+    is no text, or empty."""
     value = row.get(key)
     if value is None and null:
         return None
@@ -97,40 +123,40 @@ def text_of(row: Mapping[str, Any], key: str, *, null: bool = False) -> str | No
     return value
 
 
-# --- one function a shape --------------------------------------------------------------------------------------------
+# --- one function a format ------------------------------------------------------------------------
 
 
-def _plain(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _plain(row: Mapping[str, Any], turns: ConversationTurns, dropped: Dropped) -> list[Pair]:
     question, answer = text_of(row, "question"), text_of(row, "answer", null=True)
     assert question
     return [(question, answer)]
 
 
-def _alpaca(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _alpaca(row: Mapping[str, Any], turns: ConversationTurns, dropped: Dropped) -> list[Pair]:
     instruction, output = text_of(row, "instruction"), text_of(row, "output")
     more = row.get("input") or ""
     if not isinstance(more, str):
         raise BadRow("input must be text")
-    _lose_system(row.get("system"), lost)
+    _drop_system(row.get("system"), dropped)
     return [(f"{instruction}\n\n{more.strip()}" if more.strip() else str(instruction), output)]
 
 
-def _completion(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
+def _completion(row: Mapping[str, Any], turns: ConversationTurns, dropped: Dropped) -> list[Pair]:
     """TRL's conversational form has lists of messages in both places."""
     if isinstance(row["prompt"], list) and isinstance(row["completion"], list):
-        return _conversation([*row["prompt"], *row["completion"]], turns, lost)
+        return _conversation([*row["prompt"], *row["completion"]], turns, dropped)
     prompt, completion = text_of(row, "prompt"), text_of(row, "completion")
     assert prompt and completion
     return [(prompt.strip(), completion.strip())]
 
 
-def _messages(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
-    return _conversation(_listed(row["messages"], "messages"), turns, lost)
+def _messages(row: Mapping[str, Any], turns: ConversationTurns, dropped: Dropped) -> list[Pair]:
+    return _conversation(_listed(row["messages"], "messages"), turns, dropped)
 
 
-def _sharegpt(row: Mapping[str, Any], turns: Turns, lost: Lost) -> list[Pair]:
-    _lose_system(row.get("system"), lost)
-    return _conversation(_listed(row["conversations"], "conversations"), turns, lost)
+def _sharegpt(row: Mapping[str, Any], turns: ConversationTurns, dropped: Dropped) -> list[Pair]:
+    _drop_system(row.get("system"), dropped)
+    return _conversation(_listed(row["conversations"], "conversations"), turns, dropped)
 
 
 def _listed(value: object, key: str) -> list[Any]:
@@ -146,19 +172,19 @@ def _listed(value: object, key: str) -> list[Any]:
     return value
 
 
-SHAPES = {
-    shape.name: shape
-    for shape in (
-        Shape("question", ("question", "answer"), (), _plain, strict=True),
-        Shape("messages", ("messages",), (), _messages),
-        Shape("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
-        Shape("sharegpt", ("conversations",), ("system",), _sharegpt),
-        Shape("prompt", ("prompt", "completion"), (), _completion),
+FORMATS = {
+    row_format.name: row_format
+    for row_format in (
+        RowFormat("question", ("question", "answer"), (), _plain, strict=True),
+        RowFormat("messages", ("messages",), (), _messages),
+        RowFormat("alpaca", ("instruction", "output"), ("input", "system"), _alpaca),
+        RowFormat("sharegpt", ("conversations",), ("system",), _sharegpt),
+        RowFormat("prompt", ("prompt", "completion"), (), _completion),
     )
 }
 
 
-# --- conversations ---------------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -168,39 +194,50 @@ class _Exchange:
     learn: bool = True  # OpenAI's `weight: 0`: the turn is there to be read, not to be learned
 
 
-def _conversation(turns: Sequence[Any], wanted: Turns, lost: Lost) -> list[Pair]:
+def _conversation(
+    messages: Sequence[Any], turns: ConversationTurns, dropped: Dropped
+) -> list[Pair]:
     exchanges: list[_Exchange] = []
-    for number, turn in enumerate(turns, 1):
-        role, text = _turn(turn, number)
+    for number, message in enumerate(messages, 1):
+        role, text = _message(message, number)
         if role == "system":
-            _lose_system(text, lost)
+            _drop_system(text, dropped)
         elif role == "user":
             if not exchanges or exchanges[-1].answer:
                 exchanges.append(_Exchange([], []))
             exchanges[-1].question.append(text)
         elif exchanges:  # a greeting before the first question answers nothing
             exchanges[-1].answer.append(text)
-            exchanges[-1].learn = turn.get("weight") != 0
+            exchanges[-1].learn = message.get("weight") != 0
     whole = [e for e in exchanges if e.answer and e.learn]
     if not whole:
         raise BadRow("no answer: no assistant's turn follows a user's")
-    taken = {"first": whole[:1], "each": whole, "last": whole[-1:]}[wanted]
-    lost.follow_ups += len(exchanges) - len(taken)
+    taken = {"first": whole[:1], "each": whole, "last": whole[-1:]}[turns]
+    dropped.follow_ups += len(exchanges) - len(taken)
     return [("\n\n".join(e.question), "\n\n".join(e.answer)) for e in taken]
 
 
-def _turn(turn: Any, number: int) -> tuple[str, str]:
-    if not isinstance(turn, Mapping):
+def _message(message: Any, number: int) -> tuple[str, str]:
+    """(role, text) of a conversation's message. Raises BadRow."""
+    if not isinstance(message, Mapping):
         raise BadRow(f"turn {number} is no object with a role and a text")
-    said = turn.get("role", turn.get("from"))
-    role = _ROLES.get(said.lower()) if isinstance(said, str) else None
-    if turn.get("tool_calls") or turn.get("function_call") or said in ("tool", "function", "observation", "function_call"):
+    name = message.get("role", message.get("from"))
+    role = _ROLES.get(name.lower()) if isinstance(name, str) else None
+    if (
+        message.get("tool_calls")
+        or message.get("function_call")
+        or name in ("tool", "function", "observation", "function_call")
+    ):
         raise BadRow(f"turn {number} calls a tool, which the device cannot")
     if role is None:
-        raise BadRow(f"turn {number}: role {said!r}; known: system, user, assistant (human, gpt)")
-    text = turn.get("content", turn.get("value"))
+        raise BadRow(f"turn {number}: role {name!r}; known: system, user, assistant (human, gpt)")
+    text = message.get("content", message.get("value"))
     if isinstance(text, list):
-        text = "".join(_part(part, number) for part in text)
+        parts = [part.get("text") if isinstance(part, Mapping) else None for part in text]
+        types = [part.get("type") if isinstance(part, Mapping) else None for part in text]
+        if not all(kind == "text" for kind in types) or not all(isinstance(p, str) for p in parts):
+            raise BadRow(f"turn {number} holds something other than text")
+        text = "".join(map(str, parts))
     if not isinstance(text, str):
         raise BadRow(f"turn {number} ({role}) has no text")
     if not text.strip():
@@ -208,12 +245,6 @@ def _turn(turn: Any, number: int) -> tuple[str, str]:
     return role, text.strip()
 
 
-def _part(part: Any, number: int) -> str:
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise BadRow(f"turn {number} holds something other than text")
-
-
-def _lose_system(text: object, lost: Lost) -> None:
+def _drop_system(text: object, dropped: Dropped) -> None:
     if isinstance(text, str) and text.strip():
-        lost.systems.append(text.strip())
+        dropped.systems.append(text.strip())

@@ -1,4 +1,5 @@
-"""The rows that the build works on, whatever file and shape they came from, and how a list of problems is said."""
+"""The rows that the build works on, whatever file and format they came from, and how a list of
+problems is written."""
 
 from __future__ import annotations
 
@@ -7,13 +8,13 @@ from dataclasses import dataclass, field
 
 from ..errors import DataError
 
-SHOWN = 10  # problems that are named; more are counted
+MAX_NAMED = 10  # problems that are named; more are counted
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`answer` None: the documents do not say, and the refusal is the right answer. `line` counts from 1, in a Parquet
-    file it is the row; `file` as messages name it."""
+    """`answer` None: the documents do not say, and the refusal is the right answer. `line` counts
+    from 1, in a Parquet file it is the row; `file` as messages name it."""
 
     question: str
     answer: str | None
@@ -23,14 +24,15 @@ class Example:
 
     @property
     def place(self) -> str:
+        """File and line, as messages name them."""
         return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is known.
-    `pages`: those of `document` that hold the answer, from 1; none where they are not known. `scale`: what a figure in
-    the answer counts ("million", "percent"), as TAT-QA says it."""
+    """`value`: what a right answer must contain, a figure or a phrase; None where only `answer` is
+    known. `pages`: those of `document` that hold the answer, from 1; none where they are not known.
+    `scale`: what a figure in the answer counts ("million", "percent"), as TAT-QA says it."""
 
     question: str
     answer: str | None
@@ -42,12 +44,13 @@ class TestQuestion:
 
 
 def shortened(problems: Sequence[str], what: str = "lines") -> list[str]:
-    """The first ten, and how many more there are."""
-    more = [f"... and {len(problems) - SHOWN:,} more {what}"] if len(problems) > SHOWN else []
-    return [*problems[:SHOWN], *more]
+    """Return the first ten problems, and a line that says how many more there are."""
+    hidden = len(problems) - MAX_NAMED
+    more = [f"... and {hidden:,} more {what}"] if hidden > 0 else []
+    return [*problems[:MAX_NAMED], *more]
 
 
-def complain(problems: Sequence[str]) -> None:
-    """Raises DataError where there is anything to complain of."""
+def raise_problems(problems: Sequence[str]) -> None:
+    """Raise DataError that names the problems, where there are any."""
     if problems:
         raise DataError("\n".join(shortened(problems)))

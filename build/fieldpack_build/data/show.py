@@ -1,5 +1,5 @@
-"""The lines of `build data`: coloured on a terminal, with marks in the place of colours elsewhere. Knows nothing of how what
-it shows was found."""
+"""The lines of `build data`: coloured on a terminal, with marks in the place of colours elsewhere.
+Knows nothing of how what it shows was gathered."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from .inspection import InspectedExample, InspectedFile, Inspection
 from .rows import shortened
 
 OPEN, CLOSE = "⟦", "⟧"  # around what is learned, where there are no colours
-_BAR = 40
-_DOCUMENTS = 8
+_BAR_WIDTH = 40
+_MAX_DOCUMENTS = 8
 _HEAD, _BAD, _ODD = "bold", "red", "yellow"
 _WORDS, _SPECIAL = ("dim", "bold green"), ("dim magenta", "bold magenta")  # read, learned
 Piece = tuple[str, str]  # text and its style
 Line = list[Piece]
 
 
-def show(found: Mapping[str, Any], examples: int, *, title: str) -> None:
-    """On stdout."""
+def show(inspection: Mapping[str, object], examples: int, *, title: str) -> None:
+    """Print what `data.inspect` gathered, and that many examples, on stdout."""
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    lines = list(page(found, examples, title=title, marks=not coloured))
+    rows = Inspection.model_validate(inspection)
+    lines = list(page(rows, examples, title=title, marks=not coloured))
     if not coloured:
         print("\n".join("".join(text for text, _ in line) for line in lines))
         return
@@ -36,101 +37,110 @@ def show(found: Mapping[str, Any], examples: int, *, title: str) -> None:
         console.print(Text.assemble(*line), soft_wrap=True)
 
 
-def page(found: Mapping[str, Any], examples: int, *, title: str, marks: bool) -> Iterator[Line]:
+def page(rows: Inspection, examples: int, *, title: str, marks: bool) -> Iterator[Line]:
+    """Yield the lines, each as pieces of text with their styles. `marks`: what is learned stands
+    between signs, and not only in another colour."""
     yield [(title, _HEAD)]
-    yield from _files(found)
-    yield from _list("problems", found["problems"], _BAD)
-    yield from _list("warnings", found["warnings"], _ODD)
-    yield from _list("rows that are there twice", found["duplicates"], _ODD)
-    yield from _list("rows that contradict each other", found["contradictions"], _ODD)
-    yield from _list(f"leaks between rows and {found['questions']:,} test questions", found["leaks"], _BAD)
-    if found["tokens"]["rows"]:
-        yield from _tokens(found)
-        yield from _documents(found)
-    for example in found["examples"][:examples]:
-        yield from _example(example, found["special_tokens"], marks=marks)
+    yield from _files(rows.files)
+    leaks = f"leaks between rows and {rows.questions:,} test questions"
+    yield from _list("problems", rows.problems, _BAD)
+    yield from _list("warnings", rows.warnings, _ODD)
+    yield from _list("rows that are there twice", rows.duplicates, _ODD)
+    yield from _list("rows that contradict each other", rows.contradictions, _ODD)
+    yield from _list(leaks, rows.leaks, _BAD)
+    if rows.tokens.rows:
+        yield from _tokens(rows)
+        yield from _documents(rows)
+    for example in rows.examples[:examples]:
+        yield from _example(example, rows.special_tokens, marks=marks)
 
 
-def _files(found: Mapping[str, Any]) -> Iterator[Line]:
-    width = max(len(_name(file["file"])) for file in found["files"]) if found["files"] else 0
-    for file in found["files"]:
-        shapes = ", ".join(f"{shape} {count:,}" for shape, count in file["shapes"].items()) or "nothing that can be read"
-        refusals = f", {file['refusals']:,} of them refusals ({_share(file['refusals'], file['rows'])})"
-        yield [(f"  {_name(file['file']):<{width}}  {file['rows']:>7,} rows{refusals}; {shapes}", "")]
+def _files(files: Sequence[InspectedFile]) -> Iterator[Line]:
+    names = [_without_here(file.file) for file in files]
+    width = max(map(len, names), default=0)
+    for name, file in zip(names, files, strict=True):
+        shapes = ", ".join(f"{shape} {count:,}" for shape, count in file.shapes.items())
+        refusals = f"{file.refusals:,} of them refusals ({_share(file.refusals, file.rows)})"
+        shapes = shapes or "nothing that can be read"
+        yield [(f"  {name:<{width}}  {file.rows:>7,} rows, {refusals}; {shapes}", "")]
 
 
-def _name(path: str) -> str:
-    """From here, if it lies below."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+def _without_here(text: str) -> str:
+    """Files below the current folder are named from there."""
+    return text.replace(f"{Path.cwd()}/", "")
 
 
 def _share(part: float, whole: float) -> str:
     return f"{part / whole:.0%}" if whole else "0%"
 
 
-def _list(what: str, said: Sequence[str], style: str) -> Iterator[Line]:
-    if not said:
-        yield [(f"  {what}: none", "")]
+def _list(heading: str, entries: Sequence[str], style: str) -> Iterator[Line]:
+    if not entries:
+        yield [(f"  {heading}: none", "")]
         return
-    yield [(f"  {what}: {len(said):,}", style)]
-    for line in shortened(said, "in --json"):
-        yield [(f"    {_name_within(line)}", style)]
+    yield [(f"  {heading}: {len(entries):,}", style)]
+    for entry in shortened(entries, "in --json"):
+        yield [(f"    {_without_here(entry)}", style)]
 
 
-def _name_within(line: str) -> str:
-    return line.replace(f"{Path.cwd()}/", "")
-
-
-def _tokens(found: Mapping[str, Any]) -> Iterator[Line]:
-    tokens, limits = found["tokens"], {name: value for name, value in found["limits"].items() if value}
-    passages = f"with {found['passages']} passages" if found["passages"] else "without passages"
-    yield [(f"  tokens a row, {passages}: ", ""), (
-        f"{tokens['shortest']:,} to {tokens['longest']:,}, median {tokens['median']:,}, 95% under {tokens['p95']:,}", _HEAD
-    )]  # fmt: skip
-    most = max(count for _, _, count in tokens["bars"])
-    wide = len(f"{tokens['bars'][-1][1]:,}")
-    over = limits["train.max_tokens"]
-    for start, end, count in tokens["bars"]:
-        bar = "█" * max(round(_BAR * count / most), 1 if count else 0)
-        yield [(f"    {start:>{wide},} to {end:>{wide},}  ", ""), (f"{bar:<{_BAR}}", _BAD if start >= over else "cyan"),
-               (f" {count:,}", "")]  # fmt: skip
-    said = ", ".join(f"{name} {value:,}" for name, value in limits.items()).replace("base ", "the base model reads ")
-    yield [(f"    {said}; too long: {tokens['too_long']:,}", _BAD if tokens["too_long"] else "")]
-    learned = found["supervised"]
-    refuse, cite = (_share(learned[name], learned["rows"]) for name in ("refuse", "cite"))
-    share = f"{learned['tokens']:,} tokens, {learned['share']:.1%} of all"
+def _tokens(rows: Inspection) -> Iterator[Line]:
+    tokens, learned = rows.tokens, rows.supervised
+    limits = {name: value for name, value in rows.limits.items() if value}
+    passages = f"with {rows.passages} passages" if rows.passages else "without passages"
+    range_ = (
+        f"{tokens.shortest:,} to {tokens.longest:,}, median {tokens.median:,}, 95% under "
+        f"{tokens.p95:,}"
+    )
+    yield [(f"  tokens a row, {passages}: ", ""), (range_, _HEAD)]
+    tallest = max(count for _, _, count in tokens.bars)
+    width = len(f"{tokens.bars[-1][1]:,}")
+    for start, end, count in tokens.bars:
+        bar = "█" * max(round(_BAR_WIDTH * count / tallest), 1 if count else 0)
+        yield [
+            (f"    {start:>{width},} to {end:>{width},}  ", ""),
+            (f"{bar:<{_BAR_WIDTH}}", _BAD if start >= limits["train.max_tokens"] else "cyan"),
+            (f" {count:,}", ""),
+        ]
+    words = ", ".join(f"{name} {value:,}" for name, value in limits.items())
+    words = words.replace("base ", "the base model reads ")
+    yield [(f"    {words}; too long: {tokens.too_long:,}", _BAD if tokens.too_long else "")]
+    refuse, cite = _share(learned.refuse, learned.rows), _share(learned.cite, learned.rows)
+    share = f"{learned.tokens:,} tokens, {learned.share:.1%} of all"
     yield [(f"  learned: {share}; {refuse} of the rows refuse, {cite} point to a passage", "")]
 
 
-def _documents(found: Mapping[str, Any]) -> Iterator[Line]:
-    counts = dict(found["documents"])
-    unnamed = counts.pop("", 0)
+def _documents(rows: Inspection) -> Iterator[Line]:
+    counts = [(name, count) for name, count in rows.documents.items() if name]
+    unnamed = rows.documents.get("", 0)
     rest = f"; {unnamed:,} name none" if unnamed else ""
     yield [(f"  rows by document ({len(counts):,}{rest}):", "")]
-    for name, count in list(counts.items())[:_DOCUMENTS]:
+    for name, count in counts[:_MAX_DOCUMENTS]:
         yield [(f"    {count:>6,}  {name}", "")]
-    if len(counts) > _DOCUMENTS:
-        yield [(f"    {sum(list(counts.values())[_DOCUMENTS:]):>6,}  in {len(counts) - _DOCUMENTS:,} more", "")]
+    hidden = counts[_MAX_DOCUMENTS:]
+    if hidden:
+        total = sum(count for _, count in hidden)
+        yield [(f"    {total:>6,}  in {len(hidden):,} more", "")]
 
 
-def _example(example: Mapping[str, Any], special: Sequence[str], *, marks: bool) -> Iterator[Line]:
-    learned = f"{example['supervised']:,} of them learned" + (f", between {OPEN} and {CLOSE}" if marks else "")
+def _example(example: InspectedExample, special: Sequence[str], *, marks: bool) -> Iterator[Line]:
+    learned = f"{example.supervised:,} of them learned"
+    if marks:
+        learned += f", between {OPEN} and {CLOSE}"
     yield []
-    yield [(f"{_name_within(example['place'])}: {example['tokens']:,} tokens, {learned}", _HEAD)]
+    yield [(f"{_without_here(example.place)}: {example.tokens:,} tokens, {learned}", _HEAD)]
     line: Line = []
-    for part in example["parts"]:
-        text = f"{OPEN}{part['text']}{CLOSE}" if marks and part["supervised"] else part["text"]
+    for part in example.parts:
+        text = f"{OPEN}{part.text}{CLOSE}" if marks and part.supervised else part.text
         for number, words in enumerate(text.split("\n")):
             if number:
                 yield line
                 line = []
-            line += _styled(words, special, part["supervised"])
+            line += _styled(words, special, part.supervised)
     yield line
 
 
 def _styled(text: str, special: Sequence[str], learned: bool) -> Line:
     """Special tokens stand out."""
-    known = set(special)
-    pieces = re.split(f"({'|'.join(map(re.escape, sorted(known, key=len, reverse=True)))})", text) if known else [text]
+    known = sorted(set(special), key=len, reverse=True)
+    pieces = re.split(f"({'|'.join(map(re.escape, known))})", text) if known else [text]
     return [(piece, (_SPECIAL if piece in known else _WORDS)[learned]) for piece in pieces if piece]

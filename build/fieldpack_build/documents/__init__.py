@@ -1,7 +1,7 @@
 """Reads a folder of documents into pages of text with their headings and tables.
 
-`survey` says what there is, `read_document` reads one file, `read_library` is both in one loop. Knows nothing of
-tokens, indexes or models; `chunking` cuts what comes out.
+`survey` says what there is, `read_document` reads one file, `read_library` is both in one loop.
+Knows nothing of tokens, indexes or models; `chunking` cuts what comes out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fieldpack_build.documents.find import EVERYTHING, Survey
 from fieldpack_build.documents.pages import Block, Document, Page, Skipped, label
 from fieldpack_build.documents.readers import IMAGE_SUFFIXES, SUFFIXES
 from fieldpack_build.documents.titles import says_something, words_of
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 __all__ = [
@@ -35,7 +36,8 @@ __all__ = [
     "survey",
 ]
 
-MAX_FILE_MB = 512  # a reader holds the file and what it makes of it in memory, several times its size for Office files
+# a reader holds the file and what it makes of it in memory, several times its size for Office files
+MAX_FILE_MB = 512
 
 
 def read_library(
@@ -49,8 +51,8 @@ def read_library(
 ) -> Iterator[Document | Skipped]:
     """What `survey` passed over, then the documents of `folder`, each in the order of their paths.
 
-    Under "warn" a broken document is a `Skipped`. Raises DocumentError for a folder without documents and, under
-    "fail", for the first that cannot be read.
+    Under "warn" a broken document is a `Skipped`. Raises DocumentError for a folder without
+    documents and, under "fail", for the first that cannot be read.
     """
     found = survey(folder, include, max_file_mb, ocr=ocr)
     if not found.paths and not found.skipped:
@@ -70,19 +72,29 @@ def read_library(
 
 
 def survey(
-    where: Path | Sequence[Path], include: Sequence[str] = EVERYTHING, max_file_mb: int = MAX_FILE_MB, *, ocr: bool = False
+    where: Path | Sequence[Path],
+    include: Sequence[str] = EVERYTHING,
+    max_file_mb: int = MAX_FILE_MB,
+    *,
+    ocr: bool = False,
 ) -> Survey:
-    """What there is in a folder, a file or several of them: documents that we read, and what is skipped and why. With `ocr`
-    images are documents.
+    """What there is in a folder, a file or several of them: documents that we read, and what is
+    skipped and why. With `ocr` images are documents.
 
-    A document's name is its path below the folder; of several folders each name begins with that of its folder. Raises
-    DocumentError for two of several that have the same name.
+    A document's name is its path below the folder; of several folders each name begins with that of
+    its folder. Raises DocumentError for two of several that have the same name.
     """
     suffixes = (*SUFFIXES, *IMAGE_SUFFIXES) if ocr else SUFFIXES
     roots = [where] if isinstance(where, Path) else list(where)
     if len({root.name for root in roots}) < len(roots):
-        twice = next(root for at, root in enumerate(roots) if root.name in {other.name for other in roots[:at]})
-        raise DocumentError(f"{twice}: another one of knowledge.documents is named {twice.name} too; rename it")
+        twice = next(
+            root
+            for at, root in enumerate(roots)
+            if root.name in {other.name for other in roots[:at]}
+        )
+        raise DocumentError(
+            f"{twice}: another one of knowledge.documents is named {twice.name} too; rename it"
+        )
 
     def one(root: Path) -> Survey:
         if root.is_file():
@@ -93,23 +105,37 @@ def survey(
 
     if len(roots) == 1:
         return one(roots[0])
-    return find.together([one(root) for root in roots], [f"{root.name}/" if root.is_dir() else "" for root in roots])
+    return find.together(
+        [one(root) for root in roots], [f"{root.name}/" if root.is_dir() else "" for root in roots]
+    )
 
 
-def find_documents(folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bool = False) -> list[Path]:
-    """Files of the formats we read that a pattern of `include` matches, sorted by path. See `find.survey`."""
+def find_documents(
+    folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bool = False
+) -> list[Path]:
+    """Files of the formats we read that a pattern of `include` matches, sorted by path. See
+    `find.survey`."""
     return survey(folder, include, ocr=ocr).paths
 
 
 def read_document(
-    path: Path, relative: str, *, ocr: bool = False, hidden: bool = False, max_file_mb: int = MAX_FILE_MB
+    path: Path,
+    relative: str,
+    *,
+    ocr: bool = False,
+    hidden: bool = False,
+    max_file_mb: int = MAX_FILE_MB,
+    vocabulary: str = DEFAULT,
 ) -> Document:
-    """`hidden`: read what a document hides too (`knowledge.hidden: read`).
+    """Read one file; `relative` is its name in the library.
 
-    Raises DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no text."""
+    `hidden`: read what a document hides too (`knowledge.hidden: read`). `vocabulary`: what is known
+    of its language and kind (`knowledge.vocabulary`). Raises DocumentError, on one line that begins
+    with `relative`, for a file that cannot be read or has no text.
+    """
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        content = readers.read(data, relative, ocr=ocr, hidden=hidden)
+        content = readers.read(data, relative, readers.Options(ocr, hidden, vocabulary))
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:
@@ -117,10 +143,12 @@ def read_document(
     if not any(page.blocks for page in content.pages):
         raise DocumentError(f"{relative}: has no text")
     title = label(content.title)
-    if not says_something(title):
+    if not says_something(title, read_vocabulary(vocabulary)):
         title = label(words_of(relative))
     digest = hashlib.sha256(data).hexdigest()
-    return Document(relative, title, digest, content.pages, content.date, content.tags, content.warnings)
+    return Document(
+        relative, title, digest, content.pages, content.date, content.tags, content.warnings
+    )
 
 
 def _bytes_of(path: Path, relative: str, limit: int) -> bytes:
@@ -131,7 +159,9 @@ def _bytes_of(path: Path, relative: str, limit: int) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise DocumentError(f"{relative}: is no file but a folder, pipe, socket or device")
             if status.st_size > limit:  # it has grown since the survey
-                raise DocumentError(f"{relative}: has more than the {limit >> 20} MB of knowledge.max_file_mb")
+                raise DocumentError(
+                    f"{relative}: has more than the {limit >> 20} MB of knowledge.max_file_mb"
+                )
             data = file.read(status.st_size + 1)
     except OSError as error:
         raise DocumentError(f"{relative}: cannot be read: {error.strerror}") from error

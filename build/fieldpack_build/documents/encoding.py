@@ -1,4 +1,5 @@
-"""Bytes to text for the formats that do not state their encoding reliably. Knows nothing of documents."""
+"""Bytes to text for the formats that do not state their encoding reliably. Knows nothing of
+documents."""
 
 from __future__ import annotations
 
@@ -29,31 +30,53 @@ _BINARY = {
     b"\x7fELF": "a program",
     b"SQLite format 3": "a database",
 }
-_CONTROLS = bytes([*range(9), *range(14, 27), *range(28, 32), 127])  # all but \t \n \v \f \r and escape
-_MOST_CONTROLS = 0.3  # of valid UTF-8; a log padded with NULs has more, a text with a few lost ones less
+_CONTROLS = bytes(
+    [*range(9), *range(14, 27), *range(28, 32), 127]
+)  # all but \t \n \v \f \r and escape
+_MOST_CONTROLS = (
+    0.3  # of valid UTF-8; a log padded with NULs has more, a text with a few lost ones less
+)
 _MOST_CONTROLS_ELSE = 0.02  # of other bytes; compressed data has 0.1, text in any old encoding none
 _SAMPLE = 1 << 15
-# The old encodings still met, one for each that shares most of its letters: cp1252 is latin-1 and more. Left to all of
-# its 90, charset-normalizer 3.5 took Polish in iso8859_2 for iso8859_3.
+# The old encodings still met, one for each that shares most of its letters: cp1252 is latin-1 and
+# more. Left to all of its 90, charset-normalizer 3.5 took Polish in iso8859_2 for iso8859_3.
 _OLD = (
-    "cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "iso8859_2", "koi8_r", "cp866",
-    "cp932", "euc_jp", "gb18030", "big5", "cp949",
-)  # fmt: skip
-# Western encodings that no statistics tell apart, as they differ in a few bytes only: the likeliest first.
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "iso8859_2",
+    "koi8_r",
+    "cp866",
+    "cp932",
+    "euc_jp",
+    "gb18030",
+    "big5",
+    "cp949",
+)
+# Western encodings that no statistics tell apart, as they differ in a few bytes only: the likeliest
+# first.
 _WESTERN = ("cp1252", "iso8859_15", "mac_roman", "cp437", "cp850")
 _WESTERN_SIGNS = frozenset("‘’“”„‚–—…€£§°«»‹›·•©®™¿¡ºª²³×\u00a0%±½¼µ†‡¢¥")
-_DOUBTFUL = frozenset("½¼¾ºª¢¥µ×")  # signs that stand beside figures or at a word's end, and never begin a word
+_DOUBTFUL = frozenset(
+    "½¼¾ºª¢¥µ×"
+)  # signs that stand beside figures or at a word's end, and never begin a word
 _BLOB = re.compile(
     r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*;base64,[A-Za-z0-9+/=_\-]+"  # a file in a link
-    r"|(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{1000,}={0,2}"  # the same bare: no word of any language is as long
-    r"|(?<![^\n])(?:[A-Za-z0-9+/]{60,80}\r?\n){16,}(?:[A-Za-z0-9+/]*={0,2}(?=\n|\Z))?"  # and in lines, as e-mails have it
+    # the same bare: no word of any language is as long
+    r"|(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{1000,}={0,2}"
+    # and in lines, as e-mails have it
+    r"|(?<![^\n])(?:[A-Za-z0-9+/]{60,80}\r?\n){16,}(?:[A-Za-z0-9+/]*={0,2}(?=\n|\Z))?"
 )
 _OLD_FROM = 12  # bytes beyond ASCII: fewer are too few to tell by
 _OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1252
 
 
 def decode(data: bytes) -> str:
-    """By byte order mark, else UTF-16 or UTF-8 if it can be, else the likeliest old encoding; cleaned.
+    """Return the text of some bytes, cleaned: by byte order mark, else as UTF-16 or UTF-8 if it can
+    be, else in the likeliest old encoding.
 
     Never fails: bytes with no meaning become U+FFFD.
     """
@@ -61,15 +84,16 @@ def decode(data: bytes) -> str:
 
 
 def decode_markup(data: bytes) -> str:
-    """As `decode`, but the encoding that an HTML or XML head declares comes before a guess.
+    """Return the text of some bytes of markup; see `decode`.
 
-    UTF-8 comes before the declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its head says.
+    The encoding that an HTML or XML head declares comes before a guess, and UTF-8 before the
+    declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its head says.
     """
-    return _decode(data, _declared(data))
+    return _decode(data, declared_encoding(data))
 
 
 def refuse_binary(data: bytes, name: str) -> None:
-    """Raises DocumentError for data that is no text in any encoding."""
+    """Raise DocumentError for data that is no text in any encoding."""
     for magic, kind in _BINARY.items():
         if data.startswith(magic):
             raise DocumentError(f"{name}: is no text but {kind}; give it its own suffix")
@@ -81,34 +105,49 @@ def refuse_binary(data: bytes, name: str) -> None:
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """As `decode`. Raises DocumentError for data that is no text."""
+    """Return the text of some bytes; see `decode`.
+
+    Raises DocumentError for data that is no text.
+    """
     refuse_binary(data, name)
     return decode(data)
 
 
 def read_text(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
-    """As `decode_text`, and what a user should know of it: a guessed encoding, files in base64 that were left out."""
+    """Return the text of some bytes, and what a user should know of it.
+
+    That is a guessed encoding, and files in base64 that were left out. Raises DocumentError for
+    data that is no text.
+    """
     text, warnings = without_blobs(decode_text(data, name))
     return text, (*guess_warning(data), *warnings)
 
 
 def guess_warning(data: bytes, declared: str | None = None) -> tuple[str, ...]:
-    """A line where the encoding of `data` is neither UTF-8 or UTF-16 nor stated, so that letters may be wrong."""
-    if declared or any(data.startswith(mark) for mark, _ in _MARKS) or _wide(data) or _is_utf8(data):
+    """Return a line where letters may be wrong.
+
+    There the encoding of `data` is neither UTF-8 or UTF-16 nor stated.
+    """
+    if (
+        declared
+        or any(data.startswith(mark) for mark, _ in _MARKS)
+        or _wide(data)
+        or _is_utf8(data)
+    ):
         return ()
     guess = _guessed(data)
     if guess == "utf-8":
-        return (f"{data.decode('utf-8', 'replace').count(chr(0xFFFD)):,} characters are no UTF-8; they stand as \ufffd",)
-    return (f"its encoding is not stated and was guessed: {guess}; where letters are wrong, save it as UTF-8",)
-
-
-def declared_encoding(data: bytes) -> str | None:
-    """The encoding that an HTML or XML head declares, None where there is none that we know."""
-    return _declared(data)
+        broken = data.decode("utf-8", "replace").count("\ufffd")
+        return (f"{broken:,} characters are no UTF-8; they stand as \ufffd",)
+    guessed = f"its encoding is not stated and was guessed: {guess}"
+    return (f"{guessed}; where letters are wrong, save it as UTF-8",)
 
 
 def without_blobs(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text without files in base64, such as pictures in the links of Markdown, and a line that counts them."""
+    """Return the text without files in base64, and a line that counts them.
+
+    Such are pictures in the links of Markdown.
+    """
     shorter, count = _BLOB.subn("", text)
     return (shorter, (f"not read: {count:,} embedded files in base64",)) if count else (text, ())
 
@@ -142,7 +181,10 @@ def _wide(data: bytes) -> str | None:
     full, empty = 0.6, 0.1
     shapes = {"utf-32-le": "x000", "utf-32-be": "000x", "utf-16-le": "x0x0", "utf-16-be": "0x0x"}
     for encoding, shape in shapes.items():
-        if all(share > full if place == "0" else share < empty for share, place in zip(nuls, shape, strict=True)):
+        if all(
+            share > full if place == "0" else share < empty
+            for share, place in zip(nuls, shape, strict=True)
+        ):
             return encoding
     return None
 
@@ -164,31 +206,44 @@ def _guessed(data: bytes) -> str:
 
 
 def _western(sample: bytes) -> str:
-    """The western encoding under which the bytes beyond ASCII are letters inside words and usual signs, cp1252 if all are."""
-    return max(_WESTERN, key=lambda encoding: (_fit(sample.decode(encoding, "replace")), -_WESTERN.index(encoding)))
+    """The western encoding under which the bytes beyond ASCII are letters inside words and usual
+    signs, cp1252 if all are."""
+    return max(
+        _WESTERN,
+        key=lambda encoding: (_fit(sample.decode(encoding, "replace")), -_WESTERN.index(encoding)),
+    )
 
 
 def _fit(text: str) -> int:
-    """One for each character beyond ASCII that fits where it stands, minus one for each that does not."""
+    """One for each character beyond ASCII that fits where it stands, minus one for each that does
+    not."""
     score = 0
-    for found in re.finditer(r"[^\x00-\x7f]", text):
-        char, before, after = found[0], text[max(found.start() - 1, 0) : found.start()], text[found.end() : found.end() + 1]
+    for match in re.finditer(r"[^\x00-\x7f]", text):
+        char, start, end = match[0], match.start(), match.end()
+        before, after = text[max(start - 1, 0) : start], text[end : end + 1]
         if "\u00c0" <= char <= "\u024f" and char not in "×÷":
-            fits = not (char.isupper() and before.islower()) and not (before.isdigit() or after.isdigit())
+            amid_figures = before.isdigit() or after.isdigit()
+            fits = not amid_figures and not (char.isupper() and before.islower())
         else:
-            fits = char in _WESTERN_SIGNS and not (char in _DOUBTFUL and (after.isalpha() or before.isalpha()))
+            amid_letters = before.isalpha() or after.isalpha()
+            fits = char in _WESTERN_SIGNS and not (char in _DOUBTFUL and amid_letters)
         score += 1 if fits else -1
     return score
 
 
-def _declared(data: bytes) -> str | None:
-    found = _DECLARED.search(data[:4096])
-    if found is None:
+def declared_encoding(data: bytes) -> str | None:
+    """Return the encoding that an HTML or XML head declares, None where we know of none."""
+    declaration = _DECLARED.search(data[:4096])
+    if declaration is None:
         return None
     try:
-        info = codecs.lookup(found[1].decode("ascii"))
+        info = codecs.lookup(declaration[1].decode("ascii"))
     except LookupError:
         return None
-    # UTF-8 has failed already; a UTF-16 that states itself in ASCII letters is not UTF-16; "hex" and "rot13" are
-    # codecs to Python but no character sets.
-    return None if info.name.startswith("utf") or not getattr(info, "_is_text_encoding", True) else info.name
+    # UTF-8 has failed already; a UTF-16 that states itself in ASCII letters is not UTF-16; "hex"
+    # and "rot13" are codecs to Python but no character sets.
+    return (
+        None
+        if info.name.startswith("utf") or not getattr(info, "_is_text_encoding", True)
+        else info.name
+    )

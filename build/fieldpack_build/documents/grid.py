@@ -9,32 +9,38 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from fieldpack.figures import is_figure_cell
 from fieldpack_build.documents.pages import PageBuilder
 
 Row = Sequence[str]
 Span = tuple[int, int]  # first and last column of cells merged side by side
 
-_NUMBER = re.compile(r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?")
 _DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}(?:[T ].*)?")
 _YEAR = re.compile(r"(?:19|20|21)\d\d")
-# Characters of a merged cell that is repeated for each of its rows: a label. One of a megabyte over 100,000 rows of a
-# small file would fill the memory.
+# Characters of a merged cell that is repeated for each of its rows: a label. One of a megabyte over
+# 100,000 rows of a small file would fill the memory.
 REPEATED_LIMIT = 300
 _TITLE_LIMIT = 160  # characters; a longer line above a table is a note, not its title
 
 
-def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequence[Span]] | None = None) -> None:
-    """Empty rows part a sheet into areas. Lines of one cell above an area's columns are its title, at heading level 2.
+def add_grid(
+    builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequence[Span]] | None = None
+) -> None:
+    """Add the tables of a sheet, with their titles and what stands around them.
 
-    An area that begins with data and not with a row of names goes on with the table above it, as sums and groups do.
-    `spans`: for a row, its cells merged side by side; such a row above a row of names is part of each name.
+    Empty rows part a sheet into areas. Lines of one cell above an area's columns are its title, at
+    heading level 2. An area that begins with data and not with a row of names goes on with the
+    table above it, as sums and groups do. `spans`: for a row, its cells merged side by side; such a
+    row above a row of names is part of each name.
     """
     table: list[Row] = []
-    waiting: list[str] = []  # lines of an area without columns, which may be the title of the table below
-    for start, end in _areas(rows):
+    waiting: list[
+        str
+    ] = []  # lines of an area without columns, which may be the title of the table below
+    for start, end in _runs([any(row) for row in rows]):
         area = list(rows[start:end])
         lines = 0
-        while lines < len(area) and _filled(area[lines]) < 2:
+        while lines < len(area) and sum(map(bool, area[lines])) < 2:
             lines += 1
         if lines == len(area):
             _flush(builder, table)
@@ -48,72 +54,87 @@ def add_grid(builder: PageBuilder, rows: Sequence[Row], spans: Mapping[int, Sequ
         _flush(builder, table)
         own = ["".join(row) for row in area[:lines]]
         if len(parts := _side_by_side(area[lines:])) > 1:
-            _add_parts(builder, waiting + own, area[lines:], parts, _spans_from(spans, start + lines, end))
+            # Tables beside each other come one after the other; the title goes with the first.
+            for number, (first, last) in enumerate(parts):
+                above: list[Row] = [] if number else [[line] for line in waiting + own]
+                inside = {
+                    row - start - lines + len(above): [
+                        (left - first, right - first)
+                        for left, right in merged
+                        if first <= left and right <= last
+                    ]
+                    for row, merged in (spans or {}).items()
+                    if start + lines <= row < end
+                }
+                add_grid(
+                    builder, [*above, *(row[first : last + 1] for row in area[lines:])], inside
+                )
             waiting = []
             continue
         if not _is_title(waiting):
             builder.text("\n".join(waiting))
             waiting = []
-        _add_title(builder, waiting + own)
-        waiting = []
+        title, waiting = waiting + own, []
+        builder.close(2)
+        if title and len(title[0]) <= _TITLE_LIMIT:
+            builder.heading(2, title.pop(0))
+        builder.text("\n".join(title))
         table += names
     _flush(builder, table)
     builder.text("\n".join(waiting))
 
 
-def _add_parts(
-    builder: PageBuilder, title: list[str], area: Sequence[Row], parts: Sequence[Span], spans: Mapping[int, Sequence[Span]]
-) -> None:
-    """Tables that stand beside each other, one after the other; the title above them goes with the first."""
-    for number, (first, last) in enumerate(parts):
-        above = [[line] for line in title] if number == 0 else []
-        rows = [*above, *(row[first : last + 1] for row in area)]
-        own = {row + len(above): [(left - first, right - first) for left, right in merged if first <= left and right <= last]
-               for row, merged in spans.items()}  # fmt: skip
-        add_grid(builder, rows, own)
-
-
-def _spans_from(spans: Mapping[int, Sequence[Span]] | None, start: int, end: int) -> dict[int, Sequence[Span]]:
-    return {row - start: merged for row, merged in (spans or {}).items() if start <= row < end}
-
-
 def _side_by_side(area: Sequence[Row]) -> list[Span]:
-    """First and last column of each table in rows that are not empty: one, unless empty columns part it into tables of two
-    columns or more, each with a head of its own and with names, not figures, in its first column.
+    """First and last column of each table in rows that are not empty: one, unless empty columns
+    part it into tables of two columns or more, each with a head of its own and with names, not
+    figures, in its first column.
 
-    A single empty column is as often a gap of the layout: there the heads must be the same, or one table be longer.
+    A single empty column is as often a gap of the layout: there the heads must be the same, or one
+    table be longer.
     """
     width = max(len(row) for row in area)
     whole = [(0, width - 1)]
-    full = [any(column < len(row) and row[column] for row in area) for column in range(width)] if width > 4 else []
+    full = (
+        [any(column < len(row) and row[column] for row in area) for column in range(width)]
+        if width > 4
+        else []
+    )
     if all(full):
         return whole
-    edges = [False, *full, False]
-    turns = [column for column, (before, after) in enumerate(pairwise(edges)) if before != after]
-    parts = [(first, after - 1) for first, after in zip(turns[::2], turns[1::2], strict=True)]
+    parts = [(first, end - 1) for first, end in _runs(full)]
     if len(parts) < 2 or not all(_is_table(area, part) for part in parts):
         return whole
     wide = all(right[0] - left[1] > 2 for left, right in pairwise(parts))
     heads = [tuple(area[0][first : last + 1]) for first, last in parts]
-    depths = {max(at for at, row in enumerate(area) if any(row[first : last + 1])) for first, last in parts}
+    depths = {
+        max(at for at, row in enumerate(area) if any(row[first : last + 1]))
+        for first, last in parts
+    }
     return parts if wide or len(set(heads)) == 1 or len(depths) > 1 else whole
 
 
 def _is_table(area: Sequence[Row], part: Span) -> bool:
     first, last = part
     names = [row[first] for row in area[1:] if first < len(row) and row[first]]
-    return last > first and is_header(area[0][first : last + 1]) and bool(names) and not any(map(_is_figure, names))
+    return (
+        last > first
+        and is_header(area[0][first : last + 1])
+        and bool(names)
+        and not any(map(_is_figure, names))
+    )
 
 
 def _is_title(lines: Sequence[str]) -> bool:
     """One or two short lines that are no sentences and no notes to the table above."""
     notes = ("source", "note", "quelle", "*", "(")
-    return len(lines) < 3 and all(len(line) < 80 and line[-1] != "." and not line.lower().startswith(notes) for line in lines)
+    return len(lines) < 3 and all(
+        len(line) < 80 and line[-1] != "." and not line.lower().startswith(notes) for line in lines
+    )
 
 
-def _areas(rows: Sequence[Row]) -> list[tuple[int, int]]:
-    """First row and the row after the last one, of each run of rows that are not empty."""
-    edges = [False, *(any(row) for row in rows), False]
+def _runs(filled: Sequence[bool]) -> list[tuple[int, int]]:
+    """[start, end) of each run of what is filled."""
+    edges = [False, *filled, False]
     turns = [i for i, (before, after) in enumerate(pairwise(edges)) if before != after]
     return list(zip(turns[::2], turns[1::2], strict=True))
 
@@ -126,16 +147,9 @@ def _flush(builder: PageBuilder, table: list[Row]) -> None:
     table.clear()
 
 
-def _add_title(builder: PageBuilder, lines: list[str]) -> None:
-    builder.close(2)
-    if lines and len(lines[0]) <= _TITLE_LIMIT:
-        builder.heading(2, lines[0])
-        lines = lines[1:]
-    builder.text("\n".join(lines))
-
-
 def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
-    """The area with a header of two rows, groups above names, made one: "2024" over "Q1" and "Q2" is "2024 Q1"."""
+    """The area with a header of two rows, groups above names, made one: "2024" over "Q1" and "Q2"
+    is "2024 Q1"."""
     if not spans or len(area) < 3 or not is_header(area[1]):
         return area
     width = max(len(area[0]), len(area[1]))
@@ -146,22 +160,21 @@ def _names(area: list[Row], spans: Sequence[Span]) -> list[Row]:
         for column in range(first, min(last + 1, width)):
             upper[column] = upper[first]
     pairs = zip(upper, _padded(area[1], width), strict=True)
-    return [[above if above == below else f"{above} {below}".strip() for above, below in pairs], *area[2:]]
+    return [
+        [above if above == below else f"{above} {below}".strip() for above, below in pairs],
+        *area[2:],
+    ]
 
 
 def _padded(row: Row, width: int) -> list[str]:
     return [*row, *[""] * (width - len(row))]
 
 
-def _filled(row: Row) -> int:
-    return sum(1 for cell in row if cell)
-
-
 def is_header(row: Row) -> bool:
-    """Names and years, no figures and no dates."""
+    """Return whether a row holds names and years, no figures and no dates."""
     cells = [cell for cell in row if cell]
     return len(cells) > 1 and all(_YEAR.fullmatch(cell) or not _is_figure(cell) for cell in cells)
 
 
 def _is_figure(cell: str) -> bool:
-    return _NUMBER.fullmatch(cell) is not None or _DATE.fullmatch(cell) is not None
+    return is_figure_cell(cell) or _DATE.fullmatch(cell) is not None

@@ -1,4 +1,5 @@
-"""Reads pictures of text, such as scanned letters, when OCR is asked for. Each frame of a TIFF is a page."""
+"""Reads pictures of text, such as scanned letters, when OCR is asked for. Each frame of a TIFF is a
+page."""
 
 from __future__ import annotations
 
@@ -22,6 +23,10 @@ _EXIF_DATE = 0x0132
 
 
 def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+    """Read the text in an image, each frame a page.
+
+    Raises DocumentError without `ocr`, and for a file that is damaged or too large.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if not ocr:
@@ -32,8 +37,16 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
             texts = [reader.page_text(pixels) for pixels in _frames(image, name)]
     except UnidentifiedImageError as error:
         raise DocumentError(f"{name}: is no image, or a damaged one") from error
-    # What Pillow's decoders end in on damaged files: OSError cut off, SyntaxError and ValueError bad headers.
-    except (OSError, SyntaxError, ValueError, EOFError, TypeError, Image.DecompressionBombError) as error:
+    # What Pillow's decoders end in on damaged files: OSError cut off, SyntaxError and ValueError
+    # bad headers.
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        TypeError,
+        Image.DecompressionBombError,
+    ) as error:
         raise DocumentError(f"{name}: is a damaged image: {error}") from error
     pages = []
     for number, text in enumerate(texts, start=1):
@@ -44,7 +57,9 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
 
 
 def _frames(image: Image, name: str) -> Iterator[NDArray[np.uint8]]:
+    """The frames in RGB [height, width, 3], upright."""
     import numpy as np
+    from PIL import Image as images
     from PIL import ImageOps
 
     frames = getattr(image, "n_frames", 1)
@@ -53,17 +68,13 @@ def _frames(image: Image, name: str) -> Iterator[NDArray[np.uint8]]:
     for number in range(frames):
         image.seek(number)
         if image.width * image.height > _MAX_PIXELS:
-            raise DocumentError(f"{name}: has {image.width:,} x {image.height:,} pixels; scan it at 300 dots an inch")
+            raise DocumentError(
+                f"{name}: has {image.width:,} x {image.height:,} pixels; scan it at 300 dots an "
+                "inch"
+            )
         upright = ImageOps.exif_transpose(image)
-        yield np.asarray(_on_white(upright))
-
-
-def _on_white(image: Image) -> Image:
-    """In RGB; what is transparent is paper."""
-    from PIL import Image as images
-
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    paper = images.new("RGBA", layer.size, "white")
-    return images.alpha_composite(paper, layer).convert("RGB")
+        if upright.has_transparency_data:  # what is transparent is paper
+            layer = upright.convert("RGBA")
+            paper = images.new("RGBA", layer.size, "white")
+            upright = images.alpha_composite(paper, layer)
+        yield np.asarray(upright.convert("RGB"))

@@ -1,5 +1,5 @@
-"""Lays out a table with merged cells as rows of equal meaning: a label over several rows stands in each of them, a head over
-several columns above each. Knows nothing of formats."""
+"""Lays out a table with merged cells as rows of equal meaning: a label over several rows stands in
+each of them, a head over several columns above each. Knows nothing of formats."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _MOST_HEADS = 5  # rows of a head: a table of words alone is no head
 
 
 class Cell(NamedTuple):
-    """A cell and over how many rows and columns it stands, itself included. `head`: the file says that it is a name."""
+    """A cell and over how many rows and columns it stands, itself included. `head`: the file says
+    that it is a name."""
 
     text: str
     rows: int = 1
@@ -39,28 +40,45 @@ class _Above(NamedTuple):
 def lay_out(rows: Sequence[Sequence[Cell]], heads: int = 0) -> Table:
     """Return the table's texts by row and column.
 
-    `heads`: how many rows the file itself calls its head, 0 where it says nothing; then rows of head cells, or rows of names
-    below merged ones, are taken for it. In the body a cell over several columns is followed by empty ones.
+    `heads`: how many rows the file itself calls its head, 0 where it says nothing; then rows of
+    head cells, or rows of names below merged ones, are taken for it. In the body a cell over
+    several columns is followed by empty ones.
     """
     placed, origins = _place(rows)
     width = max((len(row) for row in placed), default=0)
     title = ""
-    if len(placed) > 1 and width > 1 and len(rows[0]) == 1 and rows[0][0].columns >= width and rows[0][0].rows == 1:
+    if (
+        len(placed) > 1
+        and width > 1
+        and len(rows[0]) == 1
+        and rows[0][0].columns >= width
+        and rows[0][0].rows == 1
+    ):
         title, placed, origins, rows = placed[0][0], placed[1:], origins[1:], rows[1:]
         heads = max(heads - 1, 0)
     count = min(heads or _count_heads(rows, placed, origins), len(placed))
-    body = [[text if column == origins[at][column][1] else "" for column, text in enumerate(row)]
-            for at, row in enumerate(placed)]  # fmt: skip
+    body = [
+        [text if column == origins[at][column][1] else "" for column, text in enumerate(row)]
+        for at, row in enumerate(placed)
+    ]
     if not count:
         return Table(title, body)
-    head = [squeeze(" ".join(dict.fromkeys(row[column] for row in placed[:count] if column < len(row) and row[column])))
-            for column in range(width)]  # fmt: skip
+    head = [
+        squeeze(
+            " ".join(
+                dict.fromkeys(
+                    row[column] for row in placed[:count] if column < len(row) and row[column]
+                )
+            )
+        )
+        for column in range(width)
+    ]
     return Table(title, [head, *body[count:]])
 
 
 def _place(rows: Sequence[Sequence[Cell]]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
-    """Texts by row and column, a merged one in each of its places; and for each place the row and column where its cell
-    begins. One too long for a label stays once in its first row."""
+    """Texts by row and column, a merged one in each of its places; and for each place the row and
+    column where its cell begins. One too long for a label stays once in its first row."""
     texts: list[list[str]] = []
     origins: list[list[tuple[int, int]]] = []
     above: dict[int, _Above] = {}
@@ -93,19 +111,33 @@ def _fill(row: list[str], begin: list[tuple[int, int]], above: dict[int, _Above]
 
 
 def _count_heads(
-    rows: Sequence[Sequence[Cell]], placed: Sequence[Sequence[str]], origins: Sequence[Sequence[tuple[int, int]]]
+    rows: Sequence[Sequence[Cell]],
+    placed: Sequence[Sequence[str]],
+    origins: Sequence[Sequence[tuple[int, int]]],
 ) -> int:
-    """Rows at the top that are names: all head cells, or a row with merged columns and the names below it."""
+    """Rows at the top that are names: all head cells, or a row with merged columns and the names
+    below it."""
     stated = 0
-    while stated < len(rows) and stated < _MOST_HEADS and rows[stated] and all(cell.head for cell in rows[stated]):
+    while (
+        stated < len(rows)
+        and stated < _MOST_HEADS
+        and rows[stated]
+        and all(cell.head for cell in rows[stated])
+    ):
         stated += 1
     if stated:
         return stated if stated < len(rows) else 1
     if not placed or not any(cell.columns > 1 for cell in rows[0]):
         return 0
     count = 1
-    while count < min(len(placed) - 1, _MOST_HEADS) and any(cell.columns > 1 for cell in rows[count - 1]):
-        own = [text for (top, _), text in zip(origins[count], placed[count], strict=True) if top == count]
+    while count < min(len(placed) - 1, _MOST_HEADS) and any(
+        cell.columns > 1 for cell in rows[count - 1]
+    ):
+        own = [
+            text
+            for (top, _), text in zip(origins[count], placed[count], strict=True)
+            if top == count
+        ]
         if not is_header(own):
             break
         count += 1

@@ -1,7 +1,8 @@
-"""Reads the text in an image, offline: RapidOCR with the PP-OCR models that come in its wheel, through onnxruntime.
+"""Reads the text in an image, offline: RapidOCR with the PP-OCR models that come in its wheel,
+through onnxruntime.
 
-Knows nothing of documents or files. Pages must stand upright: of one upside down the words are right and the
-lines in reverse, one on its side is not read.
+Knows nothing of documents or files. Pages must stand upright: of one upside down the words are
+right and the lines in reverse, one on its side is not read.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MODELS = {"Det": "*_det_*.onnx", "Cls": "*_cls_*.onnx", "Rec": "*_rec_*.onnx"}
-# Pixels to which a larger image is reduced: A4 at 170 dots an inch, 4 s a page on one core. A smaller one stays as it
-# is: RapidOCR would bring its short side to 736, 17 times the work for a strip of 900 x 120 and the same text.
+# Pixels to which a larger image is reduced: A4 at 170 dots an inch, 4 s a page on one core. A
+# smaller one stays as it is: RapidOCR would bring its short side to 736, 17 times the work for a
+# strip of 900 x 120 and the same text.
 _LONGEST_SIDE = 2000
 _SURE = 0.5  # under this RapidOCR's own score a "text" is a stain or a pattern
 
@@ -33,16 +35,17 @@ class _Cell(NamedTuple):
 
 
 def page_text(image: NDArray[np.uint8]) -> str:
-    """The text of an image [height, width, 3] in RGB, "" for none: lines from top to bottom, parts of a line "a  b".
+    """Return the text of an image [height, width, 3] in RGB, "" for none.
 
-    Raises MachineError where the extra is not installed.
+    Lines are from top to bottom, parts of a line "a  b". Raises MachineError where the extra is not
+    installed.
     """
-    found = _engine()(image[:, :, ::-1])
-    if found.boxes is None or found.txts is None:
+    result = _engine()(image[:, :, ::-1])
+    if result.boxes is None or result.txts is None:
         return ""
     cells = [
         _Cell(float(box[:, 0].min()), float(box[:, 1].min()), float(box[:, 1].max()), text.strip())
-        for box, text in zip(found.boxes, found.txts, strict=True)
+        for box, text in zip(result.boxes, result.txts, strict=True)
     ]
     return "\n".join("  ".join(cell.text for cell in line) for line in _lines(cells))
 
@@ -64,12 +67,24 @@ def _engine() -> Any:
     try:
         import rapidocr
     except ModuleNotFoundError as error:
-        raise MachineError('knowledge.ocr: no OCR library here; pip install "fieldpack[ocr]"') from error
+        raise MachineError(
+            'knowledge.ocr: no OCR library here; pip install "fieldpack[ocr]"'
+        ) from error
     except ImportError as error:  # OpenCV without a library of the system that it wants
-        raise MachineError(f'knowledge.ocr: {error}; pip install opencv-python-headless, then "fieldpack[ocr]"') from error
+        raise MachineError(
+            f'knowledge.ocr: {error}; pip install opencv-python-headless, then "fieldpack[ocr]"'
+        ) from error
     folder = Path(rapidocr.__file__).parent / "models"
     # With the path of each model given, RapidOCR has nothing left to look for on the network.
-    models = {f"{part}.model_path": str(_model(folder, pattern)) for part, pattern in _MODELS.items()}
+    models: dict[str, str] = {}
+    for part, pattern in _MODELS.items():
+        path = min(folder.glob(pattern), default=None)
+        if path is None:
+            raise MachineError(
+                f"knowledge.ocr: no {pattern} in {folder}; pip install --force-reinstall "
+                '"fieldpack[ocr]"'
+            )
+        models[f"{part}.model_path"] = str(path)
     # In a pool of readers each has a core; alone it may have them all (-1).
     threads = 1 if multiprocessing.parent_process() else -1
     settings = {
@@ -81,10 +96,3 @@ def _engine() -> Any:
         "EngineConfig.onnxruntime.intra_op_num_threads": threads,
     }
     return rapidocr.RapidOCR(params={**models, **settings})
-
-
-def _model(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise MachineError(f'knowledge.ocr: no {pattern} in {folder}; pip install --force-reinstall "fieldpack[ocr]"')
-    return found[0]

@@ -1,4 +1,5 @@
-"""Counts what a reader leaves out of a document, and says it in one line a kind. Knows nothing of formats."""
+"""Counts what a reader leaves out of a document, and says it in one line a kind. Knows nothing of
+formats."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ class Omissions:
         self._hidden: set[str] = set()
 
     def add(self, kind: str, name: str = "", *, count: int = 1, hidden: bool = False) -> None:
-        """`kind` in the plural ("pictures"); `name`: which one, where it has a name. `hidden`: `knowledge.hidden` decides."""
+        """Count something that was left out.
+
+        `kind` in the plural ("pictures"); `name`: which one, where it has a name. `hidden`:
+        `knowledge.hidden` decides.
+        """
         self._counts[kind] += count
         if name:
             self._names.setdefault(kind, []).append(name)
@@ -25,18 +30,19 @@ class Omissions:
             self._hidden.add(kind)
 
     def sentences(self) -> tuple[str, ...]:
-        """One line a kind: "not read: 2 hidden sheets (Lists, Old); knowledge.hidden: read reads it"."""
+        """Return one line a kind.
+
+        "not read: 2 hidden sheets (Lists, Old); knowledge.hidden: read reads it".
+        """
         lines = []
         for kind, count in self._counts.items():
             names = list(dict.fromkeys(self._names.get(kind, ())))
-            listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            listed = ", ".join(names[:_NAMED]) + (
+                f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            )
             which = f" ({listed})" if listed else ""
             how = f"; {_READ_IT}" if kind in self._hidden else ""
-            lines.append(f"not read: {_counted(count, kind)}{which}{how}")
+            what, of, whole = kind.partition(" of ")  # "1 word of hidden text"
+            what = what.removesuffix("s") if count == 1 else what
+            lines.append(f"not read: {count:,} {what}{of}{whole}{which}{how}")
         return tuple(lines)
-
-
-def _counted(count: int, kind: str) -> str:
-    """ "1 word of hidden text", "2 words of hidden text"."""
-    what, of, whole = kind.partition(" of ")
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}{of}{whole}"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# What no reader may let through: control characters but tab and newline, the byte order mark, non-characters, halves
-# of surrogate pairs (which sqlite and JSON refuse).
+# What no reader may let through: control characters but tab and newline, the byte order mark,
+# non-characters, halves of surrogate pairs (which sqlite and JSON refuse).
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
@@ -19,9 +19,10 @@ _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, list or table: `start` and `end` are character offsets into the text of its page.
+    """A paragraph, list or table of a page.
 
-    `heading` is the path of headings above it, outermost first. A table's first line is its header row.
+    `start` and `end` are character offsets into the text of its page. `heading` is the path of
+    headings above it, outermost first. A table's first line is its header row.
     """
 
     kind: Literal["text", "table"]
@@ -32,7 +33,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`number` counts from 1; None where the format has no pages. Headings stand in `text`, outside of all blocks."""
+    """A page's text with its blocks.
+
+    `number` counts from 1; None where the format has no pages. Headings stand in `text`, outside of
+    all blocks.
+    """
 
     number: int | None
     text: str
@@ -41,9 +46,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`path` is the posix path below the library's folder, `sha256` that of the file's bytes.
+    """A document of the library, as it was read.
 
-    `date` is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was not read.
+    `path` is the posix path below the library's folder, `sha256` that of the file's bytes. `date`
+    is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was
+    not read.
     """
 
     path: str
@@ -67,7 +74,8 @@ class Skipped:
 class Content:
     """What a reader makes of a file's bytes. An empty `title` means that the file states none.
 
-    `date` as YYYY-MM-DD, from the file's own words and never from the file system, which knows when it was copied.
+    `date` as YYYY-MM-DD, from the file's own words and never from the file system, which knows when
+    it was copied.
     """
 
     title: str
@@ -78,42 +86,53 @@ class Content:
 
 
 def clean(text: str) -> str:
-    """Line ends as `\\n`; no control characters, byte order marks or lone surrogates."""
+    """Return text with line ends as `\\n`.
+
+    Control characters, byte order marks and lone surrogates are gone.
+    """
     return _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
 
 
 def squeeze(text: str) -> str:
-    """On one line, each run of white space as one space."""
+    """Return text on one line, each run of white space as one space."""
     return " ".join(text.split())
 
 
 def label(text: str) -> str:
-    """A heading or title on one line, cut to a length that leaves room for the passage itself."""
+    """Return a heading or title on one line, cut so that it leaves room for the passage itself."""
     line = squeeze(clean(text))
     return line if len(line) <= _LABEL_LIMIT else line[: _LABEL_LIMIT - 1].rstrip() + "…"
 
 
 class HeadingPath:
-    """The headings that are open at a point of a document; a new one closes those of its level and below."""
+    """The headings that are open at a point of a document.
+
+    A new one closes those of its level and below.
+    """
 
     def __init__(self) -> None:
         self._open: list[tuple[int, str]] = []
 
     def enter(self, level: int, text: str) -> None:
+        """Open a heading of `level`, which counts from 1; 0 is the document's title."""
         self.close(level)
         self._open.append((level, label(text)))
 
     def close(self, level: int) -> None:
-        """Ends the headings of `level` and below without a new one."""
+        """End the headings of `level` and below without a new one."""
         self._open = [entry for entry in self._open if entry[0] < level]
 
     @property
     def path(self) -> tuple[str, ...]:
+        """Return the texts of the open headings, outermost first."""
         return tuple(text for _, text in self._open if text)
 
 
 class PageBuilder:
-    """Collects headings, paragraphs and tables in reading order; a blank line stands between any two."""
+    """Collects headings, paragraphs and tables of a page in reading order.
+
+    A blank line stands between any two.
+    """
 
     def __init__(self, path: HeadingPath) -> None:
         self._path = path
@@ -122,29 +141,34 @@ class PageBuilder:
         self._blocks: list[Block] = []
 
     def heading(self, level: int, text: str) -> None:
+        """Add a heading: what comes next stands under it."""
         self._path.enter(level, text)
         self._append(clean(text).strip())
 
     def close(self, level: int) -> None:
-        """What comes next stands no longer under the headings of `level` and below."""
+        """End the headings of `level` and below: what comes next stands under them no longer."""
         self._path.close(level)
 
     def text(self, text: str) -> None:
+        """Add a paragraph or list; nothing if it is blank."""
         self._block("text", clean(text).strip("\n").rstrip())
 
     def aside(self, text: str) -> None:
-        """What is on the page and in no block: running headers, page numbers."""
+        """Add what is on the page and in no block: running headers, page numbers."""
         self._append(clean(text).strip())
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Rows of cells as lines "a | b | c"; a table of one row or one column is text."""
+        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text."""
         kept = [[squeeze(clean(cell)) for cell in row] for row in rows]
         lines = [" | ".join(row).strip() for row in kept if any(row)]
         is_table = len(lines) > 1 and any(len(row) > 1 for row in kept)
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
-        """A page with nothing but headings, such as the slide before a chapter, has them as its text."""
+        """Return the page.
+
+        One with nothing but headings, such as the slide before a chapter, has them as its text.
+        """
         text = "".join(self._parts)
         blocks = tuple(self._blocks) or ((Block("text", 0, len(text), ()),) if text else ())
         return Page(number, text, blocks)

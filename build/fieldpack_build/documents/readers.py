@@ -6,35 +6,71 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from fieldpack_build.documents import image, pdf  # fmt: skip
+from fieldpack_build.documents import image, pdf
 from fieldpack_build.documents.office import docx, odf, pptx, rtf, xlsx
 from fieldpack_build.documents.pages import Content
-from fieldpack_build.documents.text import csv_file, ics, json_file, jsonl, markdown, notebook, plain, xml_file
+from fieldpack_build.documents.text import (
+    csv_file,
+    ics,
+    json_file,
+    jsonl,
+    markdown,
+    notebook,
+    plain,
+    xml_file,
+)
+from fieldpack_build.documents.vocabulary import DEFAULT
 from fieldpack_build.documents.web import eml, epub, html
 from fieldpack_build.errors import DocumentError
 
 
 class Options(NamedTuple):
-    """`ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`)."""
+    """How documents are read; also the reader of what is attached to one.
+
+    `ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`).
+    `vocabulary`: a name of `vocabulary.vocabulary_names`.
+    """
 
     ocr: bool = False
     hidden: bool = False
+    vocabulary: str = DEFAULT
+
+    def reads(self, name: str) -> bool:
+        """Return whether there is a reader for a file of this name."""
+        return reads(name, ocr=self.ocr)
+
+    def read(self, data: bytes, name: str) -> Content:
+        """Read a file with these options; see `read`."""
+        return read(data, name, self)
 
 
 Reader = Callable[[bytes, str, Options], Content]
 _OFFICE: dict[str, Reader] = {
-    **dict.fromkeys((".docm", ".docx", ".dotm", ".dotx"), lambda data, name, o: docx.read(data, name, hidden=o.hidden)),
-    **dict.fromkeys((".pptm", ".pptx", ".ppsm", ".ppsx"), lambda data, name, o: pptx.read(data, name, hidden=o.hidden)),
-    **dict.fromkeys((".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys(
+        (".docm", ".docx", ".dotm", ".dotx"),
+        lambda data, name, o: docx.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
+    ),
+    **dict.fromkeys(
+        (".pptm", ".pptx", ".ppsm", ".ppsx"),
+        lambda data, name, o: pptx.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
+    ),
+    **dict.fromkeys(
+        (".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)
+    ),
 }
 _OPEN: dict[str, Reader] = {
     ".epub": lambda data, name, o: epub.read(data, name, hidden=o.hidden),
-    **dict.fromkeys((".odp", ".ods", ".odt", ".ott"), lambda data, name, o: odf.read(data, name, hidden=o.hidden)),
-    ".rtf": lambda data, name, o: rtf.read(data, name, hidden=o.hidden),
+    **dict.fromkeys(
+        (".odp", ".ods", ".odt", ".ott"),
+        lambda data, name, o: odf.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
+    ),
+    ".rtf": lambda data, name, o: rtf.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
 }
 _TEXTS: dict[str, Reader] = {
     **dict.fromkeys((".csv", ".tab", ".tsv"), lambda data, name, o: csv_file.read(data, name)),
-    **dict.fromkeys((".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)),
+    **dict.fromkeys(
+        (".htm", ".html", ".xhtml"), lambda data, name, o: html.read(data, name, hidden=o.hidden)
+    ),
     ".ipynb": lambda data, name, o: notebook.read(data, name),
     ".json": lambda data, name, o: json_file.read(data, name),
     **dict.fromkeys((".jsonl", ".ndjson"), lambda data, name, o: jsonl.read(data, name)),
@@ -43,25 +79,33 @@ _TEXTS: dict[str, Reader] = {
     ".xml": lambda data, name, o: xml_file.read(data, name),
 }
 _OTHERS: dict[str, Reader] = {
-    ".eml": lambda data, name, o: eml.read(data, name, ocr=o.ocr, hidden=o.hidden),
+    ".eml": lambda data, name, o: eml.read(data, name, attachments=o, hidden=o.hidden),
     ".ics": lambda data, name, o: ics.read(data, name),
-    ".mbox": lambda data, name, o: eml.read_mbox(data, name, ocr=o.ocr, hidden=o.hidden),
-    ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr),
+    ".mbox": lambda data, name, o: eml.read_mbox(data, name, attachments=o, hidden=o.hidden),
+    ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr, vocabulary=o.vocabulary),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
-_IMAGES: dict[str, Reader] = dict.fromkeys(IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr))
+_IMAGES: dict[str, Reader] = dict.fromkeys(
+    IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr)
+)
 _READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
 SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))
 
 
 def reads(name: str, *, ocr: bool = False) -> bool:
+    """Return whether there is a reader for a file of this name. `ocr`: images of text are read."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix in SUFFIXES or (ocr and suffix in IMAGE_SUFFIXES)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
-    """Raises DocumentError, on one line that begins with `name`, for what its reader cannot read."""
+def read(data: bytes, name: str, options: Options = Options()) -> Content:  # noqa: B008
+    """Read a file's bytes with the reader of its suffix.
+
+    Raises DocumentError, on one line that begins with `name`, for what its reader cannot read.
+    """
     suffix = PurePosixPath(name).suffix.lower()
     if reader := _READERS.get(suffix):
-        return reader(data, name, Options(ocr, hidden))
-    raise DocumentError(f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}")
+        return reader(data, name, options)
+    raise DocumentError(
+        f"{name}: no reader for {suffix or 'a file without suffix'}; we read {', '.join(SUFFIXES)}"
+    )

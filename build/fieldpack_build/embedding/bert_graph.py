@@ -1,8 +1,10 @@
-"""Writes the encoders of the BERT family (MiniLM, BGE, GTE, E5, multilingual E5) as an ONNX graph of few, fused steps.
+"""Writes the encoders of the BERT family (MiniLM, BGE, GTE, E5, multilingual E5) as an ONNX graph
+of few, fused steps.
 
-The graph is for one text at a time, which is how the runtime runs it: no padding, so no mask, and a text's vector cannot
-depend on its neighbours. That lets attention be a single operator of onnxruntime's, and leaves only the matrix products.
-Reads config.json and model.safetensors; knows nothing of torch, pooling or tokens.
+The graph is for one text at a time, which is how the runtime runs it: no padding, so no mask, and a
+text's vector cannot depend on its neighbours. That lets attention be a single operator of
+onnxruntime's, and leaves only the matrix products. Reads config.json and model.safetensors; knows
+nothing of torch, pooling or tokens.
 """
 
 from __future__ import annotations
@@ -18,44 +20,49 @@ _OPSET, _IR = 17, 9
 
 
 def can_write(source: Path) -> bool:
-    """Whether the model is one that `write` knows: plain BERT, RoBERTa or XLM-RoBERTa with GELU."""
+    """Return whether the model is one that `write` knows: plain BERT, RoBERTa or XLM-RoBERTa with
+    GELU."""
     config = _config(source)
     return (
         config.get("model_type") in ("bert", "roberta", "xlm-roberta", "camembert")
         and config.get("hidden_act", "gelu") == "gelu"
         and config.get("position_embedding_type", "absolute") == "absolute"
-        and not config.get("is_decoder") and not config.get("auto_map")
+        and not config.get("is_decoder")
+        and not config.get("auto_map")
         and (source / "model.safetensors").is_file()
-    )  # fmt: skip
+    )
 
 
 def write(source: Path, path: Path) -> None:
-    """`input_ids` [1, tokens] int64 -> `token_embeddings` [1, tokens, hidden] float32."""
+    """Write the encoder in `source`: `input_ids` [1, tokens] int64 -> `token_embeddings` [1, tokens,
+    hidden] float32."""
     import onnx
     from safetensors.numpy import load_file
 
-    graph = _Graph(_config(source), _without_prefix(load_file(str(source / "model.safetensors"))))
-    onnx.save(graph.model(), str(path))
+    tensors = {}
+    for name, tensor in load_file(str(source / "model.safetensors")).items():
+        # A checkpoint saved with a head carries `bert.` or `roberta.` before every name.
+        short = name.partition(".")[2] if name.split(".")[0] in ("bert", "roberta") else name
+        tensors[short] = tensor.astype("float32") if tensor.dtype.kind == "f" else tensor
+    onnx.save(_Graph(_config(source), tensors).model(), str(path))
 
 
-def _config(source: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
+def _config(source: Path) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = json.loads((source / "config.json").read_text(encoding="utf-8"))
     return config
 
 
-def _without_prefix(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """A checkpoint saved with a head carries `bert.` or `roberta.` before every name."""
-    cut = {name.partition(".")[2] if name.split(".")[0] in ("bert", "roberta") else name: t for name, t in tensors.items()}
-    return {name: tensor.astype("float32") if tensor.dtype.kind == "f" else tensor for name, tensor in cut.items()}
-
-
 class _Graph:
+    """The graph as it is put together: nodes and weights in the order in which they are needed. A
+    method that adds a step returns its output's name."""
+
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         self._config, self._tensors = config, tensors
         self._nodes: list[Any] = []
         self._weights: list[Any] = []
 
     def model(self) -> Any:
+        """Put the whole encoder together."""
         from onnx import TensorProto, helper
 
         hidden = self._embeddings()
@@ -64,14 +71,24 @@ class _Graph:
         self._nodes[-1].output[0] = "token_embeddings"
         size = self._config["hidden_size"]
         graph = helper.make_graph(
-            self._nodes, "encoder", [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])],
-            [helper.make_tensor_value_info("token_embeddings", TensorProto.FLOAT, [1, "tokens", size])], self._weights,
-        )  # fmt: skip
+            self._nodes,
+            "encoder",
+            [helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])],
+            [
+                helper.make_tensor_value_info(
+                    "token_embeddings", TensorProto.FLOAT, [1, "tokens", size]
+                )
+            ],
+            self._weights,
+        )
         opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR, producer_name="fieldpack")
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=_IR, producer_name="fieldpack"
+        )
 
     def _embeddings(self) -> str:
-        """Words + positions, the one token type folded into the positions. RoBERTa counts positions from padding + 1."""
+        """Add words and positions, the one token type folded into the positions. RoBERTa counts
+        positions from padding + 1."""
         import numpy as np
 
         first = self._config["pad_token_id"] + 1 if self._config["model_type"] != "bert" else 0
@@ -79,7 +96,11 @@ class _Graph:
         table = table + self._tensors["embeddings.token_type_embeddings.weight"][0]
         words = self._weight("words", self._tensors["embeddings.word_embeddings.weight"])
         count = self._op("Shape", ["input_ids"], start=1, end=2)
-        ends = [self._weight("zero", np.zeros(1, np.int64)), count, self._weight("axis", np.zeros(1, np.int64))]
+        ends = [
+            self._weight("zero", np.zeros(1, np.int64)),
+            count,
+            self._weight("axis", np.zeros(1, np.int64)),
+        ]
         positions = self._op("Slice", [self._weight("positions", table), *ends])
         total = self._op("Add", [self._op("Gather", [words, "input_ids"]), positions])
         return self._norm("embeddings.LayerNorm", [total])
@@ -90,18 +111,21 @@ class _Graph:
         projected = self._linear(f"{at}.attention.output.dense", attended)
         hidden = self._norm(f"{at}.attention.output.LayerNorm", [projected, hidden])
         wide = self._op("Gelu", [self._linear(f"{at}.intermediate.dense", hidden)], domain=_CONTRIB)
-        return self._norm(f"{at}.output.LayerNorm", [self._linear(f"{at}.output.dense", wide), hidden])
+        return self._norm(
+            f"{at}.output.LayerNorm", [self._linear(f"{at}.output.dense", wide), hidden]
+        )
 
     def _attention(self, at: str, hidden: str) -> str:
-        """One product for query, key and value: the text is quantised once for the three."""
+        """Add attention with one product for query, key and value: the text is quantised once for
+        the three."""
         import numpy as np
 
         parts = [f"{at}.{name}" for name in ("query", "key", "value")]
         weight = np.concatenate([self._tensors[f"{part}.weight"] for part in parts])
         bias = np.concatenate([self._tensors[f"{part}.bias"] for part in parts])
-        together = self._product(f"{at}.qkv", hidden, weight, bias)
+        joined = self._product(f"{at}.qkv", hidden, weight, bias)
         names = [f"{at}.{name}.out" for name in ("q", "k", "v")]
-        self._op("Split", [together], outputs=names, axis=2, num_outputs=None)
+        self._op("Split", [joined], outputs=names, axis=2, num_outputs=None)
         heads = self._config["num_attention_heads"]
         return self._op("MultiHeadAttention", names, domain=_CONTRIB, num_heads=heads)
 
@@ -113,7 +137,8 @@ class _Graph:
         return self._op("Add", [product, self._weight(f"{at}.bias", bias)])
 
     def _norm(self, at: str, values: list[str]) -> str:
-        """Layer norm of one value, or of the sum of two: onnxruntime's fused SkipLayerNormalization is the slower way."""
+        """Add the layer norm of one value, or of the sum of two: onnxruntime's fused
+        SkipLayerNormalization is the slower way."""
         scale = [self._weight(f"{at}.{n}", self._tensors[f"{at}.{n}"]) for n in ("weight", "bias")]
         epsilon = float(self._config.get("layer_norm_eps", 1e-12))
         total = values[0] if len(values) == 1 else self._op("Add", values)
@@ -126,10 +151,13 @@ class _Graph:
         self._weights.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
-    def _op(self, kind: str, inputs: list[str], *, outputs: list[str] | None = None, **attributes: Any) -> str:
+    def _op(
+        self, kind: str, inputs: list[str], *, outputs: list[str] | None = None, **attributes: Any
+    ) -> str:
         from onnx import helper
 
-        made = outputs or [f"{kind}.{len(self._nodes)}"]
-        given = {name: value for name, value in attributes.items() if value is not None}
-        self._nodes.append(helper.make_node(kind, inputs, made, name=f"{kind}.{len(self._nodes)}.node", **given))
-        return made[0]
+        name = f"{kind}.{len(self._nodes)}"
+        outputs = outputs or [name]
+        present = {key: value for key, value in attributes.items() if value is not None}
+        self._nodes.append(helper.make_node(kind, inputs, outputs, name=f"{name}.node", **present))
+        return outputs[0]

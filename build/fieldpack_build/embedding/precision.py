@@ -1,13 +1,13 @@
-"""int8 for an embedder, and whether it is good enough: recall on the recipe's own questions decides.
-Knows nothing of stages; torch is not needed."""
+"""int8 for an embedder, and whether it is good enough: recall on the recipe's own questions
+decides. Knows nothing of stages; torch is not needed."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.embedder import SETTINGS, Embedder
@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PLACES = 5  # recall@5
-MOST_LOST = 0.01  # of recall
-MOST_CHUNKS = 3000  # about a minute and a half of two cores for all-MiniLM-L6-v2, both precisions together
+RANKS = 5  # recall@5
+MAX_LOSS = 0.01  # of recall
+# about a minute and a half of two cores for all-MiniLM-L6-v2, both precisions together
+MAX_CHUNKS = 3000
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`recall_*`: share of the questions with a right passage among the first five, by vectors alone; `cosine`: the mean
-    between the two precisions' vectors. `reason` says in a sentence what decided."""
+    """Whether int8 is good enough, and by what figures.
+
+    `recall_*`: share of the questions with a right passage among the first five, by vectors
+    alone; `cosine`: the mean between the two precisions' vectors. `reason` says in a sentence what
+    decided."""
 
     accepted: bool
     reason: str
@@ -42,15 +46,14 @@ class Decision:
     recall_int8: float | None = None
     cosine: float | None = None
 
-    def facts(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def write_int8(folder: Path, target: Path) -> Path:
-    """A copy of an embedder's folder with its weights in 8 bits, quantised by column; activations are at run time.
+    """Write a copy of an embedder's folder with its weights in 8 bits, quantised by column;
+    activations are at run time. Returns `target`.
 
-    7 of the 8 bits: on a CPU without VNNI two products of 8 bits overflow the 16 that they are added in, and the vectors
-    would differ from CPU to CPU (all-MiniLM-L6-v2 on AVX2: least cosine to fp32 0.976 in full range, 0.986 so)."""
+    7 of the 8 bits: on a CPU without VNNI two products of 8 bits overflow the 16 that they are
+    added in, and the vectors would differ from CPU to CPU (all-MiniLM-L6-v2 on AVX2: least cosine
+    to fp32 0.976 in full range, 0.986 so)."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -59,16 +62,21 @@ def write_int8(folder: Path, target: Path) -> Path:
         if file.is_file() and file.suffix in (".json", ".npz"):
             shutil.copy2(file, target)
     quantize_dynamic(
-        folder / "model.onnx", target / "model.onnx", op_types_to_quantize=["MatMul", "Gather"], per_channel=True,
-        reduce_range=True, weight_type=QuantType.QInt8, use_external_data_format=(folder / "model.onnx.data").is_file(),
+        folder / "model.onnx",
+        target / "model.onnx",
+        op_types_to_quantize=["MatMul", "Gather"],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+        use_external_data_format=(folder / "model.onnx.data").is_file(),
         extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-    )  # fmt: skip
+    )
     return target
 
 
 def replace_by(folder: Path, other: Path) -> None:
-    """The model in `other` takes the place of the one in `folder`: only one ships."""
-    for file in (*folder.glob("model.onnx*"),):
+    """Move the model in `other` into the place of the one in `folder`: only one ships."""
+    for file in list(folder.glob("model.onnx*")):
         file.unlink()
     for file in other.glob("model.onnx*"):
         shutil.move(file, folder / file.name)
@@ -76,74 +84,105 @@ def replace_by(folder: Path, other: Path) -> None:
 
 
 def decide(recipe: Recipe, fp32: Embedder, int8: Embedder) -> Decision:
-    """Reads the recipe's questions and the documents that they name, as they are today: a decision is made once for an
-    embedder, and a document that changes overnight must not turn it over and embed the library anew."""
+    """Decide by the recipe's questions and the documents that they name, as they are today: a
+    decision is made once for an embedder, and a document that changes overnight must not turn it
+    over and embed the library anew."""
     assert recipe.knowledge
     if recipe.evaluate is None:
         return Decision(False, "fp32: the recipe has no questions to measure int8 with")
-    asked = [q for q in read_questions(recipe.path(recipe.evaluate.questions), needed=("question",)) if q.document]
-    chunks = list(_sample(recipe, fp32, asked))
-    there = {chunk.document for chunk in chunks}
-    return accept_int8(fp32, int8, chunks, [q for q in asked if q.document in there])
+    path = recipe.path(recipe.evaluate.questions)
+    questions = [one for one in read_questions(path, needed=("question",)) if one.document]
+    chunks = list(_sample(recipe, fp32, questions))
+    documents = {chunk.document for chunk in chunks}
+    return accept_int8(fp32, int8, chunks, [one for one in questions if one.document in documents])
 
 
 def accept_int8(
     fp32: Embedder, int8: Embedder, chunks: Sequence[Chunk], questions: Sequence[TestQuestion]
-) -> Decision:  # fmt: skip
-    """int8 where recall@5 falls by at most one point. `questions` name a document among the chunks'."""
+) -> Decision:
+    """Accept int8 where recall@5 falls by at most one point. `questions` name a document among the
+    chunks'."""
     if not questions or not chunks:
-        return Decision(False, "fp32: no question names a document that can be read", chunks=len(chunks))
+        return Decision(
+            False, "fp32: no question names a document that can be read", chunks=len(chunks)
+        )
     texts = [chunk.embedded for chunk in chunks]
     wide, narrow = fp32.embed_passages(texts), int8.embed_passages(texts)
     before, after = (_recall(e, v, chunks, questions) for e, v in ((fp32, wide), (int8, narrow)))
-    accepted = before - after <= MOST_LOST + 1e-9
-    figures = f"recall@{PLACES} {before:.1%} in fp32, {after:.1%} in int8, {len(questions)} questions, {len(chunks)} chunks"
+    accepted = before - after <= MAX_LOSS + 1e-9
+    figures = (
+        f"recall@{RANKS} {before:.1%} in fp32, {after:.1%} in int8, {len(questions)} questions, "
+        f"{len(chunks)} chunks"
+    )
     return Decision(
-        accepted, f"{'int8' if accepted else 'fp32'}: {figures}", len(questions), len(chunks), round(before, 4),
-        round(after, 4), round(float((wide * narrow).sum(axis=1).mean()), 5),
-    )  # fmt: skip
+        accepted=accepted,
+        reason=f"{'int8' if accepted else 'fp32'}: {figures}",
+        questions=len(questions),
+        chunks=len(chunks),
+        recall_fp32=round(before, 4),
+        recall_int8=round(after, 4),
+        cosine=round(float((wide * narrow).sum(axis=1).mean()), 5),
+    )
 
 
-def _sample(recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion]) -> Iterator[Chunk]:
-    """All chunks of the documents that the questions name, document by document, up to MOST_CHUNKS."""
+def _sample(
+    recipe: Recipe, embedder: Embedder, questions: Sequence[TestQuestion]
+) -> Iterator[Chunk]:
+    """Yield all chunks of the documents that the questions name, document by document, up to
+    MAX_CHUNKS."""
     knowledge = recipe.knowledge
     assert knowledge
     named = {question.document for question in questions}
     library = survey_of(recipe, knowledge)
-    left = MOST_CHUNKS
+    left = MAX_CHUNKS
     for path in library.paths if named else ():
         relative = library.names[path]
         if relative not in named or left <= 0:
             continue
         try:
-            document = read_document(path, relative, ocr=knowledge.ocr, hidden=knowledge.hidden == "read")
+            document = read_document(
+                path,
+                relative,
+                ocr=knowledge.ocr,
+                hidden=knowledge.hidden == "read",
+                vocabulary=knowledge.vocabulary,
+            )
         except DocumentError:
             continue  # the knowledge stage reports it
-        cut = knowledge.chunk
-        found = chunk_document(
-            document, count_tokens=embedder.count_tokens, max_tokens=cut.tokens, overlap=cut.overlap,
+        chunks = chunk_document(
+            document,
+            count_tokens=embedder.count_tokens,
+            max_tokens=knowledge.chunk.tokens,
+            overlap=knowledge.chunk.overlap,
             token_starts=embedder.token_starts,
-        )  # fmt: skip
-        if len(found) <= left or left == MOST_CHUNKS:  # a document whole or not at all, and at least one
-            left -= len(found)
-            yield from found
+        )
+        # a document whole or not at all, and at least one
+        if len(chunks) <= left or left == MAX_CHUNKS:
+            left -= len(chunks)
+            yield from chunks
 
 
 def _recall(
-    embedder: Embedder, vectors: NDArray[np.float32], chunks: Sequence[Chunk], questions: Sequence[TestQuestion]
-) -> float:  # fmt: skip
+    embedder: Embedder,
+    vectors: NDArray[np.float32],
+    chunks: Sequence[Chunk],
+    questions: Sequence[TestQuestion],
+) -> float:
+    """Return the share of the questions with a right passage among the first five, by vectors alone;
+    `vectors`: of the chunks, [chunks, dim]."""
     import numpy as np
 
     hits = 0
     for question in questions:
         scores = vectors @ embedder.embed_query(question.question)
-        best = np.argsort(-scores, kind="stable")[:PLACES]
+        best = np.argsort(-scores, kind="stable")[:RANKS]
         hits += any(_is_right(chunks[i], question) for i in best)
     return hits / len(questions)
 
 
 def _is_right(chunk: Chunk, question: TestQuestion) -> bool:
-    """Of the document, and on the right page or with the value where these are known."""
+    """Return whether a chunk is of the right document, and on the right page or with the value
+    where these are known."""
     if chunk.document != question.document:
         return False
     if question.pages and chunk.page is not None:

@@ -1,5 +1,5 @@
-"""The arms of an evaluation: which a recipe has the halves for, which may ship, which model answers in which, what of a bundle
-each needs. Knows nothing of questions or figures."""
+"""The arms of an evaluation: which a recipe has the halves for, which may ship, which model answers
+in which, what of a bundle each needs. Knows nothing of questions or figures."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ QUOTE = "quote"  # the arm without a model
 
 
 def whole_arm(recipe: Recipe) -> str:
-    """The arm of all the halves that a recipe has: what ships where nothing was measured, or under `ship: all`."""
+    """The arm of all the halves that a recipe has: what ships where nothing was measured, or under
+    `ship: all`."""
     return recipe.whole_arm
 
 
 def fixed_arm(recipe: Recipe) -> str | None:
-    """The arm that ships whatever is measured; None where the evaluation chooses (`evaluate.ship: auto`). A rehearsal's figures
-    mean nothing, and it shall go through all that a build does."""
+    """The arm that ships whatever is measured; None where the evaluation chooses (`evaluate.ship:
+    auto`). A rehearsal's figures mean nothing, and it shall go through all that a build does."""
     ship = recipe.evaluate.ship if recipe.evaluate else "all"
     if ship == "all" or (ship == "auto" and recipe.rehearsal):
         return whole_arm(recipe)
@@ -27,7 +28,8 @@ def fixed_arm(recipe: Recipe) -> str | None:
 
 
 def arms_of(recipe: Recipe) -> list[str]:
-    """Those measured, in the recipe's order; the one that ships is always among them, under `auto` the one with all halves."""
+    """Those measured, in the recipe's order; the one that ships is always among them, under `auto`
+    the one with all halves."""
     assert recipe.evaluate
     names: list[str] = [name for name in recipe.evaluate.arms if recipe.has_arm(name)]
     wanted = fixed_arm(recipe) or whole_arm(recipe)
@@ -35,12 +37,14 @@ def arms_of(recipe: Recipe) -> list[str]:
 
 
 def has_model(recipe: Recipe) -> bool:
-    """Whether any arm that is measured or may ship has a language model; else none is fetched, tuned or exported."""
+    """Whether any arm that is measured or may ship has a language model; else none is fetched,
+    tuned or exported."""
     return recipe.evaluate is None or set(arms_of(recipe)) != {QUOTE}
 
 
 def by_model(recipe: Recipe, arms: Sequence[str]) -> dict[str | None, list[str]]:
-    """Which exported model answers in which arms, in the order in which they are asked; None: no model."""
+    """Which exported model answers in which arms, in the order in which they are asked; None: no
+    model."""
     found: dict[str | None, list[str]] = {EXPORT: [], BASELINE: [], None: []}
     for arm in arms:
         found[model_of(recipe, arm)].append(arm)
@@ -63,10 +67,15 @@ def retrieves(arm: str) -> bool:
 
 
 def simplicity(arm: str, size_mb: float | None) -> tuple[bool, bool, float, int]:
-    """A sort key for arms that noise cannot tell apart: untuned before tuned, as a tuned model has to be tuned again for every
-    new base; with sources before without, as their answers can be checked; then the smaller one, then the one with less to
-    build."""
-    return is_tuned(arm), not retrieves(arm), round(size_mb or 0.0, 1), ARMS.index(arm) if arm in ARMS else len(ARMS)
+    """A sort key for arms that noise cannot tell apart: untuned before tuned, as a tuned model has
+    to be tuned again for every new base; with sources before without, as their answers can be
+    checked; then the smaller one, then the one with less to build."""
+    return (
+        is_tuned(arm),
+        not retrieves(arm),
+        round(size_mb or 0.0, 1),
+        ARMS.index(arm) if arm in ARMS else len(ARMS),
+    )
 
 
 def left_out(recipe: Recipe, arm: str) -> list[str]:
@@ -74,4 +83,7 @@ def left_out(recipe: Recipe, arm: str) -> list[str]:
     if arm == QUOTE:
         return ["the language model"] if has_model(recipe) else []
     found = ["the tuned model"] if recipe.tuned and not is_tuned(arm) else []
-    return [*found, *(["the embedder and the documents"] if recipe.knowledge and not retrieves(arm) else [])]
+    return [
+        *found,
+        *(["the embedder and the documents"] if recipe.knowledge and not retrieves(arm) else []),
+    ]

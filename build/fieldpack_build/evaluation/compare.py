@@ -1,113 +1,258 @@
-"""`build compare A B`: two sealed bundles, by their own records: the figures of what each ships with intervals over the
-questions both were asked, which questions turned, and what was built differently. Opens no model; knows nothing of pages.
+"""`build compare A B`: two sealed bundles, by their own records: the figures of what each ships
+with intervals over the questions both were asked, which questions came out otherwise, and what was
+built differently. Opens no model; knows nothing of pages.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import Field
 
 from fieldpack.bundle.manifest import Manifest, read_manifest
 
 from ..errors import DataError
+from ..recipe.renamed import rename_keys
 from ..recipe.schema import WEIGHTS
-from .bootstrap import BY_KEY, FIGURES, FIXED, Interval, Resampled, between
+from .bootstrap import BY_KEY, FIXED, METRICS, PairedBootstrap, between
 from .outcome import OTHER_SOURCE, RIGHT, outcome
 from .recommend import UNITS
+from .report_file import Interval, Part, QuestionRow, Report
 
-REPORT = Path("report") / "report.json"
 A, B = "A", "B"
 _IGNORED = ("version", "bundle.description")
 
 
-def compare_bundles(one: Path, other: Path) -> dict[str, Any]:
-    """JSON-ready. Raises the runtime's BundleError for what is no bundle, DataError for a bundle without a report."""
-    first, second = _read(one), _read(other)
-    rows, changed = _common(first[1], second[1])
-    fixed = {A: _fixed(first), B: _fixed(second)}
-    drawn = Resampled(rows, (A, B), fixed=fixed) if rows else None
-    return {
-        A: _about(one, *first), B: _about(other, *second),
-        "questions": {"common": len(rows), "changed": changed, "only_a": _only(first[1], second[1]),
-                      "only_b": _only(second[1], first[1])},
-        "figures": _figures(drawn, first[1], second[1], fixed),
-        "score": _score(drawn, second[0]) if drawn else None,
-        "turned": _turned(rows), "recipe": _recipe(first[0], second[0]), "stages": _stages(first[0], second[0]),
-        "documents": _documents(first[0], second[0]), "tools": _differing(_tools(first), _tools(second)),
-        "sizes": _sizes(first[0], second[0]),
-    }  # fmt: skip
+class ComparedBundle(Part):
+    """Which bundle it is, the arm that it ships, and how many questions it was asked."""
+
+    folder: str
+    name: str
+    version: str
+    arm: str
+    asked: int
 
 
-def is_worse(compared: Mapping[str, Any]) -> bool:
-    """B scores less than A by more than noise, by B's weights. Raises DataError where no question says."""
-    if compared["score"] is None:
-        raise DataError("--fail-if-worse: the bundles have no question in common that both were asked")
-    return float(compared["score"]["high"]) < 0
+class QuestionCounts(Part):
+    """Questions that both were asked; `changed`: that expect another answer now, and are left
+    out."""
+
+    common: int
+    changed: int
+    only_a: int
+    only_b: int
 
 
-def _read(folder: Path) -> tuple[Manifest, dict[str, Any]]:
-    manifest = read_manifest(folder)
-    try:
-        report: dict[str, Any] = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        report["questions"], report["shipped"], report["arms"]
-    except FileNotFoundError:
-        raise DataError(f"{folder}: no report in it; give its recipe `evaluate`, and build it again") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder / REPORT}: not a report of an evaluation ({error})") from None
-    return manifest, report
+class ComparedFigure(Part):
+    """A figure on the common questions. `low` and `high` are None for what has no interval. `tone`:
+    better, worse, noise, or empty without an interval."""
+
+    figure: str
+    a: float | None = Field(validation_alias="A", serialization_alias="A")
+    b: float | None = Field(validation_alias="B", serialization_alias="B")
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    tone: str = ""
 
 
-def _about(folder: Path, manifest: Manifest, report: Mapping[str, Any]) -> dict[str, Any]:
-    return {"folder": str(folder), "name": manifest.name, "version": manifest.version, "arm": report["shipped"],
-            "asked": len(report["questions"])}  # fmt: skip
+class ComparedScore(Part):
+    """B less A by the weights of B's recipe."""
+
+    weights: dict[str, float]
+    a: float = Field(validation_alias="A", serialization_alias="A")
+    b: float = Field(validation_alias="B", serialization_alias="B")
+    value: float
+    low: float
+    high: float
 
 
-def _common(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Rows with both shipped arms, by the question's words, and how many questions expect another answer now: these are
-    not compared."""
-    theirs = {row["question"]: row for row in other["questions"] if other["shipped"] in row["arms"]}
-    found, changed = [], 0
-    for row in one["questions"]:
-        match = theirs.get(row["question"])
-        if match is None or one["shipped"] not in row["arms"]:
+class AnswerGiven(Part):
+    """What became of a question in one bundle (see `outcome`), and the answer."""
+
+    outcome: str | None
+    answer: str
+
+
+class ChangedQuestion(Part):
+    """A question that one bundle gets right and the other does not."""
+
+    question: str
+    expected: str | None
+    a: AnswerGiven = Field(validation_alias="A", serialization_alias="A")
+    b: AnswerGiven = Field(validation_alias="B", serialization_alias="B")
+
+
+class ChangedQuestions(Part):
+    """`worse`: right in A and not in B."""
+
+    worse: list[ChangedQuestion]
+    better: list[ChangedQuestion]
+
+
+class ChangedDocuments(Part):
+    """Documents by what happened to them from A to B."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+
+
+class Comparison(Part):
+    """Bundle B against bundle A. `recipe` and `tools`: [in A, in B] of what differs, None where it
+    is not there; `stages`: same, another, only in A, only in B; `sizes`: megabytes by role."""
+
+    a: ComparedBundle = Field(validation_alias="A", serialization_alias="A")
+    b: ComparedBundle = Field(validation_alias="B", serialization_alias="B")
+    questions: QuestionCounts
+    figures: list[ComparedFigure]
+    score: ComparedScore | None
+    turned: ChangedQuestions
+    recipe: dict[str, list[Any]]
+    stages: dict[str, str]
+    documents: ChangedDocuments
+    tools: dict[str, list[Any]]
+    sizes: dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    folder: Path
+    manifest: Manifest
+    report: Report
+
+    @classmethod
+    def read(cls, folder: Path) -> _Bundle:
+        manifest = read_manifest(folder)
+        try:
+            report = Report.read(folder / "report")
+        except FileNotFoundError:
+            raise DataError(
+                f"{folder}: no report in it; give its recipe `evaluate`, and build it again"
+            ) from None
+        return cls(folder, manifest, report)
+
+    @property
+    def fixed(self) -> dict[str, float]:
+        """Figures that were measured once; the size is that of the sealed bundle."""
+        mine = self.report.arms.get(self.report.shipped, {})
+        fixed = {key: value for key in FIXED if (value := mine.get(key)) is not None}
+        return {**fixed, "size_mb": round(self.manifest.size / 1e6, 1)}
+
+    @property
+    def tools(self) -> dict[str, Any]:
+        """The version of each tool of any stage."""
+        stages = self.manifest.provenance.get("stages") or {}
+        return {
+            tool: version
+            for stage in stages.values()
+            for tool, version in stage.get("tools", {}).items()
+        }
+
+    def describe(self) -> ComparedBundle:
+        return ComparedBundle(
+            folder=str(self.folder),
+            name=self.manifest.name,
+            version=self.manifest.version,
+            arm=self.report.shipped,
+            asked=len(self.report.questions),
+        )
+
+
+def compare_bundles(one: Path, other: Path) -> Comparison:
+    """Compare bundle `other` (B) with bundle `one` (A). Raises the runtime's BundleError for what
+    is no bundle, DataError for a bundle without a report."""
+    a, b = _Bundle.read(one), _Bundle.read(other)
+    rows, changed = _common(a.report, b.report)
+    fixed = {A: a.fixed, B: b.fixed}
+    bootstrap = PairedBootstrap(rows, (A, B), fixed=fixed) if rows else None
+    texts_a, texts_b = ({row.question for row in x.report.questions} for x in (a, b))
+    return Comparison(
+        a=a.describe(),
+        b=b.describe(),
+        questions=QuestionCounts(
+            common=len(rows),
+            changed=changed,
+            only_a=len(texts_a - texts_b),
+            only_b=len(texts_b - texts_a),
+        ),
+        figures=_figures(bootstrap, fixed),
+        score=_score(bootstrap, b.manifest) if bootstrap else None,
+        turned=_turned(rows),
+        recipe=_recipe(a.manifest, b.manifest),
+        stages=_stages(a.manifest, b.manifest),
+        documents=_documents(a.manifest, b.manifest),
+        tools=_differing(a.tools, b.tools),
+        sizes=_sizes(a.manifest, b.manifest),
+    )
+
+
+def is_worse(compared: Comparison) -> bool:
+    """Return whether B scores less than A by more than noise, by B's weights. Raises DataError
+    where no question says."""
+    if compared.score is None:
+        raise DataError(
+            "--fail-if-worse: the bundles have no question in common that both were asked"
+        )
+    return compared.score.high < 0
+
+
+def _common(one: Report, other: Report) -> tuple[list[QuestionRow], int]:
+    """Rows with both shipped arms, by the question's words, and how many questions expect another
+    answer now: these are not compared."""
+    theirs = {row.question: row for row in other.questions if other.shipped in row.arms}
+    rows, changed = [], 0
+    for row in one.questions:
+        match = theirs.get(row.question)
+        if match is None or one.shipped not in row.arms:
             continue
-        if (row["expected"], row.get("value")) != (match["expected"], match.get("value")):
+        if (row.expected, row.value) != (match.expected, match.value):
             changed += 1
             continue
-        arms = {A: row["arms"][one["shipped"]], B: match["arms"][other["shipped"]]}
-        found.append({"question": row["question"], "expected": row["expected"], "value": row.get("value"), "arms": arms})
-    return found, changed
-
-
-def _only(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
-    return len({row["question"] for row in one["questions"]} - {row["question"] for row in other["questions"]})
-
-
-def _fixed(read: tuple[Manifest, Mapping[str, Any]]) -> dict[str, float]:
-    mine = read[1]["arms"].get(read[1]["shipped"], {})
-    found = {key: mine[key] for key in FIXED if mine.get(key) is not None}
-    return {**found, "size_mb": round(read[0].size / 1e6, 1)}
+        arms = {A: row.arms[one.shipped], B: match.arms[other.shipped]}
+        rows.append(
+            QuestionRow(question=row.question, expected=row.expected, value=row.value, arms=arms)
+        )
+    return rows, changed
 
 
 def _figures(
-    drawn: Resampled | None, one: Mapping[str, Any], other: Mapping[str, Any], fixed: Mapping[str, Mapping[str, float]]
-) -> list[dict[str, Any]]:
-    """On the common questions; `low` and `high` are None for what has no interval. `tone`: better, worse, or noise."""
-    found: list[dict[str, Any]] = []
-    for key in (*(figure.key for figure in FIGURES), *FIXED):
-        values = [fixed[name].get(key) if key in FIXED else drawn.figure(name, key) if drawn else None for name in (A, B)]
-        if values[0] is None and values[1] is None:
+    bootstrap: PairedBootstrap | None, fixed: Mapping[str, Mapping[str, float]]
+) -> list[ComparedFigure]:
+    figures: list[ComparedFigure] = []
+    for key in (*(metric.key for metric in METRICS), *FIXED):
+        a, b = (
+            fixed[name].get(key)
+            if key in FIXED
+            else bootstrap.value(name, key)
+            if bootstrap
+            else None
+            for name in (A, B)
+        )
+        if a is None and b is None:
             continue
-        gap = drawn.difference(B, A, key) if drawn and key not in FIXED else None
-        row: dict[str, Any] = {"figure": key, A: values[0], B: values[1], "difference": None, "low": None, "high": None}
-        if gap:
-            row |= {"difference": gap.value, "low": gap.low, "high": gap.high}
-        elif values[0] is not None and values[1] is not None:
-            row["difference"] = values[1] - values[0]
-        found.append({**{k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}, "tone": _tone(key, gap)})
-    return found
+        gap = bootstrap.difference(B, A, key) if bootstrap and key not in FIXED else None
+        difference = gap.value if gap else None if a is None or b is None else b - a
+        figures.append(
+            ComparedFigure(
+                figure=key,
+                a=_rounded(a),
+                b=_rounded(b),
+                difference=_rounded(difference),
+                low=_rounded(gap.low) if gap else None,
+                high=_rounded(gap.high) if gap else None,
+                tone=_tone(key, gap),
+            )
+        )
+    return figures
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _tone(key: str, gap: Interval | None) -> str:
@@ -116,72 +261,97 @@ def _tone(key: str, gap: Interval | None) -> str:
     return "better" if (gap.value > 0) == (BY_KEY[key].better == "max") else "worse"
 
 
-def _score(drawn: Resampled, manifest: Manifest) -> dict[str, Any]:
-    """B less A by B's weights."""
+def _score(bootstrap: PairedBootstrap, manifest: Manifest) -> ComparedScore:
     recipe = manifest.provenance.get("recipe") or {}
     weights = ((recipe.get("evaluate") or {}).get("weights")) or WEIGHTS
-    (mine, my_draws), (theirs, their_draws) = (drawn.combined(name, weights, UNITS) for name in (B, A))
-    gap = between(mine - theirs, my_draws - their_draws)
-    return {"weights": weights, A: round(theirs, 4), B: round(mine, 4), **gap.to_dict()}
+    (b, b_resampled), (a, a_resampled) = (
+        bootstrap.weighted_sum(name, weights, UNITS) for name in (B, A)
+    )
+    gap = between(b - a, b_resampled - a_resampled).rounded()
+    return ComparedScore(
+        weights=weights,
+        a=round(a, 4),
+        b=round(b, 4),
+        value=gap.value,
+        low=gap.low,
+        high=gap.high,
+    )
 
 
-def _turned(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Questions that one bundle gets right and the other does not."""
-    found: dict[str, list[dict[str, Any]]] = {"worse": [], "better": []}
+def _turned(rows: Sequence[QuestionRow]) -> ChangedQuestions:
+    turned = ChangedQuestions(worse=[], better=[])
     for row in rows:
-        kinds = {name: outcome(dict(row), name) for name in (A, B)}
-        right = {name: kind in (RIGHT, OTHER_SOURCE) for name, kind in kinds.items()}
+        given = {
+            name: AnswerGiven(outcome=outcome(row, name), answer=row.arms[name].answer)
+            for name in (A, B)
+        }
+        right = {name: given[name].outcome in (RIGHT, OTHER_SOURCE) for name in (A, B)}
         if right[A] != right[B]:
-            found["better" if right[B] else "worse"].append({
-                "question": row["question"], "expected": row["expected"],
-                **{name: {"outcome": kinds[name], "answer": row["arms"][name]["answer"]} for name in (A, B)},
-            })  # fmt: skip
-    return found
+            changed = ChangedQuestion(
+                question=row.question, expected=row.expected, a=given[A], b=given[B]
+            )
+            (turned.better if right[B] else turned.worse).append(changed)
+    return turned
 
 
 def _recipe(one: Manifest, other: Manifest) -> dict[str, list[Any]]:
-    mine, theirs = (_flat(manifest.provenance.get("recipe") or {}) for manifest in (one, other))
+    recipes = [deepcopy(manifest.provenance.get("recipe") or {}) for manifest in (one, other)]
+    for recipe in recipes:  # a new name of a key is no difference
+        rename_keys(recipe)
+    mine, theirs = map(_flat, recipes)
     return {key: pair for key, pair in _differing(mine, theirs).items() if key not in _IGNORED}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    """{"train.rank": 16, ...}; a list is one value."""
+    """A nested mapping by path, {"train.rank": 16, ...}; a list is one value."""
     if not isinstance(value, Mapping) or not value:
         return {path: value}
-    return {key: leaf for name, part in value.items() for key, leaf in _flat(part, f"{path}.{name}" if path else name).items()}
+    return {
+        key: leaf
+        for name, part in value.items()
+        for key, leaf in _flat(part, f"{path}.{name}" if path else name).items()
+    }
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """key -> [in A, in B], None where it is not there."""
-    return {key: [one.get(key), other.get(key)] for key in sorted({*one, *other}) if one.get(key) != other.get(key)}
+    """[in A, in B] of each key that differs, None where it is not there."""
+    return {
+        key: [one.get(key), other.get(key)]
+        for key in sorted({*one, *other})
+        if one.get(key) != other.get(key)
+    }
 
 
 def _stages(one: Manifest, other: Manifest) -> dict[str, str]:
-    """stage -> same, another, only in A, only in B."""
+    """Whether each stage is the same, by its key."""
     mine, theirs = (
-        {name: stage["key"] for name, stage in (manifest.provenance.get("stages") or {}).items()} for manifest in (one, other)
+        {name: stage["key"] for name, stage in (manifest.provenance.get("stages") or {}).items()}
+        for manifest in (one, other)
     )
     word = {(True, False): "only in A", (False, True): "only in B"}
     return {
-        name: word.get((name in mine, name in theirs)) or ("same" if mine[name] == theirs[name] else "another")
+        name: word.get((name in mine, name in theirs))
+        or ("same" if mine[name] == theirs[name] else "another")
         for name in {**mine, **theirs}
     }
 
 
-def _documents(one: Manifest, other: Manifest) -> dict[str, list[str]]:
-    mine, theirs = ((m.provenance.get("stages") or {}).get("knowledge", {}).get("sources", {}) for m in (one, other))
-    return {
-        "added": sorted(theirs.keys() - mine.keys()), "removed": sorted(mine.keys() - theirs.keys()),
-        "changed": sorted(name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]),
-    }  # fmt: skip
-
-
-def _tools(read: tuple[Manifest, Mapping[str, Any]]) -> dict[str, Any]:
-    stages = read[0].provenance.get("stages") or {}
-    return {tool: version for stage in stages.values() for tool, version in stage.get("tools", {}).items()}
+def _documents(one: Manifest, other: Manifest) -> ChangedDocuments:
+    mine, theirs = (
+        (m.provenance.get("stages") or {}).get("knowledge", {}).get("sources", {})
+        for m in (one, other)
+    )
+    return ChangedDocuments(
+        added=sorted(theirs.keys() - mine.keys()),
+        removed=sorted(mine.keys() - theirs.keys()),
+        changed=sorted(name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name]),
+    )
 
 
 def _sizes(one: Manifest, other: Manifest) -> dict[str, list[float]]:
-    """role -> [megabytes in A, in B]."""
+    """[megabytes in A, in B] of each role of files."""
     roles = sorted({entry.role for manifest in (one, other) for entry in manifest.files})
-    return {role: [round(sum(e.size for e in m.files if e.role == role) / 1e6, 2) for m in (one, other)] for role in roles}
+    return {
+        role: [round(sum(e.size for e in m.files if e.role == role) / 1e6, 2) for m in (one, other)]
+        for role in roles
+    }

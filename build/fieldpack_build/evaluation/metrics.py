@@ -1,7 +1,7 @@
 """What an answer is worth, in the field's usual figures. Knows nothing of models, bundles or files.
 
-One question in one arm gives a `Score`; an arm's figures are means, ratios and medians of these, and `intervals` says how
-sure they are."""
+One question in one arm gives a `Score`; an arm's figures are means, ratios and medians of these,
+and `bootstrap` says how sure they are."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp
 from statistics import median
-from typing import Any
 
 from fieldpack.answers import Answer
 from fieldpack.citations import strip_marks, words_of
 from fieldpack.passages import Citation, Passage
 
 from ..data import TestQuestion
+from .bootstrap import MAX_NATS
 from .numbers import same_quantities
+from .report_file import ArmAnswer, Cited, Figures
 
 _ARTICLES = frozenset(("a", "an", "the"))
 KS = (1, 5, 10)
-_MOST_NATS = 50.0  # a token: beyond it a perplexity is a row of digits
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One question in one arm. None where a figure has no meaning: `value_match` without a value, `numeric_match` without
-    a number in it, `loss` (the sum over `loss_tokens` of the expected answer's tokens, in nats) where it was not
-    measured."""
+    """One question in one arm. None where a figure has no meaning: `value_match` without a value,
+    `numeric_match` without a number in it, `loss` (the sum over `loss_tokens` of the expected
+    answer's tokens, in nats) where it was not measured."""
 
     answerable: bool
     refused: bool
@@ -46,23 +46,34 @@ class Score:
     loss: float | None = None
     loss_tokens: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
-        """As a row of report.json has it for each arm."""
-        found = asdict(self)
-        for name in ("f1", "loss"):
-            found[name] = None if found[name] is None else round(found[name], 4)
-        for name in ("total_ms", "first_token_ms", "tokens_per_s"):
-            found[name] = round(found[name], 1)
-        del found["answerable"]
-        return found
+    def to_row(self, text: str, citations: Sequence[Citation]) -> ArmAnswer:
+        """Return the answer as report.json has it, with its `text` and `citations`."""
+        return ArmAnswer(
+            refused=self.refused,
+            f1=round(self.f1, 4),
+            exact_match=self.exact_match,
+            value_match=self.value_match,
+            numeric_match=self.numeric_match,
+            citations=[Cited(**asdict(citation)) for citation in citations],
+            citations_valid=self.citations_valid,
+            cites_right=self.cites_right,
+            total_ms=round(self.total_ms, 1),
+            first_token_ms=round(self.first_token_ms, 1),
+            tokens_per_s=round(self.tokens_per_s, 1),
+            loss=None if self.loss is None else round(self.loss, 4),
+            loss_tokens=self.loss_tokens,
+            answer=text,
+        )
 
 
 def score(
-    answer: Answer, question: TestQuestion, stored: Mapping[tuple[str, int | None], str],
+    answer: Answer,
+    question: TestQuestion,
+    stored: Mapping[tuple[str, int | None], str],
     loss: tuple[float, int] | None = None,
-) -> Score:  # fmt: skip
-    """`stored`: the whole stored text by (document, page), to look quotes up in. `loss`: (nats, tokens) of the expected
-    answer."""
+) -> Score:
+    """Return what an answer is worth. `stored`: the whole stored text by (document, page), to look
+    quotes up in. `loss`: (nats, tokens) of the expected answer."""
     answerable = question.answer is not None
     said = "" if answer.refused else strip_marks(answer.text)
     value = question.value if question.value is not None else question.answer
@@ -70,33 +81,43 @@ def score(
     if answerable and question.document and not answer.refused:
         cites_right = any(c.document == question.document for c in answer.citations)
     return Score(
-        answerable=answerable, refused=answer.refused, f1=token_f1(said, question.answer or "") if answerable else 0.0,
+        answerable=answerable,
+        refused=answer.refused,
+        f1=token_f1(said, question.answer or "") if answerable else 0.0,
         exact_match=is_exact(said, [question.answer, question.value]) if answerable else None,
         value_match=contains(said, value) if answerable and value else None,
-        numeric_match=same_quantities(said, value, question.scale) if answerable and value else None,
+        numeric_match=same_quantities(said, value, question.scale)
+        if answerable and value
+        else None,
         citations=len(answer.citations),
-        citations_valid=sum(is_valid(c, stored) for c in answer.citations), cites_right=cites_right,
-        total_ms=answer.timings.total_ms, first_token_ms=answer.timings.first_token_ms,
-        tokens_per_s=answer.timings.tokens_per_s, loss=loss[0] if loss else None, loss_tokens=loss[1] if loss else 0,
-    )  # fmt: skip
+        citations_valid=sum(is_valid(c, stored) for c in answer.citations),
+        cites_right=cites_right,
+        total_ms=answer.timings.total_ms,
+        first_token_ms=answer.timings.first_token_ms,
+        tokens_per_s=answer.timings.tokens_per_s,
+        loss=loss[0] if loss else None,
+        loss_tokens=loss[1] if loss else 0,
+    )
 
 
-def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
-    """An arm's figures. Shares are 0 to 1; None where no question gives one. A refused answerable question counts as
-    F1 0 and as no match: declining everything must not pay."""
-    asked = [s for s in scores if s.answerable]
-    unanswerable = [s for s in scores if not s.answerable]
+def summarize(scores: Sequence[Score]) -> Figures:
+    """Return an arm's figures. Shares are 0 to 1; None where no question gives one. A refused
+    answerable question counts as F1 0 and as no match: declining everything must not pay."""
+    answerable = [s for s in scores if s.answerable]
     cited = [s for s in scores if s.citations]
+    citations = sum(s.citations for s in cited)
     return {
         "questions": len(scores),
-        "f1": _mean(s.f1 for s in asked),
-        "exact_match": _mean(s.exact_match for s in asked),
-        "numeric_match": _mean(s.numeric_match for s in asked),
-        "value_match": _mean(s.value_match for s in asked if s.value_match is not None),
-        "refused_right": _mean(s.refused for s in unanswerable),
-        "refused_wrong": _mean(s.refused for s in asked),
-        "citations_valid": _ratio(sum(s.citations_valid for s in cited), sum(s.citations for s in cited)),
-        "citations_right": _mean(s.cites_right for s in asked if s.cites_right is not None),
+        "f1": _mean(s.f1 for s in answerable),
+        "exact_match": _mean(s.exact_match for s in answerable),
+        "numeric_match": _mean(s.numeric_match for s in answerable),
+        "value_match": _mean(s.value_match for s in answerable),
+        "refused_right": _mean(s.refused for s in scores if not s.answerable),
+        "refused_wrong": _mean(s.refused for s in answerable),
+        "citations_valid": round(sum(s.citations_valid for s in cited) / citations, 4)
+        if citations
+        else None,
+        "citations_right": _mean(s.cites_right for s in answerable),
         "perplexity": perplexity((s.loss, s.loss_tokens) for s in scores),
         "total_ms": _median(s.total_ms for s in scores),
         "first_token_ms": _median(s.first_token_ms for s in scores if s.tokens_per_s),
@@ -105,23 +126,25 @@ def summarize(scores: Sequence[Score]) -> dict[str, float | None]:
 
 
 def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
-    """Of the expected answers, over all their tokens; None where none was measured."""
-    found = [(loss, tokens) for loss, tokens in losses if loss is not None and tokens]
-    if not found:
+    """Return the perplexity of the expected answers, over all their tokens, from (nats, tokens) of
+    each; None where none was measured."""
+    measured = [(loss, tokens) for loss, tokens in losses if loss is not None and tokens]
+    if not measured:
         return None
-    mean = sum(loss for loss, _ in found) / sum(tokens for _, tokens in found)
-    return round(exp(min(mean, _MOST_NATS)), 3)
+    mean = sum(loss for loss, _ in measured) / sum(tokens for _, tokens in measured)
+    return round(exp(min(mean, MAX_NATS)), 3)
 
 
 def is_exact(said: str, expected: Iterable[str | None]) -> bool:
-    """The same words as one of the expected answers, case, articles and punctuation aside (SQuAD's exact match)."""
+    """Return whether an answer has the same words as one of the expected ones, case, articles and
+    punctuation aside (SQuAD's exact match)."""
     got = _content(said)
     return bool(got) and any(got == _content(answer) for answer in expected if answer)
 
 
 def token_f1(said: str, expected: str) -> float:
-    """Harmonic mean of precision and recall over words, articles left out (SQuAD, Rajpurkar et al. 2016); a figure
-    with its separators is one word."""
+    """Return the harmonic mean of precision and recall over words, articles left out (SQuAD,
+    Rajpurkar et al. 2016); a figure with its separators is one word."""
     got, wanted = _content(said), _content(expected)
     common = sum((Counter(got) & Counter(wanted)).values())
     if not common:
@@ -130,17 +153,25 @@ def token_f1(said: str, expected: str) -> float:
 
 
 def contains(said: str, value: str) -> bool:
-    """The value's words stand in a row in what was said; figures are compared as numbers ("1,250.00" is "1250")."""
+    """Return whether the value's words stand in a row in what was said; figures are compared as
+    numbers ("1,250.00" is "1250")."""
     words, wanted = [_plain(w) for w in words_of(said)], [_plain(w) for w in words_of(value)]
-    return bool(wanted) and any(words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1))
+    return bool(wanted) and any(
+        words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1)
+    )
 
 
 def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:
-    return bool(citation.quote) and citation.quote in stored.get((citation.document, citation.page), "")
+    """Return whether a citation's quote stands, letter for letter, in the stored text of its
+    page."""
+    return bool(citation.quote) and citation.quote in stored.get(
+        (citation.document, citation.page), ""
+    )
 
 
 def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: bool) -> int | None:
-    """1-based place of the first passage of the right document (with `with_value`, one that holds the value too)."""
+    """Return the 1-based place of the first passage of the right document (with `with_value`, one
+    that holds the value too)."""
     for place, passage in enumerate(passages, 1):
         holds = not with_value or not question.value or contains(passage.in_context, question.value)
         if passage.document == question.document and holds:
@@ -148,10 +179,10 @@ def rank_of(question: TestQuestion, passages: Sequence[Passage], *, with_value: 
     return None
 
 
-def retrieval_figures(ranks: Sequence[int | None]) -> dict[str, float | None]:
-    """recall@k, and the mean of 1/rank (0 for a miss)."""
-    found: dict[str, float | None] = {f"recall_at_{k}": _mean(r is not None and r <= k for r in ranks) for k in KS}
-    return {**found, "mrr": _mean(1 / r if r else 0.0 for r in ranks)}
+def retrieval_figures(ranks: Sequence[int | None]) -> Figures:
+    """Return recall@k, and the mean of 1/rank (0 for a miss), from the rank of each question."""
+    recall = {f"recall_at_{k}": _mean(r is not None and r <= k for r in ranks) for k in KS}
+    return {**recall, "mrr": _mean(1 / r if r else 0.0 for r in ranks)}
 
 
 def _content(text: str) -> list[str]:
@@ -159,6 +190,7 @@ def _content(text: str) -> list[str]:
 
 
 def _plain(word: str) -> str:
+    """A number without separators and without zeros at its end."""
     if not re.fullmatch(r"\d[\d.,]*", word):
         return word
     number = word.replace(",", "")
@@ -166,14 +198,10 @@ def _plain(word: str) -> str:
 
 
 def _mean(values: Iterable[float | bool | None]) -> float | None:
-    found = [float(v) for v in values if v is not None]
-    return round(sum(found) / len(found), 4) if found else None
+    known = [float(v) for v in values if v is not None]
+    return round(sum(known) / len(known), 4) if known else None
 
 
 def _median(values: Iterable[float]) -> float | None:
-    found = list(values)
-    return round(median(found), 1) if found else None
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+    known = list(values)
+    return round(median(known), 1) if known else None

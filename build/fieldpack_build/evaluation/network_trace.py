@@ -1,5 +1,5 @@
-"""What a command asks of the system, watched from outside with strace: network calls, names looked up, files written. Knows
-nothing of bundles or of what the command does."""
+"""What a command asks of the system, watched from outside with strace: network calls, names looked
+up, files written. Knows nothing of bundles or of what the command does."""
 
 from __future__ import annotations
 
@@ -17,24 +17,34 @@ from pathlib import Path, PurePosixPath
 _WATCHED = "%network,%file,io_uring_setup"
 # io_uring can reach the network past all other calls: a process that sets it up is not silent.
 _NETWORK = frozenset(
-    ("socket socketpair bind listen accept accept4 connect getsockname getpeername getsockopt setsockopt shutdown send sendto "
-     "sendmsg sendmmsg recv recvfrom recvmsg recvmmsg socketcall io_uring_setup").split()
-)  # fmt: skip
+    (
+        "socket socketpair bind listen accept accept4 connect getsockname getpeername getsockopt "
+        "setsockopt shutdown send sendto "
+        "sendmsg sendmmsg recv recvfrom recvmsg recvmmsg socketcall io_uring_setup"
+    ).split()
+)
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+|\?)")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
 _CHANGING = frozenset(
-    ("creat mkdir mkdirat rename renameat renameat2 unlink unlinkat rmdir link linkat symlink symlinkat mknod mknodat "
-     "truncate chmod fchmodat chown lchown fchownat utime utimes utimensat setxattr lsetxattr").split()
-)  # fmt: skip
+    (
+        "creat mkdir mkdirat rename renameat renameat2 unlink unlinkat rmdir link linkat symlink "
+        "symlinkat mknod mknodat "
+        "truncate chmod fchmodat chown lchown fchownat utime utimes utimensat setxattr lsetxattr"
+    ).split()
+)
 _OPENING = frozenset(("open", "openat", "openat2"))
-_LOOKING_UP = frozenset(("/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf", "/run/systemd/resolve/stub-resolv.conf"))
+_LOOKING_UP = frozenset(
+    ("/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf", "/run/systemd/resolve/stub-resolv.conf")
+)
 _NOWHERE = (Path("/dev"), Path("/proc"))
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """`network`: the calls as strace writes them. `looked_up`: files that only a name look-up reads. `written`: paths opened
-    for writing, made, renamed or removed outside of what was allowed. `calls` and `threads`: how much was watched."""
+    """`network`: the calls as strace writes them. `looked_up`: files that only a name look-up
+    reads. `written`: paths opened for writing, made, renamed or removed outside of what was
+    allowed. `calls` and `threads`: how much was watched."""
 
     tool: str
     command: tuple[str, ...]
@@ -58,7 +68,9 @@ def tool() -> tuple[str | None, str]:
     found = shutil.which("strace")
     if found is None:
         return None, "strace is missing"
-    tried = subprocess.run([found, "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True)
+    tried = subprocess.run(
+        [found, "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True
+    )
     if tried.returncode:  # a container that forbids ptrace
         return None, f"strace may not watch here ({' '.join(tried.stderr.split())[:200]})"
     said = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
@@ -67,35 +79,71 @@ def tool() -> tuple[str | None, str]:
 
 
 def trace(
-    command: Sequence[str], *, environment: Mapping[str, str], allowed: Sequence[Path] = (), given: str | None = None,
-    meanwhile: Callable[[subprocess.Popen[str]], None] | None = None, timeout: float = 600,
-) -> Trace:  # fmt: skip
-    """Run a command to its end and say what it asked for. `allowed`: folders that it may write to; /dev and /proc always
-    are. `given`: its standard input. `meanwhile`: called once it runs, to talk to it and to end it. Python's own cache of
-    compiled modules is left away, as installed packages bring theirs."""
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    allowed: Sequence[Path] = (),
+    given: str | None = None,
+    meanwhile: Callable[[subprocess.Popen[str]], None] | None = None,
+    timeout: float = 600,
+) -> Trace:
+    """Run a command to its end and say what it asked for. `allowed`: folders that it may write to;
+    /dev and /proc always are. `given`: its standard input. `meanwhile`: called once it runs, to
+    talk to it and to end it. Python's own cache of compiled modules is left away, as installed
+    packages bring theirs."""
     named, why = tool()
     if named is None:
         raise RuntimeError(why)
     with tempfile.TemporaryDirectory(prefix="fieldpack-trace-") as folder:
-        watched = ["strace", "-ff", "-qq", "-s", "4096", "-e", f"trace={_WATCHED}", "-o", f"{folder}/t", *command]
+        watched = [
+            "strace",
+            "-ff",
+            "-qq",
+            "-s",
+            "4096",
+            "-e",
+            f"trace={_WATCHED}",
+            "-o",
+            f"{folder}/t",
+            *command,
+        ]
         process = subprocess.Popen(
-            watched, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
-        )  # fmt: skip
+            watched,
+            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
         try:
             if meanwhile is not None:
                 meanwhile(process)
             output, errors = process.communicate(given, timeout)
         finally:
             _end(process)
-        logs = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(Path(folder).iterdir())]
+        logs = [
+            path.read_text(encoding="utf-8", errors="replace")
+            for path in sorted(Path(folder).iterdir())
+        ]
     lines = [line for log in logs for line in log.splitlines()]
     return Trace(
-        named, tuple(command), process.returncode, output, errors, network=tuple(network_calls(lines)),
+        named,
+        tuple(command),
+        process.returncode,
+        output,
+        errors,
+        network=tuple(network_calls(lines)),
         looked_up=tuple(sorted({path for path, _ in _paths(lines) if path in _LOOKING_UP})),
-        written=tuple(sorted({path for path, writes in _paths(lines) if writes and not _within(path, allowed)})),
-        calls=len(lines), threads=len(logs),
-    )  # fmt: skip
+        written=tuple(
+            sorted(
+                {path for path, writes in _paths(lines) if writes and not _within(path, allowed)}
+            )
+        ),
+        calls=len(lines),
+        threads=len(logs),
+    )
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -126,7 +174,12 @@ def _paths(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 def _plain(text: str) -> str:
     """strace writes what is not ASCII as octal escapes of its bytes."""
-    return text.encode("latin-1", "replace").decode("unicode_escape").encode("latin-1", "replace").decode("utf-8", "replace")
+    return (
+        text.encode("latin-1", "replace")
+        .decode("unicode_escape")
+        .encode("latin-1", "replace")
+        .decode("utf-8", "replace")
+    )
 
 
 def _within(path: str, allowed: Sequence[Path]) -> bool:

@@ -1,9 +1,9 @@
-"""Figures in an answer, compared as what they count: thousand separators, scales (million), per cent, signs, rounding.
-Knows nothing of questions or models.
+"""Figures in an answer, compared as what they count: thousand separators, scales (million), per
+cent, signs, rounding. Knows nothing of questions or models.
 
-After TAT-QA (Zhu et al. 2021), whose answers are a figure and a scale: 2053.5 and "million". A figure that is said
-without a scale is taken in the scale that was expected, as tables print it; one that is said with a scale must be right
-with it.
+After TAT-QA (Zhu et al. 2021), whose answers are a figure and a scale: 2053.5 and "million". A
+figure that is said without a scale is taken in the scale that was expected, as tables print it; one
+that is said with a scale must be right with it.
 """
 
 from __future__ import annotations
@@ -12,29 +12,44 @@ import re
 from dataclasses import dataclass
 
 _SCALES = {
-    "thousand": 1e3, "thousands": 1e3, "k": 1e3, "million": 1e6, "millions": 1e6, "m": 1e6, "mn": 1e6, "billion": 1e9,
-    "billions": 1e9, "bn": 1e9, "trillion": 1e12, "trillions": 1e12,
-}  # fmt: skip
+    "thousand": 1e3,
+    "thousands": 1e3,
+    "k": 1e3,
+    "million": 1e6,
+    "millions": 1e6,
+    "m": 1e6,
+    "mn": 1e6,
+    "billion": 1e9,
+    "billions": 1e9,
+    "bn": 1e9,
+    "trillion": 1e12,
+    "trillions": 1e12,
+}
 _WORDS = {
     word: float(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+    for number, word in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()
+    )
 }
 _FIGURE = re.compile(
     r"(?P<open>\(\s*)?(?P<sign>(?<![\w.)])[-−–]\s?)?(?:[$€£¥]|(?:USD|EUR|GBP|CHF|JPY)\s?)?"
     r"(?<![\w.,])(?P<figure>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-    r"(?:\s?(?P<percent>%|per\s?cent\b|percent(?:age points)?\b)|[\s-]?(?P<scale>thousands?|millions?|billions?|trillions?"
+    r"(?:\s?(?P<percent>%|per\s?cent\b|percent(?:age "
+    r"points)?\b)|[\s-]?(?P<scale>thousands?|millions?|billions?|trillions?"
     r"|bn|mn)\b|(?P<short>[km])\b|(?:st|nd|rd|th)\b|(?!\w))(?P<close>\s*\))?",
     re.IGNORECASE,
 )
 _WORD = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b", re.IGNORECASE)
-_LESS = re.compile(r"\b(?:decreas|declin|fell|fall|lower|loss|lost|reduc|down|drop|negative|minus)", re.IGNORECASE)
+_LESS = re.compile(
+    r"\b(?:decreas|declin|fell|fall|lower|loss|lost|reduc|down|drop|negative|minus)", re.IGNORECASE
+)
 _NEAR = 0.01  # of the figure: rounding that is coarser says something else
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """`value` as it is written, sign included; `factor`: what its scale makes of it, None where none is said;
-    `decimals`: digits behind the point."""
+    """`value` as it is written, sign included; `factor`: what its scale makes of it, None where
+    none is said; `decimals`: digits behind the point."""
 
     value: float
     decimals: int
@@ -49,8 +64,8 @@ def quantities(text: str) -> list[Quantity]:
 
 
 def expected_quantities(answer: str, scale: str | None = None) -> list[Quantity]:
-    """What must be said; `scale` ("million", "percent") where the answer itself has none. A number word counts where it
-    is the whole answer: in a sentence "one" is mostly no figure."""
+    """What must be said; `scale` ("million", "percent") where the answer itself has none. A number
+    word counts where it is the whole answer: in a sentence "one" is mostly no figure."""
     found = [_quantity(match) for match in _FIGURE.finditer(answer)]
     if not found and answer.strip().lower() in _WORDS:
         found = [Quantity(_WORDS[answer.strip().lower()], 0)]
@@ -77,7 +92,9 @@ def _quantity(match: re.Match[str]) -> Quantity:
     whole = match["open"] is not None and match["close"] is not None and match["sign"] is None
     # (5.2) is minus 5.2 in a table.
     value = -float(digits) if match["sign"] or whole else float(digits)
-    scale = (match["scale"] or match["short"] or "").lower()  # "5m" is five million, "5 m" is five metres
+    scale = (
+        match["scale"] or match["short"] or ""
+    ).lower()  # "5m" is five million, "5 m" is five metres
     decimals = len(digits.partition(".")[2])
     return Quantity(value, decimals, match["percent"] is not None, _SCALES.get(scale))
 
@@ -94,8 +111,12 @@ def _same(said: Quantity, wanted: Quantity, *, less: bool) -> bool:
     if said.percent and not wanted.percent:
         return False
     for value, decimals, target in _readings(said, wanted):
-        gap = min(abs(value - target), abs(-value - target) if less and target < 0 else abs(value - target))
-        # Either side may have been rounded to the digits it shows; of 12.25 people make 12.2 and 12.3.
+        gap = min(
+            abs(value - target),
+            abs(-value - target) if less and target < 0 else abs(value - target),
+        )
+        # Either side may have been rounded to the digits it shows; of 12.25 people make 12.2 and
+        # 12.3.
         allowed = 0.5000001 * 10.0 ** -min(decimals, wanted.decimals)
         if gap == 0 or (gap <= allowed and gap <= _NEAR * abs(target)):
             return True

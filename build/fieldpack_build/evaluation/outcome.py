@@ -1,25 +1,30 @@
-"""What became of one question in one arm: right, or wrong in which way. Knows nothing of reports."""
+"""What became of one question in one arm: right, or wrong in which way. Knows nothing of pages."""
 
 from __future__ import annotations
 
-from typing import Any
+from .report_file import QuestionRow
 
 WRONG_REFUSAL, NO_VALUE, ANSWERED, OTHER_SOURCE, UNJUDGED, RIGHT = (
-    "wrong refusal", "value missing", "answered, not refused", "other source", "not judged", "right",
-)  # fmt: skip
+    "wrong refusal",
+    "value missing",
+    "answered, not refused",
+    "other source",
+    "not judged",
+    "right",
+)
 
 
-def outcome(row: dict[str, Any], arm: str) -> str | None:
-    """What became of one question in one arm; None where it was not asked."""
-    said = row["arms"].get(arm)
-    if said is None:
+def outcome(row: QuestionRow, arm: str) -> str | None:
+    """Return what became of one question in one arm; None where it was not asked."""
+    answer = row.arms.get(arm)
+    if answer is None:
         return None
-    if row["expected"] is None:
-        return RIGHT if said["refused"] else ANSWERED
-    if said["refused"]:
+    if row.expected is None:
+        return RIGHT if answer.refused else ANSWERED
+    if answer.refused:
         return WRONG_REFUSAL
-    if said.get("value_match") is None:
+    if answer.value_match is None:
         return UNJUDGED
-    if not said["value_match"]:
+    if not answer.value_match:
         return NO_VALUE
-    return OTHER_SOURCE if said.get("cites_right") is False else RIGHT
+    return OTHER_SOURCE if answer.cites_right is False else RIGHT

@@ -1,5 +1,6 @@
-"""What a device needs to answer one question: a process of its own opens the arm's parts, asks, and says the most memory
-it ever held. The parent's own memory would say what all arms together have left behind.
+"""What a device needs to answer one question: a process of its own opens the arm's parts, asks, and
+says the most memory it ever held. The parent's own memory would say what all arms together have
+left behind.
 
 Parent's side: `peak_mb`. Child's side: `python -m fieldpack_build.evaluation.peak_memory`.
 """
@@ -22,13 +23,19 @@ def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
     task = {"folder": str(folder), "question": question, "retrieval": retrieval}
     command = python("-m", "fieldpack_build.evaluation.peak_memory")
     done = subprocess.run(
-        command, env=safe_environment(), input=json.dumps(task), capture_output=True, text=True, errors="replace"
+        command,
+        env=safe_environment(),
+        input=json.dumps(task),
+        capture_output=True,
+        text=True,
+        errors="replace",
     )
     sys.stderr.write(done.stderr)
     if done.returncode:
         last = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no word"]
         raise StageError(
-            f"the process that measures memory ended with {done.returncode}; its words are in the stage's log.txt, the last: "
+            f"the process that measures memory ended with {done.returncode}; its words are in the "
+            "stage's log.txt, the last: "
             f"{last[-1][:300]}"
         )
     return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
@@ -36,20 +43,26 @@ def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
 
 def main() -> None:
     task = json.loads(sys.stdin.read())
-    from fieldpack.rag import Arm
+    from fieldpack.rag import AnswerOptions
 
-    from .scoring_expert import MeasuredExpert
+    from .scoring_expert import ScoringExpert
 
-    expert = MeasuredExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
-    expert.ask(task["question"], arm=Arm(retrieval=task["retrieval"], threshold=False))
+    expert = ScoringExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
+    expert.ask(
+        task["question"], options=AnswerOptions(retrieval=task["retrieval"], threshold=False)
+    )
     print(json.dumps({"peak_mb": own_peak_mb()}), flush=True)
 
 
 def own_peak_mb() -> float:
-    """Return the most memory, in MB, that this process has held. Linux: of this program alone; getrusage would count what
-    the parent held when it started us."""
+    """Return the most memory, in MB, that this process has held. Linux: of this program alone;
+    getrusage would count what the parent held when it started us."""
     status = Path("/proc/self/status")
-    if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))):
+    if status.exists() and (
+        match := re.search(
+            r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace")
+        )
+    ):
         return round(int(match[1]) / 1024, 1)
     import resource
 

@@ -1,4 +1,5 @@
-"""Which test questions are asked, and which are set aside to learn the refusal threshold from. Knows nothing of models."""
+"""Which test questions are asked, and which are set aside to learn the refusal threshold from.
+Knows nothing of models."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ def measured_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[Tes
 
 
 def calibration_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
-    """Those that the refusal threshold is learned from and that are never measured: the recipe's share of the answerable
-    and of the others; none where the threshold is given. A question is in it by its own words, so that a row added to
-    the file moves no other. None of them where the training rows are learned from."""
+    """Those that the refusal threshold is learned from and that are never measured: the recipe's
+    share of the answerable and of the others; none where the threshold is given. A question is in
+    it by its own words, so that a row added to the file moves no other. None of them where the
+    training rows are learned from."""
     if not recipe.calibrated or recipe.evaluate is None or recipe.evaluate.calibration == "train":
         return []
     found: list[TestQuestion] = []
@@ -30,13 +32,16 @@ def calibration_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[
     return sorted(found, key=lambda q: q.line)
 
 
-def asked(recipe: Recipe, questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
+def asked(
+    recipe: Recipe, questions: Sequence[TestQuestion], count: int | None
+) -> list[TestQuestion]:
     """`count` of the measured part; a handful in a rehearsal."""
     return sample(measured_part(recipe, questions), _REHEARSED if recipe.rehearsal else count)
 
 
 def sample(questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
-    """`count` questions spread evenly over the file, answerable and not in their proportion; all for None."""
+    """`count` questions spread evenly over the file, answerable and not in their proportion; all
+    for None."""
     if count is None or count >= len(questions):
         return list(questions)
     answerable = [q for q in questions if q.answer is not None]

@@ -1,8 +1,9 @@
-"""Whether the right passage is found: recall@k and MRR by document and by page, and what was found instead.
-Knows nothing of indexes or models: a search is a function.
+"""Whether the right passage is retrieved: recall@k and MRR by document and by page, and what came
+instead. Knows nothing of indexes or models: a search is a function.
 
-A rank is the place of the first passage of the right document (page) among the passages returned, from 1. `distinct_page`
-counts each page once: five passages of one page fill one place, as they do for a reader who turns pages.
+A rank is the place of the first passage of the right document (page) among the passages returned,
+from 1. `distinct_page` counts each page once: five passages of one page fill one place, as they do
+for a reader who turns pages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from fieldpack.passages import Passage
 
 from ..data import TestQuestion
+from .report_file import Figures
 
 KS = (1, 5, 10, 20)
 Search = Callable[[str, int], list[Passage]]
@@ -21,21 +23,35 @@ _FIRST_LINE = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """`recall`: k -> share of the questions whose rank is k or better; `mrr`: mean of 1/rank, 0 for a miss."""
+class RankFigures:
+    """`recall`: k -> share of the questions whose rank is k or better; `mrr`: mean of 1/rank, 0 for
+    a miss."""
 
     questions: int
     recall: dict[int, float]
     mrr: float
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"questions": self.questions, **{f"recall_at_{k}": v for k, v in self.recall.items()}, "mrr": self.mrr}
+    @classmethod
+    def of(cls, ranks: Sequence[int | None], ks: Sequence[int]) -> RankFigures:
+        """Return the figures of some ranks, None for a miss."""
+        count = max(1, len(ranks))
+        recall = {k: sum(rank is not None and rank <= k for rank in ranks) for k in ks}
+        return cls(
+            len(ranks),
+            {k: round(hits / count, 4) for k, hits in recall.items()},
+            round(sum(1 / rank for rank in ranks if rank) / count, 4),
+        )
+
+    def to_dict(self) -> Figures:
+        """Return the figures as report.json has them."""
+        recall = {f"recall_at_{k}": share for k, share in self.recall.items()}
+        return {"questions": self.questions, **recall, "mrr": self.mrr}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One question: where the right document and page came (None: not among those looked at), and the first passage of
-    another document or page that came before: (document, page, first line)."""
+class QuestionRank:
+    """Where the right document and page of one question came (None: not among those looked at), and
+    the first passage of another document or page that came before: (document, page, first line)."""
 
     question: str
     line: int
@@ -48,84 +64,117 @@ class Row:
 
     @property
     def rank(self) -> int | None:
-        """By page where the pages are known, else by document."""
+        """The rank by page where the pages are known, else by document."""
         return self.page_rank if self.pages else self.document_rank
 
     def to_dict(self) -> dict[str, Any]:
-        instead = dict(zip(("document", "page", "first_line"), self.instead, strict=True)) if self.instead else None
+        """Return what `build knowledge --json` prints of the question."""
+        instead = (
+            dict(zip(("document", "page", "first_line"), self.instead, strict=True))
+            if self.instead
+            else None
+        )
         return {
-            "question": self.question, "line": self.line, "document": self.document, "pages": list(self.pages),
-            "document_rank": self.document_rank, "page_rank": self.page_rank,
-            "distinct_page_rank": self.distinct_page_rank, "instead": instead,
-        }  # fmt: skip
+            "question": self.question,
+            "line": self.line,
+            "document": self.document,
+            "pages": list(self.pages),
+            "document_rank": self.document_rank,
+            "page_rank": self.page_rank,
+            "distinct_page_rank": self.distinct_page_rank,
+            "instead": instead,
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalReport:
-    """`page` and `distinct_page` are None where no question names its pages. `unasked`: questions without a document."""
+    """`page` and `distinct_page` are None where no question names its pages. `unasked`: questions
+    without a document."""
 
-    document: Figures
-    page: Figures | None
-    distinct_page: Figures | None
-    rows: tuple[Row, ...] = field(repr=False)
+    document: RankFigures
+    page: RankFigures | None
+    distinct_page: RankFigures | None
+    rows: tuple[QuestionRank, ...] = field(repr=False)
     unasked: int = 0
 
-    def misses(self, count: int) -> list[Row]:
-        """The worst first: not found at all, then by rank; those found first are no misses."""
+    def misses(self, count: int) -> list[QuestionRank]:
+        """Return the worst misses first: not found at all, then by rank; a right passage at place 1
+        is no miss."""
         missed = [row for row in self.rows if row.rank != 1]
         return sorted(missed, key=lambda row: (-(row.rank or 10**9), row.line))[:count]
 
+    def figures(self) -> dict[str, Figures | None]:
+        """Return the figures of each way to count."""
+        kinds = {
+            "document": self.document,
+            "page": self.page,
+            "distinct_page": self.distinct_page,
+        }
+        return {name: value.to_dict() if value else None for name, value in kinds.items()}
+
     def to_dict(self) -> dict[str, Any]:
-        figures = {"document": self.document, "page": self.page, "distinct_page": self.distinct_page}
+        """Return what `build knowledge --json` prints."""
         return {
-            "questions": len(self.rows), "unasked": self.unasked,
-            **{name: value.to_dict() if value else None for name, value in figures.items()},
+            "questions": len(self.rows),
+            "unasked": self.unasked,
+            **self.figures(),
             "rows": [row.to_dict() for row in self.rows],
-        }  # fmt: skip
+        }
 
 
-def measure(search: Search, questions: Iterable[TestQuestion], ks: Sequence[int] = KS) -> RetrievalReport:
-    """Asks every question that names its document for `max(ks)` passages."""
-    asked, unasked = [], 0
+def measure(
+    search: Search, questions: Iterable[TestQuestion], ks: Sequence[int] = KS
+) -> RetrievalReport:
+    """Ask every question that names its document for `max(ks)` passages, and rank the right one."""
+    rows, unasked = [], 0
     for question in questions:
         if question.document is None:
             unasked += 1
         else:
-            asked.append(_row(question, question.document, search(question.question, max(ks))))
-    paged = [row for row in asked if row.pages]
+            passages = search(question.question, max(ks))
+            rows.append(_rank_question(question, question.document, passages))
+    paged = [row for row in rows if row.pages]
     return RetrievalReport(
-        document=_figures([row.document_rank for row in asked], ks),
-        page=_figures([row.page_rank for row in paged], ks) if paged else None,
-        distinct_page=_figures([row.distinct_page_rank for row in paged], ks) if paged else None,
-        rows=tuple(asked), unasked=unasked,
-    )  # fmt: skip
+        document=RankFigures.of([row.document_rank for row in rows], ks),
+        page=RankFigures.of([row.page_rank for row in paged], ks) if paged else None,
+        distinct_page=RankFigures.of([row.distinct_page_rank for row in paged], ks)
+        if paged
+        else None,
+        rows=tuple(rows),
+        unasked=unasked,
+    )
 
 
-def _row(question: TestQuestion, document: str, passages: Sequence[Passage]) -> Row:
+def _rank_question(
+    question: TestQuestion, document: str, passages: Sequence[Passage]
+) -> QuestionRank:
     places = [(passage.document, passage.page) for passage in passages]
     right = [(document, page) for page in question.pages]
-    wrong = [p for p in passages if p.document != document or (right and (p.document, p.page) not in right)]
-    row = Row(
-        question.question, question.line, document, question.pages,
-        document_rank=_rank([name for name, _ in places], [document]), page_rank=_rank(places, right),
-        distinct_page_rank=_rank(list(dict.fromkeys(places)), right), instead=None,
-    )  # fmt: skip
-    if row.rank == 1 or not wrong:
-        return row
-    return Row(
-        row.question, row.line, document, row.pages, row.document_rank, row.page_rank, row.distinct_page_rank,
-        (wrong[0].document, wrong[0].page, _first_line(wrong[0].text)),
-    )  # fmt: skip
+    document_rank = _rank([name for name, _ in places], [document])
+    page_rank = _rank(places, right)
+    instead = None
+    if (page_rank if right else document_rank) != 1:
+        wrong = (
+            passage
+            for passage, place in zip(passages, places, strict=True)
+            if passage.document != document or (right and place not in right)
+        )
+        if (first := next(wrong, None)) is not None:
+            instead = (first.document, first.page, _first_line(first.text))
+    return QuestionRank(
+        question.question,
+        question.line,
+        document,
+        question.pages,
+        document_rank=document_rank,
+        page_rank=page_rank,
+        distinct_page_rank=_rank(list(dict.fromkeys(places)), right),
+        instead=instead,
+    )
 
 
-def _rank(found: Sequence[object], right: Sequence[object]) -> int | None:
-    return next((place for place, one in enumerate(found, 1) if one in right), None)
-
-
-def _figures(ranks: Sequence[int | None], ks: Sequence[int]) -> Figures:
-    count = max(1, len(ranks))
-    recall = {k: round(sum(rank is not None and rank <= k for rank in ranks) / count, 4) for k in ks}
-    return Figures(len(ranks), recall, round(sum(1 / rank for rank in ranks if rank) / count, 4))
+def _rank(places: Sequence[object], right: Sequence[object]) -> int | None:
+    return next((rank for rank, place in enumerate(places, 1) if place in right), None)
 
 
 def _first_line(text: str) -> str:

@@ -1,6 +1,7 @@
-"""An expert as the device opens it that can also say how much a given answer surprises its model, and that may be given
-another generator than its bundle's: a model in torch, a full-precision export. Retrieval, prompt, refusals and citations
-stay the runtime's. Knows nothing of test questions or figures."""
+"""An expert as the device opens it that can also say how much a given answer surprises its model,
+and that may be given another generator than its bundle's: a model in torch, a full-precision
+export. Retrieval, prompt, refusals and citations stay the runtime's. Knows nothing of test
+questions or figures."""
 
 from __future__ import annotations
 
@@ -30,47 +31,59 @@ class ScoringGenerator(TextGenerator):
     """Reads on from the last prompt's cache, so that a loss costs no second prefill."""
 
     def loss(self, prompt: str, answer: str, *, max_tokens: int, max_context: int) -> Loss:
-        """Of `answer` behind `prompt`, over its first `max_tokens` tokens, fewer where the context ends."""
+        """Of `answer` behind `prompt`, over its first `max_tokens` tokens, fewer where the context
+        ends."""
         ids, wanted = self.encode(prompt), self.encode(answer)[:max_tokens]
         wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
         if not wanted:
             return 0.0, 0
         with self._turn.wait(None):
-            self._kept.read(ids, room=len(ids) + len(wanted), most=max_context)
+            self._cache.prefill(ids, capacity=len(ids) + len(wanted), max_capacity=max_context)
             return sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)
 
     def _logits(self, ids: Sequence[int], wanted: Sequence[int]) -> Logits:
         """Of each wanted token's place, [len(wanted), vocabulary]."""
         import numpy as np
 
-        self._kept.back_to(len(ids) - 1)
+        self._cache.trim(len(ids) - 1)
         read = [ids[-1], *wanted[:-1]]
-        return np.concatenate([self._kept.advance(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)])
+        return np.concatenate(
+            [self._cache.forward(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)]
+        )
 
 
-class MeasuredExpert(Expert):
-    """`generator`: made of the bundle's folder and its `skip_tokens`, in the place of the bundle's own model. `retrieval`:
-    off, and neither embedder nor index is opened. `scores`: off, and it is the device's expert to the byte."""
+class ScoringExpert(Expert):
+    """`generator`: made of the bundle's folder and its `skip_tokens`, in the place of the bundle's
+    own model. `retrieval`: off, and neither embedder nor index is opened. `scores`: off, and it is
+    the device's expert to the byte."""
 
     def __init__(
-        self, folder: Path, *, generator: Callable[[Path, int], Any] | None = None, retrieval: bool = True,
+        self,
+        folder: Path,
+        *,
+        generator: Callable[[Path, int], Any] | None = None,
+        retrieval: bool = True,
         scores: bool = True,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(folder, read_manifest(folder), Device())
         self._make, self._retrieves, self._scores = generator, retrieval, scores
 
-    def __enter__(self) -> MeasuredExpert:
+    def __enter__(self) -> ScoringExpert:
         return self
 
     def loss(self, answer: Answer, expected: str) -> Loss | None:
-        """Of the expected answer, behind the prompt that `answer` was given for; None without a language model."""
+        """Of the expected answer, behind the prompt that `answer` was given for; None without a
+        language model."""
         rag = self._open_rag()
         if rag.generator is None:
             return None
         prompt = rag.builder.build(answer.question, answer.passages)
         generator: Any = rag.generator
         found: Loss = generator.loss(
-            prompt.text, expected, max_tokens=self.settings.max_answer_tokens, max_context=self.settings.max_context
+            prompt.text,
+            expected,
+            max_tokens=self.settings.max_answer_tokens,
+            max_context=self.settings.max_context,
         )
         return found
 
@@ -85,7 +98,9 @@ class MeasuredExpert(Expert):
             return self._make(self.path, self._chat.skip_tokens)
         if not self._scores:
             return super()._open_generator()
-        return ScoringGenerator.open(self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens)
+        return ScoringGenerator.open(
+            self.path / "model", device=self.device, skip_tokens=self._chat.skip_tokens
+        )
 
     def _open_retriever(self) -> Retriever | None:
         return super()._open_retriever() if self._retrieves else None

@@ -1,5 +1,6 @@
-"""A model in torch where the runtime has its own generator: the same greedy answers, stop tokens, repetition penalty and
-limits, so that a difference is the weights' and not the settings'. Knows nothing of questions or recipes.
+"""A model in torch where the runtime has its own generator: the same greedy answers, stop tokens,
+repetition penalty and limits, so that a difference is the weights' and not the settings'. Knows
+nothing of questions or recipes.
 
 Imports torch: for a stage's child process only.
 """
@@ -22,8 +23,9 @@ from .scoring_expert import Loss, sum_of_losses
 
 
 class TorchGenerator(TextGenerator):
-    """`exported`: the folder of an exported model of this vocabulary; what ends an answer is read there, and its tokenizer
-    turns tokens into words, as on the device (broken characters come out otherwise in transformers)."""
+    """`exported`: the folder of an exported model of this vocabulary; what ends an answer is read
+    there, and its tokenizer turns tokens into words, as on the device (broken characters come out
+    otherwise in transformers)."""
 
     def __init__(self, model: Any, tokenizer: Any, exported: Path) -> None:
         super().__init__(model.eval(), tokenizer)
@@ -36,9 +38,16 @@ class TorchGenerator(TextGenerator):
         return encode(self._tokenizer, text)
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int, max_context: int, repetition_penalty: float = 1.0,
-        cancel: threading.Event | None = None, stats: GenerationStats | None = None, schema: str | None = None,
-    ) -> Iterator[str]:  # fmt: skip
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int,
+        max_context: int,
+        repetition_penalty: float = 1.0,
+        cancel: threading.Event | None = None,
+        stats: GenerationStats | None = None,
+        schema: str | None = None,
+    ) -> Iterator[str]:
         """The whole answer as one piece; no schema is followed."""
         import torch
 
@@ -76,7 +85,8 @@ class TorchGenerator(TextGenerator):
         return sum_of_losses(logits[-len(wanted) :].float().cpu().numpy(), wanted), len(wanted)
 
     def _behind(self, ids: list[int], more: Sequence[int]) -> Any:
-        """Logits of the prompt's last place and of `more`; from the last answer's cache where that can be cut."""
+        """Logits of the prompt's last place and of `more`; from the last answer's cache where that
+        can be cut."""
         if self._last is not None and self._last[0] == ids:
             cache = self._last[1]
             self._last = None  # it is changed in place

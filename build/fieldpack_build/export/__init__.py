@@ -1,8 +1,7 @@
-"""From a model's folder to the ONNX model a device opens: candidates of precision, their building, measuring and choice.
-Knows nothing of stages, caches or bundles."""
+"""From a model's folder to the ONNX model a device opens: candidates of precision, their building,
+measuring and choice. Knows nothing of stages, caches or bundles."""
 
 from ..models.precision import FP32, Candidate
-from . import choose
 from .build_onnx import adjust_config, build_onnx, folder_mb
 
-__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "choose", "folder_mb"]
+__all__ = ["FP32", "Candidate", "adjust_config", "build_onnx", "folder_mb"]

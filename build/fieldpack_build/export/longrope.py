@@ -1,5 +1,6 @@
-"""Of a model with two sets of rotary factors (LongRoPE): lets the runtime choose the set, where the builder's graph chooses
-by the tokens read so far, which is right only for a text that is read in one step (see `fieldpack.generation.longrope`)."""
+"""Lets the runtime choose between the two sets of rotary factors of a model (LongRoPE), where the
+builder's graph chooses by the tokens read so far, which is right only for a text that is read in
+one step (see `fieldpack.generation.longrope`)."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ _TABLES = {"cos_cache", "sin_cache"}
 
 
 def take_choice_as_input(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Give `folder`/model.onnx an input that chooses between its tables of cosines and sines, and write beside it when which
-    is right. `config`: as the builder read it. False, and nothing changed, where the graph has one table.
+    """Give `folder`/model.onnx an input that chooses between its tables of cosines and sines, and
+    write beside it when which is right. Returns False, and changes nothing, where the graph has one
+    table. `config`: as the builder read it.
 
-    An input, not an initializer that may be overridden: genai does not set those (0.18), and with an input a runtime that
-    does not know of it fails instead of answering wrongly."""
+    An input, not an initializer that may be overridden: genai does not set those (0.18), and with
+    an input a runtime that does not know of it fails instead of answering wrongly."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -38,9 +40,11 @@ def take_choice_as_input(folder: Path, config: Mapping[str, Any]) -> bool:
 
 
 def cut_tables(folder: Path, context: int) -> bool:
-    """Leave the tables of `folder`/model.onnx the `context` rows that a bundle will read. False where it has one table.
+    """Leave the tables of `folder`/model.onnx the `context` rows that a bundle will read. Returns
+    False where it has one table.
 
-    A step copies the table that it chooses: 50 MB each time for the 131,072 positions of a Phi-4-mini."""
+    A step copies the table that it chooses: 50 MB each time for the 131,072 positions of a
+    Phi-4-mini."""
     import onnx
     from onnx import numpy_helper
 
@@ -54,12 +58,19 @@ def cut_tables(folder: Path, context: int) -> bool:
     for branch in choice.attribute:
         for node in branch.g.node:
             rows = numpy_helper.to_array(node.attribute[0].t)[:context]
-            node.attribute[0].t.CopyFrom(numpy_helper.from_array(rows.copy(), node.attribute[0].t.name))
+            node.attribute[0].t.CopyFrom(
+                numpy_helper.from_array(rows.copy(), node.attribute[0].t.name)
+            )
         for value in branch.g.output:
-            value.type.tensor_type.shape.dim[0].dim_value = min(value.type.tensor_type.shape.dim[0].dim_value, context)
+            value.type.tensor_type.shape.dim[0].dim_value = min(
+                value.type.tensor_type.shape.dim[0].dim_value, context
+            )
     onnx.save(model, str(path))
     return True
 
 
 def _choice(graph: Any) -> Any:
-    return next((node for node in graph.node if node.op_type == "If" and set(node.output) == _TABLES), None)
+    """Return the node that chooses between two tables; None where there is none."""
+    return next(
+        (node for node in graph.node if node.op_type == "If" and set(node.output) == _TABLES), None
+    )

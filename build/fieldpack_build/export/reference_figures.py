@@ -4,25 +4,28 @@ nothing of engines: the caller says how logits are read."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .agreement import compare, log_softmax
+from .facts import ProbeFigures
+from .reference_logits import ReferenceRow
 
-Row = Mapping[str, Any]
 ReadLogits = Callable[[Sequence[int], Sequence[int]], Any]
 
 
-def read_rows(reference: Path) -> list[dict[str, Any]]:
+def read_rows(reference: Path) -> list[ReferenceRow]:
     """Return the reference's texts as tokens, as `reference_logits` wrote them."""
-    rows: list[dict[str, Any]] = json.loads((reference / "reference.json").read_text("utf-8"))
+    rows: list[ReferenceRow] = json.loads((reference / "reference.json").read_text("utf-8"))
     return rows
 
 
-def figures_against(read: ReadLogits, rows: Sequence[Row], reference: Path) -> dict[str, Any]:
+def figures_against(
+    read: ReadLogits, rows: Sequence[ReferenceRow], reference: Path
+) -> ProbeFigures:
     """Return how far a model is from the reference: the perplexity of the right answers by both
     models; over all positions, also of the full model's own answers, the mean KL(full || this) in
     nats and how often the best next token is the same; the share of the full model's own answers that
@@ -36,7 +39,9 @@ def figures_against(read: ReadLogits, rows: Sequence[Row], reference: Path) -> d
     def pairs() -> Iterator[tuple[Any, Any]]:
         for number, row in enumerate(rows):
             full = np.load(reference / f"{number:02}.npy")
-            this = np.concatenate([read(row["prompt"], row[key]) for key in ("answer", "own")])
+            this = np.concatenate(
+                [read(row["prompt"], answer) for answer in (row["answer"], row["own"])]
+            )
             given = len(row["answer"])
             places = np.arange(given), np.array(row["answer"], dtype=int)
             mine.append(log_softmax(this[:given])[places])

@@ -1,10 +1,13 @@
-"""Rounds a torch model as an export of some precision is rounded, so that what a precision costs can be told from what is
-wrong with an exported graph. Changes the model in place. Knows nothing of ONNX.
+"""Rounds a torch model as an export of some precision is rounded, so that what a precision costs
+can be told from what is wrong with an exported graph. Changes the model in place. Knows nothing of
+ONNX.
 
-float32    the output of every linear layer, to the error of a sum that another kernel adds up in another order
+float32    the output of every linear layer, to the error of a sum that another kernel adds up in
+           another order
 float16    the weights, and the output of every layer
-int4, int8 the weights by blocks that share a scale, and what is multiplied with them to int8 by the same blocks, as
-           onnxruntime's MatMulNBits does at the accuracy level that genai's builder sets on a CPU (4)
+int4, int8 the weights by blocks that share a scale, and what is multiplied with them to int8 by the
+           same blocks, as onnxruntime's MatMulNBits does at the accuracy level that genai's builder
+           sets on a CPU (4)
 """
 
 from __future__ import annotations
@@ -18,41 +21,47 @@ _BITS = {"int4": 4, "int8": 8}
 _ROWS = 4096  # of a matrix at once: rounding needs several copies of what it rounds
 
 
-def round_model(model: Any, wanted: Candidate) -> None:
-    """`model`: in float32. `wanted`: a candidate; k_quant is rounded as rtn is, and of its layers in int8 only the output
-    matrix, so that the error here is about as large as the candidate's or larger."""
-    if wanted.precision == "fp32":
+def round_model(model: Any, candidate: Candidate) -> None:
+    """Round a float32 model in place as an export of `candidate` is rounded.
+
+    k_quant is rounded as rtn is, and of its layers in int8 only the output matrix, so that the
+    error here is about as large as the candidate's or larger."""
+    if candidate.precision == "fp32":
         _round_sums(model)
-    elif wanted.precision == "fp16":
+    elif candidate.precision == "fp16":
         _round_halves(model)
     else:
-        assert wanted.block_size
-        _round_blocks(model, _BITS[wanted.precision], 8 if wanted.int8_head else _BITS[wanted.precision], wanted.block_size)
-
-
-def _linears(model: Any) -> list[Any]:
-    import torch
-
-    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+        assert candidate.block_size
+        bits = _BITS[candidate.precision]
+        head_bits = 8 if candidate.int8_head else bits
+        _round_blocks(model, bits, head_bits, candidate.block_size)
 
 
 def _round_sums(model: Any) -> None:
-    """Two orders of a sum of n products differ by about sqrt(n) * 2^-24 of its size (Higham and Mary, 2019)."""
+    """Round the outputs of linear layers: two orders of a sum of n products differ by about
+    sqrt(n) * 2^-24 of its size (Higham and Mary, 2019)."""
+    import torch
 
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         size = output.square().mean(dim=-1, keepdim=True).sqrt()
         step = (size * sqrt(module.in_features) * 2.0**-24).clamp_min(1e-37)
         return (output / step).round() * step
 
-    for module in _linears(model):
-        module.register_forward_hook(hook)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(hook)
 
 
 def _round_halves(model: Any) -> None:
+    """Round weights and the outputs of all layers to float16."""
     import torch
 
     def half(value: Any) -> Any:
-        return value.half().float() if isinstance(value, torch.Tensor) and value.dtype == torch.float32 else value
+        return (
+            value.half().float()
+            if isinstance(value, torch.Tensor) and value.dtype == torch.float32
+            else value
+        )
 
     def hook(module: Any, inputs: Any, output: Any) -> Any:
         return half(output) if isinstance(output, torch.Tensor) else output
@@ -65,27 +74,33 @@ def _round_halves(model: Any) -> None:
 
 
 def _round_blocks(model: Any, bits: int, head_bits: int, block: int) -> None:
+    """Round weights to `bits` by blocks, the output matrix to `head_bits`, and what linear layers
+    multiply to int8."""
+    import torch
+
     def hook(module: Any, inputs: Any) -> Any:
-        return (by_blocks(inputs[0], 8, block), *inputs[1:])
+        return (round_by_blocks(inputs[0], 8, block), *inputs[1:])
 
     head, table = model.get_output_embeddings(), model.get_input_embeddings()
     for parameter in model.parameters():
         if parameter.dim() < 2:  # norms and biases stay as they are
             continue
-        own = bits
+        parameter_bits = bits
         if head is not None and parameter is head.weight:
-            own = head_bits
+            parameter_bits = head_bits
         elif parameter is table.weight:
-            own = 8  # a table of its own is kept in int8: export/quantize_embeddings.py
+            parameter_bits = 8  # a table of its own is kept in int8: export/quantize_embeddings.py
         for part in parameter.data.flatten(0, -2).split(_ROWS):
-            part.copy_(by_blocks(part, own, block))
-    for module in _linears(model):
-        module.register_forward_pre_hook(hook)
+            part.copy_(round_by_blocks(part, parameter_bits, block))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(hook)
 
 
-def by_blocks(values: Any, bits: int, block: int) -> Any:
-    """Values of a row in blocks, each rounded to whole multiples of its own scale, from -2^(bits-1) to 2^(bits-1) - 1: the
-    value that is furthest from zero becomes the lowest of these, as in onnxruntime's symmetric quantizer."""
+def round_by_blocks(values: Any, bits: int, block: int) -> Any:
+    """Round the values of each row, [..., width], in blocks: each block to whole multiples of its
+    own scale, from -2^(bits-1) to 2^(bits-1) - 1. The value that is furthest from zero becomes the lowest of these, as
+    in onnxruntime's symmetric quantizer."""
     import torch
 
     width = values.shape[-1]

@@ -1,11 +1,13 @@
-"""Chunks of different documents that say the same, found at the build: the same words but for case, white space and
-punctuation, nine of ten runs of three words shared, and the same numbers in the same order (two years' fee schedules
-differ in a figure and are no duplicates). Knows nothing of files.
+"""Chunks of different documents that say the same, found at the build: the same words but for case,
+white space and punctuation, nine of ten runs of three words shared, and the same numbers in the
+same order (two years' fee schedules differ in a figure and are no duplicates). Knows nothing of
+files.
 
-A chunk's sketch is five 32-bit numbers: a hash of all its words, and four MinHash bands of four values each (Broder
-1997; Leskovec et al., Mining of Massive Datasets, 3.4). Every one of them is mixed with the chunk's numbers, so that
-chunks with other figures never meet. Two chunks that share 0.9 of their runs share a band with probability
-1 - (1 - 0.9^4)^4 = 0.986; whether they are alike is then decided on the words."""
+A chunk's sketch is five 32-bit numbers: a hash of all its words, and four MinHash bands of four
+values each (Broder 1997; Leskovec et al., Mining of Massive Datasets, 3.4). Every one of them is
+mixed with the chunk's numbers, so that chunks with other figures never meet. Two chunks that share
+0.9 of their runs share a band with probability 1 - (1 - 0.9^4)^4 = 0.986; whether they are alike is
+then decided on the words."""
 
 from __future__ import annotations
 
@@ -57,15 +59,23 @@ def _bands(words: Sequence[str]) -> NDArray[np.uint32]:
     import numpy as np
 
     multipliers, offsets = _permutations()
-    hashes = np.fromiter((crc32(word.encode()) for word in words), dtype=np.uint64, count=len(words))
+    hashes = np.fromiter(
+        (crc32(word.encode()) for word in words), dtype=np.uint64, count=len(words)
+    )
     runs = np.zeros(len(words) - _RUN + 1, dtype=np.uint64)
     for i in range(_RUN):
         runs += hashes[i : len(runs) + i] * np.uint64(_MIX[i])
     runs = (runs ^ (runs >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-    # 32-bit values times odd 64-bit multipliers, upper half kept: multiply-shift (Dietzfelbinger et al. 1997)
-    lowest = ((runs[:, None] * multipliers + offsets) >> np.uint64(32)).min(axis=0).astype(np.uint32)
+    # 32-bit values times odd 64-bit multipliers, upper half kept: multiply-shift (Dietzfelbinger et
+    # al. 1997)
+    lowest = (
+        ((runs[:, None] * multipliers + offsets) >> np.uint64(32)).min(axis=0).astype(np.uint32)
+    )
     numbers = " ".join(numbers_of(words)).encode()
-    bands = (crc32(numbers + bytes([i]) + lowest[i * _ROWS : (i + 1) * _ROWS].tobytes()) for i in range(_BANDS))
+    bands = (
+        crc32(numbers + bytes([i]) + lowest[i * _ROWS : (i + 1) * _ROWS].tobytes())
+        for i in range(_BANDS)
+    )
     return np.fromiter(bands, dtype=np.uint32)
 
 
@@ -73,7 +83,9 @@ def _bands(words: Sequence[str]) -> NDArray[np.uint32]:
 def _permutations() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     import numpy as np
 
-    drawn = np.random.default_rng(1997).integers(0, 1 << 63, size=(2, _BANDS * _ROWS), dtype=np.uint64)
+    drawn = np.random.default_rng(1997).integers(
+        0, 1 << 63, size=(2, _BANDS * _ROWS), dtype=np.uint64
+    )
     return (drawn[0] << np.uint64(1)) | np.uint64(1), drawn[1]
 
 
@@ -91,8 +103,9 @@ def alike(text: str, other: str) -> bool:
 def find_duplicates(
     sketches: NDArray[np.uint32], documents: NDArray[np.int64], text_of: Callable[[int], str]
 ) -> dict[int, int]:
-    """Place of a chunk -> place of the first chunk, in an earlier document, that says the same; that one is no duplicate
-    itself. Places count through the library, document by document; `documents` [n] says which one each belongs to."""
+    """Place of a chunk -> place of the first chunk, in an earlier document, that says the same;
+    that one is no duplicate itself. Places count through the library, document by document;
+    `documents` [n] says which one each belongs to."""
     found: dict[int, int] = {}
     exact = _pairs(sketches[:, :1], documents)
     near = _pairs(sketches[:, 1:], documents)
@@ -106,8 +119,8 @@ def find_duplicates(
 
 
 def _pairs(columns: NDArray[np.uint32], documents: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """(later, earlier) places that share a value in a column, ascending: each chunk with the first that has the value, and
-    with the one before it. All pairs would be a square of the copies."""
+    """(later, earlier) places that share a value in a column, ascending: each chunk with the first
+    that has the value, and with the one before it. All pairs would be a square of the copies."""
     import numpy as np
 
     pairs = [np.zeros(0, dtype=np.int64)]
@@ -118,7 +131,11 @@ def _pairs(columns: NDArray[np.uint32], documents: NDArray[np.int64]) -> list[tu
         sizes = np.diff(np.append(starts, len(order)))
         first, before = np.repeat(order[starts], sizes), np.roll(order, 1)
         for earlier in (first, before):
-            kept = (earlier < order) & (column[earlier] == column[order]) & (documents[earlier] != documents[order])
+            kept = (
+                (earlier < order)
+                & (column[earlier] == column[order])
+                & (documents[earlier] != documents[order])
+            )
             pairs.append((order[kept].astype(np.int64) << 32) | earlier[kept])
     unique = np.unique(np.concatenate(pairs))
     return list(zip((unique >> 32).tolist(), (unique & 0xFFFFFFFF).tolist(), strict=True))

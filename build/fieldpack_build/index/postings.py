@@ -1,4 +1,5 @@
-"""Makes the blobs of `postings` from FTS5's own index, and keeps them up with it. Knows nothing of questions or ranking."""
+"""Makes the blobs of `postings` from FTS5's own index, and keeps them up with it. Knows nothing of
+questions or ranking."""
 
 from __future__ import annotations
 
@@ -34,22 +35,40 @@ def write_postings(database: sqlite3.Connection) -> int:
     tokens = _change_lengths(database, _row_lengths(database))
     database.execute("CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, words, row)")
     database.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)")
-    terms = database.execute("SELECT term, doc FROM vocabulary WHERE doc >= ? ORDER BY term", (COMMON,)).fetchall()
-    database.executemany("INSERT INTO common VALUES (?, ?, ?, ?)",
-                         ((t, i, rows, rows < BLOCKED) for i, (t, rows) in enumerate(terms)))  # fmt: skip
+    terms = database.execute(
+        "SELECT term, doc FROM vocabulary WHERE doc >= ? ORDER BY term", (COMMON,)
+    ).fetchall()
+    database.executemany(
+        "INSERT INTO common VALUES (?, ?, ?, ?)",
+        ((t, i, rows, rows < BLOCKED) for i, (t, rows) in enumerate(terms)),
+    )
     for number, (term, count) in enumerate(terms):
-        # One text of all rows, made in C and read in C: 0.35 us a word, row by row through Python 1.4 us.
-        (text,) = database.execute("SELECT group_concat(doc, ' ') FROM instances WHERE term = ?", (term,)).fetchone()
+        # One text of all rows, made in C and read in C: 0.35 us a word, row by row through Python
+        # 1.4 us.
+        (text,) = database.execute(
+            "SELECT group_concat(doc, ' ') FROM instances WHERE term = ?", (term,)
+        ).fetchone()
         rows = np.fromstring(text, dtype=np.int64, sep=" ")
         starts = np.flatnonzero(np.diff(rows, prepend=-1))
-        _append(database, number, rows[starts], np.diff(np.append(starts, len(rows))), whole=count < BLOCKED)
+        _append(
+            database,
+            number,
+            rows[starts],
+            np.diff(np.append(starts, len(rows))),
+            whole=count < BLOCKED,
+        )
     database.execute("DROP TABLE temp.vocabulary")
     database.execute("DROP TABLE temp.instances")
     return tokens
 
 
 def _append(
-    database: sqlite3.Connection, number: int, rows: NDArray[np.int64], counts: NDArray[np.int64], *, whole: bool
+    database: sqlite3.Connection,
+    number: int,
+    rows: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    *,
+    whole: bool,
 ) -> None:
     """Rows, ascending, behind those that the word has already."""
     import numpy as np
@@ -72,8 +91,8 @@ def _cut(rows: NDArray[np.int64]) -> Iterator[tuple[int, tuple[int, int]]]:
 
 
 class PostingsUpdate:
-    """After rows (id, context, text) left `words` and others came under higher ids: first all that left, then all that
-    came. In batches: a batch rewrites the last blob of each of its words."""
+    """After rows (id, context, text) left `words` and others came under higher ids: first all that
+    left, then all that came. In batches: a batch rewrites the last blob of each of its words."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -120,9 +139,14 @@ class PostingsUpdate:
         self._tokens += _change_lengths(self._database, now)
 
 
-def _words_of(database: sqlite3.Connection, rows: list[_Row]) -> Iterator[tuple[str, list[int], list[int]]]:
+def _words_of(
+    database: sqlite3.Connection, rows: list[_Row]
+) -> Iterator[tuple[str, list[int], list[int]]]:
     """Each word with its rows, ascending, and its count in each."""
-    database.execute(f"CREATE VIRTUAL TABLE temp.some USING fts5(context, text, content='', tokenize='{TOKENIZER}')")
+    database.execute(
+        "CREATE VIRTUAL TABLE temp.some USING fts5(context, text, content='', "
+        f"tokenize='{TOKENIZER}')"
+    )
     database.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(temp, some, instance)")
     database.executemany("INSERT INTO temp.some(rowid, context, text) VALUES (?, ?, ?)", rows)
     found: dict[str, tuple[list[int], list[int]]] = {}
@@ -156,14 +180,20 @@ def _change_lengths(database: sqlite3.Connection, lengths: Iterable[tuple[int, i
 
     def save() -> None:
         if block >= 0:
-            database.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?)", (block, data.tobytes()))
+            database.execute(
+                "INSERT OR REPLACE INTO lengths VALUES (?, ?)", (block, data.tobytes())
+            )
 
     for row, length in lengths:
         if row >> BLOCK_BITS != block:
             save()
             block = row >> BLOCK_BITS
             old = database.execute("SELECT data FROM lengths WHERE block = ?", (block,)).fetchone()
-            data = np.frombuffer(old[0], dtype=np.uint16).copy() if old else np.zeros(BLOCK_SIZE, dtype=np.uint16)
+            data = (
+                np.frombuffer(old[0], dtype=np.uint16).copy()
+                if old
+                else np.zeros(BLOCK_SIZE, dtype=np.uint16)
+            )
         place = row & (BLOCK_SIZE - 1)
         change += length - int(data[place])
         data[place] = length

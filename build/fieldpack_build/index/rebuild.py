@@ -1,5 +1,5 @@
-"""The finished files made from what is finished and what is pending: anew, or in place. Both write beside the files they
-replace. Knows nothing of questions."""
+"""The finished files made from what is finished and what is pending: anew, or in place. Both write
+beside the files they replace. Knows nothing of questions."""
 
 from __future__ import annotations
 
@@ -28,29 +28,33 @@ from fieldpack.passages import Chunk, DocumentRecord
 from .hnsw import change_graphs, write_graphs
 from .minhash import SKETCH, find_duplicates, sketch
 from .postings import PostingsUpdate, write_postings
-from .snapshot import Finished
-from .staging import Pending
+from .snapshot import IndexSnapshot
+from .staging import StagingArea
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# 16 KB: a common word's blobs are read in a fifth less time than from pages of 4. No journal: the file is thrown away if
-# the build is killed.
-_FAST = "PRAGMA page_size = 16384; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;"
+# 16 KB: a common word's blobs are read in a fifth less time than from pages of 4. No journal: the
+# file is thrown away if the build is killed.
+_FAST = (
+    "PRAGMA page_size = 16384; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
+    "cache_size = -64000;"
+)
 PART = ".part"  # being written
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be made: `base` is the finished index, if there is one; `gone` are paths in it that go."""
+    """What is to be made: `base` is the finished index, if there is one; `gone` are paths in it
+    that go."""
 
     folder: Path
     dim: int
     dtype: DType
-    base: Finished | None
-    pending: Pending
+    base: IndexSnapshot | None
+    pending: StagingArea
     gone: frozenset[str]
     generation: int
     shard: int
@@ -78,7 +82,8 @@ class _Document:
 
 
 def build_anew(plan: Plan, progress: Progress) -> None:
-    """vectors.usearch.new, then chunks.sqlite in its place: documents by path, ids from 0, the file without gaps."""
+    """vectors.usearch.new, then chunks.sqlite in its place: documents by path, ids from 0, the file
+    without gaps."""
     path, raw = plan.folder / f"{CHUNKS}{PART}", plan.folder / f"vectors{PART}"
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path, isolation_level=None)
@@ -94,15 +99,35 @@ def build_anew(plan: Plan, progress: Progress) -> None:
     database.execute("INSERT INTO words(words) VALUES ('optimize')")
     write_names(database)
     tokens = write_postings(database)
-    facts = {"dim": plan.dim, "dtype": plan.dtype, "generation": plan.generation, "chunks": done, "next_id": done,
-             "shard": plan.shard}  # fmt: skip
-    write_meta(database, schema=SCHEMA_VERSION, documents=_count(database, "documents"), removed=0, tokens=tokens,
-               duplicates=mark_duplicates(database), **facts)  # fmt: skip
+    facts = {
+        "dim": plan.dim,
+        "dtype": plan.dtype,
+        "generation": plan.generation,
+        "chunks": done,
+        "next_id": done,
+        "shard": plan.shard,
+    }
+    write_meta(
+        database,
+        schema=SCHEMA_VERSION,
+        documents=_count(database, "documents"),
+        removed=0,
+        tokens=tokens,
+        duplicates=mark_duplicates(database),
+        **facts,
+    )
     database.execute("COMMIT")
     database.executescript(f"{INDEXES} VACUUM;")
     database.close()
-    write_graphs(plan.folder, raw, plan.dim, plan.dtype, shard=plan.shard, scanned=done < EXACT_BELOW,
-                 progress=lambda n: progress(done + n, total))  # fmt: skip
+    write_graphs(
+        plan.folder,
+        raw,
+        plan.dim,
+        plan.dtype,
+        shard=plan.shard,
+        scanned=done < EXACT_BELOW,
+        progress=lambda n: progress(done + n, total),
+    )
     path.replace(plan.folder / CHUNKS)
 
 
@@ -122,7 +147,9 @@ def _finished(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
     for first, count, record in base.documents():
         if record.path not in plan.gone:
 
-            def load(first: int = first, count: int = count, record: DocumentRecord = record) -> _Document:
+            def load(
+                first: int = first, count: int = count, record: DocumentRecord = record
+            ) -> _Document:
                 rows = list(document_chunks(base.database, first, count))
                 chunks = [chunk for _, _, chunk in rows]
                 vectors = base.vectors.get_stored([i for i, _, _ in rows])
@@ -137,7 +164,9 @@ def _pending(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
 
         def load(number: int = number, record: DocumentRecord = record) -> _Document:
             chunks, keys, vectors = plan.pending.chunks(number, record.path)
-            return _Document(record, chunks, keys, vectors, sketch([chunk.text for chunk in chunks]))
+            return _Document(
+                record, chunks, keys, vectors, sketch([chunk.text for chunk in chunks])
+            )
 
         yield record.path, load
 
@@ -148,30 +177,50 @@ def _insert(database: sqlite3.Connection, number: int, first: int, document: _Do
     database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?)", row)
     database.execute("INSERT INTO sketches VALUES (?,?)", (number, document.sketches.tobytes()))
     rows = (
-        (first + i, number, i, None if c.title == record.title else c.title, c.page, to_json(c.heading), c.start, c.end,
-         key, c.text, c.gap)
+        (
+            first + i,
+            number,
+            i,
+            None if c.title == record.title else c.title,
+            c.page,
+            to_json(c.heading),
+            c.start,
+            c.end,
+            key,
+            c.text,
+            c.gap,
+        )
         for i, (c, key) in enumerate(zip(chunks, document.keys, strict=True))
-    )  # fmt: skip
+    )
     database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
     words = ((first + i, c.context, c.text) for i, c in enumerate(chunks))
     database.executemany("INSERT INTO words(rowid, context, text) VALUES (?,?,?)", words)
 
 
 def mark_duplicates(database: sqlite3.Connection) -> int:
-    """Over the whole library each time, so that the marks are those of a fresh build: 20 bytes a chunk in memory, the
-    texts of likely pairs only. How many there are."""
+    """Over the whole library each time, so that the marks are those of a fresh build: 20 bytes a
+    chunk in memory, the texts of likely pairs only. How many there are."""
     import numpy as np
 
     rows = database.execute(
-        "SELECT d.first, d.chunks, s.data FROM documents d JOIN sketches s ON s.document_id = d.id ORDER BY d.path"
+        "SELECT d.first, d.chunks, s.data FROM documents d JOIN sketches s ON s.document_id = d.id "
+        "ORDER BY d.path"
     ).fetchall()
-    sketches = np.frombuffer(b"".join(data for _, _, data in rows), dtype=np.uint32).reshape(-1, SKETCH)
+    sketches = np.frombuffer(b"".join(data for _, _, data in rows), dtype=np.uint32).reshape(
+        -1, SKETCH
+    )
     counts = np.array([count for _, count, _ in rows], dtype=np.int64)
-    ids = np.concatenate([np.arange(0), *(np.arange(first, first + count) for first, count, _ in rows)])
+    ids = np.concatenate(
+        [np.arange(0), *(np.arange(first, first + count) for first, count, _ in rows)]
+    )
     documents = np.repeat(np.arange(len(rows)), counts)
 
     def text_of(place: int) -> str:
-        return str(database.execute("SELECT text FROM chunks WHERE id = ?", (int(ids[place]),)).fetchone()[0])
+        return str(
+            database.execute("SELECT text FROM chunks WHERE id = ?", (int(ids[place]),)).fetchone()[
+                0
+            ]
+        )
 
     found = find_duplicates(sketches, documents, text_of)
     database.execute("DELETE FROM duplicates")
@@ -181,9 +230,9 @@ def mark_duplicates(database: sqlite3.Connection) -> int:
 
 
 def update_in_place(plan: Plan, progress: Progress) -> bool:
-    """The finished files changed: rows and words in one transaction of chunks.sqlite, the graph beside as
-    vectors.usearch.new. False, and nothing done, where the index cannot be changed so: a chunk's context is made
-    otherwise now, and its words could not be taken out."""
+    """The finished files changed: rows and words in one transaction of chunks.sqlite, the graph
+    beside as vectors.usearch.new. False, and nothing done, where the index cannot be changed so: a
+    chunk's context is made otherwise now, and its words could not be taken out."""
     base = plan.base
     assert base
     documents = [(first, count, r) for first, count, r in base.documents() if r.path in plan.gone]
@@ -193,8 +242,15 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
         if any(chunk_key(chunk) != key for _, key, chunk in rows):
             return False
         removed += [i for i, _, _ in rows]
-    change_graphs(plan.folder, plan.dim, plan.dtype, shard=plan.shard, removed=removed, first=base.next_id,
-                  added=plan.pending.vectors())  # fmt: skip
+    change_graphs(
+        plan.folder,
+        plan.dim,
+        plan.dtype,
+        shard=plan.shard,
+        removed=removed,
+        first=base.next_id,
+        added=plan.pending.vectors(),
+    )
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:
@@ -209,8 +265,14 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
             number, first = number + 1, first + len(document.chunks)
         write_names(database)
         facts = {"generation": plan.generation, "chunks": plan.size, "next_id": first}
-        write_meta(database, documents=_count(database, "documents"), removed=base.removed + len(removed),
-                   tokens=base.tokens + postings.finish(), duplicates=mark_duplicates(database), **facts)  # fmt: skip
+        write_meta(
+            database,
+            documents=_count(database, "documents"),
+            removed=base.removed + len(removed),
+            tokens=base.tokens + postings.finish(),
+            duplicates=mark_duplicates(database),
+            **facts,
+        )
     database.close()
     progress(2, 2)
     return True
@@ -220,11 +282,18 @@ def _first_free(database: sqlite3.Connection) -> int:
     return int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0])
 
 
-def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> list[tuple[int, str, str]]:
+def _delete(
+    database: sqlite3.Connection, first: int, count: int, path: str
+) -> list[tuple[int, str, str]]:
     """The rows that left `words`."""
     rows = [(i, c.context, c.text) for i, _, c in document_chunks(database, first, count)]
-    database.executemany("INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)", rows)
+    database.executemany(
+        "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)", rows
+    )
     database.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (first, first + count))
-    database.execute("DELETE FROM sketches WHERE document_id = (SELECT id FROM documents WHERE path = ?)", (path,))
+    database.execute(
+        "DELETE FROM sketches WHERE document_id = (SELECT id FROM documents WHERE path = ?)",
+        (path,),
+    )
     database.execute("DELETE FROM documents WHERE path = ?", (path,))
     return rows

@@ -1,5 +1,5 @@
-"""A finished index as the writer sees it: what is in it, and the vectors that need not be made again. Knows nothing of
-questions."""
+"""A finished index as the writer sees it: what is in it, and the vectors that need not be made
+again. Knows nothing of questions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Finished:
+class IndexSnapshot:
     def __init__(self, folder: Path, dim: int, dtype: DType, shard: int) -> None:
         """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
         self.database = open_for_reading(folder / CHUNKS)
@@ -32,7 +32,7 @@ class Finished:
         self.usable = (meta["dim"], meta["dtype"], meta.get("shard")) == (dim, dtype, shard)
 
     @classmethod
-    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> Finished | None:
+    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> IndexSnapshot | None:
         """None where there is nothing that can be built on."""
         if not (folder / CHUNKS).is_file():
             return None
@@ -47,16 +47,27 @@ class Finished:
 
     @cached_property
     def vectors(self) -> Vectors:
-        return Vectors(self._folder, self._dim, self._dtype, size=self.chunks, end=self.next_id, shard=self._shard)
+        return Vectors(
+            self._folder,
+            self._dim,
+            self._dtype,
+            size=self.chunks,
+            end=self.next_id,
+            shard=self._shard,
+        )
 
     def documents(self) -> Iterator[tuple[int, int, DocumentRecord]]:
         """First id, number of chunks and record of each, by path."""
-        for row in self.database.execute(f"SELECT first, chunks, {RECORD_COLUMNS} FROM documents ORDER BY path"):
+        for row in self.database.execute(
+            f"SELECT first, chunks, {RECORD_COLUMNS} FROM documents ORDER BY path"
+        ):
             yield row[0], row[1], to_record(row[2:])
 
     def count(self, path: str) -> int | None:
         """Chunks of a document; None if it is not there."""
-        row = self.database.execute("SELECT chunks FROM documents WHERE path = ?", (path,)).fetchone()
+        row = self.database.execute(
+            "SELECT chunks FROM documents WHERE path = ?", (path,)
+        ).fetchone()
         return None if row is None else int(row[0])
 
     def sketches(self, path: str) -> NDArray[np.uint32]:
@@ -70,7 +81,9 @@ class Finished:
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         ids = {}
         for key in keys:
-            row = self.database.execute("SELECT id FROM chunks WHERE key = ? LIMIT 1", (key,)).fetchone()
+            row = self.database.execute(
+                "SELECT id FROM chunks WHERE key = ? LIMIT 1", (key,)
+            ).fetchone()
             if row is not None:
                 ids[key] = int(row[0])
         return dict(zip(ids, self.vectors.get(list(ids.values())), strict=True)) if ids else {}

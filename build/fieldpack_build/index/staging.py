@@ -1,5 +1,6 @@
-"""What a build has added and removed since the index was last finished: a file beside it that does not ship. Each document
-is safe on disk when `add` returns, so that a killed build goes on after it. Knows nothing of words or usearch."""
+"""What a build has added and removed since the index was last finished: a file beside it that does
+not ship. Each document is safe on disk when `add` returns, so that a killed build goes on after it.
+Knows nothing of words or usearch."""
 
 from __future__ import annotations
 
@@ -34,8 +35,9 @@ CREATE INDEX IF NOT EXISTS chunks_by_key ON chunks (key);
 """
 
 
-class Pending:
-    """`generation` is what the index becomes when this is applied; a file for another one is begun anew."""
+class StagingArea:
+    """`generation` is what the index becomes when this is applied; a file for another one is begun
+    anew."""
 
     def __init__(self, folder: Path, *, generation: int, dim: int, dtype: DType) -> None:
         self._folder, self._dim, self._dtype = folder, dim, dtype
@@ -51,17 +53,23 @@ class Pending:
 
     def _open(self) -> None:
         self._database = sqlite3.connect(self._folder / PENDING)
-        # A killed process loses nothing with a write-ahead log that is not flushed for each document; a power cut may
-        # lose the last documents, never the file.
-        self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_TABLES}")
+        # A killed process loses nothing with a write-ahead log that is not flushed for each
+        # document; a power cut may lose the last documents, never the file.
+        self._database.executescript(
+            f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_TABLES}"
+        )
 
     def documents(self) -> Iterator[tuple[int, DocumentRecord]]:
-        for row in self._database.execute(f"SELECT id, {RECORD_COLUMNS} FROM documents ORDER BY path"):
+        for row in self._database.execute(
+            f"SELECT id, {RECORD_COLUMNS} FROM documents ORDER BY path"
+        ):
             yield row[0], to_record(row[1:])
 
     @property
     def size(self) -> int:
-        return int(self._database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()[0])
+        return int(
+            self._database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()[0]
+        )
 
     def removed(self) -> set[str]:
         return {row[0] for row in self._database.execute("SELECT path FROM removed")}
@@ -71,7 +79,14 @@ class Pending:
         query = "SELECT NOT EXISTS (SELECT 1 FROM documents) AND NOT EXISTS (SELECT 1 FROM removed)"
         return bool(self._database.execute(query).fetchone()[0])
 
-    def add(self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32], *, finished: bool) -> None:
+    def add(
+        self,
+        record: DocumentRecord,
+        chunks: Sequence[Chunk],
+        vectors: NDArray[np.float32],
+        *,
+        finished: bool,
+    ) -> None:
         """`finished`: a finished document of this path is replaced."""
         data = encode(vectors, self._dtype)
         with self._database:
@@ -81,15 +96,18 @@ class Pending:
                 (*from_record(record), len(chunks)),
             )
             self._database.executemany(
-                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", _chunk_rows(row.lastrowid, chunks, data)
+                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                _chunk_rows(row.lastrowid, chunks, data),
             )
 
     def remove(self, path: str, *, finished: bool) -> int:
-        """Forget a document that is pending, and note that a finished one goes; the pending chunks that went. Safe on
-        disk after `commit`."""
+        """Forget a document that is pending, and note that a finished one goes; the pending chunks
+        that went. Safe on disk after `commit`."""
         if finished:
             self._database.execute("INSERT OR IGNORE INTO removed VALUES (?)", (path,))
-        row = self._database.execute("SELECT id, chunks FROM documents WHERE path = ?", (path,)).fetchone()
+        row = self._database.execute(
+            "SELECT id, chunks FROM documents WHERE path = ?", (path,)
+        ).fetchone()
         if row is None:
             return 0
         self._database.execute("DELETE FROM chunks WHERE document_id = ?", (row[0],))
@@ -99,7 +117,9 @@ class Pending:
     def known(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         found = {}
         for key in keys:
-            row = self._database.execute("SELECT vector FROM chunks WHERE key = ? LIMIT 1", (key,)).fetchone()
+            row = self._database.execute(
+                "SELECT vector FROM chunks WHERE key = ? LIMIT 1", (key,)
+            ).fetchone()
             if row is not None:
                 found[key] = decode(stored(row[0], self._dim, self._dtype))[0]
         return found
@@ -112,7 +132,11 @@ class Pending:
             (document_id,),
         ).fetchall()
         chunks = [Chunk(path, r[2], r[3], tuple(json.loads(r[4])), *r[5:]) for r in rows]
-        return chunks, [r[0] for r in rows], stored(b"".join(r[1] for r in rows), self._dim, self._dtype)
+        return (
+            chunks,
+            [r[0] for r in rows],
+            stored(b"".join(r[1] for r in rows), self._dim, self._dtype),
+        )
 
     def vectors(self) -> Iterator[NDArray[Any]]:
         """As stored, a document at a time, by path."""
@@ -143,7 +167,20 @@ def discard_pending(folder: Path) -> None:
         (folder / f"{PENDING}{suffix}").unlink(missing_ok=True)
 
 
-def _chunk_rows(document_id: int | None, chunks: Sequence[Chunk], data: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
+def _chunk_rows(
+    document_id: int | None, chunks: Sequence[Chunk], data: NDArray[Any]
+) -> Iterator[tuple[Any, ...]]:
     for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True)):
-        yield (document_id, ordinal, c.title, c.page, to_json(c.heading), c.start, c.end, chunk_key(c), c.text,
-               c.gap, vector.tobytes())  # fmt: skip
+        yield (
+            document_id,
+            ordinal,
+            c.title,
+            c.page,
+            to_json(c.heading),
+            c.start,
+            c.end,
+            chunk_key(c),
+            c.text,
+            c.gap,
+            vector.tobytes(),
+        )

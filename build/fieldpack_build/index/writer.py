@@ -1,5 +1,5 @@
-"""Writes the knowledge of a bundle: a document at a time, safe on disk each, then finished into what ships.
-Knows nothing of embedders or of documents' formats."""
+"""Writes the knowledge of a bundle: a document at a time, safe on disk each, then finished into
+what ships. Knows nothing of embedders or of documents' formats."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.index.schema import CHUNKS, chunk_key, finished_generation, open_for_reading, read_meta
+from fieldpack.index.schema import (
+    CHUNKS,
+    chunk_key,
+    finished_generation,
+    open_for_reading,
+    read_meta,
+)
 from fieldpack.index.vectors import EXACT_BELOW, DType, graph_file, slots_file
 from fieldpack.passages import Chunk, DocumentRecord
 
 from .hnsw import NEW, SHARD
 from .rebuild import PART, Plan, build_anew, update_in_place
-from .snapshot import Finished
-from .staging import Pending, discard_pending, pending_generation
+from .snapshot import IndexSnapshot
+from .staging import StagingArea, discard_pending, pending_generation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +35,8 @@ MOST_STALE = 0.2  # share of removed vectors; beyond it the index is built anew
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """`added` and `removed` are chunks; `in_place`: whether the finished index was changed rather than built anew."""
+    """`added` and `removed` are chunks; `in_place`: whether the finished index was changed rather
+    than built anew."""
 
     documents: int
     chunks: int
@@ -40,18 +47,19 @@ class IndexFacts:
 
 
 class IndexWriter:
-    """Opens what `folder` holds (a finished index, or one that a killed build left), or begins an empty one.
+    """Opens what `folder` holds (a finished index, or one that a killed build left), or begins an
+    empty one.
 
-    `dim`: the embedder's; `dtype`: how vectors are stored; `shard`: most ids in one file of vectors. A finished index of
-    another kind or schema is begun anew."""
+    `dim`: the embedder's; `dtype`: how vectors are stored; `shard`: most ids in one file of
+    vectors. A finished index of another kind or schema is begun anew."""
 
     def __init__(self, folder: Path, *, dim: int, dtype: DType = "f16", shard: int = SHARD) -> None:
         self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
         folder.mkdir(parents=True, exist_ok=True)
         _settle(folder)
-        self._base = Finished.open(folder, dim, dtype, shard)
+        self._base = IndexSnapshot.open(folder, dim, dtype, shard)
         generation = 1 + (self._base.generation if self._base else 0)
-        self._pending = Pending(folder, generation=generation, dim=dim, dtype=dtype)
+        self._pending = StagingArea(folder, generation=generation, dim=dim, dtype=dtype)
 
     def documents(self) -> dict[str, DocumentRecord]:
         """Those that are in, by path: finished or safe on disk."""
@@ -61,17 +69,29 @@ class IndexWriter:
         return found | {record.path: record for _, record in self._pending.documents()}
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Vectors [dim] of the chunks that are stored already, by `chunk_key`; as stored, so f16 or i8 deep."""
+        """Vectors [dim] of the chunks that are stored already, by `chunk_key`; as stored, so f16 or
+        i8 deep."""
         found = self._pending.known(keys)
         if self._base:
             found |= self._base.known([key for key in dict.fromkeys(keys) if key not in found])
         return found
 
-    def add(self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> None:
-        """A document and its chunks' unit vectors [n, dim], in place of one of the same path. Safe on disk on return."""
+    def add(
+        self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32]
+    ) -> None:
+        """A document and its chunks' unit vectors [n, dim], in place of one of the same path. Safe
+        on disk on return."""
         if vectors.shape != (len(chunks), self._dim):
-            raise ValueError(f"{record.path}: {len(chunks)} chunks of {self._dim} dimensions, vectors {vectors.shape}")
-        self._pending.add(record, chunks, vectors, finished=bool(self._base and self._base.count(record.path) is not None))
+            raise ValueError(
+                f"{record.path}: {len(chunks)} chunks of {self._dim} dimensions, vectors "
+                f"{vectors.shape}"
+            )
+        self._pending.add(
+            record,
+            chunks,
+            vectors,
+            finished=bool(self._base and self._base.count(record.path) is not None),
+        )
 
     def remove(self, paths: Iterable[str]) -> int:
         """Forget documents; paths that are not there are passed over. Chunks removed."""
@@ -87,14 +107,17 @@ class IndexWriter:
         """Share of the vectors in the graph that are removed, or will be at the next finish."""
         if not self._base:
             return 0.0
-        removed = self._base.removed + sum(self._base.count(path) or 0 for path in self._pending.removed())
+        removed = self._base.removed + sum(
+            self._base.count(path) or 0 for path in self._pending.removed()
+        )
         return removed / max(self._base.chunks + self._base.removed, 1)
 
     def finish(self, progress: Callable[[int, int], None] | None = None) -> IndexFacts:
-        """Everything in, as chunks.sqlite and vectors*.usearch; `progress` is told steps done and in all.
+        """Everything in, as chunks.sqlite and vectors*.usearch; `progress` is told steps done and
+        in all.
 
-        A fresh build gives the same bytes for the same documents in any order, up to EXACT_BELOW chunks: above, usearch
-        adds with all cores, and its graph depends on their race."""
+        A fresh build gives the same bytes for the same documents in any order, up to EXACT_BELOW
+        chunks: above, usearch adds with all cores, and its graph depends on their race."""
         plan = self._plan()
         added, removed, in_place = plan.pending.size, plan.removed, False
         if not self._base or not self._pending.empty:
@@ -107,29 +130,45 @@ class IndexWriter:
         discard_pending(self._folder)  # also where there was nothing to do
         with closing(open_for_reading(self._folder / CHUNKS)) as database:
             meta = read_meta(database, self._folder / CHUNKS)
-        return IndexFacts(meta["documents"], meta["chunks"], meta["duplicates"], added, removed, in_place)
+        return IndexFacts(
+            meta["documents"], meta["chunks"], meta["duplicates"], added, removed, in_place
+        )
 
     def _plan(self) -> Plan:
         gone = frozenset(self._pending.removed())
         generation = 1 + (self._base.generation if self._base else 0)
-        return Plan(self._folder, self._dim, self._dtype, self._base, self._pending, gone, generation, self._shard)
+        return Plan(
+            self._folder,
+            self._dim,
+            self._dtype,
+            self._base,
+            self._pending,
+            gone,
+            generation,
+            self._shard,
+        )
 
     def _may_change(self, plan: Plan) -> bool:
-        """Below EXACT_BELOW no graph is searched, and above it needs one: a library that crosses it is built anew."""
+        """Below EXACT_BELOW no graph is searched, and above it needs one: a library that crosses it
+        is built anew."""
         if not self._base or not self._base.chunks or not plan.size:
             return False
-        return self.stale <= MOST_STALE and (self._base.chunks < EXACT_BELOW) == (plan.size < EXACT_BELOW)
+        return self.stale <= MOST_STALE and (self._base.chunks < EXACT_BELOW) == (
+            plan.size < EXACT_BELOW
+        )
 
     def close(self) -> None:
-        """Without finishing: what was added is safe, and the next writer of this folder goes on with it."""
+        """Without finishing: what was added is safe, and the next writer of this folder goes on
+        with it."""
         self._pending.close()
         if self._base:
             self._base.close()
 
 
 def _settle(folder: Path) -> None:
-    """After a finish, also one that was killed: chunks.sqlite decides. Once it has the generation that the pending
-    documents lead to, the files beside it are complete and take their places; before that they go."""
+    """After a finish, also one that was killed: chunks.sqlite decides. Once it has the generation
+    that the pending documents lead to, the files beside it are complete and take their places;
+    before that they go."""
     target = pending_generation(folder)
     done = target is not None and finished_generation(folder / CHUNKS) == target
     for path in sorted(folder.glob(f"*{NEW}")):
@@ -156,8 +195,11 @@ def _sweep(folder: Path) -> None:
             path.unlink()
 
 
-def write_index(folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32], *, dtype: DType = "f16") -> None:
-    """n chunks and their unit vectors [n, dim] in one go. A document's record is made from its first chunk."""
+def write_index(
+    folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32], *, dtype: DType = "f16"
+) -> None:
+    """n chunks and their unit vectors [n, dim] in one go. A document's record is made from its
+    first chunk."""
     rows: dict[str, list[int]] = {}
     for i, chunk in enumerate(chunks):
         rows.setdefault(chunk.document, []).append(i)

@@ -1,7 +1,8 @@
-"""Which files a build of the library has before it: what is there, its hashes, which are the same. Reads no document."""
+"""Finds the files that a build of the library has before it, with their hashes; reads no document."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -9,21 +10,26 @@ from ..documents import IMAGE_SUFFIXES, Survey, survey
 from ..errors import DocumentError
 from ..pipeline.store import Store
 from ..recipe.schema import Knowledge, Recipe
-from .read import Order
+from .read import ReadJob
 
 _REHEARSED = 6  # documents in a rehearsal
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    order: Order
+    """A file to read, and the SHA-256 of its bytes."""
+
+    job: ReadJob
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """`distinct` by path; `same`: path -> the file of `distinct` with the same bytes, which is read in its place;
-    `passed`: what of the folder is not read at all."""
+    """The files of a library.
+
+    `distinct` by path; `same`: path -> the file of `distinct` with the same bytes, which is read in
+    its place; `passed`: what of the folder is not read at all.
+    """
 
     distinct: dict[str, File]
     same: dict[str, str]
@@ -31,54 +37,71 @@ class Files:
 
 
 def survey_of(recipe: Recipe, knowledge: Knowledge) -> Survey:
-    return survey(roots_of(recipe, knowledge), tuple(knowledge.include), knowledge.max_file_mb, ocr=knowledge.ocr)
+    """Return what there is in the folders and files that the recipe names."""
+    return survey(
+        roots_of(recipe, knowledge),
+        tuple(knowledge.include),
+        knowledge.max_file_mb,
+        ocr=knowledge.ocr,
+    )
 
 
 def roots_of(recipe: Recipe, knowledge: Knowledge) -> list[Path]:
-    """The folders and files that the recipe names."""
+    """Return the folders and files that the recipe names."""
     return [recipe.path(place) for place in knowledge.places]
 
 
-def hint(found: Survey, knowledge: Knowledge) -> str:
-    """What to do about a folder without a document: of images alone, or of formats that other programs can save anew."""
-    images = sum(count for suffix, count in found.other_formats.items() if suffix in IMAGE_SUFFIXES)
-    hints = [f"{images:,} images: knowledge.ocr: true reads the text in them"] if images and not knowledge.ocr else []
-    if found.skipped:
-        more = f" (and {len(found.skipped) - 1:,} more)" if len(found.skipped) > 1 else ""
-        hints.append(f"{found.skipped[0].reason}{more}")
+def hint(results: Survey, knowledge: Knowledge) -> str:
+    """Return what to do about a folder without a document.
+
+    It may hold images alone, or formats that other programs can save anew.
+    """
+    images = sum(
+        count for suffix, count in results.other_formats.items() if suffix in IMAGE_SUFFIXES
+    )
+    hints = (
+        [f"{images:,} images: knowledge.ocr: true reads the text in them"]
+        if images and not knowledge.ocr
+        else []
+    )
+    if results.skipped:
+        more = f" (and {len(results.skipped) - 1:,} more)" if len(results.skipped) > 1 else ""
+        hints.append(f"{results.skipped[0].reason}{more}")
     return "".join(f"; {entry}" for entry in hints)
 
 
 def find_files(recipe: Recipe, knowledge: Knowledge, store: Store) -> Files:
-    """Raises DocumentError for a folder without documents and, with `on_error: fail`, for one that cannot be read."""
+    """Return the files of the library, hashed.
+
+    Raises DocumentError for a folder without documents and, with `on_error: fail`, for one that
+    cannot be read.
+    """
     roots = roots_of(recipe, knowledge)
     for root in roots:
         if not root.exists():
             raise DocumentError(f"{root}: no such folder")
-    found = survey_of(recipe, knowledge)
-    if not found.paths:
+    results = survey_of(recipe, knowledge)
+    if not results.paths:
         where = ", ".join(map(str, roots))
-        raise DocumentError(f"{where}: no documents of a known format in it{hint(found, knowledge)}")
-    if found.skipped and knowledge.on_error == "fail":
-        raise DocumentError(found.skipped[0].reason)
-    paths = found.paths[:_REHEARSED] if recipe.rehearsal else found.paths
+        raise DocumentError(
+            f"{where}: no documents of a known format in it{hint(results, knowledge)}"
+        )
+    if results.skipped and knowledge.on_error == "fail":
+        raise DocumentError(results.skipped[0].reason)
+    paths = results.paths[:_REHEARSED] if recipe.rehearsal else results.paths
     hashes = store.hash_files(paths)
     distinct: dict[str, File] = {}
     same: dict[str, str] = {}
     first: dict[tuple[str, str], str] = {}
     for path in paths:
-        relative, digest = found.names[path], hashes[str(path)]
+        relative, digest = results.names[path], hashes[str(path)]
         # By suffix too: it chooses the reader, and what one cannot read another may.
         other = first.setdefault((digest, PurePosixPath(relative).suffix.lower()), relative)
         if other == relative:
-            distinct[relative] = File(Order(path, relative, _size(path)), digest)
+            size = 0
+            with suppress(OSError):  # gone since the survey: its reader will say so
+                size = path.stat().st_size
+            distinct[relative] = File(ReadJob(path, relative, size), digest)
         else:
             same[relative] = other
-    return Files(distinct, same, found)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # gone since the survey: its reader will say so
-        return 0
+    return Files(distinct, same, results)

@@ -1,7 +1,9 @@
-"""Reads documents in worker processes: in the order given, a bounded number ahead of the one who takes them.
+"""Reads documents in worker processes: in the job of the jobs, a bounded number ahead of the one
+who takes them.
 
-A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is skipped with a reason;
-a new worker takes its place. Knows nothing of what reading is: `worker` does.
+A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is
+skipped with a reason; a new worker takes its place. Knows nothing of what config is: `worker`
+does.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from ..errors import StageError
-from .read import Order, Outcome, Reading, Unread
+from .read import Outcome, ReaderConfig, ReadFailure, ReadJob
 from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker
@@ -24,19 +26,20 @@ _PATIENCE = 3600.0  # seconds for one document; OCR of 300 pages takes ten minut
 
 
 class _Worker:
-    def __init__(self, reading: Reading) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork of a process with onnxruntime's threads can hang
+    def __init__(self, config: ReaderConfig) -> None:
+        # A fork of a process with onnxruntime's threads can hang.
+        context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, reading), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, config), daemon=True)
         self.process.start()
         theirs.close()  # so that its end shows here as an end of file
         self.ready = False
         self.at: int | None = None
         self.since = 0.0
 
-    def give(self, at: int, order: Order) -> None:
+    def give(self, at: int, job: ReadJob) -> None:
         self.at, self.since = at, time.monotonic()
-        self.connection.send(order)
+        self.connection.send(job)
 
     def end(self) -> int:
         """Its exit code; a process that does not end by itself is ended."""
@@ -49,14 +52,17 @@ class _Worker:
 
 
 class ReadingPool:
-    """`with ReadingPool(...) as pool: for outcome in pool.results(orders): ...`. A thread hands out and collects, so that
-    documents are read while the one who takes them is busy."""
+    """Reads in processes: `with ReadingPool(...) as pool: for outcome in pool.results(jobs): ...`.
 
-    def __init__(self, reading: Reading, *, workers: int) -> None:
-        self._reading = reading
+    A thread hands out and collects, so that documents are read while the one who takes them is
+    busy.
+    """
+
+    def __init__(self, config: ReaderConfig, *, workers: int) -> None:
+        self._config = config
         self._limit = workers
         self._workers: list[_Worker] = []
-        self._orders: Sequence[Order] = ()
+        self._jobs: Sequence[ReadJob] = ()
         self._next = self._taken = self._bytes = 0
         self._done: dict[int, Outcome] = {}
         self._changed = threading.Condition()
@@ -68,7 +74,12 @@ class ReadingPool:
     def __enter__(self) -> ReadingPool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stopped = True
         self._bell.send_bytes(b".")
         if self._thread:
@@ -78,12 +89,15 @@ class ReadingPool:
                 worker.process.kill()
             worker.end()
 
-    def results(self, orders: Sequence[Order]) -> Iterator[Outcome]:
-        """One outcome for each order, in their order. Raises StageError when no worker starts."""
-        self._orders = orders
+    def results(self, jobs: Sequence[ReadJob]) -> Iterator[Outcome]:
+        """Yield one outcome for each job, in their order.
+
+        Raises StageError when no worker starts.
+        """
+        self._jobs = jobs
         self._thread = threading.Thread(target=self._run, name="reading", daemon=True)
         self._thread.start()
-        for at, order in enumerate(orders):
+        for at, job in enumerate(jobs):
             with self._changed:
                 while at not in self._done and self._error is None:
                     self._changed.wait()
@@ -91,13 +105,13 @@ class ReadingPool:
                     raise self._error
                 outcome = self._done.pop(at)
                 self._taken += 1
-                self._bytes -= order.size
+                self._bytes -= job.size
             self._bell.send_bytes(b".")
             yield outcome
 
     def _run(self) -> None:
         try:
-            while not self._stopped and self._taken < len(self._orders):
+            while not self._stopped and self._taken < len(self._jobs):
                 self._hand_out()
                 self._collect()
         except (OSError, StageError) as error:  # no more processes, a worker that does not start
@@ -106,33 +120,36 @@ class ReadingPool:
                 self._changed.notify_all()
 
     def _hand_out(self) -> None:
-        """Orders to idle workers, and a new worker while there is work and room for one."""
-        while self._next < len(self._orders) and self._has_room():
+        """Jobs to idle workers, and a new worker while there is work and room for one."""
+        while self._next < len(self._jobs):
+            ahead = self._next - self._taken
+            if ahead and (ahead >= _AHEAD * self._limit or self._bytes >= _AHEAD_BYTES):
+                return
             worker = next((w for w in self._workers if w.at is None), None)
             if worker is None:
                 if len(self._workers) >= self._limit:
                     return
-                worker = _Worker(self._reading)
+                worker = _Worker(self._config)
                 self._workers.append(worker)
-            order = self._orders[self._next]
+            job = self._jobs[self._next]
             with self._changed:
-                self._bytes += order.size
+                self._bytes += job.size
             try:
-                worker.give(self._next, order)
-            except OSError:  # it died while idle: found out by _collect, which hands the document back
+                worker.give(self._next, job)
+            except OSError:  # it died while idle, and the document goes to another
                 worker.at = None
                 self._retire(worker)
                 with self._changed:
-                    self._bytes -= order.size
+                    self._bytes -= job.size
                 continue
             self._next += 1
 
-    def _has_room(self) -> bool:
-        ahead = self._next - self._taken
-        return ahead == 0 or (ahead < _AHEAD * self._limit and self._bytes < _AHEAD_BYTES)
-
     def _collect(self) -> None:
-        busy = {worker.connection: worker for worker in self._workers if worker.at is not None or not worker.ready}
+        busy = {
+            worker.connection: worker
+            for worker in self._workers
+            if worker.at is not None or not worker.ready
+        }
         for connection in wait([*busy, self._ring], timeout=30):
             if connection is self._ring:
                 self._ring.recv_bytes()
@@ -141,7 +158,10 @@ class ReadingPool:
         for worker in busy.values():
             if worker.at is not None and time.monotonic() - worker.since > _PATIENCE:
                 worker.process.kill()
-                self._lose(worker, f"was read for more than {_PATIENCE / 60:.0f} minutes; leave it out or split it")
+                self._lose(
+                    worker,
+                    f"was read for more than {_PATIENCE / 60:.0f} minutes; leave it out or split it",
+                )
 
     def _hear(self, worker: _Worker) -> None:
         try:
@@ -160,10 +180,20 @@ class ReadingPool:
         """A worker has died: of the document that it had."""
         code = self._retire(worker)
         if not worker.ready and why is None:
-            raise StageError(f"a process that reads documents ended with {code} before it began; see the stage's log")
+            raise StageError(
+                f"a process that reads documents ended with {code} before it began; see the "
+                "stage's log"
+            )
         if worker.at is not None:
-            name = self._orders[worker.at].relative
-            self._finish(worker, Unread(name, f"{name}: {why or _obituary(code)}", lasting=False))
+            name = self._jobs[worker.at].relative
+            if why is None:
+                end = f"ended with {code}"
+                if code < 0:
+                    signal_name = signal.Signals(-code).name
+                    end = f"was ended by {signal_name}"
+                    end += " (out of memory?)" if signal_name == "SIGKILL" else ""
+                why = f"its reader's process {end}; leave the file out, or repair it"
+            self._finish(worker, ReadFailure(name, f"{name}: {why}", lasting=False))
 
     def _retire(self, worker: _Worker) -> int:
         self._workers.remove(worker)
@@ -175,11 +205,3 @@ class ReadingPool:
             self._done[worker.at] = outcome
             worker.at = None
             self._changed.notify_all()
-
-
-def _obituary(code: int) -> str:
-    if code >= 0:
-        return f"its reader's process ended with {code}; leave the file out, or repair it"
-    name = signal.Signals(-code).name
-    what = " (out of memory?)" if name == "SIGKILL" else ""
-    return f"its reader's process was ended by {name}{what}; leave the file out, or repair it"

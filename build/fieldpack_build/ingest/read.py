@@ -1,4 +1,7 @@
-"""One document: file -> chunks with all the index wants to know. Runs in a worker process. Knows nothing of processes."""
+"""Reads one document: a file to chunks, with all that the index wants to know of it.
+
+Runs in a worker process. Knows nothing of processes.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,13 @@ from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 
 from ..documents.find import matcher
+from ..documents.vocabulary import DEFAULT
 from ..errors import DocumentError
 from ..recipe.schema import Knowledge
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReadJob:
     """A file to read; `relative` is its name in the library, `size` in bytes."""
 
     path: Path
@@ -26,8 +30,11 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How documents are read and cut; `embedder` is its folder, `tags` glob -> tags."""
+class ReaderConfig:
+    """How documents are read and cut: `embedder` is a folder, `tags` glob -> tags.
+
+    `vocabulary`: what is known of their language and kind; see `documents.vocabulary`.
+    """
 
     embedder: Path
     max_tokens: int
@@ -36,19 +43,30 @@ class Reading:
     max_file_mb: int
     tags: Mapping[str, Sequence[str]]
     hidden: bool = False
+    vocabulary: str = DEFAULT
 
     @classmethod
-    def of(cls, knowledge: Knowledge, embedder: Path) -> Reading:
+    def of(cls, knowledge: Knowledge, embedder: Path) -> ReaderConfig:
+        """Return how a recipe wants documents read; `embedder` is the embedder's folder."""
         return cls(
-            embedder, knowledge.chunk.tokens, knowledge.chunk.overlap, knowledge.ocr,
-            knowledge.max_file_mb, knowledge.tags, knowledge.hidden == "read",
-        )  # fmt: skip
+            embedder,
+            knowledge.chunk.tokens,
+            knowledge.chunk.overlap,
+            knowledge.ocr,
+            knowledge.max_file_mb,
+            knowledge.tags,
+            knowledge.hidden == "read",
+            knowledge.vocabulary,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDocument:
-    """`own_tags`: those that the file itself states; the record has the recipe's too. `characters`: of its text;
-    `warnings`: what of it was not read."""
+    """A document that was read.
+
+    `own_tags`: those that the file itself states; the record has the recipe's too. `characters`: of
+    its text; `warnings`: what of it was not read.
+    """
 
     record: DocumentRecord
     own_tags: tuple[str, ...]
@@ -58,43 +76,67 @@ class ReadDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """A document that could not be read, and why, on one line that names it. `lasting`: its bytes are at fault, so it is
-    not tried again before they change; otherwise the disk, the memory or a crash is, and the next build tries again."""
+class ReadFailure:
+    """A document that could not be read, and why, on one line that names it.
+
+    `lasting`: its bytes are at fault, so it is not tried again before they change; otherwise the
+    disk, the memory or a crash is, and the next build tries again.
+    """
 
     path: str
     reason: str
     lasting: bool
 
 
-Outcome = ReadDocument | Unread
+Outcome = ReadDocument | ReadFailure
 
 
-def read_and_chunk(order: Order, reading: Reading, embedder: Embedder) -> Outcome:
-    """Reads, cuts and counts; of `embedder` the tokenizer alone."""
+def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Outcome:
+    """Read, cut and count a document; of `embedder` the tokenizer alone is used."""
     from ..chunking import chunk_document
     from ..documents import read_document
 
     try:
         document = read_document(
-            order.path, order.relative, ocr=reading.ocr, hidden=reading.hidden, max_file_mb=reading.max_file_mb
+            job.path,
+            job.relative,
+            ocr=config.ocr,
+            hidden=config.hidden,
+            max_file_mb=config.max_file_mb,
+            vocabulary=config.vocabulary,
         )
     except DocumentError as error:
-        return Unread(order.relative, str(error), lasting=not isinstance(error.__cause__, OSError | MemoryError))
+        return ReadFailure(
+            job.relative,
+            str(error),
+            lasting=not isinstance(error.__cause__, OSError | MemoryError),
+        )
     chunks = chunk_document(
-        document, count_tokens=embedder.count_tokens, max_tokens=reading.max_tokens, overlap=reading.overlap,
+        document,
+        count_tokens=embedder.count_tokens,
+        max_tokens=config.max_tokens,
+        overlap=config.overlap,
         token_starts=embedder.token_starts,
-    )  # fmt: skip
-    tags = tags_of(order.relative, document.tags, reading.tags)
-    record = DocumentRecord(order.relative, document.title, document.sha256, len(document.pages), document.date, tags)
+    )
+    tags = tags_of(job.relative, document.tags, config.tags)
+    record = DocumentRecord(
+        job.relative, document.title, document.sha256, len(document.pages), document.date, tags
+    )
     characters = sum(len(page.text) for page in document.pages)
     return ReadDocument(record, document.tags, tuple(chunks), characters, document.warnings)
 
 
-def tags_of(relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The document's own, then those of every glob of the recipe that matches its path; each once."""
-    given = (tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names)
-    return tuple(dict.fromkeys((*own, *given)))
+def tags_of(
+    relative: str, own: Sequence[str], tags: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """Return the document's own tags, then those of every glob of the recipe that matches its path.
+
+    Each stands once.
+    """
+    matching = (
+        tag for glob, names in tags.items() if _pattern(glob).fullmatch(relative) for tag in names
+    )
+    return tuple(dict.fromkeys((*own, *matching)))
 
 
 @lru_cache(maxsize=256)

@@ -1,10 +1,10 @@
-"""What was read of one document, page by page, with what was left out: how a user sees what a reader makes of a file."""
+"""Shows what was read of one document, page by page, with what was left out: how a user sees what a
+reader makes of a file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..documents import Document, read_document, survey
 from ..errors import DocumentError
@@ -13,24 +13,25 @@ from .files import roots_of, survey_of
 
 
 def read_one(recipe: Recipe, knowledge: Knowledge, file: str) -> Document:
-    """The document of the library that is called `file`, or is that file; read as a build reads it.
+    """Return the document of the library that is called `file`, or is that file.
 
-    Raises DocumentError for one that is not in the library, or that cannot be read.
+    It is read as a build reads it. Raises DocumentError for one that is not in the library, or that
+    cannot be read.
     """
-    found = survey_of(recipe, knowledge)
-    wanted = Path(file)
-    for path, name in found.names.items():
-        if name == file or (wanted.exists() and path.exists() and path.samefile(wanted)):
+    library = survey_of(recipe, knowledge)
+    named = Path(file)
+    for path, name in library.names.items():
+        if name == file or (named.exists() and path.exists() and path.samefile(named)):
             return _read(path, name, knowledge)
-    for entry in found.skipped:
+    for entry in library.skipped:
         if entry.path == file:
             raise DocumentError(entry.reason)
-    if wanted.is_file():  # a file that is to be looked at before it goes into the library
-        alone = survey(wanted, max_file_mb=knowledge.max_file_mb, ocr=knowledge.ocr)
+    if named.is_file():  # a file that is to be looked at before it goes into the library
+        alone = survey(named, max_file_mb=knowledge.max_file_mb, ocr=knowledge.ocr)
         if alone.skipped:
             raise DocumentError(alone.skipped[0].reason)
-        return _read(wanted, wanted.name, knowledge)
-    endings = [name for name in found.names.values() if name.endswith(f"/{wanted.name}")]
+        return _read(named, named.name, knowledge)
+    endings = [name for name in library.names.values() if name.endswith(f"/{named.name}")]
     instead = f"; is it {endings[0]}?" if endings else ""
     where = ", ".join(map(str, roots_of(recipe, knowledge)))
     raise DocumentError(f"{file}: no such document in {where}{instead}")
@@ -38,13 +39,21 @@ def read_one(recipe: Recipe, knowledge: Knowledge, file: str) -> Document:
 
 def _read(path: Path, name: str, knowledge: Knowledge) -> Document:
     return read_document(
-        path, name, ocr=knowledge.ocr, hidden=knowledge.hidden == "read", max_file_mb=knowledge.max_file_mb
+        path,
+        name,
+        ocr=knowledge.ocr,
+        hidden=knowledge.hidden == "read",
+        max_file_mb=knowledge.max_file_mb,
+        vocabulary=knowledge.vocabulary,
     )
 
 
 def lines(document: Document) -> Iterator[str]:
-    """As text for a terminal: what the document states, what was left out, then each page under its number with the path of
-    headings before what stands under it."""
+    """Yield a document as text for a terminal.
+
+    First comes what it states, then what was left out, then each page under its number with the
+    path of headings before what stands under it.
+    """
     yield f"{document.path}: {document.title}"
     stated = [document.date or "", ", ".join(document.tags), f"{len(document.pages):,} pages"]
     yield "  " + "; ".join(filter(None, stated))
@@ -62,15 +71,28 @@ def lines(document: Document) -> Iterator[str]:
             yield ""
 
 
-def as_json(document: Document) -> dict[str, Any]:
-    """The same for programs."""
+def as_json(document: Document) -> dict[str, object]:
+    """Return the same for programs."""
     return {
-        "document": document.path, "title": document.title, "date": document.date, "tags": list(document.tags),
+        "document": document.path,
+        "title": document.title,
+        "date": document.date,
+        "tags": list(document.tags),
         "read_in_part": list(document.warnings),
         "pages": [
-            {"page": page.number, "text": page.text, "blocks": [
-                {"kind": block.kind, "start": block.start, "end": block.end, "heading": list(block.heading)}
-                for block in page.blocks]}
+            {
+                "page": page.number,
+                "text": page.text,
+                "blocks": [
+                    {
+                        "kind": block.kind,
+                        "start": block.start,
+                        "end": block.end,
+                        "heading": list(block.heading),
+                    }
+                    for block in page.blocks
+                ],
+            }
             for page in document.pages
         ],
-    }  # fmt: skip
+    }

@@ -1,5 +1,7 @@
-"""A process that reads documents, one order after the other, until the pipe ends. What it cannot survive it reports
-before it dies; what kills it without a word the pool sees."""
+"""A process that reads documents, one job after the other, until the pipe ends.
+
+What it cannot survive it reports before it dies; what kills it without a word the pool sees.
+"""
 
 from __future__ import annotations
 
@@ -11,34 +13,36 @@ from pathlib import Path
 
 from fieldpack.retrieval.embedder import Embedder
 
-from .read import Order, Reading, Unread, read_and_chunk
+from .read import ReaderConfig, ReadFailure, ReadJob, read_and_chunk
 
 
-def serve(connection: Connection, reading: Reading) -> None:
-    """Sends (None, True) when it is ready, then (outcome, whether it goes on) for each order."""
+def serve(connection: Connection, config: ReaderConfig) -> None:
+    """Send (None, True) when it is ready, then (outcome, whether it goes on) for each job."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
     with suppress(OSError):
         # Where memory runs out, this process goes and not the one that has embedded for hours.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    embedder = Embedder.open(reading.embedder)
+    embedder = Embedder.open(config.embedder)
     connection.send((None, True))
     while True:
         try:
-            order: Order = connection.recv()
+            job: ReadJob = connection.recv()
         except EOFError:
             return
         try:
-            outcome = read_and_chunk(order, reading, embedder)
+            outcome = read_and_chunk(job, config, embedder)
         except Exception as error:
-            unread = Unread(order.relative, f"{order.relative}: {_words(error)}", lasting=False)
-            connection.send((unread, False))
-            raise  # its traceback is for the log, and a process in an unknown state is not used again
+            if isinstance(error, MemoryError):
+                reason = "needs more memory than there is; split it"
+            else:
+                words = " ".join(str(error).split())[:200]
+                reason = (
+                    f"its reader failed: {type(error).__name__}: {words}; the traceback is in the "
+                    "stage's log"
+                )
+            failure = ReadFailure(job.relative, f"{job.relative}: {reason}", lasting=False)
+            connection.send((failure, False))
+            # its traceback is for the log, and a process in an unknown state is not used again
+            raise
         connection.send((outcome, True))
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "needs more memory than there is; split it"
-    said = " ".join(str(error).split())[:200]
-    return f"its reader failed: {type(error).__name__}: {said}; the traceback is in the stage's log"

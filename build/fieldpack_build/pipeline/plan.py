@@ -1,5 +1,5 @@
-"""Which stages of a recipe have a finished folder and which do not: a key for each, a hash of all that goes into it.
-Knows nothing of how a stage does its work."""
+"""Which stages of a recipe have a finished folder and which do not: a key for each, a hash of all
+that goes into it. Knows nothing of how a stage does its work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from .store import Receipt, Store, fingerprint
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of one build: its key, what went into the key, and the receipt if it is done already."""
+    """One stage of one build: its key, what went into the key, and the receipt if it is done
+    already."""
 
     stage: Stage
     key: str
@@ -28,26 +29,35 @@ class Step:
 
     @property
     def name(self) -> str:
+        """The stage's name."""
         return self.stage.name
 
 
 @dataclass(frozen=True)
 class Plan:
+    """The stages of one build, in order, and where they lie."""
+
     recipe: Recipe
     store: Store
     steps: tuple[Step, ...] = field(default_factory=tuple)
 
     def step(self, name: str) -> Step | None:
+        """Return the step of a stage; None where it is not active."""
         return next((step for step in self.steps if step.name == name), None)
 
     def folder(self, name: str) -> Path | None:
+        """Return the folder of a stage, finished or to come; None where it is not active."""
         step = self.step(name)
         return self.store.folder(name, step.key) if step else None
 
 
-def make_plan(stages: Sequence[Stage], recipe: Recipe, store: Store, *, redo: Iterable[str] = ()) -> Plan:
-    """Keys of all of `stages` that are active, from the recipe and the sources alone: nothing is run, nothing heavy
-    imported. `stages` come in an order in which each is behind those that it needs."""
+def make_plan(
+    stages: Sequence[Stage], recipe: Recipe, store: Store, *, redo: Iterable[str] = ()
+) -> Plan:
+    """Make the keys of all of `stages` that are active, from the recipe and the sources alone:
+    nothing is run, nothing heavy imported. `stages` come in an order in which each is behind those
+    that it needs. Stages in `redo` count as not done. Raises DataError for a source that cannot be
+    read."""
     redo = set(redo)
     steps: dict[str, Step] = {}
     for stage in stages:
@@ -79,8 +89,8 @@ def _hash_sources(stage: Stage, recipe: Recipe, store: Store) -> dict[str, str]:
 
 def _relative(hashes: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
     """Paths relative to the recipe, so that a checkout elsewhere has the same keys."""
-    found = {}
-    for name, digest in hashes.items():
-        path = Path(name)
-        found[path.relative_to(recipe.folder).as_posix() if path.is_relative_to(recipe.folder) else name] = digest
-    return found
+    home = recipe.folder
+    return {
+        path.relative_to(home).as_posix() if path.is_relative_to(home) else str(path): digest
+        for path, digest in ((Path(name), digest) for name, digest in hashes.items())
+    }

@@ -10,19 +10,17 @@ from typing import Any
 from ..recipe.schema import Recipe
 
 
-def _always(recipe: Recipe) -> bool:
-    return True
-
-
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table of stages. `code`: raise it when the stage's work changes; it is part of the key (a hash of the
-    source would make every comment retrain a model). `needs`: stages whose keys are part of this one's; one that is not
-    active is left out. `needs_too`: more of them, where the recipe decides. `sees`: stages it may read that do not make
-    it run again. `settings`: what of the recipe shapes the result. `updates`: what of a key's parts an earlier folder
-    of this stage must share to be brought up to date; None where a stage always begins with nothing. `after_kill`:
-    given the folder of a stage whose process was killed, gets it ready for another try and says how; None where there
-    is none. Memory that runs out ends a process on Linux, it raises nothing."""
+    """One row of the table of stages. `code`: raise it when the stage's work changes; it is part of
+    the key (a hash of the source would make every comment retrain a model). `needs`: stages whose
+    keys are part of this one's; one that is not active is left out. `needs_too`: more of them,
+    where the recipe decides. `sees`: stages it may read that do not make it run again. `settings`:
+    what of the recipe shapes the result. `updates`: what of a key's parts an earlier folder of this
+    stage must share to be brought up to date; None where a stage always begins with nothing.
+    `after_kill`: given the folder of a stage whose process was killed, gets it ready for another
+    try and says how; None where there is none. Memory that runs out ends a process on Linux, it
+    raises nothing."""
 
     name: str
     code: int
@@ -33,7 +31,7 @@ class Stage:
     sees: Callable[[Recipe], tuple[str, ...]] = lambda recipe: ()
     files: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
     tools: tuple[str, ...] = ()
-    active: Callable[[Recipe], bool] = _always
+    active: Callable[[Recipe], bool] = lambda recipe: True
     resumes: bool = False
     updates: Callable[[Mapping[str, Any]], object] | None = None
     after_kill: Callable[[Path], str | None] = lambda folder: None
@@ -41,4 +39,5 @@ class Stage:
 
     @property
     def function(self) -> str:
+        """The function that does its work, as `module:name`."""
         return f"fieldpack_build.stages.{self.name}:run"

@@ -1,11 +1,13 @@
-"""Fingerprints, stage folders that appear whole or not at all, and receipts. Knows nothing of what a stage does.
+"""Fingerprints, stage folders that appear whole or not at all, and receipts. Knows nothing of what
+a stage does.
 
 A cache is one folder:
 
     stages/<stage>/<key>/            finished: the stage's files and receipt.json
     stages/<stage>/<key>.partial/    in work, or left by an interrupted build
     models/, toolchains/             fetched once, shared by all recipes
-    hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is read once
+    hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is
+                                     read once
 """
 
 from __future__ import annotations
@@ -24,32 +26,35 @@ from typing import Any
 from fieldpack.bundle.manifest import sha256_file
 
 from ..errors import MachineError
+from .events import StageResult
 
 RECEIPT = "receipt.json"
 LOG = "log.txt"  # all that the stage's process printed
-# What an interrupted stage leaves in its partial folder if it wants to be found by a later one: what it began with, and a
-# line for each thing that it has done.
+# What an interrupted stage leaves in its partial folder if it wants to be found by a later one:
+# what it began with, and a line for each thing that it has done.
 BEGUN = "begun.json"
 JOURNAL = "journal.jsonl"
 _AT_ONCE = 500  # files; sqlite takes 999 values in one statement on old builds
 
 
 def default_cache() -> Path:
-    """$FIELDPACK_CACHE, else fieldpack/ in the user's cache folder."""
+    """Return $FIELDPACK_CACHE, else fieldpack/ in the user's cache folder."""
     if named := os.environ.get("FIELDPACK_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fieldpack"
 
 
 def fingerprint(value: object) -> str:
-    """SHA-256 (hex) of a JSON value, the same for the same content."""
-    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    """Return the SHA-256 (hex) of a JSON value, the same for the same content."""
+    return sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a finished stage was made of, and what it took. `recipe`: the name of the one that made it. `seen`: stages it
-    read that are not part of its key."""
+    """What a finished stage was made of, and what it took. `recipe`: the name of the one that made
+    it. `seen`: stages it read that are not part of its key."""
 
     stage: str
     recipe: str
@@ -59,38 +64,47 @@ class Receipt:
     files: Mapping[str, int]
     seconds: float
     peak_rss_mb: float
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: StageResult = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 class Store:
+    """The cache: finished stages by key, those in work, and what recipes share."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.models = root / "models"
         self.toolchains = root / "toolchains"
 
     def folder(self, stage: str, key: str) -> Path:
+        """Return where a stage lies when it is finished."""
         return self.root / "stages" / stage / key[:20]
 
     def partial(self, stage: str, key: str) -> Path:
+        """Return where a stage is worked on."""
         return self.folder(stage, key).with_name(key[:20] + ".partial")
 
     def find(self, stage: str, key: str) -> Receipt | None:
-        """The receipt of a finished stage whose files are all there with their sizes; None otherwise."""
-        receipt = _read_receipt(self.folder(stage, key))
+        """Return the receipt of a finished stage whose files are all there with their sizes; None
+        otherwise."""
+        receipt = read_receipt(self.folder(stage, key))
         return receipt if receipt and receipt.key == key else None
 
-    def newest(self, stage: str, wanted: Callable[[Receipt], bool]) -> Path | None:
-        """The folder of the newest finished run of `stage` whose receipt is wanted."""
+    def newest(self, stage: str, fits: Callable[[Receipt], bool]) -> Path | None:
+        """Return the folder of the newest finished run of `stage` whose receipt fits; None where
+        there is none."""
         folders = [path.parent for path in (self.root / "stages" / stage).glob(f"*/{RECEIPT}")]
-        for folder in sorted(folders, key=lambda path: (path / RECEIPT).stat().st_mtime_ns, reverse=True):
-            receipt = _read_receipt(folder) if folder.suffix != ".partial" else None
-            if receipt and wanted(receipt):
+        for folder in sorted(
+            folders, key=lambda path: (path / RECEIPT).stat().st_mtime_ns, reverse=True
+        ):
+            receipt = read_receipt(folder) if folder.suffix != ".partial" else None
+            if receipt and fits(receipt):
                 return folder
         return None
 
     def begin(self, stage: str, key: str, *, keep: bool) -> Path:
-        """The partial folder to work in; with `keep`, what an interrupted run left there stays (checkpoints)."""
+        """Make and return the partial folder to work in; with `keep`, what an interrupted run left
+        there stays (checkpoints). Raises MachineError where it cannot be made."""
         partial = self.partial(stage, key)
         if not keep and partial.exists():
             shutil.rmtree(partial)
@@ -98,7 +112,8 @@ class Store:
         return partial
 
     def commit(self, partial: Path, receipt: Receipt) -> Path:
-        """Receipt last, then one rename: before it nothing is seen, after it everything."""
+        """Finish a stage and return its folder. The receipt is written last, then one rename: before
+        it nothing is visible, after it everything."""
         final = self.folder(receipt.stage, receipt.key)
         text = json.dumps(asdict(receipt), indent=2, sort_keys=True, ensure_ascii=False)
         (partial / RECEIPT).write_text(text + "\n", encoding="utf-8")
@@ -108,6 +123,7 @@ class Store:
         return final
 
     def discard(self, stage: str, key: str) -> None:
+        """Remove a stage, finished or not."""
         shutil.rmtree(self.folder(stage, key), ignore_errors=True)
         shutil.rmtree(self.partial(stage, key), ignore_errors=True)
 
@@ -121,7 +137,9 @@ class Store:
         try:
             lock.acquire()
         except Timeout:
-            raise MachineError(f"{self.root}: another build is using this cache; wait for it or name --cache") from None
+            raise MachineError(
+                f"{self.root}: another build is using this cache; wait for it or name --cache"
+            ) from None
         except OSError as error:
             raise self._refused(self.root / "lock", error) from None
         try:
@@ -130,20 +148,22 @@ class Store:
             lock.release()
 
     def hash_files(self, paths: Iterable[Path]) -> dict[str, str]:
-        """SHA-256 of each file, read again only when its size or modification time changed."""
-        wanted = list(paths)
+        """Return the SHA-256 of each file by its path as given. A file is read again only when its
+        size or modification time changed. Raises OSError for one that cannot be read, MachineError
+        where the cache cannot be written."""
+        files = list(paths)
         self._make(self.root)
         database = self.root / "hashes.sqlite"
         try:
-            return self._hash_files(wanted)
-        except sqlite3.DatabaseError:  # damaged, or locked by another process for long: it only saves time
-            pass
+            return self._hash_files(files)
+        except sqlite3.DatabaseError:
+            pass  # damaged, or locked by another process for long: it only saves time
         try:
             database.unlink(missing_ok=True)
         except OSError as error:
             raise self._refused(database, error) from None
         try:
-            return self._hash_files(wanted)
+            return self._hash_files(files)
         except sqlite3.DatabaseError as error:
             raise self._refused(database, error) from None
 
@@ -156,37 +176,47 @@ class Store:
 
     def _refused(self, path: Path, error: OSError | sqlite3.Error) -> MachineError:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        return MachineError(f"{path}: {why}; the cache must be a folder that can be written: name another with --cache")
+        return MachineError(
+            f"{path}: {why}; the cache must be a folder that can be written: name another with "
+            "--cache"
+        )
 
     def _hash_files(self, paths: Sequence[Path]) -> dict[str, str]:
-        """50,000 unchanged files in 0.5 s: one look-up for 500 of them, and no walk up the folders of each."""
+        """50,000 unchanged files in 0.5 s: one look-up for 500 of them, and no walk up the folders
+        of each."""
         with closing(sqlite3.connect(self.root / "hashes.sqlite")) as database:
             database.execute(
-                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, sha256 TEXT)"
+                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INT, mtime INT, "
+                "sha256 TEXT)"
             )
-            found: dict[str, str] = {}
+            hashes: dict[str, str] = {}
             resolve = _Resolver()
             for at in range(0, len(paths), _AT_ONCE):
-                found |= _hash_some(database, paths[at : at + _AT_ONCE], resolve)
-                database.commit()  # what is hashed stays hashed when a first build of terabytes is interrupted
-        return found
+                hashes |= _hash_some(database, paths[at : at + _AT_ONCE], resolve)
+                # what is hashed stays hashed when a first build of terabytes is interrupted
+                database.commit()
+        return hashes
 
 
-def _hash_some(database: sqlite3.Connection, paths: Sequence[Path], resolve: _Resolver) -> dict[str, str]:
+def _hash_some(
+    database: sqlite3.Connection, paths: Sequence[Path], resolve: _Resolver
+) -> dict[str, str]:
     real = [resolve(path) for path in paths]
     marks = ",".join("?" * len(real))
-    rows = database.execute(f"SELECT path, size, mtime, sha256 FROM hashes WHERE path IN ({marks})", real)
+    rows = database.execute(
+        f"SELECT path, size, mtime, sha256 FROM hashes WHERE path IN ({marks})", real
+    )
     known = {row[0]: row[1:] for row in rows}
-    found, new = {}, []
+    hashes, new = {}, []
     for path, name in zip(paths, real, strict=True):
         stat = path.stat()
         size, mtime, digest = known.get(name, (None, None, ""))
         if (size, mtime) != (stat.st_size, stat.st_mtime_ns):
             digest = sha256_file(path)
             new.append((name, stat.st_size, stat.st_mtime_ns, digest))
-        found[str(path)] = digest
+        hashes[str(path)] = digest
     database.executemany("INSERT OR REPLACE INTO hashes VALUES (?,?,?,?)", new)
-    return found
+    return hashes
 
 
 class _Resolver:
@@ -204,8 +234,9 @@ class _Resolver:
         return os.path.join(self._folders[folder], name)  # noqa: PTH118
 
 
-def _read_receipt(folder: Path) -> Receipt | None:
-    """None where there is none, or files are missing or have other sizes than it says."""
+def read_receipt(folder: Path) -> Receipt | None:
+    """Read the receipt of a finished stage; None where there is none, or files are missing or have
+    other sizes than it says."""
     try:
         data = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         receipt = Receipt(**{**data, "warnings": tuple(data["warnings"])})
@@ -216,31 +247,34 @@ def _read_receipt(folder: Path) -> Receipt | None:
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    """Relative path -> size of every file below, links followed, the receipt and the log left out."""
-    found = {}
+    """Return relative path -> size in bytes of every file below a folder, links followed, the
+    receipt and the log left out."""
+    sizes = {}
     for root, _, names in os.walk(folder, followlinks=True):
         for name in names:
             path = Path(root) / name
-            found[path.relative_to(folder).as_posix()] = path.stat().st_size
-    return {name: found[name] for name in sorted(found) if name not in (RECEIPT, "log.txt")}
+            sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return {name: sizes[name] for name in sorted(sizes) if name not in (RECEIPT, LOG)}
 
 
 def place_link(source: str, target: str) -> None:
-    """A hard link, or a copy on another disk: for folders that nobody edits."""
+    """Make `target` a hard link to `source`, or a copy on another disk: for folders that nobody
+    edits."""
     try:
         os.link(Path(source).resolve(), target)
     except OSError:
         shutil.copy2(source, target)
 
 
-def interrupted(stage: Path, kin: str) -> Path | None:
-    """The folder of the interrupted run below `stage` that got furthest last, of the same kin."""
-    found = []
+def interrupted(stage: Path, lineage: str) -> Path | None:
+    """Return the folder of the interrupted run below `stage` that got furthest last, of the same
+    lineage; None where there is none."""
+    folders = []
     for begun in stage.glob(f"*.partial/{BEGUN}"):
         try:
-            same = json.loads(begun.read_text(encoding="utf-8"))["kin"] == kin
+            same = json.loads(begun.read_text(encoding="utf-8"))["lineage"] == lineage
         except (OSError, ValueError, KeyError):
             continue
-        if same and kin and (begun.parent / JOURNAL).exists():
-            found.append(begun.parent)
-    return max(found, key=lambda folder: (folder / JOURNAL).stat().st_mtime_ns, default=None)
+        if same and lineage and (begun.parent / JOURNAL).exists():
+            folders.append(begun.parent)
+    return max(folders, key=lambda folder: (folder / JOURNAL).stat().st_mtime_ns, default=None)

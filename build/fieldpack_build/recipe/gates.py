@@ -19,22 +19,38 @@ from ..errors import suggest
 ARMS = ("quote", "base", "rag", "tuned", "tuned+rag")
 RETRIEVAL = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")  # the library's, whatever the arm
 METRICS = (
-    "f1", "exact_match", "numeric_match", "value_match", "refused_right", "refused_wrong", "citations_valid",
-    "citations_right", "perplexity", "first_token_ms", "total_ms", "tokens_per_s", "peak_mb", "size_mb", *RETRIEVAL,
-)  # fmt: skip
+    "f1",
+    "exact_match",
+    "numeric_match",
+    "value_match",
+    "refused_right",
+    "refused_wrong",
+    "citations_valid",
+    "citations_right",
+    "perplexity",
+    "first_token_ms",
+    "total_ms",
+    "tokens_per_s",
+    "peak_mb",
+    "size_mb",
+    *RETRIEVAL,
+)
 _NUMBER = r"\d+(?:\.\d+)?"
 _FIGURE = r"(?:(?P<arm>[a-z+]+)\.)?(?P<metric>[a-z]\w*)"
 _GATE = re.compile(rf"\s*(?P<sure>surely\s+)?{_FIGURE}\s*(?P<op>>=|<=)\s*(?P<right>\S.*?)\s*")
 _OTHER = re.compile(
     rf"(?:(?P<factor>{_NUMBER})\s*\*\s*)?{_FIGURE}(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?"
 )
-_SHAPES = "write `metric >= number`, `arm.metric <= number` or `metric >= 1.5 * arm.metric + number`"
+_SHAPES = (
+    "write `metric >= number`, `arm.metric <= number` or `metric >= 1.5 * arm.metric + number`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """`arm`.`metric` `op` `factor` * `other_arm`.`other` + `value`. An arm of None is the one that ships; `other` is None
-    where a number alone is asked for. `sure`: the 95% interval must clear it."""
+    """`arm`.`metric` `op` `factor` * `other_arm`.`other` + `value`. An arm of None is the one that
+    ships; `other` is None where a number alone is asked for. `sure`: the 95% interval must clear
+    it."""
 
     text: str
     arm: str | None
@@ -68,14 +84,29 @@ def parse_gate(text: str) -> Gate:
         raise ValueError(f"{text!r}: shares go from 0 to 1; write {float(percent[1]) / 100:g}")
     other = _OTHER.fullmatch(right)
     if not other:
-        raise ValueError(f"{text!r}: {right!r} is neither a number nor a figure of an arm; {_SHAPES}")
+        raise ValueError(
+            f"{text!r}: {right!r} is neither a number nor a figure of an arm; {_SHAPES}"
+        )
     _check_names(text, other["arm"], other["metric"])
     offset = float(other["offset"] or 0) * (-1 if other["sign"] == "-" else 1)
-    return Gate(text, arm, metric, match["op"], offset, other["arm"], other["metric"], float(other["factor"] or 1), sure)
+    return Gate(
+        text,
+        arm,
+        metric,
+        match["op"],
+        offset,
+        other["arm"],
+        other["metric"],
+        float(other["factor"] or 1),
+        sure,
+    )
 
 
 def _check_names(text: str, arm: str | None, metric: str) -> None:
     if arm and arm not in ARMS:
         raise ValueError(f"{text!r}: unknown arm {arm}; one of {', '.join(ARMS)}")
     if metric not in METRICS:
-        raise ValueError(f"{text!r}: unknown metric {metric}{suggest(metric, METRICS) or '; one of ' + ', '.join(METRICS)}")
+        raise ValueError(
+            f"{text!r}: unknown metric "
+            f"{metric}{suggest(metric, METRICS) or '; one of ' + ', '.join(METRICS)}"
+        )

@@ -1,5 +1,5 @@
-"""Reads a recipe's YAML and says what is wrong with it: every error at once, each with its line and YAML path.
-Knows nothing of what the sections mean; `recipe` does.
+"""Reads a recipe's YAML and says what is wrong with it: every error at once, each with its line and
+YAML path. Knows nothing of what the sections mean; `recipe` does.
 
 YAML is read as 1.2: `1e-4` is a number, `no` is a word.
 """
@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ..errors import RecipeError, suggest
+from .renamed import Renamed, new_path, rename_keys, section_at
 from .schema import NOT_IN_FILE, Recipe
 
 if TYPE_CHECKING:
@@ -27,18 +28,40 @@ def find_recipe(name: str) -> Path:
         if path.is_file():
             return path
     known = sorted(Path("recipes").glob("*.yaml"))
-    listed = f"; in recipes/: {', '.join(p.name for p in known)}" if known else "; `build init NAME` writes one"
+    listed = (
+        f"; in recipes/: {', '.join(p.name for p in known)}"
+        if known
+        else "; `build init NAME` writes one"
+    )
     hint = suggest(Path(name).stem, [p.stem for p in known]) or listed
     raise RecipeError(f"{name}: no such recipe{hint}")
 
 
-def load_recipe(path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None) -> Recipe:
-    """Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a value that came
-    with an override has `--set` in the place of file and line. `lacking`: sections for a file that has none of that name,
-    where a half of the recipe is enough."""
+def load_recipe(
+    path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read a recipe from its file, with `overrides` such as `train.epochs=2`.
+
+    Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a
+    value that came with an override has `--set` in the place of file and line. `lacking`: sections
+    for a file that has none of that name, where a half of the recipe is enough. Old names of keys
+    are read; `Recipe.notes` says so."""
     data = {**(lacking or {}), **_read_yaml(path)}
-    lines = _Lines(path, [_override(data, override) for override in overrides])
+    renamed = rename_keys(data)
+    overridden = [_override(data, override) for override in overrides]
+    paths = [new_path(given) for given in overridden]
+    in_overrides = rename_keys(data)  # in a section that an override brought whole
+    lines = _Lines(path, paths, renamed)
     data["folder"] = str(path.resolve().parent)
+    data["notes"] = [
+        *(lines.note(one) for one in renamed),
+        *(
+            f"--set: {Renamed(old[:-1], old[-1], new[-1])}"
+            for old, new in zip(overridden, paths, strict=True)
+            if old != new
+        ),
+        *(f"--set: {one}" for one in in_overrides),
+    ]
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -60,10 +83,17 @@ def _parse(text: str, typ: str = "safe") -> Any:
     try:
         return YAML(typ=typ, pure=True).load(text)
     except MarkedYAMLError as error:
-        raise _NotYaml(str(error.problem or error.context), error.problem_mark.line + 1 if error.problem_mark else 0) from None
+        raise _NotYaml(
+            str(error.problem or error.context),
+            error.problem_mark.line + 1 if error.problem_mark else 0,
+        ) from None
     except (YAMLError, ValueError) as error:  # ValueError: no such day, a number of 5,000 digits
         raise _NotYaml((str(error).splitlines() or ["?"])[0]) from None
-    except (LookupError, AttributeError, TypeError):  # ruamel's constructors, at `!!int` without a number
+    except (
+        LookupError,
+        AttributeError,
+        TypeError,
+    ):  # ruamel's constructors, at `!!int` without a number
         raise _NotYaml("a tag that does not fit its value") from None
     except RecursionError:
         raise _NotYaml("nested too deeply") from None
@@ -79,7 +109,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = _parse(text)
     except _NotYaml as error:
-        raise RecipeError(f"{path}:{error.line}: not YAML: {error}" if error.line else f"{path}: not YAML: {error}") from None
+        raise RecipeError(
+            f"{path}:{error.line}: not YAML: {error}"
+            if error.line
+            else f"{path}: not YAML: {error}"
+        ) from None
     if data is None:
         raise RecipeError(f"{path}: empty; `build init NAME` writes a commented recipe")
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
@@ -91,14 +125,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
-    """`train.epochs=2`: the value is read as YAML. Gives the key's parts."""
+    """Set one value in `data`, `train.epochs=2`, which is read as YAML; gives the key's parts as
+    they were given. An old name of a key sets what has the new one."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
         raise RecipeError(f"--set {text}: write section.key=value")
     if key in NOT_IN_FILE:
         raise RecipeError(f"--set: {key}: unknown key")
     node = data
-    *parents, last = key.split(".")
+    given = tuple(key.split("."))
+    *parents, last = new_path(given)
     for parent in parents:
         child = node.setdefault(parent, {})
         if not isinstance(child, dict):
@@ -108,58 +144,72 @@ def _override(data: dict[str, Any], text: str) -> tuple[str, ...]:
         node[last] = _parse(value)
     except _NotYaml as error:
         raise RecipeError(f"--set {text}: the value is not YAML: {error}") from None
-    return (*parents, last)
+    return given
 
 
 class _Lines:
     """Says a pydantic error as one line of ours, with the line of the YAML it is about."""
 
-    def __init__(self, path: Path, overridden: Sequence[tuple[str, ...]]) -> None:
+    def __init__(
+        self, path: Path, overridden: Sequence[tuple[str, ...]], renamed: Sequence[Renamed]
+    ) -> None:
         self._path = path
         self._overridden = overridden
+        self._old_names = {one.path: one.old for one in renamed}
         self._root = _parse(path.read_text(encoding="utf-8"), "rt")
 
+    def note(self, renamed: Renamed) -> str:
+        """Return the line for a key that the file has by its old name."""
+        return f"{self._path}:{self._line(renamed.path)}: {renamed}"
+
     def say(self, problem: ErrorDetails) -> str:
+        """Return the line for what pydantic says of one value."""
         location = tuple(part for part in problem["loc"] if part != "function-after")
         known = _MESSAGES.get(problem["type"])
-        message = known.format(**problem.get("ctx", {})) if known else problem["msg"].removeprefix("Value error, ")
+        message = (
+            known.format(**problem.get("ctx", {}))
+            if known
+            else problem["msg"].removeprefix("Value error, ")
+        )
         if problem["type"] == "value_error" and (named := re.match(r"([a-z0-9_.]+): ", message)):
             location, message = (*location, *named[1].split(".")), message[named.end() :]
         name = ".".join(str(part) for part in location)
         if problem["type"] == "extra_forbidden":
-            message += suggest(str(location[-1]), self._siblings(location))
+            message += self._near(location)
         elif problem["type"] not in ("missing", "value_error"):
             message += f", not {problem['input']!r}"
         line = self._line(location)
         where = f"{self._path}:{line}" if line else str(self._path)
         if any(location[: len(key)] == key for key in self._overridden):
             where = "--set"
-        elif not line and location and any(key[: len(location)] == location for key in self._overridden):
+        elif (
+            not line
+            and location
+            and any(key[: len(location)] == location for key in self._overridden)
+        ):
             where = "--set"  # a section that only an override made
         return f"{where}: {name}: {message}" if name else f"{where}: {message}"
 
     def _line(self, location: Sequence[str | int]) -> int:
         node: Any = self._root
         line = 0
-        for part in location:
+        for depth, part in enumerate(location, 1):
+            name = self._old_names.get(tuple(map(str, location[:depth])), part)
             # Positions by key or index; a key that came through a merge (`<<: *base`) has none.
-            position = (node.lc.data or {}).get(part) if hasattr(node, "lc") else None
+            position = (node.lc.data or {}).get(name) if hasattr(node, "lc") else None
             if position is None:
                 break
-            line, node = position[0] + 1, node[part]
+            line, node = position[0] + 1, node[name]
         return line
 
-    def _siblings(self, location: Sequence[str | int]) -> list[str]:
-        model: Any = Recipe
-        for part in location[:-1]:
-            if isinstance(part, int):  # a place in a list, whose sections are those of the list
-                continue
-            annotation = model.model_fields[part].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-            if model is None:
-                return []
-        return [name for name in model.model_fields if name not in NOT_IN_FILE]
+    def _near(self, location: Sequence[str | int]) -> str:
+        """What an unknown key was meant to be, if that can be told."""
+        section, key = section_at(tuple(location[:-1])), str(location[-1])
+        if section is None:
+            return ""
+        if key in section.renamed:
+            return f"; it is the old name of {section.renamed[key]}, which is there too"
+        return suggest(key, [name for name in section.model_fields if name not in NOT_IN_FILE])
 
 
 _MESSAGES = {

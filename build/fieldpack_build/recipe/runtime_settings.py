@@ -1,12 +1,12 @@
 """The recipe's `answer` and `knowledge.retrieval` sections in the runtime's terms: the same
-settings for training, evaluation and the bundle; with the refusal thresholds that a build has learned, if it has."""
+settings for training, evaluation and the bundle; with the refusal thresholds that a build has
+learned, if it has."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fieldpack.prompt import PromptSettings
 from fieldpack.retrieval.fusion import RetrievalSettings
@@ -20,48 +20,66 @@ QUOTING = "quoting.json"  # in the quoting stage's folder
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Below either nothing is generated; `lead` None is not looked at."""
+    """Similarities below which nothing is generated: the cosine of the best passage, and its lead
+    over the others; a `lead` of None is not looked at."""
 
     cosine: float
     lead: float | None
 
 
-def read_calibration(folder: Path) -> dict[str, Any]:
-    """All that the calibrate stage wrote into its folder."""
-    found: dict[str, Any] = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
-    return found
-
-
 def read_thresholds(folder: Path) -> Thresholds:
-    """What the calibrate stage learned, from its folder."""
-    return Thresholds(**read_calibration(folder)["thresholds"])
+    """Read what the calibrate stage learned, from its folder."""
+    calibration = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    return Thresholds(**calibration["thresholds"])
 
 
 def read_quoting(folder: Path) -> QuoteSettings:
-    """How passages are quoted, from the folder of the stage that fitted it."""
+    """Read how passages are quoted, from the folder of the stage that fitted it."""
     return QuoteSettings(**json.loads((folder / QUOTING).read_text(encoding="utf-8")))
 
 
 def prompt_settings(
-    recipe: Recipe, calibration: Path | None = None, quoting: Path | None = None, *, knowledge: bool = True
+    recipe: Recipe,
+    calibration: Path | None = None,
+    quoting: Path | None = None,
+    *,
+    knowledge: bool = True,
 ) -> PromptSettings:
-    """`calibration`: folder of the stage that learned the refusal thresholds. Where they are to be learned and it is None,
-    nothing is refused by them: training and export do not look at them. `quoting`: folder of the stage that fitted how
-    passages are quoted; the plain weights where there was nothing to fit on. `knowledge`: off in a bundle without documents."""
+    """Return the settings of prompts and answers as the runtime reads them.
+
+    `calibration`: folder of the stage that learned the refusal thresholds. Where they are to be
+    learned and it is None, nothing is refused by them: training and export do not look at them.
+    `quoting`: folder of the stage that fitted how passages are quoted; the plain weights where
+    there was nothing to fit on. `knowledge`: off in a bundle without documents."""
     answer = recipe.answer
     learned = read_thresholds(calibration) if calibration else Thresholds(-1.0, None)
-    given = answer.refuse_below
+    wanted = answer.refuse_below
     return PromptSettings(
-        system=answer.system.strip(), refusal=answer.refusal.strip(), passages=answer.passages,
-        max_context=recipe.export.max_context, max_answer_tokens=answer.max_answer_tokens,
-        refuse_below=learned.cosine if given == "auto" else given,
-        refuse_lead_below=learned.lead if given == "auto" else None, max_question_chars=answer.max_question_chars,
+        system=answer.system.strip(),
+        refusal=answer.refusal.strip(),
+        passages=answer.passages,
+        max_context=recipe.export.max_context,
+        max_answer_tokens=answer.max_answer_tokens,
+        refuse_below=learned.cosine if wanted == "auto" else wanted,
+        refuse_lead_below=learned.lead if wanted == "auto" else None,
+        max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
-        quoting=(read_quoting(quoting) if quoting else QuoteSettings()) if recipe.knowledge and knowledge else None,
-    )  # fmt: skip
+        quoting=(read_quoting(quoting) if quoting else QuoteSettings())
+        if recipe.knowledge and knowledge
+        else None,
+    )
 
 
 def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
+    """Return how the runtime finds passages, under the names that bundles have for it."""
     assert recipe.knowledge
     how = recipe.knowledge.retrieval
-    return RetrievalSettings(**how.model_dump(exclude={"reranker"}))
+    return RetrievalSettings(
+        weight=how.vector_weight,
+        names=how.name_boost,
+        page=how.page_boost,
+        mix=how.page_penalty,
+        candidates=how.candidates,
+        join=how.merge_adjacent,
+        rerank=how.rerank,
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import OutputExists, RecipeError
 
-_TEMPLATE = '''\
+_TEMPLATE = """\
 # {name}: what it is for, in a line.
 #
 #   build check {path}               what is wrong, and what a build would take
@@ -71,7 +71,7 @@ evaluate:
     - citations_valid >= 1
     - refused_wrong <= 0.15
     - f1 >= rag.f1                 # tuning or quoting that is worse than plain retrieval does not ship
-'''
+"""
 
 _QUESTIONS = """\
 {"question": "What do your documents answer?", "answer": "A sentence with 42 in it.", "value": "42", "document": "a.md"}
@@ -84,9 +84,12 @@ _TRAIN = """\
 
 
 def write_scaffold(name: str, folder: Path) -> Path:
-    """Writes `folder/name.yaml` and `folder/name/`; raises OutputExists, RecipeError (a name that is none)."""
+    """Writes `folder/name.yaml` and `folder/name/`; raises OutputExists, RecipeError (a name that
+    is none)."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
-        raise RecipeError(f"{name!r}: a recipe's name is lower-case letters, digits, dots, dashes, underscores")
+        raise RecipeError(
+            f"{name!r}: a recipe's name is lower-case letters, digits, dots, dashes, underscores"
+        )
     path, home = folder / f"{name}.yaml", folder / name
     for taken in (path, home):
         if taken.exists():

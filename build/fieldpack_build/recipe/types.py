@@ -1,51 +1,90 @@
-"""What the recipe's sections are made of: their settings, and values that may be of two kinds, such as a number or the word
-`auto`. Knows no section."""
+"""Values of a recipe that may be of two kinds, such as a number or the word `auto`. Knows nothing
+of sections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, PlainValidator
-
-# Of every section: unknown keys are refused, values are held to their types.
-STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 
-def _one_of(what: str, fits: Callable[[Any], bool]) -> PlainValidator:
-    """For a value that may be of two kinds: one sentence, where pydantic says one for each kind."""
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Checks a value that may be of several kinds and says so in one sentence, where pydantic has
+    one for each kind. `what` finishes "must be ...", and stands in the recipe's reference."""
 
-    def check(value: object) -> object:
-        if not fits(value):
-            raise ValueError(f"must be {what}, not {value!r}")
+    what: str
+    fits: Callable[[Any], bool]
+
+    def check(self, value: object) -> object:
+        """Return `value` as it is; raises ValueError where it does not fit."""
+        if not self.fits(value):
+            raise ValueError(f"must be {self.what}, not {value!r}")
         return value
 
-    return PlainValidator(check)
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.check)
+
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
+def _are_paths(value: object) -> bool:
+    paths = value if isinstance(value, list) else [value]
+    return bool(paths) and all(isinstance(path, str) and path for path in paths)
+
+
+def _are_layers(value: object) -> bool:
+    return value == "all-linear" or (type(value) is list and _are_paths(value))
+
+
 CountOrAuto = Annotated[
-    int | Literal["auto"], _one_of("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v))
+    int | Literal["auto"],
+    OneOf("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v)),
 ]
 LimitOrAuto = Annotated[
     float | Literal["auto"],
-    _one_of("a number from 0, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v < float("inf"))),
+    OneOf(
+        "a number from 0, or auto",
+        lambda v: v == "auto" or (_is_number(v, 0, float("inf")) and v < float("inf")),
+    ),
 ]
 ShareOrAuto = Annotated[
     float | Literal["auto"],
-    _one_of("a share from 0 to 1, or auto", lambda v: v == "auto" or (type(v) in (int, float) and 0 <= v <= 1)),
+    OneOf("a share from 0 to 1, or auto", lambda v: v == "auto" or _is_number(v, 0, 1)),
 ]
-SwitchOrAuto = Annotated[bool | Literal["auto"], _one_of("true, false or auto", lambda v: v == "auto" or type(v) is bool)]
+CosineOrAuto = Annotated[
+    float | Literal["auto"],
+    OneOf("auto, or a number from -1 to 1", lambda v: v == "auto" or _is_number(v, -1, 1)),
+]
+ShareOrTrain = Annotated[
+    float | Literal["train"],
+    OneOf(
+        "train, or a share above 0 and at most 0.8",
+        lambda v: v == "train" or (_is_number(v, 0, 0.8) and v > 0),
+    ),
+]
+SwitchOrAuto = Annotated[
+    bool | Literal["auto"], OneOf("true, false or auto", lambda v: v == "auto" or type(v) is bool)
+]
+Paths = Annotated[str | list[str], OneOf("a folder, a file or a list of them", _are_paths)]
 Targets = Annotated[
-    list[str] | Literal["all-linear"],
-    _one_of("all-linear or a list of layer names", lambda v: v == "all-linear"
-            or (type(v) is list and len(v) > 0 and all(isinstance(name, str) and name for name in v))),
-]  # fmt: skip
+    list[str] | Literal["all-linear"], OneOf("all-linear or a list of layer names", _are_layers)
+]
 Part = Annotated[
     float,
-    _one_of("a share under 1 or a whole number of rows",
-            lambda v: (type(v) is float and 0 <= v < 1) or (type(v) is int and v >= 0)),
-]  # fmt: skip
+    OneOf(
+        "a share under 1 or a whole number of rows",
+        lambda v: (type(v) is float and 0 <= v < 1) or (type(v) is int and v >= 0),
+    ),
+]

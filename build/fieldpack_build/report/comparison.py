@@ -1,15 +1,15 @@
-"""Two bundles compared, as lines for a terminal and as a page. Knows nothing of how the comparison was made."""
+"""Two bundles compared, as lines for a terminal and as a page. Knows nothing of how the comparison
+was made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ..evaluation.compare import ChangedQuestion, Comparison
 from .tables import COLUMNS, NONE, Column, signed, text_of
 
 _COLUMNS = {column.key: column for column in COLUMNS}
-_SHOWN = 10
+_MAX_QUESTIONS, _MAX_DIFFERENCES = 10, 30  # of each kind, in a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,81 +24,136 @@ class Line:
     tone: str
 
 
-def figure_lines(compared: Mapping[str, Any]) -> list[Line]:
-    found = []
-    for row in compared["figures"]:
-        column = _COLUMNS.get(row["figure"], Column(row["figure"], row["figure"]))
-        gap, low, high = row["difference"], row["low"], row["high"]
-        edges = "" if low is None else f"{signed(column, low)} to {signed(column, high)}"
-        found.append(Line(column.label, text_of(column, row["A"]), text_of(column, row["B"]),
-                          NONE if gap is None else signed(column, gap), edges, row["tone"]))  # fmt: skip
-    return found
+def figure_lines(compared: Comparison) -> list[Line]:
+    """Return each figure in words."""
+    rows = []
+    for figure in compared.figures:
+        column = _COLUMNS.get(figure.figure, Column(figure.figure, figure.figure))
+        gap, low, high = figure.difference, figure.low, figure.high
+        edges = ""
+        if low is not None and high is not None:
+            edges = f"{signed(column, low)} to {signed(column, high)}"
+        rows.append(
+            Line(
+                column.label,
+                text_of(column, figure.a),
+                text_of(column, figure.b),
+                NONE if gap is None else signed(column, gap),
+                edges,
+                figure.tone,
+            )
+        )
+    return rows
 
 
-def headline(compared: Mapping[str, Any]) -> str:
-    """B against A in a sentence."""
-    score = compared["score"]
+def headline(compared: Comparison) -> str:
+    """Return B against A in a sentence."""
+    score = compared.score
     if score is None:
         return "No question was asked of both: their answers cannot be compared."
-    words = "better" if score["low"] > 0 else "worse" if score["high"] < 0 else "not told apart from A by noise"
+    words = {"good": "better", "bad": "worse"}.get(tone(compared), "not told apart from A by noise")
     return (
-        f"B is {words}: {score['B']:.3f} against {score['A']:.3f} in score, a difference of {score['value']:+.3f} "
-        f"(95% {score['low']:+.3f} to {score['high']:+.3f}) on {compared['questions']['common']} common questions."
+        f"B is {words}: {score.b:.3f} against {score.a:.3f} in score, a difference of "
+        f"{score.value:+.3f} "
+        f"(95% {score.low:+.3f} to {score.high:+.3f}) on {compared.questions.common} "
+        "common questions."
     )
 
 
-def lines(compared: Mapping[str, Any]) -> list[str]:
-    """What `build compare` prints."""
-    found = [f"{name}: {_name(compared[name])}" for name in ("A", "B")]
-    found += ["", headline(compared), *notes(compared), "", f"{'':<18}{'A':>10}{'B':>10}{'B - A':>10}   95% interval"]
+def tone(compared: Comparison) -> str:
+    """Return good where B scores more than A by more than noise, bad where it scores less, else
+    mixed."""
+    score = compared.score
+    if score is None or score.low <= 0 <= score.high:
+        return "mixed"
+    return "good" if score.low > 0 else "bad"
+
+
+def lines(compared: Comparison) -> list[str]:
+    """Return what `build compare` prints."""
+    text = []
+    for name, bundle in (("A", compared.a), ("B", compared.b)):
+        about = f"{bundle.name} {bundle.version} ({bundle.arm}, {bundle.asked} questions)"
+        text.append(f"{name}: {about}, {bundle.folder}")
+    text += [
+        "",
+        headline(compared),
+        *notes(compared),
+        "",
+        f"{'':<18}{'A':>10}{'B':>10}{'B - A':>10}   95% interval",
+    ]
     for line in figure_lines(compared):
         word = f"  {line.tone}" if line.tone in ("better", "worse") else ""
-        found.append(f"{line.label:<18}{line.one:>10}{line.other:>10}{line.difference:>10}   {line.range}{word}".rstrip())
-    for kind, word in (("worse", "right in A, not in B"), ("better", "right in B, not in A")):
-        rows = compared["turned"][kind]
-        if rows:
-            found += ["", f"{word}: {len(rows)}"]
-            found += [f"  {row['question']}  ({row['A']['outcome']} -> {row['B']['outcome']})" for row in rows[:_SHOWN]]
-            found += [f"  ... and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else []
-    return [*found, *_built(compared)]
+        text.append(
+            f"{line.label:<18}{line.one:>10}{line.other:>10}{line.difference:>10}   "
+            f"{line.range}{word}".rstrip()
+        )
+    text += _questions("right in A, not in B", compared.turned.worse)
+    text += _questions("right in B, not in A", compared.turned.better)
+    built = differences(compared)
+    for heading, rows in built:
+        text += ["", f"{heading.lower()}:"]
+        text += [
+            f"  {what}: {one} -> {other}" if one else f"  {what}: {other}"
+            for what, one, other in rows[:_MAX_DIFFERENCES]
+        ]
+        if len(rows) > _MAX_DIFFERENCES:
+            text.append(f"  ... and {len(rows) - _MAX_DIFFERENCES} more")
+    return text if built else [*text, "", "built alike"]
 
 
-def differences(compared: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """(heading, [(what, in A, in B)]) of what was built differently; headings without a row are left out."""
-    documents = [(name, *_marks(kind)) for kind in ("added", "removed", "changed") for name in compared["documents"][kind]]
-    stages = [(name, "", word) for name, word in compared["stages"].items() if word != "same"]
-    sizes = [(role, f"{a:,.1f} MB", f"{b:,.1f} MB") for role, (a, b) in compared["sizes"].items() if a != b]
-    recipe = [(key, _value(a), _value(b)) for key, (a, b) in compared["recipe"].items()]
-    tools = [(key, _value(a), _value(b)) for key, (a, b) in compared["tools"].items()]
-    parts = [("Recipe", recipe), ("Documents", documents), ("Stages", stages), ("Tools", tools), ("Sizes", sizes)]
+def _questions(heading: str, rows: list[ChangedQuestion]) -> list[str]:
+    if not rows:
+        return []
+    text = ["", f"{heading}: {len(rows)}"]
+    text += [
+        f"  {row.question}  ({row.a.outcome} -> {row.b.outcome})" for row in rows[:_MAX_QUESTIONS]
+    ]
+    if len(rows) > _MAX_QUESTIONS:
+        text.append(f"  ... and {len(rows) - _MAX_QUESTIONS} more")
+    return text
+
+
+def differences(compared: Comparison) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return (heading, [(what, in A, in B)]) of what was built differently; headings without a row
+    are left out."""
+    documents = compared.documents
+    parts = [
+        ("Recipe", [(key, _value(a), _value(b)) for key, (a, b) in compared.recipe.items()]),
+        (
+            "Documents",
+            [
+                *((name, "–", "added") for name in documents.added),
+                *((name, "there", "removed") for name in documents.removed),
+                *((name, "there", "changed") for name in documents.changed),
+            ],
+        ),
+        (
+            "Stages",
+            [(name, "", word) for name, word in compared.stages.items() if word != "same"],
+        ),
+        ("Tools", [(key, _value(a), _value(b)) for key, (a, b) in compared.tools.items()]),
+        (
+            "Sizes",
+            [
+                (role, f"{a:,.1f} MB", f"{b:,.1f} MB")
+                for role, (a, b) in compared.sizes.items()
+                if a != b
+            ],
+        ),
+    ]
     return [(heading, rows) for heading, rows in parts if rows]
 
 
-def _built(compared: Mapping[str, Any]) -> list[str]:
-    found = []
-    for heading, rows in differences(compared):
-        found += ["", f"{heading.lower()}:"]
-        found += [f"  {what}: {one} -> {other}" if one else f"  {what}: {other}" for what, one, other in rows[: 3 * _SHOWN]]
-        found += [f"  ... and {len(rows) - 3 * _SHOWN} more"] if len(rows) > 3 * _SHOWN else []
-    return found or ["", "built alike"]
-
-
-def _marks(kind: str) -> tuple[str, str]:
-    return {"added": ("–", "added"), "removed": ("there", "removed"), "changed": ("there", "changed")}[kind]
-
-
-def notes(compared: Mapping[str, Any]) -> list[str]:
-    asked = compared["questions"]
-    parts = [
-        (asked["changed"], "expect another answer now"), (asked["only_a"], "were asked of A alone"),
-        (asked["only_b"], "were asked of B alone"),
-    ]  # fmt: skip
-    told = [f"{count} {words}" for count, words in parts if count]
-    return [f"Left out: {', '.join(told)}."] if told else []
-
-
-def _name(about: Mapping[str, Any]) -> str:
-    return f"{about['name']} {about['version']} ({about['arm']}, {about['asked']} questions), {about['folder']}"
+def notes(compared: Comparison) -> list[str]:
+    """Return a line about the questions that were left out, where there are any."""
+    counts = (
+        (compared.questions.changed, "expect another answer now"),
+        (compared.questions.only_a, "were asked of A alone"),
+        (compared.questions.only_b, "were asked of B alone"),
+    )
+    words = [f"{count} {text}" for count, text in counts if count]
+    return [f"Left out: {', '.join(words)}."] if words else []
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,5 @@
-"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they say."""
+"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they
+say."""
 
 from __future__ import annotations
 
@@ -11,16 +12,20 @@ if TYPE_CHECKING:
 
 
 def environment() -> Environment:
-    """The report's templates, all that is put into them escaped."""
+    """Return the report's templates; all that is put into them is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     pages = Environment(
-        loader=PackageLoader(__package__, "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader(__package__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
     return pages
 
 
 def megabytes(size: int) -> str:
+    """Return a number of bytes in megabytes or gigabytes."""
     return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

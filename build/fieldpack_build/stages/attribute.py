@@ -1,5 +1,5 @@
-"""Ask the same questions of the base, base + adapter and the merged model in torch, and of the full-precision and the
-quantized export, through the same retrieval, prompts and refusals.
+"""Ask the same questions of the base, base + adapter and the merged model in torch, and of the
+full-precision and the quantized export, through the same retrieval, prompts and refusals.
 
 answers/<step>.jsonl    one answer a line; what is there is not asked again after a kill
 attribution.json        figures and steps
@@ -14,28 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 
 from ..bundle.assemble import assemble
 from ..data import TestQuestion, read_questions
 from ..evaluation import metrics, question_split
 from ..evaluation.attribution import attribute, steps_of
-from ..evaluation.scoring_expert import MeasuredExpert, ScoringGenerator
+from ..evaluation.report_file import ArmAnswer, QuestionRow
+from ..evaluation.scoring_expert import ScoringExpert, ScoringGenerator
 from ..evaluation.torch_generator import TorchGenerator
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import read_chat
+from ..pipeline.events import StageResult
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..training.checkpoints import ADAPTER
-from .evaluate import row_of, stored_text
+from .evaluate import stored_text
 from .merge import adapt
 
 RESULT, ANSWERS = "attribution.json", "answers"
 _STAGED, _FULL = "staged", "full"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the same questions of every step from the base to the quantised export, and write the figures
+    into `attribution.json`."""
     evaluate = task.recipe.evaluate
     assert evaluate and evaluate.attribution
     causal_lm.quiet()
@@ -46,56 +50,68 @@ def run(task: Task) -> dict[str, Any]:
     (task.out / ANSWERS).mkdir(exist_ok=True)
     shutil.rmtree(task.out / _STAGED, ignore_errors=True)
     assemble(task.out / _STAGED, task.recipe, task.inputs, provenance={}, place=place_link)
-    rows: list[dict[str, Any]] = [{"expected": q.answer, "value": q.value, "line": q.line, "arms": {}} for q in questions]
-    asking = _Asking(task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions))
+    rows = [QuestionRow(expected=q.answer, value=q.value, line=q.line, arms={}) for q in questions]
+    asking = _Asking(
+        task, questions, stored_text(task), total=len(steps) * (1 + retrieves) * len(questions)
+    )
     for step in steps:
         with _generator(task, step) as make:
             for arm in (step, step + "+rag")[: 1 + retrieves]:
                 for row, said in zip(rows, asking.answers(arm, make), strict=True):
-                    row["arms"][arm] = said
-    found = attribute(rows, steps, retrieval=retrieves)
-    (task.out / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+                    row.arms[arm] = said
+    attribution = attribute(rows, steps, retrieval=retrieves)
+    (task.out / RESULT).write_text(attribution.to_json(), encoding="utf-8")
     for name in (_STAGED, _FULL):
         shutil.rmtree(task.out / name, ignore_errors=True)
     return {"questions": len(questions), "steps": list(steps)}
 
 
 class _Asking:
-    def __init__(self, task: Task, questions: Sequence[TestQuestion], stored: Any, *, total: int) -> None:
+    def __init__(
+        self, task: Task, questions: Sequence[TestQuestion], stored: Any, *, total: int
+    ) -> None:
         self._task, self._questions, self._stored = task, questions, stored
         self._done, self._total = 0, total
 
-    def answers(self, arm: str, make: Callable[[Path, int], Any]) -> list[dict[str, Any]]:
+    def answers(self, arm: str, make: Callable[[Path, int], Any]) -> list[ArmAnswer]:
         """One for each question, those of an interrupted run first."""
         path = self._task.out / ANSWERS / f"{arm}.jsonl"
         known = _read(path)[: len(self._questions)]
         self._done += len(known)
         if len(known) == len(self._questions):
             return known
-        with path.open("w", encoding="utf-8") as file, MeasuredExpert(self._task.out / _STAGED, generator=make) as expert:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in known)
+        with (
+            path.open("w", encoding="utf-8") as file,
+            ScoringExpert(self._task.out / _STAGED, generator=make) as expert,
+        ):
+            file.writelines(_line(answer) for answer in known)
             for question in self._questions[len(known) :]:
                 known.append(self._ask(expert, question, retrieval=arm.endswith("+rag")))
-                file.write(json.dumps(known[-1], ensure_ascii=False) + "\n")
+                file.write(_line(known[-1]))
                 file.flush()
                 self._done += 1
                 self._task.progress(self._done, self._total, f"questions asked ({arm})")
         return known
 
-    def _ask(self, expert: MeasuredExpert, question: TestQuestion, *, retrieval: bool) -> dict[str, Any]:
-        answer = expert.ask(question.question, arm=Arm(retrieval=retrieval))
+    def _ask(self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool) -> ArmAnswer:
+        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
         loss = expert.loss(answer, question.answer) if question.answer else None
-        return row_of(answer, metrics.score(answer, question, self._stored, loss))
+        score = metrics.score(answer, question, self._stored, loss)
+        return score.to_row(answer.text, answer.citations)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _line(answer: ArmAnswer) -> str:
+    return json.dumps(answer.to_dict(), ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> list[ArmAnswer]:
     """The whole lines of an earlier run; a last one that was cut off is asked again."""
     if not path.exists():
         return []
     found = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            found.append(json.loads(line))
+            found.append(ArmAnswer.model_validate_json(line))
         except ValueError:
             break
     return found
@@ -103,7 +119,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def _generator(task: Task, step: str) -> Iterator[Callable[[Path, int], Any]]:
-    """What answers at a step, made when the first question is asked; a model in torch is loaded once for both arms."""
+    """What answers at a step, made when the first question is asked; a model in torch is loaded
+    once for both arms."""
     if step == "quantized":
         yield lambda folder, skip: ScoringGenerator.open(folder / "model", skip_tokens=skip)
     elif step == "exported":
@@ -146,6 +163,8 @@ def _full_precision(task: Task) -> Path:
         partial.parent.mkdir()
         build_onnx(source, partial, FP32, task.out / _FULL / "builder")
         context = task.recipe.export.max_context
-        adjust_config(partial, causal_lm.load_tokenizer(source), read_chat(task.inputs["base"]), context)
+        adjust_config(
+            partial, causal_lm.load_tokenizer(source), read_chat(task.inputs["base"]), context
+        )
         partial.rename(folder)
     return folder

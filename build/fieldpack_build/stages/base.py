@@ -1,7 +1,8 @@
-"""Resolve the base model and make of it a full-precision folder that every later stage reads. Refuse here what later stages
-would fail on, before anything is paid.
+"""Resolve the base model and make of it a full-precision folder that every later stage reads.
+Refuse here what later stages would fail on, before anything is paid.
 
-model/         config, weights (safetensors), tokenizer; a link where the source already is that, or links to its files beside
+model/         config, weights (safetensors), tokenizer; a link where the source already is that, or
+               links to its files beside
                a config.json that says what the tensors say
 chat.json      its chat template as strings
 """
@@ -20,11 +21,15 @@ from ..models.causal_lm import MODEL
 from ..models.chat_template import CHAT, chat_format
 from ..models.inspection import ties_embeddings
 from ..pipeline.task import Task
+from .results import BaseResult
 
 _CONFIG = "config.json"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> BaseResult:
+    """Write the base model in full precision into `model/`, and its chat template into `chat.json`.
+
+    Raises SourceError for a model that later stages would fail on."""
     recipe = task.recipe
     task.note("fetching the model")
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
@@ -36,7 +41,11 @@ def run(task: Task) -> dict[str, Any]:
     if recipe.rehearsal:
         task.note("making a tiny random model of the same architecture")
         config = causal_lm.load_config(path)
-        _save(causal_lm.tiny_random_model(config, dtype=causal_lm.stored_dtype(path, config)), tokenizer, target)
+        _save(
+            causal_lm.tiny_random_model(config, dtype=causal_lm.stored_dtype(path, config)),
+            tokenizer,
+            target,
+        )
     elif path.is_file():
         task.note("converting GGUF to full precision")
         _save(causal_lm.load_model(path), tokenizer, target)
@@ -44,19 +53,31 @@ def run(task: Task) -> dict[str, Any]:
     else:
         task.note("looking at every weight")
         causal_lm.check_tensors(path)
-        causal_lm.check_numbers(path, lambda done, total: task.progress(done, total, "tensors looked at"))
+        causal_lm.check_numbers(
+            path, lambda done, total: task.progress(done, total, "tensors looked at")
+        )
         _link(path, target)
-    (task.out / CHAT).write_text(json.dumps(asdict(chat), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (task.out / CHAT).write_text(
+        json.dumps(asdict(chat), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     config = causal_lm.load_config(target)
     return {
-        "architecture": (config.architectures or ["?"])[0], "context": getattr(config, "max_position_embeddings", None),
-        "vocabulary": config.vocab_size, "source": recipe.base.model, "license": recipe.base.license,
-    }  # fmt: skip
+        "architecture": (config.architectures or ["?"])[0],
+        "context": getattr(config, "max_position_embeddings", None),
+        "vocabulary": config.vocab_size,
+        "source": recipe.base.model,
+        "license": recipe.base.license,
+    }
 
 
 def _look(task: Task, path: Path) -> None:
-    """Raise SourceError with all that is wrong with the model. Of a rehearsal's remote model only settings were fetched."""
-    looked = inspect_base(path, task.recipe, weights=not (task.recipe.rehearsal and sources.is_remote(task.recipe.base)))
+    """Raise SourceError with all that is wrong with the model. Of a rehearsal's remote model only
+    settings were fetched."""
+    looked = inspect_base(
+        path,
+        task.recipe,
+        weights=not (task.recipe.rehearsal and sources.is_remote(task.recipe.base)),
+    )
     if looked.problems:
         raise SourceError("\n".join(looked.problems))
     if sources.is_remote(task.recipe.base):  # of a local one the check before a build has said them
@@ -65,8 +86,9 @@ def _look(task: Task, path: Path) -> None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """A link to the folder; or a folder of links to its files, and a config.json of our own, where its config.json does not
-    say of the embeddings what the tensors say: the export would ship the untuned model spoilt."""
+    """A link to the folder; or a folder of links to its files, and a config.json of our own, where
+    its config.json does not say of the embeddings what the tensors say: the export would ship the
+    untuned model spoilt."""
     config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
     tied = ties_embeddings(path)
     if config.get("tie_word_embeddings") is tied:
@@ -76,7 +98,9 @@ def _link(path: Path, target: Path) -> None:
     for file in sorted(path.iterdir()):
         if file.name != _CONFIG:
             (target / file.name).symlink_to(file.resolve())
-    (target / _CONFIG).write_text(json.dumps(config | {"tie_word_embeddings": tied}, indent=1) + "\n", encoding="utf-8")
+    (target / _CONFIG).write_text(
+        json.dumps(config | {"tie_word_embeddings": tied}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _save(model: Any, tokenizer: Any, target: Path) -> None:

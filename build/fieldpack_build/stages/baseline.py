@@ -1,4 +1,5 @@
-"""Export the untuned base exactly as the tuned model was exported, so that the report compares like with like."""
+"""Export the untuned base exactly as the tuned model was exported, so that the report compares like
+with like."""
 
 from __future__ import annotations
 

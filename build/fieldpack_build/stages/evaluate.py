@@ -1,4 +1,5 @@
-"""Ask the recipe's test questions on the staged bundle, through the runtime, in every arm; then check the gates.
+"""Ask the recipe's test questions on the staged bundle, through the runtime, in every arm; then
+check the gates.
 
 report/report.json, report/report.html
 """
@@ -7,18 +8,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from fieldpack.answers import Answer
 from fieldpack.bundle.manifest import Manifest
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.prompt import PromptSettings
-from fieldpack.rag import Arm
+from fieldpack.rag import AnswerOptions
 from fieldpack.retrieval.embedder import Embedder
 
 from ..bundle.assemble import assemble
@@ -26,64 +26,105 @@ from ..data import TestQuestion, read_questions
 from ..errors import GateMissed
 from ..evaluation import ask_trace, calibration, metrics, question_split
 from ..evaluation.arms import arms_of, by_model, fixed_arm, left_out, retrieves
-from ..evaluation.bootstrap import FIGURES, Resampled
+from ..evaluation.bootstrap import PairedBootstrap
 from ..evaluation.gates import check_gates
 from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
+from ..evaluation.report_file import (
+    SCHEMA,
+    Attribution,
+    Calibration,
+    Figures,
+    GateResult,
+    LibrarySummary,
+    PassageRead,
+    QuestionRow,
+    Receipts,
+    Report,
+    Retrieval,
+    Sample,
+    Shipping,
+    Silence,
+    Similarities,
+    TrainingLog,
+)
 from ..evaluation.retrieval_metrics import KS, Search, measure
-from ..evaluation.scoring_expert import MeasuredExpert
+from ..evaluation.scoring_expert import ScoringExpert
 from ..evaluation.stored_pages import stored_pages
+from ..pipeline.events import StageResult
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import read_calibration, read_thresholds
+from ..recipe.runtime_settings import CALIBRATION, read_thresholds
 from ..report import render
 from ..report.advice import why_shipped
-from ..report.library import picture
+from ..report.library import summarize_library
 from ..training.checkpoints import LOG
 
 REPORT = "report"
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Ask the test questions in every arm, choose what ships, and write `report/`.
+
+    Raises GateMissed where what would ship misses a gate of the recipe."""
     evaluate = task.recipe.evaluate
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
-    measuring = _Measuring(task, question_split.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe))
-    retrieval: dict[str, Any] | None = None
-    library: dict[str, Any] | None = None
-    thresholds: dict[str, Any] | None = None
-    silence: dict[str, Any] | None = None
+    measuring = _Measuring(
+        task, question_split.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe)
+    )
+    parts = _Parts(attribution=_attribution(task))
     for number, (model, mine) in enumerate(by_model(task.recipe, measuring.names).items()):
         folder = task.out / f"staged-{model}"
-        manifest = assemble(folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link)
-        with MeasuredExpert(folder) as expert:
+        manifest = assemble(
+            folder, task.recipe, task.inputs, model=model, provenance={}, place=place_link
+        )
+        with ScoringExpert(folder) as expert:
             for arm in mine:
                 measuring.ask_all(expert, arm)
             if not number and task.recipe.knowledge:  # every staged bundle has the same library
-                search = cache(expert.search)  # the figures and the picture ask the same
-                thresholds = _thresholds(task, expert, question_split.measured_part(task.recipe, every), measuring.rows)
-                retrieval = _retrieval(search, expert.settings, question_split.measured_part(task.recipe, every))
-                library = picture(
-                    task.inputs["knowledge"], Embedder.open(task.inputs["embedder"]), every, search=search,
+                search = cache(expert.search)  # the figures and the library's summary ask the same
+                measured = question_split.measured_part(task.recipe, every)
+                parts.calibration = _thresholds(task, expert, measured, measuring.rows)
+                parts.retrieval = _retrieval(search, expert.settings, measured)
+                parts.library = summarize_library(
+                    task.inputs["knowledge"],
+                    Embedder.open(task.inputs["embedder"]),
+                    every,
+                    search=search,
                     refuse_below=expert.settings.refuse_below,
-                )  # fmt: skip
+                )
         for arm in mine:  # with the models of this process closed
             measuring.weigh(folder, manifest, arm)
         if not number and measuring.questions:
-            silence = _silence(task, folder, measuring.questions[0].question)
+            parts.silence = _silence(task, folder, measuring.questions[0].question)
         shutil.rmtree(folder)
-    parts = {"retrieval": retrieval, "library": library, "calibration": thresholds, "attribution": _attribution(task),
-             "silence": silence}  # fmt: skip
     report = _report(task, measuring, every, parts)
     folder = task.out / REPORT
     folder.mkdir()
-    (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    report.write(folder)
     (folder / "report.html").write_text(render(report), encoding="utf-8")
     _refuse_missed(task, report, folder)
-    if report["ship"]["rule"] != "auto" and report["shipped"] not in report["choice"]["ties"] and not task.recipe.rehearsal:
-        task.warn(report["ship"]["why"])
-    return {"arms": report["arms"], "retrieval": report["retrieval"], "gates": report["gates"],
-            "shipped": report["shipped"], "ship": report["ship"]}  # fmt: skip
+    assert report.ship and report.choice
+    if (
+        report.ship.rule != "auto"
+        and report.shipped not in report.choice.ties
+        and not task.recipe.rehearsal
+    ):
+        task.warn(report.ship.why)
+    written = report.to_dict()
+    return {key: written[key] for key in ("arms", "retrieval", "gates", "shipped", "ship")}
+
+
+@dataclass
+class _Parts:
+    """What only some recipes have, or is measured on the first staged bundle alone."""
+
+    retrieval: Retrieval | None = None
+    library: LibrarySummary | None = None
+    calibration: Calibration | None = None
+    attribution: Attribution | None = None
+    silence: Silence | None = None
 
 
 @dataclass
@@ -93,29 +134,41 @@ class _Measuring:
     task: Task
     questions: Sequence[TestQuestion]
     names: Sequence[str]
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    figures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[QuestionRow] = field(default_factory=list)
+    figures: dict[str, Figures] = field(default_factory=dict)
     fixed: dict[str, dict[str, float]] = field(default_factory=dict)
-    passages: dict[str, list[list[dict[str, Any]]]] = field(default_factory=dict)  # by arm, of each question
+    # by arm, of each question
+    passages: dict[str, list[list[PassageRead]]] = field(default_factory=dict)
     _longest: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = [{"question": q.question, "expected": q.answer, "value": q.value, "document": q.document,
-                      "line": q.line, "arms": {}} for q in self.questions]  # fmt: skip
+        self.rows = [
+            QuestionRow(
+                question=q.question,
+                expected=q.answer,
+                value=q.value,
+                document=q.document,
+                line=q.line,
+                arms={},
+            )
+            for q in self.questions
+        ]
         self._stored = stored_text(self.task)
 
-    def ask_all(self, expert: MeasuredExpert, arm: str) -> None:
+    def ask_all(self, expert: ScoringExpert, arm: str) -> None:
         scores = []
         done, total = len(self.figures), len(self.names)
         self._longest[arm] = (-1, "")
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
-            answer = expert.ask(question.question, arm=Arm(retrieval=retrieves(arm)))
+            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
             scored = metrics.score(answer, question, self._stored, loss)
             scores.append(scored)
-            self._longest[arm] = max(self._longest[arm], (answer.timings.prompt_tokens, question.question))
-            row["arms"][arm] = row_of(answer, scored)
-            self.passages.setdefault(arm, []).append(passages_of(answer))
+            self._longest[arm] = max(
+                self._longest[arm], (answer.timings.prompt_tokens, question.question)
+            )
+            row.arms[arm] = scored.to_row(answer.text, answer.citations)
+            self.passages.setdefault(arm, []).append(_passages_read(answer))
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
         self.figures[arm] = metrics.summarize(scores)
@@ -123,67 +176,83 @@ class _Measuring:
     def weigh(self, folder: Path, manifest: Manifest, arm: str) -> None:
         """Memory on the longest prompt, and megabytes of the files that the arm reads."""
         self.task.note(f"measuring memory ({arm})")
-        roles = {"model", "settings", *(("embedder", "knowledge", "reranker") if retrieves(arm) else ())}
+        roles = {
+            "model",
+            "settings",
+            *(("embedder", "knowledge", "reranker") if retrieves(arm) else ()),
+        }
         size = sum(entry.size for entry in manifest.files if entry.role in roles)
         self.fixed[arm] = {"size_mb": round(size / 1e6, 1)}
         if self.questions:
-            self.fixed[arm]["peak_mb"] = peak_mb(folder, self._longest[arm][1], retrieval=retrieves(arm))
+            self.fixed[arm]["peak_mb"] = peak_mb(
+                folder, self._longest[arm][1], retrieval=retrieves(arm)
+            )
         self.figures[arm] |= self.fixed[arm]
 
 
-def row_of(answer: Answer, scored: metrics.Score) -> dict[str, Any]:
-    """One answer in report.json."""
-    return {**scored.to_dict(), "answer": answer.text, "citations": [asdict(c) for c in answer.citations]}
+def _passages_read(answer: Answer) -> list[PassageRead]:
+    return [
+        PassageRead(
+            document=p.document, page=p.page, similarity=round(p.similarity, 4), text=p.text
+        )
+        for p in answer.passages
+    ]
 
 
-def passages_of(answer: Answer) -> list[dict[str, Any]]:
-    return [{"document": p.document, "page": p.page, "similarity": round(p.similarity, 4), "text": p.text}
-            for p in answer.passages]  # fmt: skip
-
-
-def _report(task: Task, measured: _Measuring, every: Sequence[TestQuestion], parts: Mapping[str, Any]) -> dict[str, Any]:
+def _report(
+    task: Task, measured: _Measuring, every: Sequence[TestQuestion], parts: _Parts
+) -> Report:
     recipe = task.recipe
     assert recipe.evaluate
     evaluate = recipe.evaluate
     arms = {name: measured.figures[name] for name in measured.names}
-    drawn = Resampled(measured.rows, measured.names, fixed=measured.fixed)
-    by_document = (parts["retrieval"] or {}).get("document")
+    bootstrap = PairedBootstrap(measured.rows, measured.names, fixed=measured.fixed)
+    by_document = parts.retrieval.document if parts.retrieval else None
 
-    def gates(arm: str) -> list[dict[str, Any]]:
+    def gates(arm: str) -> list[GateResult]:
         if recipe.rehearsal:
             return []
-        return check_gates(evaluate.gates, shipped=arm, arms=arms, retrieval=by_document, drawn=drawn)
+        return check_gates(
+            evaluate.gates, shipped=arm, arms=arms, retrieval=by_document, bootstrap=bootstrap
+        )
 
-    missed = {arm: [gate["gate"] for gate in gates(arm) if not gate["passed"]] for arm in measured.names}
-    shipped = fixed_arm(recipe) or pick(drawn, measured.names, evaluate.weights, missed.__getitem__)
+    missed = {arm: [gate.gate for gate in gates(arm) if not gate.passed] for arm in measured.names}
+    shipped = fixed_arm(recipe) or pick(
+        bootstrap, measured.names, evaluate.weights, missed.__getitem__
+    )
     for row, passages in zip(measured.rows, measured.passages.get(shipped, ()), strict=True):
-        row["passages"] = passages
+        row.passages = passages
     aside = question_split.calibration_part(recipe, every)
-    report = {
-        "name": recipe.name, "version": recipe.version, "schema": 1, "shipped": shipped, "arms": arms,
-        **compared(drawn, measured.names), "choice": choose(drawn, measured.names, shipped, evaluate.weights),
-        **parts, "gates": gates(shipped),
-        "sample": {"asked": len(measured.questions), "of": len(every) - len(aside), "set_aside": len(aside)},
-        "questions": measured.rows, "model": _facts(task), "training": _training(task),
-        "tools": {name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
-    }  # fmt: skip
-    rule = evaluate.ship if not recipe.rehearsal or evaluate.ship != "auto" else "all"
-    report["ship"] = {"rule": rule, "missed": {arm: texts for arm, texts in missed.items() if texts},
-                      "left_out": left_out(recipe, shipped)}  # fmt: skip
-    report["ship"]["why"] = why_shipped(report)
+    report = Report(
+        name=recipe.name,
+        version=recipe.version,
+        schema_version=SCHEMA,
+        shipped=shipped,
+        arms=arms,
+        intervals=bootstrap.intervals(),
+        differences=bootstrap.differences(),
+        choice=choose(bootstrap, measured.names, shipped, evaluate.weights),
+        retrieval=parts.retrieval,
+        library=parts.library,
+        calibration=parts.calibration,
+        attribution=parts.attribution,
+        silence=parts.silence,
+        gates=gates(shipped),
+        sample=Sample(
+            asked=len(measured.questions), of=len(every) - len(aside), set_aside=len(aside)
+        ),
+        questions=measured.rows,
+        model=_receipts(task),
+        training=_training(task),
+        tools={name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
+    )
+    report.ship = Shipping(
+        rule=evaluate.ship if not recipe.rehearsal or evaluate.ship != "auto" else "all",
+        missed={arm: texts for arm, texts in missed.items() if texts},
+        left_out=left_out(recipe, shipped),
+    )
+    report.ship.why = why_shipped(report)
     return report
-
-
-def compared(drawn: Resampled, arms: Sequence[str]) -> dict[str, Any]:
-    """`intervals` of each arm's figures, and the `differences` of every two arms, later less earlier, with theirs."""
-    keys = [figure.key for figure in FIGURES]
-    intervals = {arm: {k: [found.low, found.high] for k in keys if (found := drawn.interval(arm, k))} for arm in arms}
-    differences = [
-        {"arm": arm, "against": other, "figure": key, **gap.to_dict()}
-        for at, arm in enumerate(arms) for other in arms[:at] for key in keys if (gap := drawn.difference(arm, other, key))
-    ]  # fmt: skip
-    rounded = {arm: {k: [round(low, 4), round(high, 4)] for k, (low, high) in of.items()} for arm, of in intervals.items()}
-    return {"intervals": rounded, "differences": differences}
 
 
 def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
@@ -192,84 +261,101 @@ def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
     return stored_pages(KnowledgeIndex(task.inputs["knowledge"]))
 
 
-def _retrieval(search: Search, settings: PromptSettings, questions: Sequence[TestQuestion]) -> dict[str, Any]:
+def _retrieval(
+    search: Search, settings: PromptSettings, questions: Sequence[TestQuestion]
+) -> Retrieval:
     """Over all questions with a document: searching is cheap, so no sample."""
     report = measure(search, questions)
     asked = [q for q in questions if q.document]
     by_passage = [metrics.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
-    best: dict[str, list[float]] = {"answerable": [], "unanswerable": []}
+    best = Similarities(answerable=[], unanswerable=[])
     for question in questions:
         top = max((p.similarity for p in search(question.question, settings.passages)), default=0.0)
-        best["answerable" if question.answer is not None else "unanswerable"].append(round(top, 4))
-    figures = {"document": report.document, "page": report.page, "distinct_page": report.distinct_page}
-    return {"questions": len(asked), **{name: value.to_dict() if value else None for name, value in figures.items()},
-            "passage": metrics.retrieval_figures(by_passage), "best_similarity": best,
-            "refuse_below": settings.refuse_below}  # fmt: skip
+        kind = best.answerable if question.answer is not None else best.unanswerable
+        kind.append(round(top, 4))
+    return Retrieval(
+        questions=len(asked),
+        **report.figures(),
+        passage=metrics.retrieval_figures(by_passage),
+        best_similarity=best,
+        refuse_below=settings.refuse_below,
+    )
 
 
 def _thresholds(
-    task: Task, expert: MeasuredExpert, questions: Sequence[TestQuestion], rows: Sequence[dict[str, Any]]
-) -> dict[str, Any] | None:
+    task: Task,
+    expert: ScoringExpert,
+    questions: Sequence[TestQuestion],
+    rows: Sequence[QuestionRow],
+) -> Calibration | None:
     """The learned ones, with what they refuse of the measured questions; each row gets its lead."""
     if "calibrate" not in task.inputs:
         return None
-    found = read_calibration(task.inputs["calibrate"])
+    learned = Calibration.model_validate_json(
+        (task.inputs["calibrate"] / CALIBRATION).read_text(encoding="utf-8")
+    )
     signals = [expert.signals(q.question, answerable=q.answer is not None) for q in questions]
     leads = {q.line: signal.lead for q, signal in zip(questions, signals, strict=True)}
     for row in rows:
-        row["lead"] = leads[row["line"]]
-    return found | {"measured": calibration.describe(signals, read_thresholds(task.inputs["calibrate"]))}
+        assert row.line is not None
+        row.lead = leads[row.line]
+    learned.measured = calibration.describe(signals, read_thresholds(task.inputs["calibrate"]))
+    return learned
 
 
-def _silence(task: Task, folder: Path, question: str) -> dict[str, Any]:
+def _silence(task: Task, folder: Path, question: str) -> Silence:
     task.note("watching what `fieldpack ask` asks of the system")
-    seen = ask_trace.watch(folder, question)
-    if seen["tool"] and not seen["silent"]:
-        task.warn(f"`fieldpack ask` is not silent here: {', '.join(seen['named']) or seen['errors']}; see the report")
-    return seen
+    watched = ask_trace.watch(folder, question)
+    if watched.tool and not watched.silent:
+        task.warn(
+            f"`fieldpack ask` is not silent here: {', '.join(watched.named) or watched.errors}; "
+            "see the report"
+        )
+    return watched
 
 
-def _attribution(task: Task) -> dict[str, Any] | None:
+def _attribution(task: Task) -> Attribution | None:
     if "attribute" not in task.inputs:
         return None
-    found: dict[str, Any] = json.loads((task.inputs["attribute"] / "attribution.json").read_text(encoding="utf-8"))
-    return found
+    path = task.inputs["attribute"] / "attribution.json"
+    return Attribution.model_validate_json(path.read_bytes())
 
 
-def _facts(task: Task) -> dict[str, Any]:
+def _receipts(task: Task) -> Receipts:
     """What the stages before said of themselves, for the report."""
-    found = {}
-    for name, folder in task.inputs.items():
-        found[name] = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["result"]
-    return found
+    return {
+        name: json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["result"]
+        for name, folder in task.inputs.items()
+    }
 
 
-def _training(task: Task) -> dict[str, Any] | None:
+def _training(task: Task) -> TrainingLog | None:
     """Loss by step."""
     if "train" not in task.inputs:
         return None
-    found: dict[str, Any] = json.loads((task.inputs["train"] / LOG).read_text(encoding="utf-8"))
-    return found
+    return TrainingLog.model_validate_json((task.inputs["train"] / LOG).read_bytes())
 
 
-def _refuse_missed(task: Task, report: Mapping[str, Any], folder: Path) -> None:
-    """The report of a missed gate is kept where the next build does not wipe it, and the message names it."""
-    missed = [g for g in report["gates"] if not g["passed"]]
+def _refuse_missed(task: Task, report: Report, folder: Path) -> None:
+    """The report of a missed gate is kept where the next build does not wipe it, and the message
+    names it."""
+    missed = [gate for gate in report.gates if not gate.passed]
     if not missed:
         return
     kept = task.store.root / "missed" / f"{task.recipe.name}-{task.recipe.version}"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder, kept)
-    words = "; ".join(f"`{g['gate']}` (measured {_measured(g)})" for g in missed)
+    words = "; ".join(f"`{gate.gate}` (measured {_measured(gate)})" for gate in missed)
     raise GateMissed(f"evaluate.gates: {words}: no bundle was made; see {kept / 'report.html'}")
 
 
-def _measured(gate: Mapping[str, Any]) -> str:
-    """"0.31", "0.31, wanted 0.4"; where a gate is to be surely reached, by how much it may fall short."""
-    if gate["measured"] is None:
+def _measured(gate: GateResult) -> str:
+    """ "0.31", "0.31, wanted 0.4"; where a gate is to be surely reached, by how much it may fall
+    short."""
+    if gate.measured is None:
         return "nothing"
-    text = format(gate["measured"], ".3g")
-    if gate.get("low") is not None:
-        return f"{text}, ahead by {gate['low']:.3g} to {gate['high']:.3g} (95%)"
-    written = gate["wanted"] is None or format(gate["wanted"], ".3g") in gate["gate"]
-    return text if written else f"{text}, wanted {gate['wanted']:.3g}"
+    text = format(gate.measured, ".3g")
+    if gate.low is not None:
+        return f"{text}, ahead by {gate.low:.3g} to {gate.high:.3g} (95%)"
+    written = gate.wanted is None or format(gate.wanted, ".3g") in gate.gate
+    return text if written else f"{text}, wanted {gate.wanted:.3g}"

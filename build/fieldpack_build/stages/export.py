@@ -1,17 +1,19 @@
-"""Export to quantized ONNX: every candidate that the recipe allows is built, opened and held against the model in full
-precision on test questions, and the smallest that stays within the limits is kept.
+"""Export to quantized ONNX: every candidate that the recipe allows is built, opened and held
+against the model in full precision on test questions, and the smallest that stays within the limits
+is kept.
 
 model/         the genai folder as shipped
-export.json    what was found of each candidate, which was chosen, and how the device's tokenizer differs from the model's
+export.json    what was found of each candidate, which was chosen, and how the device's tokenizer
+               differs from the model's
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.prompt import ChatFormat
@@ -19,62 +21,94 @@ from fieldpack.prompt import ChatFormat
 from ..errors import CheckFailed, StageError
 from ..export import Candidate, adjust_config, build_onnx, choose
 from ..export.choose import Limits
-from ..export.facts import FACTS, read_facts
-from ..export.held_out import domain_texts, held_out
+from ..export.facts import (
+    FACTS,
+    AgreementLimits,
+    CandidateFigures,
+    ExportFacts,
+    RoundingCost,
+    read_facts,
+)
+from ..export.held_out import domain_texts, held_out_samples
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
-from ..export.search import Trial, probe
+from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
 from ..models.precision import candidate, parse
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings
 from ..recipe.schema import Export
 
 _WORK, _REFERENCE, _SCRATCH = "candidates", "reference", "builder"
-# Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose wants more than to check.
+# Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose
+# wants more than to check.
 _TO_CHOOSE, _TO_CHECK = 5000, 2000
 _NEW_TOKENS = 32  # of an own answer, and of the speed measured
 
 
-def run(task: Task) -> dict[str, Any]:
-    """The tuned model, or the base where nothing is tuned."""
+def run(task: Task) -> StageResult:
+    """Export the tuned model, or the base where nothing is tuned, into `model/`.
+
+    Raises StageError where the lone candidate could not be made, CheckFailed where none is within
+    the recipe's limits or the exported model computes something else than torch."""
     source = task.inputs["merge" if "merge" in task.inputs else "base"] / MODEL
     export = task.recipe.export
     if export.precision == "auto":
         limits = Limits(export.max_size_mb, export.max_memory_mb, export.max_degradation)
-        return export_model(task, source, [parse(name) for name in export.candidates], limits, tokens=_TO_CHOOSE)
+        return export_model(
+            task, source, [parse(name) for name in export.candidates], limits, tokens=_TO_CHOOSE
+        )
     limits = Limits(export.max_size_mb, export.max_memory_mb)
     return export_model(task, source, [fixed(export)], limits, tokens=_TO_CHECK)
 
 
-def run_baseline(task: Task) -> dict[str, Any]:
-    """The untuned base as the tuned model was exported; no limit but what the recipe sets on any export."""
+def run_baseline(task: Task) -> StageResult:
+    """Export the untuned base into `model/` as the tuned model was exported; no limit but what the
+    recipe sets on any export. Raises what `run` raises."""
     export = task.recipe.export
-    wanted = parse(read_facts(task.inputs["export"])["candidate"]) if export.precision == "auto" else fixed(export)
+    wanted = (
+        parse(read_facts(task.inputs["export"])["candidate"])
+        if export.precision == "auto"
+        else fixed(export)
+    )
     return export_model(task, task.inputs["base"] / MODEL, [wanted], Limits(), tokens=_TO_CHECK)
 
 
 def fixed(export: Export) -> Candidate:
+    """Return the one candidate that a recipe without `precision: auto` names."""
     assert export.precision != "auto"
     return candidate(export.precision, export.algorithm, export.block_size)
 
 
-def export_model(task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int) -> dict[str, Any]:
+def export_model(
+    task: Task, source: Path, candidates: Sequence[Candidate], limits: Limits, *, tokens: int
+) -> StageResult:
+    """Build and measure `candidates`, keep the best within `limits` in `model/`, and write what was
+    found of each into export.json. `tokens`: of held-out text to measure on."""
     causal_lm.quiet()
     shutil.rmtree(task.out / MODEL, ignore_errors=True)
     chat, tokenizer = read_chat(task.inputs["base"]), causal_lm.load_tokenizer(source)
     context = _context(task, source)
     _write_reference(task, source, chat, tokenizer, candidates, tokens=tokens, context=context)
     trial = _trial(task, source, chat, tokenizer, limits, context)
-    found = trial.run(candidates, task.note)
-    chosen = _chosen(task, found, limits)
+    results = trial.run(candidates, task.note)
+    chosen = _chosen(task, results, limits)
     trial.folder(chosen["name"]).rename(task.out / MODEL)
     task.note("comparing tokens")
     skip, compared = _compare_all_tokens(task, chat, tokenizer)
-    facts = {**chosen, "candidate": chosen["name"], "skip_tokens": skip, "texts_compared": compared}
+    facts = cast(
+        "ExportFacts",
+        {
+            **chosen,
+            "candidate": chosen["name"],
+            "skip_tokens": skip,
+            "texts_compared": compared,
+        },
+    )
     if len(candidates) > 1:
-        facts |= {"candidates": _listed(found, limits), "limits": _named(limits)}
+        facts |= {"candidates": _listed(results, limits), "limits": _named(limits)}
         task.say(_why(facts))
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
@@ -88,57 +122,87 @@ def _context(task: Task, source: Path) -> int:
     most = int(getattr(causal_lm.load_config(source), "max_position_embeddings", wanted))
     if most < wanted:
         task.warn(
-            f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most (max_position_embeddings in "
+            f"export.max_context is {wanted:,}, but the model reads {most:,} tokens at the most "
+            "(max_position_embeddings in "
             f"its config.json): the bundle's context is {most:,}"
         )
     return min(wanted, most)
 
 
 def _write_reference(
-    task: Task, source: Path, chat: ChatFormat, tokenizer: Any, candidates: Sequence[Candidate], *, tokens: int, context: int
+    task: Task,
+    source: Path,
+    chat: ChatFormat,
+    tokenizer: Any,
+    candidates: Sequence[Candidate],
+    *,
+    tokens: int,
+    context: int,
 ) -> None:
     folder = task.out / _REFERENCE
     if (folder / FILE).is_file():  # of an export that was interrupted
         return
     task.note("preparing test questions")
-    samples = held_out(task, chat, tokenizer, tokens=tokens, context=context)
+    samples = held_out_samples(task, chat, tokenizer, tokens=tokens, context=context)
     ends = {*encode(tokenizer, chat.end), tokenizer.eos_token_id}
-    longest = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
-
-    write_reference(source, samples, folder, ends=ends, longest=longest, candidates=candidates, told=task.progress)
+    max_own_tokens = min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens)
+    write_reference(
+        source,
+        samples,
+        folder,
+        ends=ends,
+        max_own_tokens=max_own_tokens,
+        candidates=candidates,
+        on_progress=task.progress,
+    )
 
 
 def _trial(
     task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits, context: int
-) -> Trial:
+) -> CandidateSearch:
     def build(wanted: Candidate, folder: Path) -> None:
         build_onnx(source, folder, wanted, task.out / _SCRATCH)
         adjust_config(folder, tokenizer, chat, context)
 
-    def measure(wanted: Candidate, folder: Path) -> dict[str, Any]:
+    def measure(wanted: Candidate, folder: Path) -> CandidateFigures:
         rounding = cost_of_rounding(task.out / _REFERENCE, wanted)
         seen = probe(folder, task.out / _REFERENCE, max_context=context, new_tokens=_NEW_TOKENS)
-        return {**seen, "rounding": rounding, **agreement_limits(task.recipe.export, rounding)}
+        limits = agreement_limits(task.recipe.export, rounding)
+        return cast("CandidateFigures", {**seen, "rounding": rounding, **limits})
 
-    return Trial(task.out / _WORK, limits, build, measure)
-
-
-def agreement_limits(export: Export, rounding: Mapping[str, Any]) -> dict[str, float]:
-    """How much an exported model may differ from torch: as the recipe says, `auto` being what its rounding explains."""
-    wanted = {"max_kl": export.max_kl, "min_same_next_token": export.min_same_next_token}
-    return {key: float(rounding[key] if limit == "auto" else limit) for key, limit in wanted.items()}
+    return CandidateSearch(task.out / _WORK, limits, build, measure)
 
 
-def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
-    """Raises StageError where a lone candidate could not be made, CheckFailed where none is within the limits."""
-    if len(found) == 1 and found[0].get("failed"):
-        raise StageError(found[0]["failed"])
+def agreement_limits(export: Export, rounding: RoundingCost) -> AgreementLimits:
+    """How much an exported model may differ from torch: as the recipe says, `auto` being what its
+    rounding explains."""
+    max_kl, min_same = export.max_kl, export.min_same_next_token
+    return {
+        "max_kl": float(rounding["max_kl"] if max_kl == "auto" else max_kl),
+        "min_same_next_token": float(
+            rounding["min_same_next_token"] if min_same == "auto" else min_same
+        ),
+    }
+
+
+def _chosen(task: Task, found: Sequence[CandidateFigures], limits: Limits) -> CandidateFigures:
+    """Raises StageError where a lone candidate could not be made, CheckFailed where none is within
+    the limits."""
+    if len(found) == 1 and (failed := found[0].get("failed")):
+        raise StageError(failed)
     if len(found) == 1 and (differs := choose.disagreement(found[0])):
-        raise CheckFailed(f"the model as {found[0]['name']} is too far from torch's: {differs}; {choose.advice(found[0])}")
+        raise CheckFailed(
+            f"the model as {found[0]['name']} is too far from torch's: {differs}; "
+            f"{choose.advice(found[0])}"
+        )
     chosen = choose.choose(found, limits)
     if chosen is None:
-        wrong = next((figures for figures in found if choose.computes_something_else(figures)), None)
-        next_step = "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
+        wrong = next(
+            (figures for figures in found if choose.computes_something_else(figures)), None
+        )
+        next_step = (
+            "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
+        )
         raise CheckFailed(
             f"no candidate is within the limits of `export`:\n{choose.table(found, limits)}\n"
             + (f"{wrong['name']}: {choose.advice(wrong)}" if wrong else next_step)
@@ -146,24 +210,30 @@ def _chosen(task: Task, found: Sequence[Any], limits: Limits) -> Any:
     ratio, most = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio
     if not ratio <= most:
         raise CheckFailed(
-            f"the exported model's perplexity is {ratio:.2f} times torch's, export.max_perplexity_ratio is {most}; "
+            f"the exported model's perplexity is {ratio:.2f} times torch's, "
+            f"export.max_perplexity_ratio is {most}; "
             f"{choose.advice(chosen)}"
         )
     return chosen
 
 
-def _listed(found: Sequence[Any], limits: Limits) -> list[dict[str, Any]]:
+def _listed(found: Sequence[CandidateFigures], limits: Limits) -> list[CandidateFigures]:
     return [{**figures, "refused": choose.refusal(figures, limits)} for figures in found]
 
 
 def _named(limits: Limits) -> dict[str, float | None]:
-    return {"size_mb": limits.size_mb, "memory_mb": limits.memory_mb, "degradation": limits.degradation}
+    return {
+        "size_mb": limits.size_mb,
+        "memory_mb": limits.memory_mb,
+        "degradation": limits.degradation,
+    }
 
 
-def _why(facts: dict[str, Any]) -> str:
+def _why(facts: ExportFacts) -> str:
     within = [c for c in facts["candidates"] if c["refused"] is None]
     return (
-        f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse than full precision; the "
+        f"chose {facts['candidate']}: {facts['size_mb']:,.1f} MB, {facts['degradation']:.1%} worse "
+        "than full precision; the "
         f"smallest of {len(within)} candidates within the limits, {len(facts['candidates'])} tried"
     )
 
@@ -173,13 +243,21 @@ def _compare_all_tokens(task: Task, chat: ChatFormat, tokenizer: Any) -> tuple[i
     generator = TextGenerator.open(task.out / MODEL)
     texts = domain_texts(task.recipe)
     recipe = task.recipe
-    frame = chat.start + prompt_settings(recipe).system + chat.to_user + "?" + chat.to_answer + recipe.answer.refusal.strip()
+    frame = (
+        chat.start
+        + prompt_settings(recipe).system
+        + chat.to_user
+        + "?"
+        + chat.to_answer
+        + recipe.answer.refusal.strip()
+    )
     every = [*(text for pair in texts for text in pair if text), frame + chat.end]
     return compare_tokens(generator, tokenizer, every), len(texts)
 
 
 def compare_tokens(generator: TextGenerator, tokenizer: Any, texts: Sequence[str]) -> int:
-    """Tokens the device's tokenizer adds in front of every text (0 or 1); CheckFailed if it differs otherwise."""
+    """Tokens the device's tokenizer adds in front of every text (0 or 1); CheckFailed if it differs
+    otherwise."""
     added: int | None = None
     for text in texts:
         device, model = generator.encode(text), encode(tokenizer, text)

@@ -2,15 +2,16 @@
 
 chunks.sqlite, vectors.usearch (as shipped); library.json (what was read, what was skipped and why)
 
-Goes on where it was interrupted. Begins with a copy of the newest library of the same recipe, settings and embedder, where
-there is one, finished or not, and reads only what has changed. A document that could not be read for what is in it is
-tried again when its bytes change; one that the disk, the memory or a crash stood in the way of, in every build.
+Goes on where it was interrupted. Begins with a copy of the newest library of the same recipe,
+settings and embedder, where there is one, finished or not, and reads only what has changed. A
+document that could not be read for what is in it is tried again when its bytes change; one that the
+disk, the memory or a crash stood in the way of, in every build.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fieldpack.devices import available_cores
 from fieldpack.passages import DocumentRecord
@@ -23,13 +24,14 @@ from ..errors import DocumentError
 from ..ingest.embed import Indexer
 from ..ingest.files import File, Files, find_files, roots_of
 from ..ingest.journal import LIBRARY, Journal
-from ..ingest.kept import KEPT, KeptVectors
 from ..ingest.pool import ReadingPool
-from ..ingest.progress import Meter
-from ..ingest.read import ReadDocument, Reading, tags_of
-from ..ingest.summary import library_of, listed
+from ..ingest.progress import ProgressEstimator
+from ..ingest.read import ReadDocument, ReaderConfig, tags_of
+from ..ingest.summary import DocumentRow, library_of, listed
+from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
+from .results import KnowledgeResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,11 +44,15 @@ _LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 __all__ = ["LIBRARY", "run"]
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> KnowledgeResult:
+    """Write the library of the recipe's documents into the stage's folder.
+
+    Raises DocumentError where no document has a text, or where one cannot be read and the recipe
+    says `on_error: fail`."""
     knowledge = task.recipe.knowledge
     assert knowledge
     files = find_files(task.recipe, knowledge, task.store)
-    journal = Journal.begin(task.out, task.earlier, task.kin)
+    journal = Journal.begin(task.out, task.previous_output, task.lineage)
     dim = EmbedderSettings.read(task.inputs["embedder"]).dim
     writer = IndexWriter(task.out, dim=dim, dtype=knowledge.vectors)
     try:
@@ -58,7 +64,9 @@ def run(task: Task) -> dict[str, Any]:
         if not read:
             where = ", ".join(str(root) for root in roots_of(task.recipe, knowledge))
             first = journal.rows[next(iter(files.distinct))]["skipped"]
-            raise DocumentError(f"{where}: no text in any of {len(files.distinct)} documents; the first: {first}")
+            raise DocumentError(
+                f"{where}: no text in any of {len(files.distinct)} documents; the first: {first}"
+            )
         writer.remove(sorted(writer.documents().keys() - read))
         task.note("indexing words and vectors")
         writer.finish(lambda done, total: task.progress(done, total, "vectors indexed"))
@@ -67,13 +75,28 @@ def run(task: Task) -> dict[str, Any]:
         writer.close()
     library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
     journal.finish(library)
-    short = listed(library)
+    totals, short = library["totals"], listed(library)
     task.warnings.extend(f"skipped {document}: {reason}" for document, reason in short["skipped"])
-    return {**library["totals"], "embedded": embedded, "read_now": len(due), "resumed": journal.resumed, "listed": short}
+    return {
+        "documents": totals["documents"],
+        "same": totals["same"],
+        "skipped": totals["skipped"],
+        "warned": totals["warned"],
+        "pages": totals["pages"],
+        "chunks": totals["chunks"],
+        "characters": totals["characters"],
+        "embedded": embedded,
+        "read_now": len(due),
+        "resumed": journal.resumed,
+        "listed": short,
+    }
 
 
-def _due(files: Files, journal: Journal, stored: dict[str, DocumentRecord], knowledge: Knowledge) -> list[File]:
-    """Files to read: those that are not in the index with these bytes and tags, nor known to be broken."""
+def _due(
+    files: Files, journal: Journal, stored: dict[str, DocumentRecord], knowledge: Knowledge
+) -> list[File]:
+    """Files to read: those that are not in the index with these bytes and tags, nor known to be
+    broken."""
 
     def done(path: str, file: File) -> bool:
         row, record = journal.rows.get(path), stored.get(path)
@@ -90,49 +113,73 @@ def _due(files: Files, journal: Journal, stored: dict[str, DocumentRecord], know
 def _say_where(task: Task, journal: Journal, files: Files, due: list[File], *, gone: int) -> None:
     there = len(files.distinct) - len(due)
     if journal.resumed:
-        task.say(f"goes on where it stopped: {there:,} of {len(files.distinct):,} documents were done")
+        task.say(
+            f"goes on where it stopped: {there:,} of {len(files.distinct):,} documents were done"
+        )
     elif journal.copied:
-        task.say(f"begins with the library of before: {there:,} documents as they were, {len(due):,} to read, {gone:,} gone")
+        task.say(
+            f"begins with the library of before: {there:,} documents as they were, {len(due):,} to "
+            f"read, {gone:,} gone"
+        )
 
 
 def _index(
-    task: Task, knowledge: Knowledge, writer: IndexWriter, journal: Journal, due: list[File], dim: int
+    task: Task,
+    knowledge: Knowledge,
+    writer: IndexWriter,
+    journal: Journal,
+    due: list[File],
+    dim: int,
 ) -> int:
     """Reads what is due and puts it into the index; gives how many chunks were embedded."""
-    meter = Meter(len(due), sum(file.order.size for file in due), task.progress)
-    reading = Reading.of(knowledge, task.inputs["embedder"])
+    meter = ProgressEstimator(len(due), sum(file.job.size for file in due), task.progress)
+    reading = ReaderConfig.of(knowledge, task.inputs["embedder"])
     pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
-    hashes = {file.order.relative: file.sha256 for file in due}
+    hashes = {file.job.relative: file.sha256 for file in due}
 
     for file in due:
-        if file.order.size >= _LARGE:
-            task.say(f"{file.order.relative} has {file.order.size >> 20:,} MB: it is read as a whole before its first chunk")
+        if file.job.size >= _LARGE:
+            task.say(
+                f"{file.job.relative} has {file.job.size >> 20:,} MB: it is read as a whole "
+                "before its first chunk"
+            )
     meter.begin()
-    kept = KeptVectors(task.out / KEPT, dim)
+    cache = VectorCache(task.out / VECTOR_CACHE, dim)
 
     def written(read: ReadDocument) -> None:
         journal.note(read, hashes[read.record.path])
 
-    with _Embedding(task, knowledge) as embedding, pool, Indexer(
-        writer, embedding.embed, meter, dim=dim, window=embedding.window, step=embedding.step, written=written,
-        kept=kept,
-    ) as indexer:
-        for file, outcome in zip(due, pool.results([file.order for file in due]), strict=True):
+    with (
+        _Embedding(task, knowledge) as embedding,
+        pool,
+        Indexer(
+            writer,
+            embedding.embed,
+            meter,
+            dim=dim,
+            batch=embedding.window,
+            step=embedding.step,
+            written=written,
+            cache=cache,
+        ) as indexer,
+    ):
+        for file, outcome in zip(due, pool.results([file.job for file in due]), strict=True):
             if isinstance(outcome, ReadDocument):
-                indexer.take(outcome, file.order.size)
+                indexer.take(outcome, file.job.size)
             elif knowledge.on_error == "fail":
                 raise DocumentError(outcome.reason)
             else:
                 journal.note(outcome, file.sha256)
-                meter.skipped(file.order.size)
+                meter.skipped(file.job.size)
         indexer.finish()
-    kept.close(remove=True)
+    cache.close(remove=True)
     return meter.embedded
 
 
 class _Embedding:
-    """The recipe's engine, opened when there is something to embed: a window of chunks is gathered, and given to it a step
-    at a time. On this machine a step is what is sorted by length together, so that the bar moves; a cluster wants all."""
+    """The recipe's engine, opened when there is something to embed: a window of chunks is gathered,
+    and given to it a step at a time. On this machine a step is what is sorted by length together,
+    so that the bar moves; a cluster wants all."""
 
     def __init__(self, task: Task, knowledge: Knowledge) -> None:
         self._task, self._knowledge = task, knowledge
@@ -155,12 +202,16 @@ class _Embedding:
         if self._engine is None:
             source = None
             if self._kind == "cuda":
-                source = sources.fetch(self._knowledge.embedder, self._task.recipe, self._task.store.models)
-            self._engine = open_engine(self._knowledge, self._task.inputs["embedder"], source, self._task.note)
+                source = sources.fetch(
+                    self._knowledge.embedder, self._task.recipe, self._task.store.models
+                )
+            self._engine = open_engine(
+                self._knowledge, self._task.inputs["embedder"], source, self._task.note
+            )
         return self._engine
 
 
-def _rows(files: Files, journal: Journal) -> Iterator[dict[str, Any]]:
+def _rows(files: Files, journal: Journal) -> Iterator[DocumentRow]:
     """Of every file of the folder: what was read, skipped, or is the same as another."""
     for skipped in files.passed.skipped:
         yield {"document": skipped.path, "skipped": skipped.reason}
@@ -169,4 +220,7 @@ def _rows(files: Files, journal: Journal) -> Iterator[dict[str, Any]]:
     for path, other in files.same.items():
         row = journal.rows[other]
         reason = f"{path}: the same as {other}, which was skipped"
-        yield {"document": path, **({"skipped": reason} if "skipped" in row else {"same_as": other})}
+        if "skipped" in row:
+            yield {"document": path, "skipped": reason}
+        else:
+            yield {"document": path, "same_as": other}

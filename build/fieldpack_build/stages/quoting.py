@@ -1,4 +1,5 @@
-"""Fit how passages are quoted on the training rows, which no test question is among: weights and threshold.
+"""Fit how passages are quoted on the training rows, which no test question is among: weights and
+threshold.
 
 quoting.json     the settings
 """
@@ -6,15 +7,16 @@ quoting.json     the settings
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fieldpack.retrieval.quoting import candidates, signals_of
 from fieldpack.retrieval.retriever import Retriever, open_retriever
 
 from ..data import read_examples
-from ..data.training_rows import manner_of
+from ..data.training_rows import load_options
 from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 
@@ -26,10 +28,14 @@ _REHEARSED = 12
 _MOST = 1000  # rows; the mean F1 of so many has a standard error of about 0.01
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Fit how passages are quoted on the recipe's training rows, and write it into `quoting.json`."""
     recipe = task.recipe
     retriever = open_retriever(
-        task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(recipe), reranker=task.inputs.get("reranker")
+        task.inputs["embedder"],
+        task.inputs["knowledge"],
+        retrieval_settings(recipe),
+        reranker=task.inputs.get("reranker"),
     )
     asked = questions(task)
     learning = _Learning(task, retriever)
@@ -40,12 +46,16 @@ def run(task: Task) -> dict[str, Any]:
             task.progress(number, len(asked), "rows looked up")
     settings, facts = quote_fit.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
     quote_fit.write_quoting(task.out, settings)
-    return facts
+    return facts.to_dict()
 
 
 def questions(task: Task) -> list[tuple[str, str | None]]:
     """(question, answer) of the training rows, evenly over the files where there are many."""
-    rows = [row for file in task.recipe.train_files for row in read_examples(file, manner_of(task.recipe))]
+    rows = [
+        row
+        for file in task.recipe.train_files
+        for row in read_examples(file, load_options(task.recipe))
+    ]
     most = _REHEARSED if task.recipe.rehearsal else _MOST
     chosen = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows
     return [(row.question, row.answer) for row in chosen]
@@ -59,26 +69,34 @@ class _Learning:
         self._retriever = retriever
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
-    def row(self, question: str, answer: str | None) -> quote_fit.Row:
+    def row(self, question: str, answer: str | None) -> quote_fit.QuoteRow:
         import numpy as np
 
         passages = self._retriever.search(question, self._settings.passages)
         found = candidates(passages)
-        lead = self._retriever.lead(question)
+        lead = self._retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
         unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
         if not found:
-            return quote_fit.Row(answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded)
+            return quote_fit.QuoteRow(
+                answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded
+            )
         vectors = self._embed([candidate.text for candidate in found])
-        signals = signals_of(question, self._retriever.embedder.embed_query(question), vectors, found, passages)
-        worth = np.array([token_f1(candidate.text, answer) if answer else 0.0 for candidate in found])
-        return quote_fit.Row(answer is not None, signals, worth, lead, unfounded)
+        signals = signals_of(
+            question, self._retriever.embedder.embed_query(question), vectors, found, passages
+        )
+        worth = np.array(
+            [token_f1(candidate.text, answer) if answer else 0.0 for candidate in found]
+        )
+        return quote_fit.QuoteRow(answer is not None, signals, worth, lead, unfounded)
 
     def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
-            self._vectors |= dict(zip(new, self._retriever.embedder.embed_passages(new), strict=True))
+            self._vectors |= dict(
+                zip(new, self._retriever.embedder.embed_passages(new), strict=True)
+            )
         return np.stack([self._vectors[text] for text in texts])

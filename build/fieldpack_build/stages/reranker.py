@@ -1,4 +1,5 @@
-"""Export the cross-encoder to ONNX in the optimum toolchain, and prove that the runtime's reranker agrees with torch.
+"""Export the cross-encoder to ONNX in the optimum toolchain, and prove that the runtime's reranker
+agrees with torch.
 
 model.onnx, tokenizer.json, reranker.json
 """
@@ -17,11 +18,16 @@ from ..errors import CheckFailed, SourceError
 from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.schema import ModelSource
+from .results import RerankerResult
 
 MOST_DIFFERENCE = 1e-3
-# Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing at all.
+# Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing
+# at all.
 _QUESTION = "What does the I class of the fund cost a year?"
-_LONG = "Settlement fails are chased from the morning of the day after the contractual settlement date. "
+_LONG = (
+    "Settlement fails are chased from the morning of the day after the contractual settlement "
+    "date. "
+)
 CANARIES = (
     (_QUESTION, "The I class costs 0.55% a year."),
     (_QUESTION, "The fund has two classes."),
@@ -35,7 +41,11 @@ CANARIES = (
 )
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> RerankerResult:
+    """Write the recipe's cross-encoder as ONNX into the stage's folder.
+
+    Raises SourceError for a model that is none or has another head than the device knows,
+    CheckFailed where its scores differ from torch's."""
     knowledge = task.recipe.knowledge
     assert knowledge and knowledge.retrieval.reranker
     wanted = knowledge.retrieval.reranker
@@ -46,48 +56,81 @@ def run(task: Task) -> dict[str, Any]:
     work = task.out / "work"
     work.mkdir()
     task.note("exporting to ONNX")
-    export = ["-m", "optimum.exporters.onnx", "--model", str(source), "--task", "text-classification"]
+    export = [
+        "-m",
+        "optimum.exporters.onnx",
+        "--model",
+        str(source),
+        "--task",
+        "text-classification",
+    ]
     toolchains.run(toolchain, [*export, "--library", "transformers", str(work / "onnx")])
-    for path in [*sorted((work / "onnx").glob("model.onnx*")), work / "onnx" / "tokenizer.json"]:  # weights beside it from 2 GB
+    for path in [
+        *sorted((work / "onnx").glob("model.onnx*")),
+        work / "onnx" / "tokenizer.json",
+    ]:  # weights beside it from 2 GB
         shutil.move(path, task.out / path.name)
     task.note("comparing with torch")
     (work / "pairs.json").write_text(json.dumps(CANARIES), encoding="utf-8")
-    score = [str(Path(toolchains.__file__).with_name("score.py")), str(source), str(work / "pairs.json")]
-    facts = json.loads(toolchains.run(toolchain, [*score, str(work / "torch.npz")]).splitlines()[-1])
+    score = [
+        str(Path(toolchains.__file__).with_name("score.py")),
+        str(source),
+        str(work / "pairs.json"),
+    ]
+    facts = json.loads(
+        toolchains.run(toolchain, [*score, str(work / "torch.npz")]).splitlines()[-1]
+    )
     settings = _settings(facts, wanted)
     settings.write(task.out)
     difference = _parity(task.out, work / "torch.npz")
     shutil.rmtree(work)
     return {
-        "labels": settings.labels, "max_tokens": settings.max_tokens, "activation": settings.activation,
-        "difference_to_torch": difference, "source": wanted.model, "license": wanted.license,
-    }  # fmt: skip
+        "labels": settings.labels,
+        "max_tokens": settings.max_tokens,
+        "activation": settings.activation,
+        "difference_to_torch": difference,
+        "source": wanted.model,
+        "license": wanted.license,
+    }
 
 
 def _require_classifier(source: Path, wanted: ModelSource) -> None:
-    """Rerankers of the other kind, language models that say yes or no, have another head and another prompt."""
+    """Rerankers of the other kind, language models that say yes or no, have another head and
+    another prompt."""
     path = source / "config.json"
-    architectures = json.loads(path.read_text(encoding="utf-8")).get("architectures", []) if path.is_file() else []
+    architectures = (
+        json.loads(path.read_text(encoding="utf-8")).get("architectures", [])
+        if path.is_file()
+        else []
+    )
     if not any(name.endswith("ForSequenceClassification") for name in architectures):
         what = ", ".join(architectures) or "no architecture in config.json"
         raise SourceError(
-            f"{wanted.model}: {what}: no cross-encoder; knowledge.retrieval.reranker wants a ...ForSequenceClassification model"
+            f"{wanted.model}: {what}: no cross-encoder; knowledge.retrieval.reranker wants a "
+            "...ForSequenceClassification model"
         )
 
 
 def _settings(facts: dict[str, Any], wanted: ModelSource) -> RerankerSettings:
     labels, activation = facts["labels"], facts["activation"]
     if labels not in (1, 2):
-        raise SourceError(f"{wanted.model}: a head of {labels} labels; a reranker has one (a score) or two (no, yes)")
+        raise SourceError(
+            f"{wanted.model}: a head of {labels} labels; a reranker has one (a score) or two (no, "
+            "yes)"
+        )
     if labels == 2:
         activation = "softmax"
     if activation not in ("identity", "sigmoid", "softmax"):
-        raise SourceError(f"{wanted.model}: activation {activation} is not supported on the device; identity and sigmoid are")
+        raise SourceError(
+            f"{wanted.model}: activation {activation} is not supported on the device; identity and "
+            "sigmoid are"
+        )
     return RerankerSettings(facts["max_tokens"], labels, activation, facts["pad_id"])
 
 
 def _parity(folder: Path, reference: Path) -> float:
-    """The greatest difference to torch on the canary pairs, of logits and of scores; CheckFailed over 0.001."""
+    """The greatest difference to torch on the canary pairs, of logits and of scores; CheckFailed
+    over 0.001."""
     import numpy as np
 
     reranker = Reranker.open(folder)
@@ -96,11 +139,16 @@ def _parity(folder: Path, reference: Path) -> float:
         for question in dict.fromkeys(question for question, _ in CANARIES):
             rows = [row for row, (asked, _) in enumerate(CANARIES) if asked == question]
             texts = [CANARIES[row][1] for row in rows]
-            differences.append(np.abs(reranker.logits(question, texts) - torch["logits"][rows]).max())
-            differences.append(np.abs(reranker.score(question, texts) - torch["scores"][rows]).max())
+            differences.append(
+                np.abs(reranker.logits(question, texts) - torch["logits"][rows]).max()
+            )
+            differences.append(
+                np.abs(reranker.score(question, texts) - torch["scores"][rows]).max()
+            )
     greatest = float(np.max(differences))  # NaN stays NaN
     if not greatest <= MOST_DIFFERENCE:
         raise CheckFailed(
-            f"the exported reranker differs from torch: a score by {greatest:.4f}, at most {MOST_DIFFERENCE} wanted"
+            f"the exported reranker differs from torch: a score by {greatest:.4f}, at most "
+            f"{MOST_DIFFERENCE} wanted"
         )
     return round(greatest, 7)

@@ -1,10 +1,11 @@
 """Write training rows from the documents with a model of the user's choice, and keep what is good.
 
-train.jsonl     {"question", "answer", "document", "id"}; read by the train stage beside the recipe's own rows
-journal.jsonl   every reply of the model (synthesis.replies)
+train.jsonl     {"question", "answer", "document", "id"}; read by the train stage beside the
+                recipe's own rows
+journal.jsonl   every reply of the model (synthesis.response_cache)
 
-Chunks are asked about in an order that is fixed by the seed, until there are rows enough or no chunks. Goes on where it was
-interrupted.
+Chunks are asked about in an order that is fixed by the seed, until there are rows enough or no
+chunks. Goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TypedDict
 
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.retriever import Retriever, open_retriever
@@ -24,26 +25,44 @@ from ..models import sources
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import retrieval_settings
 from ..recipe.schema import Synthesize
-from ..synthesis import prompts as drafting
+from ..synthesis import prompts
 from ..synthesis.endpoint import Endpoint
-from ..synthesis.filter import Sieve
+from ..synthesis.filter import QualityFilter
 from ..synthesis.local import LocalModel
-from ..synthesis.response_cache import Replies, Writer
+from ..synthesis.response_cache import ResponseCache, Writer
+from .results import SynthesizeResult
 
-Row = dict[str, Any]
+
+class Row(TypedDict):
+    """A line of train.jsonl; `answer` None: the documents do not say, and `document` is None too.
+    `id`: where the question comes from."""
+
+    question: str
+    answer: str | None
+    document: str | None
+    id: str
+
+
 _REHEARSED_ROWS, _REHEARSED_REPLIES = 4, 2
 _PER_PAIR, _PER_QUESTION, _PER_VERDICT = 110, 64, 64  # tokens of a reply
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> SynthesizeResult:
+    """Have a model write training rows from the documents into `train.jsonl`.
+
+    Raises CheckFailed where nothing that it wrote is good enough to keep."""
     wanted = task.recipe.train.synthesize
     assert wanted
     retriever = open_retriever(
-        task.inputs["embedder"], task.inputs["knowledge"], retrieval_settings(task.recipe),
+        task.inputs["embedder"],
+        task.inputs["knowledge"],
+        retrieval_settings(task.recipe),
         reranker=task.inputs.get("reranker"),
-    )  # fmt: skip
+    )
     sieve = _sieve(task, wanted, retriever)
-    replies = Replies(task.out, task.earlier, task.kin, _source(task, wanted), _writer(task, wanted))
+    replies = ResponseCache(
+        task.out, task.previous_output, task.lineage, _source(task, wanted), _writer(task, wanted)
+    )
     try:
         rows = _Drafts(task, wanted, retriever, sieve, replies).rows()
     finally:
@@ -52,33 +71,57 @@ def run(task: Task) -> dict[str, Any]:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (task.out / SYNTHESIZED).write_text(text, encoding="utf-8")
     refusals = sum(row["answer"] is None for row in rows)
-    return {"rows": len(rows), "refusals": refusals, "documents": len({row["document"] for row in rows if row["document"]}),
-            "asked": replies.asked, "replies_kept": replies.before, "dropped": dict(sieve.dropped.most_common())}  # fmt: skip
+    return {
+        "rows": len(rows),
+        "refusals": refusals,
+        "documents": len({row["document"] for row in rows if row["document"]}),
+        "asked": replies.new,
+        "replies_kept": replies.loaded,
+        "dropped": dict(sieve.dropped.most_common()),
+    }
 
 
 class _Drafts:
     """The rows of one stage, as they come."""
 
-    def __init__(self, task: Task, wanted: Synthesize, retriever: Retriever, sieve: Sieve, replies: Replies) -> None:
-        self._task, self._wanted, self._retriever, self._sieve, self._replies = task, wanted, retriever, sieve, replies
+    def __init__(
+        self,
+        task: Task,
+        wanted: Synthesize,
+        retriever: Retriever,
+        sieve: QualityFilter,
+        replies: ResponseCache,
+    ) -> None:
+        self._task, self._wanted, self._retriever, self._sieve, self._replies = (
+            task,
+            wanted,
+            retriever,
+            sieve,
+            replies,
+        )
         self._total = min(wanted.rows, _REHEARSED_ROWS) if task.recipe.rehearsal else wanted.rows
         chunks = retriever.index.chunks()
         stored = retriever.index.rows(number for number, _ in chunks)
         copies = {row.id for row in stored if row.duplicate_of is not None}
-        self._plan = drafting.plan_chunks(chunks, copies, wanted.seed)
+        self._plan = prompts.plan_chunks(chunks, copies, wanted.seed)
         if task.recipe.rehearsal:
             self._plan = self._plan[:_REHEARSED_REPLIES]
 
     def rows(self) -> list[Row]:
         beyond = round(self._total * self._wanted.unanswerable)
         rows: list[Row] = []
-        for kind, most in ((self._answerable(), self._total - beyond), (self._unanswerable(), beyond)):
+        for kind, most in (
+            (self._answerable(), self._total - beyond),
+            (self._unanswerable(), beyond),
+        ):
             kept = 0
             for row in kind if most else ():
                 if row is not None:
                     rows.append(row)
                     kept += 1
-                self._task.progress(len(rows), self._total, f"rows; {self._sieve.dropped.total():,} dropped")
+                self._task.progress(
+                    len(rows), self._total, f"rows; {self._sieve.dropped.total():,} dropped"
+                )
                 if kept == most:
                     break
         return rows
@@ -89,11 +132,13 @@ class _Drafts:
 
     def _answerable(self) -> Iterator[Row | None]:
         """A row, or None for what was dropped."""
-        template, count = self._wanted.prompt or drafting.ASK, self._wanted.per_chunk
+        template, count = self._wanted.prompt or prompts.ASK, self._wanted.per_chunk
         for group in self._groups(self._plan):
-            prompts = [drafting.ask(template, chunk, count) for chunk in group]
-            for chunk, reply in zip(group, self._replies.to(prompts, 32 + _PER_PAIR * count), strict=True):
-                pairs = drafting.read_pairs(reply)
+            texts = [prompts.prompt_of(template, chunk, count) for chunk in group]
+            for chunk, reply in zip(
+                group, self._replies.replies(texts, 32 + _PER_PAIR * count), strict=True
+            ):
+                pairs = prompts.read_pairs(reply)
                 if not pairs:
                     self._sieve.drop("reply that cannot be read")
                     yield None
@@ -102,41 +147,62 @@ class _Drafts:
                     yield _row(question, answer, chunk) if kept else None
 
     def _unanswerable(self) -> Iterator[Row | None]:
-        """Questions near a document's matter, kept only if the model finds no answer in what the device would retrieve: that
-        is what the refusal will be said to. From the end of the plan, where few chunks were asked about."""
+        """Questions near a document's matter, kept only if the model finds no answer in what the
+        device would retrieve: that is what the refusal will be said to. From the end of the plan,
+        where few chunks were asked about."""
         for group in self._groups(self._plan[::-1]):
-            asked = [drafting.ask(drafting.ASK_BEYOND, chunk, 1) for chunk in group]
-            questions = [drafting.read_questions(reply)[:1] for reply in self._replies.to(asked, _PER_QUESTION)]
-            drafts = [(chunk, found[0]) for chunk, found in zip(group, questions, strict=True) if found]
+            texts = [prompts.prompt_of(prompts.ASK_BEYOND, chunk, 1) for chunk in group]
+            questions = [
+                prompts.read_questions(reply)[:1]
+                for reply in self._replies.replies(texts, _PER_QUESTION)
+            ]
+            drafts = [
+                (chunk, found[0]) for chunk, found in zip(group, questions, strict=True) if found
+            ]
             for _ in range(len(group) - len(drafts)):
                 self._sieve.drop("reply that cannot be read")
                 yield None
-            verdicts = self._replies.to([self._judged(question) for _, question in drafts], _PER_VERDICT)
+            verdicts = self._replies.replies(
+                [self._judged(question) for _, question in drafts], _PER_VERDICT
+            )
             for (chunk, question), verdict in zip(drafts, verdicts, strict=True):
-                if not drafting.says_none(verdict):
+                if not prompts.says_none(verdict):
                     self._sieve.drop("answered by the library after all")
                     yield None
                 else:
-                    yield _row(question, None, chunk) if self._sieve.keeps_question(question) else None
+                    yield (
+                        _row(question, None, chunk)
+                        if self._sieve.keeps_question(question)
+                        else None
+                    )
 
     def _judged(self, question: str) -> str:
         found = self._retriever.search(question, self._task.recipe.answer.passages)
-        return drafting.judge(question, [passage.in_context for passage in found])
+        return prompts.verdict_prompt(question, [passage.in_context for passage in found])
 
 
 def _row(question: str, answer: str | None, chunk: Chunk) -> Row:
     where = f"{chunk.document}:{'' if chunk.page is None else chunk.page}:{chunk.start}"
-    return {"question": question, "answer": answer, "document": None if answer is None else chunk.document, "id": where}
+    return {
+        "question": question,
+        "answer": answer,
+        "document": None if answer is None else chunk.document,
+        "id": where,
+    }
 
 
-def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> Sieve:
+def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> QualityFilter:
     evaluate = task.recipe.evaluate
     tested = read_questions(task.recipe.path(evaluate.questions)) if evaluate else []
-    return Sieve(
-        support=wanted.support, words=task.recipe.answer.max_answer_tokens,
-        asked=[(example.question, example.answer) for example in training_rows(task.recipe).examples],
-        tested=[(question.question, question.answer) for question in tested], search=retriever.search,
-    )  # fmt: skip
+    return QualityFilter(
+        support=wanted.support,
+        max_words=task.recipe.answer.max_answer_tokens,
+        existing=[
+            (example.question, example.answer) for example in training_rows(task.recipe).examples
+        ],
+        tested=[(question.question, question.answer) for question in tested],
+        search=retriever.search,
+    )
 
 
 def _source(task: Task, wanted: Synthesize) -> object:
@@ -144,7 +210,13 @@ def _source(task: Task, wanted: Synthesize) -> object:
     local = wanted.source
     hashes = task.store.hash_files(sources.local_files(local, task.recipe)) if local else {}
     who = sources.identify(local) if local else {"url": wanted.url, "name": wanted.name}
-    return [who, sorted(hashes.values()), wanted.temperature, wanted.seed, task.recipe.rehearsal and local is not None]
+    return [
+        who,
+        sorted(hashes.values()),
+        wanted.temperature,
+        wanted.seed,
+        task.recipe.rehearsal and local is not None,
+    ]
 
 
 def _writer(task: Task, wanted: Synthesize) -> Writer:
@@ -152,9 +224,14 @@ def _writer(task: Task, wanted: Synthesize) -> Writer:
         assert wanted.url and wanted.name
         key = os.environ.get(wanted.key_env) if wanted.key_env else None
         return Endpoint(
-            wanted.url, wanted.name, key, temperature=wanted.temperature, seed=wanted.seed, workers=wanted.workers,
+            wanted.url,
+            wanted.name,
+            key,
+            temperature=wanted.temperature,
+            seed=wanted.seed,
+            workers=wanted.workers,
             timeout=wanted.timeout,
-        )  # fmt: skip
+        )
     import torch
 
     task.note("fetching the model that writes")
@@ -164,19 +241,31 @@ def _writer(task: Task, wanted: Synthesize) -> Writer:
     return LocalModel(path, temperature=wanted.temperature, seed=wanted.seed, cuda=cuda, tiny=tiny)
 
 
-def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: Sieve) -> None:
+def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter) -> None:
     why = ", ".join(f"{count:,} {reason}" for reason, count in sieve.dropped.most_common())
     if task.recipe.rehearsal:
         rows += _rehearsed(task) if not rows else []
     elif not rows:
-        raise CheckFailed(f"no row was kept of what the model wrote ({why}); try a larger model, or lower "
-                          "train.synthesize.support")  # fmt: skip
+        raise CheckFailed(
+            f"no row was kept of what the model wrote ({why}); try a larger model, or lower "
+            "train.synthesize.support"
+        )
     elif len(rows) < wanted.rows:
-        task.warn(f"{len(rows):,} of {wanted.rows:,} rows: every chunk was asked about once; dropped: {why or 'none'}; "
-                  "raise train.synthesize.per_chunk for more")  # fmt: skip
+        task.warn(
+            f"{len(rows):,} of {wanted.rows:,} rows: every chunk was asked about once; dropped: "
+            f"{why or 'none'}; "
+            "raise train.synthesize.per_chunk for more"
+        )
 
 
 def _rehearsed(task: Task) -> list[Row]:
     """A random model writes nothing that is kept, and the later stages want rows."""
-    refusal = {"question": "What does a rehearsal ask?", "answer": None, "document": None, "id": "rehearsal"}
-    return [refusal | {"question": f"{refusal['question']} ({number})"} for number in range(_REHEARSED_ROWS)]
+    return [
+        {
+            "question": f"What does a rehearsal ask? ({number})",
+            "answer": None,
+            "document": None,
+            "id": "rehearsal",
+        }
+        for number in range(_REHEARSED_ROWS)
+    ]

@@ -1,5 +1,5 @@
-"""The table of stages: what each depends on, what of the recipe shapes it, which files it reads. Knows nothing of how a stage
-does its work."""
+"""The table of stages: what each depends on, what of the recipe shapes it, which files it reads.
+Knows nothing of how a stage does its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..pipeline import plan
 from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage
 from ..pipeline.store import Store
-from ..recipe.schema import ModelSource, Recipe
+from ..recipe.schema import ModelSource, Recipe, Section
 from ..recipe.targets import CPU
 
 _MODEL_TOOLS = ("torch", "transformers")
@@ -34,7 +34,11 @@ def _with_reranker(recipe: Recipe) -> bool:
 
 
 def _licences(recipe: Recipe) -> list[str | None]:
-    models = [recipe.base, recipe.knowledge.embedder if recipe.knowledge else None, _reranker(recipe)]
+    models = [
+        recipe.base,
+        recipe.knowledge.embedder if recipe.knowledge else None,
+        _reranker(recipe),
+    ]
     return [model.license if model else None for model in models]
 
 
@@ -56,14 +60,24 @@ def _section(*names: str) -> Callable[[Recipe], object]:
     return lambda recipe: {name: _dump(getattr(recipe, name)) for name in names}
 
 
-def _dump(value: Any) -> Any:
-    return value.model_dump() if hasattr(value, "model_dump") else value
+def _dump(value: Any, *, without: Iterable[str] = ()) -> Any:
+    """What of a section goes into a key, under the oldest names of its keys: a new name alone must
+    run nothing again."""
+    if not isinstance(value, Section):
+        return value
+    oldest = {new: old for old, new in value.renamed.items()}
+    dumped = value.model_dump(exclude=set(without))
+    return {oldest.get(name, name): item for name, item in dumped.items()}
 
 
 def _prompt_settings(recipe: Recipe) -> dict[str, object]:
     """What a training prompt is made of: a change of one of these changes what the model learned."""
     answer = recipe.answer
-    return {"system": answer.system, "refusal": answer.refusal, "version": runtime_prompt.CODE_VERSION}
+    return {
+        "system": answer.system,
+        "refusal": answer.refusal,
+        "version": runtime_prompt.CODE_VERSION,
+    }
 
 
 def _drops_leaks(recipe: Recipe) -> bool:
@@ -72,7 +86,9 @@ def _drops_leaks(recipe: Recipe) -> bool:
 
 
 def _train_files(recipe: Recipe) -> Sequence[Path]:
-    asked = [recipe.path(recipe.evaluate.questions)] if recipe.evaluate and _drops_leaks(recipe) else []
+    asked = (
+        [recipe.path(recipe.evaluate.questions)] if recipe.evaluate and _drops_leaks(recipe) else []
+    )
     return [*recipe.train_files, *asked]
 
 
@@ -81,11 +97,12 @@ def _synthesizing(recipe: Recipe) -> bool:
 
 
 def _synthesize_settings(recipe: Recipe) -> object:
-    """Who writes and what is asked for; not how many requests run at once. Test questions are read and are no part of the key:
-    a new one must not pay for all rows again (where it leaks, the check before a build says so)."""
+    """Who writes and what is asked for; not how many requests run at once. Test questions are read
+    and are no part of the key: a new one must not pay for all rows again (where it leaks, the check
+    before a build says so)."""
     if recipe.train.synthesize is None:
         return None
-    shaped = recipe.train.synthesize.model_dump(exclude={"key_env", "workers", "timeout"})
+    shaped = _dump(recipe.train.synthesize, without=("key_env", "workers", "timeout"))
     answer = {"words": recipe.answer.max_answer_tokens, "passages": recipe.answer.passages}
     return {**shaped, **answer, "rehearsal": recipe.rehearsal}
 
@@ -95,16 +112,29 @@ def _writer(recipe: Recipe) -> ModelSource | None:
 
 
 def _train_settings(recipe: Recipe) -> object:
-    # Where to run is not what to learn, nor how an update's rows are split; checkpoints are a matter of when.
-    aside = {"device", "allow_cpu", "checkpoint_steps", "data", "follow_documents", "launch", "track", "synthesize"}
+    # Where to run is not what to learn, nor how an update's rows are split; checkpoints are a
+    # matter of when.
+    aside = {
+        "device",
+        "allow_cpu",
+        "checkpoint_steps",
+        "data",
+        "follow_documents",
+        "launch",
+        "track",
+        "synthesize",
+    }
     aside |= {"effective_batch", "batch_size", "gradient_accumulation", "gradient_checkpointing"}
     if not _drops_leaks(recipe):
         aside.add("on_leak")
     return {
-        "train": recipe.train.model_dump(exclude=aside), "rows": recipe.train.rows_an_update,
-        "prompt": _prompt_settings(recipe), "passages": recipe.train_passages, "rehearsal": recipe.rehearsal,
+        "train": _dump(recipe.train, without=aside),
+        "rows": recipe.train.rows_an_update,
+        "prompt": _prompt_settings(recipe),
+        "passages": recipe.train_passages,
+        "rehearsal": recipe.rehearsal,
         "order": recipe.train.data if len(recipe.train.data) > 1 else None,
-    }  # fmt: skip
+    }
 
 
 def _document_files(recipe: Recipe) -> Sequence[Path]:
@@ -118,11 +148,16 @@ def _knowledge_settings(recipe: Recipe) -> object:
     knowledge = recipe.knowledge
     if knowledge is None:
         return None
-    # Where and by how many a text is embedded makes no other vectors; how they are searched, the runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors")
+    # Where and by how many a text is embedded makes no other vectors; how they are searched, the
+    # runtime decides.
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
-    return {**{name: _dump(getattr(knowledge, name)) for name in shaped_by}, **named, "rehearsal": recipe.rehearsal}
+    return {
+        **{name: _dump(getattr(knowledge, name)) for name in shaped_by},
+        **named,
+        "rehearsal": recipe.rehearsal,
+    }
 
 
 def _retrieval(recipe: Recipe) -> object:
@@ -130,66 +165,95 @@ def _retrieval(recipe: Recipe) -> object:
 
 
 def _same_library(parts: Mapping[str, Any]) -> object:
-    """A library of other documents, made the same way: tags and what a broken document means may differ."""
-    settings = {name: value for name, value in parts["settings"].items() if name not in ("tags", "on_error")}
+    """A library of other documents, made the same way: tags and what a broken document means may
+    differ."""
+    settings = {
+        name: value for name, value in parts["settings"].items() if name not in ("tags", "on_error")
+    }
     return {**parts, "settings": settings, "sources": None}
 
 
 def _embedder_settings(recipe: Recipe) -> object:
-    """Under `precision: auto` documents and questions are read and are no part of the key: one that changes overnight
-    must not change the embedder, which would embed the whole library again."""
+    """Under `precision: auto` documents and questions are read and are no part of the key: one that
+    changes overnight must not change the embedder, which would embed the whole library again."""
     if recipe.knowledge is None:
         return None
     wanted = recipe.knowledge.embedder
-    shaped = {"precision": wanted.precision, "query_prefix": wanted.query_prefix, "passage_prefix": wanted.passage_prefix}
+    shaped = {
+        "precision": wanted.precision,
+        "query_prefix": wanted.query_prefix,
+        "passage_prefix": wanted.passage_prefix,
+    }
     asked = recipe.evaluate.questions if recipe.evaluate and wanted.precision == "auto" else None
     return {"source": sources.identify(wanted), **shaped, "questions": asked}
 
 
 def _calibrate_settings(recipe: Recipe) -> object:
     share = recipe.evaluate.calibration if recipe.evaluate else None
-    wanted = {"passages": recipe.answer.passages, "max_wrong": recipe.answer.max_wrong_refusals, "from": share}
-    rows = [recipe.train.format, recipe.train.turns] if share == "train" else None
+    wanted = {
+        "passages": recipe.answer.passages,
+        "max_wrong": recipe.answer.max_wrong_refusals,
+        "from": share,
+    }
+    rows = [recipe.train.format, recipe.train.conversation_turns] if share == "train" else None
     return {**wanted, "rows": rows, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
 
 
 def _quoting_settings(recipe: Recipe) -> object:
     answer = recipe.answer
-    return {"passages": answer.passages, "max_wrong": answer.max_wrong_refusals, "refuse_below": answer.refuse_below,
-            "rows": [recipe.train.format, recipe.train.turns], "retrieval": _retrieval(recipe),
-            "rehearsal": recipe.rehearsal}  # fmt: skip
+    return {
+        "passages": answer.passages,
+        "max_wrong": answer.max_wrong_refusals,
+        "refuse_below": answer.refuse_below,
+        "rows": [recipe.train.format, recipe.train.conversation_turns],
+        "retrieval": _retrieval(recipe),
+        "rehearsal": recipe.rehearsal,
+    }
 
 
 def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
     if recipe.evaluate is None:
         return ()
-    return recipe.train_files if recipe.evaluate.calibration == "train" else [recipe.path(recipe.evaluate.questions)]
+    return (
+        recipe.train_files
+        if recipe.evaluate.calibration == "train"
+        else [recipe.path(recipe.evaluate.questions)]
+    )
 
 
 def _halve(folder: Path) -> str | None:
     from ..training.microbatch import lower
 
     lowered = lower(folder)
-    return f"{lowered.told}, from the last checkpoint" if lowered else None
+    return f"{lowered.description}, from the last checkpoint" if lowered else None
 
 
 def _attribute_settings(recipe: Recipe) -> object:
     asked = recipe.evaluate.attribution if recipe.evaluate else None
-    return {"attribution": _dump(asked), "answer": _dump(recipe.answer), "rehearsal": recipe.rehearsal,
-            "calibration": recipe.evaluate.calibration if recipe.evaluate else None, "retrieval": _retrieval(recipe),
-            "prompt": runtime_prompt.CODE_VERSION, "context": recipe.export.max_context}  # fmt: skip
+    return {
+        "attribution": _dump(asked),
+        "answer": _dump(recipe.answer),
+        "rehearsal": recipe.rehearsal,
+        "calibration": recipe.evaluate.calibration if recipe.evaluate else None,
+        "retrieval": _retrieval(recipe),
+        "prompt": runtime_prompt.CODE_VERSION,
+        "context": recipe.export.max_context,
+    }
 
 
 _EXPORTED_BY = (*_MODEL_TOOLS, "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai")
 
 
 def _export_settings(recipe: Recipe) -> object:
-    """Questions and documents are read to measure with and are no part of the key: one that changes overnight must not
-    make another model. Under `precision: auto` the candidates decide how, else algorithm and block do."""
+    """Questions and documents are read to measure with and are no part of the key: one that changes
+    overnight must not make another model. Under `precision: auto` the candidates decide how, else
+    algorithm and block do."""
     auto = {"candidates", "max_degradation"}
     aside = {"algorithm", "block_size"} if recipe.export.precision == "auto" else auto
-    asked = recipe.evaluate.questions if recipe.evaluate and recipe.export.precision == "auto" else None
-    return {"export": recipe.export.model_dump(exclude=aside), "questions": asked}
+    asked = (
+        recipe.evaluate.questions if recipe.evaluate and recipe.export.precision == "auto" else None
+    )
+    return {"export": _dump(recipe.export, without=aside), "questions": asked}
 
 
 def _measured_with(recipe: Recipe) -> tuple[str, ...]:
@@ -202,8 +266,18 @@ def _followed_documents(recipe: Recipe) -> tuple[str, ...]:
 
 
 _BUNDLED = (
-    "base", "embedder", "reranker", "knowledge", "calibrate", "quoting", "train", "merge", "export", "baseline", "evaluate"
-)  # fmt: skip
+    "base",
+    "embedder",
+    "reranker",
+    "knowledge",
+    "calibrate",
+    "quoting",
+    "train",
+    "merge",
+    "export",
+    "baseline",
+    "evaluate",
+)
 
 
 def _with_targets(recipe: Recipe) -> bool:
@@ -212,115 +286,250 @@ def _with_targets(recipe: Recipe) -> bool:
 
 def _targets_settings(recipe: Recipe) -> object:
     limits = ("max_kl", "min_same_next_token", "max_perplexity_ratio", "max_context")
-    return {"targets": [target.model_dump() for target in recipe.targets], "answer": _dump(recipe.answer),
-            "export": {name: getattr(recipe.export, name) for name in limits}, "retrieval": _retrieval(recipe),
-            "sample": recipe.evaluate.sample if recipe.evaluate else None, "prompt": runtime_prompt.CODE_VERSION,
-            "rehearsal": recipe.rehearsal}  # fmt: skip
+    return {
+        "targets": [target.model_dump() for target in recipe.targets],
+        "answer": _dump(recipe.answer),
+        "export": {name: getattr(recipe.export, name) for name in limits},
+        "retrieval": _retrieval(recipe),
+        "sample": recipe.evaluate.sample if recipe.evaluate else None,
+        "prompt": runtime_prompt.CODE_VERSION,
+        "rehearsal": recipe.rehearsal,
+    }
 
 
 def _same_model(parts: Mapping[str, Any]) -> object:
     """Targets of the same model, made the same way: documents and questions may differ."""
     model = {name: parts["inputs"].get(name) for name in ("base", "merge")}
-    return [parts["code"], parts["locks"], model, parts["settings"]["targets"], parts["settings"]["export"]]
+    return [
+        parts["code"],
+        parts["locks"],
+        model,
+        parts["settings"]["targets"],
+        parts["settings"]["export"],
+    ]
 
 
 STAGES: tuple[Stage, ...] = (
     Stage(
-        "base", 2, "resolve the base model, convert it to full precision, read its chat template",
+        "base",
+        2,
+        "resolve the base model, convert it to full precision, read its chat template",
         settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
-        files=lambda r: sources.local_files(r.base, r), tools=(*_MODEL_TOOLS, "gguf"), active=has_model,
+        files=lambda r: sources.local_files(r.base, r),
+        tools=(*_MODEL_TOOLS, "gguf"),
+        active=has_model,
     ),
     Stage(
-        "embedder", 2, "export the embedding model to ONNX, compare it with torch, choose its precision",
+        "embedder",
+        2,
+        "export the embedding model to ONNX, compare it with torch, choose its precision",
         settings=_embedder_settings,
         files=lambda r: sources.local_files(r.knowledge.embedder, r) if r.knowledge else (),
-        tools=(*_MODEL_TOOLS, "sentence-transformers", "onnx", "onnxscript", "onnxruntime"), active=_with_knowledge,
+        tools=(*_MODEL_TOOLS, "sentence-transformers", "onnx", "onnxscript", "onnxruntime"),
+        active=_with_knowledge,
     ),
     Stage(
-        "reranker", 1, "export the cross-encoder to ONNX and compare it with torch",
+        "reranker",
+        1,
+        "export the cross-encoder to ONNX and compare it with torch",
         settings=lambda r: sources.identify(found) if (found := _reranker(r)) else None,
         files=lambda r: sources.local_files(found, r) if (found := _reranker(r)) else (),
-        tools=("torch", "onnx", "onnxruntime"), active=_with_reranker, locks=("optimum",),
+        tools=("torch", "onnx", "onnxruntime"),
+        active=_with_reranker,
+        locks=("optimum",),
     ),
     Stage(
-        "knowledge", 3, "read, chunk, embed and index the documents",
-        settings=_knowledge_settings, needs=("embedder",), files=_document_files, active=_with_knowledge, resumes=True,
+        "knowledge",
+        3,
+        "read, chunk, embed and index the documents",
+        settings=_knowledge_settings,
+        needs=("embedder",),
+        files=_document_files,
+        active=_with_knowledge,
+        resumes=True,
         updates=_same_library,
-        tools=("onnxruntime", "usearch", "tokenizers", "pypdfium2", "python-docx", "python-pptx", "openpyxl",
-               "beautifulsoup4", "lxml", "markdown-it-py", "charset-normalizer"),
+        tools=(
+            "onnxruntime",
+            "usearch",
+            "tokenizers",
+            "pypdfium2",
+            "python-docx",
+            "python-pptx",
+            "openpyxl",
+            "beautifulsoup4",
+            "lxml",
+            "markdown-it-py",
+            "charset-normalizer",
+        ),
     ),
     Stage(
-        "calibrate", 1, "learn from which similarity on a question is refused",
-        settings=_calibrate_settings, needs=("embedder", "reranker", "knowledge"), files=_calibrate_files,
-        tools=("onnxruntime", "usearch"), active=lambda r: r.calibrated and r.evaluate is not None,
+        "calibrate",
+        1,
+        "learn from which similarity on a question is refused",
+        settings=_calibrate_settings,
+        needs=("embedder", "reranker", "knowledge"),
+        files=_calibrate_files,
+        tools=("onnxruntime", "usearch"),
+        active=lambda r: r.calibrated and r.evaluate is not None,
     ),
     Stage(
-        "quoting", 1, "fit on the training rows how passages are quoted",
-        settings=_quoting_settings, needs=("embedder", "reranker", "knowledge", "calibrate"), files=lambda r: r.train_files,
-        tools=("onnxruntime", "usearch"), active=lambda r: r.knowledge is not None and bool(r.train.data),
+        "quoting",
+        1,
+        "fit on the training rows how passages are quoted",
+        settings=_quoting_settings,
+        needs=("embedder", "reranker", "knowledge", "calibrate"),
+        files=lambda r: r.train_files,
+        tools=("onnxruntime", "usearch"),
+        active=lambda r: r.knowledge is not None and bool(r.train.data),
     ),
     Stage(
-        "synthesize", 1, "write training rows from the documents, sift them",
-        settings=_synthesize_settings, sees=lambda r: ("embedder", "reranker", "knowledge"),
+        "synthesize",
+        1,
+        "write training rows from the documents, sift them",
+        settings=_synthesize_settings,
+        sees=lambda r: ("embedder", "reranker", "knowledge"),
         files=lambda r: sources.local_files(found, r) if (found := _writer(r)) else (),
-        tools=_MODEL_TOOLS, active=_synthesizing, resumes=True,
+        tools=_MODEL_TOOLS,
+        active=_synthesizing,
+        resumes=True,
         updates=lambda parts: "replies",  # each is kept under all that shaped it
         needs_too=_followed_documents,
     ),
     Stage(
-        "train", 3, "tune an adapter on the recipe's examples",
-        settings=_train_settings, needs=("base", "synthesize"),
+        "train",
+        3,
+        "tune an adapter on the recipe's examples",
+        settings=_train_settings,
+        needs=("base", "synthesize"),
         sees=lambda r: ("embedder", "reranker", "knowledge") if r.train_passages else (),
         files=_train_files,
-        tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"), active=_tuned, resumes=True, after_kill=_halve,
+        tools=(*_MODEL_TOOLS, "peft", "bitsandbytes"),
+        active=_tuned,
+        resumes=True,
+        after_kill=_halve,
         needs_too=_followed_documents,
     ),
     Stage(
-        "merge", 3, "merge the adapter into the base, in float32",
-        settings=lambda r: None, needs=("base", "train"), tools=(*_MODEL_TOOLS, "peft"), active=_tuned,
+        "merge",
+        3,
+        "merge the adapter into the base, in float32",
+        settings=lambda r: None,
+        needs=("base", "train"),
+        tools=(*_MODEL_TOOLS, "peft"),
+        active=_tuned,
     ),
     Stage(
-        "export", 5, "export to quantized ONNX, open it, compare it with torch",
-        settings=_export_settings, needs=("base", "merge"), sees=_measured_with, tools=_EXPORTED_BY, active=has_model,
+        "export",
+        5,
+        "export to quantized ONNX, open it, compare it with torch",
+        settings=_export_settings,
+        needs=("base", "merge"),
+        sees=_measured_with,
+        tools=_EXPORTED_BY,
+        active=has_model,
         resumes=True,
     ),
     Stage(
-        "baseline", 5, "export the untuned base the same way, to compare with",
-        settings=_export_settings, needs=("base",), sees=_measured_with, tools=_EXPORTED_BY, active=_with_baseline,
-        resumes=True, needs_too=lambda r: ("export",) if r.export.precision == "auto" else (),  # as the tuned model came to be
+        "baseline",
+        5,
+        "export the untuned base the same way, to compare with",
+        settings=_export_settings,
+        needs=("base",),
+        sees=_measured_with,
+        tools=_EXPORTED_BY,
+        active=_with_baseline,
+        resumes=True,
+        needs_too=lambda r: (
+            ("export",) if r.export.precision == "auto" else ()
+        ),  # as the tuned model came to be
     ),
     Stage(
-        "attribute", 2, "ask the same questions of every stage's model: where quality was won and lost",
+        "attribute",
+        2,
+        "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "train", "merge", "export"),
+        needs=(
+            "base",
+            "embedder",
+            "reranker",
+            "knowledge",
+            "calibrate",
+            "train",
+            "merge",
+            "export",
+        ),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
-        tools=(*_MODEL_TOOLS, "peft", "onnx", "onnx_ir", "onnxruntime", "onnxruntime-genai", "usearch"),
-        active=lambda r: r.evaluate is not None and r.evaluate.attribution is not None and has_model(r), resumes=True,
+        tools=(
+            *_MODEL_TOOLS,
+            "peft",
+            "onnx",
+            "onnx_ir",
+            "onnxruntime",
+            "onnxruntime-genai",
+            "usearch",
+        ),
+        active=lambda r: (
+            r.evaluate is not None and r.evaluate.attribution is not None and has_model(r)
+        ),
+        resumes=True,
     ),
     Stage(
-        "evaluate", 4, "ask the test questions on the staged bundle, check the gates, choose what ships",
-        settings=lambda r: {"evaluate": _dump(r.evaluate), "answer": _dump(r.answer), "rehearsal": r.rehearsal,
-                            "retrieval": _retrieval(r), "prompt": runtime_prompt.CODE_VERSION,
-                            "context": r.export.max_context},
-        needs=("base", "embedder", "reranker", "knowledge", "calibrate", "quoting", "train", "export", "baseline",
-               "attribute"),
+        "evaluate",
+        4,
+        "ask the test questions on the staged bundle, check the gates, choose what ships",
+        settings=lambda r: {
+            "evaluate": _dump(r.evaluate),
+            "answer": _dump(r.answer),
+            "rehearsal": r.rehearsal,
+            "retrieval": _retrieval(r),
+            "prompt": runtime_prompt.CODE_VERSION,
+            "context": r.export.max_context,
+        },
+        needs=(
+            "base",
+            "embedder",
+            "reranker",
+            "knowledge",
+            "calibrate",
+            "quoting",
+            "train",
+            "export",
+            "baseline",
+            "attribute",
+        ),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
-        tools=("onnxruntime", "onnxruntime-genai", "usearch"), active=_with_questions,
+        tools=("onnxruntime", "onnxruntime-genai", "usearch"),
+        active=_with_questions,
     ),
     Stage(
-        "targets", 1, "make the model in other hardware's formats, ask the test questions on every target",
-        settings=_targets_settings, needs=_BUNDLED, files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
-        tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"), active=_with_targets, updates=_same_model,
+        "targets",
+        1,
+        "make the model in other hardware's formats, ask the test questions on every target",
+        settings=_targets_settings,
+        needs=_BUNDLED,
+        files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
+        tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"),
+        active=_with_targets,
+        updates=_same_model,
         locks=("openvino", "optimum_intel"),
     ),
     Stage(
-        "package", 3, "seal what ships into a bundle",
-        settings=lambda r: {"name": r.name, "version": r.version, "bundle": _dump(r.bundle), "answer": _dump(r.answer),
-                            "licences": _licences(r), "retrieval": _retrieval(r),
-                            "prompt": runtime_prompt.CODE_VERSION, "context": r.export.max_context},
+        "package",
+        3,
+        "seal what ships into a bundle",
+        settings=lambda r: {
+            "name": r.name,
+            "version": r.version,
+            "bundle": _dump(r.bundle),
+            "answer": _dump(r.answer),
+            "licences": _licences(r),
+            "retrieval": _retrieval(r),
+            "prompt": runtime_prompt.CODE_VERSION,
+            "context": r.export.max_context,
+        },
         needs=(*_BUNDLED, "targets"),
     ),
-)  # fmt: skip
+)
 NAMES = tuple(stage.name for stage in STAGES)
 
 
@@ -333,7 +542,11 @@ def needed_for(*names: str) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in wanted)
 
 
-def make_plan(recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES) -> Plan:
+def make_plan(
+    recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES
+) -> Plan:
     """The plan of all stages in `among`; what one of them needs must be in it too (`needed_for`)."""
     wanted = set(among)
-    return plan.make_plan([stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo)
+    return plan.make_plan(
+        [stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo
+    )

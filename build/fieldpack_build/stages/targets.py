@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fieldpack.bundle.manifest import Manifest, describe_files, read_manifest, write_manifest
 from fieldpack.bundle.targets import VARIANTS, Target, targets_to_json
@@ -26,14 +26,17 @@ from ..errors import CheckFailed, StageError
 from ..evaluation import question_split, target_trial
 from ..evaluation.arms import EXPORT, model_of, retrieves
 from ..export import choose, openvino_ir
-from ..export.held_out import domain_texts, held_out
+from ..export.facts import CandidateFigures
+from ..export.held_out import domain_texts, held_out_samples
 from ..export.reference_logits import cost_of_rounding, write_reference
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
+from ..pipeline.events import StageResult
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
-from ..recipe.targets import CPU, OPENVINO, TargetSection
+from ..recipe.schema import TargetSection
+from ..recipe.targets import CPU, OPENVINO
 from .export import agreement_limits
 from .package import shipped_by
 
@@ -44,7 +47,7 @@ _PROMPT = 1024  # tokens, where the recipe does not say; OpenVINO GenAI's own de
 _STATIC_STEP = 64  # an NPU's shapes are compiled in steps of so many tokens
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
     causal_lm.quiet()
     arm = shipped_by(task)
     model = model_of(task.recipe, arm)
@@ -97,14 +100,14 @@ def _formats(task: Task, model: str, tools: openvino_ir.Toolchains) -> dict[str,
 def _earlier_formats(
     task: Task, source_key: str, wanted: set[str]
 ) -> dict[str, dict[str, Any]] | None:
-    if task.earlier is None or not (task.earlier / TARGETS).is_file():
+    if task.previous_output is None or not (task.previous_output / TARGETS).is_file():
         return None
-    formats = json.loads((task.earlier / TARGETS).read_text(encoding="utf-8"))["formats"]
+    formats = json.loads((task.previous_output / TARGETS).read_text(encoding="utf-8"))["formats"]
     found = {one["asked"]: one for one in formats if one["source"] == source_key}
     if set(found) != wanted:
         return None
     task.note("taking over the formats of the same model")
-    shutil.copytree(task.earlier / VARIANTS, task.out / VARIANTS, copy_function=place_link)
+    shutil.copytree(task.previous_output / VARIANTS, task.out / VARIANTS, copy_function=place_link)
     return found
 
 
@@ -176,9 +179,9 @@ class _Maker:
                 raise StageError(f"its tokenizer differs from the model's on {text[:80]!r}")
         size_mb = round(sum(path.stat().st_size for path in folder.iterdir()) / 1e6, 1)
         figures = {**seen, **limits, "size_mb": size_mb, "texts_compared": len(texts)}
-        return {**figures, "refused": self._refusal(figures)}
+        return {**figures, "refused": self._refusal(cast(CandidateFigures, figures))}
 
-    def _refusal(self, figures: Mapping[str, Any]) -> str:
+    def _refusal(self, figures: CandidateFigures) -> str:
         if figures["kl"] is None:
             return "its logits are not numbers"
         most = self._task.recipe.export.max_perplexity_ratio
@@ -195,16 +198,16 @@ class _Maker:
         task.note("preparing test questions")
         context = task.recipe.export.max_context
         chat = read_chat(task.inputs["base"])
-        samples = held_out(task, chat, self._tokenizer, tokens=_TOKENS, context=context)
+        samples = held_out_samples(task, chat, self._tokenizer, tokens=_TOKENS, context=context)
         sizes = [size for size in openvino_ir.GROUPS if openvino_ir.divides(size, self._config)]
         write_reference(
             self._source,
             samples,
             folder,
             ends=self._ends,
-            longest=min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens),
+            max_own_tokens=min(_NEW_TOKENS, task.recipe.answer.max_answer_tokens),
             candidates=[openvino_ir.rounded_as(size, self._config) for size in sizes],
-            told=task.progress,
+            on_progress=task.progress,
         )
         return folder
 

@@ -3,20 +3,23 @@
 adapter/       as peft writes it
 log.json       loss by step, of training and of what was held out; `training.engine` says its fields
 
-Ours here are the rows, which are the device's own prompts. An interrupted run goes on from its last checkpoint.
+Ours here are the rows, which are the device's own prompts. An interrupted run goes on from its last
+checkpoint.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from ..data.rows import complain
-from ..data.tokenize import Prepared, prepare_rows
+from ..data.rows import raise_problems
+from ..data.tokenize import PreparedRows, prepare_rows
 from ..data.training_rows import examples_of
 from ..errors import DataError, MachineError
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode
+from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..training import validation_split
 from ..training.checkpoints import ADAPTER, LOG
@@ -26,7 +29,11 @@ __all__ = ["ADAPTER", "LOG", "prepare", "run"]
 _REHEARSED_STEPS = 3
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: Task) -> StageResult:
+    """Train the recipe's adapter and write it into `adapter/`, its losses into `log.json`.
+
+    Raises DataError for rows that cannot be learned from, MachineError for a machine that cannot
+    train them, CheckFailed where the loss is not a number."""
     causal_lm.quiet()
     base = task.inputs["base"] / MODEL
     device = _choose_device(task)
@@ -35,19 +42,34 @@ def run(task: Task) -> dict[str, Any]:
     prepared = prepare(task, tokenizer)
     rows = prepared.rows
     parts = _hold_out(task, prepared)
-    result = _engine()(_job(task, device, pad=_pad(tokenizer)), parts.learned, parts.held, task)
+    from ..training.engine import train  # imports transformers
+
+    training = train(_job(task, device, pad=_pad(tokenizer)), parts.train, parts.validation, task)
     return {
-        "examples": len(parts.learned), "held_out": len(parts.held), "tokens": sum(len(row.ids) for row in rows),
-        "supervised_tokens": sum(row.supervised for row in rows), **result, "drew_from": task.keys.get("knowledge"),
-    }  # fmt: skip
+        "examples": len(parts.train),
+        "held_out": len(parts.validation),
+        "tokens": sum(len(row.ids) for row in rows),
+        "supervised_tokens": sum(row.supervised for row in rows),
+        "device": training.device,
+        "processes": training.processes,
+        "resumed": training.resumed,
+        **asdict(training.adapter),
+        "rows_at_once": training.rows_at_once,
+        "gradient_checkpointing": training.gradient_checkpointing,
+        "peak_gpu_mb": training.peak_gpu_mb,
+        "drew_from": task.keys.get("knowledge"),
+    }
 
 
-def prepare(task: Task, tokenizer: Any) -> Prepared:
-    """The recipe's examples as tokens. Raises DataError, which names file and line of all that is wrong with them."""
+def prepare(task: Task, tokenizer: Any) -> PreparedRows:
+    """The recipe's examples as tokens. Raises DataError, which names file and line of all that is
+    wrong with them."""
     examples = examples_of(task.recipe, task.inputs.get("synthesize"))
-    context = getattr(causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None)
+    context = getattr(
+        causal_lm.load_config(task.inputs["base"] / MODEL), "max_position_embeddings", None
+    )
     prepared = prepare_rows(task, lambda text: encode(tokenizer, text), examples, context=context)
-    complain(prepared.problems)
+    raise_problems(prepared.problems)
     for warning in prepared.warnings:
         task.warn(warning)
     return prepared
@@ -61,16 +83,12 @@ def _choose_device(task: Task) -> str:
         return "cuda"
     if train.device == "cuda":
         if not train.allow_cpu and not task.recipe.rehearsal:
-            raise MachineError("train.device is cuda and this machine has no CUDA GPU; "
-                               "set train.allow_cpu: true to train on the CPU all the same")  # fmt: skip
+            raise MachineError(
+                "train.device is cuda and this machine has no CUDA GPU; "
+                "set train.allow_cpu: true to train on the CPU all the same"
+            )
         task.warn("no CUDA GPU here: training on the CPU, as the recipe allows")
     return "cpu"
-
-
-def _engine() -> Any:
-    from ..training.engine import train  # imports transformers
-
-    return train
 
 
 def _job(task: Task, device: str, *, pad: int) -> Job:
@@ -82,13 +100,16 @@ def _job(task: Task, device: str, *, pad: int) -> Job:
     return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
 
 
-def _hold_out(task: Task, prepared: Prepared) -> validation_split.Parts:
+def _hold_out(task: Task, prepared: PreparedRows) -> validation_split.TrainValidationSplit:
     train, rows = task.recipe.train, prepared.rows
-    parts = validation_split.part(rows, prepared.examples, train.validation, seed=train.seed)
-    if train.validation and not (parts.held and parts.learned):
-        raise DataError(f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole by question")
-    if parts.held:
-        task.say(f"{len(parts.held)} of {len(rows)} rows are held out, whole {parts.by}s")
+    parts = validation_split.split_rows(rows, prepared.examples, train.validation, seed=train.seed)
+    if train.validation and not (parts.validation and parts.train):
+        raise DataError(
+            f"train.validation: no {train.validation:g} of {len(rows)} rows can be held out whole "
+            "by question"
+        )
+    if parts.validation:
+        task.say(f"{len(parts.validation)} of {len(rows)} rows are held out, whole {parts.by}s")
     return parts
 
 

@@ -1,1 +1,2 @@
-"""Questions and answers written from the documents by a model of the user's choice, at build time only, and sifted."""
+"""Questions and answers written from the documents by a model of the user's choice, at build time
+only, and sifted."""

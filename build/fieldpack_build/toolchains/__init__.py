@@ -1,5 +1,5 @@
-"""Pinned, isolated package folders for tools whose pins fight ours. Made once in the cache, run as a subprocess with
-files in and files out; never imported."""
+"""Pinned, isolated package folders for tools whose pins fight ours. Made once in the cache, run as
+a subprocess with files in and files out; never imported."""
 
 from __future__ import annotations
 
@@ -20,36 +20,48 @@ _HERE = Path(__file__).parent
 
 
 def lock_hash(name: str) -> str:
-    """SHA-256 of the toolchain's pins: part of the key of every stage that runs it."""
+    """Return the SHA-256 of the toolchain's pins: part of the key of every stage that runs it."""
     return sha256((_HERE / f"{name}.txt").read_bytes()).hexdigest()
 
 
 def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
-    """The toolchain's folder, installed if it is not there. A half-made one is never seen."""
-    final = toolchains / f"{name}-{lock_hash(name)[:16]}-py{sys.version_info.major}{sys.version_info.minor}"
+    """Return the toolchain's folder, installed if it is not there; a half-made one is never seen.
+    Raises MachineError."""
+    version = f"py{sys.version_info.major}{sys.version_info.minor}"
+    final = toolchains / f"{name}-{lock_hash(name)[:16]}-{version}"
     if final.is_dir():
         return final
     log(f"installing toolchain {name}")
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    command = python("-m", "pip", "install", "--quiet", "--no-deps", "--target", partial, "-r", _HERE / f"{name}.txt")
+    command = python(
+        *("-m", "pip", "install", "--quiet", "--no-deps"),
+        *("--target", partial, "-r", _HERE / f"{name}.txt"),
+    )
     done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
     if done.returncode:
         if disk_is_full(done.stderr):
             raise no_space(toolchains)
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        errors = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()[-1:]
         raise MachineError(f"toolchain {name}: pip could not install it: {' '.join(errors)[:400]}")
     partial.rename(final)
     return final
 
 
 def run(folder: Path, arguments: list[str], *more: Path) -> str:
-    """`python ARGUMENTS` with the toolchain first on its path, those of `more` behind it, offline; its output, or StageError
-    with its last lines."""
-    environment = safe_environment({
-        "PYTHONPATH": os.pathsep.join(map(str, (folder, *more))), "HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-        "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false",
-    })  # fmt: skip
+    """Run `python ARGUMENTS` with the toolchain first on its path, those of `more` behind it, offline, and return what it
+    prints. Raises StageError with its last lines, MachineError for a full disk."""
+    environment = safe_environment(
+        {
+            "PYTHONPATH": os.pathsep.join(map(str, (folder, *more))),
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "ORT_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+        }
+    )
     done = subprocess.run(python(*arguments), env=environment, capture_output=True, text=True)
     if done.returncode:
         if disk_is_full(done.stderr):

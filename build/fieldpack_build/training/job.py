@@ -1,4 +1,5 @@
-"""What is trained, and where: all that a training process must know besides the rows. Imports nothing heavy."""
+"""What is trained, and where: all that a training process must know besides the rows. Imports
+nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ ROWS, SPEC = "rows.json", "job.json"
 
 @dataclass(frozen=True)
 class Job:
-    """`base`: the model's folder. `out`: where checkpoints are kept and the adapter will stand. `steps`: updates to make,
-    None for `train.epochs`. `processes`: of all hosts together."""
+    """`base`: the model's folder. `out`: where checkpoints are kept and the adapter will stand.
+    `pad`: the token that fills up a batch. `steps`: updates to make, None for `train.epochs`.
+    `processes`: of all hosts together."""
 
     recipe: Recipe
     base: Path
@@ -28,26 +30,43 @@ class Job:
 
     @property
     def train(self) -> Train:
+        """The recipe's section `train`."""
         return self.recipe.train
 
     @property
     def sharded(self) -> bool:
+        """Whether the model is sharded over several processes (FSDP)."""
         return self.processes > 1 and self.train.launch.strategy == "fsdp"
 
-    def write(self, folder: Path, learned: Sequence[Tokenized], held: Sequence[Tokenized]) -> None:
-        """For processes of their own."""
+    def write(
+        self, folder: Path, train_rows: Sequence[Tokenized], validation_rows: Sequence[Tokenized]
+    ) -> None:
+        """Write the job and its rows down for processes of their own, which `read` them."""
         folder.mkdir(parents=True, exist_ok=True)
-        rows = {"learned": [asdict(row) for row in learned], "held": [asdict(row) for row in held]}
+        rows = {
+            "train": [asdict(row) for row in train_rows],
+            "validation": [asdict(row) for row in validation_rows],
+        }
         (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
-        spec = {"recipe": self.recipe.model_dump(), "base": str(self.base), "out": str(self.out), "device": self.device,
-                "pad": self.pad, "steps": self.steps, "processes": self.processes}  # fmt: skip
+        spec = {
+            "recipe": self.recipe.model_dump(),
+            "base": str(self.base),
+            "out": str(self.out),
+            "device": self.device,
+            "pad": self.pad,
+            "steps": self.steps,
+            "processes": self.processes,
+        }
         (folder / SPEC).write_text(json.dumps(spec), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path) -> tuple[Job, list[Tokenized], list[Tokenized]]:
+        """Read what `write` wrote: (the job, its training rows, its validation rows)."""
         spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
         rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
-        places = {name: Path(spec[name]) for name in ("base", "out")}
-        job = cls(**{**spec, **places, "recipe": Recipe.model_validate(spec["recipe"])})
-        learned, held = ([Tokenized(**row) for row in rows[name]] for name in ("learned", "held"))
-        return job, learned, held
+        paths = {name: Path(spec[name]) for name in ("base", "out")}
+        job = cls(**{**spec, **paths, "recipe": Recipe.model_validate(spec["recipe"])})
+        train_rows, validation_rows = (
+            [Tokenized(**row) for row in rows[name]] for name in ("train", "validation")
+        )
+        return job, train_rows, validation_rows

@@ -1,24 +1,25 @@
-"""The same training in several processes: torchrun starts them, accelerate joins them (in transformers' Trainer), DDP or
-FSDP shares the work. This process relays what rank 0 says, and tells from its end what went wrong."""
+"""The same training in several processes: torchrun starts them, accelerate joins them (in
+transformers' Trainer), DDP or FSDP shares the work. This process relays what rank 0 says, and tells
+from its end what went wrong."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from fieldpack.child import python, safe_environment
+from fieldpack.child import last_line, python, safe_environment
 from fieldpack.devices import available_cores
 
-from .. import errors
+from ..child_process import RawEvent, error_of, read_events
 from ..data.prompts import Tokenized
-from ..errors import BuildError, MachineError, StageError
+from ..errors import MachineError, StageError
 from ..recipe.schema import Launch
+from .events import OnEvent, TrainingEvent
 from .job import Job
 from .memory import OutOfMemory
 
@@ -26,40 +27,54 @@ FOLDER, _LOG = "ranks", "log.txt"
 
 
 def processes_here(launch: Launch, device: str) -> int:
-    """Raises MachineError where the recipe wants more GPUs than there are, or shards without one."""
+    """Return the processes that the recipe wants on this machine: one a GPU under auto. Raises
+    MachineError where it wants more GPUs than there are, or shards without one."""
     import torch
 
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     if launch.strategy == "fsdp" and not gpus:
-        raise MachineError("train.launch.strategy: fsdp shards a model over GPUs, and training is on the CPU; write ddp")
+        raise MachineError(
+            "train.launch.strategy: fsdp shards a model over GPUs, and training is on the CPU; "
+            "write ddp"
+        )
     if launch.processes == "auto":
         return gpus or 1
     if gpus and launch.processes > gpus:
-        raise MachineError(f"train.launch.processes: {launch.processes}, and there are {gpus} GPUs; write auto")
+        raise MachineError(
+            f"train.launch.processes: {launch.processes}, and there are {gpus} GPUs; write auto"
+        )
     return launch.processes
 
 
-def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], say: Any) -> None:
-    """Raises OutOfMemory where a process ran out of memory or was killed, else the error of the first that failed."""
+def train_in_processes(
+    job: Job,
+    train_rows: Sequence[Tokenized],
+    validation_rows: Sequence[Tokenized],
+    on_event: OnEvent,
+) -> None:
+    """Train in several processes, from the last checkpoint to the end. Raises OutOfMemory where one
+    ran out of memory or was killed, else the error of the first that failed."""
     folder = job.out / FOLDER
-    job.write(folder, learned, held)
+    job.write(folder, train_rows, validation_rows)
     here = job.processes // job.train.launch.hosts
     threads = str(max(1, available_cores() // here))
     environment = safe_environment({"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)})
-    failed: list[dict[str, Any]] = []
+    failures: list[RawEvent] = []
     with (folder / _LOG).open("w", encoding="utf-8") as log:
         child = subprocess.Popen(
-            _command(job.train.launch, here, folder), stdout=subprocess.PIPE, stderr=log, env=environment, text=True
+            _torchrun(job.train.launch, here, folder),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            text=True,
         )
     assert child.stdout
     try:
-        for line in child.stdout:
-            if (event := _event(line)) is None:
-                sys.stderr.write(line)
-            elif event["event"] in ("error", "memory", "uncaught"):
-                failed.append(event)
+        for event in read_events(child.stdout):
+            if event["event"] in ("error", "memory", "uncaught"):
+                failures.append(event)
             else:
-                say(event)
+                on_event(cast("TrainingEvent", event))
         code = child.wait()
     finally:
         child.kill()  # its ranks see that it is gone
@@ -68,38 +83,40 @@ def attempt(job: Job, learned: Sequence[Tokenized], held: Sequence[Tokenized], s
     sys.stderr.write(text)
     shutil.rmtree(folder)
     if code:
-        raise _failure(code, failed, text)
+        raise failure_of(code, failures, text)
 
 
-def _command(launch: Launch, here: int, folder: Path) -> list[str]:
-    one = ["--standalone"]
-    several = ["--nnodes", str(launch.hosts), "--node-rank", str(launch.machine_rank),
-               "--master-addr", launch.main_address, "--master-port", str(launch.main_port)]  # fmt: skip
-    return python("-m", "torch.distributed.run", *(several if launch.hosts > 1 else one), "--nproc-per-node", str(here),
-                  "--max-restarts", "0", "--module", "fieldpack_build.training.worker", folder)  # fmt: skip
+def _torchrun(launch: Launch, here: int, folder: Path) -> list[str]:
+    """Return the command line that starts `here` workers on this host."""
+    if launch.hosts > 1:
+        hosts = [
+            *("--nnodes", str(launch.hosts)),
+            *("--node-rank", str(launch.machine_rank)),
+            *("--master-addr", launch.main_address),
+            *("--master-port", str(launch.main_port)),
+        ]
+    else:
+        hosts = ["--standalone"]
+    return python(
+        *("-m", "torch.distributed.run"),
+        *hosts,
+        *("--nproc-per-node", str(here)),
+        *("--max-restarts", "0"),
+        *("--module", "fieldpack_build.training.worker", folder),
+    )
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
-
-
-def _failure(code: int, failed: Sequence[dict[str, Any]], log: str) -> Exception:
-    if memory := next((event for event in failed if event["event"] == "memory"), None):
+def failure_of(code: int, failures: Sequence[RawEvent], log: str) -> Exception:
+    """Return what ended a training whose torchrun ended with `code`, from the errors that its
+    processes sent and what they logged: OutOfMemory, an error of ours, or StageError."""
+    if memory := next((event for event in failures if event["event"] == "memory"), None):
         return OutOfMemory(memory["message"])
-    if ours := next((event for event in failed if event["event"] == "error"), None):
-        return _rebuild(ours)
+    if ours := next((event for event in failures if event["event"] == "error"), None):
+        return error_of(ours)
     if "exitcode  : -9 " in log or "Signal 9 (SIGKILL)" in log:
         return OutOfMemory("a training process was killed")
-    if failed:  # after a kill: the other processes' libraries only say that it no longer answers
-        return _rebuild(failed[0])
-    lines = [line for line in log.splitlines() if line.strip()]
-    return StageError(f"training in several processes ended with {code}: {lines[-1][:300] if lines else 'no log'}")
-
-
-def _rebuild(event: dict[str, Any]) -> BuildError:
-    kind: type[BuildError] = getattr(errors, event["kind"], StageError)
-    return kind(event["message"])
+    if failures:  # after a kill: the other processes' libraries only say that it no longer answers
+        return error_of(failures[0])
+    return StageError(
+        f"training in several processes ended with {code}: {last_line(log, otherwise='no log')}"
+    )

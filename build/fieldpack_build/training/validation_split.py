@@ -1,76 +1,84 @@
-"""Rows kept out of training to see whether it helps: whole documents and whole questions, so that what is asked there was
-not learned here. Knows nothing of models."""
+"""Rows kept out of training to see whether it helps: whole documents and whole questions, so that
+what is asked there was not learned here. Knows nothing of models."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ..data import Example
 from ..data.prompts import Tokenized
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TrainValidationSplit:
     """`by`: what is whole on each side."""
 
-    learned: list[Tokenized]
-    held: list[Tokenized]
-    by: str = "document"
+    train: list[Tokenized]
+    validation: list[Tokenized]
+    by: Literal["document", "question"] = "document"
 
 
-def part(rows: Sequence[Tokenized], examples: Sequence[Example], wanted: float, *, seed: int) -> Parts:
-    """`examples`: one for each row. `wanted`: a share under 1 or a count. Rows of one document stay together; where documents
-    are so large that whole ones do not make about as many rows, those of one question."""
-    if not wanted:
-        return Parts(list(rows), [])
-    count = min(len(rows) - 1, max(1, round(wanted * len(rows)) if wanted < 1 else int(wanted)))
-    by = "document"
-    held = _draw(_groups(examples, by), count, seed)
-    if len(held) < count / 2:
+def split_rows(
+    rows: Sequence[Tokenized], examples: Sequence[Example], size: float, *, seed: int
+) -> TrainValidationSplit:
+    """Split rows into training and validation at random.
+
+    `examples`: one for each row. `size`: of the validation, as a share under 1 or a count. Rows of
+    one document stay together; where documents are so large that whole ones do not make about as
+    many rows, those of one question."""
+    if not size:
+        return TrainValidationSplit(list(rows), [])
+    count = min(len(rows) - 1, max(1, round(size * len(rows)) if size < 1 else int(size)))
+    by: Literal["document", "question"] = "document"
+    chosen = _draw(_linked_rows(examples, by_document=True), count, seed)
+    if len(chosen) < count / 2:
         by = "question"
-        held = _draw(_groups(examples, by), count, seed)
-    return Parts([r for i, r in enumerate(rows) if i not in held], [r for i, r in enumerate(rows) if i in held], by)
+        chosen = _draw(_linked_rows(examples, by_document=False), count, seed)
+    return TrainValidationSplit(
+        [row for i, row in enumerate(rows) if i not in chosen],
+        [row for i, row in enumerate(rows) if i in chosen],
+        by,
+    )
 
 
-def _groups(examples: Sequence[Example], by: str) -> list[list[int]]:
-    """Places of rows that must stay on one side: linked by their document (if so wanted) or by the words they ask."""
-    names: dict[str, list[int]] = {}
+def _linked_rows(examples: Sequence[Example], *, by_document: bool) -> list[list[int]]:
+    """Return the places of rows that must stay on one side, in groups: those that ask the same
+    words, and with `by_document` those of one document, and what these link in turn (union-find).
+    """
+    by_key: dict[str, list[int]] = {}
     for place, example in enumerate(examples):
         keys = [f"asks {' '.join(example.question.casefold().split())}"]
-        if by == "document" and example.document:
+        if by_document and example.document:
             keys.append(f"in {example.document}")
         for key in keys:
-            names.setdefault(key, []).append(place)
-    return _joined(names, len(examples))
+            by_key.setdefault(key, []).append(place)
+    parent = list(range(len(examples)))
 
-
-def _joined(names: Mapping[str, Sequence[int]], count: int) -> list[list[int]]:
-    """Union by shared names."""
-    leader = list(range(count))
-
-    def find(place: int) -> int:
-        while leader[place] != place:
-            leader[place] = leader[leader[place]]
-            place = leader[place]
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
         return place
 
-    for places in names.values():
+    for places in by_key.values():
         for place in places[1:]:
-            leader[find(place)] = find(places[0])
+            parent[root(place)] = root(places[0])
     groups: dict[int, list[int]] = {}
-    for place in range(count):
-        groups.setdefault(find(place), []).append(place)
+    for place in range(len(examples)):
+        groups.setdefault(root(place), []).append(place)
     return list(groups.values())
 
 
 def _draw(groups: Sequence[Sequence[int]], count: int, seed: int) -> set[int]:
-    """Groups in random order until `count` rows are out; one that would go far over is passed by."""
+    """Take groups in random order until `count` rows are out; one that would go far over is passed
+    by."""
     shuffled = list(groups)
     random.Random(seed).shuffle(shuffled)
-    held: set[int] = set()
+    chosen: set[int] = set()
     for group in shuffled:
-        if len(held) < count and len(held) + len(group) <= max(count * 1.5, count + 1):
-            held.update(group)
-    return held
+        if len(chosen) < count and len(chosen) + len(group) <= max(count * 1.5, count + 1):
+            chosen.update(group)
+    return chosen

@@ -1,61 +1,49 @@
-"""One of several training processes: `torchrun ... --module fieldpack_build.training.worker FOLDER`, where the folder holds
-the job and its rows. Events go to stdout as JSON lines, what libraries print to stderr."""
+"""One of several training processes: `torchrun ... --module fieldpack_build.training.worker
+FOLDER`, where the folder holds the job and its rows. Events go to stdout as JSON lines, what
+libraries print to stderr."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
+from ..child_process import EventChannel
 from ..errors import BuildError
-from ..uncaught import as_build_error
+from .events import TrainingEvent
 from .job import Job
 from .memory import OutOfMemory
 
 _WATCH = 0.5  # seconds between looks at the parent
+_MAX_MESSAGE = 2000  # characters of an error: all processes write into one pipe
 
 
 def main(folder: Path) -> None:
+    """Train the job in `folder` as the rank that torchrun's environment names, then leave."""
     from ..models import causal_lm
 
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    channel = EventChannel(max_message=_MAX_MESSAGE)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-    def send(event: dict[str, Any]) -> None:
-        channel.write(json.dumps(event) + "\n")
-        channel.flush()
-
-    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        """What Python calls for an exception that nothing caught."""
-        sys.__excepthook__(kind, error, trace)
-        meant = as_build_error(error, cache=folder.parent, log=folder.parent / "log.txt")
-        send({"event": "uncaught", "kind": type(meant).__name__, "message": str(meant)[:2000]})
-        sys.stderr.flush()
-        os._exit(1)
-
-    sys.excepthook = report
+    channel.report_uncaught(
+        cache=folder.parent, log=folder.parent / "log.txt", event="uncaught", leave=True
+    )
     causal_lm.quiet()
-    from .engine import attempt
+    from .engine import train_in_process
 
-    first = os.environ["RANK"] == "0"
+    def send(event: TrainingEvent) -> None:
+        if os.environ["RANK"] == "0":
+            channel.send(event)
+
     try:
-        attempt(*Job.read(folder), say=send if first else lambda event: None)
+        train_in_process(*Job.read(folder), on_event=send)
     except OutOfMemory as error:
-        send({"event": "memory", "message": str(error)[:1000]})
+        channel.send_error(error, event="memory")
         os._exit(1)  # the others wait for this one in a collective: torchrun ends them
     except BuildError as error:
-        send({"event": "error", "kind": type(error).__name__, "message": str(error)[:2000]})
+        channel.send_error(error)
         os._exit(1)
-    _leave()
-
-
-def _leave() -> None:
     import torch
 
     torch.distributed.barrier()
@@ -63,7 +51,8 @@ def _leave() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """torchrun gives each rank a session of its own, which a kill of ours does not reach."""
+    """End this process when its parent has ended: torchrun gives each rank a session of its own,
+    which a kill of ours does not reach."""
     while os.getppid() == parent:
         time.sleep(_WATCH)
     os._exit(1)

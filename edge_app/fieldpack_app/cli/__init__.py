@@ -1,6 +1,7 @@
-"""The `fieldpack` command: a thin cover over the runtime. Knows nothing of models, indexes or prompts.
+"""The `fieldpack` command: a thin cover over the runtime. Knows nothing of models, indexes or
+prompts.
 
-Imports nothing of weight: `fieldpack --help` loads neither numpy nor onnxruntime.
+Imports nothing heavy: `fieldpack --help` loads neither numpy nor onnxruntime.
 """
 
 from __future__ import annotations
@@ -18,17 +19,28 @@ from ..terminal import render
 from ..terminal.to_json import to_dicts
 from .device import bench, doctor, feedback
 from .filter_options import filter_options, make_filter, why_none
-from .options import bundle_argument, device_options, json_option, open_bundle, state_option
+from .install import COMMANDS as INSTALL_COMMANDS
+from .install import verify_store
+from .options import (
+    BundlePath,
+    bundle_argument,
+    device_options,
+    json_option,
+    open_bundle,
+    state_option,
+)
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
-    """One line on stderr, `fieldpack: <what, where, next step>`, and the exit to raise."""
+    """Print one line on stderr, `fieldpack: <what, where, next step>`, and return the exit to
+    raise."""
     click.echo("fieldpack: " + " ".join(render.printable(message).split()), err=True)
     return click.exceptions.Exit(code)
 
 
 class _Group(click.Group):
-    """Turns the runtime's errors into one line and an exit code, Ctrl-C into 130; click keeps a broken pipe quiet."""
+    """A command group that turns the runtime's errors into one line and an exit code, and Ctrl-C
+    into 130; click keeps a broken pipe quiet."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,15 +53,21 @@ class _Group(click.Group):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1) from None
+            raise _fail(
+                f"{error.filename or 'input or output'}: {error.strerror or error}", 1
+            ) from None
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(fieldpack.__version__, prog_name="fieldpack")
 def cli() -> None:
     """Answer questions from a bundle, offline, with sources.
 
-    A bundle is the folder that `build recipe` wrote, copied to this machine. Nothing here speaks to the network.
+    A bundle is the folder that `build recipe` wrote, copied to this machine, or the name of one that
+    `fieldpack install` brought. Nothing here speaks to the network, but install, update and repair
+    where their source is an address.
 
     \b
     Example:
@@ -70,13 +88,28 @@ def cli() -> None:
 @bundle_argument
 @click.argument("question", required=False)
 @json_option
-@click.option("--batch", metavar="FILE.jsonl", help='A question a line: {"question": ...} or a string; - is stdin.')
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="With --batch: write there, not to stdout.")
+@click.option(
+    "--batch",
+    metavar="FILE.jsonl",
+    help='A question a line: {"question": ...} or a string; - is stdin.',
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="With --batch: write there, not to stdout.",
+)
 @device_options
 def ask(
-    bundle: Path, question: str | None, as_json: bool, batch: str | None, output: Path | None,
-    threads: int | None, provider: str, quick: bool,
-) -> None:  # fmt: skip
+    bundle: Path,
+    question: str | None,
+    as_json: bool,
+    batch: str | None,
+    output: Path | None,
+    threads: int | None,
+    provider: str,
+    quick: bool,
+) -> None:
     """Answer QUESTION from BUNDLE and name the sources. With `-` the question is read from stdin.
 
     \b
@@ -115,7 +148,14 @@ def ask(
 @state_option
 @click.option("--no-history", is_flag=True, help="Keep no history of what was typed.")
 @device_options
-def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None, provider: str, quick: bool) -> None:
+def chat(
+    bundle: Path,
+    state: Path | None,
+    no_history: bool,
+    threads: int | None,
+    provider: str,
+    quick: bool,
+) -> None:
     """Ask BUNDLE question after question; each goes on from the answer before it, until /new.
 
     /sources shows what the last answer was written from, /search WORDS looks without an answer, /help names the rest.
@@ -138,14 +178,31 @@ def chat(bundle: Path, state: Path | None, no_history: bool, threads: int | None
 @cli.command(short_help="Show the passages that fit a question.")
 @bundle_argument
 @click.argument("question")
-@click.option("-k", "count", type=click.IntRange(min=1), default=5, show_default=True, help="How many passages.")
+@click.option(
+    "-k",
+    "count",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How many passages.",
+)
 @filter_options
 @json_option
 @device_options
 def search(
-    bundle: Path, question: str, count: int, documents: tuple[str, ...], folders: tuple[str, ...], after: str | None,
-    before: str | None, tags: tuple[str, ...], as_json: bool, threads: int | None, provider: str, quick: bool,
-) -> None:  # fmt: skip
+    bundle: Path,
+    question: str,
+    count: int,
+    documents: tuple[str, ...],
+    folders: tuple[str, ...],
+    after: str | None,
+    before: str | None,
+    tags: tuple[str, ...],
+    as_json: bool,
+    threads: int | None,
+    provider: str,
+    quick: bool,
+) -> None:
     """Show the passages of BUNDLE that fit QUESTION best. No language model runs: this takes milliseconds.
 
     A long passage is shown around the question's words. The options say which documents may answer; a document has the
@@ -162,31 +219,76 @@ def search(
     """
     where = make_filter(documents, folders, after, before, tags)
     with open_bundle(bundle, threads, provider, quick) as expert:
-        found = expert.search(question, count, where=where)
+        passages = expert.search(question, count, where=where)
         if as_json:
-            click.echo(render.dumps(to_dicts(found, question, expert.documents()), indent=2))
-        elif found:
-            click.echo(render.passages(found, question))
+            click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
+        elif passages:
+            click.echo(render.passages(passages, question))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
 
 @cli.command(short_help="Serve a page and an API on this machine.")
-@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE...")
-@click.option("--port", type=click.IntRange(0, 65535), default=8420, show_default=True, help="0: any free one.")
+@click.argument("bundles", type=BundlePath(), nargs=-1, required=True, metavar="BUNDLE...")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8420,
+    show_default=True,
+    help="0: any free one.",
+)
 @click.option("--open", "open_page", is_flag=True, help="Open the page in a browser.")
-@click.option("--state", type=click.Path(path_type=Path), help="Folder for ratings [default: ~/.local/state/fieldpack].")
-@click.option("--max-waiting", type=click.IntRange(min=1), default=16, show_default=True, help="Longest queue.")
-@click.option("--max-seconds", type=click.IntRange(min=1), default=300, show_default=True, help="For one answer.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Folder for ratings [default: ~/.local/state/fieldpack].",
+)
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Longest queue.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="For one answer.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--allow-remote", is_flag=True, help="Let --host be an address that others can reach.")
-@click.option("--host-name", "names", multiple=True, metavar="NAME", help="What others call this machine; repeat.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="A file with the key [default: FIELDPACK_TOKEN, or new].")
+@click.option(
+    "--allow-remote", is_flag=True, help="Let --host be an address that others can reach."
+)
+@click.option(
+    "--host-name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="What others call this machine; repeat.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="A file with the key [default: FIELDPACK_TOKEN, or new].",
+)
 @device_options
 def serve(
-    bundles: tuple[Path, ...], port: int, open_page: bool, state: Path | None, max_waiting: int, max_seconds: int, host: str,
-    allow_remote: bool, names: tuple[str, ...], token_file: Path | None, threads: int | None, provider: str, quick: bool,
-) -> None:  # fmt: skip
+    bundles: tuple[Path, ...],
+    port: int,
+    open_page: bool,
+    state: Path | None,
+    max_waiting: int,
+    max_seconds: int,
+    host: str,
+    allow_remote: bool,
+    names: tuple[str, ...],
+    token_file: Path | None,
+    threads: int | None,
+    provider: str,
+    quick: bool,
+) -> None:
     """Serve each BUNDLE, or the bundles in a folder, one at a time: a page for people, an API that OpenAI's clients speak.
 
     The address printed holds a key; without it nothing is answered. Only this machine can reach it, unless --host names
@@ -210,7 +312,15 @@ def serve(
 
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
     address = Address(host, port, allow_remote, names)
-    run(bundles, opened, address, read_token(token_file), state=state_folder(state), limits=limits, open_page=open_page)
+    run(
+        bundles,
+        opened,
+        address,
+        read_token(token_file),
+        state=state_folder(state),
+        limits=limits,
+        open_page=open_page,
+    )
 
 
 @cli.command(short_help="Show what a bundle is and how good it was measured to be.")
@@ -223,22 +333,29 @@ def info(bundle: Path, as_json: bool) -> None:
     Example:
       fieldpack info finance-1.0.0
     """
-    from ..info import describe, summarize
+    from ..info import describe, overview
 
     facts = describe(bundle)
-    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(summarize(facts)))
+    click.echo(render.dumps(facts, indent=2) if as_json else render.facts(overview(facts)))
 
 
 @cli.command(short_help="Check every file of a bundle.")
-@bundle_argument
+@click.argument("bundle", type=BundlePath(), required=False)
+@click.option("--deep", is_flag=True, help="Every file of every installed release instead.")
 @json_option
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
     """Hash every file of BUNDLE and compare with its manifest: 0 and "ok: ...", or 3 and the files that differ.
 
     \b
-    Example:
+    Examples:
       fieldpack verify /media/usb/finance-1.0.0 && cp -r /media/usb/finance-1.0.0 /opt/bundles/
+      fieldpack verify --deep
     """
+    if (bundle is None) != deep:
+        raise click.UsageError("give a BUNDLE, or --deep for all that is installed")
+    if bundle is None:
+        verify_store(as_json)
+        return
     from fieldpack.bundle.manifest import read_manifest
     from fieldpack.bundle.manifest import verify as check
 
@@ -251,18 +368,27 @@ def verify(bundle: Path, as_json: bool) -> None:
         raise
     if as_json:
         sizes = {"files": len(manifest.files), "bytes": manifest.size}
-        click.echo(render.dumps({"ok": True, "name": manifest.name, "version": manifest.version, **sizes}, indent=2))
+        click.echo(
+            render.dumps(
+                {"ok": True, "name": manifest.name, "version": manifest.version, **sizes}, indent=2
+            )
+        )
     else:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-for _command in (doctor, bench, feedback):
+for _command in (doctor, bench, feedback, *INSTALL_COMMANDS):
     cli.add_command(_command)
 
 
 def main() -> None:
-    """The entry point of the `fieldpack` script."""
-    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):  # no text of a document or a shell ends in a UnicodeError
+    """Run the `fieldpack` script."""
+    for stream, errors in (
+        (sys.stdin, "replace"),
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        # No text of a document or a shell ends in a UnicodeError.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
     cli(prog_name="fieldpack")

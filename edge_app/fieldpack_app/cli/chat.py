@@ -1,23 +1,23 @@
-"""`fieldpack chat`: question after question, each going on from the answer before it. Knows nothing of bundles' files, of
-models or of how a line is typed."""
+"""Answers question after question for `fieldpack chat`, each following up on the answer before it.
+Knows nothing of bundles' files, of models or of how a line is typed."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from fieldpack import Answer, Done, Event, Expert, FieldpackError, PassagesFound, QuestionError
 
 from ..terminal import render
-from ..terminal.line_input import typed
-from ..terminal.sources_view import read_passages
-from ..terminal.spinner import Hint
+from ..terminal.line_input import read_lines
+from ..terminal.sources_view import show_sources
+from ..terminal.spinner import Spinner
 
 COMMANDS = {
     "/sources": "what the last answer was written from, with the text around it",
@@ -26,117 +26,124 @@ COMMANDS = {
     "/help": "this",
     "/quit": "end; Ctrl-D does too",
 }
-_FOUND = 5  # passages that /search shows, as `fieldpack search` does
+_SEARCH_RESULTS = 5  # passages that /search shows, as `fieldpack search` does
 
 
 def talk(expert: Expert, *, history: Path | None) -> None:
-    """Answer stdin's lines until its end or /quit. Ctrl-C stops an answer, not the program. `history`: where a terminal's
-    lines are kept; None keeps none."""
+    """Answer stdin's lines until its end or /quit. Ctrl-C stops an answer, not the program.
+    `history`: where a terminal's lines are kept; None keeps none."""
     terminal = sys.stdin.isatty() and render.on_terminal()
-    with _opening(expert) as still_opening:
-        conversation = Conversation(expert, still_opening, terminal=terminal)
+    with _opening(expert) as is_opening:
+        conversation = Conversation(expert, is_opening, terminal=terminal)
+        lines: Iterator[str]
+        lines = (line.decode("utf-8", "replace") for line in sys.stdin.buffer)
         if terminal:
-            named = f"{expert.manifest.name} {expert.manifest.version}"
-            click.echo(f"{render.printable(named)}. Ask in plain words; /help shows the commands, Ctrl-D ends.")
-        for line in typed(tuple(COMMANDS), history) if terminal else _piped():
+            name = render.printable(f"{expert.manifest.name} {expert.manifest.version}")
+            click.echo(f"{name}. Ask in plain words; /help shows the commands, Ctrl-D ends.")
+            lines = read_lines(tuple(COMMANDS), history)
+        for line in lines:
             if not conversation.take(line.strip()):
                 return
 
 
 class Conversation:
-    """What is said to one line, and what is remembered from it for the next."""
+    """Answers line by line, and remembers the last answer for the next line."""
 
-    def __init__(self, expert: Expert, still_opening: Callable[[], bool], *, terminal: bool) -> None:
+    def __init__(self, expert: Expert, is_opening: Callable[[], bool], *, terminal: bool) -> None:
+        """`is_opening`: tells whether the models are still being opened."""
         self._expert = expert
-        self._still_opening = still_opening
+        self._is_opening = is_opening
         self._terminal = terminal
         self.last: Answer | None = None
 
     def take(self, line: str) -> bool:
-        """False where the conversation ends."""
+        """Answer a question or obey a command; return False where the conversation ends."""
         command, _, words = line.partition(" ")
         match command:
             case "/quit" | "/exit":
                 return False
             case "/sources":
-                self._show_sources()
+                if self.last is None:
+                    click.echo("nothing was answered yet", err=True)
+                elif self.last.passages:
+                    click.echo(show_sources(self._expert, self.last) + "\n")
+                else:
+                    click.echo("no sources")
             case "/search":
                 self._search(words.strip())
             case "/new":
                 self.last = None
                 click.echo("forgotten")
             case "/help":
-                click.echo(_help())
+                width = max(map(len, COMMANDS))
+                click.echo(
+                    "A question goes on from the answer before it. Ctrl-C stops an answer, or "
+                    "clears the line."
+                )
+                for name, about in COMMANDS.items():
+                    click.echo(f"  {name:<{width}}  {about}")
             case _ if command.startswith("/"):
-                click.echo(f"unknown command {render.printable(command)}: {', '.join(COMMANDS)}", err=True)
+                click.echo(
+                    f"unknown command {render.printable(command)}: {', '.join(COMMANDS)}", err=True
+                )
             case _ if line:
                 self._ask(line)
         return True
 
     def _ask(self, question: str) -> None:
-        hint = Hint("opening the models" if self._still_opening() else "searching")
-        events: Any = self._expert.stream(question, previous=self.last.previous if self.last else None)
+        """Print the answer to a question."""
+        spinner = Spinner("opening the models" if self._is_opening() else "searching")
+        previous = self.last.previous if self.last else None
+        events = cast(Any, self._expert.stream(question, previous=previous))
         try:
-            with hint, closing(events):
-                answer = render.stream_text(_hinted(events, hint))
+            with spinner, closing(events):
+                answer = render.stream_text(_spinning(events, spinner))
         except QuestionError as error:
             click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
         except KeyboardInterrupt:
             click.echo("\n(stopped)\n")
         else:
             self.last = answer
-            click.echo("".join(f"\n{part}\n" for part in (*self._how(answer), *render.below(answer))))
-
-    def _how(self, answer: Answer) -> list[str]:
-        """A person may not have meant to go on; a script knows what it asked."""
-        together = self._terminal and len(answer.asked) > len(answer.question)
-        return ["(read together with the question before; /new forgets it)"] if together else []
+            parts = render.below(answer)
+            # A person may not have meant to follow up; a script knows what it asked.
+            if self._terminal and len(answer.read_as) > len(answer.question):
+                note = "(read together with the question before; /new forgets it)"
+                parts = [note, *parts]
+            click.echo("".join(f"\n{part}\n" for part in parts))
 
     def _search(self, words: str) -> None:
+        """Print the passages that fit, without an answer."""
         if not words:
             click.echo("say what to look for: /search WORDS", err=True)
             return
         try:
-            found = self._expert.search(words, _FOUND)
+            passages = self._expert.search(words, _SEARCH_RESULTS)
         except QuestionError as error:
             click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
             return
-        click.echo((render.passages(found, words) if found else "no passages in this bundle") + "\n")
-
-    def _show_sources(self) -> None:
-        if self.last is None or not self.last.passages:
-            click.echo("no sources" if self.last else "nothing was answered yet", err=self.last is None)
-            return
-        click.echo(read_passages(self._expert, self.last) + "\n")
+        text = render.passages(passages, words) if passages else "no passages in this bundle"
+        click.echo(text + "\n")
 
 
-def _hinted(events: Iterator[Event], hint: Hint) -> Iterator[Event]:
-    """The same events; the hint says what is waited for, and is gone before the first word."""
+def _spinning(events: Iterator[Event], spinner: Spinner) -> Iterator[Event]:
+    """Yield the same events, while the spinner says what is waited for; it is gone before the first
+    word."""
     for event in events:
         if isinstance(event, PassagesFound):
-            hint.say(_reading(event.passages))
+            count = len(event.passages)
+            passages = f"reading {count} passage{'s' if count != 1 else ''}"
+            spinner.say(passages if count else "thinking")
         else:
-            hint.clear()
+            spinner.clear()
         yield event
         if isinstance(event, Done):
             return
 
 
-def _reading(passages: Sequence[object]) -> str:
-    count = len(passages)
-    return f"reading {count} passage{'s' if count != 1 else ''}" if count else "thinking"
-
-
-def _help() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {says}" for name, says in COMMANDS.items()]
-    return "\n".join(["A question goes on from the answer before it. Ctrl-C stops an answer, or clears the line.", *lines])
-
-
 @contextmanager
 def _opening(expert: Expert) -> Iterator[Callable[[], bool]]:
-    """Open the models while the first question is typed; gives what says whether they still are. What goes wrong there, the
-    first question meets again and says."""
+    """Open the models while the first question is typed; yields a function that tells whether they
+    are still being opened. What goes wrong, the first question meets again and says."""
 
     def load() -> None:
         with suppress(FieldpackError, OSError):
@@ -148,8 +155,3 @@ def _opening(expert: Expert) -> Iterator[Callable[[], bool]]:
         yield thread.is_alive
     finally:
         thread.join()  # a thread inside onnxruntime at the interpreter's end crashes it
-
-
-def _piped() -> Iterator[str]:
-    for line in sys.stdin.buffer:
-        yield line.decode("utf-8", "replace")

@@ -1,4 +1,5 @@
-"""Arguments and options that several commands share, and how they open a bundle. Imports nothing of weight."""
+"""Arguments and options that several commands share, and how they open a bundle. Imports nothing
+heavy."""
 
 from __future__ import annotations
 
@@ -15,33 +16,71 @@ from ..state import state_folder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
+
+class BundlePath(click.Path):
+    """A folder, or else the name of an installed bundle, which stands for its current release's folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.exists():
+            return path
+        from ..install.opening import installed_path
+
+        return installed_path(str(value)) or path
+
+
+bundle_argument = click.argument("bundle", type=BundlePath())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 state_option = click.option(
-    "--state", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-    help="The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not given.",
-)  # fmt: skip
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=(
+        "The folder to write to; $XDG_STATE_HOME/fieldpack or ~/.local/state/fieldpack if not "
+        "given."
+    ),
+)
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."
 )
 provider_option = click.option(
-    "--target", "--provider", "provider", default="auto", show_default=True, metavar="NAME",
-    help="What the language model runs on: cpu, one of the bundle's targets, an execution provider, or auto: the first "
-    "target of the bundle that works here, else the CPU.",
-)  # fmt: skip
-_quick = click.option("--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents.")
+    "--target",
+    "--provider",
+    "provider",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help=(
+        "What the language model runs on: cpu, one of the bundle's targets, an execution provider, "
+        "or auto: the first target of the bundle that works here, else the CPU."
+    ),
+)
+_quick = click.option(
+    "--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."
+)
 
 
 def device_options(command: _Command) -> _Command:
+    """Add the options that say how a bundle is opened: threads, provider, quick."""
     for option in (_quick, provider_option, threads_option):
         command = option(command)
     return command
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
-    """`provider`: the target's name. Under `auto` the state folder remembers which targets work here; without a home there is
-    none, and they are tried each time."""
-    state = None
+    """Open a bundle as the device options say, an installed one with its starts counted. Raises
+    BundleError."""
+    from ..install.opening import open_installed
+
+    state = None  # without a home targets are tried each time
     with suppress(fieldpack.InputError):
         state = state_folder()
-    return fieldpack.open(bundle, target=provider, threads=threads, verify_contents=not quick, state=state)
+    return open_installed(
+        bundle,
+        lambda path: fieldpack.open(
+            path, target=provider, threads=threads, verify_contents=not quick, state=state
+        ),
+    )

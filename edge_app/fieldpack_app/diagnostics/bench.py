@@ -1,5 +1,5 @@
-"""`fieldpack bench`: how fast a bundle answers on this machine. Medians of whole rounds; what is slow at first is measured in
-processes of its own."""
+"""Measures how fast a bundle answers on this machine, for `fieldpack bench`. Medians of whole rounds;
+what is slow at first is measured in processes of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import click
 
@@ -22,10 +22,11 @@ from fieldpack.bundle.golden import read_golden
 from fieldpack.child import python, safe_environment
 
 from ..batch import read_rows
+from .cold_start import ColdStart, ColdStartSpec
 from .machine import Machine, this_machine
 
 _FOLLOW_UP = "What else do the documents say about this?"
-_ENOUGH = 32  # tokens that a speed of reading is measured on
+_MIN_PREFILL = 32  # tokens that a prefill speed is measured on
 _TITLES = 5  # documents that are asked about where there is no question
 # key: what it is, unit
 _FIGURES = {
@@ -46,165 +47,240 @@ _FIGURES = {
     "search_ms": ("passages found", "ms"),
     "peak_mb": ("peak memory of the process", "MB"),
 }
-_Values = dict[str, list[float]]
+
+
+class Figure(TypedDict):
+    """A figure of the bench."""
+
+    median: float
+    unit: str
+    values: list[float]
+
+
+class BundleName(TypedDict):
+    """Which bundle was measured."""
+
+    name: str
+    version: str
+    bytes: int
+
+
+class BenchResult(TypedDict):
+    """The JSON of `fieldpack bench`. `machine`: a Machine; `measured`: when, UTC."""
+
+    bundle: BundleName
+    machine: Mapping[str, object]
+    fieldpack: str
+    threads: int
+    provider: str
+    questions: int
+    rounds: int
+    measured: str
+    figures: dict[str, Figure]
 
 
 class Bench:
-    """Raises BundleError, InputError; progress goes to stderr."""
+    """Asks a bundle its questions in rounds, with drafts, without, and from a cold start. Progress
+    goes to stderr."""
 
     def __init__(
-        self, bundle: Path, questions: Path | None, *, rounds: int, threads: int | None, provider: str
+        self,
+        bundle: Path,
+        questions: Path | None,
+        *,
+        rounds: int,
+        threads: int | None,
+        provider: str,
     ) -> None:
+        """`questions`: a file of them; None for the bundle's own."""
         self._bundle, self._file, self._rounds = bundle, questions, rounds
-        self._options: dict[str, Any] = {"threads": threads, "provider": provider}
-        self._values: _Values = {key: [] for key in _FIGURES}
+        self._threads, self._provider = threads, provider
+        self._values: dict[str, list[float]] = {key: [] for key in _FIGURES}
 
-    def run(self) -> dict[str, Any]:
-        """{bundle, machine, questions, rounds, threads, measured, figures: {key: {median, values, unit}}}"""
+    def run(self) -> BenchResult:
+        """Measure all figures. Raises BundleError, InputError, FieldpackError (a cold start that
+        failed)."""
         manifest, machine = read_manifest(self._bundle), this_machine()
+        values = self._values
         with self._open() as expert:
             questions, threads = self._questions(expert), expert.device.threads
-            drafted = self._ask_all(expert, questions, "questions")
-            self._look_up(expert, questions)
-        self._keep(drafted, "first_token_warm_ms", lambda a: a.timings.first_token_ms)
-        self._keep([a for a in drafted if a.quote], "quote_ms", lambda a: a.timings.quote_ms)
-        self._values["prefill_tokens_per_s"] += [speed for answer in drafted if (speed := prefill_speed(answer))]
-        self._write(drafted, "decode_tokens_per_s", "answer_ms")
+            answers = self._ask_all(expert, questions, "questions", follow_up=True)
+            if manifest.has("knowledge"):
+                for question in [*questions] * self._rounds:
+                    values["embed_ms"].append(
+                        milliseconds(lambda q: expert.embed([q], query=True), question)
+                    )
+                    values["search_ms"].append(milliseconds(expert.search, question))
+        values["first_token_warm_ms"] += [a.timings.first_token_ms for a in answers]
+        values["quote_ms"] += [a.timings.quote_ms for a in answers if a.quote]
+        values["prefill_tokens_per_s"] += filter(None, map(prefill_speed, answers))
+        self._record_decode(answers, "decode_tokens_per_s", "answer_ms")
         if manifest.has("model"):
             with self._open(speculate=False) as expert:
-                plain = self._ask_all(expert, questions, "without drafts")
-            self._write(plain, "decode_plain_tokens_per_s", "answer_plain_ms")
-        self._start_cold(questions)
+                answers = self._ask_all(expert, questions, "without drafts")
+            self._record_decode(answers, "decode_plain_tokens_per_s", "answer_plain_ms")
+        for number in range(self._rounds):
+            self._progress(f"cold starts: {number + 1} of {self._rounds}")
+            self._start_cold(questions[number % len(questions)])
         click.echo(err=True)
-        figures = {key: {"median": statistics.median(values), "unit": _FIGURES[key][1], "values": [round(v, 3) for v in values]}
-                   for key, values in self._values.items() if values}  # fmt: skip
+        figures: dict[str, Figure] = {
+            key: {
+                "median": statistics.median(measured),
+                "unit": _FIGURES[key][1],
+                "values": [round(value, 3) for value in measured],
+            }
+            for key, measured in values.items()
+            if measured
+        }
         return {
             "bundle": {"name": manifest.name, "version": manifest.version, "bytes": manifest.size},
-            "machine": asdict(machine), "fieldpack": fieldpack.__version__, "threads": threads,
-            "provider": self._options["provider"], "questions": len(questions), "rounds": self._rounds,
-            "measured": datetime.now(UTC).isoformat(timespec="seconds"), "figures": figures,
-        }  # fmt: skip
+            "machine": asdict(machine),
+            "fieldpack": fieldpack.__version__,
+            "threads": threads,
+            "provider": self._provider,
+            "questions": len(questions),
+            "rounds": self._rounds,
+            "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+            "figures": figures,
+        }
 
     def _open(self, *, speculate: bool = True) -> Expert:
-        return fieldpack.open(self._bundle, verify_contents=False, speculate=speculate, **self._options)
+        return fieldpack.open(
+            self._bundle,
+            verify_contents=False,
+            speculate=speculate,
+            threads=self._threads,
+            provider=self._provider,
+        )
 
     def _questions(self, expert: Expert) -> list[str]:
+        """Return the file's questions, else the bundle's own, else some about its documents. Raises
+        InputError."""
         if self._file is not None:
-            return _from_file(self._file)
+            try:
+                with self._file.open("rb") as lines:
+                    questions = [row.question for row in read_rows(lines, str(self._file))]
+            except OSError as error:
+                raise InputError(f"{self._file}: {error.strerror}") from None
+            if not questions:
+                raise InputError(f"{self._file}: no questions")
+            return questions
         golden = [one.question for one in read_golden(self._bundle) if not one.refused]
-        titles = [f"What does {record.title or record.path} say?" for record in expert.documents()[:_TITLES]]
+        titles = [
+            f"What does {record.title or record.path} say?"
+            for record in expert.documents()[:_TITLES]
+        ]
         return golden or titles or ["What can you tell me?"]
 
-    def _ask_all(self, expert: Expert, questions: Sequence[str], what: str) -> list[Answer]:
-        """The answers that a model wrote or that are quotes; each question after another one, so that a round's first is no
-        repetition."""
+    def _ask_all(
+        self, expert: Expert, questions: Sequence[str], what: str, *, follow_up: bool = False
+    ) -> list[Answer]:
+        """Return the answers that a model wrote or that are quotes; each question is asked after
+        another one, so that a round's first is no repetition. `follow_up`: measure a follow-up to
+        each answer."""
         expert.load()
         expert.ask(questions[-1])
         answers: list[Answer] = []
         for number in range(self._rounds):
-            for at, question in enumerate(questions, 1):
-                self._progress(f"{what}: round {number + 1} of {self._rounds}, {at} of {len(questions)}")
+            for position, question in enumerate(questions, 1):
+                self._progress(
+                    f"{what}: round {number + 1} of {self._rounds}, {position} of {len(questions)}"
+                )
                 answer = expert.ask(question)
                 answers.append(answer)
-                if what == "questions":
-                    self._follow(expert, answer)
+                if follow_up:
+                    followed = expert.ask(_FOLLOW_UP, previous=answer.previous)
+                    if followed.timings.tokens:
+                        times = self._values["first_token_follow_up_ms"]
+                        times.append(followed.timings.first_token_ms)
         return [answer for answer in answers if answer.timings.tokens or answer.quote]
 
-    def _follow(self, expert: Expert, answer: Answer) -> None:
-        followed = expert.ask(_FOLLOW_UP, previous=answer.previous)
-        if followed.timings.tokens:
-            self._values["first_token_follow_up_ms"].append(followed.timings.first_token_ms)
+    def _record_decode(self, answers: Sequence[Answer], speed: str, whole: str) -> None:
+        timings = [answer.timings for answer in answers]
+        self._values[speed] += [one.tokens_per_s for one in timings if one.tokens > 1]
+        self._values[whole] += [one.total_ms for one in timings]
 
-    def _write(self, answers: Sequence[Answer], speed: str, whole: str) -> None:
-        self._keep([a for a in answers if a.timings.tokens > 1], speed, lambda a: a.timings.tokens_per_s)
-        self._keep(answers, whole, lambda a: a.timings.total_ms)
-
-    def _keep(self, answers: Sequence[Answer], key: str, of: Callable[[Answer], float]) -> None:
-        self._values[key] += [of(answer) for answer in answers]
-
-    def _look_up(self, expert: Expert, questions: Sequence[str]) -> None:
-        if not expert.manifest.has("knowledge"):
-            return
-        for question in [*questions] * self._rounds:
-            self._values["embed_ms"].append(_ms(lambda q: expert.embed([q], query=True), question))
-            self._values["search_ms"].append(_ms(expert.search, question))
-
-    def _start_cold(self, questions: Sequence[str]) -> None:
-        for number in range(self._rounds):
-            self._progress(f"cold starts: {number + 1} of {self._rounds}")
-            spec = {"bundle": str(self._bundle), "question": questions[number % len(questions)], **self._options}
-            began = time.monotonic()
-            command = python("-m", "fieldpack_app.diagnostics.cold_start", json.dumps(spec))
-            done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
-            if done.returncode:
-                raise FieldpackError(f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}")
-            said = json.loads(done.stdout)
-            found = {
-                "cold_start_s": said["first_at"] - began, "hashing_s": said["hashing_s"],
-                "load_s": said["loaded_at"] - said["opened_at"], "first_token_cold_ms": said["first_token_ms"],
-                "peak_mb": said["peak_bytes"] / 1e6,
-            }  # fmt: skip
-            if "quote_at" in said:
-                found["quote_cold_s"] = said["quote_at"] - began
-            for key, value in found.items():
-                self._values[key].append(value)
+    def _start_cold(self, question: str) -> None:
+        """Measure one cold start in a process of its own. Raises FieldpackError."""
+        spec = ColdStartSpec(str(self._bundle), question, self._provider, self._threads)
+        began = time.monotonic()
+        command = python("-m", "fieldpack_app.diagnostics.cold_start", json.dumps(asdict(spec)))
+        done = subprocess.run(command, env=safe_environment(), capture_output=True, text=True)
+        if done.returncode:
+            raise FieldpackError(
+                f"a cold start failed: {(done.stderr.strip() or 'killed').splitlines()[-1]}"
+            )
+        start = ColdStart(**json.loads(done.stdout))
+        values = self._values
+        values["cold_start_s"].append(start.first_at - began)
+        values["hashing_s"].append(start.hashing_s)
+        values["load_s"].append(start.loaded_at - start.opened_at)
+        values["first_token_cold_ms"].append(start.first_token_ms)
+        values["peak_mb"].append(start.peak_bytes / 1e6)
+        if start.quote_at is not None:
+            values["quote_cold_s"].append(start.quote_at - began)
 
     def _progress(self, text: str) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r\x1b[K{text} ", err=True, nl=False)
 
 
-def _from_file(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as lines:
-            found = [row.question for row in read_rows(lines, str(path))]
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    if not found:
-        raise InputError(f"{path}: no questions")
-    return found
-
-
 def prefill_speed(answer: Answer) -> float | None:
-    """Tokens/s of what was not kept from the prompt before; None where that is too little to tell."""
+    """Return the tokens/s of the part of the prompt that the KV cache did not hold; None where that
+    is too little to measure."""
     times = answer.timings
-    read, spent = times.prompt_tokens - times.cached_tokens, times.first_token_ms - max(times.retrieval_ms, times.quote_ms)
-    return read / spent * 1000 if read >= _ENOUGH and spent > 0 else None
+    tokens = times.prompt_tokens - times.cached_tokens
+    ms = times.first_token_ms - max(times.retrieval_ms, times.quote_ms)
+    return tokens / ms * 1000 if tokens >= _MIN_PREFILL and ms > 0 else None
 
 
-def _ms(work: Callable[[str], object], question: str) -> float:
+def milliseconds(work: Callable[[str], object], question: str) -> float:
+    """Return how long `work` takes for a question."""
     started = time.perf_counter()
     work(question)
     return (time.perf_counter() - started) * 1000
 
 
-def table(measured: Mapping[str, Any], *, markdown: bool) -> str:
-    """The lines that say what was measured and where, then the figures."""
-    rows = [(_FIGURES[key][0], _figure(one["median"]), one["unit"]) for key, one in measured["figures"].items()]
-    heads = list(_heads(measured))
+def table(result: BenchResult, *, markdown: bool) -> str:
+    """Return the lines that say what was measured and where, then the figures."""
+    rows = []
+    for key, figure in result["figures"].items():
+        value = figure["median"]
+        digits = 0 if value >= 100 else 1 if value >= 10 else 2
+        rows.append((_FIGURES[key][0], f"{value:,.{digits}f}", figure["unit"]))
+    heads = list(_heads(result))
     if markdown:
         lines = ["| | median | |", "|---|---:|---|", *(f"| {' | '.join(row)} |" for row in rows)]
         return "\n".join([*(line + "  " for line in heads), "", *lines])
     widths = [max(len(row[n]) for row in rows) for n in (0, 1)]
-    return "\n".join([*heads, "", *(f"{what:<{widths[0]}}  {value:>{widths[1]}} {unit}" for what, value, unit in rows)])
+    lines = [f"{what:<{widths[0]}}  {value:>{widths[1]}} {unit}" for what, value, unit in rows]
+    return "\n".join([*heads, "", *lines])
 
 
-def _heads(measured: Mapping[str, Any]) -> Iterator[str]:
-    """What was measured; on what; with what."""
-    bundle, machine = measured["bundle"], Machine(**measured["machine"])
-    asked = f"{_count(measured['questions'], 'question')}, {_count(measured['rounds'], 'round')}, {measured['measured'][:10]}"
-    yield f"{bundle['name']} {bundle['version']}, {bundle['bytes'] / 1e6:,.0f} MB; {asked}"
-    features = " ".join(name for name in machine.features if name.startswith(("avx", "amx", "asimd", "i8mm", "sve")))
-    used = f"{_count(machine.usable, 'core')}, {_count(measured['threads'], 'thread')}, {machine.memory / 1e9:,.0f} GB"
+def _heads(result: BenchResult) -> Iterator[str]:
+    """Yield what was measured; on what; with what."""
+
+    def count(number: int, what: str) -> str:
+        return f"{number} {what}{'s' if number != 1 else ''}"
+
+    bundle, machine = result["bundle"], Machine.from_dict(result["machine"])
+    amount = (
+        f"{count(result['questions'], 'question')}, {count(result['rounds'], 'round')}, "
+        f"{result['measured'][:10]}"
+    )
+    yield f"{bundle['name']} {bundle['version']}, {bundle['bytes'] / 1e6:,.0f} MB; {amount}"
+    features = " ".join(
+        name for name in machine.features if name.startswith(("avx", "amx", "asimd", "i8mm", "sve"))
+    )
+    used = (
+        f"{count(machine.usable, 'core')}, {count(result['threads'], 'thread')}, "
+        f"{machine.memory / 1e9:,.0f} GB"
+    )
     yield f"{machine.cpu} ({features or 'no vector features known'}), {used}, {machine.system}"
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items() if version)
-    busy = f"; busy at the start, load {machine.load:.2g}" if machine.load > machine.usable / 2 else ""
-    yield f"fieldpack {measured['fieldpack']}, Python {machine.python}, {versions}{busy}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    versions = ", ".join(
+        f"{name} {version}" for name, version in machine.versions.items() if version
+    )
+    busy = (
+        f"; busy at the start, load {machine.load:.2g}" if machine.load > machine.usable / 2 else ""
+    )
+    yield f"fieldpack {result['fieldpack']}, Python {machine.python}, {versions}{busy}"

@@ -1,4 +1,4 @@
-"""The application: routes to their handlers, the guard around all."""
+"""The server's application: routes with their handlers, behind the check of who may ask."""
 
 from __future__ import annotations
 
@@ -13,81 +13,92 @@ from starlette.types import ASGIApp
 
 from fieldpack import FieldpackError
 
-from .auth import Guard
-from .bundles import Shelved
+from .auth import AuthMiddleware
+from .bundles import BundleEntry
 from .errors import HttpError, from_runtime
-from .fair_queue import Turns
-from .feedback_log import Notes
-from .jobs import Answering
-from .loaded_bundle import Desk, Opener
+from .fair_queue import FairQueue
+from .feedback_log import FeedbackLog
+from .jobs import AnswerService
+from .loaded_bundle import LoadedBundle, Opener
 from .metrics import Metrics
 from .responses import error_reply
-from .routes.ask import Asking
-from .routes.chat_completions import Completions
-from .routes.embeddings import Embeddings
-from .routes.feedback import Rating
-from .routes.library import Library
-from .routes.models import Models
+from .routes.ask import AskRoute
+from .routes.chat_completions import ChatCompletionsRoute
+from .routes.embeddings import EmbeddingsRoute
+from .routes.feedback import FeedbackRoute
+from .routes.library import LibraryRoutes
+from .routes.models import ModelsRoutes
 from .routes.static import StaticFiles
-from .routes.status import Running
-from .search_pool import Readers
-from .settings import Limits, Settings
+from .routes.status import StatusRoutes
+from .search_pool import SearchPool
+from .settings import Settings
 
 
 class Application:
-    """`asgi` is what a server runs; `close` stops the answers and gives the models back."""
+    """The bundles behind HTTP. `asgi` is what a server runs; `close` stops the answers and gives
+    the models' memory back."""
 
-    def __init__(self, bundles: Sequence[Shelved], open_bundle: Opener, settings: Settings) -> None:
-        turns, metrics, limits = Turns(settings.limits.waiting), Metrics(), settings.limits
-        self.desk = Desk(bundles, open_bundle, turns)
-        self.notes = Notes(settings.state, limits.feedback, metrics)
-        self.answering = Answering(self.desk, turns, metrics, self.notes, limits)
-        self.readers = Readers()
-        inner = Starlette(routes=self._routes(limits), exception_handlers=_HANDLERS)
-        inner.router.redirect_slashes = False
-        self.asgi: ASGIApp = Guard(inner, settings)
+    def __init__(
+        self, bundles: Sequence[BundleEntry], open_bundle: Opener, settings: Settings
+    ) -> None:
+        limits, metrics, queue = settings.limits, Metrics(), FairQueue(settings.limits.waiting)
+        self.loaded = LoadedBundle(bundles, open_bundle, queue)
+        self.feedback_log = FeedbackLog(settings.state, limits.feedback, metrics)
+        self.service = AnswerService(self.loaded, queue, metrics, self.feedback_log, limits)
+        self.search_pool = SearchPool()
 
-    def close(self) -> None:
-        self.readers.close()
-        self.answering.close()
-        self.desk.close()
-
-    def _routes(self, limits: Limits) -> list[Route]:
-        static, running, asking = StaticFiles(), Running(self.answering), Asking(self.answering)
-        library = Library(self.desk, self.readers, self.answering.metrics, limits)
-        completions, models = Completions(self.answering), Models(self.desk)
-        embeddings = Embeddings(self.answering, self.readers)
-        rating = Rating(self.desk, self.readers, self.notes, limits)
-        return [
+        static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
+        library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
+        completions, models = ChatCompletionsRoute(self.service), ModelsRoutes(self.loaded)
+        embeddings = EmbeddingsRoute(self.service, self.search_pool)
+        feedback = FeedbackRoute(self.loaded, self.search_pool, self.feedback_log, limits)
+        routes = [
             Route("/", static.page),
             Route("/static/{path:path}", static.file),
             Route("/report", library.report),
-            Route("/health", running.health),
-            Route("/metrics", running.metrics),
+            Route("/health", status.health),
+            Route("/metrics", status.metrics),
             Route("/api/ask", asking.ask, methods=["POST"]),
-            Route("/api/load", running.load, methods=["POST"]),
+            Route("/api/load", status.load, methods=["POST"]),
             Route("/api/search", library.search),
             Route("/api/about", library.about),
             Route("/api/documents", library.documents),
             Route("/api/passages", library.outline),
-            Route("/api/bundles", running.bundles),
-            Route("/api/bundles/current", running.choose, methods=["POST"]),
+            Route("/api/bundles", status.bundles),
+            Route("/api/bundles/current", status.choose, methods=["POST"]),
             Route("/api/passages/{id}", library.passage),
-            Route("/api/feedback", rating.rate, methods=["POST"]),
+            Route("/api/feedback", feedback.rate, methods=["POST"]),
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),
             Route("/v1/chat/completions", completions.create, methods=["POST"]),
             Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
+        inner = Starlette(routes=routes, exception_handlers=_HANDLERS)
+        inner.router.redirect_slashes = False
+        self.asgi: ASGIApp = AuthMiddleware(inner, settings)
+
+    def close(self) -> None:
+        """Stop the threads and give the models' memory back."""
+        self.search_pool.close()
+        self.service.close()
+        self.loaded.close()
 
 
 def _refused(request: Request, error: Exception) -> Response:
+    """Return the response to an error that was foreseen."""
     if isinstance(error, FieldpackError):
         error = from_runtime(error)
-    elif isinstance(error, FileNotFoundError):  # of a bundle that was taken away; nothing else is read for a request
-        error = HttpError(409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again")
+    elif isinstance(error, FileNotFoundError):
+        # Of a bundle that was taken away: nothing else is read for a request.
+        error = HttpError(
+            409, "bundle_damaged", f"{error.filename}: is not there any more; copy the bundle again"
+        )
     elif isinstance(error, HTTPException):
-        error = HttpError(error.status_code, "not_found" if error.status_code == 404 else "bad_request", error.detail)
+        error = HttpError(
+            error.status_code,
+            "not_found" if error.status_code == 404 else "bad_request",
+            error.detail,
+        )
     assert isinstance(error, HttpError)
     return error_reply(error, request.url.path)
 
@@ -97,8 +108,10 @@ def _gone(request: Request, error: Exception) -> Response:
 
 
 def _failed(request: Request, error: Exception) -> Response:
-    """What nobody foresaw; uvicorn writes it to the terminal."""
-    return error_reply(HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path)
+    """Return the response to an error that nobody foresaw; uvicorn writes it to the terminal."""
+    return error_reply(
+        HttpError(500, "failed", "the server failed; its terminal says why"), request.url.path
+    )
 
 
 _HANDLERS = {

@@ -1,9 +1,10 @@
-"""What a client is told when something cannot be done, and which status goes with it. Knows nothing of routes."""
+"""The errors that a client gets when something cannot be done, each with its status. Knows nothing
+of routes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import fieldpack
 
@@ -19,15 +20,42 @@ _CODES: tuple[tuple[type[fieldpack.FieldpackError], int, str], ...] = (
     (fieldpack.Cancelled, 503, "stopped"),
 )
 # OpenAI's `type`, which its clients choose their exceptions and their retries by.
-_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+
+class ErrorJson(TypedDict):
+    """An error in JSON; `type` and `param` only in OpenAI's form."""
+
+    code: str
+    message: str
+    type: NotRequired[str]
+    param: NotRequired[str | None]
+
+
+class ErrorBody(TypedDict):
+    """The body of a response that is an error."""
+
+    error: ErrorJson
 
 
 class HttpError(Exception):
-    """`code` is for programs, `message` for people: what, where, next step. `param`: the field of the request, if one."""
+    """An error with a status. `code` is for programs, `message` for people: what, where, next step.
+    `param`: the field of the request, if it is about one."""
 
     def __init__(
-        self, status: int, code: str, message: str, *, param: str | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:  # fmt: skip
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -35,16 +63,18 @@ class HttpError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
-    def body(self, *, openai: bool = False) -> dict[str, Any]:
-        error = {"code": self.code, "message": self.message}
+    def body(self, *, openai: bool = False) -> ErrorBody:
+        """Return the error as JSON, with `openai` in the form that OpenAI's clients read."""
+        error: ErrorJson = {"code": self.code, "message": self.message}
         if openai:
             default = "invalid_request_error" if self.status < 500 else "server_error"
-            error |= {"type": _TYPES.get(self.status, default), "param": self.param}  # type: ignore[dict-item]
+            error["type"] = _TYPES.get(self.status, default)
+            error["param"] = self.param
         return {"error": error}
 
 
 def from_runtime(error: fieldpack.FieldpackError) -> HttpError:
-    """The runtime's own sentence, under the status of its kind."""
+    """Return the runtime's own sentence under the status of its kind."""
     for kind, status, code in _CODES:
         if isinstance(error, kind):
             return HttpError(status, code, str(error))
@@ -52,4 +82,5 @@ def from_runtime(error: fieldpack.FieldpackError) -> HttpError:
 
 
 def bad_request(message: str, *, param: str | None = None) -> HttpError:
+    """Return the error for a request that cannot be read (400)."""
     return HttpError(400, "bad_request", message, param=param)

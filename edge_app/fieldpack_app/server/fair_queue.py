@@ -1,10 +1,11 @@
-"""Whose turn it is: one at a time, fair among clients, so that one with many questions does not hold up the others. For one
-event loop. Knows nothing of HTTP, bundles or models.
+"""A queue that serves one request at a time, fair among clients, so that one with many questions
+does not hold up the others. For one event loop. Knows nothing of HTTP, bundles or models.
 
-Start-time fair queueing (Goyal, Vin, Cheng 1996) with a cost of one a turn: a request's tag is the later of the tag now
-being served and one after its client's last; the lowest tag is next, the earlier of two equal ones. So a client that asks
-for the first time goes before another's second question. The tag now being served grows with every turn besides, so that
-not even an endless row of new clients keeps anyone waiting for ever.
+This is start-time fair queueing (Goyal, Vin, Cheng 1996) in which every request costs one: a
+request's tag is the later of the tag now being served and one after its client's last; the lowest
+tag is next, the earlier of two equal ones. So a client's first question goes before another's
+second. The tag being served also grows with every request, so that not even an endless row of new
+clients keeps anyone waiting for ever.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _FIRST = float("-inf")
 
 
 class QueueFull(Exception):
-    """`waiting`: how many wait already, of this client or of all."""
+    """The queue takes no more. `waiting`: how many wait already, of this client (`own`) or of
+    all."""
 
     def __init__(self, waiting: int, *, own: bool) -> None:
         super().__init__(waiting)
@@ -26,10 +28,10 @@ class QueueFull(Exception):
 
 
 @dataclass(eq=False, slots=True)
-class Place:
-    """One request's place. Give it back with `leave`, whatever happened."""
+class Ticket:
+    """One request's place in the queue. Give it back with `leave`, whatever happened."""
 
-    turns: Turns
+    queue: FairQueue
     client: str
     tag: float
     number: int
@@ -37,94 +39,98 @@ class Place:
 
     @property
     def position(self) -> int:
-        """How many come before it; 0: its turn."""
-        return self.turns.position(self)
+        """How many are served before it; 0 when it is being served."""
+        return self.queue.position(self)
 
     async def moved(self) -> None:
-        """Returns when the position may have changed, or `wake` was called."""
+        """Wait until the position may have changed, or `wake` was called."""
         await self._moved.wait()
         self._moved.clear()
 
     def wake(self) -> None:
+        """End the wait in `moved`."""
         self._moved.set()
 
     def leave(self) -> None:
-        """Its turn is over, or it waits no longer. Once is enough, twice does no harm."""
-        self.turns.leave(self)
+        """Give the place back: the request was served, or waits no longer. Once is enough, twice
+        does no harm."""
+        self.queue.leave(self)
 
 
-class Turns:
-    """`most` may wait; one client at most half of them (and at least one), so that it cannot fill the queue alone."""
+class FairQueue:
+    """A queue of tickets, of which the first is being served."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._own = max(1, most // 2)
-        self._served: Place | None = None
-        self._waiting: list[Place] = []
+    def __init__(self, max_waiting: int) -> None:
+        """At most `max_waiting` may wait; one client at most half of them (and at least one), so
+        that it cannot fill the queue alone."""
+        self._max_waiting = max_waiting
+        self._max_own = max(1, max_waiting // 2)
+        self._served: Ticket | None = None
+        self._waiting: list[Ticket] = []
         self._now = 0.0
         self._next: dict[str, float] = {}  # client -> the earliest tag of its next request
         self._count = itertools.count()
 
     @property
     def waiting(self) -> int:
+        """How many requests wait."""
         return len(self._waiting)
 
     @property
     def idle(self) -> bool:
-        """Nobody is served or waits."""
+        """Whether nobody is served or waits."""
         return self._served is None
 
-    def enter(self, client: str) -> Place:
-        """At the end of the client's own. Raises QueueFull."""
-        own = sum(place.client == client for place in self._waiting)
-        if self._served and own >= self._own:
+    def enter(self, client: str) -> Ticket:
+        """Return a ticket behind the client's own. Raises QueueFull."""
+        own = sum(ticket.client == client for ticket in self._waiting)
+        if self._served and own >= self._max_own:
             raise QueueFull(own, own=True)
-        if self._served and self.waiting >= self._most:
+        if self._served and self.waiting >= self._max_waiting:
             raise QueueFull(self.waiting, own=False)
         tag = max(self._now, self._next.get(client, self._now))
         self._next[client] = tag + 1
-        return self._take(Place(self, client, tag, next(self._count)))
+        return self._add(Ticket(self, client, tag, next(self._count)))
 
-    def enter_first(self, client: str) -> Place:
-        """Before all who wait, however many they are."""
-        return self._take(Place(self, client, _FIRST, next(self._count)))
+    def enter_first(self, client: str) -> Ticket:
+        """Return a ticket before all that wait, however many they are."""
+        return self._add(Ticket(self, client, _FIRST, next(self._count)))
 
-    def position(self, place: Place) -> int:
-        return 0 if place is self._served else self._waiting.index(place) + 1
+    def position(self, ticket: Ticket) -> int:
+        """Return how many are served before `ticket`."""
+        return 0 if ticket is self._served else self._waiting.index(ticket) + 1
 
-    def leave(self, place: Place) -> None:
-        if place is self._served:
+    def leave(self, ticket: Ticket) -> None:
+        """Take a ticket out of the queue, and serve the next one if it was being served."""
+        if ticket is self._served:
             self._serve(self._waiting.pop(0) if self._waiting else None)
-        elif place in self._waiting:
-            self._waiting.remove(place)
-            self._refund(place)
+        elif ticket in self._waiting:
+            self._waiting.remove(ticket)
+            if ticket.tag != _FIRST:
+                # Who leaves unserved has cost nothing: the client's later requests move up.
+                client = ticket.client
+                self._next[client] = self._next.get(client, self._now + 1) - 1
+                for other in self._waiting:
+                    if other.client == client and other.tag > ticket.tag:
+                        other.tag -= 1
             self._changed()
 
-    def _take(self, place: Place) -> Place:
+    def _add(self, ticket: Ticket) -> Ticket:
         if self._served is None:
-            self._serve(place)
+            self._serve(ticket)
         else:
-            self._waiting.append(place)
+            self._waiting.append(ticket)
             self._changed()
-        return place
+        return ticket
 
-    def _serve(self, place: Place | None) -> None:
-        self._served = place
-        if place:
-            self._now = max(self._now, place.tag) + 1 / self._most
+    def _serve(self, ticket: Ticket | None) -> None:
+        self._served = ticket
+        if ticket:
+            self._now = max(self._now, ticket.tag) + 1 / self._max_waiting
         self._next = {client: tag for client, tag in self._next.items() if tag > self._now}
         self._changed()
 
-    def _refund(self, gone: Place) -> None:
-        """Who leaves unserved has used no turn: the client's later requests move up."""
-        if gone.tag == _FIRST:
-            return
-        self._next[gone.client] = self._next.get(gone.client, self._now + 1) - 1
-        for place in self._waiting:
-            if place.client == gone.client and place.tag > gone.tag:
-                place.tag -= 1
-
     def _changed(self) -> None:
-        self._waiting.sort(key=lambda place: (place.tag, place.number))
-        for place in (*self._waiting, *([self._served] if self._served else [])):
-            place.wake()
+        self._waiting.sort(key=lambda ticket: (ticket.tag, ticket.number))
+        for ticket in (*self._waiting, *([self._served] if self._served else [])):
+            ticket.wake()

@@ -1,5 +1,6 @@
-"""An answer under way: waits for its turn, runs in the one thread that generates, hands its events to the event loop, stops
-when nobody listens any more. Knows nothing of HTTP's forms."""
+"""Runs answers: each waits in the queue, runs in the one thread that generates, hands its events to
+the event loop, and stops when nobody listens any more. While nobody's answer runs, reads ahead for
+a question that is still being typed. Knows nothing of HTTP's forms."""
 
 from __future__ import annotations
 
@@ -7,79 +8,127 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fieldpack import Answer, Done, Event, Expert, FieldpackError
+from fieldpack import Answer, Done, Event, Expert, FieldpackError, Previous
 
 from .errors import HttpError, from_runtime
-from .fair_queue import Place, QueueFull, Turns
-from .feedback_log import Notes
-from .loaded_bundle import Desk
+from .fair_queue import FairQueue, QueueFull, Ticket
+from .feedback_log import FeedbackLog
+from .loaded_bundle import LoadedBundle
 from .metrics import Metrics
-from .prefetch import Ahead
 from .settings import Limits
 
-Start = Callable[[Expert, threading.Event], Iterator[Event]]  # how the answer is begun, when its turn has come
+# Begins the answer when its ticket is served; the event cancels it.
+Start = Callable[[Expert, threading.Event], Iterator[Event]]
 _log = logging.getLogger("fieldpack.server")
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    position: int  # others before this one; 0: its turn
+    """The event that says how many requests are answered before this one; 0 when it is begun."""
+
+    position: int
 
 
-class Answering:
-    """What all answers share: the queue, the thread, the figures."""
+class Prefetcher:
+    """Reads ahead for a question that is being typed, in the thread that generates. One at a time: a
+    later one, or a question that is asked, takes its place."""
 
-    def __init__(self, desk: Desk, turns: Turns, metrics: Metrics, notes: Notes, limits: Limits) -> None:
-        self.desk = desk
-        self.turns = turns
+    def __init__(self, loaded: LoadedBundle, queue: FairQueue, thread: Executor) -> None:
+        self._loaded = loaded
+        self._queue = queue
+        self._thread = thread
+        self._cancel = threading.Event()
+
+    def begin(self, typed: str, previous: Previous | None) -> None:
+        """Begin to read ahead; not while models open or an answer runs, as it would only delay
+        that."""
+        self.stop()
+        if not typed.strip() or self._loaded.loading or not self._queue.idle:
+            return
+        cancel = self._cancel = threading.Event()
+        expert = self._loaded.expert
+
+        def read() -> None:
+            if cancel.is_set() or expert is not self._loaded.expert:
+                return
+            # It was stopped, or fails as the question itself will, which says so.
+            with suppress(FieldpackError):
+                expert.read_ahead(typed, previous=previous, cancel=cancel)
+
+        self._thread.submit(read)
+
+    def stop(self) -> None:
+        """Stop the model, which takes it a slice of the prompt at most."""
+        self._cancel.set()
+
+
+class AnswerService:
+    """Starts answers, and holds what they share: the queue, the thread, the metrics."""
+
+    def __init__(
+        self,
+        loaded: LoadedBundle,
+        queue: FairQueue,
+        metrics: Metrics,
+        feedback_log: FeedbackLog,
+        limits: Limits,
+    ) -> None:
+        self.loaded = loaded
+        self.queue = queue
         self.metrics = metrics
-        self.notes = notes
+        self.feedback_log = feedback_log
         self.limits = limits
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
-        self.ahead = Ahead(desk, turns, self.thread)
-        self._jobs: set[Job] = set()
+        self.prefetcher = Prefetcher(loaded, queue, self.thread)
+        self._jobs: set[AnswerJob] = set()
 
-    def start(self, client: str, begin: Start) -> Job:
+    def start(self, client: str, begin: Start) -> AnswerJob:
         """Queue an answer. Raises HttpError (429)."""
-        self.ahead.stop()
+        self.prefetcher.stop()
         try:
-            place = self.turns.enter(client)
+            ticket = self.queue.enter(client)
         except QueueFull as full:
             self.metrics.count("queue_full")
-            raise self._full(full) from None
-        job = Job(self, place, begin)
+            whose = "of yours" if full.own else "others"
+            seconds = min(max(round(self.metrics.mean_seconds() * full.waiting), 1), 60)
+            raise HttpError(
+                429,
+                "queue_full",
+                f"{full.waiting} questions {whose} are waiting already; ask again in about "
+                f"{seconds} s",
+                headers={"Retry-After": str(seconds)},
+            ) from None
+        job = AnswerJob(self, ticket, begin)
         self._jobs.add(job)
         job.task.add_done_callback(lambda _: self._jobs.discard(job))
         return job
 
     def stop_all(self) -> None:
+        """Stop every answer, as the server is being stopped."""
         for job in tuple(self._jobs):
-            job.stop(HttpError(503, "stopping", "the server is being stopped; ask again when it runs"))
+            job.stop(
+                HttpError(503, "stopping", "the server is being stopped; ask again when it runs")
+            )
 
     def close(self) -> None:
-        self.ahead.stop()
+        """Wait for the thread to end."""
+        self.prefetcher.stop()
         self.thread.shutdown(cancel_futures=True)
 
-    def _full(self, full: QueueFull) -> HttpError:
-        whose = "of yours" if full.own else "others"
-        seconds = min(max(round(self.metrics.mean_seconds() * full.waiting), 1), 60)
-        message = f"{full.waiting} questions {whose} are waiting already; ask again in about {seconds} s"
-        return HttpError(429, "queue_full", message, headers={"Retry-After": str(seconds)})
 
-
-class Job:
+class AnswerJob:
     """One answer. `events` is read once; `stop` may be called at any time, and again."""
 
-    def __init__(self, shared: Answering, place: Place, begin: Start) -> None:
-        self._shared = shared
-        self._place = place
+    def __init__(self, service: AnswerService, ticket: Ticket, begin: Start) -> None:
+        self._service = service
+        self._ticket = ticket
         self._begin = begin
-        self._bundle = shared.desk.current
+        self._bundle = service.loaded.current
         self._cancel = threading.Event()
         self._events: asyncio.Queue[Queued | Event | HttpError | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -87,18 +136,19 @@ class Job:
         self.task.add_done_callback(self._ended)
 
     def stop(self, error: HttpError | None = None) -> None:
-        """The model stops within a token; the turn is given on when it has."""
+        """Stop the answer: the model stops within a token, and the next ticket is served when it
+        has. `error`: what the client gets as the last event."""
         if not self.task.done():
             self._cancel.set()
-            self._place.wake()
+            self._ticket.wake()
             self._events.put_nowait(error)
 
     async def events(self) -> AsyncIterator[Queued | Event | HttpError | None]:
-        """Queued..., then the runtime's events, or an HttpError as the last; None in between says that it is still
-        alive, every `heartbeat_seconds`."""
+        """Yield Queued..., then the runtime's events, or an HttpError as the last one; None in
+        between, every `heartbeat_seconds`, says that the server is still there."""
         while True:
             try:
-                async with asyncio.timeout(self._shared.limits.heartbeat_seconds):
+                async with asyncio.timeout(self._service.limits.heartbeat_seconds):
                     event = await self._events.get()
             except TimeoutError:
                 yield None
@@ -110,7 +160,7 @@ class Job:
                 return
 
     async def answer(self) -> Answer | None:
-        """The whole answer, None if it was stopped. Raises HttpError."""
+        """Return the whole answer; None if it was stopped. Raises HttpError."""
         async for event in self.events():
             if isinstance(event, HttpError):
                 raise event
@@ -119,63 +169,66 @@ class Job:
         return None
 
     async def _run(self) -> None:
+        """Wait until the ticket is served, then answer in the thread, within the time limit."""
+        loaded, seconds = self._service.loaded, self._service.limits.answer_seconds
         try:
-            if await self._turn():
-                await self._answer()
+            while True:
+                if self._cancel.is_set():
+                    return
+                position = self._ticket.position
+                self._events.put_nowait(Queued(position))
+                if position == 0:
+                    break
+                await self._ticket.moved()
+            if loaded.current is not self._bundle:
+                message = f"the bundle is {loaded.current.id} now; ask again"
+                self._events.put_nowait(HttpError(409, "bundle_changed", message))
+                return
+            too_slow = HttpError(
+                503,
+                "too_slow",
+                f"no whole answer within {seconds:g} s; ask for less, or allow more time",
+            )
+            limit = self._loop.call_later(seconds, self.stop, too_slow)
+            try:
+                await self._loop.run_in_executor(
+                    self._service.thread, self._generate, loaded.expert
+                )
+            finally:
+                limit.cancel()
         finally:
-            self._place.leave()
-
-    async def _turn(self) -> bool:
-        """Whether its turn came before it was stopped."""
-        while not self._cancel.is_set():
-            position = self._place.position
-            self._events.put_nowait(Queued(position))
-            if position == 0:
-                return True
-            await self._place.moved()
-        return False
-
-    async def _answer(self) -> None:
-        if self._shared.desk.current is not self._bundle:
-            now = self._shared.desk.current.id
-            self._events.put_nowait(HttpError(409, "bundle_changed", f"the bundle is {now} now; ask again"))
-            return
-        limit = self._loop.call_later(self._shared.limits.answer_seconds, self._too_slow)
-        try:
-            await self._loop.run_in_executor(self._shared.thread, self._generate, self._shared.desk.expert)
-        finally:
-            limit.cancel()
-
-    def _too_slow(self) -> None:
-        seconds = self._shared.limits.answer_seconds
-        self.stop(HttpError(503, "too_slow", f"no whole answer within {seconds:g} s; ask for less, or allow more time"))
+            self._ticket.leave()
 
     def _generate(self, expert: Expert) -> None:
-        """In the thread. A stopped answer's iterator is closed here, where it runs."""
-        figures = self._shared.metrics.answer()
+        """Generate the answer, in the thread. A stopped answer's iterator is closed here, where it
+        runs."""
+        metrics = self._service.metrics.answer()
+
+        def send(event: Event | HttpError) -> None:
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
         try:
             with closing(cast(Any, self._begin(expert, self._cancel))) as events:
                 for event in events:
                     if self._cancel.is_set():
                         break
-                    figures.saw(event)
-                    self._hand_on(event)
+                    metrics.observe(event)
+                    send(event)
                     if isinstance(event, Done) and event.answer.refused:
-                        self._shared.notes.unanswered(self._bundle.id, event.answer)
+                        self._service.feedback_log.unanswered(self._bundle.id, event.answer)
         except FieldpackError as error:
             if not self._cancel.is_set():
-                self._shared.metrics.count("failed")
-                self._hand_on(from_runtime(error))
+                self._service.metrics.count("failed")
+                send(from_runtime(error))
         finally:
-            figures.end(stopped=self._cancel.is_set())
-
-    def _hand_on(self, event: Event | HttpError) -> None:
-        self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+            metrics.end(stopped=self._cancel.is_set())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """However it ended, its reader is told."""
+        """Tell the reader of `events` that the answer has ended, however it did."""
         if not task.cancelled() and (error := task.exception()):
             _log.error("an answer failed", exc_info=error)
-            self._shared.metrics.count("failed")
-            self._events.put_nowait(HttpError(500, "failed", "the answer failed; the server's terminal says why"))
+            self._service.metrics.count("failed")
+            self._events.put_nowait(
+                HttpError(500, "failed", "the answer failed; the server's terminal says why")
+            )
         self._events.put_nowait(None)

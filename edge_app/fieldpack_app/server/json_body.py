@@ -1,47 +1,97 @@
-"""Reading a request's JSON: so much, so fast, so typed, and not more. Knows nothing of what is asked."""
+"""Reads the JSON object in a request's body, within limits of size and time, and takes typed fields
+from it. Knows nothing of what the fields mean."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Set
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from .errors import HttpError, bad_request
 
+JsonObject = Mapping[str, object]  # what came over the network: of its values nothing is known
+
 _T = TypeVar("_T")
-_NAMES: dict[type, str] = {str: "a string", bool: "true or false", int: "a whole number", dict: "an object", list: "a list"}
+_NAMES: dict[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    dict: "an object",
+    list: "a list",
+}
 
 
-async def read_json(request: Request, *, limit: int, seconds: float) -> dict[str, Any]:
-    """The object in a request's body. `limit` in bytes, `seconds` for all of it.
+async def read_json(
+    request: Request, *, max_bytes: int, seconds: float, known: Set[str] | None = None
+) -> JsonObject:
+    """Return the object in a request's body, of at most `max_bytes` that arrive within `seconds`.
+    `known`: the fields that it may have; None where any may be there.
 
     Raises HttpError: 400, 408, 413, 415; ClientDisconnect."""
-    _check_type(request)
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise _too_large(limit)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise HttpError(415, "not_json", "send JSON, with Content-Type: application/json")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HttpError(415, "not_json", "send the JSON as it is, without Content-Encoding")
+    too_large = HttpError(
+        413, "too_large", f"the body is larger than {max_bytes:,} bytes; send less"
+    )
+    if int(request.headers.get("content-length", 0)) > max_bytes:
+        raise too_large
+    body = bytearray()
     try:
         async with asyncio.timeout(seconds):
-            body = await _read(request, limit)
+            more = True
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                if len(body) > max_bytes:
+                    raise too_large
+                more = message.get("more_body", False)
     except TimeoutError:
-        raise HttpError(408, "too_slow", f"the request's body took more than {seconds:g} s; send it again") from None
-    return parse_object(body)
+        raise HttpError(
+            408, "too_slow", f"the request's body took more than {seconds:g} s; send it again"
+        ) from None
+    data = parse_object(bytes(body))
+    if known is not None and (unknown := sorted(set(data) - known)):
+        raise bad_request(
+            f"{unknown[0]}: unknown field; want {', '.join(sorted(known)) or 'none'}",
+            param=unknown[0],
+        )
+    return data
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> JsonObject:
+    """Return the JSON object that `body` holds. Raises HttpError (400)."""
+
+    def refuse_constant(name: str) -> None:
+        raise ValueError(f"{name} is no JSON")  # NaN and Infinity
+
     try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:  # also: no UTF-8, a number of 5,000 digits, 100,000 brackets
+        data = json.loads(body.decode("utf-8"), parse_constant=refuse_constant)
+    # Also: no UTF-8, a number of 5,000 digits, 100,000 brackets.
+    except (ValueError, RecursionError) as error:
         raise bad_request(f"the body is no JSON: {error}") from None
     if not isinstance(data, dict):
         raise bad_request("the body is no JSON object; want {...}")
     return data
 
 
-def field(data: Mapping[str, Any], name: str, kind: type[_T], default: _T | None = None, *, most: int | None = None) -> _T:
-    """A field of the wanted type, at most `most` long; where it is missing or null, `default` if there is one."""
+def field(
+    data: JsonObject,
+    name: str,
+    kind: type[_T],
+    default: _T | None = None,
+    *,
+    max_length: int | None = None,
+) -> _T:
+    """Return a field, which must be of type `kind` and at most `max_length` long; where it is
+    missing or null, `default` if there is one. Raises HttpError: 400, 422."""
     value = data.get(name)
     if value is None:
         if default is None:
@@ -49,47 +99,20 @@ def field(data: Mapping[str, Any], name: str, kind: type[_T], default: _T | None
         return default
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise bad_request(f"{name}: want {_NAMES[kind]}", param=name)
-    if most is not None and len(value) > most:  # type: ignore[arg-type]
-        raise HttpError(422, "too_long", f"{name}: {len(value):,} long, at most {most:,} are taken", param=name)  # type: ignore[arg-type]
+    if max_length is not None and isinstance(value, str | list) and len(value) > max_length:
+        raise HttpError(
+            422,
+            "too_long",
+            f"{name}: {len(value):,} long, at most {max_length:,} are taken",
+            param=name,
+        )
     return value
 
 
-def list_of(data: Mapping[str, Any], name: str, kind: type[_T], *, most: int) -> tuple[_T, ...]:
-    """A list of one type; empty where it is missing."""
-    values = field(data, name, list, [], most=most)
+def list_of(data: JsonObject, name: str, kind: type[_T], *, max_length: int) -> tuple[_T, ...]:
+    """Return a list whose values are all of type `kind`; empty where it is missing. Raises
+    HttpError: 400, 422."""
+    values = field(data, name, list, [], max_length=max_length)
     if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
         raise bad_request(f"{name}: want a list, each {_NAMES[kind]}", param=name)
     return tuple(values)
-
-
-def refuse_unknown(data: Mapping[str, Any], known: set[str]) -> None:
-    if unknown := sorted(set(data) - known):
-        raise bad_request(f"{unknown[0]}: unknown field; want {', '.join(sorted(known)) or 'none'}", param=unknown[0])
-
-
-def _check_type(request: Request) -> None:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HttpError(415, "not_json", "send JSON, with Content-Type: application/json")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise HttpError(415, "not_json", "send the JSON as it is, without Content-Encoding")
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return bytes(body)
-
-
-def _too_large(limit: int) -> HttpError:
-    return HttpError(413, "too_large", f"the body is larger than {limit:,} bytes; send less")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")

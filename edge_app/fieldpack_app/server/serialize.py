@@ -1,38 +1,83 @@
-"""The runtime's records as the JSON of the page's API: those of `fieldpack ask --json`, and where each stands in words."""
+"""The runtime's records as the JSON of the page's API: as in `fieldpack ask --json`, with where each
+passage stands in words."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
-from fieldpack import Answer, Citation, Done, Event, Passage, PassagesFound, QuoteFound, TextPiece
-from fieldpack.answers import quote_dict
+from fieldpack import Answer, Done, Event, Passage, PassagesFound, QuoteFound, TextPiece
+from fieldpack.answers import (
+    AnswerJson,
+    CitationJson,
+    PassageJson,
+    QuoteJson,
+    citation_dict,
+    passage_dict,
+    quote_dict,
+)
 from fieldpack.citations import place
 
-from .errors import HttpError
+from .errors import ErrorJson, HttpError
 from .jobs import Queued
 
 
-def passage_dict(passage: Passage) -> dict[str, Any]:
-    return {**asdict(passage), "place": place(passage.document, passage.page)}
+class PlacedPassageJson(PassageJson):
+    """A passage, and where it stands in words."""
+
+    place: str
 
 
-def answer_dict(answer: Answer) -> dict[str, Any]:
-    """`Answer.to_dict`, each citation with its place and the chunk id to read on at."""
-    return {
-        **answer.to_dict(),
-        "citations": [_citation_dict(citation, answer.passages) for citation in answer.citations],
-        "passages": [passage_dict(passage) for passage in answer.passages],
-    }
+class PlacedCitationJson(CitationJson):
+    """A citation, where it stands in words, and the chunk id to read on at."""
+
+    place: str
+    chunk_id: int
 
 
-def event_dict(event: Queued | Event | HttpError) -> tuple[str, Any] | None:
-    """The event's name and its data; None for what the page gets with the whole answer."""
+class QueuedJson(TypedDict):
+    """How many requests are answered before this one."""
+
+    position: int
+
+
+class TextJson(TypedDict):
+    """The next piece of an answer's text."""
+
+    text: str
+
+
+EventJson = (
+    QueuedJson | Sequence[PlacedPassageJson] | QuoteJson | TextJson | AnswerJson | ErrorJson | None
+)
+
+
+def placed_passage(passage: Passage) -> PlacedPassageJson:
+    """Return a passage as JSON, with where it stands in words."""
+    return {**passage_dict(passage), "place": place(passage.document, passage.page)}
+
+
+def answer_dict(answer: Answer) -> AnswerJson:
+    """Return `Answer.to_dict()`, with places, and with each citation's chunk id."""
+    citations: list[PlacedCitationJson] = [
+        {
+            **citation_dict(citation),
+            "place": place(citation.document, citation.page),
+            "chunk_id": answer.passages[citation.passage - 1].chunk_id,
+        }
+        for citation in answer.citations
+    ]
+    passages = [placed_passage(passage) for passage in answer.passages]
+    return {**answer.to_dict(), "citations": citations, "passages": passages}
+
+
+def event_dict(event: Queued | Event | HttpError) -> tuple[str, EventJson] | None:
+    """Return an event's name and its data; None for what the page gets with the whole answer."""
     match event:
         case Queued(position):
             return "queued", {"position": position}
         case PassagesFound(passages):
-            return "passages", [passage_dict(passage) for passage in passages]
+            return "passages", [placed_passage(passage) for passage in passages]
         case QuoteFound(quote):
             return "quote", quote_dict(quote)
         case TextPiece(text):
@@ -42,8 +87,3 @@ def event_dict(event: Queued | Event | HttpError) -> tuple[str, Any] | None:
         case HttpError():
             return "error", event.body()["error"]
     return None
-
-
-def _citation_dict(citation: Citation, passages: tuple[Passage, ...]) -> dict[str, Any]:
-    chunk = passages[citation.passage - 1].chunk_id
-    return {**asdict(citation), "place": place(citation.document, citation.page), "chunk_id": chunk}

@@ -1,4 +1,5 @@
-"""What a server is started with: its token, the names it answers to, its limits. Knows nothing of HTTP."""
+"""The settings of a server: its token, the names it answers to, its limits. Knows nothing of
+HTTP."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`waiting`: requests in the queue behind the one that is answered; one client holds at most half of them. Lengths in
-    bytes, except `note` and `answer` (characters of a rating)."""
+    """The limits of requests and answers. `waiting`: requests in the queue behind the one that is
+    answered; one client holds at most half of them. `body`, `v1_body` and `feedback` are bytes;
+    `note` and `answer` characters of a rating, `text` of a text to embed."""
 
     waiting: int = 16
     answer_seconds: float = 300.0  # 512 tokens at 2 tokens/s, the slowest machine that is any use
@@ -28,9 +30,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`names`: what a browser on this machine may call the server by; `remote`: what browsers elsewhere may, there also
-    without the port, which a proxy in front hides. `ticket`: opens the page once, in place of the token, for the browser
-    that we start: its command line is there for every user of the machine to read."""
+    """What a server is started with. `names`: hosts that a browser on this machine may name;
+    `remote`: hosts that browsers elsewhere may name, those also without the port, which a proxy in
+    front hides. `ticket`: opens the page once, in place of the token, for the browser that we
+    start: every user of the machine can read its command line."""
 
     token: str
     port: int
@@ -43,10 +46,11 @@ class Settings:
     @property
     def hosts(self) -> frozenset[str]:
         """The exact values that a Host header may have."""
-        bare = (*self.remote, *(self.names if self.port == 80 else ()))  # browsers leave port 80 out
+        # Browsers leave port 80 out.
+        bare = (*self.remote, *(self.names if self.port == 80 else ()))
         return frozenset((*bare, *(f"{name}:{self.port}" for name in (*self.names, *self.remote))))
 
     @property
     def cookie(self) -> str:
-        """With the port: cookies are shared by all ports of a host."""
+        """The cookie's name, with the port: all ports of a host share their cookies."""
         return f"fieldpack_{self.port}"

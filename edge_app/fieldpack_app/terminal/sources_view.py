@@ -1,5 +1,5 @@
-"""What an answer was written from, as a person reads it: each passage under its number, in the text around it, the quoted words
-in bold. Runs no model."""
+"""Shows what an answer was written from: each passage under its number, in the text around it, the
+quoted words in bold. Runs no model."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from .excerpt import Line
 from .highlight import shifted
 from .render import bold, dim, emphasized, place, plain, printable
 
-_INSIDE, _AROUND = "   | ", "     "
-_SHOWN = 300  # characters of the page before a passage and after it
+_PASSAGE_INDENT, _CONTEXT_INDENT = "   | ", "     "
+_CONTEXT = 300  # characters of the page before a passage and after it
 
 
-def read_passages(expert: Expert, answer: Answer) -> str:
-    """Every passage that the model read, under its number in the answer."""
+def show_sources(expert: Expert, answer: Answer) -> str:
+    """Return every passage that the model read as text, under its number in the answer."""
     quotes = {citation.passage: citation.quote for citation in answer.citations}
-    shown = (_shown(expert, n, passage, quotes.get(n, "")) for n, passage in enumerate(answer.passages, 1))
-    return "\n\n".join("\n".join(lines) for lines in shown)
+    return "\n\n".join(
+        "\n".join(_passage_lines(expert, number, passage, quotes.get(number, "")))
+        for number, passage in enumerate(answer.passages, 1)
+    )
 
 
-def _shown(expert: Expert, number: int, passage: Passage, quote: str) -> Iterator[str]:
-    around = expert.context(passage.chunk_id, characters=_SHOWN, end=passage.end)
-    yield bold(f"[{number}] {place(passage.document, passage.page)}") + ("" if quote else "  (not cited)")
+def _passage_lines(expert: Expert, number: int, passage: Passage, quote: str) -> Iterator[str]:
+    context = expert.context(passage.chunk_id, characters=_CONTEXT, end=passage.end)
+    cited = "" if quote else "  (not cited)"
+    yield bold(f"[{number}] {place(passage.document, passage.page)}") + cited
     heading = " > ".join(" ".join(printable(part).split()) for part in passage.heading)
     if heading:
         yield f"   {heading}"
-    yield from _around(around.before, cut_first=len(around.before) == _SHOWN)
-    yield from _inside(passage.text, quote)
-    yield from _around(around.after, cut_last=len(around.after) == _SHOWN)
-
-
-def _inside(text: str, quote: str) -> Iterator[str]:
-    start = text.find(quote) if quote else -1
+    yield from _context_lines(context.before, cut_first=len(context.before) == _CONTEXT)
+    start = passage.text.find(quote) if quote else -1
     spans = [(start, start + len(quote))] if start >= 0 else []
     at = 0
-    for line in text.split("\n"):
-        yield (_INSIDE + emphasized(Line(plain(line), tuple(shifted(spans, at, at + len(line)))))).rstrip()
+    for line in passage.text.split("\n"):
+        text = emphasized(Line(plain(line), tuple(shifted(spans, at, at + len(line)))))
+        yield (_PASSAGE_INDENT + text).rstrip()
         at += len(line) + 1
+    yield from _context_lines(context.after, cut_last=len(context.after) == _CONTEXT)
 
 
-def _around(text: str, *, cut_first: bool = False, cut_last: bool = False) -> Iterator[str]:
-    """Lines with words; a word that the cut went through is left away."""
+def _context_lines(text: str, *, cut_first: bool = False, cut_last: bool = False) -> Iterator[str]:
+    """Yield the lines that have words; a word that the cut went through is left out."""
     if cut_first:
         text = "… " + text.partition(" ")[2]
     if cut_last:
         text = text.rpartition(" ")[0] + " …"
-    yield from (dim(_AROUND + printable(line).strip()) for line in text.split("\n") if line.strip())
+    for line in text.split("\n"):
+        if line.strip():
+            yield dim(_CONTEXT_INDENT + printable(line).strip())

@@ -1,25 +1,53 @@
-"""Found passages as a JSON reader wants them. Knows nothing of terminals."""
+"""Writes search results as JSON. Knows nothing of terminals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 from fieldpack import DocumentRecord, Passage
 
-from .highlight import question_spans
-
-_ORDER = ("document", "title", "date", "tags", "page", "heading", "text", "start", "end", "also_in", "score", "similarity")
+from .highlight import Span, question_spans
 
 
-def to_dicts(found: Sequence[Passage], question: str, documents: Sequence[DocumentRecord]) -> list[dict[str, Any]]:
-    """Each passage with its document's date and tags, and `highlights`: [start, end] of the question's words in text."""
+class SearchResult(TypedDict):
+    """A passage in the JSON of `fieldpack search`, with its document's date and tags;
+    `highlights`: [start, end] of the question's words in the text."""
+
+    document: str
+    title: str
+    date: str | None
+    tags: tuple[str, ...]
+    page: int | None
+    heading: tuple[str, ...]
+    text: str
+    start: int
+    end: int
+    score: float
+    similarity: float
+    highlights: Sequence[Span]
+
+
+def to_dicts(
+    passages: Sequence[Passage], question: str, documents: Sequence[DocumentRecord]
+) -> list[SearchResult]:
+    """Return each passage as JSON, in their order."""
     records = {record.path: record for record in documents}
-    spans = question_spans([passage.text for passage in found], question)
-    rows = []
-    for passage, lit in zip(found, spans, strict=True):
-        record = records[passage.document]
-        row = {**asdict(passage), "date": record.date, "tags": record.tags}
-        rows.append({**{key: row[key] for key in _ORDER if key in row}, "highlights": lit})
-    return rows
+    spans = question_spans([passage.text for passage in passages], question)
+    return [
+        {
+            "document": passage.document,
+            "title": passage.title,
+            "date": records[passage.document].date,
+            "tags": records[passage.document].tags,
+            "page": passage.page,
+            "heading": passage.heading,
+            "text": passage.text,
+            "start": passage.start,
+            "end": passage.end,
+            "score": passage.score,
+            "similarity": passage.similarity,
+            "highlights": highlights,
+        }
+        for passage, highlights in zip(passages, spans, strict=True)
+    ]

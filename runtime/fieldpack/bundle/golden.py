@@ -1,11 +1,11 @@
-"""Questions that travel with a bundle, with what it answered where it was built: golden.json. Written by the build, asked anew
-on the device. Knows nothing of how the questions are chosen or asked."""
+"""The golden questions of a bundle, with what it answered where it was built: golden.json. The build
+writes them, the device asks them again. Knows nothing of how they are chosen or asked."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..answers import Answer
@@ -17,7 +17,8 @@ FILENAME = "golden.json"
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """`document`: that of the best passage, None in a bundle without knowledge."""
+    """A question and its answer. `document`: that of the best passage, None in a bundle without
+    knowledge."""
 
     question: str
     answer: str
@@ -25,27 +26,32 @@ class Golden:
     document: str | None
 
     def differs(self, answer: Answer) -> str | None:
-        """What another processor's rounding does not explain: "refusal", "document"; "text" for what it may; else None."""
-        found = answer.passages[0].document if answer.passages else None
+        """Return how `answer` differs: "refusal" or "document", which another processor's rounding
+        does not explain, or "text", which it may; None where it is the same."""
         if answer.refused != self.refused:
             return "refusal"
-        if found != self.document:
+        if (answer.passages[0].document if answer.passages else None) != self.document:
             return "document"
         return None if answer.text == self.answer else "text"
 
 
 def write_golden(folder: Path, questions: Sequence[Golden]) -> None:
+    """Write golden.json into `folder`."""
     data = {"questions": [asdict(question) for question in questions]}
-    (folder / FILENAME).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / FILENAME).write_text(
+        json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def read_golden(folder: Path) -> list[Golden]:
-    """Empty where the bundle has none. Raises BundleCorrupt."""
+    """Return the golden questions of a bundle; none where it has no file of them. Raises
+    BundleCorrupt."""
     path = folder / FILENAME
     if not path.is_file():
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["questions"]
-        return [typed(Golden, {name: row[name] for name in ("question", "answer", "refused", "document")}) for row in rows]
+        names = [field.name for field in fields(Golden)]
+        return [typed(Golden, {name: row[name] for name in names}) for row in rows]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .greedy import Drafts
-from .kv_cache import check
+from .kv_cache import raise_if_cancelled
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Turn:
     def wait(self, cancel: threading.Event | None) -> Iterator[None]:
         """Hold the turn inside the block. Raises Cancelled while waiting."""
         while not self._lock.acquire(timeout=0.1):
-            check(cancel)
+            raise_if_cancelled(cancel)
         try:
             yield
         finally:

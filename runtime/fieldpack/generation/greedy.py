@@ -1,10 +1,11 @@
-"""Greedy decoding on a kept cache, with drafts that the model confirms several at a time. The tokens are the same with
-drafts and without. Knows nothing of text or prompts.
+"""Greedy decoding on a KV cache, with drafts that the model confirms several at a time. The tokens
+are the same with drafts and without. Knows nothing of text or prompts.
 
-Every step reads two tokens at least, the second one a guess: a step of one goes through other kernels and rounds otherwise
-(see `Kept.advance`), which changed the words of 8 of 30 answers of the finance expert. Steps of two and more agree to the
-bit, so that what is said depends neither on how long a draft happened to be nor on how busy the machine was. A cache that
-cannot be set back (`Kept.rewinds`) takes a token a step and no drafts.
+Every step reads at least two tokens, the second one a guess: a step of one token goes through other
+kernels and rounds otherwise (see `KVCache.forward`), which changed the words of 8 of 30 answers of
+the finance expert. Steps of two and more agree to the bit, so the answer depends neither on how
+long a draft happened to be nor on how busy the machine was. A cache that cannot be rewound
+(`KVCache.can_rewind`) takes one token a step and no drafts.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from .kv_cache import Kept, check
-from .prompt_lookup import Lookup, Pace
+from .kv_cache import KVCache, raise_if_cancelled
+from .prompt_lookup import DraftLengthController, NgramIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,83 +26,96 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Drafts:
-    """Tokens guessed for an answer, and how many of them the model would have said."""
+    """How many tokens were drafted for an answer, and how many of them the model confirmed."""
 
     drafted: int = 0
     accepted: int = 0
 
 
-class Best:
-    """The best next token; `penalty` divides the score of tokens that were there before (Keskar et al. 2019), 1 does not."""
+class GreedySampler:
+    """Picks the best next token. `penalty` divides the score of tokens that occurred before (Keskar
+    et al. 2019, CTRL); 1 leaves scores as they are."""
 
     def __init__(self, ids: Sequence[int], vocabulary: int, penalty: float) -> None:
         import numpy as np
 
         self._penalty = penalty
-        self._seen = np.zeros(vocabulary if penalty != 1 else 0, dtype=bool)
+        self._occurred = np.zeros(vocabulary if penalty != 1 else 0, dtype=bool)
         if penalty != 1:
-            self._seen[list(ids)] = True
+            self._occurred[list(ids)] = True
 
-    def of(self, logits: NDArray[np.float32]) -> int:
+    def sample(self, logits: NDArray[np.float32]) -> int:
+        """Return the token with the highest score of `logits`, [vocabulary], and note that it
+        occurred."""
         if self._penalty == 1:
             return int(logits.argmax())
         import numpy as np
 
         scores = logits.copy()
-        seen = scores[self._seen]
-        scores[self._seen] = np.where(seen > 0, seen / self._penalty, seen * self._penalty)
+        repeated = scores[self._occurred]
+        scores[self._occurred] = np.where(
+            repeated > 0, repeated / self._penalty, repeated * self._penalty
+        )
         token = int(scores.argmax())
-        self._seen[token] = True
+        self._occurred[token] = True
         return token
 
 
 def answer_tokens(
-    kept: Kept, ids: Sequence[int], *, ends: frozenset[int], most: int, penalty: float = 1.0, pace: Pace | None = None,
-    drafts: Drafts | None = None, cancel: threading.Event | None = None,
-) -> Iterator[int]:  # fmt: skip
-    """Tokens behind `ids`, which `kept` has read, until one of `ends` (which is given too) or `most` of them. With `pace`
-    drafts are looked up, as long as it finds that they gain."""
-    logits = kept.logits()
-    best = Best(ids, len(logits), penalty)
-    lookup = Lookup(ids) if pace else None
+    cache: KVCache,
+    ids: Sequence[int],
+    *,
+    end_tokens: frozenset[int],
+    max_tokens: int,
+    penalty: float = 1.0,
+    draft_length: DraftLengthController | None = None,
+    drafts: Drafts | None = None,
+    cancel: threading.Event | None = None,
+) -> Iterator[int]:
+    """Yield the tokens that follow `ids`, which `cache` holds, up to one of `end_tokens` (which is
+    yielded too) or `max_tokens` of them.
+
+    With `draft_length`, drafts are looked up in the text, as long as it finds that they gain time;
+    `drafts` counts them. Raises Cancelled, and EngineFailed where the engine gives up."""
+    logits = cache.logits()
+    sampler = GreedySampler(ids, len(logits), penalty)
+    ngrams = NgramIndex(ids) if draft_length else None
     drafts = drafts if drafts is not None else Drafts()
-    token, made = best.of(logits), 1
+    token, count = sampler.sample(logits), 1
     yield token
-    while token not in ends and made < most:
-        check(cancel)
-        order, draft = _draft(lookup, pace, token, most - made - 1) if kept.rewinds else (0, [])
-        if (few := kept.before_switch) is not None and len(draft) >= few:
-            draft = draft[: few - 1]  # to guess past the switch would be to read all of the text for a guess
+    while token not in end_tokens and count < max_tokens:
+        raise_if_cancelled(cancel)
+        order, draft = 0, [token] if cache.can_rewind else []  # without a match: the token again
+        if cache.can_rewind and ngrams and draft_length:
+            ngrams.add(token)
+            order, position = ngrams.find()
+            if order:
+                length = max(min(draft_length.length(order), max_tokens - count - 1), 1)
+                draft = ngrams.draft(position, length)
+        left = cache.tokens_before_switch
+        if left is not None and len(draft) >= left:
+            # To guess past the switch of rotary factors would be to read all of the text for a
+            # guess.
+            draft = draft[: left - 1]
             order = order if draft else 0
-        kept.fit(kept.count + 1, cancel)
-        started, before = perf_counter(), kept.count
-        rows = kept.advance([token, *draft])
-        spent_ms = (perf_counter() - started) * 1000
+        cache.use_factors_for(cache.count + 1, cancel)
+        started, before = perf_counter(), cache.count
+        rows = cache.forward([token, *draft])
+        step_ms = (perf_counter() - started) * 1000
         accepted = 0
         for row, guess in zip(rows, (*draft, None), strict=True):
-            token = best.of(row)
-            made += 1
+            token = sampler.sample(row)
+            count += 1
             yield token
-            if token != guess or token in ends or made == most:
+            if token != guess or token in end_tokens or count == max_tokens:
                 break
             accepted += 1
-            if lookup:
-                lookup.add(token)
-        kept.back_to(before + 1 + accepted)
-        if pace:
-            pace.stepped(1 + len(draft), spent_ms)
+            if ngrams:
+                ngrams.add(token)
+        cache.trim(before + 1 + accepted)
+        if draft_length:
+            draft_length.record_step(1 + len(draft), step_ms)
             if order:
-                pace.judged(order, len(draft), accepted)
+                draft_length.record_acceptance(order, len(draft), accepted)
                 drafts.drafted += len(draft)
                 drafts.accepted += accepted
-
-
-def _draft(lookup: Lookup | None, pace: Pace | None, token: int, most: int) -> tuple[int, list[int]]:
-    """(tokens matched, the draft) behind `token`, which joins the text. Without a match the token itself is the guess."""
-    if lookup is None or pace is None:
-        return 0, [token]
-    lookup.add(token)
-    order, at = lookup.find()
-    if not order:
-        return 0, [token]
-    return order, lookup.draft(at, max(min(pace.length(order), most), 1))

@@ -1,8 +1,9 @@
-"""Bounds for a JSON schema that an answer shall follow, before a grammar is compiled from it.
+"""Bounds the JSON schema that an answer shall follow, before a grammar is compiled from it.
 
-The compiler (llguidance, inside onnxruntime-genai) writes repetitions out: `minItems: 1e9` took 18 GB. It holds the
-interpreter's lock meanwhile and cannot be stopped, so what it is given must be small. Within these bounds a compilation
-takes 0.1 s and some megabytes at most (measured in tests/runtime/test_runtime_schemas.py). Knows nothing of models or HTTP.
+The compiler (llguidance, inside onnxruntime-genai) writes repetitions out: `minItems: 1e9` took 18
+GB. It holds the interpreter's lock meanwhile and cannot be stopped, so what it is given must be
+small. Within these bounds a compilation takes 0.1 s and some megabytes at most (measured in
+tests/runtime/test_json_schemas.py). Knows nothing of models or HTTP.
 """
 
 from __future__ import annotations
@@ -14,43 +15,53 @@ from typing import Any
 
 from ..errors import QuestionError
 
-_MOST_CHARACTERS = 32_000
-_MOST_DEPTH = 32
-_MOST_WEIGHT = 20_000  # keywords, values and repetitions, written out
-_MOST_LENGTH = 100_000  # characters of a string
+_MAX_CHARACTERS = 32_000
+_MAX_DEPTH = 32
+_MAX_WEIGHT = 20_000  # keywords, values and repetitions, written out
+_MAX_LENGTH = 100_000  # characters of a string
 _LENGTHS = ("minLength", "maxLength")
+# The keywords that repeat another keyword's value.
+_ITEMS, _PROPERTIES = ("minItems", "maxItems"), ("minProperties", "maxProperties")
+_BOUNDS = (*_ITEMS, *_PROPERTIES)
 _COUNTS = {
-    "items": ("minItems", "maxItems"), "prefixItems": ("minItems", "maxItems"), "additionalItems": ("minItems", "maxItems"),
-    "unevaluatedItems": ("minItems", "maxItems"), "additionalProperties": ("minProperties", "maxProperties"),
-    "patternProperties": ("minProperties", "maxProperties"),
-}  # fmt: skip
+    "items": _ITEMS,
+    "prefixItems": _ITEMS,
+    "additionalItems": _ITEMS,
+    "unevaluatedItems": _ITEMS,
+    "additionalProperties": _PROPERTIES,
+    "patternProperties": _PROPERTIES,
+}
 _ATOM = re.compile(r"\\[pP]\{[^}]*\}|\\x\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[\s\S]", re.DOTALL)
 _QUANTIFIER = re.compile(r"\{(\d*)(?:,(\d*))?\}|[*+?]")
 
 
 def check_schema(schema: Mapping[str, Any]) -> None:
-    """Raise QuestionError, with the bound that it breaks, for a schema that would be too large once written out."""
+    """Raise QuestionError, with the bound that it breaks, for a schema that would be too large once
+    written out."""
     try:
         size = len(json.dumps(schema, allow_nan=False))
     except (RecursionError, ValueError, TypeError) as error:
         raise QuestionError(f"the JSON schema cannot be followed: {error}") from None
-    if size > _MOST_CHARACTERS:
-        raise _too_much("characters", size, _MOST_CHARACTERS)
-    if _depth(schema) > _MOST_DEPTH:
-        raise QuestionError(f"the JSON schema is nested too deeply; at most {_MOST_DEPTH} levels are taken")
+    if size > _MAX_CHARACTERS:
+        raise _too_much("characters", size, _MAX_CHARACTERS)
+    if _depth(schema) > _MAX_DEPTH:
+        raise QuestionError(
+            f"the JSON schema is nested too deeply; at most {_MAX_DEPTH} levels are taken"
+        )
     weight = _Weights(schema).weigh(schema)
-    if weight > _MOST_WEIGHT:
-        raise _too_much("items, keywords and repetitions once written out", weight, _MOST_WEIGHT)
+    if weight > _MAX_WEIGHT:
+        raise _too_much("items, keywords and repetitions once written out", weight, _MAX_WEIGHT)
 
 
 def pattern_size(pattern: str) -> int:
-    """Return how many characters and classes `pattern` (a regular expression) has with its counted repetitions written out:
-    "(ab{3}){10}" has 40. Unbounded repetitions count once. What is no regular expression is left to the compiler."""
+    """Return how many characters and classes `pattern` (a regular expression) has with its counted
+    repetitions written out: "(ab{3}){10}" has 40. Unbounded repetitions count once. What is no
+    regular expression is left to the compiler."""
     sizes, last = [0], [0]  # of each open group: what it holds, and its latest part
     at = 0
     while at < len(pattern):
-        if found := _QUANTIFIER.match(pattern, at):
-            times = max([int(number) for number in found.groups() if number] or [1])
+        if match := _QUANTIFIER.match(pattern, at):
+            times = max([int(number) for number in match.groups() if number] or [1])
             sizes[-1] += last[-1] * (times - 1) if times else 0
             last[-1] *= max(times, 1)
         elif pattern[at] == "(":
@@ -61,15 +72,16 @@ def pattern_size(pattern: str) -> int:
             last[-1] = sizes.pop()
             sizes[-1] += last[-1]
         else:
-            found = _ATOM.match(pattern, at)
+            match = _ATOM.match(pattern, at)
             sizes[-1] += 1
             last[-1] = 1
-        at = found.end() if found else at + 1
+        at = match.end() if match else at + 1
     return sum(sizes)
 
 
 class _Weights:
-    """Weighs a schema's parts; `$ref`s into it are followed, a recursive one counts 1."""
+    """Weighs the parts of a schema: how many keywords, values and repetitions they are once written
+    out. `$ref`s into the schema are followed; a recursive one counts 1."""
 
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
@@ -86,24 +98,25 @@ class _Weights:
         if name == "pattern" and isinstance(value, str):
             return pattern_size(value)
         if name == "$ref" and isinstance(value, str):
-            return self._reference(value)
-        if name in _LENGTHS and isinstance(value, int | float) and value > _MOST_LENGTH:
-            raise _too_much(f"characters in a string ({name})", value, _MOST_LENGTH)
+            if value not in self._referred:
+                self._referred[value] = 1  # while it is weighed: what refers to itself
+                self._referred[value] = self.weigh(self._target(value))
+            return self._referred[value]
+        if name in _LENGTHS and isinstance(value, int | float) and value > _MAX_LENGTH:
+            raise _too_much(f"characters in a string ({name})", value, _MAX_LENGTH)
         if name in ("$defs", "definitions"):
             return 0  # counts where it is referred to
         weight = self.weigh(value)
         if name == "patternProperties" and isinstance(value, dict):
             weight += sum(pattern_size(pattern) for pattern in value)
-        times = [node[count] for count in _COUNTS.get(name, ()) if isinstance(node.get(count), int | float)]
-        if name in ("minItems", "maxItems", "minProperties", "maxProperties") and isinstance(value, int | float):
-            weight += max(int(min(value, 2 * _MOST_WEIGHT)), 0)
-        return weight * max(1, *(int(min(count, 2 * _MOST_WEIGHT)) for count in times)) if times else weight
-
-    def _reference(self, reference: str) -> int:
-        if reference not in self._referred:
-            self._referred[reference] = 1  # while it is weighed: what refers to itself
-            self._referred[reference] = self.weigh(self._target(reference))
-        return self._referred[reference]
+        times = [
+            node[count]
+            for count in _COUNTS.get(name, ())
+            if isinstance(node.get(count), int | float)
+        ]
+        if name in _BOUNDS and isinstance(value, int | float):
+            weight += max(int(min(value, 2 * _MAX_WEIGHT)), 0)
+        return weight * max([1, *(int(min(count, 2 * _MAX_WEIGHT)) for count in times)])
 
     def _target(self, reference: str) -> object:
         node: Any = self._root if reference.startswith("#") else None
@@ -114,15 +127,21 @@ class _Weights:
 
 
 def _depth(node: object) -> int:
+    """Return how deeply a schema is nested, or a little more than _MAX_DEPTH."""
     deepest, level = 0, [node]
-    while level and deepest <= _MOST_DEPTH:
+    while level and deepest <= _MAX_DEPTH:
         deepest += 1
         level = [
-            value for one in level if isinstance(one, dict | list) for value in (one.values() if isinstance(one, dict) else one)
+            value
+            for one in level
+            if isinstance(one, dict | list)
+            for value in (one.values() if isinstance(one, dict) else one)
         ]
     return deepest
 
 
-def _too_much(what: str, number: float, most: int) -> QuestionError:
+def _too_much(what: str, number: float, limit: int) -> QuestionError:
     shown = f"{number:,.0f}" if number < 1e15 else "far more"
-    return QuestionError(f"the JSON schema is too large: {shown} {what}, at most {most:,} are taken; ask for less")
+    return QuestionError(
+        f"the JSON schema is too large: {shown} {what}, at most {limit:,} are taken; ask for less"
+    )

@@ -24,7 +24,7 @@ from ..devices import available_cores
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError, QuestionTooLong
 from ..untrusted import untrusted
 from .engine import Capabilities, GenerationStats, Turn
-from .kv_cache import check, engine_errors
+from .kv_cache import engine_errors, raise_if_cancelled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,11 +167,11 @@ class OpenVinoGenerator:
             return
         ids = self._ids(prompt)[:, : max_context - 1]
         with self._turn.wait(cancel):
-            check(cancel)
+            raise_if_cancelled(cancel)
             if ids.size:
                 for _ in self._tokens(ids, self._config(1, 1.0, None), cancel):
                     pass
-            check(cancel)
+            raise_if_cancelled(cancel)
 
     def _most_new(self, prompt: int, wanted: int, max_context: int) -> int:
         """Return how many tokens an answer may have. Raises QuestionTooLong."""
@@ -252,13 +252,13 @@ class OpenVinoGenerator:
             done = pool.submit(generate)
             try:
                 while (token := queue.get()) is not None:
-                    check(cancel)
+                    raise_if_cancelled(cancel)
                     yield token
                     if token in self._ends:
                         break
                 else:
                     _raise_failure(done.exception(), guided=guided)
-                check(cancel)
+                raise_if_cancelled(cancel)
             finally:
                 stop.set()
 

@@ -1,9 +1,11 @@
-"""Chunks by the words of a question, ranked by bm25 as FTS5's own function does (Robertson & Zaragoza 2009; k1 1.2,
-b 0.75, both columns as one), but 50 times faster on a large library. Knows nothing of vectors or of questions.
+"""Chunks by the words of a question, ranked by bm25 as FTS5's own function does (Robertson &
+Zaragoza 2009; k1 1.2, b 0.75, both columns as one), but 50 times faster on a large library. Knows
+nothing of vectors or of questions.
 
-FTS5 takes 1.5 to 2.5 us a row that holds one of the words, and a question of ten words is met by 90% of the rows: 0.3 s
-at 200,000 chunks. So each common word also has its rows and counts in blobs (see postings.py), which numpy adds up at
-about 10 ns a row; rare words are read from FTS5 itself, 1.2 us a row."""
+FTS5 takes 1.5 to 2.5 us a row that holds one of the words, and a question of ten words is met by
+90% of the rows: 0.3 s at 200,000 chunks. So each common word also has its rows and counts in blobs
+(see postings.py), which numpy adds up at about 10 ns a row; rare words are read from FTS5 itself,
+1.2 us a row."""
 
 from __future__ import annotations
 
@@ -32,8 +34,8 @@ _RESCORED = 4  # times as many candidates as asked for get the score of the word
 
 @dataclass
 class _Term:
-    """A word's stem. `common`: number of its blobs, by block in `blobs` once they are read; else `places` and `counts`
-    hold its rows."""
+    """A word's stem. `common`: number of its blobs, by block in `blobs` once they are read; else
+    `places` and `counts` hold its rows."""
 
     rows: int
     weight: float = 0.0
@@ -44,7 +46,7 @@ class _Term:
 
 
 @dataclass
-class Words:
+class BM25Index:
     """`chunks` and `tokens`: how many there are in the library. Safe to use from several threads."""
 
     chunks: int
@@ -55,12 +57,17 @@ class Words:
     _stemmer: sqlite3.Connection | None = None
 
     def best(
-        self, database: sqlite3.Connection, words: Sequence[str], count: int,
+        self,
+        database: sqlite3.Connection,
+        words: Sequence[str],
+        count: int,
         ranges: Sequence[tuple[int, int]] | None = None,
-    ) -> dict[int, float]:  # fmt: skip
-        """bm25 of the `count` best rows; of those in `ranges`, each [first, end), where there are some.
+    ) -> dict[int, float]:
+        """bm25 of the `count` best rows; of those in `ranges`, each [first, end), where there are
+        some.
 
-        All words count up to `budget` rows that hold them; the most common ones beyond it count for the best rows only."""
+        All words count up to `budget` rows that hold them; the most common ones beyond it count for
+        the best rows only."""
         terms = sorted(self._terms(database, words), key=lambda term: term.rows)
         spent = 0
         first: list[_Term] = []
@@ -77,7 +84,9 @@ class Words:
 
     def _terms(self, database: sqlite3.Connection, words: Sequence[str]) -> Iterable[_Term]:
         for stem, times in self._stems(words).items():
-            row = database.execute("SELECT number, rows, whole FROM common WHERE term = ?", (stem,)).fetchone()
+            row = database.execute(
+                "SELECT number, rows, whole FROM common WHERE term = ?", (stem,)
+            ).fetchone()
             term = _common(database, *row) if row else _rare(database, stem)
             if term.rows:
                 ratio = (self.chunks - term.rows + 0.5) / (term.rows + 0.5)
@@ -88,15 +97,20 @@ class Words:
         """As FTS5 makes them: the words go through a table of the same tokenizer in memory."""
         with self._lock:
             if self._stemmer is None:
-                self._stemmer = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-                self._stemmer.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, tokenize='{TOKENIZER}')")
+                self._stemmer = sqlite3.connect(
+                    ":memory:", check_same_thread=False, isolation_level=None
+                )
+                self._stemmer.execute(
+                    f"CREATE VIRTUAL TABLE words USING fts5(text, tokenize='{TOKENIZER}')"
+                )
                 self._stemmer.execute("CREATE VIRTUAL TABLE stems USING fts5vocab(words, instance)")
             self._stemmer.execute("DELETE FROM words")
             self._stemmer.execute("INSERT INTO words VALUES (?)", (" ".join(words),))
             return Counter(row[0] for row in self._stemmer.execute("SELECT term FROM stems"))
 
     def _norm(self, database: sqlite3.Connection, block: int) -> Floats:
-        """k1 * (1 - b + b * length / mean length) of a block's rows; infinite where there is no row."""
+        """k1 * (1 - b + b * length / mean length) of a block's rows; infinite where there is no
+        row."""
         import numpy as np
 
         if block not in self._norms:
@@ -108,7 +122,11 @@ class Words:
         return norms
 
     def _scan(
-        self, database: sqlite3.Connection, terms: Sequence[_Term], count: int, ranges: Sequence[tuple[int, int]] | None
+        self,
+        database: sqlite3.Connection,
+        terms: Sequence[_Term],
+        count: int,
+        ranges: Sequence[tuple[int, int]] | None,
     ) -> tuple[NDArray[np.int64], Floats]:
         """Ids and scores of the `count` best rows by these words."""
         import numpy as np
@@ -132,20 +150,33 @@ class Words:
         return best, scores
 
     def _gains(
-        self, database: sqlite3.Connection, terms: Sequence[_Term], block: int, wanted: NDArray[np.int64] | None = None
+        self,
+        database: sqlite3.Connection,
+        terms: Sequence[_Term],
+        block: int,
+        wanted: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], Floats]:
-        """Each word's places in a block, of those `wanted` (ascending), and what their rows gain by it, word after word."""
+        """Each word's places in a block, of those `wanted` (ascending), and what their rows gain by
+        it, word after word."""
         import numpy as np
 
         found = [_in_block(database, term, block) for term in terms]
         if wanted is not None:
             found = [_among(places, counts, wanted) for places, counts in found]
-        places = np.concatenate([np.zeros(0, dtype=np.int64), *(p for p, _ in found)], dtype=np.int64)
-        counts = np.concatenate([np.zeros(0, dtype=np.float32), *(c for _, c in found)], dtype=np.float32)
-        weights = np.repeat(np.array([t.weight for t in terms], dtype=np.float32), [len(p) for p, _ in found])
+        places = np.concatenate(
+            [np.zeros(0, dtype=np.int64), *(p for p, _ in found)], dtype=np.int64
+        )
+        counts = np.concatenate(
+            [np.zeros(0, dtype=np.float32), *(c for _, c in found)], dtype=np.float32
+        )
+        weights = np.repeat(
+            np.array([t.weight for t in terms], dtype=np.float32), [len(p) for p, _ in found]
+        )
         return places, weights * counts / (counts + self._norm(database, block)[places])
 
-    def _add_to(self, database: sqlite3.Connection, terms: Sequence[_Term], ids: NDArray[np.int64]) -> Floats:
+    def _add_to(
+        self, database: sqlite3.Connection, terms: Sequence[_Term], ids: NDArray[np.int64]
+    ) -> Floats:
         """What the rows `ids` gain by these words."""
         import numpy as np
 
@@ -155,11 +186,15 @@ class Words:
             mine = np.flatnonzero(blocks == block)
             wanted = ids[mine] & (BLOCK_SIZE - 1)
             places, gains = self._gains(database, terms, block, wanted)
-            gained[mine] = np.bincount(np.searchsorted(wanted, places), weights=gains, minlength=len(wanted))
+            gained[mine] = np.bincount(
+                np.searchsorted(wanted, places), weights=gains, minlength=len(wanted)
+            )
         return gained
 
 
-def _among(places: NDArray[Any], counts: NDArray[Any], wanted: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _among(
+    places: NDArray[Any], counts: NDArray[Any], wanted: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """A word's places that are wanted, and its counts there."""
     import numpy as np
 
@@ -175,7 +210,9 @@ def _common(database: sqlite3.Connection, number: int, rows: int, whole: int) ->
         return _Term(rows, common=number)
     import numpy as np
 
-    (data,) = database.execute("SELECT data FROM postings WHERE id = ?", (number << BLOCK_BITS | WHOLE,)).fetchone()
+    (data,) = database.execute(
+        "SELECT data FROM postings WHERE id = ?", (number << BLOCK_BITS | WHOLE,)
+    ).fetchone()
     places, counts = unpack(data, whole=True)
     return _Term(rows, places=places.astype(np.int64), counts=counts)
 
@@ -192,11 +229,15 @@ def _read(database: sqlite3.Connection, term: _Term, blocks: Sequence[int]) -> N
     """A word's blobs in one go: a third of the time of one by one, at 16 blocks."""
     if term.common is not None and blocks:
         first, last = (term.common << BLOCK_BITS | block for block in (blocks[0], blocks[-1]))
-        rows = database.execute("SELECT id, data FROM postings WHERE id BETWEEN ? AND ?", (first, last))
+        rows = database.execute(
+            "SELECT id, data FROM postings WHERE id BETWEEN ? AND ?", (first, last)
+        )
         term.blobs = {i & (BLOCK_SIZE - 1): data for i, data in rows}
 
 
-def _in_block(database: sqlite3.Connection, term: _Term, block: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _in_block(
+    database: sqlite3.Connection, term: _Term, block: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     if term.common is None:
         assert term.places is not None and term.counts is not None
         start, end = term.places.searchsorted([block << BLOCK_BITS, (block + 1) << BLOCK_BITS])
@@ -212,7 +253,11 @@ def _blocks(database: sqlite3.Connection, ranges: Sequence[tuple[int, int]] | No
     blocks = [row[0] for row in database.execute("SELECT block FROM lengths ORDER BY block")]
     if ranges is None:
         return blocks
-    touched = {block for first, end in ranges for block in range(first >> BLOCK_BITS, ((end - 1) >> BLOCK_BITS) + 1)}
+    touched = {
+        block
+        for first, end in ranges
+        for block in range(first >> BLOCK_BITS, ((end - 1) >> BLOCK_BITS) + 1)
+    }
     return [block for block in blocks if block in touched]
 
 
@@ -221,7 +266,9 @@ def _allowed(ranges: Sequence[tuple[int, int]], block: int) -> NDArray[np.bool_]
 
     starts, ends = np.array(ranges, dtype=np.int64).T - (block << BLOCK_BITS)
     inside = (ends > 0) & (starts < BLOCK_SIZE)
-    change = np.zeros(BLOCK_SIZE + 1, dtype=np.int64)  # ranges do not overlap: +1 where one begins, -1 where it ends
+    change = np.zeros(
+        BLOCK_SIZE + 1, dtype=np.int64
+    )  # ranges do not overlap: +1 where one begins, -1 where it ends
     np.add.at(change, np.maximum(starts[inside], 0), 1)
     np.add.at(change, np.minimum(ends[inside], BLOCK_SIZE), -1)
     allowed: NDArray[np.bool_] = change.cumsum()[:-1] > 0

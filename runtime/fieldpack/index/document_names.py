@@ -1,8 +1,9 @@
-"""Which documents a question names: the words of their file names, found in the question however they are written.
+"""Which documents a question names: the words of their file names, found in the question however
+they are written.
 
-"the FY2019 capex of Activision Blizzard" names ACTIVISIONBLIZZARD_2019_10K.pdf. On 61 questions about 34 real filings
-(FinanceBench) names bring the right document to the first place for 93% instead of 70%. Knows nothing of vectors or of
-what documents say.
+"the FY2019 capex of Activision Blizzard" names ACTIVISIONBLIZZARD_2019_10K.pdf. On 61 questions
+about 34 real filings (FinanceBench) names bring the right document to the first place for 93%
+instead of 70%. Knows nothing of vectors or of what documents say.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ _MOST_WORDS = 96  # of a question; each costs up to five look-ups of about 15 us
 _JOINED = (2, 3)  # words in a row that a file name may write as one: "american water works"
 _SHORTEST_PREFIX = 3  # "MGM" for MGMRESORTS
 _PART_SHARE = 0.6
-# Of 3: "boeing" (0.97 of its mentions are in its filing) keeps 0.9, "fees" (0.3 in the fee schedule) 0.03. With 1, as good
-# on filings, but on the finance recipe the right document is among the first five for 90% of the questions, not 96%.
+# Of 3: "boeing" (0.97 of its mentions are in its filing) keeps 0.9, "fees" (0.3 in the fee
+# schedule) 0.03. With 1, as good on filings, but on the finance recipe the right document is among
+# the first five for 90% of the questions, not 96%.
 _PECULIAR = 3
 _POSSESSIVE = re.compile("['\u2019]s\\b")
 _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
@@ -33,18 +35,29 @@ _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not 
 
 
 def name_terms(path: str) -> tuple[str, str]:
-    """What to find a document by, from its path below the library's folder, and its initials: "letters/ACME_2023Q4.pdf"
-    gives "letters acme 2023q4 2023 q4 4" and "", "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
+    """What to find a document by, from its path below the library's folder, and its initials:
+    "letters/ACME_2023Q4.pdf" gives "letters acme 2023q4 2023 q4 4" and "",
+    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
     place = PurePosixPath(path)
     runs = [run for part in (*place.parent.parts, place.stem) for run in _words(part)]
-    terms = dict.fromkeys(term for run in runs for term in (run, *_parts(run, shortest=1), *_pairs(run)))
+    terms = dict.fromkeys(
+        term for run in runs for term in (run, *_parts(run, shortest=1), *_pairs(run))
+    )
     return " ".join(terms), " ".join(_initials(_words(place.stem)))
 
 
 def _initials(words: Sequence[str]) -> list[str]:
-    """Of each two to four words in a row that have no digits: "johnson johnson" is asked for as JnJ or J&J."""
+    """Of each two to four words in a row that have no digits: "johnson johnson" is asked for as JnJ
+    or J&J."""
     letters = "".join(_initial(word) for word in words)
-    return sorted({run[i : i + n] for run in letters.split() for n in (2, 3, 4) for i in range(len(run) - n + 1)})
+    return sorted(
+        {
+            run[i : i + n]
+            for run in letters.split()
+            for n in (2, 3, 4)
+            for i in range(len(run) - n + 1)
+        }
+    )
 
 
 def _initial(word: str) -> str:
@@ -58,28 +71,37 @@ def write_names(database: sqlite3.Connection) -> None:
     """Fill the table anew from `documents`: 50,000 take a second."""
     database.execute("DROP TABLE IF EXISTS names")
     database.execute(NAMES)
-    rows = database.execute("SELECT id, path FROM documents WHERE chunks > 0 ORDER BY id").fetchall()
+    rows = database.execute(
+        "SELECT id, path FROM documents WHERE chunks > 0 ORDER BY id"
+    ).fetchall()
     names = ((i, *name_terms(path)) for i, path in rows)
     database.executemany("INSERT INTO names(rowid, terms, initials) VALUES (?, ?, ?)", names)
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
 
 def named_documents(
-    database: sqlite3.Connection, question: str, documents: int, peculiar: Callable[[str, Sequence[int]], float]
+    database: sqlite3.Connection,
+    question: str,
+    documents: int,
+    peculiar: Callable[[str, Sequence[int]], float],
 ) -> dict[int, float]:
     """Document id -> how clearly the question names it.
 
-    A word of the name counts as its rarity among all names (1 for a word that only this name has, 0 for one that all have)
-    times the cube of `peculiar(word, documents)`, the share of the library's mentions that are in the documents of that
-    name: "boeing" is Boeing's, "fees" is everybody's. The start of a word counts 0.6, and so do initials. A figure counts
-    as far as words have named the document already: a year alone names none."""
+    A word of the name counts as its rarity among all names (1 for a word that only this name has, 0
+    for one that all have) times the cube of `peculiar(word, documents)`, the share of the library's
+    mentions that are in the documents of that name: "boeing" is Boeing's, "fees" is everybody's.
+    The start of a word counts 0.6, and so do initials. A figure counts as far as words have named
+    the document already: a year alone names none."""
     if documents < 2:
         return {}
     words: dict[int, float] = {}
     figures: dict[int, float] = {}
     seen: dict[int, set[str]] = {}
     for term, share, query in _queries(question):
-        found = [row[0] for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))]
+        found = [
+            row[0]
+            for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
+        ]
         # "2023" and "q4" are parts of the name's "2023q4": the whole counts, not its parts again
         new = [i for i in found if not any(term in longer for longer in seen.get(i, ()))]
         if not new:
@@ -91,11 +113,14 @@ def named_documents(
         for i in new:
             scores[i] = scores.get(i, 0.0) + weight
             seen.setdefault(i, set()).add(term)
-    return {i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0}
+    return {
+        i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0
+    }
 
 
 def without_names(question: str, paths: Iterable[str]) -> str:
-    """The question without the words that these documents' names have: what is asked, of whomever it is asked."""
+    """The question without the words that these documents' names have: what is asked, of whomever
+    it is asked."""
     names = {term for path in paths for part in name_terms(path) for term in part.split()}
     words = question.split()
     plain = ["".join(_words(_POSSESSIVE.sub("", word))) for word in words]
@@ -110,7 +135,11 @@ def without_names(question: str, paths: Iterable[str]) -> str:
 def _is_name(word: str, names: set[str]) -> bool:
     if not word or word in QUESTION_WORDS:
         return False
-    begins = len(word) >= _SHORTEST_PREFIX and not word.isdigit() and any(name.startswith(word) for name in names)
+    begins = (
+        len(word) >= _SHORTEST_PREFIX
+        and not word.isdigit()
+        and any(name.startswith(word) for name in names)
+    )
     return begins or word in names or any(part in names for part in _parts(word, shortest=_PART))
 
 
@@ -121,7 +150,9 @@ def _queries(question: str) -> Iterator[tuple[str, float, str]]:
     for count in _JOINED:
         terms |= dict.fromkeys("".join(runs[i : i + count]) for i in range(len(runs) - count + 1))
     terms |= dict.fromkeys(part for run in runs for part in _parts(run, shortest=_PART))
-    asked = sorted((t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t))
+    asked = sorted(
+        (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
+    )
     for term in asked:
         yield term, 1.0, f'terms : "{term}"'
     for term in dict.fromkeys(runs):
@@ -141,6 +172,6 @@ def _parts(run: str, *, shortest: int) -> list[str]:
 
 
 def _pairs(run: str) -> list[str]:
-    """"q4" of "2023q4"."""
+    """ "q4" of "2023q4"."""
     parts = parts_of(run)
     return ["".join(parts[i : i + 2]) for i in range(len(parts) - 1)] if len(parts) > 2 else []

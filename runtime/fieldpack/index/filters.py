@@ -1,4 +1,5 @@
-"""A filter's documents, as the ranges of chunk ids that may answer. Knows nothing of vectors or words."""
+"""A filter's documents, as the ranges of chunk ids that may answer. Knows nothing of vectors or
+words."""
 
 from __future__ import annotations
 
@@ -13,20 +14,29 @@ _WILD = frozenset("*?[")
 
 
 def allowed_ranges(database: sqlite3.Connection, where: Filter) -> list[tuple[int, int]]:
-    """[first, end) of the chunks of each document that the filter lets through; neighbouring ones joined, ascending."""
+    """[first, end) of the chunks of each document that the filter lets through; neighbouring ones
+    joined, ascending."""
     conditions, values = _dates(where)
     if where.documents and not any(_WILD & set(document) for document in where.documents):
         conditions += f" AND path IN ({','.join('?' * len(where.documents))})"
         values += where.documents
     rows = database.execute(
-        f"SELECT path, tags, first, first + chunks FROM documents WHERE chunks > 0 {conditions} ORDER BY first", values
+        f"SELECT path, tags, first, first + chunks FROM documents WHERE chunks > 0 {conditions} "
+        "ORDER BY first",
+        values,
     )
     patterns = [compile_pattern(translate(glob)) for glob in where.documents]
     exact = frozenset(where.documents)
-    folders = tuple("" if folder in (".", "/", "") else f"{folder.strip('/')}/" for folder in where.folders)
+    folders = tuple(
+        "" if folder in (".", "/", "") else f"{folder.strip('/')}/" for folder in where.folders
+    )
     ranges: list[tuple[int, int]] = []
     for path, tags, first, end in rows:
-        if where.documents and path not in exact and not any(pattern.match(path) for pattern in patterns):
+        if (
+            where.documents
+            and path not in exact
+            and not any(pattern.match(path) for pattern in patterns)
+        ):
             continue
         if folders and not path.startswith(folders):
             continue

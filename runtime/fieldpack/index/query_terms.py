@@ -6,8 +6,10 @@ import re
 
 # Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
 QUESTION_WORDS = frozenset(
-    "a an and any are as at be been but by can could do does did for from had has have how i if in into is it its "
-    "many may me much must my of on or our shall should so that the their them there these they this to was we were "
+    "a an and any are as at be been but by can could do does did for from had has have how i if in "
+    "into is it its "
+    "many may me much must my of on or our shall should so that the their them there these they "
+    "this to was we were "
     "what when where which who whom whose why will with would you your".split()
 )
 _MOST_WORDS = 64
@@ -15,7 +17,8 @@ _LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
 
 
 def parts_of(word: str) -> list[str]:
-    """The letters and the digits of a word that has both, in their order: "2023q4" is 2023, q and 4."""
+    """The letters and the digits of a word that has both, in their order: "2023q4" is 2023, q and
+    4."""
     parts: list[str] = _LETTERS_OR_DIGITS.findall(word)
     return parts if len(parts) > 1 else []
 

@@ -1,5 +1,6 @@
-"""The knowledge of a bundle: chunks with words in SQLite (FTS5), vectors in usearch, searched together.
-The build writes it, the device reads it. Knows nothing of embedders, prompts or documents' formats."""
+"""The knowledge of a bundle: chunks with words in SQLite (FTS5), vectors in usearch, searched
+together. The build writes it, the device reads it. Knows nothing of embedders, prompts or
+documents' formats."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import Words
+from .bm25 import BM25Index
 from .document_names import named_documents
 from .filters import allowed_ranges
 from .query_terms import content_words
@@ -45,13 +46,17 @@ WITH spans AS MATERIALIZED (
 SELECT s.document, s.page, c.id FROM spans s CROSS JOIN chunks c
 ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.page
 """
-_TIES = 32  # found beyond what is asked for, so that equal scores at the end of a list can be told apart by their place
+# found beyond what is asked for, so that equal scores at the end of a list can be told apart by
+# their place
+_TIES = 32
 
 
 class KnowledgeIndex:
-    """A written index, opened in place (memory-mapped, read-only). Safe to use from several threads.
+    """A written index, opened in place (memory-mapped, read-only). Safe to use from several
+    threads.
 
-    Verify the bundle first: a damaged vector file can crash the process (usearch checks nothing)."""
+    Verify the bundle first: a damaged vector file can crash the process (usearch checks nothing).
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / CHUNKS
@@ -63,9 +68,14 @@ class KnowledgeIndex:
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = Vectors(
-            folder, meta["dim"], meta["dtype"], size=self.size, end=int(meta["next_id"]), shard=int(meta["shard"])
+            folder,
+            meta["dim"],
+            meta["dtype"],
+            size=self.size,
+            end=int(meta["next_id"]),
+            shard=int(meta["shard"]),
         )
-        self._words = Words(self.size, int(meta["tokens"]))
+        self._words = BM25Index(self.size, int(meta["tokens"]))
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -76,21 +86,33 @@ class KnowledgeIndex:
         return database
 
     def documents(self) -> list[str]:
-        return [row[0] for row in self._database.execute("SELECT path FROM documents WHERE chunks > 0 ORDER BY path")]
+        return [
+            row[0]
+            for row in self._database.execute(
+                "SELECT path FROM documents WHERE chunks > 0 ORDER BY path"
+            )
+        ]
 
     def records(self, where: Filter | None = None) -> list[DocumentRecord]:
         """All documents by path, or those that a filter lets through and that hold text."""
-        rows = self._database.execute(f"SELECT first, {RECORD_COLUMNS} FROM documents ORDER BY path")
+        rows = self._database.execute(
+            f"SELECT first, {RECORD_COLUMNS} FROM documents ORDER BY path"
+        )
         if not where:
             return [to_record(row[1:]) for row in rows]
         ranges = allowed_ranges(self._database, where)
-        return [to_record(row[1:]) for row in rows if any(first <= row[0] < end for first, end in ranges)]
+        return [
+            to_record(row[1:])
+            for row in rows
+            if any(first <= row[0] < end for first, end in ranges)
+        ]
 
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """All chunks, or one document's, with their ids, in reading order."""
         where = "" if document is None else "WHERE d.path = ?"
         rows = self._database.execute(
-            f"SELECT c.id, {CHUNK_COLUMNS} FROM documents d JOIN chunks c ON c.id >= d.first AND c.id < d.first + d.chunks "
+            f"SELECT c.id, {CHUNK_COLUMNS} FROM documents d JOIN chunks c ON c.id >= d.first AND "
+            "c.id < d.first + d.chunks "
             f"{where} ORDER BY d.path, c.id",
             () if document is None else (document,),
         )
@@ -99,8 +121,12 @@ class KnowledgeIndex:
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
         wanted = [int(i) for i in ids]
-        rows = self._of_chunks(f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted)
-        found = {row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows}
+        rows = self._of_chunks(
+            f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted
+        )
+        found = {
+            row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows
+        }
         return [found[i] for i in wanted if i in found]
 
     def passage(self, chunk_id: int) -> Passage:
@@ -108,14 +134,18 @@ class KnowledgeIndex:
         return stored_passage(self._database, chunk_id)
 
     def context(self, chunk_id: int, end: int | None = None, characters: int = 0) -> PassageContext:
-        """A chunk, or what goes on to `end` on its page, with `characters` of the page around it. Raises NoSuchPassage."""
+        """A chunk, or what goes on to `end` on its page, with `characters` of the page around it.
+        Raises NoSuchPassage."""
         return in_context(self._database, chunk_id, end, characters)
 
     def sample_vectors(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n, dim]."""
+        """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n,
+        dim]."""
         import numpy as np
 
-        rows = self._database.execute("SELECT first, chunks FROM documents WHERE chunks > 0 ORDER BY first").fetchall()
+        rows = self._database.execute(
+            "SELECT first, chunks FROM documents WHERE chunks > 0 ORDER BY first"
+        ).fetchall()
         firsts, chunks = np.array(rows, dtype=np.int64).reshape(-1, 2).T
         before = np.cumsum(chunks) - chunks
         places = np.linspace(0, max(self.size - 1, 0), min(count, self.size)).astype(np.int64)
@@ -124,8 +154,11 @@ class KnowledgeIndex:
         return ids, self._vectors.get(ids)
 
     def places(self, ids: Iterable[int]) -> list[Place]:
-        """Where chunks stand, in the order of their ids; their texts are not read. Unknown ids are passed over."""
-        rows = self._of_chunks("c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of", ids)
+        """Where chunks stand, in the order of their ids; their texts are not read. Unknown ids are
+        passed over."""
+        rows = self._of_chunks(
+            "c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of", ids
+        )
         return list(map(Place._make, rows))
 
     def _of_chunks(self, columns: str, ids: Iterable[int]) -> sqlite3.Cursor:
@@ -137,8 +170,8 @@ class KnowledgeIndex:
         )
 
     def pages_around(self, places: Iterable[Place]) -> dict[tuple[int, int], list[int]]:
-        """(document id, page) -> ids of the page's chunks, for every page that one of `places` is on; a long page's as far
-        as 16 chunks before and after."""
+        """(document id, page) -> ids of the page's chunks, for every page that one of `places` is
+        on; a long page's as far as 16 chunks before and after."""
         seen: dict[tuple[int, int], tuple[int, int]] = {}
         for place in places:
             if place.page is not None:
@@ -156,13 +189,15 @@ class KnowledgeIndex:
 
     def named(self, question: str) -> dict[int, float]:
         """Document id -> how clearly the question names it, see `naming`."""
-        return named_documents(self._database, question, self._documents, self._peculiar)
+        return named_documents(self._database, question, self._documents, self._term_specificity)
 
-    def _peculiar(self, word: str, documents: Sequence[int]) -> float:
-        """Share of the chunks with a word that are these documents'; 1 where no chunk has it, as with words written as
-        one."""
+    def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
+        """Share of the chunks with a word that are these documents'; 1 where no chunk has it, as
+        with words written as one."""
         match = f'"{word}"'
-        (total,) = self._database.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match,)).fetchone()
+        (total,) = self._database.execute(
+            "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
+        ).fetchone()
         query = (
             "SELECT count(*) FROM words, documents d WHERE words MATCH ? AND d.id = ? "
             "AND words.rowid >= d.first AND words.rowid < d.first + d.chunks"
@@ -172,11 +207,18 @@ class KnowledgeIndex:
 
     def paths(self, documents: Iterable[int], where: Filter | None = None) -> list[str]:
         """Paths of documents by id, in their order; those that a filter keeps out are left away."""
-        rows = [self._database.execute("SELECT path, first FROM documents WHERE id = ?", (i,)).fetchone() for i in documents]
+        rows = [
+            self._database.execute(
+                "SELECT path, first FROM documents WHERE id = ?", (i,)
+            ).fetchone()
+            for i in documents
+        ]
         ranges = allowed_ranges(self._database, where) if where else [(0, 1 << 62)]
         return [path for path, first in rows if any(low <= first < high for low, high in ranges)]
 
-    def closest(self, vector: NDArray[np.float32], count: int, where: Filter | None = None) -> dict[int, float]:
+    def closest(
+        self, vector: NDArray[np.float32], count: int, where: Filter | None = None
+    ) -> dict[int, float]:
         """Cosine of the `count` chunks nearest to a unit vector [dim]."""
         ranges = allowed_ranges(self._database, where) if where else None
         found = self._vectors.closest(vector, count + _TIES, ranges)
@@ -192,11 +234,15 @@ class KnowledgeIndex:
         return {i: found[i] for i in self._best(found, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
-        """The ids of the `count` best. Equal scores go by document and place in it, not by id: an index that was changed
-        in place has other ids than a fresh one, and must answer alike."""
+        """The ids of the `count` best. Equal scores go by document and place in it, not by id: an
+        index that was changed in place has other ids than a fresh one, and must answer alike."""
         best = sorted(scores, key=lambda i: (-scores[i], i))
         values = [scores[i] for i in best]
-        tied = [i for n, i in enumerate(best) if values[n] in (values[n - 1 : n] + values[n + 1 : n + 2])]
+        tied = [
+            i
+            for n, i in enumerate(best)
+            if values[n] in (values[n - 1 : n] + values[n + 1 : n + 2])
+        ]
         if not tied:
             return best[:count]
         place = {p.id: (p.document, p.ordinal) for p in self.places(tied)}

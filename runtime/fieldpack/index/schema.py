@@ -1,5 +1,5 @@
-"""The tables of chunks.sqlite: documents, their chunks, the words to search, and a few facts about all of it.
-Knows nothing of vectors, and not how a question is answered."""
+"""The tables of chunks.sqlite: documents, their chunks, the words to search, and a few facts about
+all of it. Knows nothing of vectors, and not how a question is answered."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from ..untrusted import limit, untrusted
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 2
-# Words by their stems, accents aside. A superscript is no part of the word or figure before it: "482¹" is found by 482.
+# Words by their stems, accents aside. A superscript is no part of the word or figure before it:
+# "482¹" is found by 482.
 TOKENIZER = "porter unicode61 remove_diacritics 2 separators ''⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ''"
 
-# A document's chunks have consecutive ids from `first` on; a chunk's title is NULL where it is the document's.
-# words has no content of its own: the text is in chunks already. SQLite before 3.43 has no contentless_delete (Debian 12
-# ships 3.40), so a row is deleted by giving its words again.
+# A document's chunks have consecutive ids from `first` on; a chunk's title is NULL where it is the
+# document's. words has no content of its own: the text is in chunks already. SQLite before 3.43 has
+# no contentless_delete (Debian 12 ships 3.40), so a row is deleted by giving its words again.
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, title TEXT NOT NULL, sha256 TEXT NOT NULL,
@@ -44,13 +45,22 @@ CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKE
 # After the rows: building it once is faster than keeping it up to date.
 INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 
-_COUNTS = {"chunks": 0, "documents": 0, "next_id": 0, "tokens": 0, "dim": 1, "shard": 1}  # facts, and the least of each
+_COUNTS = {
+    "chunks": 0,
+    "documents": 0,
+    "next_id": 0,
+    "tokens": 0,
+    "dim": 1,
+    "shard": 1,
+}  # facts, and the least of each
 _TOKENIZED = re.compile("tokenize='porter unicode61(?:[^']|'')*'")
 _MOST_TABLES = 64  # a library has 20, indexes among them
 _STEPS = 1_000_000  # of SQLite's, between two looks: 20 to 50 ms
 _LEAST_STEPS = 50_000_000
 
-CHUNK_COLUMNS = "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text, c.gap"
+CHUNK_COLUMNS = (
+    "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text, c.gap"
+)
 CHUNKS_WITH_DOCUMENTS = "chunks c JOIN documents d ON d.id = c.document_id"
 RECORD_COLUMNS = "path, title, sha256, pages, date, tags"
 
@@ -61,9 +71,13 @@ def chunk_key(chunk: Chunk) -> bytes:
 
 
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
-    """A row of CHUNK_COLUMNS. Raises TypeError where a value is of another kind than its column's: SQLite stores any."""
+    """A row of CHUNK_COLUMNS. Raises TypeError where a value is of another kind than its column's:
+    SQLite stores any."""
     path, title, page, heading, start, end, text, gap = row
-    if not (type(path) is type(title) is type(text) is type(gap) is str and type(start) is type(end) is int):
+    if not (
+        type(path) is type(title) is type(text) is type(gap) is str
+        and type(start) is type(end) is int
+    ):
         raise TypeError("a chunk's values are of other kinds than its columns")
     if page is not None and type(page) is not int:
         raise TypeError("a chunk's page is no number")
@@ -82,13 +96,23 @@ def to_record(row: tuple[Any, ...]) -> DocumentRecord:
     """A row of RECORD_COLUMNS."""
     path, title, digest, pages, date, tags = row
     named = json.loads(tags)
-    if not all(isinstance(part, str) for part in (path, title, digest, date or "", *named)) or type(pages) is not int:
+    if (
+        not all(isinstance(part, str) for part in (path, title, digest, date or "", *named))
+        or type(pages) is not int
+    ):
         raise TypeError("a document's values are of other kinds than its columns")
     return DocumentRecord(path, title, digest, pages, date, tuple(named))
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
-    return (record.path, record.title, record.sha256, record.pages, record.date, to_json(record.tags))
+    return (
+        record.path,
+        record.title,
+        record.sha256,
+        record.pages,
+        record.date,
+        to_json(record.tags),
+    )
 
 
 def to_json(parts: tuple[str, ...]) -> str:
@@ -96,7 +120,8 @@ def to_json(parts: tuple[str, ...]) -> str:
 
 
 class _Reader(sqlite3.Connection):
-    """A connection whose statements end: each may take so many of SQLite's steps, and Ctrl-C is heard between them."""
+    """A connection whose statements end: each may take so many of SQLite's steps, and Ctrl-C is
+    heard between them."""
 
     most_steps = _LEAST_STEPS
     _left = 0
@@ -118,25 +143,33 @@ class _Reader(sqlite3.Connection):
 
 
 def open_for_reading(path: Path, *, cache_kb: int = 2000) -> sqlite3.Connection:
-    """`immutable` writes no journal beside the bundle. Usable from another thread than the one that opened it.
+    """`immutable` writes no journal beside the bundle. Usable from another thread than the one that
+    opened it.
 
-    The file is data: no function or virtual table is run because its schema says so, no statement takes for ever."""
+    The file is data: no function or virtual table is run because its schema says so, no statement
+    takes for ever."""
     uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-    database = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Reader)
+    database = sqlite3.connect(
+        uri, uri=True, check_same_thread=False, isolation_level=None, factory=_Reader
+    )
     database.watch(path.stat().st_size)
     for setting in (f"cache_size = -{cache_kb}", "temp_store = MEMORY", "trusted_schema = OFF"):
         database.execute(f"PRAGMA {setting}")
     with suppress(sqlite3.DatabaseError):  # `read_meta` says what is wrong
-        database.execute("CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)")
+        database.execute(
+            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)"
+        )
     return database
 
 
 def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """Raises BundleUnsupported for an index of another schema, BundleCorrupt for a file that is none, or that holds other
-    tables than ours: a view would be run in the place of a table."""
+    """Raises BundleUnsupported for an index of another schema, BundleCorrupt for a file that is
+    none, or that holds other tables than ours: a view would be run in the place of a table."""
     tables = _tables(database, path)
     if any(kind not in ("table", "index") for kind, *_ in tables):
-        raise BundleCorrupt(f"{path}: holds views or triggers, which a library has none of; do not use this bundle")
+        raise BundleCorrupt(
+            f"{path}: holds views or triggers, which a library has none of; do not use this bundle"
+        )
     try:
         meta = dict(database.execute("SELECT name, value FROM meta"))
     except sqlite3.OperationalError:
@@ -146,20 +179,29 @@ def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
     if meta.get("schema") != SCHEMA_VERSION:
         found = meta.get("schema", 1)
         raise BundleUnsupported(
-            f"{path}: the index has schema {found}, this version reads {SCHEMA_VERSION}; build the bundle again"
+            f"{path}: the index has schema {found}, this version reads {SCHEMA_VERSION}; build the "
+            "bundle again"
         )
     if tables != _our_tables():
-        raise BundleCorrupt(f"{path}: its tables are not those of a library; copy the bundle again, or build it again")
+        raise BundleCorrupt(
+            f"{path}: its tables are not those of a library; copy the bundle again, or build it "
+            "again"
+        )
     check_meta(meta, path)
     return meta
 
 
 def _tables(database: sqlite3.Connection, path: Path) -> frozenset[tuple[str, ...]]:
-    """Kind, name, table and definition of all that a database holds. How words are split may differ among versions of ours, as
-    long as one of SQLite's own tokenizers does it."""
-    query = f"SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master LIMIT {_MOST_TABLES}"
+    """Kind, name, table and definition of all that a database holds. How words are split may differ
+    among versions of ours, as long as one of SQLite's own tokenizers does it."""
+    query = (
+        "SELECT type, name, tbl_name, coalesce(sql, '') FROM main.sqlite_master LIMIT "
+        f"{_MOST_TABLES}"
+    )
     with untrusted(path):
-        rows = [[*map(str, row[:3]), " ".join(str(row[3]).split())] for row in database.execute(query)]
+        rows = [
+            [*map(str, row[:3]), " ".join(str(row[3]).split())] for row in database.execute(query)
+        ]
     return frozenset((*row[:3], _TOKENIZED.sub("", row[3])) for row in rows)
 
 
@@ -176,14 +218,19 @@ def check_meta(meta: Mapping[str, Any], path: Path) -> None:
     """Raise BundleCorrupt unless the facts of an index are of their kinds."""
     for name, least in _COUNTS.items():
         if type(meta.get(name)) is not int or not least <= meta[name] < 1 << 48:
-            raise BundleCorrupt(f"{path}: {name} is {meta.get(name)!r:.80}, which is no count; copy the bundle again")
+            raise BundleCorrupt(
+                f"{path}: {name} is {meta.get(name)!r:.80}, which is no count; copy the bundle "
+                "again"
+            )
     if meta.get("dtype") not in ("f16", "i8"):
-        raise BundleCorrupt(f"{path}: vectors of dtype {meta.get('dtype')!r:.80}; copy the bundle again")
+        raise BundleCorrupt(
+            f"{path}: vectors of dtype {meta.get('dtype')!r:.80}; copy the bundle again"
+        )
 
 
 def finished_generation(path: Path) -> int | None:
-    """How often a folder was finished; None where there is no index of this schema. Opened for writing once: rolls back
-    what a killed update left."""
+    """How often a folder was finished; None where there is no index of this schema. Opened for
+    writing once: rolls back what a killed update left."""
     if not path.is_file():
         return None
     with closing(sqlite3.connect(path)) as database, suppress(BundleError):
@@ -195,10 +242,13 @@ def write_meta(database: sqlite3.Connection, **facts: Any) -> None:
     database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(facts.items()))
 
 
-def document_chunks(database: sqlite3.Connection, first: int, count: int) -> Iterator[tuple[int, bytes, Chunk]]:
+def document_chunks(
+    database: sqlite3.Connection, first: int, count: int
+) -> Iterator[tuple[int, bytes, Chunk]]:
     """Id, key and chunk of one document, in reading order."""
     rows = database.execute(
-        f"SELECT c.id, c.key, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} WHERE c.id >= ? AND c.id < ? ORDER BY c.id",
+        f"SELECT c.id, c.key, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS} WHERE c.id >= ? AND "
+        "c.id < ? ORDER BY c.id",
         (first, first + count),
     )
     for row in rows:

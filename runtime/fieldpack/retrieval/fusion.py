@@ -1,35 +1,36 @@
-"""From candidates to passages: vectors, words and names in one score, twins left out, pages mixed, neighbours joined.
-
-Knows nothing of SQL, usearch or embedders.
-"""
+"""Turns candidates into ranked passages: one score from vectors, words and names; duplicates left
+out, pages diversified, neighbours joined. Knows nothing of SQL, usearch or embedders."""
 
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import BundleCorrupt
 from ..passages import Chunk, Passage, Place
-from ..untrusted import typed
+from ..untrusted import read_settings, write_settings
 
 SETTINGS = "retrieval.json"
-_LEAST_WORDS = 1.0  # bm25: words that half of the library has differ by a millionth, and say nothing
-_PAGE_CHUNKS = 4  # of a page add to its score
-_LONGEST_JOIN = 2  # chunks: a prompt of three passages stays under six
+# BM25 scores are scaled over a span of at least this: words that half of the library has differ by
+# a millionth, and say nothing.
+_MIN_BM25_SPAN = 1.0
+_PAGE_CHUNKS = 4  # best chunks of a page that add to its score
+_MAX_GROUP = 2  # chunks in a passage: a prompt of three passages stays under six
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How passages are found; the build writes it from the recipe. A score is 0 to 1 before the rest is added.
+    """How passages are found; the build writes it from the recipe. A fused score is 0 to 1 before
+    bonuses are added.
 
-    `weight`: the vectors' share of the fused score. `names`: what a document gains for a word of the question that its name
-    has and no other's. `page`: a chunk's gain from the others found on its page, as a share of their scores. `mix`: what a
-    passage loses for each one before it from its page. `candidates`: chunks that each side brings. `join`: neighbours on a
-    page that are both found come as one passage. `rerank`: passages that a reranker reads."""
+    `weight`: the vectors' share of the fused score. `names`: the bonus of a document for a word of
+    the question that only its name has. `page`: a chunk's bonus from the others found on its page,
+    as a share of their scores. `mix`: the penalty of a passage for each one ranked before it from
+    the same page. `candidates`: chunks that vectors and words bring each. `join`: whether
+    neighbours on a page that are both found become one passage. `rerank`: passages that a reranker
+    reads."""
 
     weight: float = 0.5
     names: float = 1.25
@@ -40,142 +41,171 @@ class RetrievalSettings:
     rerank: int = 20
 
     def write(self, folder: Path) -> None:
-        (folder / SETTINGS).write_text(json.dumps(asdict(self), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        """Write retrieval.json into `folder`."""
+        write_settings(folder / SETTINGS, self)
 
     @classmethod
     def read(cls, folder: Path) -> RetrievalSettings:
-        """The defaults where a bundle has none of its own."""
-        try:
-            return typed(cls, json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            return cls()
-        except (OSError, ValueError, TypeError, RecursionError) as error:
-            raise BundleCorrupt(f"{folder / SETTINGS}: {error}; copy the bundle again") from None
+        """Read retrieval.json of `folder`; the defaults where there is none. Raises
+        BundleCorrupt."""
+        path = folder / SETTINGS
+        return read_settings(path, cls) if path.exists() else cls()
 
 
 def fuse(
-    similarity: Mapping[int, float], words: Mapping[int, float], *, weight: float = 0.5,
-    floor: tuple[float, float] | None = None,
-) -> dict[int, float]:  # fmt: skip
-    """Convex combination of both scores, each scaled to 0..1 (Bruch et al. 2023, "An Analysis of Fusion Functions for
-    Hybrid Retrieval"); `weight` is the vectors' share. `floor`: what counts as 0 on either side, the list's own least if
-    not given. A chunk that one list lacks gets 0 there.
+    similarity: Mapping[int, float],
+    words: Mapping[int, float],
+    *,
+    weight: float = 0.5,
+    floors: tuple[float, float] | None = None,
+) -> dict[int, float]:
+    """Return the convex combination of both scores, each scaled to 0..1 (Bruch et al. 2023, "An
+    Analysis of Fusion Functions for Hybrid Retrieval"); `weight` is the vectors' share. `floors`:
+    the similarity and the BM25 score that count as 0, by default the smallest of each. A chunk that
+    one side lacks gets 0 there.
 
-    0.5: right passage first for 70% of the finance recipe's questions, against 62% for reciprocal rank fusion. Chosen
-    on those questions themselves, out of eight weights: they are no proof of it.
+    A weight of 0.5 puts the right passage first for 70% of the finance recipe's questions, against
+    62% for reciprocal rank fusion. It was chosen on those questions themselves, out of eight
+    weights: they are no proof of it.
     """
-    low = floor or (min(similarity.values(), default=0.0), min(words.values(), default=0.0))
-    vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1], least=_LEAST_WORDS)
+    low = floors or (min(similarity.values(), default=0.0), min(words.values(), default=0.0))
+    vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1], min_span=_MIN_BM25_SPAN)
     if not terms:
         return vectors
-    return {i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0) for i in vectors.keys() | terms.keys()}
+    return {
+        i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0)
+        for i in vectors.keys() | terms.keys()
+    }
 
 
-def _scaled(scores: Mapping[int, float], low: float, *, least: float = 0.0) -> dict[int, float]:
-    """To 0..1 over what the scores span, `least` at least; all 1 where they span nothing."""
+def _scaled(scores: Mapping[int, float], low: float, *, min_span: float = 0.0) -> dict[int, float]:
+    """Scale scores to 0..1 over what they span, `min_span` at least; all 1 where they span
+    nothing."""
     span = max(scores.values(), default=low) - low
-    return {i: max(s - low, 0.0) / max(span, least) if span > 0 else 1.0 for i, s in scores.items()}
+    return {
+        i: max(s - low, 0.0) / max(span, min_span) if span > 0 else 1.0 for i, s in scores.items()
+    }
 
 
-def with_page_vectors(
-    similarity: Mapping[int, float], pages: Mapping[tuple[int, int], Sequence[int]], all_similarity: Mapping[int, float]
+def blend_page_vectors(
+    similarity: Mapping[int, float],
+    pages: Mapping[tuple[int, int], Sequence[int]],
+    all_similarity: Mapping[int, float],
 ) -> dict[int, float]:
-    """Midway between a chunk's cosine and the mean of its page's chunks, which is the cosine of the page's centroid but
-    for its length: half a balance sheet is known by the other half. Chunks without a page keep theirs."""
-    means = {page: sum(all_similarity[i] for i in ids) / len(ids) for page, ids in pages.items() if ids}
-    found = dict(similarity)
-    for page, ids in pages.items():
-        found |= {i: (similarity[i] + means[page]) / 2 for i in ids if i in similarity}
-    return found
+    """Return for each chunk the mean of its cosine and of its page's mean cosine, which is the
+    cosine of the page's centroid but for its length: half a balance sheet is known by the other
+    half. Chunks without a page keep their cosine. `pages`: the ids of all chunks on a page;
+    `all_similarity`: the cosines of those too."""
+    blended = dict(similarity)
+    for ids in pages.values():
+        if ids:
+            mean = sum(all_similarity[i] for i in ids) / len(ids)
+            blended |= {i: (similarity[i] + mean) / 2 for i in ids if i in similarity}
+    return blended
 
 
-def with_page(scores: Mapping[int, float], places: Mapping[int, Place], share: float) -> dict[int, float]:
-    """A chunk gains a share of the scores of the best others on its page, three at most: a page that is found in several
-    places is the page that was meant."""
+def add_page_bonus(
+    scores: Mapping[int, float], places: Mapping[int, Place], share: float
+) -> dict[int, float]:
+    """Add to each chunk's score a share of the scores of the best others on its page, three at
+    most: a page that is found in several places is the page that was meant."""
     pages: dict[tuple[int, int], list[float]] = {}
     for i in scores:
         pages.setdefault(_page(places[i]), []).append(scores[i])
-    sums = {page: sum(sorted(found, reverse=True)[:_PAGE_CHUNKS]) for page, found in pages.items()}
-    return {i: score + share * max(sums[_page(places[i])] - score, 0.0) for i, score in scores.items()}
+    sums = {page: sum(sorted(best, reverse=True)[:_PAGE_CHUNKS]) for page, best in pages.items()}
+    return {
+        i: score + share * max(sums[_page(places[i])] - score, 0.0) for i, score in scores.items()
+    }
 
 
-def with_names(
-    scores: Mapping[int, float], places: Mapping[int, Place], named: Mapping[int, float], gain: float
+def add_name_bonus(
+    scores: Mapping[int, float],
+    places: Mapping[int, Place],
+    named: Mapping[int, float],
+    bonus: float,
 ) -> dict[int, float]:
-    """Chunks of documents that the question names gain `gain` for each word that is the name's alone."""
-    return {i: score + gain * named.get(places[i].document_id, 0.0) for i, score in scores.items()}
+    """Add `bonus` to chunks of documents that the question names, for each word that only this
+    document's name has."""
+    return {i: score + bonus * named.get(places[i].document_id, 0.0) for i, score in scores.items()}
 
 
-def in_order(scores: Mapping[int, float], places: Mapping[int, Place]) -> list[int]:
-    """Ids, best first; equal scores in the order of path and place, whatever ids a rebuilt index has given."""
+def rank(scores: Mapping[int, float], places: Mapping[int, Place]) -> list[int]:
+    """Return the ids, best first; equal scores in the order of path and place, whatever ids a
+    rebuilt index has given."""
     return sorted(scores, key=lambda i: (-scores[i], places[i].document, places[i].ordinal))
 
 
-def without_twins(order: Iterable[int], places: Mapping[int, Place]) -> list[int]:
-    """Of chunks that say the same in several documents the best placed alone."""
-    seen: set[int] = set()
-    kept: list[int] = []
+def drop_duplicates(order: Iterable[int], places: Mapping[int, Place]) -> list[int]:
+    """Return the ids without all but the best ranked of chunks that say the same in several
+    documents."""
+    best: dict[int, int] = {}
     for i in order:
         original = places[i].duplicate_of
-        family = i if original is None else original
-        if family not in seen:
-            seen.add(family)
-            kept.append(i)
-    return kept
+        best.setdefault(i if original is None else original, i)
+    return list(best.values())
 
 
-def mixed(
-    order: Sequence[int], scores: Mapping[int, float], places: Mapping[int, Place], k: int, loss: float
+def diversify_pages(
+    order: Sequence[int],
+    scores: Mapping[int, float],
+    places: Mapping[int, Place],
+    k: int,
+    penalty: float,
 ) -> list[int]:
-    """The k best, where each further one from a page already there counts `loss` less."""
-    taken: list[int] = []
+    """Return the k best ids, where each further chunk from a page already chosen counts `penalty`
+    less."""
+    chosen: list[int] = []
     pages: Counter[tuple[int, int]] = Counter()
-    # 4 * k: a page would need as many passages to push further ones up
-    waiting = [(-scores[i], at, 0) for at, i in enumerate(order[: 4 * k])]
-    heapq.heapify(waiting)
-    while waiting and len(taken) < k:
-        _, at, before = heapq.heappop(waiting)
-        i = order[at]
+    # 4 * k: a page would need as many passages to push further ones up.
+    queue = [(-scores[i], position, 0) for position, i in enumerate(order[: 4 * k])]
+    heapq.heapify(queue)
+    while queue and len(chosen) < k:
+        _, position, before = heapq.heappop(queue)
+        i = order[position]
         page = _page(places[i])
-        if pages[page] > before:  # others of its page were taken since it was weighed
-            heapq.heappush(waiting, (loss * pages[page] - scores[i], at, pages[page]))
+        if pages[page] > before:  # others of its page were chosen since it was weighed
+            heapq.heappush(queue, (penalty * pages[page] - scores[i], position, pages[page]))
             continue
-        taken.append(i)
+        chosen.append(i)
         pages[page] += 1
-    return taken
+    return chosen
 
 
 def _page(place: Place) -> tuple[int, int]:
-    """A document without pages is one for each chunk: nothing to mix there."""
+    """Return a key of the chunk's page; each chunk of a document without pages is a page of its
+    own."""
     return place.document_id, -place.ordinal - 1 if place.page is None else place.page
 
 
-def joined(order: Iterable[int], places: Mapping[int, Place], k: int) -> list[list[int]]:
-    """Groups of ids, k at most, in the order of their best: of the chunks that it takes to make k groups, neighbours on
-    one page are one group, at most two long, in reading order."""
+def group_neighbours(order: Iterable[int], places: Mapping[int, Place], k: int) -> list[list[int]]:
+    """Return at most k groups of ids, in the order of their best: of the chunks that it takes to
+    make k groups, neighbours on one page are one group, at most two long, in reading order."""
+
+    def adjoins(new: Place, group: Sequence[int]) -> bool:
+        first, last = places[group[0]], places[group[-1]]
+        if (new.document_id, new.page) != (first.document_id, first.page):
+            return False
+        return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
+
     groups: list[list[int]] = []
     for i in order:
         if len(groups) == k:
             break
-        home = next((g for g in groups if len(g) < _LONGEST_JOIN and _touches(i, g, places)), None)
-        if home is None:
-            groups.append([i])
+        for group in groups:
+            if len(group) < _MAX_GROUP and adjoins(places[i], group):
+                group.append(i)
+                group.sort(key=lambda j: places[j].ordinal)
+                break
         else:
-            home.append(i)
-            home.sort(key=lambda j: places[j].ordinal)
+            groups.append([i])
     return groups
 
 
-def _touches(i: int, group: Sequence[int], places: Mapping[int, Place]) -> bool:
-    new = places[i]
-    first, last = places[group[0]], places[group[-1]]
-    if (new.document_id, new.page) != (first.document_id, first.page):
-        return False
-    return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
-
-
-def to_passage(group: Sequence[int], chunks: Mapping[int, Chunk], score: float, similarity: float) -> Passage:
-    """One passage of a group of neighbours; its text is an exact slice of the source's page."""
+def to_passage(
+    group: Sequence[int], chunks: Mapping[int, Chunk], score: float, similarity: float
+) -> Passage:
+    """Return a group of neighbours as one passage; its text is an exact slice of the source's
+    page."""
     parts = [chunks[i] for i in group]
     first = parts[0]
     text, end = first.text, first.end
@@ -183,5 +213,14 @@ def to_passage(group: Sequence[int], chunks: Mapping[int, Chunk], score: float, 
         text += part.text[end - part.start :] if part.start < end else part.gap + part.text
         end = part.end
     return Passage(
-        group[0], first.document, first.title, first.page, first.heading, text, score, similarity, first.start, end
+        group[0],
+        first.document,
+        first.title,
+        first.page,
+        first.heading,
+        text,
+        score,
+        similarity,
+        first.start,
+        end,
     )

@@ -1,4 +1,5 @@
-"""The page in a real browser, on a real server, with an expert whose words are written down (browsing.py)."""
+"""The page in a real browser, on a real server, with an expert whose words are written down
+(browsing.py)."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ QUOTED = "After how many hours of use is the filter changed?"
 RELATED = "Is the filter changed after 400 hours?"
 HELD = threading.Event()
 ATTACK = (
-    "<img src=x onerror=alert(1)> ![pixel](http://evil.example/x.png) [here](javascript:alert(1)) <script>alert(2)</script>"
+    "<img src=x onerror=alert(1)> ![pixel](http://evil.example/x.png) [here](javascript:alert(1)) "
+    "<script>alert(2)</script>"
 )
 NAME = "<img src=x onerror=alert(3)>/xss <b>zoo</b>.md"
 SCRIPT = {
@@ -54,9 +56,20 @@ SCRIPT = {
     QUOTED: Said("After 400 hours [1].", hold=HELD, quoted=True),
     RELATED: Said("Change the filter after 400 hours of use. [1]", kind="related"),
 }
-CHUNKS = (*fakes.CHUNKS, Chunk(NAME, "<i>Zoo</i>", 3, ("xss zoo",), 0, len(ATTACK) + 9, f"Xss zoo. {ATTACK}"),
-          Chunk("fees.pdf", "Fees 2025", 1, ("Global Equity Fund",), 58, 88, "Charges are taken every month."),
-          Chunk("fees.pdf", "Fees 2025", 3, (), 0, len(MARKDOWN), MARKDOWN))  # fmt: skip
+CHUNKS = (
+    *fakes.CHUNKS,
+    Chunk(NAME, "<i>Zoo</i>", 3, ("xss zoo",), 0, len(ATTACK) + 9, f"Xss zoo. {ATTACK}"),
+    Chunk(
+        "fees.pdf",
+        "Fees 2025",
+        1,
+        ("Global Equity Fund",),
+        58,
+        88,
+        "Charges are taken every month.",
+    ),
+    Chunk("fees.pdf", "Fees 2025", 3, (), 0, len(MARKDOWN), MARKDOWN),
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +83,9 @@ def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("shelf") / "tiny-1.0.0"
     report = {"shipped": "rag", "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "questions": 8}}}
     fakes.write_bundle(folder, model=exported_llama, chunks=CHUNKS, report=report)
-    (folder / "report" / "report.html").write_text("<h1>Measured</h1><script>alert(4)</script>", encoding="utf-8")
+    (folder / "report" / "report.html").write_text(
+        "<h1>Measured</h1><script>alert(4)</script>", encoding="utf-8"
+    )
     write_golden(folder, [Golden(FILTER, "400", False, "pump.md"), Golden(WIFI, "-", True, None)])
     fakes.reseal(folder)
     return folder
@@ -79,7 +94,9 @@ def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def server(browser: Any, shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     limits = Limits(waiting=1)
-    with served([shelf], tmp_path_factory.mktemp("state"), opener=scripted(SCRIPT), limits=limits) as running:
+    with served(
+        [shelf], tmp_path_factory.mktemp("state"), opener=scripted(SCRIPT), limits=limits
+    ) as running:
         yield running
 
 
@@ -92,7 +109,7 @@ def reader(browser: Any, server: Served) -> Iterator[Visit]:
     HELD.set()
 
 
-# --- asking and reading --------------------------------------------------------------------------------------------
+# --- asking and reading ---------------------------------------------------------------------------
 
 
 def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
@@ -129,7 +146,10 @@ def test_a_quote_stands_before_the_answer_and_above_it(reader: Visit) -> None:
     assert "400 hours [1]" not in page.locator(".answer").inner_text()
     HELD.set()
     page.locator(".foot").wait_for()
-    assert page.locator(".quote").count() == 1 and page.locator(".answer").inner_text() == "After 400 hours 1."
+    assert (
+        page.locator(".quote").count() == 1
+        and page.locator(".answer").inner_text() == "After 400 hours 1."
+    )
     page.locator(".quote .cite").click()
     assert page.locator("#passage").get_by_text("Change the filter").first.is_visible()
 
@@ -164,7 +184,10 @@ def test_what_was_read_and_not_cited_can_be_read_too(reader: Visit) -> None:
 def test_a_refusal_looks_like_one(reader: Visit) -> None:
     reader.ask(WIFI)
     refusal = reader.page.locator(".refusal")
-    assert refusal.locator("p").all_inner_texts()[:2] == ["The documents do not answer this", SCRIPT[WIFI].text]
+    assert refusal.locator("p").all_inner_texts()[:2] == [
+        "The documents do not answer this",
+        SCRIPT[WIFI].text,
+    ]
     assert reader.page.locator(".answer").count() == 0
     reader.page.locator(".source").first.click()
     reader.page.locator("#passage .own").first.wait_for()
@@ -197,9 +220,15 @@ def test_sources_are_numbered_as_they_are_cited(reader: Visit) -> None:
     assert page.locator(".source-number").all_inner_texts()[:2] == ["1", "2"]
     page.get_by_role("button", name=f"Open passage 1: {places[2]}").first.click()
     panel = page.locator("#passage")
-    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == ("Passage 1 of 3", places[2])
+    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == (
+        "Passage 1 of 3",
+        places[2],
+    )
     panel.get_by_role("button", name="Next passage").click()
-    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == ("Passage 2 of 3", places[0])
+    assert (panel.locator(".count").inner_text(), panel.locator("h2").inner_text()) == (
+        "Passage 2 of 3",
+        places[0],
+    )
     page.get_by_role("button", name="Copy with sources").click()
     page.get_by_role("button", name="Copied").wait_for()
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -226,13 +255,19 @@ def test_a_quote_is_shown_without_markdown(reader: Visit) -> None:
 
 @pytest.mark.parametrize(
     ("markdown", "text"),
-    [("## Fees | 2025", "Fees · 2025"), ("| a | b |\n|---|---|\n| 1 | 2 |", "a · b\n1 · 2"),
-     ("- [x] one\n* two", "• one\n• two"),
-     ("- **one**", "one"), ("snake_case and 2 * 3 * 4 stay", "snake_case and 2 * 3 * 4 stay"), (r"5 \* 3 \# 1", "5 * 3 # 1"),
-     ("![logo](a.png) __so__ _it_ is", "logo so it is"), ("__init__.py", "__init__.py")],
-)  # fmt: skip
+    [
+        ("## Fees | 2025", "Fees · 2025"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "a · b\n1 · 2"),
+        ("- [x] one\n* two", "• one\n• two"),
+        ("- **one**", "one"),
+        ("snake_case and 2 * 3 * 4 stay", "snake_case and 2 * 3 * 4 stay"),
+        (r"5 \* 3 \# 1", "5 * 3 # 1"),
+        ("![logo](a.png) __so__ _it_ is", "logo so it is"),
+        ("__init__.py", "__init__.py"),
+    ],
+)
 def test_markdown_as_a_reader_would_write_it(reader: Visit, markdown: str, text: str) -> None:
-    plain = "async (markdown) => (await import('/static/marks.js')).plain(markdown)"
+    plain = "async (markdown) => (await import('/static/js/parse.js')).plainText(markdown)"
     assert reader.page.evaluate(plain, markdown) == text
 
 
@@ -253,11 +288,12 @@ def test_the_answer_is_copied_with_its_sources(reader: Visit) -> None:
     reader.page.get_by_role("button", name="Copy with sources").click()
     reader.page.get_by_role("button", name="Copied").wait_for()
     assert reader.page.evaluate("navigator.clipboard.readText()") == (
-        f"{FEE}\n\nThe A class costs 0.85% a year. [1]\n\nSources\n[1] fees.pdf, page 1: “The A class costs 0.85% a year.”"
+        f"{FEE}\n\nThe A class costs 0.85% a year. [1]\n\nSources\n[1] fees.pdf, page 1: “The A "
+        "class costs 0.85% a year.”"
     )
 
 
-# --- while it answers ----------------------------------------------------------------------------------------------
+# --- while it answers -----------------------------------------------------------------------------
 
 
 def test_the_answer_is_seen_as_it_comes_and_can_be_stopped(reader: Visit) -> None:
@@ -286,7 +322,9 @@ def test_a_place_in_the_queue_and_a_full_one(reader: Visit, browser: Any) -> Non
         second.ask(FEE, wait=False)
         second.page.get_by_text("1 question comes before yours").wait_for()
         third.ask(FILTER, wait=False)
-        third.page.get_by_text("The expert is busy with other questions. Asking again in").wait_for()
+        third.page.get_by_text(
+            "The expert is busy with other questions. Asking again in"
+        ).wait_for()
         third.page.get_by_role("button", name="Ask now").click()
         HELD.set()
         second.page.locator(".turn:last-child .foot").wait_for()
@@ -326,7 +364,9 @@ def test_a_server_that_is_away_and_back(reader: Visit) -> None:
     reader.context.set_offline(True)
     reader.ask(FEE)
     page = reader.page
-    page.locator(".notice", has_text="The connection broke before the answer was complete.").wait_for()
+    page.locator(
+        ".notice", has_text="The connection broke before the answer was complete."
+    ).wait_for()
     page.get_by_role("alert").get_by_text("The expert’s server does not answer.").wait_for()
     reader.context.set_offline(False)
     page.locator("#banner").wait_for(state="hidden")
@@ -335,7 +375,7 @@ def test_a_server_that_is_away_and_back(reader: Visit) -> None:
     assert page.locator(".turn").count() == 1
 
 
-# --- conversations -------------------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 def test_a_follow_up_says_what_it_goes_on_from(reader: Visit) -> None:
@@ -344,7 +384,9 @@ def test_a_follow_up_says_what_it_goes_on_from(reader: Visit) -> None:
     reader.ask(FILTER)
     first, second, third = reader.server.expert.asked
     assert first.get("previous") is None
-    assert second["previous"].question == third["previous"].question == FEE  # a refusal is nothing to go on from
+    assert (
+        second["previous"].question == third["previous"].question == FEE
+    )  # a refusal is nothing to go on from
     assert len(second["previous"].passages) == 3
     reader.page.get_by_role("button", name="New conversation").click()
     reader.ask(FILTER)
@@ -395,8 +437,11 @@ def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: V
 
 def kept(reader: Visit) -> list[tuple[str, str]]:
     """Question and state of each conversation's first turn, the latest conversation first."""
-    read = "async () => (await import('/static/history.js')).conversations('tiny-1.0.0')"
-    return [(one["turns"][0]["question"], one["turns"][0]["state"]) for one in reader.page.evaluate(read)]
+    read = "async () => (await import('/static/js/history.js')).conversations('tiny-1.0.0')"
+    return [
+        (one["turns"][0]["question"], one["turns"][0]["state"])
+        for one in reader.page.evaluate(read)
+    ]
 
 
 def second_window(reader: Visit) -> Visit:
@@ -431,11 +476,11 @@ def test_two_windows_on_one_conversation_lose_nothing(reader: Visit) -> None:
 def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> None:
     page = reader.page
     fill = """async (passage) => {
-        const history = await import('/static/history.js');
+        const history = await import('/static/js/history.js');
         for (let i = 0; i < 120; i += 1) {
-            const one = history.begin();
-            const turn = { ...history.beginTurn(`Question ${i}`, false), state: 'done', at: i };
-            if (!history.keep('tiny-1.0.0', one, turn)) throw new Error('no room');
+            const one = history.newConversation();
+            const turn = { ...history.newTurn(`Question ${i}`, false), state: 'done', at: i };
+            if (!history.saveTurn('tiny-1.0.0', one, turn)) throw new Error('no room');
         }
         let size = 1 << 20;
         for (let i = 0; size > 100; i += 1) {
@@ -444,10 +489,15 @@ def test_no_conversation_is_dropped_and_a_full_store_says_so(reader: Visit) -> N
     }"""
     page.evaluate(fill)
     reader.ask(FEE)
-    page.get_by_role("alert").get_by_text("This browser has no room for more conversations").wait_for()
+    page.get_by_role("alert").get_by_text(
+        "This browser has no room for more conversations"
+    ).wait_for()
     assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
     assert len(kept(reader)) == 120, "all that was kept before is there still"
-    page.evaluate("for (const key of Object.keys(localStorage)) if (key.startsWith('other:')) localStorage.removeItem(key)")
+    page.evaluate(
+        "for (const key of Object.keys(localStorage)) if (key.startsWith('other:')) "
+        "localStorage.removeItem(key)"
+    )
     with page.expect_response("**/api/feedback"):
         page.get_by_role("button", name="Helpful", exact=True).click()
     wait_for(lambda: kept(reader)[0] == (FEE, "done"))
@@ -469,13 +519,21 @@ def test_a_window_that_dies_while_it_asks_loses_no_answer(reader: Visit) -> None
 
 
 def test_what_an_earlier_version_kept_is_taken_over(reader: Visit) -> None:
-    turns = [{"question": f"Old {n}", "state": "done", "text": "yes", "passages": [], "citations": []} for n in range(3)]
+    turns = [
+        {"question": f"Old {n}", "state": "done", "text": "yes", "passages": [], "citations": []}
+        for n in range(3)
+    ]
     old = [{"id": "5-1", "at": 5, "turns": turns}, {"id": "4-1", "at": 4, "turns": turns[1:]}]
-    reader.page.evaluate("(old) => localStorage.setItem('fieldpack:conversations:tiny-1.0.0', JSON.stringify(old))", old)
+    reader.page.evaluate(
+        "(old) => localStorage.setItem('fieldpack:conversations:tiny-1.0.0', JSON.stringify(old))",
+        old,
+    )
     reader.page.reload()
     reader.page.locator("#welcome h2").wait_for()
     assert kept(reader) == [("Old 0", "done"), ("Old 1", "done")]
-    assert reader.page.evaluate("localStorage.getItem('fieldpack:conversations:tiny-1.0.0')") is None
+    assert (
+        reader.page.evaluate("localStorage.getItem('fieldpack:conversations:tiny-1.0.0')") is None
+    )
 
 
 def ratings(reader: Visit) -> list[dict[str, Any]]:
@@ -498,18 +556,36 @@ def test_a_rating_reaches_the_state_folder(reader: Visit) -> None:
     assert len(rating["passages"]) == 3
     assert rating["answer_id"] == alone["answer_id"] != ""
     reader.page.reload()
-    assert reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed") == "true"
+    assert (
+        reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed")
+        == "true"
+    )
     with reader.page.expect_response("**/api/feedback"):
         reader.page.get_by_role("button", name="Helpful", exact=True).click()
-    wait_for(lambda: reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed") == "false")
-    assert ratings(reader)[-1]["rating"] == "up" and ratings(reader)[-1]["answer_id"] == alone["answer_id"]
+    wait_for(
+        lambda: (
+            reader.page.get_by_role("button", name="Not helpful").get_attribute("aria-pressed")
+            == "false"
+        )
+    )
+    assert (
+        ratings(reader)[-1]["rating"] == "up"
+        and ratings(reader)[-1]["answer_id"] == alone["answer_id"]
+    )
 
 
-def test_another_expert_has_conversations_of_its_own(browser: Any, shelf: Path, sealed: Path, tmp_path: Path) -> None:
+def test_another_expert_has_conversations_of_its_own(
+    browser: Any, shelf: Path, sealed: Path, tmp_path: Path
+) -> None:
     other = Path(shutil.copytree(sealed, tmp_path / "other"))
     manifest = (other / "manifest.json").read_text(encoding="utf-8")
-    (other / "manifest.json").write_text(manifest.replace('"version": "1.0.0"', '"version": "2.0.0"'), encoding="utf-8")
-    with served([shelf, other], tmp_path / "state", opener=scripted(SCRIPT)) as running, visit(browser, running) as reader:
+    (other / "manifest.json").write_text(
+        manifest.replace('"version": "1.0.0"', '"version": "2.0.0"'), encoding="utf-8"
+    )
+    with (
+        served([shelf, other], tmp_path / "state", opener=scripted(SCRIPT)) as running,
+        visit(browser, running) as reader,
+    ):
         page = reader.page
         reader.ask(FEE)
         page.get_by_role("button", name="tiny 1.0.0").click()
@@ -517,16 +593,24 @@ def test_another_expert_has_conversations_of_its_own(browser: Any, shelf: Path, 
         page.get_by_role("button", name="tiny 2.0.0").wait_for()
         page.locator("#welcome h2").wait_for()
         assert page.locator(".turn").count() == 0
-        assert running.application.desk.current.id == "tiny-2.0.0"
+        assert running.application.loaded.current.id == "tiny-2.0.0"
 
 
 def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
     page = reader.page
     page.get_by_role("button", name="About this expert").click()
     dialog = page.get_by_role("dialog")
-    facts = dict(zip(dialog.locator("dt").all_inner_texts(), dialog.locator("dd").all_inner_texts(), strict=True))
+    facts = dict(
+        zip(
+            dialog.locator("dt").all_inner_texts(),
+            dialog.locator("dd").all_inner_texts(),
+            strict=True,
+        )
+    )
     assert facts["Holds"] == "4 documents, 9 passages"
-    assert facts["Right value"] == "13%" and facts["Words shared with the right answer (F1)"] == "0.50"
+    assert (
+        facts["Right value"] == "13%" and facts["Words shared with the right answer (F1)"] == "0.50"
+    )
     assert f"fieldpack {fieldpack.__version__}" in facts["Runs on"]
     with reader.context.expect_page() as opened:
         dialog.get_by_role("link", name="Open the full report").click()
@@ -570,7 +654,7 @@ def test_the_library_is_searched_and_paged_through_without_a_question(reader: Vi
     names.first.wait_for()
 
 
-# --- everybody -----------------------------------------------------------------------------------------------------
+# --- everybody ------------------------------------------------------------------------------------
 
 
 def test_all_of_it_with_keys_alone(reader: Visit) -> None:
@@ -602,7 +686,8 @@ def test_everything_that_can_be_pressed_has_a_name(reader: Visit) -> None:
     reader.page.get_by_role("button", name="Conversations").click()
     nameless = reader.page.evaluate(
         "() => [...document.querySelectorAll('button, a, input, select, textarea')]"
-        ".filter(one => !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map(one => one.outerHTML)"
+        ".filter(one => !(one.ariaLabel || one.textContent.trim() || one.labels?.length)).map(one "
+        "=> one.outerHTML)"
     )
     assert nameless == []
 
@@ -616,7 +701,10 @@ def test_the_page_speaks_the_browsers_language(
 ) -> None:
     with visit(browser, server, locale=locale) as reader:
         root = reader.page.locator("html")
-        assert (root.get_attribute("lang"), root.get_attribute("dir")) == (locale[:2].replace("xx", "en"), direction)
+        assert (root.get_attribute("lang"), root.get_attribute("dir")) == (
+            locale[:2].replace("xx", "en"),
+            direction,
+        )
         facts = reader.page.locator(".facts").inner_text()
         assert documents in facts or documents.replace("4", "٤") in facts
         assert reader.page.locator("[data-t]:visible", has_text="undefined").count() == 0
@@ -635,10 +723,17 @@ def test_the_language_may_change_while_an_answer_comes(reader: Visit) -> None:
     assert page.locator(".answer").inner_text() == "One two three"
 
 
-@pytest.mark.parametrize(("name", "width", "dark"), [("light", 1280, False), ("dark", 1280, True), ("narrow", 320, False)])
-def test_it_fits_the_screen(browser: Any, server: Served, tmp_path: Path, name: str, width: int, dark: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "width", "dark"),
+    [("light", 1280, False), ("dark", 1280, True), ("narrow", 320, False)],
+)
+def test_it_fits_the_screen(
+    browser: Any, server: Served, tmp_path: Path, name: str, width: int, dark: bool
+) -> None:
     scheme = "dark" if dark else "light"
-    with visit(browser, server, viewport={"width": width, "height": 640}, color_scheme=scheme) as reader:
+    with visit(
+        browser, server, viewport={"width": width, "height": 640}, color_scheme=scheme
+    ) as reader:
         reader.ask(EVIL)
         reader.page.locator(".cite").click()
         reader.page.locator("#passage mark, #passage .own").first.wait_for()
@@ -651,7 +746,9 @@ def test_it_fits_the_screen(browser: Any, server: Served, tmp_path: Path, name: 
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 640), (390, 800)])
-def test_a_long_conversation_scrolls_within_the_page(browser: Any, server: Served, width: int, height: int) -> None:
+def test_a_long_conversation_scrolls_within_the_page(
+    browser: Any, server: Served, width: int, height: int
+) -> None:
     HELD.set()
     with visit(browser, server, viewport={"width": width, "height": height}) as reader:
         page = reader.page
@@ -660,8 +757,11 @@ def test_a_long_conversation_scrolls_within_the_page(browser: Any, server: Serve
         assert before[0] and before[0]["y"] == 0
         for question in (FEE, WIFI, SUM, FILTER, BARE):
             reader.ask(question)
-        for move in ("scrollTo(0, 1e6)", "document.getElementById('scroll').scrollTo(0, 0)",
-                     "document.getElementById('scroll').scrollTo(0, 1e6)"):  # fmt: skip
+        for move in (
+            "scrollTo(0, 1e6)",
+            "document.getElementById('scroll').scrollTo(0, 0)",
+            "document.getElementById('scroll').scrollTo(0, 1e6)",
+        ):
             page.evaluate(move)
             page.mouse.move(width / 2, height / 2)
             page.mouse.wheel(0, 5000)
@@ -695,7 +795,10 @@ def test_a_printed_page_says_who_answered_and_when(reader: Visit, tmp_path: Path
     year = reader.page.evaluate("String(new Date().getFullYear())")
     printed = reader.page.locator("#printed").inner_text()
     assert printed.startswith("tiny 1.0.0, printed ") and year in printed
-    assert not reader.page.locator(".ask").is_visible() and not reader.page.locator(".bar").is_visible()
+    assert (
+        not reader.page.locator(".ask").is_visible()
+        and not reader.page.locator(".bar").is_visible()
+    )
     assert reader.page.locator(".source-quote").first.is_visible()
     assert reader.page.pdf().startswith(b"%PDF")
 

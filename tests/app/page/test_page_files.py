@@ -1,4 +1,5 @@
-"""What the page's files must and must not hold, without a browser: no way to HTML, no other origin, all words."""
+"""What the page's files must and must not hold, without a browser: no way to HTML, no other origin,
+all words."""
 
 from __future__ import annotations
 
@@ -12,8 +13,12 @@ import pytest
 import fieldpack_app
 
 PAGE = Path(fieldpack_app.__file__).parent / "page"
-LANGUAGES = sorted(path.stem for path in (PAGE / "words").glob("*.json"))
-PLURALS = {"pl": {"one", "few", "many", "other"}, "ar": {"zero", "one", "two", "few", "many", "other"}, "zh": {"other"}}
+LANGUAGES = sorted(path.stem for path in (PAGE / "locales").glob("*.json"))
+PLURALS = {
+    "pl": {"one", "few", "many", "other"},
+    "ar": {"zero", "one", "two", "few", "many", "other"},
+    "zh": {"other"},
+}
 TO_HTML = "innerHTML|outerHTML|insertAdjacentHTML|document.write|DOMParser|ContextualFragment|setHTML|eval\\(|new Function"
 
 
@@ -22,16 +27,20 @@ def words(language: str) -> dict[str, Any]:
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
-        assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
+        assert len(set(names)) == len(names), sorted(
+            name for name in names if names.count(name) > 1
+        )
         return dict(pairs)
 
-    text = (PAGE / "words" / f"{language}.json").read_text(encoding="utf-8")
+    text = (PAGE / "locales" / f"{language}.json").read_text(encoding="utf-8")
     phrases: dict[str, Any] = json.loads(text, object_pairs_hook=once)
     return phrases
 
 
 def scripts() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(PAGE.glob("*.js")))
+    return "\n".join(
+        path.read_text(encoding="utf-8") for path in sorted((PAGE / "js").glob("*.js"))
+    )
 
 
 def test_nothing_becomes_html() -> None:
@@ -41,13 +50,19 @@ def test_nothing_becomes_html() -> None:
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in sorted(PAGE.rglob("*")) if path.is_file())
-    assert set(re.findall(r"https?://[^\s\"'`]+", text)) <= {"http://www.w3.org/2000/svg"}  # a name, not an address
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in sorted(PAGE.rglob("*")) if path.is_file()
+    )
+    assert set(re.findall(r"https?://[^\s\"'`]+", text)) <= {
+        "http://www.w3.org/2000/svg"
+    }  # a name, not an address
     assert re.findall(r"@import|@font-face|url\(", text) == []
 
 
 def test_the_menu_offers_the_languages_that_there_are() -> None:
-    offered = re.search(r"LANGUAGES = \{(.*?)\}", (PAGE / "words.js").read_text(encoding="utf-8"), re.DOTALL)
+    offered = re.search(
+        r"LANGUAGES = \{(.*?)\}", (PAGE / "js" / "i18n.js").read_text(encoding="utf-8"), re.DOTALL
+    )
     assert offered and sorted(re.findall(r"(\w\w): ", offered[1])) == LANGUAGES
 
 
@@ -61,15 +76,26 @@ def test_every_language_says_everything(language: str) -> None:
         if isinstance(text, dict):
             assert set(forms) == PLURALS.get(language, {"one", "other"}), key
         assert all(form.strip() for form in forms.values()), key
-        assert blanks(forms["other"]) == blanks(english[key]["other"] if isinstance(text, dict) else english[key]), key
+        assert blanks(forms["other"]) == blanks(
+            english[key]["other"] if isinstance(text, dict) else english[key]
+        ), key
 
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
-    used = set(re.findall(r"data-t(?:-label|-title)?=\"(\w+)\"", (PAGE / "index.html").read_text(encoding="utf-8")))
+    used = set(
+        re.findall(
+            r"data-t(?:-label|-title)?=\"(\w+)\"", (PAGE / "index.html").read_text(encoding="utf-8")
+        )
+    )
     source = scripts()
     assert used <= set(words("en"))
-    assert [key for key in words("en") if key not in used and not re.search(rf"[\"`]{key}[\"`]", source)
-            and not key.startswith("m_")] == []  # fmt: skip
+    assert [
+        key
+        for key in words("en")
+        if key not in used
+        and not re.search(rf"[\"`]{key}[\"`]", source)
+        and not key.startswith("m_")
+    ] == []
     assert set(re.findall(r"\bt\(\"(\w+)\"", source)) <= set(words("en"))
 
 

@@ -42,7 +42,7 @@ def ask(client: httpx.Client, **fields: Any) -> list[tuple[str, Any]]:
         return list(events_of(response))
 
 
-# --- answers -------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def test_an_answer_comes_in_order(client: httpx.Client) -> None:
@@ -62,10 +62,16 @@ def test_an_answer_comes_in_order(client: httpx.Client) -> None:
 
 def test_a_follow_up_goes_on_from_the_answer_before(client: httpx.Client) -> None:
     first = ask(client)[-1][1]
-    previous = {"question": first["asked"], "passages": [passage["chunk_id"] for passage in first["passages"]]}
+    previous = {
+        "question": first["asked"],
+        "passages": [passage["chunk_id"] for passage in first["passages"]],
+    }
     after = ask(client, question="And the I class?", previous=previous)[-1][1]
     assert after["asked"] == f"{QUESTION} And the I class?"
-    assert ask(client, question="And the I class?", previous=None)[-1][1]["asked"] == "And the I class?"
+    assert (
+        ask(client, question="And the I class?", previous=None)[-1][1]["asked"]
+        == "And the I class?"
+    )
 
 
 def test_documents_narrow_the_answer(client: httpx.Client) -> None:
@@ -74,14 +80,24 @@ def test_documents_narrow_the_answer(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "previous", [5, [], {}, {"question": 5}, {"question": "a", "passages": "1"}, {"question": "a", "passages": [True]}]
+    "previous",
+    [
+        5,
+        [],
+        {},
+        {"question": 5},
+        {"question": "a", "passages": "1"},
+        {"question": "a", "passages": [True]},
+    ],
 )
 def test_what_is_no_answer_before(client: httpx.Client, previous: object) -> None:
     response = client.post("/api/ask", json={"question": QUESTION, "previous": previous})
     assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_request")
 
 
-def test_a_quote_comes_before_the_words_of_a_model_or_is_the_answer(bundle: Path, tmp_path: Path) -> None:
+def test_a_quote_comes_before_the_words_of_a_model_or_is_the_answer(
+    bundle: Path, tmp_path: Path
+) -> None:
     chat, settings = read_prompt(bundle)
     write_prompt(bundle, chat, replace(settings, quoting=QuoteSettings()))
     fakes.reseal(bundle)
@@ -99,7 +115,10 @@ def test_a_quote_comes_before_the_words_of_a_model_or_is_the_answer(bundle: Path
     with served([bundle], tmp_path / "state") as server, server.client() as client:
         events = ask(client)
         assert [name for name, _ in events if name != "queued"] == ["passages", "text", "done"]
-        assert events[-1][1]["kind"] in ("quote", "related") and events[-1][1]["timings"]["tokens"] == 0
+        assert (
+            events[-1][1]["kind"] in ("quote", "related")
+            and events[-1][1]["timings"]["tokens"] == 0
+        )
         message = {"model": "tiny-1.0.0", "messages": [{"role": "user", "content": QUESTION}]}
         reply = client.post("/v1/chat/completions", json=message).json()
         assert reply["choices"][0]["message"]["content"] == events[-1][1]["answer"]
@@ -107,7 +126,7 @@ def test_a_quote_comes_before_the_words_of_a_model_or_is_the_answer(bundle: Path
         assert client.get("/api/about").status_code == 200
 
 
-# --- the library ---------------------------------------------------------------------------------------------------
+# --- the library ----------------------------------------------------------------------------------
 
 
 def test_search(client: httpx.Client) -> None:
@@ -115,7 +134,12 @@ def test_search(client: httpx.Client) -> None:
     assert (best["place"], len(rest)) == ("fees.pdf, page 2", 1)
     lit = [best["text"][start:end] for start, end in best["highlights"]]
     assert lit == ["zone", "zz", "zz"]
-    for params, status in (({"q": "a", "k": "0"}, 400), ({"q": "a", "k": "51"}, 400), ({"q": "a", "k": "²"}, 400), ({}, 422)):
+    for params, status in (
+        ({"q": "a", "k": "0"}, 400),
+        ({"q": "a", "k": "51"}, 400),
+        ({"q": "a", "k": "²"}, 400),
+        ({}, 422),
+    ):
         assert client.get("/api/search", params=params).status_code == status
 
 
@@ -140,11 +164,15 @@ def test_about(client: httpx.Client) -> None:
 def test_the_report_is_shut_in(bundle: Path, tmp_path: Path) -> None:
     html = "<!doctype html><style>b{}</style><script>alert(1)</script>"
     (bundle / "report" / "report.html").write_text(html)
-    (bundle / "report" / "report.json").write_text(json.dumps({"shipped": "tuned", "arms": {"tuned": {"f1": 0.5}}}))
+    (bundle / "report" / "report.json").write_text(
+        json.dumps({"shipped": "tuned", "arms": {"tuned": {"f1": 0.5}}})
+    )
     fakes.reseal(bundle)
     with served([bundle], tmp_path / "state") as server, server.client() as client:
         response = client.get("/report")
-        assert response.text == html and response.headers["content-type"] == "text/html; charset=utf-8"
+        assert (
+            response.text == html and response.headers["content-type"] == "text/html; charset=utf-8"
+        )
         policy = response.headers["content-security-policy"]
         assert policy.startswith("sandbox; default-src 'none'") and "script" not in policy
         about = client.get("/api/about").json()
@@ -156,13 +184,17 @@ def test_the_page_s_files(client: httpx.Client) -> None:
     for path in (path for path in PAGE.rglob("*") if path.is_file()):
         response = client.get(f"/static/{path.relative_to(PAGE).as_posix()}")
         assert response.content == path.read_bytes()
-    assert client.get("/static/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
-    assert client.get("/static/app.css").headers["content-type"] == "text/css; charset=utf-8"
+    assert (
+        client.get("/static/js/app.js").headers["content-type"] == "text/javascript; charset=utf-8"
+    )
+    assert client.get("/static/css/app.css").headers["content-type"] == "text/css; charset=utf-8"
 
 
 def test_odd_text_in_a_request_comes_back_as_it_was(client: httpx.Client) -> None:
     body = b'{"id": "\\ud800"}'
-    response = client.post("/api/bundles/current", content=body, headers={"Content-Type": "application/json"})
+    response = client.post(
+        "/api/bundles/current", content=body, headers={"Content-Type": "application/json"}
+    )
     assert response.status_code == 404 and "\ud800" in response.json()["error"]["message"]
 
 
@@ -174,14 +206,20 @@ def test_metrics(client: httpx.Client) -> None:
     grown = {name: after[name] - before[name] for name in after}
     assert grown["fieldpack_answered_total"] == 1 and grown["fieldpack_refused_total"] == 1
     assert grown["fieldpack_answer_tokens_total"] > 0
-    assert grown["fieldpack_answer_seconds_count"] == grown['fieldpack_answer_seconds_bucket{le="+Inf"}'] == 2
+    assert (
+        grown["fieldpack_answer_seconds_count"]
+        == grown['fieldpack_answer_seconds_bucket{le="+Inf"}']
+        == 2
+    )
     assert after["process_resident_memory_bytes"] > 1e7 and after["fieldpack_queue_length"] == 0
 
 
 def figures(client: httpx.Client) -> dict[str, float]:
     response = client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
-    lines = [line.rpartition(" ") for line in response.text.splitlines() if not line.startswith("#")]
+    lines = [
+        line.rpartition(" ") for line in response.text.splitlines() if not line.startswith("#")
+    ]
     return {name: float(value) for name, _, value in lines}
 
 
@@ -196,11 +234,14 @@ def test_what_the_library_holds(client: httpx.Client) -> None:
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "no_document")
 
 
-# --- what is written down ------------------------------------------------------------------------------------------
+# --- what is written down -------------------------------------------------------------------------
 
 
 def notes(server: Served) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (server.state / "feedback.jsonl").read_text("utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (server.state / "feedback.jsonl").read_text("utf-8").splitlines()
+    ]
 
 
 def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_path: Path) -> None:
@@ -208,10 +249,21 @@ def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_
         ask(client)
         assert not server.state.exists()  # an answered question is nobody's business
         ask(client, question="東京")
-        rated = {"question": QUESTION, "answer": "0.85%", "rating": "up", "note": "right\n", "passages": [0], "refused": False}
+        rated = {
+            "question": QUESTION,
+            "answer": "0.85%",
+            "rating": "up",
+            "note": "right\n",
+            "passages": [0],
+            "refused": False,
+        }
         assert client.post("/api/feedback", json=rated).status_code == 204
         unanswered, rating = notes(server)
-        assert (unanswered["kind"], unanswered["question"], unanswered["refused"]) == ("unanswered", "東京", True)
+        assert (unanswered["kind"], unanswered["question"], unanswered["refused"]) == (
+            "unanswered",
+            "東京",
+            True,
+        )
         assert (rating["kind"], rating["bundle"]) == ("rating", "tiny-1.0.0")
         assert {name: rating[name] for name in rated} == rated and rating["time"].endswith("+00:00")
         assert stat.S_IMODE((server.state / "feedback.jsonl").stat().st_mode) == 0o600
@@ -220,11 +272,24 @@ def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({"rating": "sideways"}, 400), ({"rating": None}, 400), ({"note": "x" * 2001}, 422), ({"answer": "x" * 20_001}, 422),
-     ({"passages": ["a"]}, 400), ({"refused": "no"}, 400), ({"passages": [10**400]}, 400), ({"passages": [-1]}, 400),
-     ({"answer_id": "a b"}, 400), ({"answer_id": "x" * 65}, 400), ({"spam": 1}, 400), ({"question": None}, 400)],
-)  # fmt: skip
-def test_ratings_that_are_none(client: httpx.Client, server: Served, change: dict[str, Any], status: int) -> None:
+    [
+        ({"rating": "sideways"}, 400),
+        ({"rating": None}, 400),
+        ({"note": "x" * 2001}, 422),
+        ({"answer": "x" * 20_001}, 422),
+        ({"passages": ["a"]}, 400),
+        ({"refused": "no"}, 400),
+        ({"passages": [10**400]}, 400),
+        ({"passages": [-1]}, 400),
+        ({"answer_id": "a b"}, 400),
+        ({"answer_id": "x" * 65}, 400),
+        ({"spam": 1}, 400),
+        ({"question": None}, 400),
+    ],
+)
+def test_ratings_that_are_none(
+    client: httpx.Client, server: Served, change: dict[str, Any], status: int
+) -> None:
     rated = {"question": "q", "answer": "a", "rating": "down", **change}
     before = notes(server) if server.state.exists() else []
     assert client.post("/api/feedback", json=rated).status_code == status
@@ -233,7 +298,10 @@ def test_ratings_that_are_none(client: httpx.Client, server: Served, change: dic
 
 def test_a_full_file_says_so_and_answers_go_on(sealed: Path, tmp_path: Path) -> None:
     rated = {"question": "q", "answer": "a" * 500, "rating": "down"}
-    with served([sealed], tmp_path / "state", limits=Limits(feedback=1500)) as server, server.client() as client:
+    with (
+        served([sealed], tmp_path / "state", limits=Limits(feedback=1500)) as server,
+        server.client() as client,
+    ):
         statuses = [client.post("/api/feedback", json=rated).status_code for _ in range(3)]
         assert statuses == [204, 204, 503] and len(notes(server)) == 2
         error = client.post("/api/feedback", json=rated).json()["error"]
@@ -245,7 +313,9 @@ def test_a_full_file_says_so_and_answers_go_on(sealed: Path, tmp_path: Path) -> 
 def test_a_state_folder_that_cannot_be_made(sealed: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with served([sealed], tmp_path / "file" / "state") as server, server.client() as client:
-        response = client.post("/api/feedback", json={"question": "q", "answer": "a", "rating": "up"})
+        response = client.post(
+            "/api/feedback", json={"question": "q", "answer": "a", "rating": "up"}
+        )
         assert (response.status_code, response.json()["error"]["code"]) == (503, "notes_lost")
         assert ask(client, question="東京")[-1][1]["refused"] is True
 
@@ -266,13 +336,17 @@ def test_what_is_typed_is_read_ahead(server: Served, client: httpx.Client) -> No
     wait_for(lambda: client.get("/health").json() == {"status": "ok"})
     ask(client, question="When do quiet hours begin?")
     assert client.post("/api/load", json={"question": QUESTION[:-1]}).status_code == 202
-    server.application.answering.thread.submit(lambda: None).result()
+    server.application.service.thread.submit(lambda: None).result()
     done = ask(client)[-1][1]
     assert done["timings"]["cached_tokens"] > 0.7 * done["timings"]["prompt_tokens"]
     previous = {"question": done["asked"], "passages": [p["chunk_id"] for p in done["passages"]]}
-    assert client.post("/api/load", json={"question": "And", "previous": previous}).status_code == 202
+    assert (
+        client.post("/api/load", json={"question": "And", "previous": previous}).status_code == 202
+    )
 
 
-@pytest.mark.parametrize("wrong", [{"question": 5}, {"quest": ""}, {"question": "x", "previous": []}])
+@pytest.mark.parametrize(
+    "wrong", [{"question": 5}, {"quest": ""}, {"question": "x", "previous": []}]
+)
 def test_only_a_question_is_read_ahead(client: httpx.Client, wrong: dict[str, Any]) -> None:
     assert client.post("/api/load", json=wrong).status_code == 400

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,39 +17,23 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fieldpack_app.cli import cli
-from fieldpack_app.feedback import Wanted, read_notes
+from fieldpack_app.feedback import NoteFilter, read_notes
 from fieldpack_app.server.bundles import find_bundles
 from fieldpack_app.server.settings import Settings
-from serving import wait_for
-
-COMMAND = [sys.executable, "-m", "fieldpack_app.cli", "serve"]
+from serving import server_process, wait_for
 
 
 def run(*args: object, **environment: str) -> Result:
-    return CliRunner().invoke(cli, ["serve", *(str(arg) for arg in args)], env={"FIELDPACK_TOKEN": None, **environment})
-
-
-@contextmanager
-def serving(*args: object, home: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The process, and the first line it prints."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("FIELDPACK_TOKEN", "XDG_STATE_HOME")}
-    process = subprocess.Popen(
-        [*COMMAND, *(str(arg) for arg in args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**kept, "HOME": str(home), **environment},
-    )  # fmt: skip
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        assert process.stdout.readline() == "Ctrl-C ends.\n"
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
+    return CliRunner().invoke(
+        cli, ["serve", *(str(arg) for arg in args)], env={"FIELDPACK_TOKEN": None, **environment}
+    )
 
 
 def test_from_the_printed_address_to_ctrl_c(sealed: Path, tmp_path: Path) -> None:
-    with serving(sealed, "--port", 0, "--threads", 1, home=tmp_path) as (process, line):
-        found = re.fullmatch(r"tiny-1\.0\.0: open (http://127\.0\.0\.1:\d+)/\?token=([\w-]{43})\n", line)
+    with server_process(sealed, "--port", 0, "--threads", 1, home=tmp_path) as (process, line):
+        found = re.fullmatch(
+            r"tiny-1\.0\.0: open (http://127\.0\.0\.1:\d+)/\?token=([\w-]{43})\n", line
+        )
         assert found, line
         url, token = found.groups()
         with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
@@ -70,13 +51,20 @@ def test_from_the_printed_address_to_ctrl_c(sealed: Path, tmp_path: Path) -> Non
 
 def test_ctrl_c_waits_for_no_silent_connection(sealed: Path, tmp_path: Path) -> None:
     key = "0123456789abcdefg"
-    with serving(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
+    with server_process(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
         url = line.split()[2].partition("/?")[0]
         assert key not in line and line.endswith("/?token=<your key>\n")
-        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as waiting:  # it says nothing
+        with socket.create_connection(
+            ("127.0.0.1", int(url.rpartition(":")[2]))
+        ) as waiting:  # it says nothing
             waiting.sendall(b"GET / HTTP/1.1\r\n")
             assert (
-                httpx.get(url + "/api/bundles", headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
+                httpx.get(
+                    url + "/api/bundles",
+                    headers={"Authorization": f"Bearer {key}"},
+                    trust_env=False,
+                ).status_code
+                == 200
             )
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 130
@@ -84,9 +72,15 @@ def test_ctrl_c_waits_for_no_silent_connection(sealed: Path, tmp_path: Path) -> 
 
 def test_the_browser_is_opened_with_a_ticket_not_with_the_key(sealed: Path, tmp_path: Path) -> None:
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened.new && mv {tmp_path}/opened.new {tmp_path}/opened\n')
+    browser.write_text(
+        f'#!/bin/sh\necho "$1" > {tmp_path}/opened.new && mv {tmp_path}/opened.new '
+        f"{tmp_path}/opened\n"
+    )
     browser.chmod(0o755)
-    with serving(sealed, "--port", 0, "--open", home=tmp_path, BROWSER=f"{browser} %s") as (_, line):
+    with server_process(sealed, "--port", 0, "--open", home=tmp_path, BROWSER=f"{browser} %s") as (
+        _,
+        line,
+    ):
         wait_for((tmp_path / "opened").exists)
         opened = (tmp_path / "opened").read_text().strip()
         key = line.strip().rpartition("token=")[2]
@@ -95,16 +89,22 @@ def test_the_browser_is_opened_with_a_ticket_not_with_the_key(sealed: Path, tmp_
 
 
 def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path) -> None:
-    """Three clients rate as fast as they can while the server is killed; its next run goes on behind what is there."""
+    """Three clients rate as fast as they can while the server is killed; its next run goes on
+    behind what is there."""
     key, answered, killed = "0123456789abcdefg", [], threading.Event()
     file = tmp_path / ".local" / "state" / "fieldpack" / "feedback.jsonl"
 
     def rate(url: str, name: str) -> None:
-        with httpx.Client(base_url=url, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {key}"}) as client:
+        with httpx.Client(
+            base_url=url, trust_env=False, timeout=60, headers={"Authorization": f"Bearer {key}"}
+        ) as client:
             for number in itertools.count():
                 question = f"{name} {number}?"
                 try:
-                    sent = client.post("/api/feedback", json={"question": question, "answer": "a" * 500, "rating": "up"})
+                    sent = client.post(
+                        "/api/feedback",
+                        json={"question": question, "answer": "a" * 500, "rating": "up"},
+                    )
                 except httpx.TransportError:
                     assert killed.is_set()
                     return
@@ -114,7 +114,10 @@ def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path
     for run in range(2):
         killed.clear()
         before = len(answered)
-        with serving(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (process, line):
+        with server_process(sealed, "--port", 0, home=tmp_path, FIELDPACK_TOKEN=key) as (
+            process,
+            line,
+        ):
             url = re.findall(r"http://[\d.:]+", line)[0]
             clients = [threading.Thread(target=rate, args=(url, f"{run} {name}")) for name in "abc"]
             for client in clients:
@@ -127,7 +130,7 @@ def test_a_rating_that_was_answered_outlives_a_kill(sealed: Path, tmp_path: Path
         with file.open("ab") as torn:
             torn.write(b'{"kind": "rating", "que')  # as a power cut would leave it
     said: list[str] = []
-    found = {note.question for note in read_notes(file, Wanted(), complain=said.append)}
+    found = {note.question for note in read_notes(file, NoteFilter(), on_bad_line=said.append)}
     assert set(answered) <= found and len(answered) > 40
     assert len(said) == 2, said
 
@@ -140,11 +143,18 @@ def test_several_bundles(sealed: Path, tmp_path: Path) -> None:
         (shelf / name / "manifest.json").write_text(json.dumps({**manifest, "name": name}))
     (shelf / "notes").mkdir()
     (shelf / "c").symlink_to(sealed)
-    assert [bundle.id for bundle in find_bundles([sealed, shelf, shelf / "b"])] == ["tiny-1.0.0", "a-1.0.0", "b-1.0.0"]
+    assert [bundle.id for bundle in find_bundles([sealed, shelf, shelf / "b"])] == [
+        "tiny-1.0.0",
+        "a-1.0.0",
+        "b-1.0.0",
+    ]
     twin = tmp_path / "twin"
     twin.mkdir()
     (twin / "manifest.json").write_bytes((sealed / "manifest.json").read_bytes())
-    assert [bundle.id for bundle in find_bundles([sealed, twin])] == ["tiny-1.0.0", "tiny-1.0.0@twin"]
+    assert [bundle.id for bundle in find_bundles([sealed, twin])] == [
+        "tiny-1.0.0",
+        "tiny-1.0.0@twin",
+    ]
 
 
 def test_a_port_in_use(sealed: Path) -> None:
@@ -153,29 +163,48 @@ def test_a_port_in_use(sealed: Path) -> None:
         result = run(sealed, "--port", port)
     assert result.exit_code == 4
     assert result.stderr == (
-        f"fieldpack: 127.0.0.1:{port}: Address already in use; name another port with --port (0: any free one)\n"
+        f"fieldpack: 127.0.0.1:{port}: Address already in use; name another port with --port (0: "
+        "any free one)\n"
     )
 
 
 @pytest.mark.parametrize(
     ("args", "environment", "says"),
-    [(["--host", "0.0.0.0"], {}, "--allow-remote and a key of your own"),
-     (["--host", "192.168.1.7", "--allow-remote"], {}, "--allow-remote and a key of your own"),
-     (["--host", "192.168.1.7"], {"FIELDPACK_TOKEN": "x" * 32}, "--allow-remote and a key of your own"),
-     (["--host", "0.0.0.0", "--allow-remote"], {"FIELDPACK_TOKEN": "x" * 32}, "--host-name NAME"),
-     ([], {"FIELDPACK_TOKEN": "short"}, "16 to 512 letters"), ([], {"FIELDPACK_TOKEN": "x" * 20 + ";"}, "16 to 512 letters"),
-     (["--port", "65536"], {}, "--port"), (["--max-waiting", "0"], {}, "--max-waiting")],
-)  # fmt: skip
-def test_usage_errors_explain(sealed: Path, args: list[str], environment: dict[str, str], says: str) -> None:
+    [
+        (["--host", "0.0.0.0"], {}, "--allow-remote and a key of your own"),
+        (["--host", "192.168.1.7", "--allow-remote"], {}, "--allow-remote and a key of your own"),
+        (
+            ["--host", "192.168.1.7"],
+            {"FIELDPACK_TOKEN": "x" * 32},
+            "--allow-remote and a key of your own",
+        ),
+        (
+            ["--host", "0.0.0.0", "--allow-remote"],
+            {"FIELDPACK_TOKEN": "x" * 32},
+            "--host-name NAME",
+        ),
+        ([], {"FIELDPACK_TOKEN": "short"}, "16 to 512 letters"),
+        ([], {"FIELDPACK_TOKEN": "x" * 20 + ";"}, "16 to 512 letters"),
+        (["--port", "65536"], {}, "--port"),
+        (["--max-waiting", "0"], {}, "--max-waiting"),
+    ],
+)
+def test_usage_errors_explain(
+    sealed: Path, args: list[str], environment: dict[str, str], says: str
+) -> None:
     result = run(sealed, *args, **environment)
     assert result.exit_code == 2 and says in result.stderr
 
 
 def test_what_is_not_there(sealed: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for args, code, says in (([tmp_path / "none"], 3, "no bundle here"), ([tmp_path / "empty"], 3, "nor in a folder of it"),
-                             ([sealed, "--token-file", tmp_path / "key"], 4, "No such file"),
-                             ([sealed, "--host", "999.1.1.1"], 2, "--allow-remote"), ([], 2, "BUNDLE")):  # fmt: skip
+    for args, code, says in (
+        ([tmp_path / "none"], 3, "no bundle here"),
+        ([tmp_path / "empty"], 3, "nor in a folder of it"),
+        ([sealed, "--token-file", tmp_path / "key"], 4, "No such file"),
+        ([sealed, "--host", "999.1.1.1"], 2, "--allow-remote"),
+        ([], 2, "BUNDLE"),
+    ):
         result = run(*args)
         assert result.exit_code == code and says in result.stderr, result.stderr
 
@@ -189,11 +218,19 @@ def test_a_damaged_bundle_is_not_served(bundle: Path) -> None:
 def test_remote_names_are_answered_with_and_without_the_port() -> None:
     settings = Settings("x" * 32, 8420, Path("state"), remote=("pi.lan", "192.168.1.7"))
     assert {"pi.lan", "pi.lan:8420", "192.168.1.7:8420", "127.0.0.1:8420"} <= settings.hosts
-    assert "127.0.0.1" not in settings.hosts and "localhost" in Settings("x" * 32, 80, Path("state")).hosts
+    assert (
+        "127.0.0.1" not in settings.hosts
+        and "localhost" in Settings("x" * 32, 80, Path("state")).hosts
+    )
 
 
 def test_other_commands_import_no_server() -> None:
-    code = "import sys, fieldpack_app.cli as c\ntry: c.main()\nexcept SystemExit: pass\nprint(*sys.modules)"
+    code = (
+        "import sys, fieldpack_app.cli as c\ntry: c.main()\nexcept SystemExit: "
+        "pass\nprint(*sys.modules)"
+    )
     for args in (["--help"], ["serve", "--help"], ["ask", "nowhere", "q"]):
-        done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+        )
         assert not {"starlette", "uvicorn", "anyio", "h11", "asyncio"} & set(done.stdout.split())

@@ -23,13 +23,22 @@ class Hasty(Protocol):
 @pytest.fixture(scope="module")
 def server(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     limits = Limits(body_seconds=0.5)
-    with served([sealed], tmp_path_factory.mktemp("state"), limits=limits, protocol=Hasty) as running:
+    with served(
+        [sealed], tmp_path_factory.mktemp("state"), limits=limits, protocol=Hasty
+    ) as running:
         yield running
 
 
 def head(server: Served, *lines: str) -> bytes:
-    start = f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
-    return (start + "".join(f"{line}\r\n" for line in ("Content-Type: application/json", *lines)) + "\r\n").encode()
+    start = (
+        f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer "
+        f"{TOKEN}\r\n"
+    )
+    return (
+        start
+        + "".join(f"{line}\r\n" for line in ("Content-Type: application/json", *lines))
+        + "\r\n"
+    ).encode()
 
 
 def connect(server: Served) -> socket.socket:
@@ -53,7 +62,11 @@ def test_a_gigabyte_is_refused_before_it_is_sent(server: Served) -> None:
         connection.sendall(head(server, "Content-Length: 1000000000") + b"{")
         answer = all_of(connection)  # the server closes, though 999,999,999 bytes are to come
         assert time.monotonic() - started < 5
-    assert answer.startswith(b"HTTP/1.1 413 ") and b'"code": "too_large"' in answer and b"connection: close" in answer
+    assert (
+        answer.startswith(b"HTTP/1.1 413 ")
+        and b'"code": "too_large"' in answer
+        and b"connection: close" in answer
+    )
 
 
 def test_a_body_without_length_is_cut_off_at_the_limit(server: Served) -> None:
@@ -72,7 +85,9 @@ def test_a_body_without_length_is_cut_off_at_the_limit(server: Served) -> None:
 def test_a_body_that_nobody_asked_for_is_not_read(server: Served, path: str) -> None:
     method = "POST" if path == "/api/load" else "GET"
     with connect(server) as connection:
-        request = head(server, "Content-Length: 1000000000").replace(b"POST /api/ask", f"{method} {path}".encode())
+        request = head(server, "Content-Length: 1000000000").replace(
+            b"POST /api/ask", f"{method} {path}".encode()
+        )
         connection.sendall(request + b"{")
         answer = all_of(connection)
     assert answer.startswith(b"HTTP/1.1 ") and b"connection: close" in answer
@@ -102,7 +117,9 @@ def test_a_slow_head_is_given_up(server: Served, beginning: bytes) -> None:
 
 def test_a_second_slow_head_on_a_connection_is_given_up_too(server: Served) -> None:
     with connect(server) as connection:
-        connection.sendall(f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
+        connection.sendall(
+            f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+        )
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /health HT")
         assert b"200 OK" not in all_of(connection)
@@ -116,10 +133,25 @@ def post(server: Served, body: bytes, *, path: str = "/api/ask", **headers: str)
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"17", b"\xff\xfe", b'{"question": 5}', b'{"question": null}', b'{"question": true}', b"{}",
-     b'{"question": "a", "answer": 1}', b'{"question": "a", "documents": "x"}', b'{"question": "a", "documents": [1]}',
-     b'{"question": NaN}', b'{"question": ' + b"9" * 6000 + b"}", b"[" * 60_000, b'{"a":' * 10_000],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"17",
+        b"\xff\xfe",
+        b'{"question": 5}',
+        b'{"question": null}',
+        b'{"question": true}',
+        b"{}",
+        b'{"question": "a", "answer": 1}',
+        b'{"question": "a", "documents": "x"}',
+        b'{"question": "a", "documents": [1]}',
+        b'{"question": NaN}',
+        b'{"question": ' + b"9" * 6000 + b"}",
+        b"[" * 60_000,
+        b'{"a":' * 10_000,
+    ],
+)
 def test_bad_json_is_a_400(server: Served, body: bytes) -> None:
     assert post(server, body) == (400, "bad_request")
 
@@ -128,12 +160,20 @@ def test_questions_that_cannot_be_asked(server: Served) -> None:
     assert post(server, json.dumps({"question": " \0"}).encode()) == (422, "empty_question")
     assert post(server, json.dumps({"question": "x" * 501}).encode()) == (422, "question_too_long")
     assert post(server, json.dumps({"question": "\ud800"}).encode()) == (422, "empty_question")
-    assert post(server, b'{"question": "a", "documents": [' + b'"a",' * 60 + b'"a"]}') == (422, "too_long")
+    assert post(server, b'{"question": "a", "documents": [' + b'"a",' * 60 + b'"a"]}') == (
+        422,
+        "too_long",
+    )
 
 
 def test_only_json_is_read(server: Served) -> None:
     body = b'{"question": "a"}'
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+    ):
         assert post(server, body, **{"Content-Type": kind}) == (415, "not_json")
     assert post(server, body, **{"Content-Encoding": "gzip"}) == (415, "not_json")
 
@@ -158,21 +198,34 @@ def test_a_head_that_comes_in_one_piece_is_bounded_too(server: Served) -> None:
 
 def test_a_length_beside_chunks_is_refused_and_the_connection_closed(server: Served) -> None:
     with connect(server) as connection:
-        connection.sendall(head(server, "Content-Length: 2", "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n")
+        connection.sendall(
+            head(server, "Content-Length: 2", "Transfer-Encoding: chunked")
+            + b"2\r\n{}\r\n0\r\n\r\n"
+        )
         answer = all_of(connection)
-    assert answer.startswith(b"HTTP/1.1 400 ") and b"exclude each other" in answer and b"connection: close" in answer
+    assert (
+        answer.startswith(b"HTTP/1.1 400 ")
+        and b"exclude each other" in answer
+        and b"connection: close" in answer
+    )
 
 
 def test_connections_that_say_nothing_keep_nobody_out(sealed: Path, tmp_path: Path) -> None:
-    """They make room: the oldest of the address that has most of them, not one that is being answered."""
+    """They make room: the oldest of the address that has most of them, not one that is being
+    answered."""
     with served([sealed], tmp_path) as running:
         silent = [connect(running) for _ in range(220)]
         try:
             for _ in range(5):
-                assert httpx.get(f"{running.url}/health", trust_env=False, timeout=20).status_code == 200
+                assert (
+                    httpx.get(f"{running.url}/health", trust_env=False, timeout=20).status_code
+                    == 200
+                )
             silent[0].settimeout(5)
             assert silent[0].recv(1) == b""
-            silent[-1].sendall(f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode())
+            silent[-1].sendall(
+                f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\n\r\n".encode()
+            )
             assert silent[-1].recv(65536).startswith(b"HTTP/1.1 200")
         finally:
             for connection in silent:

@@ -1,4 +1,5 @@
-"""The OpenAI-compatible API, spoken to by the clients that people use: the `openai` package and the `llm` command."""
+"""The OpenAI-compatible API, spoken to by the clients that people use: the `openai` package and the
+`llm` command."""
 
 from __future__ import annotations
 
@@ -23,7 +24,12 @@ from serving import TOKEN, Served, paced, served, wait_for
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 MODEL = "tiny-1.0.0"
 ASK: list[Any] = [{"role": "user", "content": QUESTION}]
-TOOLS: list[Any] = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+TOOLS: list[Any] = [
+    {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+    }
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def ours(message: Any) -> dict[str, Any]:
     return found
 
 
-# --- answers -------------------------------------------------------------------------------------------------------
+# --- answers --------------------------------------------------------------------------------------
 
 
 def test_a_whole_answer(client: openai.OpenAI, expert: fieldpack.Expert) -> None:
@@ -55,17 +61,27 @@ def test_a_whole_answer(client: openai.OpenAI, expert: fieldpack.Expert) -> None
     message = done.choices[0].message
     same = expert.ask(QUESTION)
     assert message.content == same.text and message.role == "assistant"
-    assert [passage["chunk_id"] for passage in ours(message)["passages"]] == [p.chunk_id for p in same.passages]
-    assert [citation["quote"] for citation in ours(message)["citations"]] == [c.quote for c in same.citations]
+    assert [passage["chunk_id"] for passage in ours(message)["passages"]] == [
+        p.chunk_id for p in same.passages
+    ]
+    assert [citation["quote"] for citation in ours(message)["citations"]] == [
+        c.quote for c in same.citations
+    ]
     assert ours(message)["ignored"] == ["seed", "temperature"]
-    assert (done.model, done.object, done.choices[0].finish_reason) == (MODEL, "chat.completion", "length")  # 24 of 24 tokens
+    assert (done.model, done.object, done.choices[0].finish_reason) == (
+        MODEL,
+        "chat.completion",
+        "length",
+    )  # 24 of 24 tokens
     assert done.usage and done.usage.completion_tokens == same.timings.tokens
     assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens
 
 
 def test_a_streamed_answer_brings_its_citations_last(client: openai.OpenAI) -> None:
     whole = client.chat.completions.create(model=MODEL, messages=ASK).choices[0].message
-    stream = client.chat.completions.create(model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True})
+    stream = client.chat.completions.create(
+        model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True}
+    )
     chunks = list(stream)
     assert len({chunk.id for chunk in chunks}) == 1
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -88,73 +104,147 @@ def test_a_conversation_goes_on_from_the_passages(client: openai.OpenAI) -> None
     for streamed in (False, True):
         first: Any = client.chat.completions.create(model=MODEL, messages=ASK, stream=streamed)  # type: ignore[call-overload]
         said = (
-            "".join(chunk.choices[0].delta.content or "" for chunk in first) if streamed else first.choices[0].message.content
+            "".join(chunk.choices[0].delta.content or "" for chunk in first)
+            if streamed
+            else first.choices[0].message.content
         )
-        then = [*ASK, {"role": "assistant", "content": said}, {"role": "user", "content": "And the I class?"}]
+        then = [
+            *ASK,
+            {"role": "assistant", "content": said},
+            {"role": "user", "content": "And the I class?"},
+        ]
         system = [{"role": "system", "content": "Speak like a pirate."}]
-        found = ours(client.chat.completions.create(model=MODEL, messages=system + then).choices[0].message)  # type: ignore[arg-type]
+        found = ours(
+            client.chat.completions.create(model=MODEL, messages=system + then).choices[0].message
+        )  # type: ignore[arg-type]
         assert found["asked"] == f"{QUESTION} And the I class?"
         assert found["ignored"] == ["messages[0] (system)"]
 
 
 def test_a_conversation_of_another_server(client: openai.OpenAI) -> None:
-    then: Any = [*ASK, {"role": "assistant", "content": "never said here"}, {"role": "user", "content": "And the I class?"}]
+    then: Any = [
+        *ASK,
+        {"role": "assistant", "content": "never said here"},
+        {"role": "user", "content": "And the I class?"},
+    ]
     found = ours(client.chat.completions.create(model=MODEL, messages=then).choices[0].message)
     assert found["asked"] == f"{QUESTION} And the I class?"
-    long: Any = [{"role": "user", "content": "x" * 600}, {"role": "assistant", "content": "y"}, *ASK]
-    assert ours(client.chat.completions.create(model=MODEL, messages=long).choices[0].message)["asked"] == QUESTION
+    long: Any = [
+        {"role": "user", "content": "x" * 600},
+        {"role": "assistant", "content": "y"},
+        *ASK,
+    ]
+    assert (
+        ours(client.chat.completions.create(model=MODEL, messages=long).choices[0].message)["asked"]
+        == QUESTION
+    )
 
 
 def test_json_by_a_schema(client: openai.OpenAI) -> None:
-    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
-    wanted: Any = {"type": "json_schema", "json_schema": {"name": "fine", "strict": True, "schema": schema}}
-    message = client.chat.completions.create(model=MODEL, messages=ASK, response_format=wanted).choices[0].message
+    schema = {
+        "type": "object",
+        "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"],
+        "additionalProperties": False,
+    }
+    wanted: Any = {
+        "type": "json_schema",
+        "json_schema": {"name": "fine", "strict": True, "schema": schema},
+    }
+    message = (
+        client.chat.completions.create(model=MODEL, messages=ASK, response_format=wanted)
+        .choices[0]
+        .message
+    )
     assert set(json.loads(message.content or "")) == {"ok"} and ours(message)["citations"] == []
     refused = client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": "東京"}], response_format=wanted
     ).choices[0]
-    assert (refused.message.content, refused.message.refusal) == (None, "I cannot answer that from these documents.")
+    assert (refused.message.content, refused.message.refusal) == (
+        None,
+        "I cannot answer that from these documents.",
+    )
     with pytest.raises(openai.UnprocessableEntityError, match="schema"):
-        bad: Any = {"type": "json_schema", "json_schema": {"name": "bad", "schema": {"type": "no such type"}}}
+        bad: Any = {
+            "type": "json_schema",
+            "json_schema": {"name": "bad", "schema": {"type": "no such type"}},
+        }
         client.chat.completions.create(model=MODEL, messages=ASK, response_format=bad)
 
 
 def test_content_parts_are_text(client: openai.OpenAI) -> None:
     parts: Any = [{"role": "user", "content": [{"type": "text", "text": QUESTION}]}]
-    assert ours(client.chat.completions.create(model=MODEL, messages=parts).choices[0].message)["question"] == QUESTION
+    assert (
+        ours(client.chat.completions.create(model=MODEL, messages=parts).choices[0].message)[
+            "question"
+        ]
+        == QUESTION
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "param"),
-    [({"n": 2}, "n"), ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"), ({"logprobs": True}, "logprobs"),
-     ({"stop": ["x"]}, "stop"), ({"modalities": ["audio"]}, "modalities"), ({"messages": []}, "messages"),
-     ({"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
-     ({"messages": [{"role": "tool", "content": "a"}]}, "messages"),
-     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"), ({"messages": [5]}, "messages"),
-     ({"messages": [{"role": "user"}]}, "messages"), ({"response_format": {"type": "xml"}}, "response_format"),
-     ({"response_format": {"type": "json_schema"}}, "response_format"), ({"stream": "yes"}, "stream")],
-)  # fmt: skip
-def test_what_cannot_be_done_is_refused(server: Served, changes: dict[str, Any], param: str) -> None:
+    [
+        ({"n": 2}, "n"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"logprobs": True}, "logprobs"),
+        ({"stop": ["x"]}, "stop"),
+        ({"modalities": ["audio"]}, "modalities"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "assistant", "content": "a"}]}, "messages"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
+        ({"messages": [5]}, "messages"),
+        ({"messages": [{"role": "user"}]}, "messages"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"stream": "yes"}, "stream"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    server: Served, changes: dict[str, Any], param: str
+) -> None:
     with server.client() as client:
-        response = client.post("/v1/chat/completions", json={"model": MODEL, "messages": ASK, **changes})
+        response = client.post(
+            "/v1/chat/completions", json={"model": MODEL, "messages": ASK, **changes}
+        )
     assert response.status_code == 400
     error = response.json()["error"]
-    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, "bad_request")
+    assert (error["type"], error["param"], error["code"]) == (
+        "invalid_request_error",
+        param,
+        "bad_request",
+    )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "auto"}, {"tools": TOOLS, "tool_choice": "required"},
-     {"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"functions": [{"name": "f"}]},
-     {"function_call": {"name": "f"}},
-     {"messages": [*ASK, {"role": "assistant", "tool_calls": [{"id": "1"}]},
-                   {"role": "tool", "tool_call_id": "1", "content": "5"}]},
-     {"messages": [*ASK, {"role": "function", "name": "f", "content": "5"}]}],
-)  # fmt: skip
-def test_tool_calls_are_refused_in_a_sentence(client: openai.OpenAI, changes: dict[str, Any]) -> None:
+    [
+        {"tools": TOOLS},
+        {"tools": TOOLS, "tool_choice": "auto"},
+        {"tools": TOOLS, "tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"functions": [{"name": "f"}]},
+        {"function_call": {"name": "f"}},
+        {
+            "messages": [
+                *ASK,
+                {"role": "assistant", "tool_calls": [{"id": "1"}]},
+                {"role": "tool", "tool_call_id": "1", "content": "5"},
+            ]
+        },
+        {"messages": [*ASK, {"role": "function", "name": "f", "content": "5"}]},
+    ],
+)
+def test_tool_calls_are_refused_in_a_sentence(
+    client: openai.OpenAI, changes: dict[str, Any]
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(**{"model": MODEL, "messages": ASK, **changes})
-    assert "this model calls no tools: it answers from the bundle's documents alone." in refused.value.message
+    assert (
+        "this model calls no tools: it answers from the bundle's documents alone."
+        in refused.value.message
+    )
     assert "response_format with a JSON schema" in refused.value.message
 
 
@@ -162,13 +252,28 @@ def test_tools_that_are_not_to_be_called_do_no_harm(client: openai.OpenAI) -> No
     answer = client.chat.completions.create(
         model=MODEL, messages=ASK, tools=TOOLS, tool_choice="none", parallel_tool_calls=True
     )
-    assert ours(answer.choices[0].message)["ignored"] == ["parallel_tool_calls", "tool_choice", "tools"]
+    assert ours(answer.choices[0].message)["ignored"] == [
+        "parallel_tool_calls",
+        "tool_choice",
+        "tools",
+    ]
 
 
 def test_what_does_no_harm_is_taken(client: openai.OpenAI) -> None:
-    message = client.chat.completions.create(
-        model=MODEL, messages=ASK, n=1, tools=[], logprobs=False, max_tokens=5, user="me", top_p=0.5
-    ).choices[0].message  # fmt: skip
+    message = (
+        client.chat.completions.create(
+            model=MODEL,
+            messages=ASK,
+            n=1,
+            tools=[],
+            logprobs=False,
+            max_tokens=5,
+            user="me",
+            top_p=0.5,
+        )
+        .choices[0]
+        .message
+    )
     assert ours(message)["ignored"] == ["max_tokens", "top_p"]
 
 
@@ -176,19 +281,30 @@ def test_errors_are_openai_s(server: Served, client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="gpt-4: not the model here, which is tiny"):
         client.chat.completions.create(model="gpt-4", messages=ASK)
     with pytest.raises(openai.UnprocessableEntityError, match="501 characters"):
-        client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "x" * 501}])
+        client.chat.completions.create(
+            model=MODEL, messages=[{"role": "user", "content": "x" * 501}]
+        )
     with pytest.raises(openai.AuthenticationError) as caught:
         client.with_options(api_key="wrong").models.list()
-    assert caught.value.body == {"code": "no_token", "message": caught.value.body["message"],  # type: ignore[index]
-                                 "type": "authentication_error", "param": None}  # fmt: skip
+    assert caught.value.body == {
+        "code": "no_token",
+        "message": caught.value.body["message"],  # type: ignore[index]
+        "type": "authentication_error",
+        "param": None,
+    }
     with server.client() as plain:
         assert plain.get("/v1/nothing").json()["error"]["type"] == "not_found_error"
         assert plain.get("/v1/embeddings").status_code == 405
 
 
 def test_a_full_queue_is_a_rate_limit(sealed: Path, tmp_path: Path) -> None:
-    with served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(0.5)) as server, openai_client(server) as client:
-        streams = [client.chat.completions.create(model=MODEL, messages=ASK, stream=True) for _ in range(2)]
+    with (
+        served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(0.5)) as server,
+        openai_client(server) as client,
+    ):
+        streams = [
+            client.chat.completions.create(model=MODEL, messages=ASK, stream=True) for _ in range(2)
+        ]
         with pytest.raises(openai.RateLimitError) as caught:
             client.chat.completions.create(model=MODEL, messages=ASK)
         assert int(caught.value.response.headers["retry-after"]) >= 1
@@ -205,7 +321,7 @@ def test_hanging_up_on_a_whole_answer_stops_the_model(sealed: Path, tmp_path: Pa
         assert server.expert.words < 20
 
 
-# --- models and embeddings -----------------------------------------------------------------------------------------
+# --- models and embeddings ------------------------------------------------------------------------
 
 
 def test_models(client: openai.OpenAI) -> None:
@@ -219,39 +335,64 @@ def test_embeddings(server: Served, client: openai.OpenAI, expert: fieldpack.Exp
     texts = ["The pump", "zz"]
     found = client.embeddings.create(model=MODEL, input=texts)  # asks for base64 by itself
     assert [row.embedding for row in found.data] == [row.tolist() for row in expert.embed(texts)]
-    assert client.embeddings.create(model=MODEL, input="zz").data[0].embedding == found.data[1].embedding
+    assert (
+        client.embeddings.create(model=MODEL, input="zz").data[0].embedding
+        == found.data[1].embedding
+    )
     with server.client() as plain:
         inputs = (texts, texts[:1], texts[1:], ["zz " * 2000])
         usage = [client.embeddings.create(model=MODEL, input=one).usage for one in inputs]
         assert all(one.prompt_tokens == one.total_tokens > 0 for one in usage)
         assert usage[0].total_tokens == usage[1].total_tokens + usage[2].total_tokens
         assert usage[0].total_tokens == expert.count_embedded_tokens(texts)
-        assert usage[3].total_tokens == 512, "the toy embedder's max_tokens: what is cut off is not read"
+        assert usage[3].total_tokens == 512, (
+            "the toy embedder's max_tokens: what is cut off is not read"
+        )
         asked = {"model": MODEL, "input": "zz", "encoding_format": "base64"}
         coded = plain.post("/v1/embeddings", json=asked).json()["data"][0]["embedding"]
         assert list(struct.unpack("<36f", base64.b64decode(coded))) == found.data[1].embedding
-        assert plain.post("/v1/embeddings", json=asked | {"input_type": "query", "encoding_format": None}).status_code == 200
+        assert (
+            plain.post(
+                "/v1/embeddings", json=asked | {"input_type": "query", "encoding_format": None}
+            ).status_code
+            == 200
+        )
 
 
 @pytest.mark.parametrize(
     ("changes", "status"),
-    [({"input": [1, 2]}, 400), ({"input": [[1, 2]]}, 400), ({"input": []}, 400), ({"input": 5}, 400), ({"input": ""}, 422),
-     ({"input": ["a", " "]}, 422), ({"input": ["a"] * 257}, 422), ({"input": "x" * 20_001}, 422), ({"dimensions": 5}, 400),
-     ({"encoding_format": "hex"}, 400), ({"model": "other"}, 404), ({"input": "\ud800 a"}, 200), ({"dimensions": 36}, 200)],
-)  # fmt: skip
+    [
+        ({"input": [1, 2]}, 400),
+        ({"input": [[1, 2]]}, 400),
+        ({"input": []}, 400),
+        ({"input": 5}, 400),
+        ({"input": ""}, 422),
+        ({"input": ["a", " "]}, 422),
+        ({"input": ["a"] * 257}, 422),
+        ({"input": "x" * 20_001}, 422),
+        ({"dimensions": 5}, 400),
+        ({"encoding_format": "hex"}, 400),
+        ({"model": "other"}, 404),
+        ({"input": "\ud800 a"}, 200),
+        ({"dimensions": 36}, 200),
+    ],
+)
 def test_embeddings_have_limits(server: Served, changes: dict[str, Any], status: int) -> None:
     with server.client() as client:
         body = json.dumps({"model": MODEL, "input": "a", **changes})
-        sent = client.post("/v1/embeddings", content=body, headers={"Content-Type": "application/json"})
+        sent = client.post(
+            "/v1/embeddings", content=body, headers={"Content-Type": "application/json"}
+        )
     assert sent.status_code == status
 
 
-# --- another client ------------------------------------------------------------------------------------------------
+# --- another client -------------------------------------------------------------------------------
 
 
 def test_the_llm_command(server: Served, tmp_path: Path) -> None:
     (tmp_path / "extra-openai-models.yaml").write_text(
-        f"- model_id: pack\n  model_name: {MODEL}\n  api_base: {server.url}/v1\n  api_key_name: pack\n"
+        f"- model_id: pack\n  model_name: {MODEL}\n  api_base: {server.url}/v1\n  api_key_name: "
+        "pack\n"
     )
     (tmp_path / "keys.json").write_text(json.dumps({"pack": TOKEN}))
     environment = {**os.environ, "LLM_USER_PATH": str(tmp_path), "HOME": str(tmp_path)}
@@ -260,10 +401,15 @@ def test_the_llm_command(server: Served, tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip()
-    wrong = subprocess.run([*command, "x" * 501], env=environment, capture_output=True, text=True, timeout=120)
+    wrong = subprocess.run(
+        [*command, "x" * 501], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert wrong.returncode != 0
 
 
 def test_the_key_is_wanted_there_too(server: Served) -> None:
     body = {"model": MODEL, "messages": ASK}
-    assert httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False).status_code == 401
+    assert (
+        httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False).status_code
+        == 401
+    )

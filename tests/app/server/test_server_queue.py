@@ -26,7 +26,9 @@ ASK = {"question": "What does the A class cost a year?"}
 @pytest.fixture
 def server(sealed: Path, tmp_path: Path) -> Iterator[Served]:
     """Its first word takes a minute, unless it is told to hurry."""
-    with served([sealed], tmp_path / "state", limits=Limits(waiting=4), opener=paced(60)) as running:
+    with served(
+        [sealed], tmp_path / "state", limits=Limits(waiting=4), opener=paced(60)
+    ) as running:
         yield running
         running.expert.hurry.set()
 
@@ -36,7 +38,14 @@ def ask(server: Served, name: str, into: list[Any]) -> threading.Thread:
 
     def run() -> None:
         with server.client(name) as client, client.stream("POST", "/api/ask", json=ASK) as response:
-            into.append((name, list(events_of(response)) if response.status_code == 200 else response.status_code))
+            into.append(
+                (
+                    name,
+                    list(events_of(response))
+                    if response.status_code == 200
+                    else response.status_code,
+                )
+            )
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -44,7 +53,7 @@ def ask(server: Served, name: str, into: list[Any]) -> threading.Thread:
 
 
 def waiting(server: Served) -> int:
-    return server.application.answering.turns.waiting
+    return server.application.service.queue.waiting
 
 
 def test_the_position_falls_until_it_is_ones_turn(server: Served) -> None:
@@ -57,7 +66,9 @@ def test_the_position_falls_until_it_is_ones_turn(server: Served) -> None:
     for thread in threads:
         thread.join()
     assert [name for name, _ in done] == ["c0", "c1", "c2"]
-    positions = [[data["position"] for name, data in events if name == "queued"] for _, events in done]
+    positions = [
+        [data["position"] for name, data in events if name == "queued"] for _, events in done
+    ]
     assert positions == [[0], [1, 0], [2, 1, 0]]
     assert all(events[-1][0] == "done" for _, events in done)
 
@@ -125,7 +136,10 @@ def test_an_answer_that_takes_too_long_is_stopped(sealed: Path, tmp_path: Path) 
     with served([sealed], tmp_path, limits=Limits(answer_seconds=0.3), opener=paced(0.1)) as server:
         done: list[Any] = []
         ask(server, "slow", done).join()
-        assert done[0][1][-1] == ("error", {"code": "too_slow", "message": done[0][1][-1][1]["message"]})
+        assert done[0][1][-1] == (
+            "error",
+            {"code": "too_slow", "message": done[0][1][-1][1]["message"]},
+        )
         wait_for(lambda: server.expert.ended == 1)
         server.expert.hurry.set()
         ask(server, "next", done).join()
@@ -133,7 +147,9 @@ def test_an_answer_that_takes_too_long_is_stopped(sealed: Path, tmp_path: Path) 
 
 
 def test_a_heartbeat_comes_while_one_waits(sealed: Path, tmp_path: Path) -> None:
-    with served([sealed], tmp_path, limits=Limits(heartbeat_seconds=0.05), opener=paced(0.2)) as server:
+    with served(
+        [sealed], tmp_path, limits=Limits(heartbeat_seconds=0.05), opener=paced(0.2)
+    ) as server:
         done: list[Any] = []
         ask(server, "patient", done).join()
         assert ("", None) in done[0][1] and done[0][1][-1][0] == "done"
@@ -161,10 +177,15 @@ def test_eight_clients_wait_alike(sealed: Path, tmp_path: Path) -> None:
         assert len(every) == 48 and max(every) < 3 * sum(every) / len(every)
 
 
-def test_another_bundle_waits_for_the_running_answer(sealed: Path, exported_llama: Path, tmp_path: Path) -> None:
+def test_another_bundle_waits_for_the_running_answer(
+    sealed: Path, exported_llama: Path, tmp_path: Path
+) -> None:
     other = fakes.write_bundle(tmp_path / "shelf" / "other", model=exported_llama, knowledge=False)
     rename(other, "other")
-    with served([sealed, tmp_path / "shelf"], tmp_path / "state", opener=paced(60)) as server, server.client("s") as client:
+    with (
+        served([sealed, tmp_path / "shelf"], tmp_path / "state", opener=paced(60)) as server,
+        server.client("s") as client,
+    ):
         listing = client.get("/api/bundles").json()
         assert [bundle["id"] for bundle in listing["bundles"]] == ["tiny-1.0.0", "other-1.0.0"]
         old, done = server.expert, []
@@ -173,22 +194,32 @@ def test_another_bundle_waits_for_the_running_answer(sealed: Path, exported_llam
         late = ask(server, "late", done)
         wait_for(lambda: waiting(server) == 1)
         threading.Timer(0.5, old.hurry.set).start()
-        assert client.post("/api/bundles/current", json={"id": "other-1.0.0"}).json()["current"] == "other-1.0.0"
+        assert (
+            client.post("/api/bundles/current", json={"id": "other-1.0.0"}).json()["current"]
+            == "other-1.0.0"
+        )
         assert old.ended == 1
         server.expert.hurry.set()
         running.join(), late.join()
         assert done[0][1][-1][0] == "done"
-        assert done[1][1][-1][1]["code"] == "bundle_changed"  # asked of the old one, so the new one must not answer
+        assert (
+            done[1][1][-1][1]["code"] == "bundle_changed"
+        )  # asked of the old one, so the new one must not answer
         assert client.get("/api/about").json()["name"] == "other"
         ask(server, "again", done).join()
         assert done[2][1][-1][0] == "done" and done[2][1][-1][1]["passages"] == []
 
 
-def test_a_damaged_bundle_is_refused_and_the_old_one_stays(sealed: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_damaged_bundle_is_refused_and_the_old_one_stays(
+    sealed: Path, bundle: Path, tmp_path: Path
+) -> None:
     rename(bundle, "broken")
     (bundle / "prompt.json").write_text("{")
     with served([sealed, bundle], tmp_path / "state") as server, server.client() as client:
-        for name, status, code in (("broken-1.0.0", 409, "bundle_damaged"), ("none-1", 404, "no_such_bundle")):
+        for name, status, code in (
+            ("broken-1.0.0", 409, "bundle_damaged"),
+            ("none-1", 404, "no_such_bundle"),
+        ):
             response = client.post("/api/bundles/current", json={"id": name})
             assert (response.status_code, response.json()["error"]["code"]) == (status, code)
         assert client.get("/api/bundles").json()["current"] == "tiny-1.0.0"
@@ -230,9 +261,14 @@ def test_stopping_the_server_ends_the_answers(sealed: Path, tmp_path: Path) -> N
 
 
 def test_the_client_may_be_gone_before_its_body_came(server: Served) -> None:
-    head = f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head = (
+        f"POST /api/ask HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nAuthorization: Bearer "
+        f"{TOKEN}\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
-        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode())
+        connection.sendall(
+            f"{head}Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{{".encode()
+        )
     server.expert.hurry.set()
     done: list[Any] = []
     ask(server, "next", done).join()
@@ -254,7 +290,11 @@ def test_who_does_not_read_is_given_up() -> None:
         await asyncio.sleep(30)
 
     async def go() -> None:
-        stream = EventStream(cast(Any, SimpleNamespace(stop=lambda: stopped.append(True))), lines(), send_seconds=0.05)
+        stream = EventStream(
+            cast(Any, SimpleNamespace(stop=lambda: stopped.append(True))),
+            lines(),
+            send_seconds=0.05,
+        )
         await stream({"type": "http"}, receive, send)
 
     started = time.monotonic()

@@ -1,4 +1,5 @@
-"""Rows written from documents by a model: a served one (a real server, in the form that OpenAI's has) and a local one."""
+"""Rows written from documents by a model: a served one (a real server, in the form that OpenAI's
+has) and a local one."""
 
 from __future__ import annotations
 
@@ -26,27 +27,45 @@ from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.rehearse import rehearse
 from fieldpack_build.stages import synthesize
 from fieldpack_build.stages.table import make_plan
-from fieldpack_build.synthesis import prompts as drafting
+from fieldpack_build.synthesis import prompts
 from fieldpack_build.synthesis.endpoint import TRIES, Endpoint
-from fieldpack_build.synthesis.filter import Sieve
-from fieldpack_build.synthesis.response_cache import JOURNAL, Replies
+from fieldpack_build.synthesis.filter import QualityFilter
+from fieldpack_build.synthesis.response_cache import JOURNAL, ResponseCache
 from shelf import Shelf
 
 pytest_plugins = ["shelf"]
 
 KEY = "sk-not-to-be-seen"
 DOCUMENTS = {
-    "anchor.md": "# Anchor\n\nThe anchor weighs 40 kilograms and lies in the bow locker under the hatch.\n",
-    "ballast.md": "# Ballast\n\nThe ballast is 900 kilograms of lead, and a diver inspects it every fourth summer in June.\n",
-    "compass.md": "# Compass\n\nThe compass is swung each spring by an adjuster, who writes its card of deviation.\n",
-    "davits.md": "# Davits\n\nThe davits carry 250 kilograms each, and their wires are renewed after five years of service.\n",
-    "engine.md": "# Engine\n\nThe engine burns 4 litres of diesel an hour, and its oil is changed after 150 hours.\n",
-    "flares.md": "# Flares\n\nFlares are kept dry in the orange barrel, and all older than three years are handed in.\n",
+    "anchor.md": (
+        "# Anchor\n\nThe anchor weighs 40 kilograms and lies in the bow locker under the hatch.\n"
+    ),
+    "ballast.md": (
+        "# Ballast\n\nThe ballast is 900 kilograms of lead, and a diver inspects it every fourth "
+        "summer in June.\n"
+    ),
+    "compass.md": (
+        "# Compass\n\nThe compass is swung each spring by an adjuster, who writes its card of "
+        "deviation.\n"
+    ),
+    "davits.md": (
+        "# Davits\n\nThe davits carry 250 kilograms each, and their wires are renewed after five "
+        "years of service.\n"
+    ),
+    "engine.md": (
+        "# Engine\n\nThe engine burns 4 litres of diesel an hour, and its oil is changed after 150 "
+        "hours.\n"
+    ),
+    "flares.md": (
+        "# Flares\n\nFlares are kept dry in the orange barrel, and all older than three years are "
+        "handed in.\n"
+    ),
 }
 
 
 class Server:
-    """Answers as `reply` says: a prompt -> a text, or (status, headers, body). `seen`: (prompt, headers) of every request."""
+    """Answers as `reply` says: a prompt -> a text, or (status, headers, body). `seen`: (prompt,
+    headers) of every request."""
 
     def __init__(self, reply: Callable[[str], Any]) -> None:
         self.reply, self.seen = reply, list[tuple[str, dict[str, str]]]()
@@ -111,10 +130,16 @@ def written(shelf: Shelf) -> Shelf:
 
 def overrides(url: str, **more: object) -> list[str]:
     settings = {"url": url, "name": "writer", "rows": 50, "per_chunk": 1, "workers": 1, **more}
-    return ["train.method=lora", "evaluate.questions=q.jsonl", f"train.synthesize={json.dumps(settings)}"]
+    return [
+        "train.method=lora",
+        "evaluate.questions=q.jsonl",
+        f"train.synthesize={json.dumps(settings)}",
+    ]
 
 
-def write_rows(shelf: Shelf, *settings: str, out: str = "out", earlier: Path | None = None) -> tuple[dict[str, Any], list[Any]]:
+def write_rows(
+    shelf: Shelf, *settings: str, out: str = "out", earlier: Path | None = None
+) -> tuple[dict[str, Any], list[Any]]:
     """The stage in this process -> what it says, and the rows."""
     knowledge = shelf.folder / "knowledge"
     if not knowledge.exists():
@@ -123,14 +148,16 @@ def write_rows(shelf: Shelf, *settings: str, out: str = "out", earlier: Path | N
     folder.mkdir(exist_ok=True)
     recipe = shelf.recipe(*settings)
     inputs = {"embedder": shelf.embedder(), "knowledge": knowledge}
-    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, earlier=earlier))
+    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, previous_output=earlier))
     return result, [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
-# --- a served model --------------------------------------------------------------------------------------------------
+# --- a served model -------------------------------------------------------------------------------
 
 
-def test_rows_are_written_from_every_document(written: Shelf, serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_written_from_every_document(
+    written: Shelf, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("WRITER_KEY", KEY)
     server = serve(good)
     result, rows = write_rows(written, *overrides(server.url, key_env="WRITER_KEY"))
@@ -141,25 +168,33 @@ def test_rows_are_written_from_every_document(written: Shelf, serve: Any, monkey
     left = [path for path in (written.folder / "out").iterdir() if KEY in path.read_text()]
     assert not left, "the key was written down"
     recipe = written.recipe(*overrides(server.url))
-    assert [e.question for e in examples_of(recipe, written.folder / "out")] == [row["question"] for row in rows]
+    assert [e.question for e in examples_of(recipe, written.folder / "out")] == [
+        row["question"] for row in rows
+    ]
 
 
 def test_what_is_not_good_is_dropped_and_counted(written: Shelf, serve: Any) -> None:
     def reply(prompt: str) -> str:
         pair = good(prompt)
         for word, bad in {
-            "Anchor": "I cannot.", "Ballast": pair.replace("900", "950"), 
+            "Anchor": "I cannot.",
+            "Ballast": pair.replace("900", "950"),
             "Compass": "Q: What does the passage say of it?\nA: x y",
             "Davits": "Q: who renews the WIRES\nA: They are renewed after five years of service.",
             "Engine": "Q: What?\nA: 4 litres of diesel an hour.",
-        }.items():  # fmt: skip
+        }.items():
             if f'from "{word}' in prompt:
                 return bad
         return pair
 
     result, rows = write_rows(written, *overrides(serve(reply).url))
     assert [row["document"] for row in rows] == ["flares.md"]
-    reasons = ("reply that cannot be read", "answer not in its chunk", "points to the passage", "is a test question")
+    reasons = (
+        "reply that cannot be read",
+        "answer not in its chunk",
+        "points to the passage",
+        "is a test question",
+    )
     assert result["dropped"] == dict.fromkeys((*reasons, "no question"), 1)
 
 
@@ -174,17 +209,26 @@ def test_a_refusal_of_the_server_is_told(written: Shelf, serve: Any) -> None:
     server = serve(lambda prompt: (401, {}, b'{"error": {"message": "No such key."}}'))
     with pytest.raises(SourceError) as caught:
         write_rows(written, *overrides(server.url))
-    assert str(caught.value) == f"{server.url}/chat/completions: 401 Unauthorized: No such key.; is the key right?"
+    assert (
+        str(caught.value)
+        == f"{server.url}/chat/completions: 401 Unauthorized: No such key.; is the key right?"
+    )
     assert len(server.seen) == 1
-    with pytest.raises(SourceError, match="answers, but not as an OpenAI-compatible address does: '<html>'"):
+    with pytest.raises(
+        SourceError, match="answers, but not as an OpenAI-compatible address does: '<html>'"
+    ):
         write_rows(written, *overrides(serve(lambda prompt: (200, {}, b"<html>")).url))
 
 
 def test_patience_ends(serve: Any) -> None:
     waits: list[float] = []
     server = serve(lambda prompt: (503, {}, b""))
-    ask = Endpoint(server.url, "writer", None, temperature=0, seed=1, workers=1, timeout=5, sleep=waits.append)
-    with pytest.raises(SourceError, match=f"503 Service Unavailable, {TRIES} times; replies so far are kept"):
+    ask = Endpoint(
+        server.url, "writer", None, temperature=0, seed=1, workers=1, timeout=5, sleep=waits.append
+    )
+    with pytest.raises(
+        SourceError, match=f"503 Service Unavailable, {TRIES} times; replies so far are kept"
+    ):
         ask.write(["?"], 8)
     assert waits == [1, 2, 4, 8, 16, 32] and len(server.seen) == TRIES
     server.close()
@@ -192,7 +236,9 @@ def test_patience_ends(serve: Any) -> None:
         ask.write(["?"], 8)
 
 
-def test_questions_without_an_answer_are_judged_by_what_is_retrieved(written: Shelf, serve: Any) -> None:
+def test_questions_without_an_answer_are_judged_by_what_is_retrieved(
+    written: Shelf, serve: Any
+) -> None:
     def reply(prompt: str) -> str:
         if prompt.startswith("Do the passages"):
             return "None." if "Who painted" in prompt else "It is 40 kilograms."
@@ -200,24 +246,34 @@ def test_questions_without_an_answer_are_judged_by_what_is_retrieved(written: Sh
         assert title
         if "does not answer" not in prompt:
             return good(prompt)
-        return f"Q: Who {'painted' if title[1] in 'AnchorBallast' else 'weighed'} the {title[1].lower()} last year?"
+        return (
+            f"Q: Who {'painted' if title[1] in 'AnchorBallast' else 'weighed'} the "
+            f"{title[1].lower()} last year?"
+        )
 
     result, rows = write_rows(written, *overrides(serve(reply).url, rows=4, unanswerable=0.5))
     refused = [row for row in rows if row["answer"] is None]
     assert sorted(row["question"] for row in refused) == [
-        "Who painted the anchor last year?", "Who painted the ballast last year?"
-    ]  # fmt: skip
-    assert {row["document"] for row in refused} == {None} and result["refusals"] == 2 and result["rows"] == 4
+        "Who painted the anchor last year?",
+        "Who painted the ballast last year?",
+    ]
+    assert (
+        {row["document"] for row in refused} == {None}
+        and result["refusals"] == 2
+        and result["rows"] == 4
+    )
     assert 0 < result["dropped"]["answered by the library after all"] <= 4
 
 
-def test_rows_more_or_kept_otherwise_ask_only_what_was_never_asked(written: Shelf, serve: Any) -> None:
+def test_rows_more_or_kept_otherwise_ask_only_what_was_never_asked(
+    written: Shelf, serve: Any
+) -> None:
     server = serve(good)
     first, rows = write_rows(written, *overrides(server.url, rows=2))
     assert (first["rows"], len(server.seen)) == (2, 2)
     more, again = write_rows(
         written, *overrides(server.url, support=0.9), out="more", earlier=written.folder / "out"
-    )  # fmt: skip
+    )
     assert (more["rows"], more["asked"], more["replies_kept"], len(server.seen)) == (6, 4, 2, 6)
     assert again[:2] == rows
 
@@ -233,9 +289,20 @@ def test_killed_it_goes_on_where_it_was(written: Shelf, serve: Any) -> None:
     server = serve(reply)
     assert written.command().returncode == 0  # the knowledge
     settings = [word for setting in overrides(server.url) for word in ("--set", setting)]
-    line = [sys.executable, "-m", "fieldpack_build.cli", "recipe", "shelf.yaml", "--cache", str(written.cache), *settings]
+    line = [
+        sys.executable,
+        "-m",
+        "fieldpack_build.cli",
+        "recipe",
+        "shelf.yaml",
+        "--cache",
+        str(written.cache),
+        *settings,
+    ]
     line += ["--only", "synthesize", "--json"]
-    build = subprocess.Popen(line, cwd=written.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    build = subprocess.Popen(
+        line, cwd=written.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 60
     while len(server.seen) < 4 and time.monotonic() < deadline:
         assert build.poll() is None, build.communicate()[1]
@@ -249,10 +316,12 @@ def test_killed_it_goes_on_where_it_was(written: Shelf, serve: Any) -> None:
     assert step and step.receipt
     assert step.receipt.result["rows"] == 6 and step.receipt.result["replies_kept"] == 3
     asked = [prompt for prompt, _ in server.seen]
-    assert len(asked) == 7 and len(set(asked)) == 6, "only the reply that never came was asked for again"
+    assert len(asked) == 7 and len(set(asked)) == 6, (
+        "only the reply that never came was asked for again"
+    )
 
 
-# --- a local model ---------------------------------------------------------------------------------------------------
+# --- a local model --------------------------------------------------------------------------------
 
 
 def test_a_local_model_writes_and_its_nonsense_is_dropped(written: Shelf) -> None:
@@ -260,7 +329,9 @@ def test_a_local_model_writes_and_its_nonsense_is_dropped(written: Shelf) -> Non
     local = ["train.method=lora", 'train.synthesize={"model": "writer", "rows": 3, "per_chunk": 1}']
     with pytest.raises(CheckFailed) as caught:
         write_rows(written, *local)
-    assert "no row was kept of what the model wrote (6 reply that cannot be read)" in str(caught.value)
+    assert "no row was kept of what the model wrote (6 reply that cannot be read)" in str(
+        caught.value
+    )
     replies = (written.folder / "out" / "journal.jsonl").read_text()
     assert len(replies.splitlines()) == 7  # a blank one, and six
     (written.folder / "again").mkdir()
@@ -277,7 +348,7 @@ def test_a_rehearsal_asks_twice_and_has_rows(written: Shelf, serve: Any) -> None
     assert result["rows"] == len(rows) == 4 and len(server.seen) == 2
 
 
-# --- without a model -------------------------------------------------------------------------------------------------
+# --- without a model ------------------------------------------------------------------------------
 
 
 def chunk(document: str, place: int, words: int = 20) -> tuple[int, Chunk]:
@@ -285,10 +356,23 @@ def chunk(document: str, place: int, words: int = 20) -> tuple[int, Chunk]:
 
 
 def test_no_document_has_many_more_rows_than_another() -> None:
-    chunks = [chunk("long", i) for i in range(50)] + [chunk("short", 50 + i) for i in range(3)] + [chunk("heading", 60, 2)]
-    plan = drafting.plan_chunks(chunks, {51}, seed=1)
-    assert len(plan) == 52 and sorted(c.document for c in plan[:4]) == ["long", "long", "short", "short"]
-    assert plan == drafting.plan_chunks(chunks, {51}, seed=1) != drafting.plan_chunks(chunks, {51}, seed=2)
+    chunks = (
+        [chunk("long", i) for i in range(50)]
+        + [chunk("short", 50 + i) for i in range(3)]
+        + [chunk("heading", 60, 2)]
+    )
+    plan = prompts.plan_chunks(chunks, {51}, seed=1)
+    assert len(plan) == 52 and sorted(c.document for c in plan[:4]) == [
+        "long",
+        "long",
+        "short",
+        "short",
+    ]
+    assert (
+        plan
+        == prompts.plan_chunks(chunks, {51}, seed=1)
+        != prompts.plan_chunks(chunks, {51}, seed=2)
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,39 +382,54 @@ def test_no_document_has_many_more_rows_than_another() -> None:
         "Here you are:\n\n**Q:** Who?\n**A:** Ann.\n\n**Q**: Why?\n**A**: Because of it.",
         "1. Question: Who?\n   Answer: Ann.\n2. Question: Why?\n   Answer: Because of it.",
         "Q1: Who?\nA1: Ann.\nQ2: Why?\nA2: Because of it.\n\nI hope this helps.",
-        '```json\n[{"question": "Who?", "answer": "Ann."}, {"question": "Why?", "answer": "Because of it."}]\n```',
+        (
+            '```json\n[{"question": "Who?", "answer": "Ann."}, {"question": "Why?", "answer": "Because '
+            'of it."}]\n```'
+        ),
         "<think>Q: No?\nA: No.</think>\nQ: Who?\nA: Ann.\nQ: Why?\nA: Because of it.\nQ: And?",
     ],
 )
 def test_a_reply_is_read_as_models_write_them(reply: str) -> None:
-    assert drafting.read_pairs(reply) == [("Who?", "Ann."), ("Why?", "Because of it.")]
+    assert prompts.read_pairs(reply) == [("Who?", "Ann."), ("Why?", "Because of it.")]
 
 
 def test_half_a_character_in_a_reply_is_no_row_and_no_crash(tmp_path: Path) -> None:
     pair = {"question": "What is it?", "answer": "It is 4 \ud83d"}
-    assert drafting.read_pairs(json.dumps([pair])) == []
-    assert drafting.read_pairs(json.dumps([{**pair, "answer": "4"}])) == [("What is it?", "4")]
+    assert prompts.read_pairs(json.dumps([pair])) == []
+    assert prompts.read_pairs(json.dumps([{**pair, "answer": "4"}])) == [("What is it?", "4")]
 
     class Cut:
         group = 1
 
-        def write(self, prompts: Sequence[str], most_tokens: int) -> list[str]:
+        def write(self, prompts: Sequence[str], max_tokens: int) -> list[str]:
             return ["It is \ud83d"]
 
-    replies = Replies(tmp_path, None, "kin", "model", Cut())
-    assert replies.to(["?"], 8) == ["It is ?"]
+    replies = ResponseCache(tmp_path, None, "lineage", "model", Cut())
+    assert replies.replies(["?"], 8) == ["It is ?"]
     replies.close()
-    assert json.loads((tmp_path / JOURNAL).read_text(encoding="utf-8").splitlines()[-1])["text"] == "It is ?"
+    assert (
+        json.loads((tmp_path / JOURNAL).read_text(encoding="utf-8").splitlines()[-1])["text"]
+        == "It is ?"
+    )
 
 
 def test_braces_in_a_passage_stay() -> None:
     one = Chunk("a", "A {count}", None, (), 0, 9, "{passage} {title} {x}")
-    assert drafting.ask("{count} of {title}: {passage}", one, 2) == "2 of A {count}: {passage} {title} {x}"
+    assert (
+        prompts.prompt_of("{count} of {title}: {passage}", one, 2)
+        == "2 of A {count}: {passage} {title} {x}"
+    )
 
 
 def test_a_question_that_finds_another_document_is_dropped() -> None:
     one = Chunk("a.md", "A", None, (), 0, 9, "It costs 4 euros a year.")
-    sieve = Sieve(support=0.7, words=20, asked=[("What is it?", "It is 4.")], tested=[], search=lambda question, k: [])
+    sieve = QualityFilter(
+        support=0.7,
+        max_words=20,
+        existing=[("What is it?", "It is 4.")],
+        tested=[],
+        search=lambda question, k: [],
+    )
     assert not sieve.keeps("What does it cost?", "It costs 4 euros.", one)
     assert not sieve.keeps("What is IT", "It costs 4 euros.", one)
     assert sieve.dropped == {"does not find its document": 1, "asked before": 1}

@@ -1,4 +1,5 @@
-"""A folder of broken files among good ones: each broken one has its reason, and each good one is read all the same."""
+"""A folder of broken files among good ones: each broken one has its reason, and each good one is
+read all the same."""
 
 from __future__ import annotations
 
@@ -10,13 +11,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from broken import PROSE, mail, pdf, slides, with_part, word, workbook, write_broken_files, write_good_files
+from broken import (
+    PROSE,
+    mail,
+    pdf,
+    slides,
+    with_part,
+    word,
+    workbook,
+    write_broken_files,
+    write_good_files,
+)
 from fieldpack_build.documents import Document, Skipped, read_document, read_library, readers
 from fieldpack_build.errors import DocumentError
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], dict[str, str], dict[str, Document | Skipped]]:
+def library(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, str], dict[str, str], dict[str, Document | Skipped]]:
     folder = tmp_path_factory.mktemp("library") / "documents"
     good, broken = write_good_files(folder), write_broken_files(folder)
     return good, broken, {entry.path: entry for entry in read_library(folder, on_error="warn")}
@@ -28,7 +41,11 @@ def test_every_broken_file_is_named_with_its_reason(library: tuple[dict[str, str
     reasons = {name: entry.reason for name, entry in found.items() if isinstance(entry, Skipped)}
     assert set(reasons) == set(broken)
     for name, expected in broken.items():
-        assert reasons[name].startswith(f"{name}: ") and expected in reasons[name] and "\n" not in reasons[name]
+        assert (
+            reasons[name].startswith(f"{name}: ")
+            and expected in reasons[name]
+            and "\n" not in reasons[name]
+        )
         assert "0x" not in reasons[name]  # an address in memory tells nobody anything
 
 
@@ -38,7 +55,9 @@ def test_every_good_file_among_them_is_read(library: tuple[dict[str, str], ...])
     assert set(documents) == set(good)
     for name, sentence in good.items():
         assert sentence in "\n".join(page.text for page in documents[name].pages)
-        assert pickle.loads(pickle.dumps(documents[name])) == documents[name]  # it comes out of a worker process
+        assert (
+            pickle.loads(pickle.dumps(documents[name])) == documents[name]
+        )  # it comes out of a worker process
 
 
 def test_the_first_broken_file_ends_it_under_fail(tmp_path: Path) -> None:
@@ -52,7 +71,9 @@ def test_the_first_broken_file_ends_it_under_fail(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     import tracemalloc
 
-    (tmp_path / "a.docx").write_bytes(with_part(word(PROSE), "word/document.xml", b" " * (40 << 20)))
+    (tmp_path / "a.docx").write_bytes(
+        with_part(word(PROSE), "word/document.xml", b" " * (40 << 20))
+    )
     tracemalloc.start()
     with pytest.raises(DocumentError, match="zip bomb"):
         read_document(tmp_path / "a.docx", "a.docx")
@@ -90,7 +111,8 @@ def _parts(name: str) -> list[str]:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
-    """A file of any kind, or one part of an Office file, with bytes changed, taken out, put in, or cut off."""
+    """A file of any kind, or one part of an Office file, with bytes changed, taken out, put in, or
+    cut off."""
     import zipfile
 
     name = draw(st.sampled_from(sorted(_SEEDS)))
@@ -103,14 +125,22 @@ def damaged(draw: st.DrawFn) -> tuple[str, bytes]:
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(whole)))
         end = start + draw(st.integers(0, 30))
-        put = draw(st.sampled_from([b"", b"<", b">", b'"', b"\0", b"\xff", b"/>", b"-1", b"999999999999", b"<a/>"]))
+        put = draw(
+            st.sampled_from(
+                [b"", b"<", b">", b'"', b"\0", b"\xff", b"/>", b"-1", b"999999999999", b"<a/>"]
+            )
+        )
         whole = whole[:start] + put + whole[end:]
     if draw(st.booleans()) and draw(st.booleans()):
         whole = whole[: draw(st.integers(0, len(whole)))]
     return name, with_part(_SEEDS[name], part, whole) if part else whole
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(damaged())
 def test_whatever_is_damaged_is_read_or_refused_in_words(file: tuple[str, bytes]) -> None:
     name, data = file

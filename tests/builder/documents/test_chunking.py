@@ -1,4 +1,5 @@
-"""Chunks are exact slices, in order, complete, and never too large, whatever the text and the tokenizer."""
+"""Chunks are exact slices, in order, complete, and never too large, whatever the text and the
+tokenizer."""
 
 from __future__ import annotations
 
@@ -50,9 +51,11 @@ def chunk(source: Document, most: int, *, count: Counter = words, overlap: int =
 
 texts = st.one_of(
     st.text(max_size=300),
-    st.lists(st.sampled_from(["Net sales rose.", "Fees", "e.g. 0.75%", "基金收费。", "🎉", "\n", "- a", "U.S."])).map(
-        " ".join
-    ),
+    st.lists(
+        st.sampled_from(
+            ["Net sales rose.", "Fees", "e.g. 0.75%", "基金收费。", "🎉", "\n", "- a", "U.S."]
+        )
+    ).map(" ".join),
     st.sampled_from(["A" * 400, "费" * 300, "x\n" * 200, "🎉" * 60]),
 )
 cells = st.text(alphabet="ab 1%费", max_size=12)
@@ -68,8 +71,16 @@ parts = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(parts, st.text(max_size=60), st.sampled_from([words, pieces, utf8]), st.integers(16, 80), st.integers(0, 7))
-def test_chunks(given: list[tuple[str, object]], title: str, count: Counter, most: int, overlap: int) -> None:
+@given(
+    parts,
+    st.text(max_size=60),
+    st.sampled_from([words, pieces, utf8]),
+    st.integers(16, 80),
+    st.integers(0, 7),
+)
+def test_chunks(
+    given: list[tuple[str, object]], title: str, count: Counter, most: int, overlap: int
+) -> None:
     source = document(*given, title=title)
     chunks = chunk(source, most, count=count, overlap=overlap)
     page = source.pages[0]
@@ -86,12 +97,16 @@ def test_chunks(given: list[tuple[str, object]], title: str, count: Counter, mos
 
 
 def test_blocks_of_a_section_are_one_chunk_while_they_fit() -> None:
-    chunks = chunk(document(("h1", "A"), ("text", "a " * 10), ("text", "b " * 10), ("text", "c " * 40)), 50)
+    chunks = chunk(
+        document(("h1", "A"), ("text", "a " * 10), ("text", "b " * 10), ("text", "c " * 40)), 50
+    )
     assert [(one.heading, words(one.text)) for one in chunks] == [(("A",), 20), (("A",), 40)]
 
 
 def test_short_sections_merge_under_their_parent_with_their_headings() -> None:
-    source = document(("h1", "Fees"), ("h2", "Entry"), ("text", "None."), ("h2", "Exit"), ("text", "1%."))
+    source = document(
+        ("h1", "Fees"), ("h2", "Entry"), ("text", "None."), ("h2", "Exit"), ("text", "1%.")
+    )
     assert [(one.heading, one.text) for one in chunk(source, 40)] == [
         (("Fees",), "Fees\n\nEntry\n\nNone.\n\nExit\n\n1%."),
     ]
@@ -103,12 +118,19 @@ def test_short_sections_merge_under_their_parent_with_their_headings() -> None:
 
 
 def test_sections_of_different_parents_stay_apart() -> None:
-    source = document(("h1", "A"), ("h2", "a"), ("text", "x"), ("h1", "B"), ("h2", "b"), ("text", "y"))
+    source = document(
+        ("h1", "A"), ("h2", "a"), ("text", "x"), ("h1", "B"), ("h2", "b"), ("text", "y")
+    )
     assert [one.heading for one in chunk(source, 100)] == [("A", "a"), ("B", "b")]
 
 
 def test_long_text_ends_at_sentences_rather_than_at_lines() -> None:
-    source = document(("text", "One two three four\nfive six seven eight. Nine ten eleven\ntwelve thirteen fourteen."))
+    source = document(
+        (
+            "text",
+            "One two three four\nfive six seven eight. Nine ten eleven\ntwelve thirteen fourteen.",
+        )
+    )
     assert [one.text for one in chunk(source, 16)] == [source.pages[0].text]
     long = document(("text", "One two three four\nfive six seven eight. " * 3))
     assert {one.text for one in chunk(long, 16)} == {"One two three four\nfive six seven eight."}
@@ -116,10 +138,14 @@ def test_long_text_ends_at_sentences_rather_than_at_lines() -> None:
 
 def test_the_rows_of_a_long_table_carry_its_columns() -> None:
     rows = ["Fund,A class", *(f"F{i},0.{i}%" for i in range(12))]
-    first, *later = chunk(document(("h1", "Fees"), ("text", "Rates:"), ("table", rows), ("text", "End.")), 24)
+    first, *later = chunk(
+        document(("h1", "Fees"), ("text", "Rates:"), ("table", rows), ("text", "End.")), 24
+    )
     assert first.text.startswith("Rates:\n\nFund | A class\nF0 | 0.0%")
     assert first.heading == ("Fees",)
-    assert [one.heading for one in later] == [("Fees", "Columns: Fund | A class")] * (len(later) - 1) + [("Fees",)]
+    assert [one.heading for one in later] == [("Fees", "Columns: Fund | A class")] * (
+        len(later) - 1
+    ) + [("Fees",)]
     assert later[-1].text == "End."
 
 
@@ -159,7 +185,12 @@ def test_tokens_are_counted_a_few_times_for_each_character() -> None:
 
 def test_pages_never_share_a_chunk() -> None:
     one = document(("text", "a"))
-    source = Document("d.pdf", "T", "", tuple(Page(n, page.text, page.blocks) for n, page in [(1, one.pages[0])] * 2))
+    source = Document(
+        "d.pdf",
+        "T",
+        "",
+        tuple(Page(n, page.text, page.blocks) for n, page in [(1, one.pages[0])] * 2),
+    )
     assert len(chunk(source, 100)) == 2
 
 
@@ -179,6 +210,13 @@ def test_a_run_without_blanks_is_cut_by_its_characters() -> None:
         return [found.start() for found in re.finditer(r"\S+", text)]
 
     for token_starts in (None, starts):
-        chunks = chunk_document(document, count_tokens=lambda t: len(t.split()), max_tokens=64, token_starts=token_starts)
+        chunks = chunk_document(
+            document,
+            count_tokens=lambda t: len(t.split()),
+            max_tokens=64,
+            token_starts=token_starts,
+        )
         assert max(len(chunk.text) for chunk in chunks) <= 20 * 64
-        assert "".join(chunk.gap + chunk.text for chunk in chunks).replace(" ", "") == text.replace(" ", "")
+        assert "".join(chunk.gap + chunk.text for chunk in chunks).replace(" ", "") == text.replace(
+            " ", ""
+        )

@@ -1,4 +1,5 @@
-"""Each reader on small files made here: what is text, what is a heading, what is a table, what is refused and how."""
+"""Each reader on small files made here: what is text, what is a heading, what is a table, what is
+refused and how."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from broken import pdf
-from fieldpack_build.documents import Block, Document, Page, Skipped, find_documents, read_document, read_library
+from fieldpack_build.documents import (
+    Block,
+    Document,
+    Page,
+    Skipped,
+    find_documents,
+    read_document,
+    read_library,
+)
 from fieldpack_build.errors import DocumentError
 
 PROSE = "The charge accrues on each valuation day and is paid to the firm monthly."
@@ -84,7 +93,9 @@ def test_markdown_title_is_the_first_h1_else_the_name(tmp_path: Path) -> None:
 
 
 def test_markdown_rules_at_the_top_are_no_front_matter(tmp_path: Path) -> None:
-    assert blocks(read(tmp_path, "a.md", "---\nA paragraph.\n\n---\nB"))[0][2].startswith("A paragraph.")
+    assert blocks(read(tmp_path, "a.md", "---\nA paragraph.\n\n---\nB"))[0][2].startswith(
+        "A paragraph."
+    )
 
 
 # Plain text and encodings
@@ -162,7 +173,10 @@ def test_html_of_many_articles_and_layout_tables(tmp_path: Path) -> None:
 
 def test_html_nested_without_end(tmp_path: Path) -> None:
     assert blocks(read(tmp_path, "a.html", "<div>" * 200 + "deep"))[0][2] == "deep"
-    assert refusal(tmp_path, "b.html", "<p>top</p>" + "<div>" * 5000) == "its elements are nested too deeply"
+    assert (
+        refusal(tmp_path, "b.html", "<p>top</p>" + "<div>" * 5000)
+        == "its elements are nested too deeply"
+    )
 
 
 def test_html_without_content(tmp_path: Path) -> None:
@@ -173,9 +187,23 @@ def test_html_without_content(tmp_path: Path) -> None:
 
 
 def test_pdf(tmp_path: Path) -> None:
-    first = [("Fee Schedule", 18, "F1"), (PROSE, 11, "F1"), (PROSE, 11, "F1"), ("", 0, ""), ("Next.", 11, "F1")]
-    second = [("2. Annual", 14, "F1"), ("charges", 14, "F1"), (PROSE, 11, "F1"), ("Scope", 11, "F2"), (PROSE, 11, "F1")]
-    document = read(tmp_path, "fees.pdf", pdf(first, second, [(PROSE, 11, "F1")], title="fees-2025"))
+    first = [
+        ("Fee Schedule", 18, "F1"),
+        (PROSE, 11, "F1"),
+        (PROSE, 11, "F1"),
+        ("", 0, ""),
+        ("Next.", 11, "F1"),
+    ]
+    second = [
+        ("2. Annual", 14, "F1"),
+        ("charges", 14, "F1"),
+        (PROSE, 11, "F1"),
+        ("Scope", 11, "F2"),
+        (PROSE, 11, "F1"),
+    ]
+    document = read(
+        tmp_path, "fees.pdf", pdf(first, second, [(PROSE, 11, "F1")], title="fees-2025")
+    )
     top = "Fee Schedule"
     assert document.title == top
     assert [page.number for page in document.pages] == [1, 2, 3]
@@ -189,9 +217,13 @@ def test_pdf(tmp_path: Path) -> None:
     assert document.pages[1].text == f"2. Annual\ncharges\n\n{PROSE}\n\nScope\n\n{PROSE}"
 
 
-@pytest.mark.parametrize("bold", ["Total 2024 1,204 1,377", "a clause going on", "A sentence.", "Fund      A class"])
+@pytest.mark.parametrize(
+    "bold", ["Total 2024 1,204 1,377", "a clause going on", "A sentence.", "Fund      A class"]
+)
 def test_pdf_bold_lines_that_are_no_headings(tmp_path: Path, bold: str) -> None:
-    document = read(tmp_path, "a.pdf", pdf([(PROSE, 11, "F1"), (bold, 11, "F2"), (PROSE, 11, "F1")]))
+    document = read(
+        tmp_path, "a.pdf", pdf([(PROSE, 11, "F1"), (bold, 11, "F2"), (PROSE, 11, "F1")])
+    )
     assert {heading for _, heading, _ in blocks(document)} == {()}
 
 
@@ -202,7 +234,9 @@ def test_pdf_running_headers_are_no_headings(tmp_path: Path) -> None:
 
 def test_pdf_metadata_title(tmp_path: Path) -> None:
     page = [("First line", 11, "F1")]
-    assert read(tmp_path, "a.pdf", pdf(page, title="Annual Report 2024")).title == "Annual Report 2024"
+    assert (
+        read(tmp_path, "a.pdf", pdf(page, title="Annual Report 2024")).title == "Annual Report 2024"
+    )
     assert read(tmp_path, "b.pdf", pdf(page, title="Microsoft Word - x")).title == "First line"
 
 
@@ -210,7 +244,9 @@ def test_pdf_refusals(tmp_path: Path) -> None:
     whole = pdf([("text", 11, "F1")])
     key = "28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A"
     lock = f"/Encrypt<</Filter/Standard/V 1/R 2/P -4/O<{key}>/U<{key}>>>/ID[<00><00>]"
-    assert refusal(tmp_path, "a.pdf", pdf([("text", 11, "F1")], trailer=lock)).startswith("is encrypted")
+    assert refusal(tmp_path, "a.pdf", pdf([("text", 11, "F1")], trailer=lock)).startswith(
+        "is encrypted"
+    )
     assert refusal(tmp_path, "b.pdf", pdf([])).startswith("has no text (image only?)")
     assert refusal(tmp_path, "c.pdf", whole[:60]).startswith("is no PDF, or a damaged one")
     assert refusal(tmp_path, "d.pdf", b"hello").startswith("is no PDF, or a damaged one")
@@ -252,7 +288,8 @@ def test_docx_reads_content_controls_and_insertions_but_no_deletions(tmp_path: P
     word.element.body.insert(
         0,
         parse_xml(
-            f"<w:sdt {space}><w:sdtContent><w:p><w:r><w:t>kept </w:t></w:r><w:ins><w:r><w:t>new</w:t></w:r></w:ins>"
+            f"<w:sdt {space}><w:sdtContent><w:p><w:r><w:t>kept "
+            "</w:t></w:r><w:ins><w:r><w:t>new</w:t></w:r></w:ins>"
             "<w:del><w:r><w:delText>old</w:delText></w:r></w:del></w:p></w:sdtContent></w:sdt>"
         ),
     )
@@ -263,7 +300,9 @@ def test_docx_refusals(tmp_path: Path) -> None:
     import docx
 
     assert refusal(tmp_path, "a.docx", b"no zip").startswith("is no Word file")
-    assert refusal(tmp_path, "b.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1").startswith("is encrypted, or a .doc")
+    assert refusal(tmp_path, "b.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1").startswith(
+        "is encrypted, or a .doc"
+    )
     assert refusal(tmp_path, "c.docx", saved(docx.Document())[:5000]).startswith("is no Word file")
     assert refusal(tmp_path, "d.docx", saved(docx.Document())) == "has no text"
 
@@ -318,7 +357,8 @@ def test_a_library_without_documents(tmp_path: Path) -> None:
 def test_import_loads_no_library() -> None:
     code = (
         "import sys, fieldpack_build.documents, fieldpack_build.chunking\n"
-        "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'bs4', 'lxml', 'markdown_it', 'PIL', 'rapidocr',"
+        "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'bs4', 'lxml', "
+        "'markdown_it', 'PIL', 'rapidocr',"
         " 'charset_normalizer') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

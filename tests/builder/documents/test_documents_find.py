@@ -15,7 +15,17 @@ from fieldpack_build.documents.encoding import decode
 
 def test_survey(tmp_path: Path) -> None:
     library = tmp_path / "library"
-    for name in ("b.md", "a/z.TXT", ".hidden.md", ".git/c.md", "a/one.png", "two.png", "Makefile", "old.doc", "big.txt"):
+    for name in (
+        "b.md",
+        "a/z.TXT",
+        ".hidden.md",
+        ".git/c.md",
+        "a/one.png",
+        "two.png",
+        "Makefile",
+        "old.doc",
+        "big.txt",
+    ):
         (library / name).parent.mkdir(parents=True, exist_ok=True)
         (library / name).write_text("text")
     (library / "big.txt").write_bytes(b"a" * ((1 << 20) + 1))
@@ -25,7 +35,11 @@ def test_survey(tmp_path: Path) -> None:
     (library / "a/up").symlink_to(library, target_is_directory=True)
     (library / "link.md").symlink_to("b.md")
     found = survey(library, max_file_mb=1)
-    assert [path.relative_to(library).as_posix() for path in found.paths] == ["a/z.TXT", "b.md", "link.md"]
+    assert [path.relative_to(library).as_posix() for path in found.paths] == [
+        "a/z.TXT",
+        "b.md",
+        "link.md",
+    ]
     assert found.other_formats == {"(none)": 1, ".png": 2}
     assert [entry.reason for entry in found.skipped] == [
         "a/up: is a link to a folder around it, a loop",
@@ -64,7 +78,9 @@ def test_a_tree_deeper_than_pythons_stack(tmp_path: Path) -> None:
         assert len(survey(Path("d")).paths) == 1
     finally:
         os.chdir(here)
-        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # pytest's own cleaning recurses, and fails
+        subprocess.run(
+            ["rm", "-rf", tmp_path / "d"], check=True
+        )  # pytest's own cleaning recurses, and fails
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -73,34 +89,54 @@ def test_survey_names_what_may_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.md").chmod(0)
     (tmp_path / "closed").mkdir(mode=0)
     reasons = [entry.reason for entry in survey(tmp_path).skipped]
-    assert reasons == ["a.md: cannot be read: Permission denied", "closed: the folder cannot be opened: Permission denied"]
+    assert reasons == [
+        "a.md: cannot be read: Permission denied",
+        "closed: the folder cannot be opened: Permission denied",
+    ]
 
 
 def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     with open(os.fsencode(tmp_path) + b"/caf\xe9.md", "w") as file:  # noqa: PTH123
         file.write("text")
-    assert [entry.reason for entry in survey(tmp_path).skipped] == ["caf\\udce9.md: its name is not UTF-8; rename it"]
+    assert [entry.reason for entry in survey(tmp_path).skipped] == [
+        "caf\\udce9.md: its name is not UTF-8; rename it"
+    ]
 
 
 RUSSIAN = "Комиссия за управление начисляется ежедневно и выплачивается ежемесячно."
-POLISH = "Opłata za zarządzanie jest naliczana każdego dnia. Żądanie należy złożyć na piśmie, a spółka odpowie."
+POLISH = (
+    "Opłata za zarządzanie jest naliczana każdego dnia. Żądanie należy złożyć na piśmie, a spółka "
+    "odpowie."
+)
 
 
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
-        ("Gebühr: 5 €, „siehe oben“", "cp1252"), ("Gebühr: 5 EUR", "latin-1"), ("Gebühr: 5 €", "utf-16-le"),
-        ("Gebühr: 5 €", "utf-16-be"), ("Gebühr: 5 €", "utf-32-le"), (RUSSIAN, "cp1251"), (RUSSIAN, "koi8-r"),
-        (POLISH, "cp1250"), ("管理报酬每日计提，每月支付。公司保留更改费用金额的权利。", "gb18030"),
-        ("管理報酬は毎日計算され、毎月支払われます。当社は手数料の額を変更する権利を留保します。", "cp932"),
+        ("Gebühr: 5 €, „siehe oben“", "cp1252"),
+        ("Gebühr: 5 EUR", "latin-1"),
+        ("Gebühr: 5 €", "utf-16-le"),
+        ("Gebühr: 5 €", "utf-16-be"),
+        ("Gebühr: 5 €", "utf-32-le"),
+        (RUSSIAN, "cp1251"),
+        (RUSSIAN, "koi8-r"),
+        (POLISH, "cp1250"),
+        ("管理报酬每日计提，每月支付。公司保留更改费用金额的权利。", "gb18030"),
+        (
+            "管理報酬は毎日計算され、毎月支払われます。当社は手数料の額を変更する権利を留保します。",
+            "cp932",
+        ),
     ],
-)  # fmt: skip
+)
 def test_encodings_that_nobody_states(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding)) == text
 
 
 def test_one_broken_byte_does_not_make_utf8_another_encoding() -> None:
-    assert decode(("Gebühr für Käufer, jährlich " * 4).encode() + b"\xff") == "Gebühr für Käufer, jährlich " * 4 + "\ufffd"
+    assert (
+        decode(("Gebühr für Käufer, jährlich " * 4).encode() + b"\xff")
+        == "Gebühr für Käufer, jährlich " * 4 + "\ufffd"
+    )
 
 
 def test_a_few_lost_nuls_are_no_reason(tmp_path: Path) -> None:
@@ -116,13 +152,16 @@ def test_a_few_lost_nuls_are_no_reason(tmp_path: Path) -> None:
         ("Die Gebühr für Käufer beträgt 5 Gulden, größer als früher.\n", "mac_roman", "mac_roman"),
         ("Die Gebühr: 5 €, „siehe oben“, ½ Liter für 20 °C.\n", "cp1252", "cp1252"),
     ],
-)  # fmt: skip
-def test_western_encodings_are_told_apart_and_the_guess_is_named(tmp_path: Path, text: str, encoding: str, named: str) -> None:
+)
+def test_western_encodings_are_told_apart_and_the_guess_is_named(
+    tmp_path: Path, text: str, encoding: str, named: str
+) -> None:
     for name in ("a.txt", "a.md", "a.csv", "a.html"):
         document = read(tmp_path, name, text.encode(encoding))
         assert document.pages[0].text.strip().replace(" | ", ", ") == text.strip(), name
         assert document.warnings[0] == (
-            f"its encoding is not stated and was guessed: {named}; where letters are wrong, save it as UTF-8"
+            f"its encoding is not stated and was guessed: {named}; where letters are wrong, save "
+            "it as UTF-8"
         )
     assert read(tmp_path, "b.txt", text).warnings == ()
 
@@ -131,7 +170,11 @@ def test_lock_files_of_office_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "~$report.docx").write_bytes(b"\x03Ann")
     (tmp_path / "a.md").write_text("text")
     found = survey(tmp_path)
-    assert [path.name for path in found.paths] == ["a.md"] and not found.skipped and not found.other_formats
+    assert (
+        [path.name for path in found.paths] == ["a.md"]
+        and not found.skipped
+        and not found.other_formats
+    )
 
 
 @pytest.mark.parametrize("name", ["a.md", "a.txt", "a.jsonl"])

@@ -17,9 +17,15 @@ from fieldpack_build.errors import DocumentError
 
 _SPACES = " ".join(
     f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
-    for short, name in {"office": "office", "text": "text", "table": "table", "style": "style", "draw": "drawing",
-                        "presentation": "presentation"}.items()
-)  # fmt: skip
+    for short, name in {
+        "office": "office",
+        "text": "text",
+        "table": "table",
+        "style": "style",
+        "draw": "drawing",
+        "presentation": "presentation",
+    }.items()
+)
 
 
 def packed(**parts: str) -> bytes:
@@ -31,8 +37,11 @@ def packed(**parts: str) -> bytes:
 
 
 def open_document(kind: str, body: str, styles: str = "") -> bytes:
-    content = (f"<office:document-content {_SPACES}><office:automatic-styles>{styles}</office:automatic-styles>"
-               f"<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>")  # fmt: skip
+    content = (
+        "<office:document-content "
+        f"{_SPACES}><office:automatic-styles>{styles}</office:automatic-styles>"
+        f"<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
+    )
     return packed(content_xml=content)
 
 
@@ -61,40 +70,61 @@ def test_odt(tmp_path: Path) -> None:
     (tmp_path / "a.odt").write_bytes(open_document("text", body, _ODT_STYLES))
     document = read_document(tmp_path / "a.odt", "a.odt")
     top = ("§ 1 Deposit",)
-    squeezed = [(kind, heading, " ".join(text.split(" "))) for kind, heading, text in blocks(document)]
+    squeezed = [
+        (kind, heading, " ".join(text.split(" "))) for kind, heading, text in blocks(document)
+    ]
     assert [entry[1] for entry in squeezed] == [top] * 5
-    texts = [" ".join(text.split()) if kind == "text" and "482" in text else text for kind, _, text in squeezed]
-    assert texts == ["There are 482¹ items¹, new.", "¹ In May.", "1. one\n  a) in\n2. two", "Bridge | Ada\nBridge | Ben", "A."]
+    texts = [
+        " ".join(text.split()) if kind == "text" and "482" in text else text
+        for kind, _, text in squeezed
+    ]
+    assert texts == [
+        "There are 482¹ items¹, new.",
+        "¹ In May.",
+        "1. one\n  a) in\n2. two",
+        "Bridge | Ada\nBridge | Ben",
+        "A.",
+    ]
     read_it = "; knowledge.hidden: read reads it"
     assert set(document.warnings) == {
-        "not read: 3 words of tracked deletions", "not read: 1 word of struck-out text", "not read: 1 picture",
-        f"not read: 2 words of hidden text{read_it}", f"not read: 1 comment{read_it}",
-    }  # fmt: skip
+        "not read: 3 words of tracked deletions",
+        "not read: 1 word of struck-out text",
+        "not read: 1 picture",
+        f"not read: 2 words of hidden text{read_it}",
+        f"not read: 1 comment{read_it}",
+    }
     opened = read_document(tmp_path / "a.odt", "a.odt", hidden=True)
     assert "secret margin" in opened.pages[0].text and "Comment: Is it?" in opened.pages[0].text
 
 
 def test_ods(tmp_path: Path) -> None:
     def row(*cells: str, more: str = "") -> str:
-        inner = "".join(f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in cells)
+        inner = "".join(
+            f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in cells
+        )
         return f"<table:table-row {more}>{inner}</table:table-row>"
 
-    hidden = '<style:style style:name="h"><style:table-properties table:display="false"/></style:style>'
+    hidden = (
+        '<style:style style:name="h"><style:table-properties table:display="false"/></style:style>'
+    )
     collapsed = 'table:visibility="collapse"'
     empty = "<table:table-cell table:number-columns-repeated='16384'/>"
     sheet = (
-        f"<table:table table:name='Stock'><table:table-column/><table:table-column {collapsed}/><table:table-column/>"
+        "<table:table table:name='Stock'><table:table-column/><table:table-column "
+        f"{collapsed}/><table:table-column/>"
         f"{row('Item', 'Cost', 'Count')}{row('Rivets', '1', '400')}{row('Ghost', '9', '5', more=collapsed)}"
-        f"<table:table-row table:number-rows-repeated='1048000'>{empty}</table:table-row></table:table>"
+        "<table:table-row "
+        f"table:number-rows-repeated='1048000'>{empty}</table:table-row></table:table>"
         f"<table:table table:name='Old' table:style-name='h'>{row('a', 'b')}</table:table>"
     )
     document = read(tmp_path, "a.ods", open_document("spreadsheet", sheet, hidden))
     assert blocks(document) == [("table", ("Stock",), "Item | Count\nRivets | 400")]
     read_it = "; knowledge.hidden: read reads it"
     assert document.warnings == (
-        f"not read: 1 hidden column (Stock){read_it}", f"not read: 1 hidden row (Stock){read_it}",
+        f"not read: 1 hidden column (Stock){read_it}",
+        f"not read: 1 hidden row (Stock){read_it}",
         f"not read: 1 hidden sheet (Old){read_it}",
-    )  # fmt: skip
+    )
 
 
 def test_odp(tmp_path: Path) -> None:
@@ -102,37 +132,65 @@ def test_odp(tmp_path: Path) -> None:
         frame = "<draw:frame presentation:class='{}'><draw:text-box><text:p>{}</text:p></draw:text-box></draw:frame>"
         return f"<draw:page {more}>{frame.format('outline', text)}{frame.format('title', title)}</draw:page>"
 
-    hidden = '<style:style style:name="h"><style:drawing-page-properties presentation:visibility="hidden"/></style:style>'
-    data = open_document("presentation", slide("Launch", "In October.") + slide("Secret", "x", "draw:style-name='h'"), hidden)
+    hidden = (
+        '<style:style style:name="h"><style:drawing-page-properties '
+        'presentation:visibility="hidden"/></style:style>'
+    )
+    data = open_document(
+        "presentation",
+        slide("Launch", "In October.") + slide("Secret", "x", "draw:style-name='h'"),
+        hidden,
+    )
     document = read(tmp_path, "a.odp", data)
     assert document.title == "Launch" and blocks(document) == [("text", ("Launch",), "In October.")]
     assert document.warnings == ("not read: 1 hidden slide (2); knowledge.hidden: read reads it",)
 
 
 _ELEMENTS = [
-    "<text:note/>", "<text:ruby/>", "<draw:frame/>", "<office:annotation/>", "<text:s text:c='x'/>", "<text:span>a</text:span>",
-    "<table:table><table:table-row><table:table-cell table:number-rows-spanned='9'/></table:table-row></table:table>",
-    "<text:list><text:list-item/></text:list>", "<text:h text:outline-level='77'>h</text:h>", "<text:p>p</text:p>",
-    "<draw:page presentation:class='title'/>", "<text:tracked-changes/>",
-]  # fmt: skip
+    "<text:note/>",
+    "<text:ruby/>",
+    "<draw:frame/>",
+    "<office:annotation/>",
+    "<text:s text:c='x'/>",
+    "<text:span>a</text:span>",
+    (
+        "<table:table><table:table-row><table:table-cell "
+        "table:number-rows-spanned='9'/></table:table-row></table:table>"
+    ),
+    "<text:list><text:list-item/></text:list>",
+    "<text:h text:outline-level='77'>h</text:h>",
+    "<text:p>p</text:p>",
+    "<draw:page presentation:class='title'/>",
+    "<text:tracked-changes/>",
+]
 
 
-@given(st.lists(st.sampled_from(_ELEMENTS), max_size=6), st.sampled_from(["text", "spreadsheet", "presentation", "drawing"]))
+@given(
+    st.lists(st.sampled_from(_ELEMENTS), max_size=6),
+    st.sampled_from(["text", "spreadsheet", "presentation", "drawing"]),
+)
 def test_any_open_document_is_read_or_refused(elements: list[str], kind: str) -> None:
     inner = "".join(elements)
-    readers.read(open_document(kind, f"{inner}<text:p>{inner}</text:p><table:table>{inner}</table:table>"), "a.odt")
+    readers.read(
+        open_document(kind, f"{inner}<text:p>{inner}</text:p><table:table>{inner}</table:table>"),
+        "a.odt",
+    )
 
 
 def test_open_document_refusals(tmp_path: Path) -> None:
     assert refusal(tmp_path, "a.odt", b"no zip").startswith("is no OpenDocument file")
-    assert refusal(tmp_path, "b.odt", packed(content_xml="<a")).startswith("is a damaged OpenDocument file")
+    assert refusal(tmp_path, "b.odt", packed(content_xml="<a")).startswith(
+        "is a damaged OpenDocument file"
+    )
     locked = packed(META_INF__manifest_xml="", content_xml="x")
     with zipfile.ZipFile(BytesIO(locked)) as package:
         assert package.namelist()[0] == "META_INF/manifest.xml"
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as package:
         package.writestr("META-INF/manifest.xml", "<manifest:encryption-data/>")
-    assert refusal(tmp_path, "c.odt", buffer.getvalue()) == "is encrypted; save it without a password"
+    assert (
+        refusal(tmp_path, "c.odt", buffer.getvalue()) == "is encrypted; save it without a password"
+    )
 
 
 # RTF
@@ -161,15 +219,20 @@ def test_rtf(tmp_path: Path) -> None:
     ]
     read_it = "; knowledge.hidden: read reads it"
     assert document.warnings == (
-        f"not read: 2 words of hidden text{read_it}", "not read: 1 word of struck-out text",
-        "not read: 1 word of tracked deletions", "not read: 1 picture", f"not read: 1 comment{read_it}",
-    )  # fmt: skip
+        f"not read: 2 words of hidden text{read_it}",
+        "not read: 1 word of struck-out text",
+        "not read: 1 word of tracked deletions",
+        "not read: 1 picture",
+        f"not read: 1 comment{read_it}",
+    )
     assert refusal(tmp_path, "b.rtf", "hello").startswith("is no RTF")
     halves = r"{\rtf1 {\pntext 7.\tab}Smile \u-10179?\u-8704?!\par}"
     assert blocks(read(tmp_path, "c.rtf", halves))[0][2] == "7. Smile 😀!"
 
 
-@given(st.text(st.sampled_from(list("\\{}abu1'*; \n")) | st.characters(codec="latin-1"), max_size=60))
+@given(
+    st.text(st.sampled_from(list("\\{}abu1'*; \n")) | st.characters(codec="latin-1"), max_size=60)
+)
 @settings(max_examples=300)
 def test_any_rtf_is_read_or_refused(text: str) -> None:
     try:
@@ -188,9 +251,13 @@ def book(chapter: str, encryption: str = "") -> bytes:
     media-type="application/xhtml+xml"/><item id="p" href="p.png" media-type="image/png"/></manifest>
     <spine><itemref idref="a"/><itemref idref="b"/><itemref idref="gone"/></spine></package>"""
     parts = {
-        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="in/book.opf"/></rootfiles></container>',
-        "in/book.opf": opf, "in/one.xhtml": chapter, "in/two.xhtml": "<h1>Two</h1><p>Cool it.</p>",
-    }  # fmt: skip
+        "META-INF/container.xml": (
+            '<container><rootfiles><rootfile full-path="in/book.opf"/></rootfiles></container>'
+        ),
+        "in/book.opf": opf,
+        "in/one.xhtml": chapter,
+        "in/two.xhtml": "<h1>Two</h1><p>Cool it.</p>",
+    }
     if encryption:
         parts["META-INF/encryption.xml"] = f'<e><EncryptionMethod Algorithm="{encryption}"/></e>'
     buffer = BytesIO()
@@ -201,39 +268,67 @@ def book(chapter: str, encryption: str = "") -> bytes:
 
 
 def test_epub(tmp_path: Path) -> None:
-    document = read(tmp_path, "a.epub", book("<h1>One</h1><p>Fire it to 4<sup>1</sup> degrees.</p><p><del>old</del></p>"))
+    document = read(
+        tmp_path,
+        "a.epub",
+        book("<h1>One</h1><p>Fire it to 4<sup>1</sup> degrees.</p><p><del>old</del></p>"),
+    )
     assert (document.title, document.date) == ("The kiln", "2024-01-31")
     assert [page.number for page in document.pages] == [1, 2]
-    assert blocks(document) == [("text", ("One",), "Fire it to 4¹ degrees."), ("text", ("Two",), "Cool it.")]
+    assert blocks(document) == [
+        ("text", ("One",), "Fire it to 4¹ degrees."),
+        ("text", ("Two",), "Cool it."),
+    ]
     assert document.warnings == (
-        "one.xhtml: not read: 1 word of struck-out text", "1 chapters that the book names are not in it",
+        "one.xhtml: not read: 1 word of struck-out text",
+        "1 chapters that the book names are not in it",
         "not read: 1 pictures",
-    )  # fmt: skip
-    assert "protected" in refusal(tmp_path, "b.epub", book("x", "http://www.w3.org/2001/04/xmlenc#aes128-cbc"))
+    )
+    assert "protected" in refusal(
+        tmp_path, "b.epub", book("x", "http://www.w3.org/2001/04/xmlenc#aes128-cbc")
+    )
     assert refusal(tmp_path, "c.epub", b"no zip").startswith("is no EPUB book")
 
 
 def test_notebook(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Kiln\n", "\n", "Fire it."]},
-        {"cell_type": "code", "source": "print(7)", "outputs": [
-            {"output_type": "stream", "text": ["7\n"]}, {"data": {"image/png": "aaaa", "text/plain": "<Figure>"}}]},
-    ]  # fmt: skip
+        {
+            "cell_type": "code",
+            "source": "print(7)",
+            "outputs": [
+                {"output_type": "stream", "text": ["7\n"]},
+                {"data": {"image/png": "aaaa", "text/plain": "<Figure>"}},
+            ],
+        },
+    ]
     notebook = {"cells": cells, "metadata": {"kernelspec": {"language": "python"}}, "nbformat": 4}
     document = read(tmp_path, "a.ipynb", json.dumps(notebook))
     assert document.title == "Kiln"
-    assert [text for _, _, text in blocks(document)] == ["Fire it.", "```python\nprint(7)\n```", "```\n7\n```"]
+    assert [text for _, _, text in blocks(document)] == [
+        "Fire it.",
+        "```python\nprint(7)\n```",
+        "```\n7\n```",
+    ]
     assert document.warnings == ("not read: 1 picture",)
     assert refusal(tmp_path, "b.ipynb", "[]").startswith("is no Jupyter notebook")
 
 
 def test_json(tmp_path: Path) -> None:
-    value = {"title": "Stock", "depot": "Graz", "parts": [{"title": "Wiper", "left": 14}, {"name": "Bulb", "left": 33}]}
+    value = {
+        "title": "Stock",
+        "depot": "Graz",
+        "parts": [{"title": "Wiper", "left": 14}, {"name": "Bulb", "left": 33}],
+    }
     assert blocks(read(tmp_path, "a.json", json.dumps(value))) == [
-        ("text", ("Stock",), "depot: Graz"), ("text", ("parts", "Wiper"), "left: 14"),
+        ("text", ("Stock",), "depot: Graz"),
+        ("text", ("parts", "Wiper"), "left: 14"),
         ("text", ("parts",), "name: Bulb\nleft: 33"),
-    ]  # fmt: skip
-    assert blocks(read(tmp_path, "b.json", '[{"a": 1}, {"a": 2}]')) == [("text", (), "a: 1"), ("text", (), "a: 2")]
+    ]
+    assert blocks(read(tmp_path, "b.json", '[{"a": 1}, {"a": 2}]')) == [
+        ("text", (), "a: 1"),
+        ("text", (), "a: 2"),
+    ]
     assert refusal(tmp_path, "c.json", "{").startswith("is no JSON")
 
 
@@ -247,10 +342,14 @@ def test_xml(tmp_path: Path) -> None:
     assert "Fire the kiln to 1,060 degrees." in texts and "limit: 9\nlimit.unit: hours" in texts
     assert "code: BX-1\nleft: 14" in texts
     assert refusal(tmp_path, "b.xml", "<a>").startswith("is no XML")
-    bomb = '<!DOCTYPE a [<!ENTITY b "bbbb">]><a><c>one &b; two three four five six seven eight</c></a>'
+    bomb = (
+        '<!DOCTYPE a [<!ENTITY b "bbbb">]><a><c>one &b; two three four five six seven eight</c></a>'
+    )
     assert "bbbb" not in read(tmp_path, "c.xml", bomb).pages[0].text
 
 
-@pytest.mark.parametrize("name", ["a.odt", "a.epub", "a.rtf", "a.ipynb", "a.json", "a.xml", "a.ics", "a.mbox"])
+@pytest.mark.parametrize(
+    "name", ["a.odt", "a.epub", "a.rtf", "a.ipynb", "a.json", "a.xml", "a.ics", "a.mbox"]
+)
 def test_noise_of_every_new_format_is_refused(tmp_path: Path, name: str) -> None:
     refusal(tmp_path, name, bytes(range(256)) * 8)

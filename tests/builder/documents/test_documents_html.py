@@ -1,4 +1,5 @@
-"""HTML: what is left out and counted, where the content stands, tables with merged cells, lists with numbers of their own."""
+"""HTML: what is left out and counted, where the content stands, tables with merged cells, lists
+with numbers of their own."""
 
 from __future__ import annotations
 
@@ -20,21 +21,41 @@ def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
         "not read: 5 words of hidden elements; knowledge.hidden: read reads it",
     )
     opened = read_document(tmp_path / "a.html", "a.html", hidden=True)
-    assert [text for _, _, text in blocks(opened)] == ["Now new 80.", "secret one", "secret two", "three", "Shown."]
+    assert [text for _, _, text in blocks(opened)] == [
+        "Now new 80.",
+        "secret one",
+        "secret two",
+        "three",
+        "Shown.",
+    ]
     assert opened.warnings == ("not read: 5 words of struck-out text",)
 
 
 def test_the_site_around_the_content_is_counted(tmp_path: Path) -> None:
-    page = "<body><nav>Home Shop</nav><main><p>The gate closes at ten in the evening.</p><aside>Except in May.</aside></main>"
+    page = (
+        "<body><nav>Home Shop</nav><main><p>The gate closes at ten in the "
+        "evening.</p><aside>Except in May.</aside></main>"
+    )
     document = read(tmp_path, "a.html", page + "<div>Cookies</div><footer>Imprint</footer></body>")
-    assert [text for _, _, text in blocks(document)] == ["The gate closes at ten in the evening.", "Except in May."]
-    assert document.warnings == ("not read: 4 words of the site around the content (nav, footer, outside of <main>)",)
+    assert [text for _, _, text in blocks(document)] == [
+        "The gate closes at ten in the evening.",
+        "Except in May.",
+    ]
+    assert document.warnings == (
+        "not read: 4 words of the site around the content (nav, footer, outside of <main>)",
+    )
 
 
 def test_content_outside_of_main(tmp_path: Path) -> None:
-    page = "<main><p>An intro.</p></main><section><h2>Hours</h2><p>The museum opens at eleven on Sundays.</p></section>"
+    page = (
+        "<main><p>An intro.</p></main><section><h2>Hours</h2><p>The museum opens at eleven on "
+        "Sundays.</p></section>"
+    )
     document = read(tmp_path, "a.html", page)
-    assert blocks(document) == [("text", (), "An intro."), ("text", ("Hours",), "The museum opens at eleven on Sundays.")]
+    assert blocks(document) == [
+        ("text", (), "An intro."),
+        ("text", ("Hours",), "The museum opens at eleven on Sundays."),
+    ]
     assert document.warnings == ()
 
 
@@ -61,10 +82,14 @@ def test_a_head_in_plain_cells_is_known_by_what_it_holds(tmp_path: Path) -> None
 
 
 def test_numbers_of_lists(tmp_path: Path) -> None:
-    page = "<ol start=4 type=a><li>four<li value=9>nine<ol type=i><li>in</ol></ol><ol reversed><li>two<li>one</ol>"
+    page = (
+        "<ol start=4 type=a><li>four<li value=9>nine<ol type=i><li>in</ol></ol><ol "
+        "reversed><li>two<li>one</ol>"
+    )
     assert [text for _, _, text in blocks(read(tmp_path, "a.html", page))] == [
-        "d. four\ni. nine\n  i. in", "2. two\n1. one",
-    ]  # fmt: skip
+        "d. four\ni. nine\n  i. in",
+        "2. two\n1. one",
+    ]
 
 
 def test_what_pictures_and_forms_say(tmp_path: Path) -> None:
@@ -72,5 +97,14 @@ def test_what_pictures_and_forms_say(tmp_path: Path) -> None:
     <input value="11.40 m"><input type=hidden value=secret> <input type=checkbox checked>ticked</p>
     <p><span>One<br>two</span> Ver&shy;sicherung</p>"""
     assert [text for _, _, text in blocks(read(tmp_path, "a.html", page))] == [
-        "See [Diagram of the flue] and .", "Length 11.40 m ☒ ticked", "One\ntwo Versicherung",
-    ]  # fmt: skip
+        "See [Diagram of the flue] and .",
+        "Length 11.40 m ☒ ticked",
+        "One\ntwo Versicherung",
+    ]
+
+
+def test_a_heading_without_words_ends_no_other(tmp_path: Path) -> None:
+    document = read(
+        tmp_path, "a.html", "<h1>Fees</h1><h2>Basic</h2><h1> <img></h1><p>70 euros.</p>"
+    )
+    assert blocks(document) == [("text", ("Fees", "Basic"), "70 euros.")]

@@ -14,7 +14,12 @@ from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
 
-LINES = [["Notice of termination"], ["The lease ends on 30 September 2024."], ["Heating", "1,204.50"], ["Water", "310.00"]]
+LINES = [
+    ["Notice of termination"],
+    ["The lease ends on 30 September 2024."],
+    ["Heating", "1,204.50"],
+    ["Water", "310.00"],
+]
 
 
 def letter(rows: list[list[str]]) -> Any:
@@ -24,13 +29,17 @@ def letter(rows: list[list[str]]) -> Any:
     draw = ImageDraw.Draw(image)
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
-            draw.text((40 + 420 * j, 30 + 60 * i), text, fill="black", font=ImageFont.load_default(30))
+            draw.text(
+                (40 + 420 * j, 30 + 60 * i), text, fill="black", font=ImageFont.load_default(30)
+            )
     return image
 
 
 def saved_as(kind: str, *images: Any) -> bytes:
     buffer = BytesIO()
-    images[0].save(buffer, kind, **({"save_all": True, "append_images": images[1:]} if len(images) > 1 else {}))
+    images[0].save(
+        buffer, kind, **({"save_all": True, "append_images": images[1:]} if len(images) > 1 else {})
+    )
     return buffer.getvalue()
 
 
@@ -50,7 +59,10 @@ def test_each_frame_of_a_tiff_is_a_page(tmp_path: Path) -> None:
     pytest.importorskip("rapidocr")
     pages = [letter([["First page"]]), letter([["Second page"]])]
     document = seen(tmp_path, "a.tif", saved_as("TIFF", *pages))
-    assert [(page.number, page.text) for page in document.pages] == [(1, "First page"), (2, "Second page")]
+    assert [(page.number, page.text) for page in document.pages] == [
+        (1, "First page"),
+        (2, "Second page"),
+    ]
 
 
 def test_images_without_ocr_and_broken_ones(tmp_path: Path) -> None:
@@ -72,12 +84,15 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
         "try:\n    read_document(Path('a.png'), 'a.png', ocr=True)\n"
         "except MachineError as error:\n    print(error)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
     assert run.stdout.strip() == 'knowledge.ocr: no OCR library here; pip install "fieldpack[ocr]"'
 
 
 def test_ocr_asks_no_network(tmp_path: Path) -> None:
-    """Any look-up or connection ends the process; the telemetry of onnxruntime is off before it is imported."""
+    """Any look-up or connection ends the process; the telemetry of onnxruntime is off before it is
+    imported."""
     pytest.importorskip("rapidocr")
     (tmp_path / "a.png").write_bytes(saved_as("PNG", letter([["Quiet"]])))
     code = (
@@ -90,8 +105,12 @@ def test_ocr_asks_no_network(tmp_path: Path) -> None:
         "print(read_document(Path('a.png'), 'a.png', ocr=True).pages[0].text)\n"
         "print(os.environ['ORT_DISABLE_TELEMETRY'], 'torch' in sys.modules)"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    environment = {
+        key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert (run.returncode, run.stdout.split()) == (0, ["Quiet", "1", "False"])
 
 
@@ -102,7 +121,11 @@ def test_an_attached_scan_is_read(tmp_path: Path) -> None:
     message = EmailMessage()
     message["From"] = "ann@example.org"
     message.set_content("See the scan.")
-    message.add_attachment(saved_as("PNG", letter([["Paid in full"]])), "image", "png", filename="scan.png")
+    message.add_attachment(
+        saved_as("PNG", letter([["Paid in full"]])), "image", "png", filename="scan.png"
+    )
     document = seen(tmp_path, "a.eml", message.as_bytes())
     assert blocks(document)[-1] == ("text", ("Attachment: scan.png",), "Paid in full")
-    assert read(tmp_path, "a.eml", message.as_bytes()).warnings == ("not read: 1 attached picture (scan.png)",)
+    assert read(tmp_path, "a.eml", message.as_bytes()).warnings == (
+        "not read: 1 attached picture (scan.png)",
+    )

@@ -1,4 +1,5 @@
-"""Excel and PowerPoint files made here with their own libraries, and what Office files say of themselves."""
+"""Excel and PowerPoint files made here with their own libraries, and what Office files say of
+themselves."""
 
 from __future__ import annotations
 
@@ -24,15 +25,31 @@ def test_xlsx(tmp_path: Path) -> None:
     sheet = book.active
     sheet.title = "Budget"
     for cell, value, form in [
-        ("A1", "Operating budget", ""), ("A2", "in thousands", ""),
-        ("B3", "2023", ""), ("D3", "2024", ""),
-        ("A4", "Region", ""), ("B4", "Plan", ""), ("C4", "Actual", ""), ("D4", "Plan", ""), ("E4", "Actual", ""),
-        ("A5", "North", ""), ("B5", 1200.5, "#,##0.00"), ("C5", -100, "#,##0_);(#,##0)"), ("D5", 0.125, "0.0%"),
-        ("A7", "Total", ""), ("B7", 1200.5, "#,##0.00"),
-        ("A9", "Staff", ""), ("A10", "Name", ""), ("B10", "Since", ""), ("C10", "Office", ""),
-        ("A11", "Ann", ""), ("B11", datetime(2024, 1, 31), "dd/mm/yyyy"), ("C11", "Graz", ""),
-        ("A12", "Bob", ""), ("B12", datetime(2023, 5, 1), "mmm-yy"),
-    ]:  # fmt: skip
+        ("A1", "Operating budget", ""),
+        ("A2", "in thousands", ""),
+        ("B3", "2023", ""),
+        ("D3", "2024", ""),
+        ("A4", "Region", ""),
+        ("B4", "Plan", ""),
+        ("C4", "Actual", ""),
+        ("D4", "Plan", ""),
+        ("E4", "Actual", ""),
+        ("A5", "North", ""),
+        ("B5", 1200.5, "#,##0.00"),
+        ("C5", -100, "#,##0_);(#,##0)"),
+        ("D5", 0.125, "0.0%"),
+        ("A7", "Total", ""),
+        ("B7", 1200.5, "#,##0.00"),
+        ("A9", "Staff", ""),
+        ("A10", "Name", ""),
+        ("B10", "Since", ""),
+        ("C10", "Office", ""),
+        ("A11", "Ann", ""),
+        ("B11", datetime(2024, 1, 31), "dd/mm/yyyy"),
+        ("C11", "Graz", ""),
+        ("A12", "Bob", ""),
+        ("B12", datetime(2023, 5, 1), "mmm-yy"),
+    ]:
         sheet[cell] = value
         if form:
             sheet[cell].number_format = form
@@ -55,7 +72,11 @@ def test_xlsx(tmp_path: Path) -> None:
                 ]
             ),
         ),
-        ("table", ("Budget", "Staff"), "Name | Since | Office\nAnn | 2024-01-31 | Graz\nBob | May 2023 | Graz"),
+        (
+            "table",
+            ("Budget", "Staff"),
+            "Name | Since | Office\nAnn | 2024-01-31 | Graz\nBob | May 2023 | Graz",
+        ),
     ]
 
 
@@ -80,8 +101,13 @@ def _stock() -> bytes:
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.title = "Stock"
-    for row in (["", "2023", "", "2024", ""], ["Item", "Plan", "Cost", "Plan", "Cost"], ["Rivets", 400, 1, 410, 2],
-                ["Secret item", 5, 9, 6, 10], ["Hinges", 32, 7, 33, 8]):  # fmt: skip
+    for row in (
+        ["", "2023", "", "2024", ""],
+        ["Item", "Plan", "Cost", "Plan", "Cost"],
+        ["Rivets", 400, 1, 410, 2],
+        ["Secret item", 5, 9, 6, 10],
+        ["Hinges", 32, 7, 33, 8],
+    ):
         sheet.append(row)
     sheet.merge_cells("B1:C1")
     sheet.merge_cells("D1:E1")
@@ -101,19 +127,27 @@ def test_xlsx_leaves_out_what_is_hidden(tmp_path: Path) -> None:
     ]
     read_it = "knowledge.hidden: read reads it"
     assert document.warnings == (
-        f"not read: 1 hidden row (Stock); {read_it}", f"not read: 1 hidden column (Stock); {read_it}",
-        f"not read: 1 comment (Stock); {read_it}", f"not read: 1 hidden sheet (Old); {read_it}",
-    )  # fmt: skip
+        f"not read: 1 hidden row (Stock); {read_it}",
+        f"not read: 1 hidden column (Stock); {read_it}",
+        f"not read: 1 comment (Stock); {read_it}",
+        f"not read: 1 hidden sheet (Old); {read_it}",
+    )
 
 
 def test_xlsx_reads_what_is_hidden_when_it_is_asked_to(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(_stock())
     document = read_document(tmp_path / "a.xlsx", "a.xlsx", hidden=True)
-    rows = ["Item | 2023 Plan | 2023 Cost | 2024 Plan | 2024 Cost", "Rivets | 400 | 1 | 410 | 2",
-            "Secret item | 5 | 9 | 6 | 10", "Hinges | 32 | 7 | 33 | 8"]  # fmt: skip
+    rows = [
+        "Item | 2023 Plan | 2023 Cost | 2024 Plan | 2024 Cost",
+        "Rivets | 400 | 1 | 410 | 2",
+        "Secret item | 5 | 9 | 6 | 10",
+        "Hinges | 32 | 7 | 33 | 8",
+    ]
     assert [text for _, _, text in blocks(document)] == [
-        "\n".join(rows), "Comment on B3: Recount is due in May", "Ghost | 999",
-    ]  # fmt: skip
+        "\n".join(rows),
+        "Comment on B3: Recount is due in May",
+        "Ghost | 999",
+    ]
     assert document.warnings == ()
 
 
@@ -136,16 +170,29 @@ def test_xlsx_superscripts_and_struck_cells(tmp_path: Path) -> None:
 
 
 def test_xlsx_tables_side_by_side_are_two(tmp_path: Path) -> None:
-    rows = [["Plan of spring"], [], ["Vehicle", "Driver", "Km", "", "", "Part", "Left"],
-            ["Truck 1", "Olga", 120, "", "", "Wiper", 14], ["Truck 2", "Pavel", 95, "", "", "Bulb", 33]]  # fmt: skip
+    rows = [
+        ["Plan of spring"],
+        [],
+        ["Vehicle", "Driver", "Km", "", "", "Part", "Left"],
+        ["Truck 1", "Olga", 120, "", "", "Wiper", 14],
+        ["Truck 2", "Pavel", 95, "", "", "Bulb", 33],
+    ]
     assert blocks(read(tmp_path, "a.xlsx", workbook(rows, "Depot"))) == [
-        ("table", ("Depot", "Plan of spring"), "Vehicle | Driver | Km\nTruck 1 | Olga | 120\nTruck 2 | Pavel | 95"),
+        (
+            "table",
+            ("Depot", "Plan of spring"),
+            "Vehicle | Driver | Km\nTruck 1 | Olga | 120\nTruck 2 | Pavel | 95",
+        ),
         ("table", ("Depot",), "Part | Left\nWiper | 14\nBulb | 33"),
     ]
 
 
 def test_xlsx_columns_apart_of_one_table_stay_together(tmp_path: Path) -> None:
-    rows = [["Region", "Head", "", "2023", "2024"], ["North", "Ann", "", 5, 6], ["South", "Bob", "", 7, 8]]
+    rows = [
+        ["Region", "Head", "", "2023", "2024"],
+        ["North", "Ann", "", 5, 6],
+        ["South", "Bob", "", 7, 8],
+    ]
     assert blocks(read(tmp_path, "a.xlsx", workbook(rows)))[0][2] == (
         "Region | Head | 2023 | 2024\nNorth | Ann | 5 | 6\nSouth | Bob | 7 | 8"
     )
@@ -153,7 +200,10 @@ def test_xlsx_columns_apart_of_one_table_stay_together(tmp_path: Path) -> None:
 
 def test_xlsx_in_the_names_of_strict_open_xml(tmp_path: Path) -> None:
     buffer = BytesIO()
-    with zipfile.ZipFile(BytesIO(workbook([["a", "b"], ["c", "d"]]))) as source, zipfile.ZipFile(buffer, "w") as copy:
+    with (
+        zipfile.ZipFile(BytesIO(workbook([["a", "b"], ["c", "d"]]))) as source,
+        zipfile.ZipFile(buffer, "w") as copy,
+    ):
         for name in source.namelist():
             part = source.read(name)
             for kind in ("spreadsheetml", "officeDocument"):
@@ -180,7 +230,9 @@ def test_xlsx_that_shows_one_long_text_everywhere(tmp_path: Path) -> None:
         for row in range(10_000):
             sheet.write(row, 0, "the text")
     with zipfile.ZipFile(BytesIO(buffer.getvalue())) as package:
-        part = package.read("xl/sharedStrings.xml").replace(b"<t>the text</t>", b"<t>%s</t>" % (b"a" * 500_000))
+        part = package.read("xl/sharedStrings.xml").replace(
+            b"<t>the text</t>", b"<t>%s</t>" % (b"a" * 500_000)
+        )
     data = with_part(buffer.getvalue(), "xl/sharedStrings.xml", part)
     assert "shows more than 100,000,000 cells and characters" in refusal(tmp_path, "a.xlsx", data)
 
@@ -188,15 +240,31 @@ def test_xlsx_that_shows_one_long_text_everywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "form", "expected"),
     [
-        (0.125, "0.0%", "12.5%"), (1234.5, "#,##0.00", "1,234.50"), (-1234.5, "#,##0.00_);(#,##0.00)", "(1,234.50)"),
-        (1234567, '"$"#,##0,,"M"', "$1M"), (5, "[$€-407] #,##0.00", "€ 5.00"), (0, '#,##0;-#,##0;"-"', "-"),
-        (0, '_(* #,##0_);_(* \\(#,##0\\);_(* "-"??_);_(@_)', "-"), (1.255, "0.00", "1.26"), (123, "00000", "00123"),
-        (1, "0.##", "1"), (3.0, "General", "3"), (0.1 + 0.2, "General", "0.3"), (1234, "0.00E+00", "1234"),
-        (-1.5, "$#,##0.00;[Red]-$#,##0.00", "-$1.50"), (-3, "0;;", ""), (5, "0" * 300, "5"), (float("inf"), "0", "inf"),
-        (True, "General", "TRUE"), ("#N/A", "General", ""), (None, "General", ""), (time(9, 30), "h:mm", "09:30"),
-        (timedelta(hours=30, minutes=5), "[h]:mm", "30:05:00"), (datetime(2024, 1, 31, 14, 5), "", "2024-01-31 14:05"),
+        (0.125, "0.0%", "12.5%"),
+        (1234.5, "#,##0.00", "1,234.50"),
+        (-1234.5, "#,##0.00_);(#,##0.00)", "(1,234.50)"),
+        (1234567, '"$"#,##0,,"M"', "$1M"),
+        (5, "[$€-407] #,##0.00", "€ 5.00"),
+        (0, '#,##0;-#,##0;"-"', "-"),
+        (0, '_(* #,##0_);_(* \\(#,##0\\);_(* "-"??_);_(@_)', "-"),
+        (1.255, "0.00", "1.26"),
+        (123, "00000", "00123"),
+        (1, "0.##", "1"),
+        (3.0, "General", "3"),
+        (0.1 + 0.2, "General", "0.3"),
+        (1234, "0.00E+00", "1234"),
+        (-1.5, "$#,##0.00;[Red]-$#,##0.00", "-$1.50"),
+        (-3, "0;;", ""),
+        (5, "0" * 300, "5"),
+        (float("inf"), "0", "inf"),
+        (True, "General", "TRUE"),
+        ("#N/A", "General", ""),
+        (None, "General", ""),
+        (time(9, 30), "h:mm", "09:30"),
+        (timedelta(hours=30, minutes=5), "[h]:mm", "30:05:00"),
+        (datetime(2024, 1, 31, 14, 5), "", "2024-01-31 14:05"),
     ],
-)  # fmt: skip
+)
 def test_numbers_as_excel_shows_them(value: float, form: str, expected: str) -> None:
     assert shown(value, form) == expected
 
@@ -220,7 +288,13 @@ def test_pptx(tmp_path: Path) -> None:
     second = show.slides.add_slide(show.slide_layouts[5])
     second.shapes.title.text = "Figures"
     table = second.shapes.add_table(3, 2, 0, 0, 100, 100).table
-    for place, text in {(0, 0): "Region", (0, 1): "Year", (1, 0): "North", (1, 1): "2023", (2, 1): "2024"}.items():
+    for place, text in {
+        (0, 0): "Region",
+        (0, 1): "Year",
+        (1, 0): "North",
+        (1, 1): "2023",
+        (2, 1): "2024",
+    }.items():
         table.cell(*place).text = text
     table.cell(1, 0).merge(table.cell(2, 0))
     data = CategoryChartData()
@@ -254,7 +328,12 @@ def test_pptx_superscripts_numbers_and_what_it_leaves_out(tmp_path: Path) -> Non
     first.shapes.title.text = "Stock"
     frame = first.placeholders[1].text_frame
     paragraph = frame.paragraphs[0]
-    for text, shape in (("There are 482", {}), ("1", {"baseline": "30000"}), (" items", {}), ("old", {"strike": "sngStrike"})):
+    for text, shape in (
+        ("There are 482", {}),
+        ("1", {"baseline": "30000"}),
+        (" items", {}),
+        ("old", {"strike": "sngStrike"}),
+    ):
         run = paragraph.add_run()
         run.text = text
         for name, value in shape.items():
@@ -262,16 +341,23 @@ def test_pptx_superscripts_numbers_and_what_it_leaves_out(tmp_path: Path) -> Non
     for text in ("first", "second"):
         item = frame.add_paragraph()
         item.text = text
-        etree.SubElement(item._p.get_or_add_pPr(), "{http://schemas.openxmlformats.org/drawingml/2006/main}buAutoNum",
-                         type="alphaLcParenR", startAt="3")  # fmt: skip
+        etree.SubElement(
+            item._p.get_or_add_pPr(),
+            "{http://schemas.openxmlformats.org/drawingml/2006/main}buAutoNum",
+            type="alphaLcParenR",
+            startAt="3",
+        )
     hidden = show.slides.add_slide(show.slide_layouts[1])
     hidden.shapes.title.text = "Secret"
     hidden._element.set("show", "0")
     document = read(tmp_path, "a.pptx", saved(show))
-    assert [text for _, _, text in blocks(document)] == ["There are 482¹ items\nc) first\nd) second"]
+    assert [text for _, _, text in blocks(document)] == [
+        "There are 482¹ items\nc) first\nd) second"
+    ]
     assert document.warnings == (
-        "not read: 1 word of struck-out text", "not read: 1 hidden slide (2); knowledge.hidden: read reads it",
-    )  # fmt: skip
+        "not read: 1 word of struck-out text",
+        "not read: 1 hidden slide (2); knowledge.hidden: read reads it",
+    )
     opened = read_document(tmp_path / "a.pptx", "a.pptx", hidden=True)
     assert [page.number for page in opened.pages] == [1, 2] and "Secret" in opened.pages[1].text
 
@@ -281,16 +367,25 @@ def test_pptx_superscripts_numbers_and_what_it_leaves_out(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["a.docx", "a.xlsx", "a.pptx"])
 def test_properties(tmp_path: Path, name: str) -> None:
-    made = {"a.docx": word(PROSE), "a.xlsx": workbook([["a", "b"], ["c", "d"]]), "a.pptx": slides(PROSE)}[name]
+    made = {
+        "a.docx": word(PROSE),
+        "a.xlsx": workbook([["a", "b"], ["c", "d"]]),
+        "a.pptx": slides(PROSE),
+    }[name]
     properties = (
-        '<cp:coreProperties xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
+        "<cp:coreProperties "
+        'xmlns:cp="http://schemas.openxmlformats.org/package/2006/metadata/core-properties" '
         'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dcterms="http://purl.org/dc/terms/">'
         "<dc:title>Fees of 2024</dc:title><cp:keywords>fees; funds, fees</cp:keywords>"
         "<dcterms:created>2020-01-01T00:00:00Z</dcterms:created><dcterms:modified>2024-02-29T09:00:00Z</dcterms:modified>"
         "</cp:coreProperties>"
     )
     document = read(tmp_path, name, with_part(made, "docProps/core.xml", properties.encode()))
-    assert (document.title, document.date, document.tags) == ("Fees of 2024", "2024-02-29", ("fees", "funds"))
+    assert (document.title, document.date, document.tags) == (
+        "Fees of 2024",
+        "2024-02-29",
+        ("fees", "funds"),
+    )
     undated = read(tmp_path, name, with_part(made, "docProps/core.xml", b"<coreProperties/>"))
     assert undated.date is None  # and not today's, which the libraries would put in its place
 

@@ -1,4 +1,5 @@
-"""Superscripts and subscripts stand apart from what they are behind: in the marks themselves, in HTML and in Word."""
+"""Superscripts and subscripts stand apart from what they are behind: in the marks themselves, in
+HTML and in Word."""
 
 from __future__ import annotations
 
@@ -17,11 +18,22 @@ from fieldpack_build.documents.raised import lower, raise_, settle
 @pytest.mark.parametrize(
     ("before", "raised", "expected"),
     [
-        ("482", "1", "482¹"), ("2", "31", "2³¹"), ("4", "99", "4⁹⁹"), ("x", "n+1", "xⁿ⁺¹"), ("1,200", "(1)", "1,200⁽¹⁾"),
-        ("482", "1,2", "482^(1,2)"), ("482", "a", "482^a"), ("words", "*", "words*"), ("482", "[1]", "482[1]"),
-        ("5", "th", "5th"), ("21", "st", "21st"), ("Fieldpack", "TM", "Fieldpack™"), ("", "1", "¹"), ("10", "−3", "10⁻³"),
+        ("482", "1", "482¹"),
+        ("2", "31", "2³¹"),
+        ("4", "99", "4⁹⁹"),
+        ("x", "n+1", "xⁿ⁺¹"),
+        ("1,200", "(1)", "1,200⁽¹⁾"),
+        ("482", "1,2", "482^(1,2)"),
+        ("482", "a", "482^a"),
+        ("words", "*", "words*"),
+        ("482", "[1]", "482[1]"),
+        ("5", "th", "5th"),
+        ("21", "st", "21st"),
+        ("Fieldpack", "TM", "Fieldpack™"),
+        ("", "1", "¹"),
+        ("10", "−3", "10⁻³"),
     ],
-)  # fmt: skip
+)
 def test_superscripts(before: str, raised: str, expected: str) -> None:
     assert settle(before + raise_(raised)) == expected
 
@@ -37,12 +49,20 @@ def test_one_superscript_in_two_runs_is_one() -> None:
     assert settle("2" + raise_("2" + raise_("3"))) == "2^2³"
 
 
-@given(st.text("0123456789", min_size=1, max_size=6), st.text("0123456789abc,()-", min_size=1, max_size=4), st.text(max_size=8))
+@given(
+    st.text("0123456789", min_size=1, max_size=6),
+    st.text("0123456789abc,()-", min_size=1, max_size=4),
+    st.text(max_size=8),
+)
 def test_a_raised_mark_never_joins_a_figure(figure: str, mark: str, after: str) -> None:
-    """Whatever is raised, the figure before it still stands as a figure of its own, and no mark of ours is left."""
+    """Whatever is raised, the figure before it still stands as a figure of its own, and no mark of
+    ours is left."""
     after = re.sub("[\x0e-\x11]", "", after)
     text = settle(f"{figure}{raise_(mark)} {after}")
-    plain = "".join(" " if unicodedata.category(char) in ("No", "Lm", "Sm") or char == "^" else char for char in text)
+    plain = "".join(
+        " " if unicodedata.category(char) in ("No", "Lm", "Sm") or char == "^" else char
+        for char in text
+    )
     if mark[0].isalnum() or mark[0] in "(-":
         assert re.match(rf"{figure}(?!\d)", plain)
     assert not re.search("[\x0e-\x11]", text) and text.endswith(after)
@@ -79,4 +99,7 @@ def test_word(tmp_path: Path) -> None:
     paragraph.add_run(" rows, H")
     paragraph.add_run("2").font.subscript = True
     paragraph.add_run("O.")
-    assert blocks(read(tmp_path, "a.docx", saved(word)))[0][2] == "There are 482¹ items, 2³¹ rows, H2O."
+    assert (
+        blocks(read(tmp_path, "a.docx", saved(word)))[0][2]
+        == "There are 482¹ items, 2³¹ rows, H2O."
+    )

@@ -1,4 +1,5 @@
-"""The PDF reader on files written here, character by character: tables, columns, turned pages, images, broken bytes."""
+"""The PDF reader on files written here, character by character: tables, columns, turned pages,
+images, broken bytes."""
 
 from __future__ import annotations
 
@@ -16,8 +17,16 @@ from fieldpack_build.documents import pdf
 from fieldpack_build.documents.pages import Content
 from fieldpack_build.errors import DocumentError
 
-PROSE = "The charge accrues on each valuation day and is paid to the firm at the end of every month."
-_WIDTHS = {",": 0.278, ".": 0.278, " ": 0.278, "(": 0.333, ")": 0.333}  # Helvetica, of the size; digits and "$" 0.556
+PROSE = (
+    "The charge accrues on each valuation day and is paid to the firm at the end of every month."
+)
+_WIDTHS = {
+    ",": 0.278,
+    ".": 0.278,
+    " ": 0.278,
+    "(": 0.333,
+    ")": 0.333,
+}  # Helvetica, of the size; digits and "$" 0.556
 
 
 class Text(NamedTuple):
@@ -36,7 +45,8 @@ class Page(NamedTuple):
 
 
 def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[str] = ()) -> bytes:
-    """`catalog`: more of the document's dictionary; `more`: objects whose numbers begin at 7 + 2 * the pages."""
+    """`catalog`: more of the document's dictionary; `more`: objects whose numbers begin at 7 + 2 *
+    the pages."""
     kids = " ".join(f"{6 + 2 * i} 0 R" for i in range(len(pages)))
     image = zlib.compress(bytes(64))
     objects = [
@@ -54,7 +64,11 @@ def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[st
         stream = content.encode("cp1252")
         objects.append(b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream))
     size = "/Width 8/Height 8/BitsPerComponent 8/ColorSpace/DeviceGray/Filter/FlateDecode"
-    objects.append(f"<</Type/XObject/Subtype/Image{size}/Length {len(image)}>>stream\n".encode() + image + b"\nendstream")
+    objects.append(
+        f"<</Type/XObject/Subtype/Image{size}/Length {len(image)}>>stream\n".encode()
+        + image
+        + b"\nendstream"
+    )
     objects += [body.encode("latin-1") for body in more]
     data, offsets = b"%PDF-1.4\n", []
     for number, body in enumerate(objects, start=1):
@@ -62,7 +76,13 @@ def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[st
         data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    return data + f"{head}trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 R>>\nstartxref\n{len(data)}\n%%EOF".encode()
+    return (
+        data
+        + (
+            f"{head}trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 "
+            f"R>>\nstartxref\n{len(data)}\n%%EOF"
+        ).encode()
+    )
 
 
 def _drawn(text: Text, matrix: str) -> str:
@@ -72,7 +92,8 @@ def _drawn(text: Text, matrix: str) -> str:
 
 
 def right(x: float, y: float, text: str, size: float = 10) -> Text:
-    """Text whose last digit ends at x: a bracket after it stands out to the right, as in statements."""
+    """Text whose last digit ends at x: a bracket after it stands out to the right, as in
+    statements."""
     width = sum(_WIDTHS.get(char, 0.556) for char in text.rstrip(")")) * size
     return Text(x - width, y, text, size)
 
@@ -82,7 +103,11 @@ def read(*pages: Page, info: str = "") -> Content:
 
 
 def blocks(content: Content) -> list[tuple[str, tuple[str, ...], str]]:
-    return [(block.kind, block.heading, page.text[block.start : block.end]) for page in content.pages for block in page.blocks]
+    return [
+        (block.kind, block.heading, page.text[block.start : block.end])
+        for page in content.pages
+        for block in page.blocks
+    ]
 
 
 STATEMENT = [
@@ -115,18 +140,31 @@ Margin | 19.1% | 20.8%"""
 
 def test_statement() -> None:
     title = ("Consolidated Statement of Income",)
-    assert blocks(read(Page(STATEMENT))) == [("table", title, STATEMENT_ROWS), ("text", title, f"{PROSE}\n{PROSE}")]
+    assert blocks(read(Page(STATEMENT))) == [
+        ("table", title, STATEMENT_ROWS),
+        ("text", title, f"{PROSE}\n{PROSE}"),
+    ]
 
 
 def test_a_tables_title_holds_on_its_page_only() -> None:
     assert blocks(read(Page(STATEMENT), Page([Text(50, 700, PROSE)])))[-1] == ("text", (), PROSE)
 
 
-@pytest.mark.parametrize(("turn", "matrix"), [(90, "0 1 -1 0 %s %s"), (270, "0 -1 1 0 %s %s"), (180, "-1 0 0 -1 %s %s")])
+@pytest.mark.parametrize(
+    ("turn", "matrix"), [(90, "0 1 -1 0 %s %s"), (270, "0 -1 1 0 %s %s"), (180, "-1 0 0 -1 %s %s")]
+)
 def test_turned_pages(turn: int, matrix: str) -> None:
     """As landscape tables are: the text runs up the page, and the page is turned for reading."""
-    places = {90: lambda x, y: (842 - y, x), 270: lambda x, y: (y, 842 - x), 180: lambda x, y: (595 - x, 842 - y)}
-    texts = [text._replace(x=place[0], y=place[1]) for text in STATEMENT for place in [places[turn](text.x, text.y)]]
+    places = {
+        90: lambda x, y: (842 - y, x),
+        270: lambda x, y: (y, 842 - x),
+        180: lambda x, y: (595 - x, 842 - y),
+    }
+    texts = [
+        text._replace(x=place[0], y=place[1])
+        for text in STATEMENT
+        for place in [places[turn](text.x, text.y)]
+    ]
     assert blocks(read(Page(texts, "", matrix, f"/Rotate {turn}")))[0][2] == STATEMENT_ROWS
 
 
@@ -134,14 +172,26 @@ def test_heads_of_several_lines_and_over_several_columns() -> None:
     """Written cell by cell, each with all of its lines, as browsers do."""
     texts = [
         Text(50, 760, "Share of the funds", 10, "F2"),
-        Text(210, 740, "First half"), Text(410, 740, "Second half"),
+        Text(210, 740, "First half"),
+        Text(410, 740, "Second half"),
         Text(50, 716, "(thousands)"),
-        Text(190, 728, "Shares"), Text(190, 716, "bought"), Text(270, 728, "Average"), Text(270, 716, "price"),
-        Text(390, 728, "Shares"), Text(390, 716, "bought"), Text(470, 728, "Average"), Text(470, 716, "price"),
-        Text(50, 700, "Bonds"), *(right(x, 700, f) for x, f in ((220, "12"), (300, "$3.10"), (420, "14"), (500, "$3.20"))),
-        Text(50, 686, "Equity"), *(right(x, 686, f) for x, f in ((220, "7"), (300, "$9.75"), (420, "8"), (500, "$9.80"))),
-    ]  # fmt: skip
-    head = "First half Shares bought | First half Average price | Second half Shares bought | Second half Average price"
+        Text(190, 728, "Shares"),
+        Text(190, 716, "bought"),
+        Text(270, 728, "Average"),
+        Text(270, 716, "price"),
+        Text(390, 728, "Shares"),
+        Text(390, 716, "bought"),
+        Text(470, 728, "Average"),
+        Text(470, 716, "price"),
+        Text(50, 700, "Bonds"),
+        *(right(x, 700, f) for x, f in ((220, "12"), (300, "$3.10"), (420, "14"), (500, "$3.20"))),
+        Text(50, 686, "Equity"),
+        *(right(x, 686, f) for x, f in ((220, "7"), (300, "$9.75"), (420, "8"), (500, "$9.80"))),
+    ]
+    head = (
+        "First half Shares bought | First half Average price | Second half Shares bought | Second "
+        "half Average price"
+    )
     rows = f"(thousands) | {head}\nBonds | 12 | $3.10 | 14 | $3.20\nEquity | 7 | $9.75 | 8 | $9.80"
     assert [text for kind, _, text in blocks(read(Page(texts))) if kind == "table"] == [rows]
 
@@ -151,8 +201,14 @@ def test_rows_of_dots() -> None:
     texts = []
     for i, (label, figure) in enumerate(rows):
         dots = label + "." * (110 - 2 * len(label))
-        texts += [Text(50, 700 - 14 * i, dots), right(500, 700 - 14 * i, figure), right(560, 700 - 14 * i, figure)]
-    assert blocks(read(Page(texts)))[0][2] == "\n".join(f"{label} | {figure} | {figure}" for label, figure in rows)
+        texts += [
+            Text(50, 700 - 14 * i, dots),
+            right(500, 700 - 14 * i, figure),
+            right(560, 700 - 14 * i, figure),
+        ]
+    assert blocks(read(Page(texts)))[0][2] == "\n".join(
+        f"{label} | {figure} | {figure}" for label, figure in rows
+    )
 
 
 def test_another_head_begins_another_table() -> None:
@@ -164,7 +220,9 @@ def test_another_head_begins_another_table() -> None:
             *(right(x, y - 14 * i, f"{i},{x}") for i in (1, 2) for x in places),
         ]
 
-    found = blocks(read(Page([*table(700, ("2022", "2021"), "Sales"), *table(650, ("2020", "2019"), "Costs")])))
+    found = blocks(
+        read(Page([*table(700, ("2022", "2021"), "Sales"), *table(650, ("2020", "2019"), "Costs")]))
+    )
     assert [text for _, _, text in found] == [
         "| 2022 | 2021\nSales 1 | 1,400 | 1,500\nSales 2 | 2,400 | 2,500",
         "| 2020 | 2019\nCosts 1 | 1,400 | 1,500\nCosts 2 | 2,400 | 2,500",
@@ -173,11 +231,18 @@ def test_another_head_begins_another_table() -> None:
 
 PROSE_PAGES = {
     "figures in prose": [
-        Text(50, 700 - 14 * i, f"Sales rose by {i}% in 202{i}, to $1,{i}00 million, from 1,000") for i in range(6)
+        Text(50, 700 - 14 * i, f"Sales rose by {i}% in 202{i}, to $1,{i}00 million, from 1,000")
+        for i in range(6)
     ],
-    "a numbered list": [Text(x, 700 - 14 * i, text) for i in range(6) for x, text in ((50, f"{i}."), (80, PROSE[: 60 + i]))],
+    "a numbered list": [
+        Text(x, 700 - 14 * i, text)
+        for i in range(6)
+        for x, text in ((50, f"{i}."), (80, PROSE[: 60 + i]))
+    ],
     "names and places": [
-        Text(x, 700 - 14 * i, text) for i in range(6) for x, text in ((50, "Research"), (250, "Plano, Texas"), (450, "Owned"))
+        Text(x, 700 - 14 * i, text)
+        for i in range(6)
+        for x, text in ((50, "Research"), (250, "Plano, Texas"), (450, "Owned"))
     ],
     "labels of a chart": [Text(50 + 60 * i, 700 - 20 * i, str(10 * i)) for i in range(6)],
 }
@@ -193,50 +258,111 @@ RIGHT = [f"Right column line {i} has its own words too" for i in range(8)]
 
 
 def test_columns_written_across_the_page() -> None:
-    head = Text(50, 740, "A line over both of the columns that is as wide as the page is, from left to right, all of it")
-    across = [Text(x, 700 - 12 * i, side[i], 9) for i in range(8) for x, side in ((50, LEFT), (320, RIGHT))]
+    head = Text(
+        50,
+        740,
+        "A line over both of the columns that is as wide as the page is, from left to right, all "
+        "of it",
+    )
+    across = [
+        Text(x, 700 - 12 * i, side[i], 9)
+        for i in range(8)
+        for x, side in ((50, LEFT), (320, RIGHT))
+    ]
     text = read(Page([head, *across])).pages[0].text
     assert [line for line in text.split("\n") if line] == [head.text, *LEFT, *RIGHT]
 
 
 def test_a_columns_line_that_begins_with_a_figure() -> None:
     sides = ([*LEFT[:4], "2019 too.", *LEFT[4:]], [*RIGHT, RIGHT[0]])
-    across = [Text(x, 700 - 12 * i, side[i], 9) for i in range(9) for x, side in ((50, sides[0]), (320, sides[1]))]
-    assert [line for line in read(Page(across)).pages[0].text.split("\n") if line] == [*sides[0], *sides[1]]
+    across = [
+        Text(x, 700 - 12 * i, side[i], 9)
+        for i in range(9)
+        for x, side in ((50, sides[0]), (320, sides[1]))
+    ]
+    assert [line for line in read(Page(across)).pages[0].text.split("\n") if line] == [
+        *sides[0],
+        *sides[1],
+    ]
 
 
 def test_columns_written_one_by_one() -> None:
-    down = [Text(x, 700 - 12 * i, side[i], 9) for x, side in ((50, LEFT), (320, RIGHT)) for i in range(8)]
+    down = [
+        Text(x, 700 - 12 * i, side[i], 9)
+        for x, side in ((50, LEFT), (320, RIGHT))
+        for i in range(8)
+    ]
     assert [line for line in read(Page(down)).pages[0].text.split("\n") if line] == [*LEFT, *RIGHT]
 
 
 FLOWS = [
-    ["The fenders are let", "down. The crew", "ties the ropes and", "goes ashore at once", "when the gangway is", "safe."],
-    ["picked up by the van", "at noon. All papers", "are signed before", "the lorry leaves for", "the depot in town", "again."],
-    ["Lamps are lit at dusk", "and stay on until the", "keeper wakes and has", "tea in the small room", "below the", "dome."],
-]  # fmt: skip
+    [
+        "The fenders are let",
+        "down. The crew",
+        "ties the ropes and",
+        "goes ashore at once",
+        "when the gangway is",
+        "safe.",
+    ],
+    [
+        "picked up by the van",
+        "at noon. All papers",
+        "are signed before",
+        "the lorry leaves for",
+        "the depot in town",
+        "again.",
+    ],
+    [
+        "Lamps are lit at dusk",
+        "and stay on until the",
+        "keeper wakes and has",
+        "tea in the small room",
+        "below the",
+        "dome.",
+    ],
+]
 
 
 @pytest.mark.parametrize("shift", [0, 3, 6])
 @pytest.mark.parametrize("columns", [2, 3])
 def test_narrow_columns_drawn_row_by_row(columns: int, shift: float) -> None:
-    """Also where one column's lines stand a little lower than the other's, or its lines end with a hyphen."""
+    """Also where one column's lines stand a little lower than the other's, or its lines end with a
+    hyphen."""
     sides = FLOWS[:columns]
-    across = [Text(50 + 120 * k, 700 - 12 * i - shift * (k % 2), side[i]) for i in range(6) for k, side in enumerate(sides)]
+    across = [
+        Text(50 + 120 * k, 700 - 12 * i - shift * (k % 2), side[i])
+        for i in range(6)
+        for k, side in enumerate(sides)
+    ]
     text = read(Page(across)).pages[0].text
     assert [line for line in text.split("\n") if line] == [line for side in sides for line in side]
 
 
 def test_a_hyphen_at_the_end_of_a_columns_line() -> None:
-    left = ["The fenders are let", "down by the work-", "shop and the crew", "goes ashore at once", "when it is safe."]
+    left = [
+        "The fenders are let",
+        "down by the work-",
+        "shop and the crew",
+        "goes ashore at once",
+        "when it is safe.",
+    ]
     both = (left, FLOWS[1][:5])
-    across = [Text(50 + 120 * k, 700 - 12 * i, side[i]) for i in range(5) for k, side in enumerate(both)]
+    across = [
+        Text(50 + 120 * k, 700 - 12 * i, side[i]) for i in range(5) for k, side in enumerate(both)
+    ]
     text = read(Page([*across, Text(50, 500, "The workshop is here.")])).pages[0].text
-    assert text.startswith("The fenders are let\ndown by the workshop and the crew\ngoes ashore at once\nwhen it is safe.\n")
+    assert text.startswith(
+        "The fenders are let\ndown by the workshop and the crew\ngoes ashore at once\nwhen it is "
+        "safe.\n"
+    )
 
 
 def test_text_drawn_from_the_bottom_up() -> None:
-    up = [Text(x, 640 + 12 * i, line) for x, side in ((50, LEFT), (320, RIGHT)) for i, line in enumerate(reversed(side))]
+    up = [
+        Text(x, 640 + 12 * i, line)
+        for x, side in ((50, LEFT), (320, RIGHT))
+        for i, line in enumerate(reversed(side))
+    ]
     assert [line for line in read(Page(up)).pages[0].text.split("\n") if line] == [*LEFT, *RIGHT]
 
 
@@ -245,9 +371,15 @@ NAMES = ((50, "Pump in hall"), (250, "Owned by the city"))
 
 def test_a_table_of_words_drawn_row_by_row_is_not_read_by_columns() -> None:
     texts = [
-        Text(x, 700 - 14 * i, f"{word} {i}") for i in range(6) for x, word in ((50, "Pump in hall"), (250, "Owned by the city"))
+        Text(x, 700 - 14 * i, f"{word} {i}")
+        for i in range(6)
+        for x, word in ((50, "Pump in hall"), (250, "Owned by the city"))
     ]
-    assert read(Page(texts)).pages[0].text.startswith("Pump in hall 0 Owned by the city 0\nPump in hall 1")
+    assert (
+        read(Page(texts))
+        .pages[0]
+        .text.startswith("Pump in hall 0 Owned by the city 0\nPump in hall 1")
+    )
 
 
 def test_hyphens_at_the_ends_of_lines() -> None:
@@ -273,7 +405,8 @@ def test_running_headers_stand_in_no_block() -> None:
     content = read(*pages)
     assert all("Contents" not in text and "Page" not in text for _, _, text in blocks(content))
     assert all(
-        page.text.startswith("Table of Contents\n") and page.text.endswith(f"Page {page.number}") for page in content.pages
+        page.text.startswith("Table of Contents\n") and page.text.endswith(f"Page {page.number}")
+        for page in content.pages
     )
 
 
@@ -281,7 +414,9 @@ IMAGE = "q 595 0 0 842 0 0 cm /Im Do Q\n"
 
 
 def test_pages_that_are_images_are_counted() -> None:
-    content = read(Page([Text(50, 700, PROSE)]), Page([], IMAGE), Page([Text(290, 20, "3")], IMAGE), Page())
+    content = read(
+        Page([Text(50, 700, PROSE)]), Page([], IMAGE), Page([Text(290, 20, "3")], IMAGE), Page()
+    )
     assert content.warnings == ("2 of 4 pages are images: set knowledge.ocr: true to read them",)
     assert [page.number for page in content.pages] == [1, 2, 3, 4]
     small = "q 100 0 0 100 0 0 cm /Im Do Q\n"
@@ -292,7 +427,9 @@ def test_a_page_that_is_an_image_is_read_by_ocr() -> None:
     pytest.importorskip("rapidocr")
     drawn = pdf_as_image([Text(60, 700, "Annual fee 0.85 percent", 28)])
     assert "0.85" in pdf.read(drawn, "a.pdf", ocr=True).pages[0].text
-    with pytest.raises(DocumentError, match=r"^a\.pdf: has no text \(image only\?\); set knowledge\.ocr: true"):
+    with pytest.raises(
+        DocumentError, match=r"^a\.pdf: has no text \(image only\?\); set knowledge\.ocr: true"
+    ):
         pdf.read(drawn, "a.pdf")
 
 
@@ -300,10 +437,17 @@ def pdf_as_image(texts: Sequence[Text]) -> bytes:
     """A page's picture as the only thing on a page, as a scanner makes it."""
     import pypdfium2
 
-    grey = pypdfium2.PdfDocument(write_pdf(Page(texts)))[0].render(scale=2, grayscale=True).to_numpy()
+    grey = (
+        pypdfium2.PdfDocument(write_pdf(Page(texts)))[0].render(scale=2, grayscale=True).to_numpy()
+    )
     shape = f"/W {grey.shape[1]}/H {grey.shape[0]}/BPC 8/CS/G/F/AHx"
     return write_pdf(
-        Page([], f"q 595 0 0 842 0 0 cm BI {shape} ID\n{grey.tobytes().hex()}>\nEI Q\n", "", "/CropBox[0 660 595 760]")
+        Page(
+            [],
+            f"q 595 0 0 842 0 0 cm BI {shape} ID\n{grey.tobytes().hex()}>\nEI Q\n",
+            "",
+            "/CropBox[0 660 595 760]",
+        )
     )
 
 
@@ -381,6 +525,8 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path) -> None:
             for _ in range(chance.choice((1, 10, 100))):
                 data[chance.randrange(len(data))] = chance.randrange(256)
         (tmp_path / f"{i:03}.pdf").write_bytes(data)
-    done = subprocess.run([sys.executable, "-c", _READS, str(tmp_path)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", _READS, str(tmp_path)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-8:] + done.stderr
     assert len(done.stdout.split()) == 300

@@ -25,7 +25,9 @@ def tick(x: float, y: float, state: str, name: str = "t") -> str:
 def read_form(texts: Sequence[Text], *fields: str, catalog: str = "") -> Content:
     numbers = " ".join(f"{_FIRST + i} 0 R" for i in range(len(fields)))
     form = f"/AcroForm<</Fields[{numbers}]>>{catalog}"
-    return pdf.read(write_pdf(Page(texts, keys=f"/Annots[{numbers}]"), catalog=form, more=fields), "a.pdf")
+    return pdf.read(
+        write_pdf(Page(texts, keys=f"/Annots[{numbers}]"), catalog=form, more=fields), "a.pdf"
+    )
 
 
 def read_notes(*notes: str) -> Content:
@@ -38,14 +40,19 @@ def note(kind: str, words: str, keys: str = "") -> str:
 
 
 def test_values_stand_beside_their_labels() -> None:
-    texts = [Text(50, 700 - 30 * i, label) for i, label in enumerate(("Name of the vessel", "Length over all", "Payment"))]
+    texts = [
+        Text(50, 700 - 30 * i, label)
+        for i, label in enumerate(("Name of the vessel", "Length over all", "Payment"))
+    ]
     content = read_form(
         texts,
         widget("Tx", 200, 696, "/T(f0)/V(Heron Two)"),
         widget("Tx", 200, 666, "/T(f1)/V(9.80 m)"),
         widget("Ch", 200, 636, "/T(f2)/Ff 131072/Opt[(Cash)(Direct debit)]/V(Direct debit)"),
     )
-    assert content.pages[0].text.split("\n\n") == ["Name of the vessel Heron Two\nLength over all 9.80 m\nPayment Direct debit"]
+    assert content.pages[0].text.split("\n\n") == [
+        "Name of the vessel Heron Two\nLength over all 9.80 m\nPayment Direct debit"
+    ]
     assert content.warnings == ()
 
 
@@ -57,12 +64,26 @@ def test_two_fields_on_a_line_and_a_label_above() -> None:
         widget("Tx", 370, 696, "/T(b)/V(Holm)", 100),
         widget("Tx", 50, 628, "/T(c)/V(Quay 5)"),
     )
-    assert content.pages[0].text.replace("\n\n", "\n") == "First name Ada Last name Holm\nAddress Quay 5"
+    assert (
+        content.pages[0].text.replace("\n\n", "\n")
+        == "First name Ada Last name Holm\nAddress Quay 5"
+    )
 
 
 def test_ticks_stand_beside_their_labels() -> None:
-    texts = [Text(50, 700, "Shore power"), Text(50, 670, "Storage"), Text(75, 640, "By card"), Text(155, 640, "In cash")]
-    content = read_form(texts, tick(200, 696, "Yes"), tick(200, 666, "Off"), tick(55, 636, "Off"), tick(135, 636, "Yes"))
+    texts = [
+        Text(50, 700, "Shore power"),
+        Text(50, 670, "Storage"),
+        Text(75, 640, "By card"),
+        Text(155, 640, "In cash"),
+    ]
+    content = read_form(
+        texts,
+        tick(200, 696, "Yes"),
+        tick(200, 666, "Off"),
+        tick(55, 636, "Off"),
+        tick(135, 636, "Yes"),
+    )
     text = content.pages[0].text.replace("\n\n", "\n")
     assert text == "Shore power [x]\nStorage [ ]\n[ ] By card [x] In cash"
 
@@ -85,13 +106,21 @@ def test_hidden_fields_are_counted() -> None:
 
 def test_text_written_over_a_page_is_read() -> None:
     content = read_notes(note("FreeText", "CORRECTED: week 16"))
-    assert blocks(content) == [("text", (), f"{PROSE}\n{PROSE}"), ("text", (), "CORRECTED: week 16")]
+    assert blocks(content) == [
+        ("text", (), f"{PROSE}\n{PROSE}"),
+        ("text", (), "CORRECTED: week 16"),
+    ]
     assert content.warnings == ()
 
 
 def test_comments_and_stamps_are_counted() -> None:
-    content = read_notes(note("Text", "is that so?"), note("Highlight", "check"), note("Stamp", ""), note("Link", ""))
-    assert content.warnings == ("2 comment annotations are not read", "1 stamp annotation is not read")
+    content = read_notes(
+        note("Text", "is that so?"), note("Highlight", "check"), note("Stamp", ""), note("Link", "")
+    )
+    assert content.warnings == (
+        "2 comment annotations are not read",
+        "1 stamp annotation is not read",
+    )
     assert "is that so" not in content.pages[0].text
 
 
@@ -109,7 +138,14 @@ def test_attachments_are_named(where: str) -> None:
         "<</Type/Filespec/F(rates.csv)/UF(rates.csv)/EF<</F 9 0 R>>>>",
     ]
     names = "/Names<</EmbeddedFiles<</Names[(rates.csv)10 0 R]>>>>"
-    keys = "/Annots[<</Type/Annot/Subtype/FileAttachment/Rect[50 640 70 660]/FS 10 0 R/Contents(rates.csv)>>]"
+    keys = (
+        "/Annots[<</Type/Annot/Subtype/FileAttachment/Rect[50 640 70 660]/FS 10 0 "
+        "R/Contents(rates.csv)>>]"
+    )
     page = Page([Text(50, 700, PROSE)], keys=keys if where == "page" else "")
-    content = pdf.read(write_pdf(page, catalog=names if where == "document" else "", more=files), "a.pdf")
-    assert content.warnings == ("1 attachment is not read (save attachments as files of their own): rates.csv",)
+    content = pdf.read(
+        write_pdf(page, catalog=names if where == "document" else "", more=files), "a.pdf"
+    )
+    assert content.warnings == (
+        "1 attachment is not read (save attachments as files of their own): rates.csv",
+    )

@@ -39,11 +39,16 @@ def test_without_another_mention(broken: str, whole: str) -> None:
 def test_the_documents_own_words_come_first() -> None:
     assert resolved("a data~base", "Each data-base has a name.")[0] == "a data-base"
     assert resolved("die Sicher~heit", "Sicherheit geht vor.")[0] == "die Sicherheit"
-    assert resolved(f"{ENGLISH} The turbo~encabulator", "a turboencabulator")[0].endswith("turboencabulator")
+    assert resolved(f"{ENGLISH} The turbo~encabulator", "a turboencabulator")[0].endswith(
+        "turboencabulator"
+    )
 
 
 def test_other_languages_join() -> None:
-    german = "Die Versicherungs~bedingungen gelten; Ein- und Aus~gänge werden gezählt. Die Bedingungen sind neu."
+    german = (
+        "Die Versicherungs~bedingungen gelten; Ein- und Aus~gänge werden gezählt. Die Bedingungen "
+        "sind neu."
+    )
     assert resolved(german)[0] == german.replace("~", "")
     ukrainian = "Обслу~говування насоса триває годину."
     assert resolved(ukrainian)[0] == ukrainian.replace("~", "")
@@ -54,7 +59,10 @@ def test_a_hyphen_for_the_rest_of_a_word_stays() -> None:
 
 
 def test_a_document_that_never_breaks_words_keeps_unknown_hyphens() -> None:
-    evidence = "the stock~based plan, the cloud~based plan, the year~end plan, a stock-based, cloud-based, year-end plan"
+    evidence = (
+        "the stock~based plan, the cloud~based plan, the year~end plan, a stock-based, "
+        "cloud-based, year-end plan"
+    )
     assert resolved(f"{ENGLISH} {evidence}", "an omni~channel plan")[1] == "an omni-channel plan"
     assert resolved(f"{ENGLISH}", "an omni~channel plan")[1] == "an omnichannel plan"
 
@@ -62,14 +70,26 @@ def test_a_document_that_never_breaks_words_keeps_unknown_hyphens() -> None:
 def test_cells_of_tables() -> None:
     """The label in two lines, beside its figures."""
     texts = [
-        Text(50, 726, "Pumps"), right(300, 726, "12"), right(400, 726, "14"),
-        Text(50, 712, "Yearly main-"), Text(50, 700, "tenance"), right(300, 700, "3"), right(400, 700, "4"),
-        Text(50, 686, "Valves"), right(300, 686, "5"), right(400, 686, "6"),
-        Text(50, 640, ENGLISH), Text(50, 628, "All maintenance is in the care of the crew."),
-    ]  # fmt: skip
+        Text(50, 726, "Pumps"),
+        right(300, 726, "12"),
+        right(400, 726, "14"),
+        Text(50, 712, "Yearly main-"),
+        Text(50, 700, "tenance"),
+        right(300, 700, "3"),
+        right(400, 700, "4"),
+        Text(50, 686, "Valves"),
+        right(300, 686, "5"),
+        right(400, 686, "6"),
+        Text(50, 640, ENGLISH),
+        Text(50, 628, "All maintenance is in the care of the crew."),
+    ]
     assert "Yearly maintenance | 3 | 4" in read(Page(texts)).pages[0].text
 
 
 def test_the_title_has_its_hyphens_resolved() -> None:
-    texts = [Text(50, 760, "Rules for the main-", 16), Text(50, 740, "tenance of pumps", 16), Text(50, 700, ENGLISH)]
+    texts = [
+        Text(50, 760, "Rules for the main-", 16),
+        Text(50, 740, "tenance of pumps", 16),
+        Text(50, 700, ENGLISH),
+    ]
     assert read(Page(texts)).title == "Rules for the maintenance of pumps"

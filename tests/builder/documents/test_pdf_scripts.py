@@ -1,4 +1,5 @@
-"""Superscripts and subscripts in PDFs: apart from the figure they stand at, in one sentence, as slices of the page."""
+"""Superscripts and subscripts in PDFs: apart from the figure they stand at, in one sentence, as
+slices of the page."""
 
 from __future__ import annotations
 
@@ -8,9 +9,21 @@ from test_pdf import PROSE, Page, Text, blocks, read, right
 _DIGIT = 0.556  # of the size; Helvetica
 
 
-def marked(x: float, y: float, base: str, script: str, rise: float, *, size: float = 10, small: float = 0.65) -> list[Text]:
+def marked(
+    x: float,
+    y: float,
+    base: str,
+    script: str,
+    rise: float,
+    *,
+    size: float = 10,
+    small: float = 0.65,
+) -> list[Text]:
     """`base` in digits, with `script` set right after it."""
-    return [Text(x, y, base, size), Text(x + _DIGIT * size * len(base), y + rise * size, script, small * size)]
+    return [
+        Text(x, y, base, size),
+        Text(x + _DIGIT * size * len(base), y + rise * size, script, small * size),
+    ]
 
 
 @pytest.mark.parametrize("size", [7, 10, 24])
@@ -36,13 +49,22 @@ def test_superscripts(base: str, script: str, written: str, size: float) -> None
 
 def test_a_sentence_with_marks_stays_one_sentence() -> None:
     texts = [
-        Text(50, 700, "In service were"), *marked(125, 700, "482", "1", 0.4), Text(148, 700, "beacons at"),
-        *marked(200, 700, "3275", "2", 0.4), Text(229, 700, "crowns; the"),
-        Text(50, 688, "CO"), Text(65, 686.5, "2", 6.5), Text(72, 688, "stayed below"), *marked(140, 688, "10", "3", 0.4),
+        Text(50, 700, "In service were"),
+        *marked(125, 700, "482", "1", 0.4),
+        Text(148, 700, "beacons at"),
+        *marked(200, 700, "3275", "2", 0.4),
+        Text(229, 700, "crowns; the"),
+        Text(50, 688, "CO"),
+        Text(65, 686.5, "2", 6.5),
+        Text(72, 688, "stayed below"),
+        *marked(140, 688, "10", "3", 0.4),
         Text(157, 688, "ppm."),
-    ]  # fmt: skip
+    ]
     content = read(Page(texts))
-    assert content.pages[0].text == "In service were 482¹ beacons at 3275² crowns; the\nCO2 stayed below 10³ ppm."
+    assert (
+        content.pages[0].text
+        == "In service were 482¹ beacons at 3275² crowns; the\nCO2 stayed below 10³ ppm."
+    )
     assert blocks(content) == [("text", (), content.pages[0].text)]
 
 
@@ -52,17 +74,27 @@ def test_a_script_amid_a_word() -> None:
 
 
 def test_a_lowered_figure_after_a_figure() -> None:
-    assert read(Page([*marked(50, 700, "1101", "2", -0.15), Text(90, 700, "is 13.")])).pages[0].text == "1101₂ is 13."
+    assert (
+        read(Page([*marked(50, 700, "1101", "2", -0.15), Text(90, 700, "is 13.")])).pages[0].text
+        == "1101₂ is 13."
+    )
 
 
 def test_a_mark_in_front_of_its_note() -> None:
-    assert read(Page([Text(50, 703, "2", 5), Text(53, 700, "Restated.", 8)])).pages[0].text == "²Restated."
+    assert (
+        read(Page([Text(50, 703, "2", 5), Text(53, 700, "Restated.", 8)])).pages[0].text
+        == "²Restated."
+    )
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
 def test_superscripts_on_turned_pages(turn: int) -> None:
     matrix = {90: "0 1 -1 0 %s %s", 270: "0 -1 1 0 %s %s", 180: "-1 0 0 -1 %s %s"}[turn]
-    place = {90: lambda x, y: (842 - y, x), 270: lambda x, y: (y, 842 - x), 180: lambda x, y: (595 - x, 842 - y)}[turn]
+    place = {
+        90: lambda x, y: (842 - y, x),
+        270: lambda x, y: (y, 842 - x),
+        180: lambda x, y: (595 - x, 842 - y),
+    }[turn]
     texts = [*marked(50, 700, "482", "1", 0.4), Text(73, 700, "beacons")]
     turned = [Text(*place(text.x, text.y), text.text, text.size) for text in texts]
     assert read(Page(turned, "", matrix, f"/Rotate {turn}")).pages[0].text == "482¹ beacons"
@@ -73,7 +105,13 @@ def test_figures_with_marks_in_a_table() -> None:
     rows = (("Lamps", "64", "71"), ("Bells", "12", "15"), ("Gas used, m", "1200", "1150"))
     for y, (label, one, other) in zip((700, 686, 672), rows, strict=True):
         unit = [Text(106.7, y + 4, "3", 6.5)] if label.endswith(" m") else []
-        texts += [Text(50, y, label), *unit, right(300, y, one), Text(300, y + 4, "1", 6.5), right(400, y, other)]
+        texts += [
+            Text(50, y, label),
+            *unit,
+            right(300, y, one),
+            Text(300, y + 4, "1", 6.5),
+            right(400, y, other),
+        ]
     table = "Lamps | 64¹ | 71\nBells | 12¹ | 15\nGas used, m³ | 1200¹ | 1150"
     assert blocks(read(Page(texts))) == [("table", (), table)]
 
@@ -82,7 +120,11 @@ def test_figures_with_marks_in_a_table() -> None:
     "texts",
     [
         [Text(50, 700, "T", 24), Text(65, 711, "he first letter of a chapter.", 10)],
-        [Text(50, 700, "A", 10), Text(56.7, 700, "BBOT", 8), Text(90, 700, "in small capitals", 10)],
+        [
+            Text(50, 700, "A", 10),
+            Text(56.7, 700, "BBOT", 8),
+            Text(90, 700, "in small capitals", 10),
+        ],
         [Text(50, 700, "2022"), Text(50, 712, "2021", 6)],
     ],
     ids=["initial", "small capitals", "a line of small type above"],

@@ -1,4 +1,5 @@
-"""The refusal thresholds: where the line is drawn, that no measured question draws it, and that the device obeys it."""
+"""The refusal thresholds: where the line is drawn, that no measured question draws it, and that the
+device obeys it."""
 
 from __future__ import annotations
 
@@ -10,9 +11,16 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.retrieval.retriever import lead_of
+from fieldpack.retrieval.retriever import similarity_margin
 from fieldpack_build.data import TestQuestion
-from fieldpack_build.evaluation.calibration import Signals, curve, describe, learn, refused, separation
+from fieldpack_build.evaluation.calibration import (
+    Signals,
+    curve,
+    describe,
+    learn,
+    refused,
+    separation,
+)
 from fieldpack_build.evaluation.question_split import asked, calibration_part, measured_part
 from fieldpack_build.recipe.load import load_recipe
 
@@ -32,15 +40,21 @@ def signals(yes: list[float], no: list[float]) -> list[Signals]:
 
 
 def test_the_line_refuses_most_at_an_allowed_cost() -> None:
-    some = signals([0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99], [0.05, 0.15, 0.2, 0.35, 0.36])
+    some = signals(
+        [0.1, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99], [0.05, 0.15, 0.2, 0.35, 0.36]
+    )
     strict, lax = learn(some, max_wrong=0.1), learn(some, max_wrong=0.2)
-    assert strict.lead == pytest.approx(0.25), "0.38 refuses all five, but 2 of 10 answerable ones too"
+    assert strict.lead == pytest.approx(0.25), (
+        "0.38 refuses all five, but 2 of 10 answerable ones too"
+    )
     assert lax.lead == pytest.approx(0.38)
     facts = describe(some, strict)
-    assert (facts["refused_right"], facts["refused_wrong"]) == (0.6, 0.1)
+    assert (facts.refused_right, facts.refused_wrong) == (0.6, 0.1)
     assert learn(some, max_wrong=0.0).lead == pytest.approx(0.075)
     assert strict.cosine == pytest.approx(0.58), "just below the farthest answerable question"
-    assert refused(Signals(True, 0.5, 0.9), strict) and not refused(Signals(False, 0.6, 0.26), strict)
+    assert refused(Signals(True, 0.5, 0.9), strict) and not refused(
+        Signals(False, 0.6, 0.26), strict
+    )
 
 
 def test_no_line_where_there_is_nothing_to_tell() -> None:
@@ -55,15 +69,22 @@ def test_the_curve_goes_from_nothing_to_everything() -> None:
 
 
 def test_a_lead_is_what_the_closest_has_over_the_rest() -> None:
-    assert lead_of([0.5] * 20) == 0 and lead_of([0.4] * 19 + [0.9]) == pytest.approx(0.5)
-    assert lead_of([0.9, 0.8, 0.1]) == pytest.approx(0.45), "of a small library the others"
-    assert lead_of([0.9]) == lead_of([]) == 2.0
+    assert similarity_margin([0.5] * 20) == 0 and similarity_margin(
+        [0.4] * 19 + [0.9]
+    ) == pytest.approx(0.5)
+    assert similarity_margin([0.9, 0.8, 0.1]) == pytest.approx(0.45), (
+        "of a small library the others"
+    )
+    assert similarity_margin([0.9]) == similarity_margin([]) == 2.0
 
 
 def test_what_is_set_aside_is_never_measured(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     recipe = load_recipe(tmp_path / "r.yaml")
-    every = [TestQuestion(f"What of {n}?", None if n % 4 == 0 else "this", None, None, n) for n in range(1, 101)]
+    every = [
+        TestQuestion(f"What of {n}?", None if n % 4 == 0 else "this", None, None, n)
+        for n in range(1, 101)
+    ]
     aside, measured = calibration_part(recipe, every), measured_part(recipe, every)
     assert len(aside) == 30 and sum(q.answer is None for q in aside) in (7, 8)
     assert sorted(q.line for q in (*aside, *measured)) == list(range(1, 101))

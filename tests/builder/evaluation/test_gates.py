@@ -1,4 +1,5 @@
-"""Gates read as written, teach when they do not, and are held against figures, other arms and intervals."""
+"""Gates read as written, teach when they do not, and are held against figures, other arms and
+intervals."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.evaluation.bootstrap import Resampled
+from fieldpack_build.evaluation.bootstrap import PairedBootstrap
 from fieldpack_build.evaluation.gates import check_gates
+from fieldpack_build.evaluation.report_file import QuestionRow
 from fieldpack_build.recipe.gates import Gate, parse_gate
 
 
@@ -17,13 +19,17 @@ from fieldpack_build.recipe.gates import Gate, parse_gate
         ("f1 >= rag.f1 + 0.1", Gate("", None, "f1", ">=", 0.1, "rag", "f1")),
         ("f1>=rag.f1-0.05", Gate("", None, "f1", ">=", -0.05, "rag", "f1")),
         ("f1 >= 1.5 * rag.f1", Gate("", None, "f1", ">=", 0.0, "rag", "f1", 1.5)),
-        ("tuned.first_token_ms <= 2 * tuned+rag.total_ms + 10",
-         Gate("", "tuned", "first_token_ms", "<=", 10.0, "tuned+rag", "total_ms", 2.0)),
-        ("surely tuned+rag.refused_right >= rag.refused_right + 0.3",
-         Gate("", "tuned+rag", "refused_right", ">=", 0.3, "rag", "refused_right", 1.0, True)),
+        (
+            "tuned.first_token_ms <= 2 * tuned+rag.total_ms + 10",
+            Gate("", "tuned", "first_token_ms", "<=", 10.0, "tuned+rag", "total_ms", 2.0),
+        ),
+        (
+            "surely tuned+rag.refused_right >= rag.refused_right + 0.3",
+            Gate("", "tuned+rag", "refused_right", ">=", 0.3, "rag", "refused_right", 1.0, True),
+        ),
         ("surely f1 >= 0.4", Gate("", None, "f1", ">=", 0.4, sure=True)),
     ],
-)  # fmt: skip
+)
 def test_a_gate_against_another_arm(text: str, gate: Gate) -> None:
     found = parse_gate(text)
     assert found == Gate(text, *(getattr(gate, name) for name in Gate.__slots__[1:]))  # type: ignore[arg-type]
@@ -47,28 +53,52 @@ def test_a_gate_that_does_not_read(text: str, message: str) -> None:
         parse_gate(text)
 
 
-def rows(*f1: tuple[float, float]) -> list[dict[str, Any]]:
+def rows(*f1: tuple[float, float]) -> list[QuestionRow]:
     return [
-        {"expected": "x", "arms": {"rag": {"refused": False, "f1": rag}, "tuned+rag": {"refused": False, "f1": both}}}
+        QuestionRow.model_validate(
+            {
+                "expected": "x",
+                "arms": {
+                    "rag": {"refused": False, "f1": rag},
+                    "tuned+rag": {"refused": False, "f1": both},
+                },
+            }
+        )
         for rag, both in f1
     ]
 
 
 def held(text: str, *pairs: tuple[float, float]) -> dict[str, Any]:
     asked = rows(*pairs)
-    arms = {arm: {"f1": sum(row["arms"][arm]["f1"] for row in asked) / len(asked)} for arm in ("rag", "tuned+rag")}
-    drawn = Resampled(asked, ("rag", "tuned+rag"), resamples=500)
-    return check_gates([text], shipped="tuned+rag", arms=arms, retrieval={"mrr": 0.7}, drawn=drawn)[0]
+    arms = {
+        arm: {"f1": sum(row.arms[arm].f1 or 0.0 for row in asked) / len(asked)}
+        for arm in ("rag", "tuned+rag")
+    }
+    bootstrap = PairedBootstrap(asked, ("rag", "tuned+rag"), resamples=500)
+    (result,) = check_gates(
+        [text], shipped="tuned+rag", arms=arms, retrieval={"mrr": 0.7}, bootstrap=bootstrap
+    )
+    return result.to_dict()
 
 
 def test_a_gate_is_held_against_what_was_measured() -> None:
     pairs = [(0.2, 0.5), (0.4, 0.7), (0.3, 0.6)]
-    assert held("f1 >= rag.f1 + 0.3", *pairs)["passed"], "0.3 + 0.3 is 0.6, whatever floating point says"
+    assert held("f1 >= rag.f1 + 0.3", *pairs)["passed"], (
+        "0.3 + 0.3 is 0.6, whatever floating point says"
+    )
     missed = held("f1 >= rag.f1 + 0.31", *pairs)
     assert not missed["passed"] and missed["wanted"] == pytest.approx(0.61)
-    assert held("f1 >= 2 * rag.f1", *pairs)["passed"] and not held("f1 >= 2.1 * rag.f1", *pairs)["passed"]
+    assert (
+        held("f1 >= 2 * rag.f1", *pairs)["passed"]
+        and not held("f1 >= 2.1 * rag.f1", *pairs)["passed"]
+    )
     assert held("mrr >= 0.7", *pairs)["passed"]
-    assert held("tuned.f1 >= 0", *pairs) == {"gate": "tuned.f1 >= 0", "measured": None, "wanted": 0.0, "passed": False}
+    assert held("tuned.f1 >= 0", *pairs) == {
+        "gate": "tuned.f1 >= 0",
+        "measured": None,
+        "wanted": 0.0,
+        "passed": False,
+    }
 
 
 def test_surely_asks_for_the_whole_interval() -> None:

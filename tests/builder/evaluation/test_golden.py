@@ -1,4 +1,5 @@
-"""The questions that travel with a bundle: which are chosen, and when an answer counts as another one."""
+"""The questions that travel with a bundle: which are chosen, and when an answer counts as another
+one."""
 
 from __future__ import annotations
 
@@ -12,29 +13,52 @@ import pytest
 import fieldpack
 from fieldpack.bundle.golden import FILENAME, Golden, read_golden, write_golden
 from fieldpack_build.bundle.golden import choose
+from fieldpack_build.evaluation.report_file import Report
 
 
-def row(line: int, *, f1: float = 0.0, value: bool | None = None, document: str | None = "a.md", refused: bool = False,
-        answerable: bool = True) -> dict[str, Any]:  # fmt: skip
+def row(
+    line: int,
+    *,
+    f1: float = 0.0,
+    value: bool | None = None,
+    document: str | None = "a.md",
+    refused: bool = False,
+    answerable: bool = True,
+) -> dict[str, Any]:
     said = {"answer": f"answer {line}", "refused": refused, "f1": f1, "value_match": value}
-    return {"question": f"question {line}", "line": line, "expected": "it is" if answerable else None, "document": document,
-            "arms": {"rag": said}, "passages": [{"document": f"found-{line}.md"}]}  # fmt: skip
+    return {
+        "question": f"question {line}",
+        "line": line,
+        "expected": "it is" if answerable else None,
+        "document": document,
+        "arms": {"rag": said},
+        "passages": [{"document": f"found-{line}.md"}],
+    }
+
+
+def report_of(rows: list[dict[str, Any]]) -> Report:
+    return Report.model_validate({"shipped": "rag", "arms": {}, "questions": rows})
 
 
 def test_right_answers_of_several_documents_and_one_refusal() -> None:
     rows = [
-        row(1, f1=0.9, value=False), row(2, f1=0.2, value=True), row(3, f1=0.6), row(4, f1=0.8, value=True, document="b.md"),
-        row(5, refused=True), row(6, answerable=False), row(7, answerable=False, refused=True, document=None),
+        row(1, f1=0.9, value=False),
+        row(2, f1=0.2, value=True),
+        row(3, f1=0.6),
+        row(4, f1=0.8, value=True, document="b.md"),
+        row(5, refused=True),
+        row(6, answerable=False),
+        row(7, answerable=False, refused=True, document=None),
         row(8, answerable=False, refused=True),
-    ]  # fmt: skip
-    chosen = choose({"shipped": "rag", "questions": rows})
+    ]
+    chosen = choose(report_of(rows))
     assert [one.question for one in chosen] == [f"question {n}" for n in (4, 3, 2, 1, 7)]
     assert chosen[0] == Golden("question 4", "answer 4", False, "found-4.md")
     assert chosen[-1].refused
 
 
 def test_nothing_was_asked_nothing_is_chosen() -> None:
-    assert choose({"shipped": "rag", "questions": []}) == []
+    assert choose(report_of([])) == []
 
 
 def test_there_and_back(tmp_path: Path) -> None:
@@ -44,7 +68,9 @@ def test_there_and_back(tmp_path: Path) -> None:
     assert read_golden(tmp_path / "elsewhere") == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"questions": [{"question": "a"}]}', '{"questions": 5}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"questions": [{"question": "a"}]}', '{"questions": 5}']
+)
 def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / FILENAME).write_text(text)
     with pytest.raises(fieldpack.BundleCorrupt, match=FILENAME):

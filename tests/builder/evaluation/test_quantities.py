@@ -48,4 +48,6 @@ def test_same_quantities(said: str, answer: str, scale: str | None, expected: bo
 
 
 def test_figures_glued_to_words_are_none() -> None:
-    assert [q.value for q in quantities("Form 10-K of Q3, FY2022, version 7.1, item 1A and (3)")] == [10, 7.1, -3]
+    assert [
+        q.value for q in quantities("Form 10-K of Q3, FY2022, version 7.1, item 1A and (3)")
+    ] == [10, 7.1, -3]

@@ -29,7 +29,16 @@ QUESTIONS = [
 
 def search(question: str, k: int) -> list[Passage]:
     return [
-        Passage(i, document, document.upper(), page, (), f"\n  Line one of {document}.\nLine two.", 1.0, 0.5)
+        Passage(
+            i,
+            document,
+            document.upper(),
+            page,
+            (),
+            f"\n  Line one of {document}.\nLine two.",
+            1.0,
+            0.5,
+        )
         for i, (document, page) in enumerate(FOUND[question][:k])
     ]
 
@@ -41,7 +50,11 @@ def test_figures_by_document_and_by_page() -> None:
     assert report.document.mrr == round((1 + 1 / 3 + 1 + 0 + 1 / 2) / 5, 4)
     assert report.page and report.page.questions == 4
     assert report.page.recall == {1: 0.25, 2: 0.25, 3: 0.5}  # ranks 1, 3, none, none
-    assert report.distinct_page and report.distinct_page.recall == {1: 0.25, 2: 0.5, 3: 0.5}  # two chunks of b:7 are one
+    assert report.distinct_page and report.distinct_page.recall == {
+        1: 0.25,
+        2: 0.5,
+        3: 0.5,
+    }  # two chunks of b:7 are one
 
 
 def test_no_more_is_asked_for_than_is_counted() -> None:
@@ -54,18 +67,42 @@ def test_the_worst_misses_and_what_came_instead() -> None:
     misses = report.misses(10)
     assert [row.question for row in misses] == ["other page", "nothing", "third", "no pages known"]
     assert [row.instead for row in misses] == [
-        ("a", 9, "Line one of a."), None, ("b", 7, "Line one of b."), ("b", 1, "Line one of b."),
-    ]  # fmt: skip
+        ("a", 9, "Line one of a."),
+        None,
+        ("b", 7, "Line one of b."),
+        ("b", 1, "Line one of b."),
+    ]
     assert [row.question for row in report.misses(1)] == ["other page"]
 
 
 def test_as_json() -> None:
     report = json.loads(json.dumps(measure(search, QUESTIONS[:1]).to_dict()))
-    figures = {"questions": 1, "recall_at_1": 1.0, "recall_at_5": 1.0, "recall_at_10": 1.0, "recall_at_20": 1.0, "mrr": 1.0}
-    row = {"question": "first", "line": 1, "document": "a", "pages": [1, 2], "document_rank": 1, "page_rank": 1,
-           "distinct_page_rank": 1, "instead": None}  # fmt: skip
-    assert report == {"questions": 1, "unasked": 0, "document": figures, "page": figures, "distinct_page": figures,
-                    "rows": [row]}  # fmt: skip
+    figures = {
+        "questions": 1,
+        "recall_at_1": 1.0,
+        "recall_at_5": 1.0,
+        "recall_at_10": 1.0,
+        "recall_at_20": 1.0,
+        "mrr": 1.0,
+    }
+    row = {
+        "question": "first",
+        "line": 1,
+        "document": "a",
+        "pages": [1, 2],
+        "document_rank": 1,
+        "page_rank": 1,
+        "distinct_page_rank": 1,
+        "instead": None,
+    }
+    assert report == {
+        "questions": 1,
+        "unasked": 0,
+        "document": figures,
+        "page": figures,
+        "distinct_page": figures,
+        "rows": [row],
+    }
 
 
 def test_without_pages_there_are_no_figures_by_page() -> None:

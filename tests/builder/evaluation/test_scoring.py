@@ -13,16 +13,25 @@ from fieldpack.passages import Citation, Passage
 from fieldpack_build import data
 from fieldpack_build.evaluation import metrics
 
-STORED = {("fees.pdf", 1): "The A class costs 0.85%.\0The I class costs 0.40%.", ("pump.md", None): "Every 400 hours."}
+STORED = {
+    ("fees.pdf", 1): "The A class costs 0.85%.\0The I class costs 0.40%.",
+    ("pump.md", None): "Every 400 hours.",
+}
 CITED = Citation("fees.pdf", 1, "The A class costs 0.85%.", 1)
 
 
-def asked(answer: str | None, *, value: str | None = None, document: str | None = None) -> data.TestQuestion:
+def asked(
+    answer: str | None, *, value: str | None = None, document: str | None = None
+) -> data.TestQuestion:
     return data.TestQuestion("What does it cost?", answer, value, document, 1)
 
 
-def said(text: str, *citations: Citation, refused: bool = False, ms: float = 100.0, speed: float = 50.0) -> Answer:
-    timings = Timings(5.0, 0.0 if refused else ms / 2, ms, 0 if refused else 8, 0.0 if refused else speed, 60)
+def said(
+    text: str, *citations: Citation, refused: bool = False, ms: float = 100.0, speed: float = 50.0
+) -> Answer:
+    timings = Timings(
+        5.0, 0.0 if refused else ms / 2, ms, 0 if refused else 8, 0.0 if refused else speed, 60
+    )
     return Answer("What does it cost?", text, refused, citations, (), timings)
 
 
@@ -37,12 +46,16 @@ def passage(document: str, text: str, heading: tuple[str, ...] = ()) -> Passage:
         ("A fund costs 0.85%", "The fund costs 0.85%", 1.0),  # articles do not count
         ("It costs 1,250.00 pounds", "It costs 1250 pounds", 1.0),  # nor do a figure's separators
         ("costs 4", "costs 5", 0.5),
-        ("0.85", "0.85% a year for the A class", 0.4),  # one word of one; of 0.85, year, for, class too
+        (
+            "0.85",
+            "0.85% a year for the A class",
+            0.4,
+        ),  # one word of one; of 0.85, year, for, class too
         ("red", "blue", 0.0),
         ("", "blue", 0.0),
         ("", "", 1.0),
     ],
-)  # fmt: skip
+)
 def test_token_f1(got: str, wanted: str, expected: float) -> None:
     assert metrics.token_f1(got, wanted) == pytest.approx(expected)
 
@@ -73,7 +86,7 @@ def test_f1_is_a_share_and_has_no_sides(a: str, b: str) -> None:
         ("Anything", "?!", False),
         ("", "4", False),
     ],
-)  # fmt: skip
+)
 def test_contains(text: str, value: str, expected: bool) -> None:
     assert metrics.contains(text, value) is expected
 
@@ -89,14 +102,25 @@ def test_a_citation_is_valid_if_its_quote_stands_there() -> None:
     assert metrics.is_valid(Citation("pump.md", None, "400 hours", 2), STORED)
     assert not metrics.is_valid(Citation("fees.pdf", 2, CITED.quote, 1), STORED)
     assert not metrics.is_valid(Citation("fees.pdf", 1, "The A class costs 0.95%.", 1), STORED)
-    assert not metrics.is_valid(Citation("fees.pdf", 1, "0.85%. The I class", 1), STORED)  # across two chunks
+    assert not metrics.is_valid(
+        Citation("fees.pdf", 1, "0.85%. The I class", 1), STORED
+    )  # across two chunks
     assert not metrics.is_valid(Citation("fees.pdf", 1, "", 1), STORED)
 
 
 def test_a_right_answer() -> None:
-    found = metrics.score(said("The A class costs 0.85% [1].", CITED), asked("The A class costs 0.85%.", value="0.85%",
-                          document="fees.pdf"), STORED)  # fmt: skip
-    assert (found.f1, found.value_match, found.cites_right, found.citations, found.citations_valid) == (1, True, True, 1, 1)
+    found = metrics.score(
+        said("The A class costs 0.85% [1].", CITED),
+        asked("The A class costs 0.85%.", value="0.85%", document="fees.pdf"),
+        STORED,
+    )
+    assert (
+        found.f1,
+        found.value_match,
+        found.cites_right,
+        found.citations,
+        found.citations_valid,
+    ) == (1, True, True, 1, 1)
 
 
 def test_the_answer_is_the_value_where_there_is_no_other() -> None:
@@ -105,7 +129,11 @@ def test_the_answer_is_the_value_where_there_is_no_other() -> None:
 
 
 def test_a_refusal_of_what_can_be_answered_counts_as_nothing_found() -> None:
-    refused = metrics.score(said("The documents do not say.", refused=True), asked("The documents do.", document="a"), {})
+    refused = metrics.score(
+        said("The documents do not say.", refused=True),
+        asked("The documents do.", document="a"),
+        {},
+    )
     right = metrics.score(said("The documents do."), asked("The documents do."), {})
     assert (refused.f1, refused.value_match, refused.cites_right) == (0, False, None)
     figures = metrics.summarize([refused, right])
@@ -116,22 +144,37 @@ def test_a_refusal_of_what_can_be_answered_counts_as_nothing_found() -> None:
 def test_an_arms_figures() -> None:
     answers: list[tuple[Answer, data.TestQuestion]] = [
         (said("0.85 [1]", CITED, CITED, ms=100), asked("0.85", document="fees.pdf")),
-        (said("0.95 [1]", Citation("fees.pdf", 1, "made up", 1), ms=300), asked("0.85", document="pump.md")),
+        (
+            said("0.95 [1]", Citation("fees.pdf", 1, "made up", 1), ms=300),
+            asked("0.85", document="pump.md"),
+        ),
         (said("Certainly.", ms=200), asked(None)),
         (said("No.", refused=True, ms=10), asked(None)),
     ]
     figures: dict[str, Any] = metrics.summarize([metrics.score(a, q, STORED) for a, q in answers])
     assert figures == {
-        "questions": 4, "f1": 0.5, "exact_match": 0.5, "value_match": 0.5, "numeric_match": 0.5, "perplexity": None,
-        "refused_right": 0.5, "refused_wrong": 0.0,
-        "citations_valid": 0.6667, "citations_right": 0.5, "total_ms": 150.0, "first_token_ms": 100.0, "tokens_per_s": 50.0,
-    }  # fmt: skip
+        "questions": 4,
+        "f1": 0.5,
+        "exact_match": 0.5,
+        "value_match": 0.5,
+        "numeric_match": 0.5,
+        "perplexity": None,
+        "refused_right": 0.5,
+        "refused_wrong": 0.0,
+        "citations_valid": 0.6667,
+        "citations_right": 0.5,
+        "total_ms": 150.0,
+        "first_token_ms": 100.0,
+        "tokens_per_s": 50.0,
+    }
 
 
 def test_perplexity_is_over_all_tokens_and_exact_match_over_words() -> None:
     assert metrics.perplexity([(0.0, 1), (4.0, 3), (None, 0)]) == 2.718
     assert metrics.perplexity([(None, 0)]) is None
-    assert metrics.is_exact("The fund costs 1,250.00.", ["fund costs 1250", None]) and not metrics.is_exact("", [""])
+    assert metrics.is_exact(
+        "The fund costs 1,250.00.", ["fund costs 1250", None]
+    ) and not metrics.is_exact("", [""])
 
 
 def test_nothing_asked_gives_no_figures() -> None:
@@ -141,12 +184,19 @@ def test_nothing_asked_gives_no_figures() -> None:
 
 def test_retrieval_figures() -> None:
     assert metrics.retrieval_figures([1, 2, None, 7]) == {
-        "recall_at_1": 0.25, "recall_at_5": 0.5, "recall_at_10": 0.75, "mrr": round((1 + 1 / 2 + 1 / 7) / 4, 4),
-    }  # fmt: skip
+        "recall_at_1": 0.25,
+        "recall_at_5": 0.5,
+        "recall_at_10": 0.75,
+        "mrr": round((1 + 1 / 2 + 1 / 7) / 4, 4),
+    }
 
 
 def test_rank_of() -> None:
-    found = [passage("b.md", "It costs 4."), passage("a.md", "Nothing."), passage("a.md", "Free.", ("Costs 4",))]
+    found = [
+        passage("b.md", "It costs 4."),
+        passage("a.md", "Nothing."),
+        passage("a.md", "Free.", ("Costs 4",)),
+    ]
     question = asked("It costs 4.", value="4", document="a.md")
     assert metrics.rank_of(question, found, with_value=False) == 2
     assert metrics.rank_of(question, found, with_value=True) == 3  # its heading is read too

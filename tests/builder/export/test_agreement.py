@@ -1,4 +1,5 @@
-"""How near an export is to torch: the comparison, what rounding explains, and exports that compute something else."""
+"""How near an export is to torch: the comparison, what rounding explains, and exports that compute
+something else."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from fieldpack_build.stages.export import agreement_limits
 PRECISIONS = ("fp32", "int8-32", "int4-rtn-32")
 
 
-# --- the comparison ------------------------------------------------------------------------------------------------
+# --- the comparison -------------------------------------------------------------------------------
 
 
 def test_a_model_agrees_with_itself_and_not_with_another() -> None:
@@ -63,12 +64,16 @@ def test_where_rounding_changes_no_token_three_may_change() -> None:
 
 
 def test_a_small_count_of_changed_tokens_does_not_set_the_limit_alone() -> None:
-    """Two roundings of one size change other tokens, and on another CPU or of another sum other tokens again."""
+    """Two roundings of one size change other tokens, and on another CPU or of another sum other
+    tokens again."""
     rng = np.random.default_rng(0)
     full = rng.normal(size=(160, 400)).astype(np.float32)
     rounded, exported = (full + rng.normal(size=(2, 160, 400), scale=0.03)).astype(np.float32)
     seen = compare([(full, rounded)], expect=True)
-    counts = [compare([(full, full + rng.normal(size=full.shape, scale=0.03))]).different for _ in range(40)]
+    counts = [
+        compare([(full, full + rng.normal(size=full.shape, scale=0.03))]).different
+        for _ in range(40)
+    ]
     assert seen.expected is not None and np.mean(counts) < seen.expected < 2.5 * np.mean(counts)
     least = allowed(replace(seen, different=min(counts)))["min_same_next_token"]
     assert compare([(full, exported)]).same_next_token > least and 1 - max(counts) / 160 > least
@@ -78,22 +83,32 @@ def test_a_small_count_of_changed_tokens_does_not_set_the_limit_alone() -> None:
 def test_the_recipe_may_set_both_limits() -> None:
     rounding = {"max_kl": 0.2, "min_same_next_token": 0.8}
     assert agreement_limits(Export(), rounding) == rounding
-    assert agreement_limits(Export(max_kl=0, min_same_next_token=0.99), rounding) == {"max_kl": 0, "min_same_next_token": 0.99}
+    assert agreement_limits(Export(max_kl=0, min_same_next_token=0.99), rounding) == {
+        "max_kl": 0,
+        "min_same_next_token": 0.99,
+    }
 
 
 def test_the_next_step_depends_on_the_precision_and_the_cause() -> None:
-    within = {"kl": 0.1, "same_next_token": 0.9, "positions": 300,
-              "rounding": {"kl": 0.1, "same_next_token": 0.9, "max_kl": 0.2, "min_same_next_token": 0.8}}  # fmt: skip
+    within = {
+        "kl": 0.1,
+        "same_next_token": 0.9,
+        "positions": 300,
+        "rounding": {"kl": 0.1, "same_next_token": 0.9, "max_kl": 0.2, "min_same_next_token": 0.8},
+    }
     assert choose.advice({**within, "precision": "int4"}) == "try export.precision auto or int8"
     assert "raise the limit" in choose.advice({**within, "precision": "fp32"})
-    assert "another precision will not help" in choose.advice({**within, "precision": "int4", "kl": 0.3})
+    assert "another precision will not help" in choose.advice(
+        {**within, "precision": "int4", "kl": 0.3}
+    )
     strict = {**within, "size_mb": 1.0, "max_kl": 0.05, "min_same_next_token": 0.95}
     assert choose.refusal(strict, Limits()) == (
-        "KL from torch 0.1 nats, export.max_kl is 0.05; 90.0% of next tokens are torch's, export.min_same_next_token is 95.0%"
+        "KL from torch 0.1 nats, export.max_kl is 0.05; 90.0% of next tokens are torch's, "
+        "export.min_same_next_token is 95.0%"
     )
 
 
-# --- real exports --------------------------------------------------------------------------------------------------
+# --- real exports ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +122,14 @@ def reference(model: Path) -> Path:
     rows = [rng.integers(5, 380, size=112).tolist() for _ in range(4)]
     samples = [Sample("The pump is serviced every 400 hours.", row[:80], row[80:]) for row in rows]
     folder = model.parent / "reference"
-    write_reference(model, samples, folder, ends=(), longest=16, candidates=[parse(name) for name in PRECISIONS])
+    write_reference(
+        model,
+        samples,
+        folder,
+        ends=(),
+        max_own_tokens=16,
+        candidates=[parse(name) for name in PRECISIONS],
+    )
     return folder
 
 
@@ -115,25 +137,35 @@ def _export(source: Path, name: str, reference: Path, out: Path) -> dict[str, An
     build_onnx(source, out / "model", parse(name), out / "work")
     rounding = cost_of_rounding(reference, parse(name))
     seen = probe(out / "model", reference, max_context=256, new_tokens=2)
-    return {**seen, "precision": parse(name).precision, "rounding": rounding, **agreement_limits(Export(), rounding)}
+    return {
+        **seen,
+        "precision": parse(name).precision,
+        "rounding": rounding,
+        **agreement_limits(Export(), rounding),
+    }
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_an_export_is_as_near_to_torch_as_its_rounding_is(model: Path, reference: Path, tmp_path: Path, name: str) -> None:
+def test_an_export_is_as_near_to_torch_as_its_rounding_is(
+    model: Path, reference: Path, tmp_path: Path, name: str
+) -> None:
     figures = _export(model, name, reference, tmp_path)
     assert choose.refusal(figures, Limits()) is None
     if name == "fp32":
         assert figures["same_next_token"] == 1 and figures["kl"] < 1e-7
     else:
-        assert figures["kl"] > figures["rounding"]["kl"] / 4, "the rounding in torch is of the size of the export's"
+        assert figures["kl"] > figures["rounding"]["kl"] / 4, (
+            "the rounding in torch is of the size of the export's"
+        )
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_an_export_that_computes_something_else_is_refused(
     model: Path, reference: Path, tmp_path: Path, name: str
 ) -> None:
-    """Its rope turns at another speed than torch's. The weights are random, so that the right answers are no likelier in the
-    one than in the other: the perplexity ratio says that all is well."""
+    """Its rope turns at another speed than torch's. The weights are random, so that the right
+    answers are no likelier in the one than in the other: the perplexity ratio says that all is
+    well."""
     spoilt = shutil.copytree(model, tmp_path / "spoilt")
     config = json.loads((spoilt / "config.json").read_text(encoding="utf-8"))
     config["rope_parameters"]["rope_theta"] = 100.0

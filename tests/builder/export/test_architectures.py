@@ -1,6 +1,6 @@
-"""Every architecture of `architectures`: what `build check` says of it and, where it is accepted, that the exported model says
-what transformers says. The whole matrix has a mark of its own (`pytest -m matrix`, minutes); docs/architectures.md is its
-table."""
+"""Every architecture of `architectures`: what `build check` says of it and, where it is accepted,
+that the exported model says what transformers says. The whole matrix has a mark of its own (`pytest
+-m matrix`, minutes); docs/architectures.md is its table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ CORRECTED = ("SmolLM3", "Gemma 3", "OLMo, clipped", "Qwen3, YaRN")
 
 def written() -> dict[str, list[str]]:
     """Architecture -> the other cells of its line in the docs."""
-    lines = [line for line in matrix.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    lines = [
+        line
+        for line in matrix.TABLE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| ")
+    ]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
     return {name: rest for name, *rest in cells}
 
@@ -97,7 +101,8 @@ def test_what_check_accepts_works(rows: dict[str, Row]) -> None:
     assert not failed and len(accepted) == len(rows) - len(REFUSED)
     assert {row.name for row in accepted if row.export != ("fp32", "int4")} == set(NOT_QUANTIZED)
     assert all(row.trained and row.trained[0] for row in accepted)
-    # Answers long enough to tell something: a model of random weights may close one at its first token.
+    # Answers long enough to tell something: a model of random weights may close one at its first
+    # token.
     assert all(row.tokens >= row.compared * matrix.NEW_TOKENS / 2 for row in accepted)
     # Ties are counted as equal, so there must not be many.
     assert sum(row.ties for row in accepted) <= len(accepted) / 4
@@ -105,4 +110,6 @@ def test_what_check_accepts_works(rows: dict[str, Row]) -> None:
 
 @pytest.mark.matrix
 def test_the_table_in_the_docs_is_what_was_measured(rows: dict[str, Row]) -> None:
-    assert matrix.TABLE.read_text(encoding="utf-8") == matrix.table(rows.values()), "run: python matrix.py --write"
+    assert matrix.TABLE.read_text(encoding="utf-8") == matrix.table(rows.values()), (
+        "run: python matrix.py --write"
+    )

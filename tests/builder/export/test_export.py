@@ -1,4 +1,5 @@
-"""How the precision is chosen: the pure choice, trials that are interrupted, and the real stage on a toy."""
+"""How the precision is chosen: the pure choice, trials that are interrupted, and the real stage on
+a toy."""
 
 from __future__ import annotations
 
@@ -15,9 +16,8 @@ import fieldpack
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack_build.errors import CheckFailed, StageError
 from fieldpack_build.export import Candidate, build_onnx
-from fieldpack_build.export import choose as choosing
-from fieldpack_build.export.choose import Limits, choose, degradation, refusal
-from fieldpack_build.export.search import Trial, probe
+from fieldpack_build.export.choose import Limits, choose, degradation, refusal, table
+from fieldpack_build.export.search import CandidateSearch, probe
 from fieldpack_build.models.precision import candidate, parse, unfit
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
@@ -29,13 +29,17 @@ pytest_plugins = ["toys"]
 
 Figures = Mapping[str, Any]
 
-# --- the choice ----------------------------------------------------------------------------------------------------
+# --- the choice -----------------------------------------------------------------------------------
 
 FIGURES = st.fixed_dictionaries(
-    {"name": st.uuids().map(str), "size_mb": st.floats(1, 1000), "memory_mb": st.floats(1, 1000),
-     "degradation": st.floats(0, 2) | st.just(float("nan"))},
+    {
+        "name": st.uuids().map(str),
+        "size_mb": st.floats(1, 1000),
+        "memory_mb": st.floats(1, 1000),
+        "degradation": st.floats(0, 2) | st.just(float("nan")),
+    },
     optional={"failed": st.just("does not open")},
-)  # fmt: skip
+)
 LIMIT = st.none() | st.floats(0, 1000)
 
 
@@ -57,7 +61,9 @@ def test_degradation_is_the_worse_of_two_perplexities() -> None:
     assert degradation({"perplexity_ratio": 1.08, "kl": 0.01}) == 0.08
     assert degradation({"perplexity_ratio": 0.97, "kl": 0.0487902}) == pytest.approx(0.05, abs=1e-4)
     assert degradation({"perplexity_ratio": 1.0, "kl": 1e6}) > 1e40
-    assert refusal({"degradation": float("nan"), "size_mb": 1.0}, Limits(degradation=1e9)) is not None
+    assert (
+        refusal({"degradation": float("nan"), "size_mb": 1.0}, Limits(degradation=1e9)) is not None
+    )
 
 
 def test_names_and_candidates_are_one_another() -> None:
@@ -74,20 +80,24 @@ def test_what_the_builder_would_fail_on_is_known_before(tmp_path: Path) -> None:
         build_onnx(tmp_path, tmp_path / "out", parse("int4-k_quant-128"), tmp_path / "work")
     fit = [name for name in CANDIDATES if unfit(parse(name), config) is None]
     kinds = ("k_quant", "k_quant_last", "k_quant_mixed")
-    assert set(CANDIDATES) - set(fit) == {f"int4-{kind}-{block}" for kind in kinds for block in (128, 64)}
+    assert set(CANDIDATES) - set(fit) == {
+        f"int4-{kind}-{block}" for kind in kinds for block in (128, 64)
+    }
 
 
-# --- trials --------------------------------------------------------------------------------------------------------
+# --- trials ---------------------------------------------------------------------------------------
 
 
 class Bench:
     """Candidates that are folders of so many bytes, and figures that are given."""
 
-    def __init__(self, work: Path, figures: Mapping[str, tuple[int, float] | str], limits: Limits) -> None:
+    def __init__(
+        self, work: Path, figures: Mapping[str, tuple[int, float] | str], limits: Limits
+    ) -> None:
         self.built: list[str] = []
         self._figures = figures
         self._last = ""
-        self.trial = Trial(work, limits, self._build, self._measure)
+        self.trial = CandidateSearch(work, limits, self._build, self._measure)
 
     def run(self) -> list[Figures]:
         return self.trial.run([parse(name) for name in self._figures], lambda text: None)
@@ -109,8 +119,11 @@ class Bench:
 
 
 SEEN: dict[str, tuple[int, float] | str] = {
-    "int4-rtn-128": (1, 0.5), "int4-k_quant-128": (2, 0.04), "int4-k_quant-32": (3, 0.01), "int8-32": "the builder died",
-}  # fmt: skip
+    "int4-rtn-128": (1, 0.5),
+    "int4-k_quant-128": (2, 0.04),
+    "int4-k_quant-32": (3, 0.01),
+    "int8-32": "the builder died",
+}
 
 
 def test_the_winner_stays_and_the_others_leave_the_disk(tmp_path: Path) -> None:
@@ -156,24 +169,35 @@ def test_a_file_that_does_not_open_is_a_sentence(tmp_path: Path) -> None:
         probe(tmp_path, tmp_path, max_context=64, new_tokens=2)
 
 
-# --- the stage -----------------------------------------------------------------------------------------------------
+# --- the stage ------------------------------------------------------------------------------------
 
-AUTO = ("export.precision=auto", 'export.candidates=["int8-32", "int4-rtn-32"]', "export.max_degradation=0.02")
+AUTO = (
+    "export.precision=auto",
+    'export.candidates=["int8-32", "int4-rtn-32"]',
+    "export.max_degradation=0.02",
+)
 
 
-def test_auto_takes_what_loses_little_and_the_baseline_takes_the_same(toy: Project, built: dict[str, Any]) -> None:
+def test_auto_takes_what_loses_little_and_the_baseline_takes_the_same(
+    toy: Project, built: dict[str, Any]
+) -> None:
     made = build_here(toy, *AUTO)
     chosen, baseline = made.results["export"], made.results["baseline"]
     refused = {figures["name"]: figures["refused"] for figures in chosen["candidates"]}
     assert refused["int8-32"] is None and "export.max_degradation is 0.02" in refused["int4-rtn-32"]
     assert (chosen["candidate"], baseline["candidate"]) == ("int8-32", "int8-32")
-    assert chosen["perplexity_onnx"] != baseline["perplexity_onnx"] and chosen["same_next_token"] > 0.8
+    assert (
+        chosen["perplexity_onnx"] != baseline["perplexity_onnx"] and chosen["same_next_token"] > 0.8
+    )
     assert chosen["texts"] == 6 and chosen["memory_mb"] > 20
     assert read_manifest(made.bundle).compat["precision"] == "int8"
     page = (made.bundle / "report" / "report.html").read_text(encoding="utf-8")
     assert "int8-32 (ships)" in page and "at most 0.02 worse" in page
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
-    assert [c["name"] for c in report["model"]["export"]["candidates"]] == ["int8-32", "int4-rtn-32"]
+    assert [c["name"] for c in report["model"]["export"]["candidates"]] == [
+        "int8-32",
+        "int4-rtn-32",
+    ]
     with fieldpack.open(made.bundle) as expert:
         assert expert.ask("How far is the lamp seen?").timings.tokens > 0
 
@@ -181,11 +205,19 @@ def test_auto_takes_what_loses_little_and_the_baseline_takes_the_same(toy: Proje
 def test_no_candidate_within_the_limits_is_an_error_that_lists_them(
     toy: Project, built: dict[str, Any], tmp_path: Path
 ) -> None:
-    recipe = load_recipe(toy.recipe, ["export.precision=auto", 'export.candidates=["int4-rtn-32"]', "export.max_size_mb=0.01"])
-    inputs = {name: toy.store.folder(name, built["keys"][name]) for name in ("base", "merge", "embedder", "knowledge")}
-    with pytest.raises(CheckFailed, match=r"int4-rtn-32 +0\.\d MB +0\.\d+ MB, export\.max_size_mb is 0\.01"):
+    recipe = load_recipe(
+        toy.recipe,
+        ["export.precision=auto", 'export.candidates=["int4-rtn-32"]', "export.max_size_mb=0.01"],
+    )
+    inputs = {
+        name: toy.store.folder(name, built["keys"][name])
+        for name in ("base", "merge", "embedder", "knowledge")
+    }
+    with pytest.raises(
+        CheckFailed, match=r"int4-rtn-32 +0\.\d MB +0\.\d+ MB, export\.max_size_mb is 0\.01"
+    ):
         export.run(Task(recipe, inputs, tmp_path, toy.store))
 
 
 def test_the_table_names_what_made_no_file() -> None:
-    assert "no file" in choosing.table([{"name": "fp16", "failed": "why"}], Limits())
+    assert "no file" in table([{"name": "fp16", "failed": "why"}], Limits())

@@ -1,4 +1,5 @@
-"""Input embeddings beside quantized matrices: no float32 table is left, whether the two matrices are one or not."""
+"""Input embeddings beside quantized matrices: no float32 table is left, whether the two matrices
+are one or not."""
 
 from __future__ import annotations
 
@@ -29,8 +30,13 @@ def test_equal_matrices_are_tied_before_the_export_and_others_left_alone(tmp_pat
     copy = tied_copy(equal, tmp_path / "copy")
     assert copy == tmp_path / "copy" and causal_lm.load_config(copy).tie_word_embeddings is True
     assert {path.name for path in copy.iterdir()} == {path.name for path in equal.iterdir()}
-    assert causal_lm.load_config(equal).tie_word_embeddings is False, "a source is nobody's to change"
-    for folder in (write_untied(tmp_path / "other", equal=False), fakes.write_tiny_model(tmp_path / "tied", "qwen2")):
+    assert causal_lm.load_config(equal).tie_word_embeddings is False, (
+        "a source is nobody's to change"
+    )
+    for folder in (
+        write_untied(tmp_path / "other", equal=False),
+        fakes.write_tiny_model(tmp_path / "tied", "qwen2"),
+    ):
         assert tied_copy(folder, tmp_path / "none") == folder and not (tmp_path / "none").exists()
 
 

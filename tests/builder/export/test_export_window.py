@@ -12,7 +12,7 @@ import pytest
 
 import fakes
 from fieldpack.generation.kv_cache import WINDOW
-from fieldpack_build.export.prune_lm_head import look_at_the_last
+from fieldpack_build.export.prune_lm_head import prune_lm_head
 
 
 def read(folder: Path, *steps: int) -> list[Any]:
@@ -30,12 +30,18 @@ def read(folder: Path, *steps: int) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2", "phi3"])  # phi3: a matrix of its own; gemma2: soft capping behind it
+@pytest.mark.parametrize(
+    "family", ["llama", "gemma2", "phi3"]
+)  # phi3: a matrix of its own; gemma2: soft capping behind it
 def test_the_rows_that_are_looked_at_are_the_same_to_the_bit(family: str, tmp_path: Path) -> None:
-    whole = fakes.export_tiny_model(fakes.write_tiny_model(tmp_path / "hf", family), tmp_path / "whole")
+    whole = fakes.export_tiny_model(
+        fakes.write_tiny_model(tmp_path / "hf", family), tmp_path / "whole"
+    )
     few = Path(shutil.copytree(whole, tmp_path / "few"))
-    assert look_at_the_last(few)
-    for expected, found in zip(read(whole, 64, 1, 3, WINDOW, 40), read(few, 64, 1, 3, WINDOW, 40), strict=True):
+    assert prune_lm_head(few)
+    for expected, found in zip(
+        read(whole, 64, 1, 3, WINDOW, 40), read(few, 64, 1, 3, WINDOW, 40), strict=True
+    ):
         assert np.array_equal(expected[-WINDOW:], found[-WINDOW:])
         assert not found[:-WINDOW].any()
 
@@ -43,9 +49,12 @@ def test_the_rows_that_are_looked_at_are_the_same_to_the_bit(family: str, tmp_pa
 def test_a_graph_that_ends_otherwise_is_left_alone(tmp_path: Path) -> None:
     from onnx import TensorProto, helper
 
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "n", 4]) for name in ("x", "logits"))
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, "n", 4])
+        for name in ("x", "logits")
+    )
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["logits"])], "g", [x], [y])
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph), str(path))
     before = path.read_bytes()
-    assert look_at_the_last(tmp_path) is False and path.read_bytes() == before
+    assert prune_lm_head(tmp_path) is False and path.read_bytes() == before

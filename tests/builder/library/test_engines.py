@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 import fakes
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
-from fieldpack_build.embedding import agreement
-from fieldpack_build.embedding.cuda_engine import CudaEngine, halving, load_model
+from fieldpack_build.embedding import agreement, torch_model
+from fieldpack_build.embedding.cuda_engine import CudaEngine, halving
 from fieldpack_build.embedding.engine import WINDOW
 from fieldpack_build.embedding.engines import OnnxEngine, choose, open_engine, problems
 from fieldpack_build.embedding.ray_engine import RayEngine
@@ -41,10 +41,12 @@ def knowledge(**keys: object) -> Knowledge:
 
 @pytest.fixture(scope="module")
 def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakes.write_letter_embedder(tmp_path_factory.mktemp("letters") / "embedder", passage_prefix="p: ")
+    return fakes.write_letter_embedder(
+        tmp_path_factory.mktemp("letters") / "embedder", passage_prefix="p: "
+    )
 
 
-# --- here ----------------------------------------------------------------------------------------------------------
+# --- here -----------------------------------------------------------------------------------------
 
 
 def test_onnx_is_the_runtime_s_embedder_however_texts_are_cut(letters: Path) -> None:
@@ -52,7 +54,9 @@ def test_onnx_is_the_runtime_s_embedder_however_texts_are_cut(letters: Path) -> 
     engine = open_engine(knowledge(engine="onnx"), letters, None, silent)
     found = engine.embed(texts)
     embedder = Embedder.open(letters)
-    expected = np.concatenate([embedder.embed_passages(texts[:WINDOW]), embedder.embed_passages(texts[WINDOW:])])
+    expected = np.concatenate(
+        [embedder.embed_passages(texts[:WINDOW]), embedder.embed_passages(texts[WINDOW:])]
+    )
     assert found.tobytes() == expected.tobytes()
     assert engine.embed([]).shape == (0, fakes.DIM)
     assert engine.block % WINDOW == 0 and engine.describe()["engine"] == "onnx"
@@ -63,7 +67,9 @@ def test_auto_is_onnx_where_there_is_no_gpu(letters: Path) -> None:
         pytest.skip("this machine has a GPU")
     assert choose(knowledge()) == "onnx"
     assert isinstance(open_engine(knowledge(), letters, letters, silent), OnnxEngine)
-    with pytest.raises(MachineError, match="torch sees no CUDA GPU here; say auto or onnx") as caught:
+    with pytest.raises(
+        MachineError, match="torch sees no CUDA GPU here; say auto or onnx"
+    ) as caught:
         open_engine(knowledge(engine="cuda"), letters, letters, silent)
     assert caught.value.exit_code == 10
 
@@ -84,7 +90,7 @@ def test_canaries_refuse_what_points_elsewhere() -> None:
         agreement.require_agreement("x", ones[:, :2], ones)
 
 
-# --- sentence-transformers, on a CPU -------------------------------------------------------------------------------
+# --- sentence-transformers, on a CPU --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +107,14 @@ def test_sentence_transformers_agrees_with_the_export(toy: Project, exported: Pa
     assert np.linalg.norm(engine.embed(TEXTS), axis=1) == pytest.approx(np.ones(len(TEXTS)))
     assert engine.embed([]).shape == (0, 64)
     said = engine.describe()
-    assert (said["device"], said["precision"]) == ("cpu", "float32") and said["cosine_to_onnx"] >= 0.999
+    assert (said["device"], said["precision"]) == ("cpu", "float32") and said[
+        "cosine_to_onnx"
+    ] >= 0.999
     engine.close()
 
 
 def test_the_passage_prefix_is_put_once_and_no_other(toy: Project) -> None:
-    model = load_model(toy.folder / "models" / "embedder", "cpu")
+    model = torch_model.load(toy.folder / "models" / "embedder")
     model.prompts, model.default_prompt_name = {"query": "ask: "}, "query"
     settings = EmbedderSettings(64, 128, passage_prefix="fog: ")
     with_prefix = CudaEngine(model, settings, device="cpu").embed(["the lamp"])
@@ -114,7 +122,9 @@ def test_the_passage_prefix_is_put_once_and_no_other(toy: Project) -> None:
     assert with_prefix == pytest.approx(without, abs=1e-6)
 
 
-def test_another_model_is_refused_with_the_figure(toy: Project, exported: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused_with_the_figure(
+    toy: Project, exported: Path, tmp_path: Path
+) -> None:
     import torch
     from transformers import BertModel
 
@@ -123,7 +133,9 @@ def test_another_model_is_refused_with_the_figure(toy: Project, exported: Path, 
     torch.manual_seed(5)
     torch.nn.init.normal_(model.embeddings.word_embeddings.weight)
     model.save_pretrained(source)
-    with pytest.raises(CheckFailed, match=r"sentence-transformers on cpu in float32 differs .* cosine -?0\.\d{4}"):
+    with pytest.raises(
+        CheckFailed, match=r"sentence-transformers on cpu in float32 differs .* cosine -?0\.\d{4}"
+    ):
         CudaEngine.open(source, exported, silent, device="cpu")
 
 
@@ -145,12 +157,14 @@ def test_a_batch_that_does_not_fit_is_halved() -> None:
         halving(run, 2, MemoryError, lambda: None)
 
 
-# --- a Ray cluster of two workers ----------------------------------------------------------------------------------
+# --- a Ray cluster of two workers -----------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def cluster(letters: Path) -> Iterator[RayEngine]:
-    if find_spec("ray") is None:  # not importorskip: what Ray listens on is settled when it is imported
+    if (
+        find_spec("ray") is None
+    ):  # not importorskip: what Ray listens on is settled when it is imported
         pytest.skip('ray is not installed: pip install "fieldpack[ray]"')
     engine = RayEngine.open(letters, None, silent, cores=2)
     yield engine
@@ -163,7 +177,9 @@ def many(letters: Path) -> tuple[Sequence[str], NDArray[np.float32]]:
     return texts, OnnxEngine.open(letters).embed(texts)
 
 
-def test_ray_gives_the_same_bytes(cluster: RayEngine, many: tuple[Sequence[str], NDArray[np.float32]]) -> None:
+def test_ray_gives_the_same_bytes(
+    cluster: RayEngine, many: tuple[Sequence[str], NDArray[np.float32]]
+) -> None:
     texts, expected = many
     assert cluster.embed(texts).tobytes() == expected.tobytes()
     assert cluster.embed([]).shape == (0, fakes.DIM)
@@ -172,7 +188,9 @@ def test_ray_gives_the_same_bytes(cluster: RayEngine, many: tuple[Sequence[str],
     assert cluster.block >= 4 * WINDOW
 
 
-def test_a_killed_worker_is_replaced(cluster: RayEngine, many: tuple[Sequence[str], NDArray[np.float32]]) -> None:
+def test_a_killed_worker_is_replaced(
+    cluster: RayEngine, many: tuple[Sequence[str], NDArray[np.float32]]
+) -> None:
     texts, expected = many
     before = cluster.processes()
     killer = threading.Timer(0.3, os.kill, (before[0], 9))
@@ -188,7 +206,12 @@ def test_a_local_cluster_listens_on_loopback_only(cluster: RayEngine) -> None:
     import psutil
 
     family = [process.pid for process in psutil.Process().children(recursive=True)]
-    listening = [c.laddr.ip for pid in [os.getpid(), *family] for c in _connections(pid) if c.status == "LISTEN"]
+    listening = [
+        c.laddr.ip
+        for pid in [os.getpid(), *family]
+        for c in _connections(pid)
+        if c.status == "LISTEN"
+    ]
     assert len(listening) > 3 and set(listening) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
 
 

@@ -1,4 +1,5 @@
-"""`build knowledge` as a shell sees it: the table, the figures, the misses, JSON, exit codes. Real processes."""
+"""`build knowledge` as a shell sees it: the table, the figures, the misses, JSON, exit codes. Real
+processes."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 from fieldpack_build.evaluation import library_questions
 from fieldpack_build.evaluation.retrieval_metrics import measure
 from fieldpack_build.ingest import table
-from fieldpack_build.ingest.progress import Meter
+from fieldpack_build.ingest.progress import ProgressEstimator
 from fieldpack_build.ingest.summary import library_of, listed, totals
 from shelf import Shelf, make_shelf
 
@@ -39,7 +40,9 @@ def fill(shelf: Shelf) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shelf, subprocess.CompletedProcess[str]]:
+def built(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Shelf, subprocess.CompletedProcess[str]]:
     """A library that is not changed, and what its first build said."""
     shelf = make_shelf(tmp_path_factory.mktemp("built"))
     fill(shelf)
@@ -76,30 +79,55 @@ def test_the_table_and_the_figures(built: tuple[Shelf, subprocess.CompletedProce
     ]
 
 
-def test_a_second_run_shows_the_same_and_reads_nothing(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+def test_a_second_run_shows_the_same_and_reads_nothing(
+    built: tuple[Shelf, subprocess.CompletedProcess[str]],
+) -> None:
     shelf, first = built
     done = shelf.command("--questions", "q.jsonl", "--json")
     again = json.loads(done.stdout)
     assert again["ran"] == []
-    assert done.stderr.splitlines() == [line.removeprefix(" " * 13) for line in first.stderr.splitlines()[4:]]
+    assert done.stderr.splitlines() == [
+        line.removeprefix(" " * 13) for line in first.stderr.splitlines()[4:]
+    ]
     assert [row["document"] for row in again["library"]["documents"]] == [
-        "copy.md", "cut.docx", "old.doc", "wax.md", "zebra.md"
-    ]  # fmt: skip
+        "copy.md",
+        "cut.docx",
+        "old.doc",
+        "wax.md",
+        "zebra.md",
+    ]
     assert again["library"]["totals"] == {
-        "documents": 2, "same": 1, "skipped": 2, "warned": 0, "pages": 2, "chunks": 2, "characters": 68
-    }  # fmt: skip
-    assert again["retrieval"]["document"]["recall_at_1"] == 0.6667 and again["retrieval"]["page"] is None
+        "documents": 2,
+        "same": 1,
+        "skipped": 2,
+        "warned": 0,
+        "pages": 2,
+        "chunks": 2,
+        "characters": 68,
+    }
+    assert (
+        again["retrieval"]["document"]["recall_at_1"] == 0.6667
+        and again["retrieval"]["page"] is None
+    )
     assert Path(again["folder"], "chunks.sqlite").is_file()
 
 
-def test_a_document_that_is_not_there_is_a_warning(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+def test_a_document_that_is_not_there_is_a_warning(
+    built: tuple[Shelf, subprocess.CompletedProcess[str]],
+) -> None:
     shelf, _ = built
-    (shelf.folder / "other.jsonl").write_text('{"question": "Quiz?", "document": "zebra.mdx", "pages": [2]}\n')
+    (shelf.folder / "other.jsonl").write_text(
+        '{"question": "Quiz?", "document": "zebra.mdx", "pages": [2]}\n'
+    )
     done = shelf.command("--questions", "other.jsonl", "-k", "1")
-    assert "warning: other.jsonl:1: document zebra.mdx is not in the library (did you mean zebra.md?)" in done.stderr
+    assert (
+        "warning: other.jsonl:1: document zebra.mdx is not in the library (did you mean zebra.md?)"
+        in done.stderr
+    )
     assert done.stdout.splitlines()[-2:] == [
-        "    wanted  zebra.mdx, page 2: not among 20", "    found   zebra.md: A zzzz quizzed zebra."
-    ]  # fmt: skip
+        "    wanted  zebra.mdx, page 2: not among 20",
+        "    found   zebra.md: A zzzz quizzed zebra.",
+    ]
 
 
 def test_on_error_fail_ends_with_six(shelf: Shelf) -> None:
@@ -117,16 +145,28 @@ def test_what_is_wrong_shows_before_anything_is_read(shelf: Shelf) -> None:
     assert (done.returncode, done.stderr) == (6, "build: q.jsonl:1: no question\n")
     done = shelf.command("--set", "knowledge.documents=nowhere")
     folder = shelf.folder / "nowhere"
-    assert (done.returncode, done.stderr) == (5, f"build: shelf.yaml: knowledge.documents: {folder}: no such folder\n")
-    done = shelf.command("--set", "knowledge=null", "--set", "train.method=lora", "--set", "train.data=x.jsonl")
-    assert (done.returncode, done.stderr) == (5, "build: shelf.yaml: knowledge: missing; there is nothing to build here\n")
+    assert (done.returncode, done.stderr) == (
+        5,
+        f"build: shelf.yaml: knowledge.documents: {folder}: no such folder\n",
+    )
+    done = shelf.command(
+        "--set", "knowledge=null", "--set", "train.method=lora", "--set", "train.data=x.jsonl"
+    )
+    assert (done.returncode, done.stderr) == (
+        5,
+        "build: shelf.yaml: knowledge: missing; there is nothing to build here\n",
+    )
 
 
-def test_a_recipe_for_retrieval_alone_needs_no_model(built: tuple[Shelf, subprocess.CompletedProcess[str]]) -> None:
+def test_a_recipe_for_retrieval_alone_needs_no_model(
+    built: tuple[Shelf, subprocess.CompletedProcess[str]],
+) -> None:
     """And a recipe with the rest finds these stages done."""
     shelf, _ = built
     data = json.loads((shelf.folder / "shelf.yaml").read_text())
-    (shelf.folder / "alone.yaml").write_text(json.dumps({k: data[k] for k in ("name", "version", "knowledge")}))
+    (shelf.folder / "alone.yaml").write_text(
+        json.dumps({k: data[k] for k in ("name", "version", "knowledge")})
+    )
     done = shelf.command("--json", recipe="alone.yaml")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["ran"] == []
@@ -140,20 +180,40 @@ def test_only_a_library_that_was_made_alike_is_brought_up_to_date(shelf: Shelf) 
     assert words not in shelf.command("--set", "knowledge.chunk.tokens=100").stderr
     assert f"{words}: 3 documents as they were, 1 to read, 0 gone" in shelf.command().stderr
     again = shelf.command("--force")
-    assert again.returncode == 0 and words not in again.stderr and "chunks 3, embedded 3" in again.stderr
+    assert (
+        again.returncode == 0
+        and words not in again.stderr
+        and "chunks 3, embedded 3" in again.stderr
+    )
 
 
 def test_show_prints_one_document_with_what_was_left_out(shelf: Shelf) -> None:
-    shelf.write("a/fees.html", "<h1>Fees</h1><p>Nine<sup>1</sup> francs.</p><p><del>Eight</del></p><h2>Late</h2><p>Ten.</p>")
+    shelf.write(
+        "a/fees.html",
+        "<h1>Fees</h1><p>Nine<sup>1</sup> "
+        "francs.</p><p><del>Eight</del></p><h2>Late</h2><p>Ten.</p>",
+    )
     done = shelf.command("--show", "a/fees.html")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "a/fees.html: Fees", "  1 pages", "read in part:", "  not read: 1 word of struck-out text", "", "--- text", "[Fees]",
-        "Nine¹ francs.", "", "[Fees > Late]", "Ten.", "",
-    ]  # fmt: skip
+        "a/fees.html: Fees",
+        "  1 pages",
+        "read in part:",
+        "  not read: 1 word of struck-out text",
+        "",
+        "--- text",
+        "[Fees]",
+        "Nine¹ francs.",
+        "",
+        "[Fees > Late]",
+        "Ten.",
+        "",
+    ]
     by_path = shelf.command("--show", str(shelf.documents / "a" / "fees.html"), "--json")
     shown = json.loads(by_path.stdout)
-    assert shown["document"] == "a/fees.html" and shown["read_in_part"] == ["not read: 1 word of struck-out text"]
+    assert shown["document"] == "a/fees.html" and shown["read_in_part"] == [
+        "not read: 1 word of struck-out text"
+    ]
     block = shown["pages"][0]["blocks"][0]
     assert shown["pages"][0]["text"][block["start"] : block["end"]] == "Nine¹ francs."
     missing = shelf.command("--show", "fees.html")
@@ -164,14 +224,22 @@ def test_show_prints_one_document_with_what_was_left_out(shelf: Shelf) -> None:
 def test_a_cache_that_cannot_be_made(shelf: Shelf) -> None:
     shelf.write("a.md", "Text.")
     (shelf.folder / "file").write_text("")
-    line = [sys.executable, "-m", "fieldpack_build.cli", "knowledge", "shelf.yaml", "--cache", str(shelf.folder / "file" / "x")]
+    line = [
+        sys.executable,
+        "-m",
+        "fieldpack_build.cli",
+        "knowledge",
+        "shelf.yaml",
+        "--cache",
+        str(shelf.folder / "file" / "x"),
+    ]
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=shelf.folder)
     assert done.returncode == 10
     how = "the cache must be a folder that can be written: name another with --cache"
     assert done.stderr == f"build: {shelf.folder}/file/x: Not a directory; {how}\n"
 
 
-# --- without a process -----------------------------------------------------------------------------------------------
+# --- without a process ----------------------------------------------------------------------------
 
 
 def test_a_long_list_is_cut() -> None:
@@ -186,15 +254,25 @@ def test_a_long_list_is_cut() -> None:
 
 
 def test_what_was_read_in_part_is_listed() -> None:
-    row = {"document": "a.pdf", "chunks": 3, "pages": 2, "characters": 9, "warnings": ["a.pdf: 1 page is an image", "odd"]}
+    row = {
+        "document": "a.pdf",
+        "chunks": 3,
+        "pages": 2,
+        "characters": 9,
+        "warnings": ["a.pdf: 1 page is an image", "odd"],
+    }
     library = library_of([row], other_formats={".zip": 1200})
     lines = table.lines({**totals(library["documents"]), "listed": listed(library)})
-    assert lines[2:] == ["read in part:", "  a.pdf  1 page is an image; odd", "no documents: 1,200 .zip"]
+    assert lines[2:] == [
+        "read in part:",
+        "  a.pdf  1 page is an image; odd",
+        "no documents: 1,200 .zip",
+    ]
 
 
 def test_the_meter_guesses_what_is_to_come() -> None:
     now, said = [0.0], []
-    meter = Meter(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
+    meter = ProgressEstimator(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
     for size, chunks in ((1_000, 30), (500, 0)):
         now[0] += 1
         meter.read(size, chunks)
@@ -218,4 +296,4 @@ def test_the_meter_guesses_what_is_to_come() -> None:
 def test_nothing_to_measure_is_said() -> None:
     assert library_questions.lines(measure(lambda question, k: [], []), worst=3) == [
         "no question names its document; nothing to measure"
-    ]  # fmt: skip
+    ]

@@ -1,5 +1,6 @@
-"""The knowledge stage: what it reads again and what not, that a changed library answers as a new one does, and that it
-goes on where it was killed. The real stage, its real processes, an embedder that counts letters."""
+"""The knowledge stage: what it reads again and what not, that a changed library answers as a new
+one does, and that it goes on where it was killed. The real stage, its real processes, an embedder
+that counts letters."""
 
 from __future__ import annotations
 
@@ -16,18 +17,24 @@ import pytest
 from broken import PROSE, write_broken_files, write_good_files
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.ingest import table
-from fieldpack_build.ingest.kept import KEPT, KeptVectors
+from fieldpack_build.ingest.journal import read_library_file
+from fieldpack_build.ingest.vector_cache import VECTOR_CACHE, VectorCache
 from fieldpack_build.pipeline.store import interrupted
 from fieldpack_build.stages.table import make_plan
 from shelf import HALF, Shelf, rows
 
 pytest_plugins = ["shelf"]
 
-WORDS = "anchor barge cable dory ebb ferry gale hull inlet jetty keel lamp mast north oar pier quay reef sail tide".split()
+WORDS = (
+    "anchor barge cable dory ebb ferry gale hull inlet jetty keel lamp mast north oar pier quay "
+    "reef sail tide"
+).split()
 
 
 def prose(rng: random.Random, paragraphs: int = 3) -> str:
-    body = "\n\n".join(" ".join(rng.choice(WORDS) for _ in range(24)) + "." for _ in range(paragraphs))
+    body = "\n\n".join(
+        " ".join(rng.choice(WORDS) for _ in range(24)) + "." for _ in range(paragraphs)
+    )
     return f"# {' '.join(rng.sample(WORDS, 2)).title()}\n\n{body}\n"
 
 
@@ -37,10 +44,12 @@ def stock(shelf: Shelf, count: int, seed: int = 0, paragraphs: int = 3) -> None:
         shelf.write(f"{WORDS[i % 5]}/{i:04}.md", prose(rng, paragraphs))
 
 
-# --- a changed library -----------------------------------------------------------------------------------------------
+# --- a changed library ----------------------------------------------------------------------------
 
 
-def test_whatever_changes_a_search_gives_what_a_fresh_build_gives(shelf: Shelf, tmp_path: Path) -> None:
+def test_whatever_changes_a_search_gives_what_a_fresh_build_gives(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     rng = random.Random(7)
     stock(shelf, 30)
     before = tmp_path / "0"
@@ -63,12 +72,16 @@ def _edit(shelf: Shelf, rng: random.Random, paths: list[Path]) -> None:
     for number in range(2):
         shelf.write(f"new/{rng.random()}-{number}.md", prose(rng))
         chosen[number].unlink()
-        chosen[2 + number].write_text(chosen[2 + number].read_text() + f"\n\n{' '.join(rng.sample(WORDS, 12))}.\n")
+        chosen[2 + number].write_text(
+            chosen[2 + number].read_text() + f"\n\n{' '.join(rng.sample(WORDS, 12))}.\n"
+        )
     chosen[4].rename(chosen[4].with_name(f"renamed-{rng.random()}.md"))
     shelf.write(f"copy/{rng.random()}.md", chosen[5].read_bytes())
 
 
-def test_only_what_changed_is_read_and_only_what_is_new_is_embedded(shelf: Shelf, tmp_path: Path) -> None:
+def test_only_what_changed_is_read_and_only_what_is_new_is_embedded(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     stock(shelf, 12)
     first = shelf.make(tmp_path / "1")
     assert (first["read_now"], first["embedded"], first["resumed"]) == (12, first["chunks"], False)
@@ -77,11 +90,20 @@ def test_only_what_changed_is_read_and_only_what_is_new_is_embedded(shelf: Shelf
     (shelf.documents / "barge" / "0001.md").rename(shelf.documents / "barge" / "zzzz.md")
     (shelf.documents / "cable" / "0002.md").unlink()
     second = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
-    assert second["read_now"] == 2 and 0 < second["embedded"] <= 2  # the renamed one's chunks are as they were
+    assert (
+        second["read_now"] == 2 and 0 < second["embedded"] <= 2
+    )  # the renamed one's chunks are as they were
     said = [event["text"] for event in shelf.events if event["event"] == "say"]
-    assert said == ["begins with the library of before: 9 documents as they were, 2 to read, 2 gone"]
-    assert set(rows(tmp_path / "1")) - set(rows(tmp_path / "2")) == {"barge/0001.md", "cable/0002.md"}
-    assert not list((tmp_path / "2").glob("*.jsonl")) and not (tmp_path / "2" / "begun.json").exists()
+    assert said == [
+        "begins with the library of before: 9 documents as they were, 2 to read, 2 gone"
+    ]
+    assert set(rows(tmp_path / "1")) - set(rows(tmp_path / "2")) == {
+        "barge/0001.md",
+        "cable/0002.md",
+    }
+    assert (
+        not list((tmp_path / "2").glob("*.jsonl")) and not (tmp_path / "2" / "begun.json").exists()
+    )
 
 
 def test_the_library_of_before_is_left_as_it_is(shelf: Shelf, tmp_path: Path) -> None:
@@ -97,13 +119,15 @@ def test_other_tags_embed_nothing(shelf: Shelf, tmp_path: Path) -> None:
     stock(shelf, 8)
     shelf.write("barge/own.md", "---\ntags: [own]\n---\n# Own\n\nText.\n")
     shelf.make(tmp_path / "1")
-    result = shelf.make(tmp_path / "2", "knowledge.tags={'barge/*': [flat]}", earlier=tmp_path / "1")
+    result = shelf.make(
+        tmp_path / "2", "knowledge.tags={'barge/*': [flat]}", earlier=tmp_path / "1"
+    )
     assert (result["read_now"], result["embedded"]) == (3, 0)
     assert rows(tmp_path / "2")["barge/own.md"]["tags"] == ["own", "flat"]
     assert rows(tmp_path / "2")["anchor/0000.md"]["tags"] == []
 
 
-# --- broken and equal documents --------------------------------------------------------------------------------------
+# --- broken and equal documents -------------------------------------------------------------------
 
 
 def break_some(shelf: Shelf) -> None:
@@ -126,7 +150,9 @@ def test_broken_documents_are_skipped_and_the_good_ones_found(shelf: Shelf, tmp_
     assert shelf.found(tmp_path / "1", ["zzzz quizzed zebra"], 1)[0][0][0] == "zebra.md"
 
 
-def test_broken_files_of_all_kinds_are_named_and_the_good_ones_found(shelf: Shelf, tmp_path: Path) -> None:
+def test_broken_files_of_all_kinds_are_named_and_the_good_ones_found(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     good, broken = write_good_files(shelf.documents), write_broken_files(shelf.documents)
     assert len(broken) >= 20
     result = shelf.make(tmp_path / "1")
@@ -135,7 +161,9 @@ def test_broken_files_of_all_kinds_are_named_and_the_good_ones_found(shelf: Shel
     said = table.lines(result)
     assert not [name for name in broken if not any(line.startswith(f"  {name}  ") for line in said)]
     found = rows(tmp_path / "1")
-    assert not [name for name in good if "chunks" not in found[name] and "same_as" not in found[name]]
+    assert not [
+        name for name in good if "chunks" not in found[name] and "same_as" not in found[name]
+    ]
     assert shelf.found(tmp_path / "1", [PROSE], 1)[0][0][0] in good
 
 
@@ -180,32 +208,46 @@ def test_equal_files_are_read_once(shelf: Shelf, tmp_path: Path) -> None:
     shelf.write("broken/a.docx", b"PK")
     shelf.write("broken/b.docx", b"PK")
     result = shelf.make(tmp_path / "1")
-    assert (result["documents"], result["same"], result["skipped"], result["read_now"]) == (3, 1, 2, 4)
+    assert (result["documents"], result["same"], result["skipped"], result["read_now"]) == (
+        3,
+        1,
+        2,
+        4,
+    )
     found = rows(tmp_path / "1")
     assert found["copies/a.md"] == {"document": "copies/a.md", "same_as": "anchor/0000.md"}
-    assert found["broken/b.docx"]["skipped"] == "broken/b.docx: the same as broken/a.docx, which was skipped"
+    assert (
+        found["broken/b.docx"]["skipped"]
+        == "broken/b.docx: the same as broken/a.docx, which was skipped"
+    )
 
 
 def test_a_folder_without_text_is_an_error(shelf: Shelf, tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="no documents of a known format in it"):
         shelf.make(tmp_path / "1")
     shelf.write("a.md", b"")
-    with pytest.raises(DocumentError, match=r"no text in any of 1 documents; the first: a\.md: is empty"):
+    with pytest.raises(
+        DocumentError, match=r"no text in any of 1 documents; the first: a\.md: is empty"
+    ):
         shelf.make(tmp_path / "2")
 
 
 def test_a_folder_of_images_or_old_formats_says_what_to_do(shelf: Shelf, tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         shelf.write(name, b"x")
-    with pytest.raises(DocumentError, match=r"in it; 2 images: knowledge\.ocr: true reads the text in them$"):
+    with pytest.raises(
+        DocumentError, match=r"in it; 2 images: knowledge\.ocr: true reads the text in them$"
+    ):
         shelf.make(tmp_path / "1")
     for name in ("a.doc", "b.xls"):
         shelf.write(name, b"x")
-    with pytest.raises(DocumentError, match=r"; a\.doc: no reader for \.doc; save it as \.docx \(and 1 more\)$"):
+    with pytest.raises(
+        DocumentError, match=r"; a\.doc: no reader for \.doc; save it as \.docx \(and 1 more\)$"
+    ):
         shelf.make(tmp_path / "2")
 
 
-# --- interrupted -----------------------------------------------------------------------------------------------------
+# --- interrupted ----------------------------------------------------------------------------------
 
 KILLED = """
 import os, signal, sys
@@ -222,25 +264,29 @@ def send(event):
     if event["event"] == "progress" and event["note"].startswith("chunks embedded") and event["done"] >= 1100:
         os.kill(os.getpid(), signal.SIGKILL)
 
-recipe, embedder, out, cache, kin, *earlier = sys.argv[1:]
+recipe, embedder, out, cache, lineage, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, kin=kin))
+                       previous_output=earlier, lineage=lineage))
 """
 
 
-def killed(shelf: Shelf, out: Path, kin: str = "", *earlier: Path) -> None:
+def killed(shelf: Shelf, out: Path, lineage: str = "", *earlier: Path) -> None:
     """The stage in a process of its own, which kills itself in its second window."""
     out.mkdir()
     script = shelf.folder / "killed.py"
     script.write_text(KILLED)
-    arguments = [shelf.folder / "shelf.yaml", shelf.embedder(), out, shelf.cache, kin, *earlier]
-    done = subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    arguments = [shelf.folder / "shelf.yaml", shelf.embedder(), out, shelf.cache, lineage, *earlier]
+    done = subprocess.run(
+        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_killed_while_it_embeds_it_goes_on_and_ends_in_the_same_bytes(shelf: Shelf, tmp_path: Path) -> None:
+def test_killed_while_it_embeds_it_goes_on_and_ends_in_the_same_bytes(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     stock(shelf, 60, paragraphs=18)
     whole = shelf.make(tmp_path / "whole")
     assert whole["chunks"] > 1_200
@@ -248,11 +294,17 @@ def test_killed_while_it_embeds_it_goes_on_and_ends_in_the_same_bytes(shelf: She
     result = shelf.make(tmp_path / "killed")
     said = [event["text"] for event in shelf.events if event["event"] == "say"]
     done = 60 - result["read_now"]
-    assert said == [f"goes on where it stopped: {done} of 60 documents were done"] and 30 < done < 60
+    assert (
+        said == [f"goes on where it stopped: {done} of 60 documents were done"] and 30 < done < 60
+    )
     assert result["resumed"] and result["embedded"] < whole["embedded"] * 0.4
     for name in sorted(path.name for path in (tmp_path / "whole").iterdir()):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+        assert (tmp_path / "killed" / name).read_bytes() == (
+            tmp_path / "whole" / name
+        ).read_bytes(), name
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()
+    }
 
 
 def test_an_update_that_is_killed_goes_on_too(shelf: Shelf, tmp_path: Path) -> None:
@@ -269,16 +321,18 @@ def test_an_update_that_is_killed_goes_on_too(shelf: Shelf, tmp_path: Path) -> N
     assert shelf.found(tmp_path / "2", questions) == shelf.found(tmp_path / "fresh", questions)
 
 
-def test_what_an_interrupted_build_embedded_is_not_lost_when_a_document_changes(shelf: Shelf, tmp_path: Path) -> None:
+def test_what_an_interrupted_build_embedded_is_not_lost_when_a_document_changes(
+    shelf: Shelf, tmp_path: Path
+) -> None:
     """Another key, so another folder: it begins with a copy of the interrupted one."""
     stock(shelf, 60, paragraphs=18)
-    kin, keys = "same", make_plan(shelf.recipe(), shelf.store, among=HALF).steps[-1].key
+    lineage, keys = "same", make_plan(shelf.recipe(), shelf.store, among=HALF).steps[-1].key
     begun = shelf.store.partial("knowledge", keys)
     begun.parent.mkdir(parents=True)
-    killed(shelf, begun, kin)
+    killed(shelf, begun, lineage)
     shelf.write("anchor/0000.md", prose(random.Random(9)))
     assert interrupted(begun.parent, "other") is None
-    assert interrupted(begun.parent, kin) == begun
+    assert interrupted(begun.parent, lineage) == begun
     result = shelf.make(tmp_path / "2", earlier=begun)
     assert not result["resumed"] and 0 < result["read_now"] < 30 and result["documents"] == 60
     shelf.make(tmp_path / "fresh")
@@ -292,26 +346,30 @@ def test_what_was_embedded_of_one_large_document_is_not_lost(shelf: Shelf, tmp_p
     whole = shelf.make(tmp_path / "whole")
     assert whole["documents"] == 1 and whole["embedded"] > 1_200
     killed(shelf, tmp_path / "killed")
-    assert (tmp_path / "killed" / KEPT).stat().st_size > 0
+    assert (tmp_path / "killed" / VECTOR_CACHE).stat().st_size > 0
     result = shelf.make(tmp_path / "killed")
     assert result["resumed"] and 0 < result["embedded"] < whole["embedded"] - 900
-    assert {path.name for path in (tmp_path / "killed").iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()
+    }
     for name in sorted(path.name for path in (tmp_path / "whole").iterdir()):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (tmp_path / "killed" / name).read_bytes() == (
+            tmp_path / "whole" / name
+        ).read_bytes(), name
 
 
-def test_kept_vectors_survive_half_a_record(tmp_path: Path) -> None:
-    kept = KeptVectors(tmp_path / KEPT, 4)
+def test_cached_vectors_survive_half_a_record(tmp_path: Path) -> None:
+    cache = VectorCache(tmp_path / VECTOR_CACHE, 4)
     keys = [bytes([n]) * 15 + b"\0" for n in range(3)]
-    kept.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
-    kept.close()
-    data = (tmp_path / KEPT).read_bytes()
-    (tmp_path / KEPT).write_bytes(data[:-5])
-    again = KeptVectors(tmp_path / KEPT, 4)
-    assert sorted(again.found) == keys[:2] and again.found[keys[1]].tolist() == [4, 5, 6, 7]
+    cache.add(keys, np.arange(12, dtype=np.float32).reshape(3, 4))
+    cache.close()
+    data = (tmp_path / VECTOR_CACHE).read_bytes()
+    (tmp_path / VECTOR_CACHE).write_bytes(data[:-5])
+    again = VectorCache(tmp_path / VECTOR_CACHE, 4)
+    assert sorted(again.vectors) == keys[:2] and again.vectors[keys[1]].tolist() == [4, 5, 6, 7]
     again.add(keys[2:], np.ones((1, 4), dtype=np.float32))
     again.close()
-    assert len(KeptVectors(tmp_path / KEPT, 4).found) == 3
+    assert len(VectorCache(tmp_path / VECTOR_CACHE, 4).vectors) == 3
 
 
 def test_a_file_or_a_list_of_documents(shelf: Shelf, tmp_path: Path) -> None:
@@ -326,14 +384,20 @@ def test_a_file_or_a_list_of_documents(shelf: Shelf, tmp_path: Path) -> None:
     assert list(found) == ["documents/a.md", "more/a.md", "plan.doc", "rules.txt"]
     assert found["plan.doc"]["skipped"] == "plan.doc: no reader for .doc; save it as .docx"
     (shelf.folder / "other" / "more").mkdir(parents=True)
-    with pytest.raises(DocumentError, match=r"another one of knowledge\.documents is named more too"):
+    with pytest.raises(
+        DocumentError, match=r"another one of knowledge\.documents is named more too"
+    ):
         shelf.make(tmp_path / "3", "knowledge.documents=[more, other/more]")
 
 
 def test_names_of_a_list_are_part_of_the_key(shelf: Shelf) -> None:
     shelf.write("a.md", "Text.")
-    keys = {make_plan(shelf.recipe(f"knowledge.documents={value}"), shelf.store, among=HALF).steps[-1].key
-            for value in ("documents", "[documents]", "[documents, documents/a.md]")}  # fmt: skip
+    keys = {
+        make_plan(shelf.recipe(f"knowledge.documents={value}"), shelf.store, among=HALF)
+        .steps[-1]
+        .key
+        for value in ("documents", "[documents]", "[documents, documents/a.md]")
+    }
     assert len(keys) == 2
 
 
@@ -344,12 +408,23 @@ def test_what_is_hidden_is_read_when_the_recipe_says_so(shelf: Shelf, tmp_path: 
     assert shelf.found(tmp_path / "2", ["Secret"])[0][0][4].endswith("Secret words.")
 
 
+def test_documents_are_read_with_the_recipes_vocabulary(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.write("letter.html", "<title>Annual report</title><p>Sales rose.</p>")
+    titles = []
+    for number, overrides in enumerate([(), ("knowledge.vocabulary=none",)]):
+        shelf.make(tmp_path / str(number), *overrides)
+        titles.append(read_library_file(tmp_path / str(number))["documents"][0]["title"])
+    assert titles == ["letter", "Annual report"]
+
+
 def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
     """Killed while it copied the library of before: what is there of it is not believed."""
     stock(shelf, 6)
     shelf.make(tmp_path / "1")
     (tmp_path / "2").mkdir()
-    (tmp_path / "2" / "chunks.sqlite").write_bytes((tmp_path / "1" / "chunks.sqlite").read_bytes()[:5000])
+    (tmp_path / "2" / "chunks.sqlite").write_bytes(
+        (tmp_path / "1" / "chunks.sqlite").read_bytes()[:5000]
+    )
     stock(shelf, 7)
     result = shelf.make(tmp_path / "2", earlier=tmp_path / "1")
     assert (result["read_now"], result["resumed"], result["documents"]) == (1, False, 7)

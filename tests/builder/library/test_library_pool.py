@@ -1,4 +1,5 @@
-"""The pool of reading processes: order, crashes, and workers that do not start. Real processes on tiny documents."""
+"""The pool of reading processes: order, crashes, and workers that do not start. Real processes on
+tiny documents."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 import fakes
 from fieldpack_build.errors import StageError
 from fieldpack_build.ingest.pool import ReadingPool
-from fieldpack_build.ingest.read import Order, ReadDocument, Reading, Unread, tags_of
+from fieldpack_build.ingest.read import ReadDocument, ReaderConfig, ReadFailure, ReadJob, tags_of
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +22,17 @@ def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def reading(embedder: Path, *, max_tokens: int = 64, overlap: int = 0) -> Reading:
-    return Reading(embedder, max_tokens, overlap, ocr=False, max_file_mb=10, tags={"a/**": ["early"]})
+def reading(embedder: Path, *, max_tokens: int = 64, overlap: int = 0) -> ReaderConfig:
+    return ReaderConfig(
+        embedder, max_tokens, overlap, ocr=False, max_file_mb=10, tags={"a/**": ["early"]}
+    )
 
 
-def order(folder: Path, name: str, text: str) -> Order:
+def order(folder: Path, name: str, text: str) -> ReadJob:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    return Order(path, name, path.stat().st_size)
+    return ReadJob(path, name, path.stat().st_size)
 
 
 def workers() -> list[psutil.Process]:
@@ -40,20 +43,29 @@ def workers() -> list[psutil.Process]:
 def test_documents_come_in_order_whichever_is_read_first(embedder: Path, tmp_path: Path) -> None:
     orders = [order(tmp_path, "a/long.md", "# Long\n\n" + "Many words. " * 2_000)]
     orders += [order(tmp_path, f"b/{i:02}.md", f"# Short {i}\n\nText {i}.") for i in range(20)]
-    orders.append(Order(tmp_path / "gone.md", "gone.md", 0))
+    orders.append(ReadJob(tmp_path / "gone.md", "gone.md", 0))
     with ReadingPool(reading(embedder), workers=2) as pool:
         found = list(pool.results(orders))
-    assert [f.record.path if isinstance(f, ReadDocument) else f.path for f in found] == [o.relative for o in orders]
+    assert [f.record.path if isinstance(f, ReadDocument) else f.path for f in found] == [
+        o.relative for o in orders
+    ]
     assert isinstance(found[0], ReadDocument) and isinstance(found[1], ReadDocument)
     assert (found[0].record.tags, found[1].record.tags) == (("early",), ())
     assert len(found[0].chunks) > 100 and found[1].chunks[0].text == "Text 0."
-    assert found[-1] == Unread("gone.md", "gone.md: cannot be read: No such file or directory", lasting=False)
+    assert found[-1] == ReadFailure(
+        "gone.md", "gone.md: cannot be read: No such file or directory", lasting=False
+    )
     assert not workers()
 
 
-def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(embedder: Path, tmp_path: Path) -> None:
-    orders = [order(tmp_path, "a.md", "# A\n\nFirst."), order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000),
-              order(tmp_path, "c.md", "# C\n\nLast.")]  # fmt: skip
+def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
+    embedder: Path, tmp_path: Path
+) -> None:
+    orders = [
+        order(tmp_path, "a.md", "# A\n\nFirst."),
+        order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000),
+        order(tmp_path, "c.md", "# C\n\nLast."),
+    ]
     with ReadingPool(reading(embedder), workers=1) as pool:
         results = pool.results(orders)
         assert isinstance(next(results), ReadDocument)
@@ -61,18 +73,23 @@ def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(embed
         (worker,) = workers()
         worker.kill()
         lost = next(results)
-        assert isinstance(lost, Unread) and not lost.lasting
-        said = "b.md: its reader's process was ended by SIGKILL (out of memory?); leave the file out, or repair it"
+        assert isinstance(lost, ReadFailure) and not lost.lasting
+        said = (
+            "b.md: its reader's process was ended by SIGKILL (out of memory?); leave the file out, "
+            "or repair it"
+        )
         assert lost.reason == said
         assert isinstance(next(results), ReadDocument)
 
 
-def test_a_reader_that_fails_unexpectedly_is_named_and_replaced(embedder: Path, tmp_path: Path) -> None:
+def test_a_reader_that_fails_unexpectedly_is_named_and_replaced(
+    embedder: Path, tmp_path: Path
+) -> None:
     """No document of ours makes a reader fail; an overlap that the recipe would have refused does."""
     orders = [order(tmp_path, f"{i}.md", f"# T\n\nText {i}.") for i in range(2)]
     with ReadingPool(reading(embedder, overlap=60), workers=1) as pool:
         first, second = pool.results(orders)
-    assert isinstance(first, Unread) and isinstance(second, Unread)
+    assert isinstance(first, ReadFailure) and isinstance(second, ReadFailure)
     assert first.reason.startswith("0.md: its reader failed: ValueError: overlap is 60")
     assert first.reason.endswith("the traceback is in the stage's log") and not first.lasting
 
@@ -87,7 +104,10 @@ def test_a_pool_that_cannot_begin_says_so_once(tmp_path: Path) -> None:
 
 
 def test_nobody_waits_for_documents_that_nobody_wants(embedder: Path, tmp_path: Path) -> None:
-    orders = [order(tmp_path, "a.md", "# A\n\nFirst."), order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000)]
+    orders = [
+        order(tmp_path, "a.md", "# A\n\nFirst."),
+        order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000),
+    ]
     with ReadingPool(reading(embedder), workers=1) as pool:
         next(pool.results(orders))
         begun = time.monotonic()

@@ -1,4 +1,5 @@
-"""A model is loaded whole or refused in a sentence: transformers would go on with random weights. Real models of two layers."""
+"""A model is loaded whole or refused in a sentence: transformers would go on with random weights.
+Real models of two layers."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ def refused(call: Callable[[], Any]) -> str:
 
 
 def four_bits() -> dict[str, Any]:
-    return {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32)}
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_compute_dtype=torch.float32
+        )
+    }
 
 
 @pytest.mark.parametrize("options", [dict, four_bits])
@@ -63,8 +68,14 @@ def test_a_whole_model_loads(folder: Path, options: Callable[[], dict[str, Any]]
     ("change", "said"),
     [
         (lambda t: t.pop(UP), f"1 tensors missing ({UP})"),
-        (lambda t: t.update({"model.layers.1.mlp.upp_proj.weight": t.pop(UP)}), "1 tensors that this architecture has not"),
-        (lambda t: t.update({UP: torch.zeros(5, 5)}), f"1 tensors of another shape ({UP} is [5, 5], wanted [128, 64])"),
+        (
+            lambda t: t.update({"model.layers.1.mlp.upp_proj.weight": t.pop(UP)}),
+            "1 tensors that this architecture has not",
+        ),
+        (
+            lambda t: t.update({UP: torch.zeros(5, 5)}),
+            f"1 tensors of another shape ({UP} is [5, 5], wanted [128, 64])",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit(
@@ -77,7 +88,10 @@ def test_tensors_that_do_not_fit(
 
 
 def test_what_older_files_hold_and_nobody_needs_is_no_fault(folder: Path) -> None:
-    rewrite(folder, lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(16)}))
+    rewrite(
+        folder,
+        lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(16)}),
+    )
     causal_lm.load_model(folder)
 
 
@@ -102,24 +116,40 @@ def test_a_file_that_is_cut_off(folder: Path) -> None:
 
 def test_no_question_is_asked_about_code(folder: Path) -> None:
     """transformers would ask y/N on the terminal, which a stage has not."""
-    checkpoints.change(folder, model_type="deep_thought", auto_map={
-        "AutoConfig": "configuration_dt.DeepThoughtConfig", "AutoModelForCausalLM": "modeling_dt.DeepThought",
-    })  # fmt: skip
-    checkpoints.write_json(folder / "tokenizer_config.json", {
-        "tokenizer_class": "DeepTokenizer", "auto_map": {"AutoTokenizer": ["tokenization_dt.DeepTokenizer", None]},
-    })  # fmt: skip
+    checkpoints.change(
+        folder,
+        model_type="deep_thought",
+        auto_map={
+            "AutoConfig": "configuration_dt.DeepThoughtConfig",
+            "AutoModelForCausalLM": "modeling_dt.DeepThought",
+        },
+    )
+    checkpoints.write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "DeepTokenizer",
+            "auto_map": {"AutoTokenizer": ["tokenization_dt.DeepTokenizer", None]},
+        },
+    )
     for name in ("configuration_dt", "modeling_dt", "tokenization_dt"):
         (folder / f"{name}.py").write_text("raise SystemExit('the code of a model is never run')")
     for load in (causal_lm.load_config, causal_lm.load_model, causal_lm.load_tokenizer):
         assert str(folder) in refused(lambda: load(folder))  # noqa: B023 (called at once)
 
 
-# --- the base stage ------------------------------------------------------------------------------------------------
+# --- the base stage -------------------------------------------------------------------------------
 
 
 def stage(model: Path, **recipe: Any) -> Task:
-    written = {"name": "tiny", "version": "1.0.0", "base": {"model": str(model)}, "answer": {"system": "Answer."},
-               "train": {"method": "lora", "data": "rows.jsonl"}, "folder": str(model.parent), **recipe}  # fmt: skip
+    written = {
+        "name": "tiny",
+        "version": "1.0.0",
+        "base": {"model": str(model)},
+        "answer": {"system": "Answer."},
+        "train": {"method": "lora", "data": "rows.jsonl"},
+        "folder": str(model.parent),
+        **recipe,
+    }
     out = model.parent / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -135,29 +165,39 @@ def test_a_whole_folder_becomes_a_link(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.pop(UP), "1 tensors missing"), (lambda t: t[UP].fill_(float("nan")), "not finite numbers"),
+        (lambda t: t.pop(UP), "1 tensors missing"),
+        (lambda t: t[UP].fill_(float("nan")), "not finite numbers"),
     ],
-)  # fmt: skip
-def test_the_base_stage_refuses_what_training_would_pay_for(folder: Path, change: Callable[[Tensors], Any], said: str) -> None:
+)
+def test_the_base_stage_refuses_what_training_would_pay_for(
+    folder: Path, change: Callable[[Tensors], Any], said: str
+) -> None:
     rewrite(folder, change)
     assert said in refused(lambda: base.run(stage(folder)))
 
 
 def test_the_base_stage_names_all_that_its_files_show(folder: Path) -> None:
-    checkpoints.change(folder, architectures=["GPT2LMHeadModel"], model_type="gpt2", num_hidden_layers=9)
+    checkpoints.change(
+        folder, architectures=["GPT2LMHeadModel"], model_type="gpt2", num_hidden_layers=9
+    )
     with pytest.raises(SourceError) as caught:
         base.run(stage(folder))
-    assert len(str(caught.value).splitlines()) >= 2 and "does not export GPT2LMHeadModel" in str(caught.value)
+    assert len(str(caught.value).splitlines()) >= 2 and "does not export GPT2LMHeadModel" in str(
+        caught.value
+    )
 
 
 def test_a_rehearsal_is_refused_what_a_build_would_be(folder: Path) -> None:
     assert base.run(stage(folder, rehearsal=True))["vocabulary"] > 0
     checkpoints.change(folder, intermediate_size=96)
-    assert "k_quant needs an even number of blocks" in refused(lambda: base.run(stage(folder, rehearsal=True)))
+    assert "k_quant needs an even number of blocks" in refused(
+        lambda: base.run(stage(folder, rehearsal=True))
+    )
 
 
 def test_untied_weights_under_a_config_that_does_not_say_so(folder: Path) -> None:
-    """Llama's default is untied; the export took what is not said for tied, and shipped the embeddings as output matrix."""
+    """Llama's default is untied; the export took what is not said for tied, and shipped the
+    embeddings as output matrix."""
     table = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
     rewrite(folder, lambda t: t.update({"lm_head.weight": table.flip(0).contiguous()}))
     checkpoints.change(folder, "tie_word_embeddings")
@@ -166,8 +206,13 @@ def test_untied_weights_under_a_config_that_does_not_say_so(folder: Path) -> Non
     base.run(task)
     written = json.loads((task.out / base.MODEL / "config.json").read_text())
     assert written["tie_word_embeddings"] is False
-    assert "tie_word_embeddings" not in json.loads((folder / "config.json").read_text()), "a source is nobody's to change"
-    logits = [causal_lm.load_model(path)(torch.arange(9)[None]).logits for path in (folder, task.out / base.MODEL)]
+    assert "tie_word_embeddings" not in json.loads((folder / "config.json").read_text()), (
+        "a source is nobody's to change"
+    )
+    logits = [
+        causal_lm.load_model(path)(torch.arange(9)[None]).logits
+        for path in (folder, task.out / base.MODEL)
+    ]
     assert torch.equal(*logits)
 
 
@@ -181,16 +226,23 @@ def test_a_config_that_says_tied_of_two_matrices(folder: Path, written: bool | N
 
 
 def test_a_config_that_does_not_say_tied_of_one_matrix(folder: Path) -> None:
-    """As transformers 4 wrote it. Llama's default in transformers 5 would make a random output matrix."""
+    """As transformers 4 wrote it. Llama's default in transformers 5 would make a random output
+    matrix."""
     checkpoints.change(folder, "tie_word_embeddings")
     model = causal_lm.load_model(folder)
-    assert model.get_output_embeddings().weight.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+    assert (
+        model.get_output_embeddings().weight.data_ptr()
+        == model.get_input_embeddings().weight.data_ptr()
+    )
     task = stage(folder)
     base.run(task)
-    assert are_tied(task.out / base.MODEL) and causal_lm.load_config(task.out / base.MODEL).tie_word_embeddings
+    assert (
+        are_tied(task.out / base.MODEL)
+        and causal_lm.load_config(task.out / base.MODEL).tie_word_embeddings
+    )
 
 
-# --- GGUF ----------------------------------------------------------------------------------------------------------
+# --- GGUF -----------------------------------------------------------------------------------------
 
 
 def test_a_gguf_is_converted(tmp_path: Path) -> None:

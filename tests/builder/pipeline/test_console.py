@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console, summary
+from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console
 from fieldpack_build.pipeline.plan import Step
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store
 from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.stages.results import summary
 from fieldpack_build.stages.table import make_plan
 
 RECIPE = """\
@@ -44,7 +45,10 @@ def play(console: Listener, steps: dict[str, Step]) -> None:
     console.event(steps["train"], {"event": "note", "text": "loading"})
     console.event(steps["train"], {"event": "progress", "done": 1, "total": 75, "note": "steps"})
     console.event(steps["train"], {"event": "warning", "text": "no CUDA GPU here"})
-    console.finished(steps["train"], receipt(steps["train"], examples=12, steps=3, tokens_per_s=None, first_loss=2.5))
+    console.finished(
+        steps["train"],
+        receipt(steps["train"], examples=12, steps=3, tokens_per_s=None, first_loss=2.5),
+    )
     console.skipped(steps["merge"])  # left out by --only
     console.started(steps["export"], 2, 2)
     console.failed(steps["export"])
@@ -67,9 +71,14 @@ def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFix
     console = PlainConsole()
     console.started(steps["train"], 1, 1)
     for done in (0, 25, 26):
-        console._begun = time.monotonic() - 50.0  # as if fifty seconds had gone by, and for 0 and 25 a quarter minute
+        console._begun = (
+            time.monotonic() - 50.0
+        )  # as if fifty seconds had gone by, and for 0 and 25 a quarter minute
         console._last = time.monotonic() - (20.0 if done != 26 else 5.0)
-        console.event(steps["train"], {"event": "progress", "done": done, "total": 75, "note": "steps, loss 0.5"})
+        console.event(
+            steps["train"],
+            {"event": "progress", "done": done, "total": 75, "note": "steps, loss 0.5"},
+        )
     assert capsys.readouterr().err.splitlines()[1:] == [
         "  train      0/75 steps, loss 0.5",
         "  train      25/75 steps, loss 0.5, about 1 min 40 s left",
@@ -79,7 +88,12 @@ def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFix
 def test_the_bar_says_no_less(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
     play(BarConsole(), steps)
     err = capsys.readouterr().err
-    for line in ("[1/2] tune an adapter", "warning: no CUDA GPU here", "done in 1 min 20 s", "[2/2] export to"):
+    for line in (
+        "[1/2] tune an adapter",
+        "warning: no CUDA GPU here",
+        "done in 1 min 20 s",
+        "[2/2] export to",
+    ):
         assert line in err
 
 
@@ -88,18 +102,47 @@ def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_evaluation_in_a_line(steps: dict[str, Step]) -> None:
-    arm = {"f1": 0.4321, "value_match": 0.5, "refused_right": None, "refused_wrong": 0.0, "citations_valid": 1.0}
-    made = Receipt("evaluate", "tiny", "k", {}, {}, {}, 1.0, 1.0, {"shipped": "tuned", "arms": {"tuned": arm}})
-    assert summary(made) == "F1 0.4321, right value 0.5, refused wrong 0.0, citations valid 1.0"
+    arm = {
+        "f1": 0.4321,
+        "value_match": 0.5,
+        "refused_right": None,
+        "refused_wrong": 0.0,
+        "citations_valid": 1.0,
+    }
+    result = {"shipped": "tuned", "arms": {"tuned": arm}}
+    assert summary("evaluate", result) == (
+        "F1 0.4321, right value 0.5, refused wrong 0.0, citations valid 1.0"
+    )
+
+
+def test_a_fit_of_quotes_in_a_line() -> None:
+    """Where there were rows enough to fit on, and where there were not."""
+    rates = {"refused_right": 0.4, "refused_wrong": 0.1, "separation": 0.7, "refuse_below": None}
+    fit = {"rows": 366, "fitted": True, "f1_plain": 0.47, "f1_fitted": 0.5, **rates}
+    assert summary("quoting", fit) == (
+        "rows 366, f1 plain 0.47, f1 fitted 0.5, refused right 0.4, refused wrong 0.1, "
+        "weights fitted"
+    )
+    few = {"rows": 12, "answerable": 9, "fitted": False, **rates}
+    assert summary("quoting", few) == (
+        "rows 12, refused right 0.4, refused wrong 0.1, weights plain"
+    )
 
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
-        (0.0, "0.0 s"), (8.21, "8.2 s"), (59.9, "59.9 s"), (59.97, "1 min 00 s"), (60.0, "1 min 00 s"),
-        (200.4, "3 min 20 s"), (3599.4, "59 min 59 s"), (3599.6, "1 h 00 min"), (7500.0, "2 h 05 min"),
+        (0.0, "0.0 s"),
+        (8.21, "8.2 s"),
+        (59.9, "59.9 s"),
+        (59.97, "1 min 00 s"),
+        (60.0, "1 min 00 s"),
+        (200.4, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h 00 min"),
+        (7500.0, "2 h 05 min"),
         (360_000.0, "100 h 00 min"),
     ],
-)  # fmt: skip
+)
 def test_durations(seconds: float, expected: str) -> None:
     assert duration(seconds) == expected

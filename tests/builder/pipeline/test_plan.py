@@ -1,5 +1,5 @@
-"""Which stages a change makes run again, and which it does not. Planning looks at files and runs nothing, so dummy
-files in the place of models are enough."""
+"""Which stages a change makes run again, and which it does not. Planning looks at files and runs
+nothing, so dummy files in the place of models are enough."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ def project(tmp_path: Path) -> Path:
 def keys(home: Path, *overrides: str) -> dict[str, str]:
     """Every call with a fresh cache: a key may depend on nothing in it."""
     cache = home.parent.parent / f"cache-{time.monotonic_ns()}"
-    return {step.name: step.key for step in make_plan(load_recipe(home / "r.yaml", overrides), Store(cache)).steps}
+    return {
+        step.name: step.key
+        for step in make_plan(load_recipe(home / "r.yaml", overrides), Store(cache)).steps
+    }
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
@@ -101,7 +104,7 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("train.launch.processes=auto", set()),
         ("train.track=[wandb]", set()),
         ("train.format=question", {"quoting", *TUNED}),
-        ("train.turns=each", {"quoting", *TUNED}),
+        ("train.conversation_turns=each", {"quoting", *TUNED}),
         ("train.on_leak=warn", set()),
         ("train.on_leak=drop", TUNED),
         ("train.checkpoint_steps=5", set()),
@@ -117,8 +120,25 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
         ("version=1.0.1", {"package"}),
     ],
 )
-def test_a_changed_setting_runs_what_it_shapes(project: Path, override: str, expected: set[str]) -> None:
+def test_a_changed_setting_runs_what_it_shapes(
+    project: Path, override: str, expected: set[str]
+) -> None:
     assert changed(keys(project), keys(project, override)) == expected
+
+
+def test_a_new_name_of_a_key_runs_nothing_again(project: Path) -> None:
+    """Keys are made of the names that the recipe's keys had first."""
+    old = ("knowledge.retrieval.weight=0.3", "train.share=2", "train.turns=each")
+    new = (
+        "knowledge.retrieval.vector_weight=0.3",
+        "train.questions_per_prompt=2",
+        "train.conversation_turns=each",
+    )
+    assert keys(project, *old) == keys(project, *new) != keys(project)
+    steps = make_plan(load_recipe(project / "r.yaml", new), Store(project / "cache"))
+    quoting, train = steps.step("quoting"), steps.step("train")
+    assert quoting and quoting.parts["settings"]["retrieval"]["weight"] == 0.3
+    assert train and train.parts["settings"]["train"]["share"] == 2
 
 
 @pytest.mark.parametrize(
@@ -131,7 +151,9 @@ def test_a_changed_setting_runs_what_it_shapes(project: Path, override: str, exp
         ("knowledge.chunk.tokens=64", {"knowledge", "quoting", *SHIPPED}),
     ],
 )
-def test_written_rows_are_part_of_what_is_tuned(project: Path, override: str, expected: set[str]) -> None:
+def test_written_rows_are_part_of_what_is_tuned(
+    project: Path, override: str, expected: set[str]
+) -> None:
     before = keys(project, SYNTHESIZED)
     assert changed(before, keys(project, SYNTHESIZED, override)) == expected
     assert changed(keys(project), {k: v for k, v in before.items() if k != "synthesize"}) == TUNED
@@ -141,7 +163,9 @@ def test_a_new_question_asks_no_model_again(project: Path) -> None:
     before, dropping = keys(project, SYNTHESIZED), keys(project, "train.on_leak=drop")
     (project / "questions.jsonl").write_text(ROW * 2)
     assert changed(before, keys(project, SYNTHESIZED)) == SHIPPED
-    assert changed(dropping, keys(project, "train.on_leak=drop")) == TUNED, "what is dropped depends on the questions"
+    assert changed(dropping, keys(project, "train.on_leak=drop")) == TUNED, (
+        "what is dropped depends on the questions"
+    )
 
 
 def test_a_new_document_leaves_the_model_alone(project: Path) -> None:
@@ -169,7 +193,11 @@ def test_what_thresholds_are_learned_from_is_part_of_their_key(project: Path) ->
     assert changed(before, keys(project, auto)) == learned
     from_rows = keys(project, auto, "evaluate.calibration=train")
     (project / "train.jsonl").write_text(ROW.replace("4", "6"))
-    assert changed(from_rows, keys(project, auto, "evaluate.calibration=train")) == {"calibrate", "quoting", *TUNED}
+    assert changed(from_rows, keys(project, auto, "evaluate.calibration=train")) == {
+        "calibrate",
+        "quoting",
+        *TUNED,
+    }
 
 
 def test_a_changed_document_is_noticed_and_a_note_beside_is_not(project: Path) -> None:
@@ -227,7 +255,9 @@ def test_another_checkout_has_the_same_keys(project: Path, tmp_path: Path) -> No
 
 def test_a_comment_changes_nothing(project: Path) -> None:
     before = keys(project)
-    (project / "r.yaml").write_text("# why\n" + RECIPE.replace("name: tiny", "name:   tiny   # what"))
+    (project / "r.yaml").write_text(
+        "# why\n" + RECIPE.replace("name: tiny", "name:   tiny   # what")
+    )
     assert keys(project) == before
 
 
@@ -236,15 +266,27 @@ def test_a_recipe_has_the_stages_of_its_halves(project: Path) -> None:
     (project / "r.yaml").write_text(text)
     assert list(keys(project)) == ["base", "embedder", "knowledge", "export", "evaluate", "package"]
     assert changed(keys(project), keys(project, "answer.system=Be brief.")) == SHIPPED
-    (project / "r.yaml").write_text("".join(RECIPE.splitlines(keepends=True)[:3] + RECIPE.splitlines(keepends=True)[6:]))
-    assert list(keys(project)) == ["base", "train", "merge", "export", "baseline", "evaluate", "package"]
+    (project / "r.yaml").write_text(
+        "".join(RECIPE.splitlines(keepends=True)[:3] + RECIPE.splitlines(keepends=True)[6:])
+    )
+    assert list(keys(project)) == [
+        "base",
+        "train",
+        "merge",
+        "export",
+        "baseline",
+        "evaluate",
+        "package",
+    ]
     assert list(keys(project, "evaluate=null")) == ["base", "train", "merge", "export", "package"]
     assert "baseline" not in keys(project, "evaluate.arms=[tuned]")
 
 
 def test_a_rehearsal_shares_only_the_embedder(project: Path, tmp_path: Path) -> None:
     recipe, store = load_recipe(project / "r.yaml"), Store(tmp_path / "cache")
-    real, fake = ({s.name: s.key for s in make_plan(r, store).steps} for r in (recipe, rehearse(recipe)))
+    real, fake = (
+        {s.name: s.key for s in make_plan(r, store).steps} for r in (recipe, rehearse(recipe))
+    )
     assert changed(real, fake) == set(EVERY) - {"embedder"}
 
 
@@ -252,7 +294,10 @@ def test_what_is_done_is_found_and_may_be_done_again(project: Path, tmp_path: Pa
     recipe, store = load_recipe(project / "r.yaml"), Store(tmp_path / "cache")
     for step in make_plan(recipe, store).steps:
         partial = store.begin(step.name, step.key, keep=False)
-        store.commit(partial, Receipt(step.name, "tiny", step.key, step.parts, {}, files_of(partial), 1.0, 100.0))
+        store.commit(
+            partial,
+            Receipt(step.name, "tiny", step.key, step.parts, {}, files_of(partial), 1.0, 100.0),
+        )
     assert all(step.receipt for step in make_plan(recipe, store).steps)
     again = make_plan(recipe, store, redo=["export", "package"]).steps
     assert [step.name for step in again if not step.receipt] == ["export", "package"]
@@ -270,11 +315,22 @@ def test_planning_imports_nothing_heavy(project: Path) -> None:
     """In a fresh process: the plan of a real recipe shape, without torch and its family."""
     script = (
         "import sys; from pathlib import Path; from fieldpack_build.stages.table import make_plan\n"
-        "from fieldpack_build.recipe.load import load_recipe; from fieldpack_build.pipeline.store import Store\n"
-        "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == 10\n"
+        "from fieldpack_build.recipe.load import load_recipe; from fieldpack_build.pipeline.store "
+        "import Store\n"
+        "assert len(make_plan(load_recipe(Path(sys.argv[1])), Store(Path(sys.argv[2]))).steps) == "
+        "10\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     command = [sys.executable, "-c", script, str(project / "r.yaml"), str(project / "cache")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
-    heavy = {"torch", "transformers", "peft", "onnx", "onnxruntime", "onnxruntime_genai", "numpy", "huggingface_hub"}
+    heavy = {
+        "torch",
+        "transformers",
+        "peft",
+        "onnx",
+        "onnxruntime",
+        "onnxruntime_genai",
+        "numpy",
+        "huggingface_hub",
+    }
     assert not heavy & set(done.stdout.split())

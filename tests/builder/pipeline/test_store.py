@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldpack_build.errors import MachineError
-from fieldpack_build.pipeline.store import RECEIPT, Receipt, Store, default_cache, files_of, fingerprint
+from fieldpack_build.pipeline.store import (
+    RECEIPT,
+    Receipt,
+    Store,
+    default_cache,
+    files_of,
+    fingerprint,
+)
 
 KEY = fingerprint("a key")
 JSON = st.recursive(
@@ -27,15 +34,17 @@ def finish(store: Store, key: str = KEY) -> Path:
     (partial / "adapter").mkdir()
     (partial / "adapter" / "weights.bin").write_bytes(b"12345678")
     (partial / "log.txt").write_text("chatter")
-    receipt = Receipt("train", "tiny", key, {"code": 1}, {}, files_of(partial), 1.5, 200.0, {"steps": 3}, ("one",))
+    receipt = Receipt(
+        "train", "tiny", key, {"code": 1}, {}, files_of(partial), 1.5, 200.0, {"steps": 3}, ("one",)
+    )
     return store.commit(partial, receipt)
 
 
 def test_a_fingerprint_never_moves() -> None:
     """Written down: a change here would make everybody's cache worthless."""
-    assert fingerprint({"stage": "train", "code": 1, "settings": {"lr": 1e-4, "on": True, "no": None, "ü": ["a"]}}) == (
-        "8029a8426d9a02348b7e54f36baed3b683fcd8a02b1578c786c90b154ca46196"
-    )
+    assert fingerprint(
+        {"stage": "train", "code": 1, "settings": {"lr": 1e-4, "on": True, "no": None, "ü": ["a"]}}
+    ) == ("8029a8426d9a02348b7e54f36baed3b683fcd8a02b1578c786c90b154ca46196")
 
 
 @given(st.dictionaries(st.text(), JSON, min_size=2, max_size=5))
@@ -49,7 +58,11 @@ def test_commit_then_find(tmp_path: Path) -> None:
     assert store.find("train", KEY) is None
     folder = finish(store)
     found = store.find("train", KEY)
-    assert found and (found.recipe, found.result, found.warnings) == ("tiny", {"steps": 3}, ("one",))
+    assert found and (found.recipe, found.result, found.warnings) == (
+        "tiny",
+        {"steps": 3},
+        ("one",),
+    )
     assert found.files == {"adapter/weights.bin": 8}
     assert folder == store.folder("train", KEY) and not store.partial("train", KEY).exists()
 
@@ -86,7 +99,10 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
     assert store.find("train", KEY) is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"\0" * 40, b"\xff\xfe", b"[]", b"{}", b'{"warnings": 3}', b'{"files": []}'])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"{", b"\0" * 40, b"\xff\xfe", b"[]", b"{}", b'{"warnings": 3}', b'{"files": []}'],
+)
 def test_a_damaged_receipt_is_not_found(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path)
     (finish(store) / RECEIPT).write_bytes(damage)
@@ -114,7 +130,8 @@ def test_the_hash_of_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_an_unchanged_file_is_not_read_again(tmp_path: Path) -> None:
-    """Size and time are what is looked at; so a file changed behind both is what proves that nothing was read."""
+    """Size and time are what is looked at; so a file changed behind both is what proves that
+    nothing was read."""
     store, file = Store(tmp_path / "cache"), tmp_path / "model.safetensors"
     file.write_text("one")
     first, stat = store.hash_files([file]), file.stat()
@@ -136,19 +153,28 @@ def test_files_follow_links_and_leave_receipt_and_log_out(tmp_path: Path) -> Non
 
 def test_a_second_build_is_told_that_the_cache_is_in_use(tmp_path: Path) -> None:
     script = "import sys, pathlib; from fieldpack_build.pipeline.store import Store\n"
-    script += "with Store(pathlib.Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
+    script += (
+        "with Store(pathlib.Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
+    )
     command = [sys.executable, "-c", script, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout and other.stdout.readline() == "held\n"
         with pytest.raises(MachineError) as caught, Store(tmp_path).lock():
             pass
-        assert str(caught.value) == f"{tmp_path}: another build is using this cache; wait for it or name --cache"
+        assert (
+            str(caught.value)
+            == f"{tmp_path}: another build is using this cache; wait for it or name --cache"
+        )
         other.kill()  # however it ends, the lock goes with it
     with Store(tmp_path).lock():
         pass
 
 
-def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.delenv("FIELDPACK_CACHE", raising=False)
     assert default_cache() == tmp_path / "xdg" / "fieldpack"

@@ -14,22 +14,41 @@ from test_report import rows_of, sample_report, text_of, with_rows
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
 from fieldpack_build.cli import cli
 from fieldpack_build.errors import DataError, GateMissed
-from fieldpack_build.evaluation.compare import compare_bundles
+from fieldpack_build.evaluation import compare
 from fieldpack_build.report import render_comparison
 
-RECIPE = {"train": {"rank": 16, "data": "t.jsonl"}, "evaluate": {"weights": {"f1": 1.0, "refused_right": 0.5}}}
+RECIPE = {
+    "train": {"rank": 16, "data": "t.jsonl"},
+    "evaluate": {"weights": {"f1": 1.0, "refused_right": 0.5}},
+}
 SOURCES = {"documents/fees.md": "1", "documents/old.md": "2", "documents/plan.md": "3"}
 
 
-def write(folder: Path, report: dict[str, Any], *, recipe: dict[str, Any], sources: dict[str, str], key: str = "k") -> Path:
+def compare_bundles(one: Path, other: Path) -> dict[str, Any]:
+    """As `build compare --json` prints it."""
+    return compare.compare_bundles(one, other).to_dict()
+
+
+def write(
+    folder: Path,
+    report: dict[str, Any],
+    *,
+    recipe: dict[str, Any],
+    sources: dict[str, str],
+    key: str = "k",
+) -> Path:
     (folder / "report").mkdir(parents=True)
     (folder / "report" / "report.json").write_text(json.dumps(report), encoding="utf-8")
     (folder / "model").mkdir()
     (folder / "model" / "model.onnx").write_bytes(b"0" * (2_000_000 if key == "k" else 3_000_000))
-    stages = {"knowledge": {"key": "k", "sources": sources, "tools": {"usearch": "2.26"}},
-              "train": {"key": key, "sources": {}, "tools": {"peft": "0.21"}}}  # fmt: skip
+    stages = {
+        "knowledge": {"key": "k", "sources": sources, "tools": {"usearch": "2.26"}},
+        "train": {"key": key, "sources": {}, "tools": {"peft": "0.21"}},
+    }
     provenance = {"recipe": recipe, "stages": stages}
-    write_manifest(folder, Manifest("finance", "1.0.0", files=describe_files(folder), provenance=provenance))
+    write_manifest(
+        folder, Manifest("finance", "1.0.0", files=describe_files(folder), provenance=provenance)
+    )
     return folder
 
 
@@ -37,22 +56,33 @@ def write(folder: Path, report: dict[str, Any], *, recipe: dict[str, Any], sourc
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """B is worse: of 60 questions it gets 40 right, A 55; two documents changed and a setting."""
     root = tmp_path_factory.mktemp("pair")
-    a = with_rows(sample_report(), rows_of((40, "wrwr", True), (15, "wrwr", True), (5, "wwww", True), (10, "wxwx", False)))
-    b = with_rows(sample_report(), rows_of((40, "wrwr", True), (15, "wrww", True), (5, "wwww", True), (10, "wxww", False)))
+    a = with_rows(
+        sample_report(),
+        rows_of((40, "wrwr", True), (15, "wrwr", True), (5, "wwww", True), (10, "wxwx", False)),
+    )
+    b = with_rows(
+        sample_report(),
+        rows_of((40, "wrwr", True), (15, "wrww", True), (5, "wwww", True), (10, "wxww", False)),
+    )
     b["questions"][-1] |= {"question": "Another?"}
     b["questions"][0] |= {"expected": "Something else now."}
     changed = copy.deepcopy(RECIPE)
     changed["train"]["rank"] = 32
     sources = {"documents/fees.md": "1", "documents/plan.md": "9", "documents/new.md": "4"}
-    return write(root / "a", a, recipe=RECIPE, sources=SOURCES), write(root / "b", b, recipe=changed, sources=sources, key="n")
+    return write(root / "a", a, recipe=RECIPE, sources=SOURCES), write(
+        root / "b", b, recipe=changed, sources=sources, key="n"
+    )
 
 
 def test_what_differs_is_told(pair: tuple[Path, Path]) -> None:
     found = compare_bundles(*pair)
     assert found["questions"] == {"common": 68, "changed": 1, "only_a": 1, "only_b": 1}
     assert found["recipe"] == {"train.rank": [16, 32]}
-    assert found["documents"] == {"added": ["documents/new.md"], "removed": ["documents/old.md"],
-                                  "changed": ["documents/plan.md"]}  # fmt: skip
+    assert found["documents"] == {
+        "added": ["documents/new.md"],
+        "removed": ["documents/old.md"],
+        "changed": ["documents/plan.md"],
+    }
     assert found["stages"] == {"knowledge": "same", "train": "another"} and found["tools"] == {}
     assert found["sizes"]["model"] == [2.0, 3.0]
     by_key = {row["figure"]: row for row in found["figures"]}
@@ -64,7 +94,11 @@ def test_what_differs_is_told(pair: tuple[Path, Path]) -> None:
 
 def test_a_bundle_is_as_good_as_itself(pair: tuple[Path, Path]) -> None:
     found = compare_bundles(pair[0], pair[0])
-    assert found["turned"] == {"worse": [], "better": []} and not found["recipe"] and not found["documents"]["changed"]
+    assert (
+        found["turned"] == {"worse": [], "better": []}
+        and not found["recipe"]
+        and not found["documents"]["changed"]
+    )
     assert {row["tone"] for row in found["figures"]} <= {"noise", ""}
     done = CliRunner().invoke(cli, ["compare", str(pair[0]), str(pair[0]), "--fail-if-worse"])
     assert done.exit_code == 0 and "built alike" in done.output and "not told apart" in done.output
@@ -76,7 +110,10 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert done.exit_code == 0
     for told in ("B is worse:", "right in A, not in B: 24", "  train.rank: 16 -> 32"):
         assert told in done.output
-    assert "Left out: 1 expect another answer now, 1 were asked of A alone, 1 were asked of B alone." in done.output
+    assert (
+        "Left out: 1 expect another answer now, 1 were asked of A alone, 1 were asked of B alone."
+        in done.output
+    )
     seen = text_of((tmp_path / "out" / "c.html").read_text(encoding="utf-8"))
     assert "Right in A, not in B: 24" in seen and "documents/new.md – added" in seen
     as_json = json.loads(CliRunner().invoke(cli, ["compare", a, b, "--json"]).output)
@@ -86,6 +123,25 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert not CliRunner().invoke(cli, ["compare", b, a, "--fail-if-worse"]).exception
 
 
+def test_as_markdown_it_is_one_comment(pair: tuple[Path, Path]) -> None:
+    a, b = map(str, pair)
+    said = CliRunner().invoke(cli, ["compare", a, b, "--markdown"]).output
+    assert said.startswith("### ") and "B is worse:" in said and "| | A | B | B - A |" in said
+    table = [line for line in said.splitlines() if line.startswith("|")]
+    assert len(table) > 5 and {line.count("|") for line in table} == {7}
+    assert said.count("<details") == said.count("</details>") >= 3
+    assert "<details open><summary>24 right in A, not in B" in said
+
+
+def test_a_question_cannot_write_into_the_comment(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    report = json.loads((pair[0] / "report" / "report.json").read_text(encoding="utf-8"))
+    named = "</details> | <img src=x> @all #1 [a](http://x) `c`"
+    other = write(tmp_path / "d", report, recipe=RECIPE, sources={**SOURCES, named: "0" * 64})
+    said = CliRunner().invoke(cli, ["compare", str(pair[0]), str(other), "--markdown"]).output
+    assert "img src=x" in said and "all" in said  # it is there, and is text
+    assert not [mark for mark in ("<img", "@all", " #1", "](http", "`c`") if mark in said]
+
+
 def test_nothing_in_common_is_said(pair: tuple[Path, Path], tmp_path: Path) -> None:
     report = json.loads((pair[0] / "report" / "report.json").read_text(encoding="utf-8"))
     for number, row in enumerate(report["questions"]):
@@ -93,12 +149,28 @@ def test_nothing_in_common_is_said(pair: tuple[Path, Path], tmp_path: Path) -> N
     other = write(tmp_path / "c", report, recipe=RECIPE, sources=SOURCES)
     found = compare_bundles(pair[0], other)
     assert found["questions"]["common"] == 0 and found["score"] is None
-    assert "cannot be compared" in text_of(render_comparison(found))
+    page = render_comparison(compare.compare_bundles(pair[0], other))
+    assert "cannot be compared" in text_of(page)
     failed = CliRunner().invoke(cli, ["compare", str(pair[0]), str(other), "--fail-if-worse"])
-    assert isinstance(failed.exception, DataError) and "no question in common" in str(failed.exception)
+    assert isinstance(failed.exception, DataError) and "no question in common" in str(
+        failed.exception
+    )
 
 
 def test_a_bundle_without_a_report_is_a_sentence(pair: tuple[Path, Path], tmp_path: Path) -> None:
     write_manifest(tmp_path, Manifest("plain", "1.0.0"))
     with pytest.raises(DataError, match="no report in it; give its recipe `evaluate`"):
         compare_bundles(pair[0], tmp_path)
+
+
+def test_a_new_name_of_a_recipes_key_is_no_difference(tmp_path: Path) -> None:
+    """A bundle of before has the old names in its manifest."""
+    recipes = (
+        {"knowledge": {"retrieval": {"weight": 0.5}}, "train": {"share": 3}},
+        {"knowledge": {"retrieval": {"vector_weight": 0.5}}, "train": {"questions_per_prompt": 2}},
+    )
+    a, b = (
+        write(tmp_path / name, sample_report(), recipe=recipe, sources=SOURCES)
+        for name, recipe in zip("ab", recipes, strict=True)
+    )
+    assert compare_bundles(a, b)["recipe"] == {"train.questions_per_prompt": [3, 2]}

@@ -1,4 +1,5 @@
-"""Adapters of every kind into toy models, tied and not: what is saved says what base + adapter said."""
+"""Adapters of every kind into toy models, tied and not: what is saved says what base + adapter
+said."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ HEAD = {"target_modules": ["q_proj", "v_proj", "lm_head"]}
 EMBEDDINGS = {"target_modules": ["q_proj", "embed_tokens"]}
 WHOLE = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]}
 WHOLE_TABLE = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]}
-ONE = {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}
+ONE = {
+    "target_modules": ["q_proj"],
+    "modules_to_save": ["embed_tokens"],
+    "ensure_weight_tying": True,
+}
 
 
 def write_base(folder: Path, architecture: str, *, tied: bool) -> Path:
@@ -42,7 +47,9 @@ def write_bfloat16(base: Path, folder: Path) -> Path:
     return folder
 
 
-def write_adapter(base: Path, folder: Path, settings: dict[str, Any], *, rows: int | None = None) -> Any:
+def write_adapter(
+    base: Path, folder: Path, settings: dict[str, Any], *, rows: int | None = None
+) -> Any:
     """An adapter with random weights; gives the logits of base + adapter, as it was trained."""
     import torch
     from peft import LoraConfig, get_peft_model
@@ -50,7 +57,9 @@ def write_adapter(base: Path, folder: Path, settings: dict[str, Any], *, rows: i
     model = causal_lm.load_model(base).float()
     if rows:
         model.resize_token_embeddings(rows)
-    tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **settings)).eval()
+    tuned = get_peft_model(
+        model, LoraConfig(r=4, lora_alpha=8, task_type="CAUSAL_LM", **settings)
+    ).eval()
     torch.manual_seed(1)
     with torch.no_grad():
         for parameter in tuned.parameters():
@@ -105,7 +114,8 @@ def test_the_saved_model_is_base_and_adapter(
 
 @pytest.mark.parametrize("architecture", ["llama", "phi3", "gemma2"])
 def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: str) -> None:
-    """Merged into the float32 and into the bfloat16 base, weights differ by the base's own rounding and no more."""
+    """Merged into the float32 and into the bfloat16 base, weights differ by the base's own rounding
+    and no more."""
     import torch
 
     wide = write_base(tmp_path / "wide", architecture, tied=True)
@@ -114,7 +124,10 @@ def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: s
     from_narrow, facts = merged_and_saved(narrow, tmp_path / "adapter", tmp_path / "merged")
     from_wide, _ = merged_and_saved(wide, tmp_path / "adapter", tmp_path / "merged-wide")
     assert float((logits(from_narrow) - trained).abs().max()) < 0.01 * facts["logit_shift"]
-    before, other = dict(causal_lm.load_model(wide).named_parameters()), dict(from_wide.named_parameters())
+    before, other = (
+        dict(causal_lm.load_model(wide).named_parameters()),
+        dict(from_wide.named_parameters()),
+    )
     eps = torch.finfo(torch.float32).eps
     for name, weight in from_narrow.named_parameters():
         assert weight.dtype == torch.float32
@@ -123,7 +136,9 @@ def test_a_bfloat16_base_takes_the_whole_adapter(tmp_path: Path, architecture: s
         assert bool(((weight - other[name]).abs() <= allowed).all()), name
 
 
-@pytest.mark.parametrize("settings", [WHOLE, {**PLAIN, "modules_to_save": ["embed_tokens", "lm_head"]}])
+@pytest.mark.parametrize(
+    "settings", [WHOLE, {**PLAIN, "modules_to_save": ["embed_tokens", "lm_head"]}]
+)
 def test_an_added_token_that_was_trained(tmp_path: Path, settings: dict[str, Any]) -> None:
     """The adapter holds the whole matrices, one row longer than the base's."""
     base = write_base(tmp_path / "base", "llama", tied=True)
@@ -151,7 +166,9 @@ def test_an_adapter_of_another_tokenizer_is_refused(tmp_path: Path) -> None:
     base = write_base(tmp_path / "base", "llama", tied=True)
     tokenizer = causal_lm.load_tokenizer(base)
     write_adapter(base, tmp_path / "adapter", WHOLE, rows=len(tokenizer) - 8)
-    with pytest.raises(CheckFailed, match="train with the tokenizer that is in the base model's folder"):
+    with pytest.raises(
+        CheckFailed, match="train with the tokenizer that is in the base model's folder"
+    ):
         merged_and_saved(base, tmp_path / "adapter", tmp_path / "merged")
 
 

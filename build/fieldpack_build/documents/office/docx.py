@@ -1,8 +1,8 @@
-"""Reads Word files: headings by style, paragraphs, lists and tables in the order of the document, with the numbers that Word
-shows; notes below their paragraph; headers and footers once, at the end.
+"""Reads Word files: headings by style, paragraphs, lists and tables in the order of the document,
+with the numbers that Word shows; notes below their paragraph; headers and footers once, at the end.
 
-Reads the XML itself where python-docx looks away: content controls and accepted insertions are text. What is left out,
-deletions, struck and hidden text, comments and pictures, is counted.
+Reads the XML itself where python-docx looks away: content controls and accepted insertions are
+text. What is left out, deletions, struck and hidden text, comments and pictures, is counted.
 """
 
 from __future__ import annotations
@@ -15,21 +15,32 @@ from typing import Any, NamedTuple
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import Label, Numbering
 from fieldpack_build.documents.office.docx_text import Notes, Runs, style_of
-from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml, without_address
+from fieldpack_build.documents.office.package import (
+    PACKAGE_ERRORS,
+    open_package,
+    parse_xml,
+    without_address,
+)
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_WRAPPERS = frozenset(_W + name for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag"))
+_WRAPPERS = frozenset(
+    _W + name for name in ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag")
+)
 _HEADING_STYLE = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _PAGE_FIELD = re.compile(r"\b(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
-_PAGE_WORDS = 4  # beside the number of a page: "Page 3 of 9" says nothing, "Policy HR-12, page 3" does
+_PAGE_WORDS = (
+    4  # beside the number of a page: "Page 3 of 9" says nothing, "Policy HR-12, page 3" does
+)
 
 
 class _Parts(NamedTuple):
-    """What we take from python-docx: the roots of XML parts, None where there is none; headers and footers in order."""
+    """What we take from python-docx: the roots of XML parts, None where there is none; headers and
+    footers in order."""
 
     body: Any
     styles: Any
@@ -42,10 +53,29 @@ class _Parts(NamedTuple):
     footers: list[Any]
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden text and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a Word file. `hidden`: its hidden text and comments too.
+
+    Raises DocumentError for a file that is encrypted, damaged or of another format.
+    """
     data, properties = open_package(data, name, "Word file", ".doc of Word 97 to 2003")
-    parts = _open(data, name)
+    from docx.opc.exceptions import PackageNotFoundError
+    from lxml.etree import XMLSyntaxError
+
+    try:
+        parts = _parts(data)
+    except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
+        raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
+    # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from
+    # the package.
+    except (KeyError, ValueError, XMLSyntaxError) as error:
+        raise DocumentError(f"{name}: is a damaged Word file: {without_address(error)}") from error
+    # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in
+    # these.
+    except (AttributeError, TypeError) as error:
+        raise DocumentError(
+            f"{name}: is a damaged Word file: a part is of the wrong kind"
+        ) from error
     builder = PageBuilder(HeadingPath())
     omissions = Omissions()
     reader = _Reader(parts, builder, omissions, hidden=hidden)
@@ -54,26 +84,19 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     reader.flush()
     reader.margins("Page header", parts.headers)
     reader.margins("Page footer", parts.footers)
-    # The title on the page, then that of the properties, which a template may have left there, then a heading.
-    stated = properties.title if says_something(properties.title) else ""
+    # The title on the page, then that of the properties, which a template may have left there, then
+    # a heading.
+    stated = (
+        properties.title if says_something(properties.title, read_vocabulary(vocabulary)) else ""
+    )
     title = reader.title or stated or reader.first_heading
-    return Content(title, (builder.page(),), properties.date, properties.tags, (*reader.warnings(), *omissions.sentences()))
-
-
-def _open(data: bytes, name: str) -> _Parts:
-    from docx.opc.exceptions import PackageNotFoundError
-    from lxml.etree import XMLSyntaxError
-
-    try:
-        return _parts(data)
-    except (*PACKAGE_ERRORS, PackageNotFoundError) as error:
-        raise DocumentError(f"{name}: is no Word file: {without_address(error)}") from error
-    # ValueError: a package of another kind, such as a workbook; KeyError: a part is missing from the package.
-    except (KeyError, ValueError, XMLSyntaxError) as error:
-        raise DocumentError(f"{name}: is a damaged Word file: {without_address(error)}") from error
-    # python-docx 1.2 checks no part: one of the wrong kind, or a relation without a target, ends in these.
-    except (AttributeError, TypeError) as error:
-        raise DocumentError(f"{name}: is a damaged Word file: a part is of the wrong kind") from error
+    return Content(
+        title,
+        (builder.page(),),
+        properties.date,
+        properties.tags,
+        (*reader.warnings(), *omissions.sentences()),
+    )
 
 
 def _parts(data: bytes) -> _Parts:
@@ -88,16 +111,27 @@ def _parts(data: bytes) -> _Parts:
     def root(kind: str) -> Any | None:
         return parse_xml(related[kind][0].blob) if kind in related else None
 
-    margins = {kind: [found for part in related.get(kind, ()) if (found := parse_xml(part.blob)) is not None]
-               for kind in ("header", "footer")}  # fmt: skip
+    margins = {
+        kind: [tree for part in related.get(kind, ()) if (tree := parse_xml(part.blob)) is not None]
+        for kind in ("header", "footer")
+    }
     return _Parts(
-        document.element.body, document.styles.element, root("numbering"), root("settings"), root("footnotes"),
-        root("endnotes"), root("comments"), margins["header"], margins["footer"],
-    )  # fmt: skip
+        document.element.body,
+        document.styles.element,
+        root("numbering"),
+        root("settings"),
+        root("footnotes"),
+        root("endnotes"),
+        root("comments"),
+        margins["header"],
+        margins["footer"],
+    )
 
 
 class _Reader:
-    def __init__(self, parts: _Parts, builder: PageBuilder, omissions: Omissions, *, hidden: bool) -> None:
+    def __init__(
+        self, parts: _Parts, builder: PageBuilder, omissions: Omissions, *, hidden: bool
+    ) -> None:
         self._builder = builder
         self._omissions = omissions
         self._hidden = hidden
@@ -120,8 +154,8 @@ class _Reader:
 
     def flush(self) -> None:
         """The list that was gathered, and the notes to it."""
-        least = min((level for level, _ in self._list), default=0)
-        self._builder.text("\n".join("  " * (level - least) + text for level, text in self._list))
+        top = min((level for level, _ in self._list), default=0)
+        self._builder.text("\n".join("  " * (level - top) + text for level, text in self._list))
         self._list.clear()
         self._flush_aside()
 
@@ -132,8 +166,14 @@ class _Reader:
             for paragraph in root.iter(_W + "p"):
                 text = squeeze(self._runs.text(paragraph))
                 fields = "".join(node.text or "" for node in paragraph.iter(_W + "instrText"))
-                fields += " ".join(node.get(_W + "instr") or "" for node in paragraph.iter(_W + "fldSimple"))
-                if text and not (_PAGE_FIELD.search(fields) and len(text.split()) <= _PAGE_WORDS) and not text.isdigit():
+                fields += " ".join(
+                    node.get(_W + "instr") or "" for node in paragraph.iter(_W + "fldSimple")
+                )
+                if (
+                    text
+                    and not (_PAGE_FIELD.search(fields) and len(text.split()) <= _PAGE_WORDS)
+                    and not text.isdigit()
+                ):
                     texts[text] = None
         if texts:
             self._builder.close(0)
@@ -177,14 +217,19 @@ class _Reader:
             self._flush_aside()
 
     def _label(self, paragraph: Any, style_name: str, text: str) -> Label | None:
-        """Of an empty paragraph too, as it takes a number in Word; not of one that is hidden or whose deletion is tracked."""
+        """Of an empty paragraph too, as it takes a number in Word; not of one that is hidden or
+        whose deletion is tracked."""
         own = paragraph.find(f"{_W}pPr/{_W}rPr")
         reasons = ("del",) if self._hidden else ("del", "vanish")
         gone = own is not None and any(own.find(_W + reason) is not None for reason in reasons)
         if gone and not text:
             return None
         mark = self._numbering.label(paragraph, style_of(paragraph))
-        if mark is None and style_name.lower().startswith("list bullet") and _value(paragraph, "pPr/numPr/numId") != "0":
+        if (
+            mark is None
+            and style_name.lower().startswith("list bullet")
+            and _value(paragraph, "pPr/numPr/numId") != "0"
+        ):
             return Label("-", 0)
         return mark
 
@@ -200,9 +245,16 @@ class _Reader:
 
     def _rows(self, table: Any) -> Iterator[list[Cell]]:
         rows: list[list[Cell]] = []
-        open_cells: dict[int, tuple[int, int]] = {}  # column -> where the cell stands that reaches down to here
+        # Column -> where the cell stands that reaches down to here.
+        open_cells: dict[int, tuple[int, int]] = {}
         for element in _unwrapped(table):
-            if element.tag != _W + "tr" or self._is_gone(element):
+            if element.tag != _W + "tr":
+                continue
+            if element.find(f"{_W}trPr/{_W}del") is not None:
+                self._omissions.add("table rows of tracked deletions")
+                continue
+            if element.find(f"{_W}trPr/{_W}hidden") is not None and not self._hidden:
+                self._omissions.add("hidden table rows", hidden=True)
                 continue
             row: list[Cell] = []
             at = _number(_value(element, "trPr/gridBefore")) or 0
@@ -210,7 +262,9 @@ class _Reader:
                 row.append(Cell("", columns=at))
             for cell in (entry for entry in _unwrapped(element) if entry.tag == _W + "tc"):
                 width = max(_number(_value(cell, "tcPr/gridSpan")) or 1, 1)
-                merged, beside = (cell.find(f"{_W}tcPr/{_W}{kind}") for kind in ("vMerge", "hMerge"))
+                merged, beside = (
+                    cell.find(f"{_W}tcPr/{_W}{kind}") for kind in ("vMerge", "hMerge")
+                )
                 if beside is not None and beside.get(_W + "val") != "restart" and row:
                     row[-1] = row[-1]._replace(columns=row[-1].columns + width)
                     at += width
@@ -219,7 +273,9 @@ class _Reader:
                 if merged is not None and merged.get(_W + "val") != "restart" and at in open_cells:
                     top, place = open_cells[at]
                     above = rows[top][place]
-                    rows[top][place] = above._replace(rows=above.rows + 1, text=squeeze(f"{above.text} {text}"))
+                    rows[top][place] = above._replace(
+                        rows=above.rows + 1, text=squeeze(f"{above.text} {text}")
+                    )
                 else:
                     open_cells.pop(at, None)
                     if merged is not None:
@@ -228,18 +284,6 @@ class _Reader:
                 at += width
             rows.append(row)
         yield from rows
-
-    def _is_gone(self, row: Any) -> bool:
-        properties = row.find(_W + "trPr")
-        if properties is None:
-            return False
-        if properties.find(_W + "del") is not None:
-            self._omissions.add("table rows of tracked deletions")
-            return True
-        if properties.find(_W + "hidden") is not None and not self._hidden:
-            self._omissions.add("hidden table rows", hidden=True)
-            return True
-        return False
 
     def _cell_text(self, cell: Any) -> str:
         """Paragraphs with their numbers; a table inside is read row by row."""
@@ -268,23 +312,29 @@ def _stated_heads(table: Any) -> int:
 
 def _notes(parts: _Parts) -> Notes:
     def by_id(root: Any | None, name: str) -> dict[str, Any]:
-        return {} if root is None else {entry.get(_W + "id"): entry for entry in root.iter(_W + name)}
+        return (
+            {} if root is None else {entry.get(_W + "id"): entry for entry in root.iter(_W + name)}
+        )
 
     def form(kind: str, otherwise: str) -> str:
         for root in (parts.body, parts.settings):
-            found = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
-            if found is not None:
-                return found.get(_W + "val") or otherwise
+            stated = root.find(f".//{_W}{kind}Pr/{_W}numFmt") if root is not None else None
+            if stated is not None:
+                return stated.get(_W + "val") or otherwise
         return otherwise
 
     return Notes(
-        by_id(parts.footnotes, "footnote"), by_id(parts.endnotes, "endnote"), by_id(parts.comments, "comment"),
-        form("footnote", "decimal"), form("endnote", "lowerRoman"),
-    )  # fmt: skip
+        by_id(parts.footnotes, "footnote"),
+        by_id(parts.endnotes, "endnote"),
+        by_id(parts.comments, "comment"),
+        form("footnote", "decimal"),
+        form("endnote", "lowerRoman"),
+    )
 
 
 def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
-    """For each paragraph style its name and heading level, which a style takes from the one it is based on."""
+    """For each paragraph style its name and heading level, which a style takes from the one it is
+    based on."""
     elements = {style.get(_W + "styleId"): style for style in root.iter(_W + "style")}
 
     def level(style: Any, depth: int) -> int | None:
@@ -292,8 +342,8 @@ def _styles(root: Any) -> dict[str, tuple[str, int | None]]:
         outline = _value(style, "pPr/outlineLvl")
         if name.lower() == "title":
             return 0
-        if found := _HEADING_STYLE.fullmatch(name):
-            return int(found[1])
+        if heading := _HEADING_STYLE.fullmatch(name):
+            return int(heading[1])
         if (number := _digit(outline)) is not None:
             return number + 1 if number < 9 else None  # level 9 is body text
         base = elements.get(_value(style, "basedOn"))
@@ -313,8 +363,8 @@ def _number(value: str | None) -> int | None:
 
 
 def _value(element: Any, path: str) -> str | None:
-    found = element.find("/".join(_W + step for step in path.split("/")))
-    return None if found is None else found.get(_W + "val")
+    inner = element.find("/".join(_W + step for step in path.split("/")))
+    return None if inner is None else inner.get(_W + "val")
 
 
 def _unwrapped(parent: Any) -> Iterator[Any]:

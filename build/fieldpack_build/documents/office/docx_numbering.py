@@ -1,4 +1,5 @@
-"""Numbers of Word's paragraphs as Word shows them: levels, restarts, formats, numbering that a style brings.
+"""Numbers of Word's paragraphs as Word shows them: levels, restarts, formats, numbering that a
+style brings.
 
 Follows ECMA-376 part 1, 17.9. Knows nothing of the text of a paragraph.
 """
@@ -20,8 +21,12 @@ _LARGEST = 32_767  # Word's own; a roman numeral of a larger one would be a wall
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of a list: `text` has "%1" for the number of the first level and so on. `restart`: the level, counted from 1,
-    that restarts this one; 0 for none, None for every higher one. `legal`: all numbers as 1, 2, 3."""
+    """One level of a list.
+
+    `text` has "%1" for the number of the first level and so on. `restart`: the level, counted from
+    1, that restarts this one; 0 for none, None for every higher one. `legal`: all numbers as 1, 2,
+    3.
+    """
 
     start: int = 1
     kind: str = "decimal"
@@ -34,19 +39,24 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What stands before a paragraph, "-" for a bullet; `joined`: without a blank between it and the text."""
+    """What stands before a paragraph, "-" for a bullet.
+
+    `joined`: without a blank between it and the text.
+    """
 
     text: str
     level: int
     joined: bool = False
 
     def before(self, text: str) -> str:
+        """Return the text of a paragraph behind its label."""
         return f"{self.text}{'' if self.joined or not self.text else ' '}{text}"
 
 
 @dataclass(slots=True)
 class _List:
-    """A `w:num`: the counters it shares with others (`abstract`), its levels, and levels that it starts anew."""
+    """A `w:num`: the counters it shares with others (`abstract`), its levels, and levels that it
+    starts anew."""
 
     abstract: str
     levels: dict[int, Level]
@@ -56,8 +66,8 @@ class _List:
 class Numbering:
     """Counts the paragraphs of one document, in order.
 
-    `numbers`, `styles`: roots of numbering.xml (None where there is none) and of styles.xml. `unknown`: formats that are
-    shown as 1, 2, 3 because we do not know them.
+    `numbers`, `styles`: roots of numbering.xml (None where there is none) and of styles.xml.
+    `unknown`: formats that are shown as 1, 2, 3 because we do not know them.
     """
 
     def __init__(self, numbers: Any | None, styles: Any) -> None:
@@ -78,40 +88,36 @@ class Numbering:
             level = styled_level if level is None else level
             if level is None and number in self._lists:
                 levels = self._lists[number].levels.items()
-                level = next((place for place, entry in levels if style and entry.style == style), None)
+                level = next(
+                    (place for place, entry in levels if style and entry.style == style), None
+                )
         if number is None or number == "0" or number not in self._lists:
             return None
-        return self._count(number, min(level or 0, _LEVELS - 1))
+        return self._next_label(number, min(level or 0, _LEVELS - 1))
 
-    def _count(self, number: str, at: int) -> Label:
-        found = self._lists[number]
-        counts = self._counts.setdefault(found.abstract, [None] * _LEVELS)
-        if at in found.starts and (number, at) not in self._started:
+    def _next_label(self, number: str, at: int) -> Label:
+        own = self._lists[number]
+        counts = self._counts.setdefault(own.abstract, [None] * _LEVELS)
+        if at in own.starts and (number, at) not in self._started:
             self._started.add((number, at))
-            counts[at] = found.starts[at]
+            counts[at] = own.starts[at]
         else:
-            counts[at] = self._start(found, at) if (now := counts[at]) is None else now + 1
+            counts[at] = self._start(own, at) if (now := counts[at]) is None else now + 1
         for higher in range(at):
             if counts[higher] is None:  # a clause 1.1 before any clause 1 stands in clause 1
-                counts[higher] = self._start(found, higher)
+                counts[higher] = self._start(own, higher)
         for deeper in range(at + 1, _LEVELS):
-            restart = found.levels.get(deeper, Level()).restart
+            restart = own.levels.get(deeper, Level()).restart
             if restart is None or (restart and at < restart):
                 counts[deeper] = None
-        return self._shown(found, at, counts)
-
-    def _start(self, found: _List, at: int) -> int:
-        return found.starts.get(at, found.levels.get(at, Level()).start)
-
-    def _shown(self, found: _List, at: int, counts: list[int | None]) -> Label:
-        level = found.levels.get(at, Level(kind="bullet"))
+        level = own.levels.get(at, Level(kind="bullet"))
         if level.kind == "bullet":
             return Label("-", at)
 
         def part(place: re.Match[str]) -> str:
-            wanted = int(place[1]) - 1
-            kind = found.levels.get(wanted, Level()).kind
-            if kind in ("bullet", "none") or (value := counts[wanted]) is None:
+            referred = int(place[1]) - 1
+            kind = own.levels.get(referred, Level()).kind
+            if kind in ("bullet", "none") or (value := counts[referred]) is None:
                 return ""
             return self._formatted(value, "decimal" if level.legal else kind)
 
@@ -124,9 +130,17 @@ class Numbering:
         shown = known(value) if known and 0 < value <= _LARGEST else ""
         return shown or str(value)
 
+    def _start(self, own: _List, at: int) -> int:
+        return own.starts.get(at, own.levels.get(at, Level()).start)
+
     def _read(self, root: Any) -> None:
-        abstracts = {entry.get(f"{_W}abstractNumId"): entry for entry in root.iter(f"{_W}abstractNum")}
-        targets = {number.get(f"{_W}numId"): _value(number, "abstractNumId") for number in root.iter(f"{_W}num")}
+        abstracts = {
+            entry.get(f"{_W}abstractNumId"): entry for entry in root.iter(f"{_W}abstractNum")
+        }
+        targets = {
+            number.get(f"{_W}numId"): _value(number, "abstractNumId")
+            for number in root.iter(f"{_W}num")
+        }
         for number in root.iter(f"{_W}num"):
             own = targets[number.get(f"{_W}numId")] or ""
             abstract = abstracts.get(own)
@@ -136,33 +150,42 @@ class Numbering:
                 own, abstract = linked, abstracts.get(linked)
             if abstract is None:
                 continue
-            levels = {place: _level(entry) for entry in abstract.iter(f"{_W}lvl") if (place := _place(entry)) is not None}
-            found = _List(own, levels)
+            levels = {
+                place: _level(entry)
+                for entry in abstract.iter(f"{_W}lvl")
+                if (place := _place(entry)) is not None
+            }
+            entry = _List(own, levels)
             for override in number.iter(f"{_W}lvlOverride"):
-                _override(found, override)
-            self._lists[number.get(f"{_W}numId")] = found
-
-
-def _override(found: _List, override: Any) -> None:
-    place = _place(override)
-    if place is None:
-        return
-    if (level := override.find(f"{_W}lvl")) is not None:
-        found.levels[place] = _level(level)
-        found.starts.setdefault(place, found.levels[place].start)
-    if (start := _whole(_value(override, "startOverride"))) is not None:
-        found.starts[place] = start
-        found.levels[place] = replace(found.levels.get(place, Level()), start=start)
+                place = _place(override)
+                if place is None:
+                    continue
+                if (level := override.find(f"{_W}lvl")) is not None:
+                    levels[place] = _level(level)
+                    entry.starts.setdefault(place, levels[place].start)
+                if (start := _whole(_value(override, "startOverride"))) is not None:
+                    entry.starts[place] = start
+                    levels[place] = replace(levels.get(place, Level()), start=start)
+            self._lists[number.get(f"{_W}numId")] = entry
 
 
 def _level(entry: Any) -> Level:
     place = _place(entry) or 0
     start, text = _whole(_value(entry, "start")), _value(entry, "lvlText")
+    kind = _value(entry, "numFmt")
+    if not kind:
+        # Word 2010 writes formats that are newer than the standard into a choice beside a fallback.
+        stated = next(entry.iter(f"{_W}numFmt"), None)
+        kind = stated.get(f"{_W}val") if stated is not None else None
+        if kind == "custom" and stated is not None:
+            shape = stated.get(f"{_W}format") or ""
+            kind = "decimalZero" if shape.startswith("01,") else f"custom {shape}"
     legal = entry.find(f"{_W}isLgl")
     return Level(
-        # Without `start` a level begins with 0 (17.9.25); python-docx's and Word's own templates always state it.
+        # Without `start` a level begins with 0 (17.9.25); python-docx's and Word's own templates
+        # always state it.
         start=0 if start is None else start,
-        kind=_value(entry, "numFmt") or _custom_format(entry),
+        kind=kind or "decimal",
         text=f"%{place + 1}." if text is None else text,
         restart=_whole(_value(entry, "lvlRestart")),
         legal=legal is not None and legal.get(f"{_W}val", "1") not in ("0", "false", "off"),
@@ -171,32 +194,22 @@ def _level(entry: Any) -> Level:
     )
 
 
-def _custom_format(entry: Any) -> str:
-    """Word 2010 writes formats that are newer than the standard into a choice beside a fallback."""
-    found = next(entry.iter(f"{_W}numFmt"), None)
-    kind = found.get(f"{_W}val") if found is not None else None
-    if kind == "custom" and found is not None:
-        shape = found.get(f"{_W}format") or ""
-        return "decimalZero" if shape.startswith("01,") else f"custom {shape}"
-    return kind or "decimal"
-
-
 def _numbers_of_styles(root: Any) -> dict[str, tuple[str | None, int | None]]:
     """For each style of its own or inherited numbering: the list and the level."""
     elements = {style.get(f"{_W}styleId"): style for style in root.iter(f"{_W}style")}
-    found: dict[str, tuple[str | None, int | None]] = {}
+    numbers: dict[str, tuple[str | None, int | None]] = {}
     for name, element in elements.items():
         level = None
         for _ in range(_BASES_DEEP):
             number, own_level = _number_of(element.find(f"{_W}pPr/{_W}numPr"))
             level = own_level if level is None else level
             if number is not None:
-                found[name] = number, level
+                numbers[name] = number, level
                 break
             element = elements.get(_value(element, "basedOn"))
             if element is None:
                 break
-    return found
+    return numbers
 
 
 def _number_of(numbering: Any | None) -> tuple[str | None, int | None]:
@@ -211,8 +224,8 @@ def _place(entry: Any) -> int | None:
 
 
 def _value(element: Any, name: str) -> str | None:
-    found = element.find(f"{_W}{name}")
-    value: str | None = None if found is None else found.get(f"{_W}val")
+    inner = element.find(f"{_W}{name}")
+    value: str | None = None if inner is None else inner.get(f"{_W}val")
     return value
 
 
@@ -220,13 +233,26 @@ def _whole(value: str | None) -> int | None:
     return int(value) if value is not None and re.fullmatch("[0-9]{1,6}", value) else None
 
 
-# --- formats -------------------------------------------------------------------------------------------------------
+# --- formats --------------------------------------------------------------------------------------
 
 
 def roman(value: int) -> str:
     """Return a positive whole number in capital roman numerals."""
-    steps = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"),
-             (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))  # fmt: skip
+    steps = (
+        (1000, "M"),
+        (900, "CM"),
+        (500, "D"),
+        (400, "CD"),
+        (100, "C"),
+        (90, "XC"),
+        (50, "L"),
+        (40, "XL"),
+        (10, "X"),
+        (9, "IX"),
+        (5, "V"),
+        (4, "IV"),
+        (1, "I"),
+    )
     written = ""
     for size, letters in steps:
         written += letters * (value // size)
@@ -241,7 +267,9 @@ def letters(value: int, alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ") -> str:
 
 def ordinal(value: int) -> str:
     """Return 1st, 2nd, 3rd, 11th."""
-    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    ending = (
+        "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    )
     return f"{value}{ending}"
 
 
@@ -250,7 +278,11 @@ def chinese(value: int) -> str:
     if value > 99:
         return ""
     tens, ones = divmod(value, 10)
-    return ("" if tens < 2 else _CHINESE[tens]) + ("十" if tens else "") + (_CHINESE[ones] if ones else "")
+    return (
+        ("" if tens < 2 else _CHINESE[tens])
+        + ("十" if tens else "")
+        + (_CHINESE[ones] if ones else "")
+    )
 
 
 def _enclosed(first: str) -> Callable[[int], str]:
@@ -259,16 +291,38 @@ def _enclosed(first: str) -> Callable[[int], str]:
 
 
 FORMATS: Mapping[str, Callable[[int], str]] = {
-    "decimal": str, "decimalHalfWidth": str, "Arabic": str,
-    "decimalZero": lambda value: f"{value:02}", "numberInDash": lambda value: f"- {value} -",
-    "upperRoman": roman, "lowerRoman": lambda value: roman(value).lower(),
-    "upperLetter": letters, "lowerLetter": lambda value: letters(value).lower(),
-    "russianLower": lambda value: letters(value, _CYRILLIC), "russianUpper": lambda value: letters(value, _CYRILLIC.upper()),
-    "ordinal": ordinal, "hex": lambda value: f"{value:X}", "chicago": lambda value: letters(value, "*†‡§"),
-    "decimalFullWidth": lambda value: str(value).translate(str.maketrans("0123456789", "０１２３４５６７８９")),
-    "ideographDigital": lambda value: str(value).translate(str.maketrans("0123456789", "〇一二三四五六七八九")),
-    **dict.fromkeys(("chineseCounting", "chineseCountingThousand", "japaneseCounting", "taiwaneseCounting",
-                     "taiwaneseCountingThousand"), chinese),
-    "decimalEnclosedCircle": _enclosed("①"), "decimalEnclosedCircleChinese": _enclosed("①"),
-    "decimalEnclosedParen": _enclosed("⑴"), "decimalEnclosedFullstop": _enclosed("⒈"),
-}  # fmt: skip
+    "decimal": str,
+    "decimalHalfWidth": str,
+    "Arabic": str,
+    "decimalZero": lambda value: f"{value:02}",
+    "numberInDash": lambda value: f"- {value} -",
+    "upperRoman": roman,
+    "lowerRoman": lambda value: roman(value).lower(),
+    "upperLetter": letters,
+    "lowerLetter": lambda value: letters(value).lower(),
+    "russianLower": lambda value: letters(value, _CYRILLIC),
+    "russianUpper": lambda value: letters(value, _CYRILLIC.upper()),
+    "ordinal": ordinal,
+    "hex": lambda value: f"{value:X}",
+    "chicago": lambda value: letters(value, "*†‡§"),
+    "decimalFullWidth": lambda value: str(value).translate(
+        str.maketrans("0123456789", "０１２３４５６７８９")
+    ),
+    "ideographDigital": lambda value: str(value).translate(
+        str.maketrans("0123456789", "〇一二三四五六七八九")
+    ),
+    **dict.fromkeys(
+        (
+            "chineseCounting",
+            "chineseCountingThousand",
+            "japaneseCounting",
+            "taiwaneseCounting",
+            "taiwaneseCountingThousand",
+        ),
+        chinese,
+    ),
+    "decimalEnclosedCircle": _enclosed("①"),
+    "decimalEnclosedCircleChinese": _enclosed("①"),
+    "decimalEnclosedParen": _enclosed("⑴"),
+    "decimalEnclosedFullstop": _enclosed("⒈"),
+}

@@ -1,11 +1,13 @@
-"""The text of a Word paragraph as Word shows it: what is struck or hidden is left out and counted, superscripts stand apart,
-equations are on one line, footnotes and text boxes come after the paragraph that they belong to.
+"""The text of a Word paragraph as Word shows it: what is struck or hidden is left out and counted,
+superscripts stand apart, equations are on one line, footnotes and text boxes come after the
+paragraph that they belong to.
 
 Knows nothing of numbering, headings and tables.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -16,25 +18,80 @@ from fieldpack_build.documents.pages import squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"  # a second copy of a text box
+# a second copy of a text box
+_FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _PIC = "{http://schemas.openxmlformats.org/drawingml/2006/picture}pic"
 _CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart"
 _DIAGRAM = "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds"
 _IMAGE = "{urn:schemas-microsoft-com:vml}imagedata"
-_MARKS = {_W + "tab": "\t", _W + "ptab": "\t", _W + "br": "\n", _W + "cr": "\n", _W + "noBreakHyphen": "-"}
+_MARKS = {
+    _W + "tab": "\t",
+    _W + "ptab": "\t",
+    _W + "br": "\n",
+    _W + "cr": "\n",
+    _W + "noBreakHyphen": "-",
+}
 _SKIPPED = frozenset((_W + "pPr", _W + "rPr", _W + "sdtPr", _FALLBACK))
 _DELETED = frozenset((_W + "del", _W + "moveFrom"))
+_HEXADECIMAL = re.compile("[0-9A-Fa-f]+")
 _FALSE = ("0", "false", "off", "none")
 _BASES_DEEP = 20
 # Signs of Wingdings and Symbol that say something, by their place in the font (Word adds F000).
 _SYMBOLS = {
-    "wingdings": {0x6F: "☐", 0x70: "☐", 0x71: "☐", 0x72: "☐", 0xA8: "☐", 0xFC: "✓", 0xFB: "✗", 0xFD: "☒", 0xFE: "☑", 0x78: "☒",
-                  0xE0: "→", 0xF0: "→", 0xDF: "←", 0xE1: "↑", 0xE2: "↓", 0xA7: "▪", 0x9F: "•", 0xD8: "➢"},
+    "wingdings": {
+        0x6F: "☐",
+        0x70: "☐",
+        0x71: "☐",
+        0x72: "☐",
+        0xA8: "☐",
+        0xFC: "✓",
+        0xFB: "✗",
+        0xFD: "☒",
+        0xFE: "☑",
+        0x78: "☒",
+        0xE0: "→",
+        0xF0: "→",
+        0xDF: "←",
+        0xE1: "↑",
+        0xE2: "↓",
+        0xA7: "▪",
+        0x9F: "•",
+        0xD8: "➢",
+    },
     "wingdings 2": {0x50: "✓", 0x4F: "✗", 0x52: "☑", 0x53: "☒", 0x54: "☒", 0xA3: "☐"},
-    "symbol": {0xA3: "≤", 0xB3: "≥", 0xB1: "±", 0xB0: "°", 0xB4: "×", 0xB8: "÷", 0xB9: "≠", 0xBB: "≈", 0xAE: "→", 0xAC: "←",
-               0xD0: "∠", 0xD1: "∇", 0xD5: "∏", 0xD6: "√", 0xE5: "∑", 0xF2: "∫", 0xA5: "∞", 0xB5: "∝", 0x6D: "μ", 0x44: "Δ",
-               0x57: "Ω", 0x70: "π", 0x61: "α", 0x62: "β", 0x67: "γ", 0x64: "δ", 0x6C: "λ", 0x73: "σ", 0x53: "Σ", 0xB7: "•"},
-}  # fmt: skip
+    "symbol": {
+        0xA3: "≤",
+        0xB3: "≥",
+        0xB1: "±",
+        0xB0: "°",
+        0xB4: "×",
+        0xB8: "÷",
+        0xB9: "≠",
+        0xBB: "≈",
+        0xAE: "→",
+        0xAC: "←",
+        0xD0: "∠",
+        0xD1: "∇",
+        0xD5: "∏",
+        0xD6: "√",
+        0xE5: "∑",
+        0xF2: "∫",
+        0xA5: "∞",
+        0xB5: "∝",
+        0x6D: "μ",
+        0x44: "Δ",
+        0x57: "Ω",
+        0x70: "π",
+        0x61: "α",
+        0x62: "β",
+        0x67: "γ",
+        0x64: "δ",
+        0x6C: "λ",
+        0x73: "σ",
+        0x53: "Σ",
+        0xB7: "•",
+    },
+}
 
 
 class _Look(NamedTuple):
@@ -46,9 +103,10 @@ class _Look(NamedTuple):
 
     def over(self, below: _Look) -> _Look:
         return _Look(
-            below.hidden if self.hidden is None else self.hidden, below.struck if self.struck is None else self.struck,
+            below.hidden if self.hidden is None else self.hidden,
+            below.struck if self.struck is None else self.struck,
             below.place if self.place is None else self.place,
-        )  # fmt: skip
+        )
 
 
 class Notes(NamedTuple):
@@ -62,9 +120,10 @@ class Notes(NamedTuple):
 
 
 class Runs:
-    """Reads paragraphs one after the other. `aside`: notes, comments and text boxes of those read since it was last emptied.
+    """Reads paragraphs one after the other.
 
-    `hidden`: whether hidden text and comments are read.
+    `aside`: notes, comments and text boxes of those read since it was last emptied. `hidden`:
+    whether hidden text and comments are read.
     """
 
     def __init__(self, styles: Any, notes: Notes, omissions: Omissions, *, hidden: bool) -> None:
@@ -78,8 +137,12 @@ class Runs:
         self._with_marks = True
 
     def text(self, paragraph: Any, *, marks: bool = True) -> str:
-        """`marks`: with the numbers of footnotes, which have no place in a heading's path."""
-        before, self._style, self._with_marks = (self._style, self._with_marks), style_of(paragraph), marks
+        """Return the text of a paragraph.
+
+        `marks`: with the numbers of footnotes, which have no place in a heading's path.
+        """
+        before = self._style, self._with_marks  # a note or text box is read amid its paragraph
+        self._style, self._with_marks = style_of(paragraph), marks
         text = settle("".join(self._pieces(paragraph)))
         self._style, self._with_marks = before
         return text
@@ -93,13 +156,17 @@ class Runs:
             elif child.tag in _DELETED:
                 self._leave_out("words of tracked deletions", _raw_text(child))
             elif child.tag == _W + "ruby":
-                base, reading = (_raw_text(part) for part in (child.find(_W + "rubyBase"), child.find(_W + "rt")))
+                base, reading = (
+                    _raw_text(part) for part in (child.find(_W + "rubyBase"), child.find(_W + "rt"))
+                )
                 yield f"{base}({reading})" if reading else base
             elif child.tag not in _SKIPPED:
                 yield from self._pieces(child)
 
     def _run(self, run: Any) -> str:
-        look = self._look(run)
+        properties = run.find(_W + "rPr")
+        named = self._looks.get(_value(properties, "rStyle") or "", _Look())
+        look = _look_of(properties).over(named).over(self._looks.get(self._style, _Look()))
         if look.hidden and not self._hidden:
             self._leave_out("words of hidden text", _raw_text(run), hidden=True)
             return ""
@@ -110,11 +177,6 @@ class Runs:
         if look.place == "superscript":
             return raise_(text)
         return lower(text) if look.place == "subscript" else text
-
-    def _look(self, run: Any) -> _Look:
-        properties = run.find(_W + "rPr")
-        own, named = _look_of(properties), _value(properties, "rStyle")
-        return own.over(self._looks.get(named or "", _Look())).over(self._looks.get(self._style, _Look()))
 
     def _leave_out(self, kind: str, text: str, *, hidden: bool = False) -> None:
         if words := len(text.split()):
@@ -128,7 +190,9 @@ class Runs:
             elif child.tag in _MARKS:
                 yield _MARKS[child.tag]
             elif name == "sym":
-                yield _symbol(child)
+                code = child.get(_W + "char", "")
+                signs = _SYMBOLS.get((child.get(_W + "font") or "").lower(), {})
+                yield signs.get(int(code, 16) & 0xFFF, "") if _HEXADECIMAL.fullmatch(code) else ""
             elif name == "fldChar":
                 yield _check_box(child)
             elif name in ("footnoteReference", "endnoteReference"):
@@ -136,14 +200,15 @@ class Runs:
             elif name == "commentReference":
                 self._comment(child.get(_W + "id"))
             elif child.tag not in _SKIPPED:
-                yield from self._drawn(child)
+                yield from self._drawing(child)
 
     def _note(self, reference: Any, kind: str) -> str:
         """The mark of a note, whose text goes aside."""
         notes, form = (
-            (self._notes.footnotes, self._notes.footnote_format) if kind == "footnote"
+            (self._notes.footnotes, self._notes.footnote_format)
+            if kind == "footnote"
             else (self._notes.endnotes, self._notes.endnote_format)
-        )  # fmt: skip
+        )
         note = notes.get(reference.get(_W + "id"))
         if note is None:
             return ""
@@ -160,26 +225,51 @@ class Runs:
         comment = self._notes.comments.get(key or "")
         if comment is None:
             return
-        text = squeeze(" ".join(self.text(paragraph) for paragraph in comment.iter(_W + "p"))) if self._hidden else ""
+        text = (
+            squeeze(" ".join(self.text(paragraph) for paragraph in comment.iter(_W + "p")))
+            if self._hidden
+            else ""
+        )
         if text:
             author = comment.get(_W + "author")
             self.aside.append(f"Comment by {author}: {text}" if author else f"Comment: {text}")
         elif not self._hidden:
             self._omissions.add("comments", hidden=True)
 
-    def _drawn(self, element: Any) -> Iterator[str]:
-        """Text boxes go aside; pictures, charts, diagrams and embedded files are counted; what else holds text is text."""
-        kinds = ((_PIC, "pictures"), (_IMAGE, "pictures"), (_CHART, "charts"), (_DIAGRAM, "diagrams"))
-        if element.tag.startswith(_W) and element.tag.removeprefix(_W) in ("drawing", "pict", "object"):
-            kind = next((kind for tag, kind in kinds if next(element.iter(tag), None) is not None), "")
+    def _drawing(self, element: Any) -> Iterator[str]:
+        """Text boxes go aside; pictures, charts, diagrams and embedded files are counted; what else
+        holds text is text."""
+        kinds = (
+            (_PIC, "pictures"),
+            (_IMAGE, "pictures"),
+            (_CHART, "charts"),
+            (_DIAGRAM, "diagrams"),
+        )
+        if element.tag.startswith(_W) and element.tag.removeprefix(_W) in (
+            "drawing",
+            "pict",
+            "object",
+        ):
+            kind = next(
+                (kind for tag, kind in kinds if next(element.iter(tag), None) is not None), ""
+            )
             embedded = element.tag == _W + "object"
             if embedded or kind:
                 self._omissions.add("embedded objects" if embedded else kind)
-        elif not element.tag.startswith(_W) and element.tag.rpartition("}")[2] != "AlternateContent":
+        elif (
+            not element.tag.startswith(_W) and element.tag.rpartition("}")[2] != "AlternateContent"
+        ):
             return
-        boxes = [box for box in element.iter(_W + "txbxContent") if not _within_fallback(box, element)]
+        copies = {
+            box for other in element.iter(_FALLBACK) for box in other.iter(_W + "txbxContent")
+        }
+        boxes = [box for box in element.iter(_W + "txbxContent") if box not in copies]
         for box in boxes:
-            self.aside.append("\n".join(filter(None, (self.text(paragraph).strip() for paragraph in box.iter(_W + "p")))))
+            self.aside.append(
+                "\n".join(
+                    filter(None, (self.text(paragraph).strip() for paragraph in box.iter(_W + "p")))
+                )
+            )
         if not boxes and element.tag.rpartition("}")[2] == "AlternateContent":
             for choice in element.iterchildren("*"):
                 if choice.tag != _FALLBACK:
@@ -187,16 +277,9 @@ class Runs:
 
 
 def style_of(paragraph: Any) -> str:
-    """The id of a paragraph's style, "" where it names none."""
+    """Return the id of a paragraph's style, "" where it names none."""
     properties = paragraph.find(_W + "pPr")
     return _value(properties, "pStyle") or ""
-
-
-def _within_fallback(box: Any, top: Any) -> bool:
-    while (box := box.getparent()) is not None and box is not top:
-        if box.tag == _FALLBACK:
-            return True
-    return False
 
 
 def _raw_text(element: Any | None) -> str:
@@ -224,26 +307,22 @@ def _look_of(properties: Any | None) -> _Look:
         return _Look()
     struck = [_switch(properties, name) for name in ("strike", "dstrike")]
     stated = [value for value in struck if value is not None]
-    return _Look(_switch(properties, "vanish"), any(stated) if stated else None, _value(properties, "vertAlign"))
+    return _Look(
+        _switch(properties, "vanish"),
+        any(stated) if stated else None,
+        _value(properties, "vertAlign"),
+    )
 
 
 def _switch(properties: Any, name: str) -> bool | None:
-    found = properties.find(_W + name)
-    return None if found is None else found.get(_W + "val", "1") not in _FALSE
+    inner = properties.find(_W + name)
+    return None if inner is None else inner.get(_W + "val", "1") not in _FALSE
 
 
 def _value(element: Any | None, name: str) -> str | None:
-    found = element.find(_W + name) if element is not None else None
-    value: str | None = None if found is None else found.get(_W + "val")
+    inner = element.find(_W + name) if element is not None else None
+    value: str | None = None if inner is None else inner.get(_W + "val")
     return value
-
-
-def _symbol(element: Any) -> str:
-    try:
-        code = int(element.get(_W + "char", ""), 16) & 0xFFF
-    except ValueError:
-        return ""
-    return _SYMBOLS.get((element.get(_W + "font") or "").lower(), {}).get(code, "")
 
 
 def _check_box(field: Any) -> str:

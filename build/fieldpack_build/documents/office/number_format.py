@@ -1,4 +1,5 @@
-"""Shows a cell of a spreadsheet as the program shows it: 0.125 under "0.0%" is "12.5%". Knows nothing of sheets."""
+"""Shows a cell of a spreadsheet as the program shows it: 0.125 under "0.0%" is "12.5%". Knows
+nothing of sheets."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _SECTIONS = re.compile(r"""((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[]|["\\\[])*)(?:;|$
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One of the up to four formats between semicolons. `digits` is None for one that shows words only."""
+    """One of the up to four formats between semicolons. `digits` is None for one that shows words
+    only."""
 
     before: str
     after: str
@@ -40,11 +42,18 @@ class _Section:
 
     def show(self, value: Decimal) -> str:
         if self.general:
-            return f"{self.before}{_general(value)}{self.after}"
+            # As many digits as fit a cell of usual width.
+            is_whole = value == value.to_integral_value() and abs(value) < 10**15
+            text = f"{int(value)}" if is_whole else f"{float(value):.10g}"
+            return f"{self.before}{text}{self.after}"
         if self.digits is None:
             return self.before.strip()
         whole, _, places = self.digits.rstrip(",").partition(".")
-        value = value * 100 if self.percent else value.scaleb(-3 * (len(self.digits) - len(self.digits.rstrip(","))))
+        value = (
+            value * 100
+            if self.percent
+            else value.scaleb(-3 * (len(self.digits) - len(self.digits.rstrip(","))))
+        )
         value = value.quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP)
         text = f"{value:,f}" if "," in whole else f"{value:f}"
         if optional := len(places) - len(places.rstrip("#")):
@@ -58,7 +67,11 @@ class _Section:
 
 
 def shown(value: Value, number_format: str) -> str:
-    """Dates always as YYYY-MM-DD, or "Jan 2024" where the format has no day; errors such as #N/A as ""."""
+    """Return a cell's value as the program shows it.
+
+    Dates are always YYYY-MM-DD, or "Jan 2024" where the format has no day; errors such as #N/A
+    are "".
+    """
     if value is None:
         return ""
     if isinstance(value, str):
@@ -101,33 +114,30 @@ def _number(value: int | float, number_format: str) -> str:
 def _parse(number_format: str) -> tuple[_Section, ...]:
     if len(number_format) > _LONGEST:
         number_format = "General"
-    found = [match[1] for match in _SECTIONS.finditer(number_format) if match[0]] or ["General"]
-    return tuple(_section(text) for text in found)
+    sections = [match[1] for match in _SECTIONS.finditer(number_format) if match[0]]
+    return tuple(_section(text) for text in sections or ["General"])
 
 
 def _section(text: str) -> _Section:
     if re.search(r"general", text, re.IGNORECASE):
         before, after = re.split(r"general", text, maxsplit=1, flags=re.IGNORECASE)
         return _Section(_literal(before), _literal(after), None, False, True)
-    bare = re.sub(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.', lambda found: "\0" * len(found[0]), text)
+    bare = re.sub(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.', lambda match: "\0" * len(match[0]), text)
     digits = _DIGITS.search(bare)
     if digits is None:
         return _Section(_literal(text), "", None, False, "@" in bare)
-    if re.search(r"[eE][+-]|[#0?]\s*/\s*[#0?\d]", bare):  # powers of ten and fractions: as a plain number
+    if re.search(
+        r"[eE][+-]|[#0?]\s*/\s*[#0?\d]", bare
+    ):  # powers of ten and fractions: as a plain number
         return _Section("", "", None, False, True)
     before, after = _literal(text[: digits.start()]), _literal(text[digits.end() :])
     return _Section(before, after, digits[0], "%" in bare, False)
 
 
 def _literal(text: str) -> str:
+    """The words that a format shows as they are."""
     pieces = []
-    for found in _TOKEN.finditer(text):
-        other = found["other"] if found["other"] not in (None, "#", "0", "?", "@") else ""
-        pieces.append(found["quoted"] or found["escaped"] or found["currency"] or other)
+    for token in _TOKEN.finditer(text):
+        other = token["other"] if token["other"] not in (None, "#", "0", "?", "@") else ""
+        pieces.append(token["quoted"] or token["escaped"] or token["currency"] or other)
     return "".join(pieces)
-
-
-def _general(value: Decimal) -> str:
-    """As many digits as fit a cell of usual width."""
-    number = float(value)
-    return f"{int(value)}" if value == value.to_integral_value() and abs(value) < 10**15 else f"{number:.10g}"

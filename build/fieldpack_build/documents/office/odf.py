@@ -1,7 +1,8 @@
-"""Reads OpenDocument files: texts (.odt), sheets (.ods) and slides (.odp), whose content is one XML file in a zip.
+"""Reads OpenDocument files: texts (.odt), sheets (.ods) and slides (.odp), whose content is one XML
+file in a zip.
 
-odfpy, the library for it, has had no release since 2020 and gives no more than the XML does. Figures in sheets are as the
-program showed them, which the file keeps.
+odfpy, the library for it, has had no release since 2020 and gives no more than the XML does.
+Figures in sheets are as the program showed them, which the file keeps.
 """
 
 from __future__ import annotations
@@ -15,19 +16,35 @@ from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.grid import add_grid
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import FORMATS
-from fieldpack_build.documents.office.package import PACKAGE_ERRORS, check_sizes, parse_xml, split_tags
+from fieldpack_build.documents.office.package import (
+    PACKAGE_ERRORS,
+    check_sizes,
+    parse_xml,
+    split_tags,
+)
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _O = "{urn:oasis:names:tc:opendocument:xmlns:%s:1.0}"
-_TEXT, _TABLE, _OFFICE, _STYLE, _DRAW = (_O % name for name in ("text", "table", "office", "style", "drawing"))
+_TEXT, _TABLE, _OFFICE, _STYLE, _DRAW = (
+    _O % name for name in ("text", "table", "office", "style", "drawing")
+)
 _FO, _PRES = "{urn:oasis:names:tc:opendocument:xmlns:xsl-fo-compatible:1.0}", _O % "presentation"
 _MATH = "{http://www.w3.org/1998/Math/MathML}"
-_NUMBER_FORMATS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
-_MOST_REPEATED = 1000  # rows or columns that a file states at once; a sheet ends with a million empty ones
+_NUMBER_FORMATS = {
+    "1": "decimal",
+    "a": "lowerLetter",
+    "A": "upperLetter",
+    "i": "lowerRoman",
+    "I": "upperRoman",
+}
+_MOST_REPEATED = (
+    1000  # rows or columns that a file states at once; a sheet ends with a million empty ones
+)
 _MAX_CELLS = 20_000_000
 _BASES_DEEP = 20
 
@@ -48,38 +65,48 @@ class _Look(NamedTuple):
     hidden: bool = False
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden sheets, rows, columns, slides and text, and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read an OpenDocument text, sheet or presentation.
+
+    `hidden`: its hidden sheets, rows, columns, slides and text, and comments too. Raises
+    DocumentError for a file that is encrypted, damaged or of another format.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
-            there = package.namelist()
-            if "META-INF/manifest.xml" in there and b"encryption-data" in package.read("META-INF/manifest.xml"):
+            members = package.namelist()
+            if "META-INF/manifest.xml" in members and b"encryption-data" in package.read(
+                "META-INF/manifest.xml"
+            ):
                 raise DocumentError(f"{name}: is encrypted; save it without a password")
-            content, styles, meta = (parse_xml(package.read(part)) if part in there else None
-                                     for part in ("content.xml", "styles.xml", "meta.xml"))  # fmt: skip
+            content, styles, meta = (
+                parse_xml(package.read(part)) if part in members else None
+                for part in ("content.xml", "styles.xml", "meta.xml")
+            )
     except (*PACKAGE_ERRORS, ValueError) as error:
-        raise DocumentError(f"{name}: is no OpenDocument file, or a damaged one: {squeeze(str(error))}") from error
+        raise DocumentError(
+            f"{name}: is no OpenDocument file, or a damaged one: {squeeze(str(error))}"
+        ) from error
     body = content.find(f"{_OFFICE}body") if content is not None else None
     if content is None or body is None or len(body) == 0:
-        raise DocumentError(f"{name}: is a damaged OpenDocument file: content.xml is missing or cut off")
+        raise DocumentError(
+            f"{name}: is a damaged OpenDocument file: content.xml is missing or cut off"
+        )
     reader = _Reader([root for root in (styles, content) if root is not None], hidden=hidden)
     pages = tuple(reader.pages(body))
-    title, date, tags = _properties(meta)
-    title = reader.title or (title if says_something(title) else "") or reader.first_heading
-    return Content(title, pages, date, tags, reader.omissions.sentences())
-
-
-def _properties(meta: Any | None) -> tuple[str, str | None, tuple[str, ...]]:
-    if meta is None:
-        return "", None, ()
 
     def stated(name: str) -> list[str]:
-        return [(node.text or "").strip() for node in meta.iter(f"{{*}}{name}")]
+        """What the metadata says under an element's name."""
+        nodes = meta.iter(f"{{*}}{name}") if meta is not None else ()
+        return [(node.text or "").strip() for node in nodes]
 
     dates = (iso_date(value[:10]) for key in ("date", "creation-date") for value in stated(key))
+    date = next((date for date in dates if date), None)
     tags = tuple(dict.fromkeys(tag for words in stated("keyword") for tag in split_tags(words)))
-    return label(next(iter(stated("title")), "")), next((date for date in dates if date), None), tags
+    title = label(next(iter(stated("title")), ""))
+    title = title if says_something(title, read_vocabulary(vocabulary)) else ""
+    title = reader.title or title or reader.first_heading
+    return Content(title, pages, date, tags, reader.omissions.sentences())
 
 
 class _Reader:
@@ -87,13 +114,24 @@ class _Reader:
         self.omissions = Omissions()
         self.title = self.first_heading = ""
         self._hidden = hidden
-        self._styles = {style.get(f"{_STYLE}name"): style for root in roots for style in root.iter(f"{_STYLE}style")}
+        self._styles = {
+            style.get(f"{_STYLE}name"): style
+            for root in roots
+            for style in root.iter(f"{_STYLE}style")
+        }
         lists = [style for root in roots for style in root.iter(f"{_TEXT}list-style")]
         self._lists = {style.get(f"{_STYLE}name"): _levels(style) for style in lists}
-        outline = next((style for root in roots for style in root.iter(f"{_TEXT}outline-style")), None)
+        outline = next(
+            (style for root in roots for style in root.iter(f"{_TEXT}outline-style")), None
+        )
         self._outline = _levels(outline) if outline is not None else {}
         self._outline_counts: dict[int, int] = {}
-        self._margins = [part for root in roots for name in ("header", "footer") for part in root.iter(f"{_STYLE}{name}")]
+        self._margins = [
+            part
+            for root in roots
+            for name in ("header", "footer")
+            for part in root.iter(f"{_STYLE}{name}")
+        ]
         self._builder = PageBuilder(HeadingPath())
         self._aside: list[str] = []
         self._notes = 0
@@ -102,11 +140,19 @@ class _Reader:
         main = next(body.iterchildren("*"))
         if main.tag == f"{_OFFICE}spreadsheet":
             for number, table in enumerate(main.findall(f"{_TABLE}table"), start=1):
-                if self._is_shown(table, "hidden sheets", table.get(f"{_TABLE}name") or "", f"{_TABLE}display", "false"):
+                if self._is_shown(
+                    table,
+                    "hidden sheets",
+                    table.get(f"{_TABLE}name") or "",
+                    f"{_TABLE}display",
+                    "false",
+                ):
                     yield self._sheet(table, number)
         elif main.tag == f"{_OFFICE}presentation":
             for number, slide in enumerate(main.findall(f"{_DRAW}page"), start=1):
-                if self._is_shown(slide, "hidden slides", str(number), f"{_PRES}visibility", "hidden"):
+                if self._is_shown(
+                    slide, "hidden slides", str(number), f"{_PRES}visibility", "hidden"
+                ):
                     yield self._slide(slide, number)
         else:
             self._blocks(main)
@@ -114,7 +160,9 @@ class _Reader:
             yield self._builder.page()
 
     def _is_shown(self, element: Any, kind: str, name: str, attribute: str, hiding: str) -> bool:
-        style = self._styles.get(element.get(f"{_TABLE}style-name") or element.get(f"{_DRAW}style-name"))
+        style = self._styles.get(
+            element.get(f"{_TABLE}style-name") or element.get(f"{_DRAW}style-name")
+        )
         stated = [node.get(attribute) for node in style.iter("*")] if style is not None else []
         if hiding not in stated or self._hidden:
             return True
@@ -132,18 +180,30 @@ class _Reader:
             elif element.tag == f"{_TEXT}list":
                 self._builder.text("\n".join(self._list(element, "", 0, {})))
             elif element.tag == f"{_TABLE}table":
-                table = lay_out(list(self._rows(element)), len(element.findall(f"{_TABLE}table-header-rows/{_TABLE}table-row")))
+                table = lay_out(
+                    list(self._rows(element)),
+                    len(element.findall(f"{_TABLE}table-header-rows/{_TABLE}table-row")),
+                )
                 self._builder.text(table.title)
                 self._builder.table(table.rows)
             elif element.tag == f"{_TEXT}tracked-changes":
-                words = sum(len("".join(part.itertext()).split()) for part in element.iter(f"{_TEXT}deletion"))
+                words = sum(
+                    len("".join(part.itertext()).split())
+                    for part in element.iter(f"{_TEXT}deletion")
+                )
                 if words:
                     self.omissions.add("words of tracked deletions", count=words)
             elif element.tag == f"{_DRAW}frame":
                 self._frame(element)
-            elif element.tag in (f"{_TEXT}section", f"{_TEXT}index-body", f"{_TEXT}table-of-content"):
+            elif element.tag in (
+                f"{_TEXT}section",
+                f"{_TEXT}index-body",
+                f"{_TEXT}table-of-content",
+            ):
                 if element.get(f"{_TEXT}display") == "none" and not self._hidden:
-                    self.omissions.add("hidden sections", element.get(f"{_TEXT}name") or "", hidden=True)
+                    self.omissions.add(
+                        "hidden sections", element.get(f"{_TEXT}name") or "", hidden=True
+                    )
                 else:
                     self._blocks(element)
             self._flush()
@@ -159,9 +219,16 @@ class _Reader:
         style = self._styles.get(element.get(f"{_TEXT}style-name"))
         if not text:
             return
-        if (shape := self._outline.get(level)) and shape.kind and element.get(f"{_TEXT}is-list-header") != "true":
+        if (
+            (shape := self._outline.get(level))
+            and shape.kind
+            and element.get(f"{_TEXT}is-list-header") != "true"
+        ):
             text = f"{_count(self._outline, self._outline_counts, level)} {text}"
-        if style is not None and "Title" in (style.get(f"{_STYLE}name"), style.get(f"{_STYLE}parent-style-name")):
+        if style is not None and "Title" in (
+            style.get(f"{_STYLE}name"),
+            style.get(f"{_STYLE}parent-style-name"),
+        ):
             self.title = self.title or label(text)
         self.first_heading = self.first_heading or label(text)
         self._builder.heading(level, text)
@@ -200,17 +267,32 @@ class _Reader:
         elif name in (f"{_TEXT}tab", f"{_TEXT}line-break"):
             yield "\t" if name.endswith("tab") else "\n"
         elif name == f"{_TEXT}span":
-            yield self._span(child)
+            text = "".join(self._pieces(child))
+            look = self._look(child.get(f"{_TEXT}style-name"))
+            if (look.hidden and not self._hidden) or look.struck:
+                kind = "struck-out" if look.struck else "hidden"
+                if words := len(text.split()):
+                    self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
+            elif look.place == "super":
+                yield raise_(text)
+            else:
+                yield lower(text) if look.place == "sub" else text
         elif name == f"{_TEXT}note":
             yield self._note(child)
         elif name == f"{_OFFICE}annotation":
-            text = squeeze(" ".join(self._text(part) for part in child.iter(f"{_TEXT}p"))) if self._hidden else ""
+            text = (
+                squeeze(" ".join(self._text(part) for part in child.iter(f"{_TEXT}p")))
+                if self._hidden
+                else ""
+            )
             if text:
                 self._aside.append(f"Comment: {text}")
             elif not self._hidden:
                 self.omissions.add("comments", hidden=True)
         elif name == f"{_TEXT}hidden-text" and not self._hidden:
-            self.omissions.add("words of hidden text", count=max(len((child.text or "").split()), 1), hidden=True)
+            self.omissions.add(
+                "words of hidden text", count=max(len((child.text or "").split()), 1), hidden=True
+            )
         elif name == f"{_TEXT}ruby":
             base, reading = (child.find(_TEXT + part) for part in ("ruby-base", "ruby-text"))
             yield "".join(base.itertext()) if base is not None else ""
@@ -219,17 +301,6 @@ class _Reader:
             self._frame(child)
         elif name not in (f"{_OFFICE}annotation-end", f"{_TEXT}bookmark"):
             yield from self._pieces(child)
-
-    def _span(self, span: Any) -> str:
-        text = "".join(self._pieces(span))
-        look = self._look(span.get(f"{_TEXT}style-name"))
-        words = len(text.split())
-        if (look.hidden and not self._hidden) or look.struck:
-            if words:
-                kind = "struck-out" if look.struck else "hidden"
-                self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
-            return ""
-        return raise_(text) if look.place == "super" else lower(text) if look.place == "sub" else text
 
     def _look(self, name: str | None) -> _Look:
         place, struck, hidden = "", False, False
@@ -240,9 +311,17 @@ class _Reader:
             shape = style.find(f"{_STYLE}text-properties")
             if shape is not None:
                 stated = (shape.get(f"{_STYLE}text-position") or "").split(" ")[0]
-                lifted = "" if stated.lstrip("-") in ("", "0%") else "sub" if stated.startswith(("-", "sub")) else "super"
+                lifted = (
+                    ""
+                    if stated.lstrip("-") in ("", "0%")
+                    else "sub"
+                    if stated.startswith(("-", "sub"))
+                    else "super"
+                )
                 place = place or lifted
-                struck = struck or (shape.get(f"{_STYLE}text-line-through-style") or "none") != "none"
+                struck = (
+                    struck or (shape.get(f"{_STYLE}text-line-through-style") or "none") != "none"
+                )
                 hidden = hidden or shape.get(f"{_TEXT}display") == "none"
             name = style.get(f"{_STYLE}parent-style-name")
         return _Look(place, struck, hidden)
@@ -251,7 +330,11 @@ class _Reader:
         citation = note.find(f"{_TEXT}note-citation")
         mark = "".join(citation.itertext()).strip() if citation is not None else ""
         body = note.find(f"{_TEXT}note-body")
-        text = squeeze(" ".join(self._text(part) for part in body.iter(f"{_TEXT}p"))) if body is not None else ""
+        text = (
+            squeeze(" ".join(self._text(part) for part in body.iter(f"{_TEXT}p")))
+            if body is not None
+            else ""
+        )
         self._aside.append(f"{settle(raise_(mark))} {text}".strip())
         return raise_(mark)
 
@@ -269,9 +352,13 @@ class _Reader:
     def _margin_texts(self) -> None:
         for kind in ("header", "footer"):
             texts = dict.fromkeys(
-                text for part in self._margins if part.tag == f"{_STYLE}{kind}" for paragraph in part.iter(f"{_TEXT}p")
-                if (text := squeeze(self._text(paragraph))) and paragraph.find(f".//{_TEXT}page-number") is None
-            )  # fmt: skip
+                text
+                for part in self._margins
+                if part.tag == f"{_STYLE}{kind}"
+                for paragraph in part.iter(f"{_TEXT}p")
+                if (text := squeeze(self._text(paragraph)))
+                and paragraph.find(f".//{_TEXT}page-number") is None
+            )
             if texts:
                 self._builder.close(0)
                 self._builder.heading(1, f"Page {kind}")
@@ -284,8 +371,13 @@ class _Reader:
         for row in table.iter(f"{_TABLE}table-row"):
             cells = []
             for cell in row.iterchildren(f"{_TABLE}table-cell"):
-                rows, columns = (_whole(cell.get(f"{_TABLE}number-{kind}-spanned"), 1) for kind in ("rows", "columns"))
-                text = squeeze(" ".join(self._text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h")))
+                rows, columns = (
+                    _whole(cell.get(f"{_TABLE}number-{kind}-spanned"), 1)
+                    for kind in ("rows", "columns")
+                )
+                text = squeeze(
+                    " ".join(self._text(part) for part in cell.iter(f"{_TEXT}p", f"{_TEXT}h"))
+                )
                 times = min(_whole(cell.get(f"{_TABLE}number-columns-repeated"), 1), _MOST_REPEATED)
                 cells += [Cell(text, rows, columns)] * times
             yield cells
@@ -294,7 +386,7 @@ class _Reader:
         hidden_columns = self._hidden_columns(table)
         rows: list[list[str]] = []
         spans: dict[int, list[tuple[int, int]]] = {}
-        room, omitted = _MAX_CELLS, 0
+        budget, omitted = _MAX_CELLS, 0
         for row in table.iter(f"{_TABLE}table-row"):
             times = min(_whole(row.get(f"{_TABLE}number-rows-repeated"), 1), _MOST_REPEATED)
             texts, merged = self._cells(row, hidden_columns)
@@ -304,12 +396,16 @@ class _Reader:
             if merged:
                 spans[len(rows)] = merged
             times = times if any(texts) else 1
-            room -= times * (len(texts) + 1)
-            if room < 0:
-                raise DocumentError(f"sheet {table.get(f'{_TABLE}name')} has more than {_MAX_CELLS:,} cells; split it")
+            budget -= times * (len(texts) + 1)
+            if budget < 0:
+                raise DocumentError(
+                    f"sheet {table.get(f'{_TABLE}name')} has more than {_MAX_CELLS:,} cells; split it"
+                )
             rows += [list(texts) for _ in range(times)]
         if omitted:
-            self.omissions.add("hidden rows", table.get(f"{_TABLE}name") or "", count=omitted, hidden=True)
+            self.omissions.add(
+                "hidden rows", table.get(f"{_TABLE}name") or "", count=omitted, hidden=True
+            )
         builder = PageBuilder(HeadingPath())
         if any(any(row) for row in rows):
             builder.heading(1, table.get(f"{_TABLE}name") or "")
@@ -320,14 +416,17 @@ class _Reader:
         return builder.page(number)
 
     def _hidden_columns(self, table: Any) -> set[int]:
-        at, found = 0, set()
+        at = 0
+        hidden: set[int] = set()
         for column in table.iter(f"{_TABLE}table-column"):
             times = min(_whole(column.get(f"{_TABLE}number-columns-repeated"), 1), 1 << 14)
             if column.get(f"{_TABLE}visibility") in ("collapse", "filter") and not self._hidden:
-                found |= set(range(at, at + times))
-                self.omissions.add("hidden columns", table.get(f"{_TABLE}name") or "", count=times, hidden=True)
+                hidden |= set(range(at, at + times))
+                self.omissions.add(
+                    "hidden columns", table.get(f"{_TABLE}name") or "", count=times, hidden=True
+                )
             at += times
-        return found
+        return hidden
 
     def _cells(self, row: Any, hidden_columns: set[int]) -> tuple[list[str], list[tuple[int, int]]]:
         texts: list[str] = []
@@ -362,7 +461,9 @@ class _Reader:
                     self.first_heading = self.first_heading or label(text)
             elif (box := frame.find(f"{_DRAW}text-box")) is not None:
                 self._blocks(box)
-            elif frame.tag == f"{_DRAW}frame" and (table := frame.find(f"{_TABLE}table")) is not None:
+            elif (
+                frame.tag == f"{_DRAW}frame" and (table := frame.find(f"{_TABLE}table")) is not None
+            ):
                 laid = lay_out(list(self._rows(table)))
                 builder.table(laid.rows)
             elif frame.tag == f"{_DRAW}frame":
@@ -371,7 +472,11 @@ class _Reader:
                 self._blocks(frame)
             self._flush()
         notes = slide.find(f"{_PRES}notes")
-        said = [self._text(part).strip() for part in notes.iter(f"{_TEXT}p")] if notes is not None else []
+        said = (
+            [self._text(part).strip() for part in notes.iter(f"{_TEXT}p")]
+            if notes is not None
+            else []
+        )
         if any(said):
             builder.heading(2, "Speaker notes")
             builder.text("\n".join(filter(None, said)))
@@ -380,12 +485,17 @@ class _Reader:
 
 def _levels(style: Any) -> dict[int, _Level]:
     levels = {}
-    for entry in style.iterchildren(f"{_TEXT}list-level-style-number", f"{_TEXT}outline-level-style"):
+    for entry in style.iterchildren(
+        f"{_TEXT}list-level-style-number", f"{_TEXT}outline-level-style"
+    ):
         kind = _NUMBER_FORMATS.get(entry.get(f"{_STYLE}num-format") or "", "")
         levels[_whole(entry.get(f"{_TEXT}level"), 1)] = _Level(
-            kind, entry.get(f"{_STYLE}num-prefix") or "", entry.get(f"{_STYLE}num-suffix") or "",
-            _whole(entry.get(f"{_TEXT}start-value"), 1), _whole(entry.get(f"{_TEXT}display-levels"), 1),
-        )  # fmt: skip
+            kind,
+            entry.get(f"{_STYLE}num-prefix") or "",
+            entry.get(f"{_STYLE}num-suffix") or "",
+            _whole(entry.get(f"{_TEXT}start-value"), 1),
+            _whole(entry.get(f"{_TEXT}display-levels"), 1),
+        )
     return levels
 
 

@@ -1,4 +1,5 @@
-"""Writes Word's equations (OMML, ECMA-376 part 1, 22.1) on one line that a person can read: "E=mc²", "(a+b)/(2c)", "√(x)".
+"""Writes Word's equations (OMML, ECMA-376 part 1, 22.1) on one line that a person can read:
+"E=mc²", "(a+b)/(2c)", "√(x)".
 
 Knows nothing of paragraphs.
 """
@@ -11,10 +12,33 @@ from typing import Any
 from fieldpack_build.documents.raised import raise_, settle
 
 M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
-_PROPERTIES = frozenset(f"{M}{name}Pr" for name in (
-    "ctrl", "f", "sSup", "sSub", "sSubSup", "sPre", "rad", "nary", "d", "func", "m", "eqArr", "acc", "bar", "limLow",
-    "limUpp", "box", "borderBox", "groupChr", "phant", "r", "oMathPara",
-))  # fmt: skip
+_PROPERTIES = frozenset(
+    f"{M}{name}Pr"
+    for name in (
+        "ctrl",
+        "f",
+        "sSup",
+        "sSub",
+        "sSubSup",
+        "sPre",
+        "rad",
+        "nary",
+        "d",
+        "func",
+        "m",
+        "eqArr",
+        "acc",
+        "bar",
+        "limLow",
+        "limUpp",
+        "box",
+        "borderBox",
+        "groupChr",
+        "phant",
+        "r",
+        "oMathPara",
+    )
+)
 
 
 def written(equation: Any) -> str:
@@ -23,16 +47,16 @@ def written(equation: Any) -> str:
 
 
 def _all(element: Any | None) -> str:
-    return "" if element is None else "".join(_one(child) for child in element)
-
-
-def _one(element: Any) -> str:
-    if element.tag in _PROPERTIES or not isinstance(element.tag, str):
-        return ""
-    if element.tag.rpartition("}")[2] == "t":
-        return element.text or ""
-    write = _WRITERS.get(element.tag.removeprefix(M))
-    return write(element) if write else _all(element)
+    """The text of all that is inside an element, its properties aside."""
+    texts: list[str] = []
+    for child in element if element is not None else ():
+        if child.tag in _PROPERTIES or not isinstance(child.tag, str):
+            continue
+        if child.tag.rpartition("}")[2] == "t":
+            texts.append(child.text or "")
+        else:
+            texts.append(_WRITERS.get(child.tag.removeprefix(M), _all)(child))
+    return "".join(texts)
 
 
 def _part(element: Any, name: str) -> str:
@@ -48,8 +72,8 @@ def _grouped(text: str) -> str:
 def _property(element: Any, name: str, otherwise: str) -> str:
     """A character that the element's properties state; an empty one is none."""
     kind = element.tag.removeprefix(M)
-    found = element.find(f"{M}{kind}Pr/{M}{name}")
-    return otherwise if found is None else found.get(f"{M}val", "")
+    stated = element.find(f"{M}{kind}Pr/{M}{name}")
+    return otherwise if stated is None else stated.get(f"{M}val", "")
 
 
 def _up(text: str) -> str:
@@ -59,10 +83,6 @@ def _up(text: str) -> str:
 def _down(text: str) -> str:
     text = settle(text)
     return f"_{text}" if text.isalnum() else f"_({text})" if text else ""
-
-
-def _fraction(element: Any) -> str:
-    return f"{_grouped(_part(element, 'num'))}/{_grouped(_part(element, 'den'))}"
 
 
 def _root(element: Any) -> str:
@@ -84,16 +104,19 @@ def _delimited(element: Any) -> str:
 
 
 def _matrix(element: Any) -> str:
-    rows = (", ".join(_all(cell) for cell in row.findall(f"{M}e")) for row in element.findall(f"{M}mr"))
+    rows = (
+        ", ".join(_all(cell) for cell in row.findall(f"{M}e")) for row in element.findall(f"{M}mr")
+    )
     return f"[{'; '.join(rows)}]"
 
 
-def _function(element: Any) -> str:
-    return f"{_part(element, 'fName')} {_part(element, 'e')}"
-
-
 _WRITERS: dict[str, Callable[[Any], str]] = {
-    "f": _fraction, "rad": _root, "nary": _sum, "d": _delimited, "m": _matrix, "func": _function,
+    "f": lambda e: f"{_grouped(_part(e, 'num'))}/{_grouped(_part(e, 'den'))}",
+    "rad": _root,
+    "nary": _sum,
+    "d": _delimited,
+    "m": _matrix,
+    "func": lambda e: f"{_part(e, 'fName')} {_part(e, 'e')}",
     "sSup": lambda e: _part(e, "e") + _up(_part(e, "sup")),
     "sSub": lambda e: _part(e, "e") + _down(_part(e, "sub")),
     "sSubSup": lambda e: _part(e, "e") + _down(_part(e, "sub")) + _up(_part(e, "sup")),
@@ -102,4 +125,4 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "acc": lambda e: _part(e, "e") + _property(e, "chr", "̂"),
     "limLow": lambda e: f"{_part(e, 'e')}[{settle(_part(e, 'lim'))}]",
     "limUpp": lambda e: f"{_part(e, 'e')}[{settle(_part(e, 'lim'))}]",
-}  # fmt: skip
+}

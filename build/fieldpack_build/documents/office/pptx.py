@@ -1,7 +1,8 @@
-"""Reads PowerPoint files: each slide a page under its title, with its texts, tables, charts, diagrams and notes.
+"""Reads PowerPoint files: each slide a page under its title, with its texts, tables, charts,
+diagrams and notes.
 
-Hidden slides, struck text, comments and pictures are left out and counted. Knows nothing of where on a slide a text stands:
-the order is the file's, which screen readers use.
+Hidden slides, struck text, comments and pictures are left out and counted. Knows nothing of where
+on a slide a text stands: the order is the file's, which screen readers use.
 """
 
 from __future__ import annotations
@@ -14,11 +15,17 @@ from typing import Any
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office import omml
 from fieldpack_build.documents.office.docx_numbering import FORMATS
-from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml, without_address
+from fieldpack_build.documents.office.package import (
+    PACKAGE_ERRORS,
+    open_package,
+    parse_xml,
+    without_address,
+)
 from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -28,47 +35,60 @@ _RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationship
 _NOTES = "Speaker notes"
 _DEEPEST_GROUP = 20
 _DEEPEST_ITEM = 8
-_AUTO_NUMBER = re.compile(r"(arabic|alphaLc|alphaUc|romanLc|romanUc)(Period|ParenR|ParenBoth|Plain)")
-_AUTO_FORMATS = {"arabic": "decimal", "alphaLc": "lowerLetter", "alphaUc": "upperLetter", "romanLc": "lowerRoman",
-                 "romanUc": "upperRoman"}  # fmt: skip
+_AUTO_NUMBER = re.compile(
+    r"(arabic|alphaLc|alphaUc|romanLc|romanUc)(Period|ParenR|ParenBoth|Plain)"
+)
+_AUTO_FORMATS = {
+    "arabic": "decimal",
+    "alphaLc": "lowerLetter",
+    "alphaUc": "upperLetter",
+    "romanLc": "lowerRoman",
+    "romanUc": "upperRoman",
+}
 _AUTO_SHAPES = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a PowerPoint file, a page a slide. `hidden`: its hidden slides too.
+
+    Raises DocumentError for a file that is encrypted, damaged or of another format.
+    """
+    import pptx
     from lxml.etree import XMLSyntaxError
     from pptx.exc import PythonPptxError
 
     data, properties = open_package(data, name, "PowerPoint file", ".ppt of PowerPoint 97 to 2003")
     try:
         omissions = Omissions()
-        pages = _pages(data, omissions, hidden=hidden)
+        slides: list[Page] = []
+        for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
+            if slide._element.get("show") in ("0", "false") and not hidden:
+                omissions.add("hidden slides", str(number), hidden=True)
+            else:
+                slides.append(_Slide(slide, omissions, hidden=hidden).page(number))
     except (*PACKAGE_ERRORS, PythonPptxError, XMLSyntaxError, KeyError, ValueError) as error:
-        raise DocumentError(f"{name}: is a damaged PowerPoint file: {without_address(error)}") from error
+        raise DocumentError(
+            f"{name}: is a damaged PowerPoint file: {without_address(error)}"
+        ) from error
     # python-pptx 1.0 checks no part: one of the wrong kind, or an element left out, ends in these.
     except (AttributeError, TypeError, IndexError, AssertionError) as error:
-        raise DocumentError(f"{name}: is a damaged PowerPoint file: a part is of the wrong kind") from error
-    title = properties.title if says_something(properties.title) else _first_words(pages[:1])
-    return Content(title, pages, properties.date, properties.tags, omissions.sentences())
-
-
-def _first_words(pages: tuple[Page, ...]) -> str:
-    """The title of the first slide, or else its first line."""
-    blocks = [block for page in pages for block in page.blocks if block.kind == "text" and _NOTES not in block.heading]
-    if not blocks:
-        return ""
-    return blocks[0].heading[0] if blocks[0].heading else label(pages[0].text[blocks[0].start :].split("\n", 1)[0])
-
-
-def _pages(data: bytes, omissions: Omissions, *, hidden: bool) -> tuple[Page, ...]:
-    import pptx
-
-    pages = []
-    for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
-        if slide._element.get("show") in ("0", "false") and not hidden:
-            omissions.add("hidden slides", str(number), hidden=True)
-        else:
-            pages.append(_Slide(slide, omissions, hidden=hidden).page(number))
-    return tuple(pages)
+        raise DocumentError(
+            f"{name}: is a damaged PowerPoint file: a part is of the wrong kind"
+        ) from error
+    title = properties.title
+    if not says_something(title, read_vocabulary(vocabulary)):
+        # The title of the first slide, or else its first line.
+        title = ""
+        blocks = [
+            b
+            for page in slides[:1]
+            for b in page.blocks
+            if b.kind == "text" and _NOTES not in b.heading
+        ]
+        if blocks:
+            first_line = slides[0].text[blocks[0].start :].split("\n", 1)[0]
+            title = blocks[0].heading[0] if blocks[0].heading else label(first_line)
+    return Content(title, tuple(slides), properties.date, properties.tags, omissions.sentences())
 
 
 class _Slide:
@@ -80,7 +100,11 @@ class _Slide:
 
     def page(self, number: int) -> Page:
         title = self._slide.shapes.title
-        words = squeeze(self._lines(title.text_frame)) if title is not None and title.has_text_frame else ""
+        words = (
+            squeeze(self._lines(title.text_frame))
+            if title is not None and title.has_text_frame
+            else ""
+        )
         if words:
             self._builder.heading(1, words)
         for shape in _shapes(self._slide.shapes, 0):
@@ -114,18 +138,21 @@ class _Slide:
                 continue
             root = parse_xml(relation.target_part.blob)
             for entry in () if root is None else root.iter("{*}cm"):
-                words = squeeze(" ".join(node.text or "" for node in entry.iter("{*}text", f"{_A}t")))
+                words = squeeze(
+                    " ".join(node.text or "" for node in entry.iter("{*}text", f"{_A}t"))
+                )
                 if self._hidden:
                     self._builder.text(f"Comment: {words}")
                 elif words:
                     self._omissions.add("comments", hidden=True)
 
     def _lines(self, frame: Any) -> str:
-        """Paragraphs as lines; those below the first level are items of a list, numbered ones carry their number."""
+        """Paragraphs as lines; those below the first level are items of a list, numbered ones carry
+        their number."""
         lines = []
         counts: dict[int, int] = {}
         for paragraph in frame.paragraphs:
-            text = self._text(paragraph._p).replace("\v", "\n").strip()
+            text = settle("".join(self._pieces(paragraph._p))).replace("\v", "\n").strip()
             level = min(paragraph.level, _DEEPEST_ITEM)
             counts = {place: count for place, count in counts.items() if place <= level}
             mark = _auto_number(paragraph._p, level, counts)
@@ -135,9 +162,6 @@ class _Slide:
             if text:
                 lines.append("  " * max(level - 1, 0) + f"{mark} {text}".lstrip())
         return "\n".join(lines)
-
-    def _text(self, element: Any) -> str:
-        return settle("".join(self._pieces(element)))
 
     def _pieces(self, element: Any) -> Iterator[str]:
         for child in element.iterchildren("*"):
@@ -169,13 +193,16 @@ class _Slide:
         for row in table.rows:
             yield [
                 Cell(squeeze(self._lines(cell.text_frame)), cell.span_height, cell.span_width)
-                if cell.is_merge_origin else Cell(squeeze(self._lines(cell.text_frame)))
-                for cell in row.cells if not cell.is_spanned
-            ]  # fmt: skip
+                if cell.is_merge_origin
+                else Cell(squeeze(self._lines(cell.text_frame)))
+                for cell in row.cells
+                if not cell.is_spanned
+            ]
 
 
 def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
-    """The number that PowerPoint shows before a paragraph that states one; `counts` by level goes on."""
+    """The number that PowerPoint shows before a paragraph that states one; `counts` by level goes
+    on."""
     stated = paragraph.find(f"{_A}pPr/{_A}buAutoNum")
     shape = _AUTO_NUMBER.fullmatch(stated.get("type", "")) if stated is not None else None
     if stated is None or shape is None:
@@ -186,45 +213,47 @@ def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
 
 
 def _shapes(shapes: Any, depth: int) -> Iterator[Any]:
-    for shape in shapes:
-        if hasattr(shape, "shapes") and depth < _DEEPEST_GROUP:
-            yield from _shapes(shape.shapes, depth + 1)
-        elif not _is_footer(shape):
-            yield shape
-
-
-def _is_footer(shape: Any) -> bool:
+    """Those of a slide, groups taken apart, footers left out."""
     from pptx.enum.shapes import PP_PLACEHOLDER
 
     footers = (PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.SLIDE_NUMBER, PP_PLACEHOLDER.DATE)
-    return bool(shape.is_placeholder and shape.placeholder_format.type in footers)
+    for shape in shapes:
+        if hasattr(shape, "shapes") and depth < _DEEPEST_GROUP:
+            yield from _shapes(shape.shapes, depth + 1)
+        elif not (shape.is_placeholder and shape.placeholder_format.type in footers):
+            yield shape
 
 
 def _add_chart(builder: PageBuilder, chart: Any) -> None:
-    """Its title, and its series beside each other: read from the XML, as python-pptx knows no chart in 3-D."""
+    """Its title, and its series beside each other: read from the XML, as python-pptx knows no chart
+    in 3-D."""
     if chart.has_title and chart.chart_title.has_text_frame:
         builder.text(squeeze(chart.chart_title.text_frame.text))
     series = list(chart._chartSpace.iter(f"{_C}ser"))
     values = [_points(entry, "val", "yVal") for entry in series]
-    names = {place: name for entry in series for place, name in _points(entry, "cat", "xVal").items()}
+    names = {
+        place: name for entry in series for place, name in _points(entry, "cat", "xVal").items()
+    }
     places = sorted({place for points in values for place in points})
     head = [" ".join(_points(entry, "tx").values()) for entry in series]
-    rows = [[names.get(place, ""), *(_figure(points.get(place, "")) for points in values)] for place in places]
+    rows: list[list[str]] = []
+    for place in places:
+        rows.append([names.get(place, "")])
+        for text in (points.get(place, "") for points in values):
+            try:
+                rows[-1].append(f"{float(text):.10g}")
+            except ValueError:
+                rows[-1].append(text)
     builder.table([["", *head], *rows])
 
 
 def _points(series: Any, *names: str) -> dict[int, str]:
     """The texts of a series' points under one of these elements, by their place."""
-    found = (series.find(f"{_C}{name}") for name in names)
-    points = [point for element in found if element is not None for point in element.iter(f"{_C}pt")]
+    elements = (series.find(f"{_C}{name}") for name in names)
+    points = [
+        point for element in elements if element is not None for point in element.iter(f"{_C}pt")
+    ]
     return {int(point.get("idx")): squeeze(point.findtext(f"{_C}v") or "") for point in points}
-
-
-def _figure(text: str) -> str:
-    try:
-        return f"{float(text):.10g}"
-    except ValueError:
-        return text
 
 
 def _diagram(slide: Any, shape: Any) -> Iterator[str]:

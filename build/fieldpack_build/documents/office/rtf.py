@@ -1,14 +1,16 @@
-"""Reads RTF: paragraphs, headings by style, lists with the numbers that the file states, tables, notes.
+"""Reads RTF: paragraphs, headings by style, lists with the numbers that the file states, tables,
+notes.
 
-Our own, as striprtf 0.0.35, the kept library, changes figures (482 with a raised 1 is "4821"), shows hidden, struck and deleted
-text and drops footnotes. After the RTF specification 1.9.1. What is left out is counted.
+Our own, as striprtf 0.0.35, the kept library, changes figures (482 with a raised 1 is "4821"),
+shows hidden, struck and deleted text and drops footnotes. After the RTF specification 1.9.1. What
+is left out is counted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.merged import Cell, lay_out
@@ -16,27 +18,105 @@ from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
+from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
 from fieldpack_build.errors import DocumentError
 
-_TOKEN = re.compile(r"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|([^\\{}]+)", re.DOTALL)
+_TOKEN = re.compile(
+    r"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|([^\\{}]+)",
+    re.DOTALL,
+)
 _CHARACTERS = {
-    "par": "\n", "sect": "\n", "page": "\n", "line": "\n", "tab": "\t", "emdash": "—", "endash": "–", "emspace": " ",
-    "enspace": " ", "bullet": "•", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”",
-}  # fmt: skip
-_SYMBOLS = {"~": "\u00a0", "_": "-", "-": "", "\n": "\n", "\r": "\n", "{": "{", "}": "}", "\\": "\\"}
-# Groups whose text is no text of the document. Others that begin with \* are passed over too, as the specification asks.
-_SILENT = frozenset((
-    "fonttbl", "colortbl", "pict", "object", "fldinst", "xe", "tc", "rsidtbl", "generator", "themedata", "datastore",
-    "listtable", "listoverridetable", "latentstyles", "filetbl", "revtbl", "userprops", "xmlnstbl", "bkmkstart", "bkmkend",
-    "nonshppict", "pgdsctbl", "mmathPr", "operator", "author", "company", "doccomm", "keywords", "subject", "category",
-    "manager", "hlinkbase", "atnid", "atnauthor", "atnref", "atndate", "atrfstart", "atrfend", "shpinst",
-))  # fmt: skip
-_MARGINS = frozenset(("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf"))
+    "par": "\n",
+    "sect": "\n",
+    "page": "\n",
+    "line": "\n",
+    "tab": "\t",
+    "emdash": "—",
+    "endash": "–",
+    "emspace": " ",
+    "enspace": " ",
+    "bullet": "•",
+    "lquote": "‘",
+    "rquote": "’",
+    "ldblquote": "“",
+    "rdblquote": "”",
+}
+_SYMBOLS = {
+    "~": "\u00a0",
+    "_": "-",
+    "-": "",
+    "\n": "\n",
+    "\r": "\n",
+    "{": "{",
+    "}": "}",
+    "\\": "\\",
+}
+# Groups whose text is no text of the document. Others that begin with \* are passed over too, as
+# the specification asks.
+_SILENT = frozenset(
+    (
+        "fonttbl",
+        "colortbl",
+        "pict",
+        "object",
+        "fldinst",
+        "xe",
+        "tc",
+        "rsidtbl",
+        "generator",
+        "themedata",
+        "datastore",
+        "listtable",
+        "listoverridetable",
+        "latentstyles",
+        "filetbl",
+        "revtbl",
+        "userprops",
+        "xmlnstbl",
+        "bkmkstart",
+        "bkmkend",
+        "nonshppict",
+        "pgdsctbl",
+        "mmathPr",
+        "operator",
+        "author",
+        "company",
+        "doccomm",
+        "keywords",
+        "subject",
+        "category",
+        "manager",
+        "hlinkbase",
+        "atnid",
+        "atnauthor",
+        "atnref",
+        "atndate",
+        "atrfstart",
+        "atrfend",
+        "shpinst",
+    )
+)
+_MARGINS = frozenset(
+    ("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf")
+)
 _OPENED = frozenset(("shppict", "shptxt", "bkmkstart"))
 _CODE_PAGES = {
-    0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5", 161: "cp1253", 162: "cp1254",
-    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
-}  # fmt: skip
+    0: "cp1252",
+    77: "mac_roman",
+    128: "cp932",
+    129: "cp949",
+    134: "gb18030",
+    136: "big5",
+    161: "cp1253",
+    162: "cp1254",
+    163: "cp1258",
+    177: "cp1255",
+    178: "cp1256",
+    186: "cp1257",
+    204: "cp1251",
+    222: "cp874",
+    238: "cp1250",
+}
 _MOST_GROUPS = 2000  # inside each other
 
 
@@ -62,16 +142,25 @@ class _Row:
     merged: list[str] = field(default_factory=list)  # a word for each \cellx: "", "first", "more"
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read hidden text and comments too."""
+def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+    """Read a file of Rich Text Format. `hidden`: its hidden text and comments too.
+
+    Raises DocumentError for a file that is damaged or of another format.
+    """
     if not data.lstrip().startswith(b"{\\rtf"):
         raise DocumentError(f"{name}: is no RTF, or a damaged one: it does not begin with {{\\rtf")
     reader = _Reader(hidden=hidden)
     try:
         reader.run(data.decode("latin-1"))
     except IndexError as error:
-        raise DocumentError(f"{name}: is a damaged RTF file: it closes more groups than it opens") from error
-    title = label(settle(reader.info["title"])) if says_something(reader.info["title"]) else reader.first_heading
+        raise DocumentError(
+            f"{name}: is a damaged RTF file: it closes more groups than it opens"
+        ) from error
+    title = (
+        label(settle(reader.info["title"]))
+        if says_something(reader.info["title"], read_vocabulary(vocabulary))
+        else reader.first_heading
+    )
     return Content(title, (reader.builder.page(),), reader.date, (), reader.omissions.sentences())
 
 
@@ -106,9 +195,9 @@ class _Reader:
         begins = False  # the token before opened a group
         starred = False
         at = 0
-        while (found := _TOKEN.match(text, at)) is not None:
-            at = found.end()
-            word, number, coded, sign, brace, plain = found.groups()
+        while (token := _TOKEN.match(text, at)) is not None:
+            at = token.end()
+            word, number, coded, sign, brace, plain = token.groups()
             if coded is None:
                 self._decode()
             if brace == "{":
@@ -126,9 +215,13 @@ class _Reader:
                 if word == "bin":
                     at += max(int(number or 0), 0)
                 else:
-                    self._word(word, int(number) if number else None, begins=begins, starred=starred)
+                    self._word(
+                        word, int(number) if number else None, begins=begins, starred=starred
+                    )
             elif coded is not None:
-                if not self._skipped():
+                if self._skip:  # of the bytes that stand for a character where Unicode is not known
+                    self._skip -= 1
+                else:
                     self._bytes.append(int(coded, 16))
             elif sign is not None:
                 self._put(_SYMBOLS.get(sign, ""))
@@ -161,9 +254,12 @@ class _Reader:
             self._put(chr(number % 0x10000), raw=True)
             self._skip = state.unicode_skip
         elif word in ("cell", "nestcell"):
-            self._cell()
+            text = squeeze(_whole(self._text.pop("body", [])))
+            mark, self._mark = self._mark, ""
+            self._row.cells.append(f"{mark} {text}".strip() if mark != "-" else text)
         elif word in ("row", "nestrow"):
-            self._end_row()
+            self._rows.append(_Row(self._row.cells, list(self._row.merged)))
+            self._row = _Row(merged=self._row.merged)
         elif word == "trowd":
             self._row.merged = []
         elif word in ("clmgf", "clvmgf"):
@@ -202,7 +298,14 @@ class _Reader:
         target = ""
         if word in _MARGINS:
             target = word[:6]
-        elif word in ("footnote", "annotation") or word in ("title", "revtim", "creatim", "stylesheet", "fonttbl", "listtext"):
+        elif word in ("footnote", "annotation") or word in (
+            "title",
+            "revtim",
+            "creatim",
+            "stylesheet",
+            "fonttbl",
+            "listtext",
+        ):
             target = word
         elif word == "pntext":  # as the programs before Word 97 wrote it
             target = "listtext"
@@ -212,7 +315,9 @@ class _Reader:
             return False
         if target in ("footnote", "annotation", "header", "footer", "listtext"):
             self._text[target] = []
-        self._state = _State(target, encoding=self._state.encoding, unicode_skip=self._state.unicode_skip)
+        self._state = _State(
+            target, encoding=self._state.encoding, unicode_skip=self._state.unicode_skip
+        )
         return True
 
     def _end_group(self) -> None:
@@ -241,7 +346,11 @@ class _Reader:
         elif state.into == "title":
             self.info["title"] = said
         elif state.into in ("revtim", "creatim"):
-            self.date = iso_date(said.replace(" ", "-")) if self.date is None or state.into == "revtim" else self.date
+            self.date = (
+                iso_date(said.replace(" ", "-"))
+                if self.date is None or state.into == "revtim"
+                else self.date
+            )
 
     def _put(self, text: str, *, raw: bool = False) -> None:
         if not raw and self._skip and text:
@@ -254,7 +363,10 @@ class _Reader:
         if state.into in ("revtim", "creatim"):
             return
         words = len(text.split())
-        for kind, gone, hides in (("hidden", state.hidden and not self._hidden, True), ("struck-out", state.struck, False)):
+        for kind, gone, hides in (
+            ("hidden", state.hidden and not self._hidden, True),
+            ("struck-out", state.struck, False),
+        ):
             if gone:
                 if words:
                     self.omissions.add(f"words of {kind} text", count=words, hidden=hides)
@@ -263,15 +375,14 @@ class _Reader:
             if words:
                 self.omissions.add("words of tracked deletions", count=words)
             return
-        shaped = raise_(text) if state.place == "super" else lower(text) if state.place == "sub" else text
+        shaped = (
+            raise_(text)
+            if state.place == "super"
+            else lower(text)
+            if state.place == "sub"
+            else text
+        )
         self._text.setdefault(state.into, []).append(shaped)
-
-    def _skipped(self) -> bool:
-        """One of the bytes that stand for a Unicode character where it is not known."""
-        if self._skip:
-            self._skip -= 1
-            return True
-        return False
 
     def _decode(self) -> None:
         if self._bytes:
@@ -293,7 +404,11 @@ class _Reader:
                 self._text["body"] = [f"{mark} {text} ".lstrip()]
             return
         self._end_table()
-        level = state.outline + 1 if state.outline is not None and state.outline < 9 else self._styles.get(state.style)
+        level = (
+            state.outline + 1
+            if state.outline is not None and state.outline < 9
+            else self._styles.get(state.style)
+        )
         if not text:
             return
         if level is not None:
@@ -309,21 +424,32 @@ class _Reader:
         if not mark:
             self._flush_aside()
 
-    def _cell(self) -> None:
-        text = squeeze(_whole(self._text.pop("body", [])))
-        mark, self._mark = self._mark, ""
-        self._row.cells.append(f"{mark} {text}".strip() if mark != "-" else text)
-
-    def _end_row(self) -> None:
-        self._rows.append(_Row(self._row.cells, list(self._row.merged)))
-        self._row = _Row(merged=self._row.merged)
-
     def _end_table(self) -> None:
         if not self._rows:
             return
         rows, self._rows = self._rows, []
         self._flush_list()
-        table = lay_out(list(_cells(rows)))
+        grid = [
+            [
+                (text, row.merged[at] if at < len(row.merged) else "")
+                for at, text in enumerate(row.cells)
+            ]
+            for row in rows
+        ]
+        merged_rows: list[list[Cell]] = []
+        for top, texts in enumerate(grid):
+            cells: list[Cell] = []
+            for at, (text, merged) in enumerate(texts):
+                if merged == "column more" and cells:
+                    cells[-1] = cells[-1]._replace(columns=cells[-1].columns + 1)
+                elif merged == "row more" and top:
+                    continue
+                else:  # a merged one reaches over those that say that they go on with it
+                    below = (row[at : at + 1] for row in grid[top + 1 :])
+                    more = takewhile(lambda cell: cell and cell[0][1] == "row more", below)
+                    cells.append(Cell(text, 1 + (len(list(more)) if merged == "row first" else 0)))
+            merged_rows.append(cells)
+        table = lay_out(merged_rows)
         self.builder.text(table.title)
         self.builder.table(table.rows)
         self._flush_aside()
@@ -344,7 +470,8 @@ class _Reader:
 
 
 def _whole(parts: list[str]) -> str:
-    """Parts of a text as one; a character beyond the first 65,536 comes as the two halves that UTF-16 makes of it."""
+    """Parts of a text as one; a character beyond the first 65,536 comes as the two halves that
+    UTF-16 makes of it."""
     return settle("".join(parts)).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -353,7 +480,10 @@ def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State
     if word in ("super", "sub"):
         return replace(state, place=word if on else "")
     if word in ("up", "dn"):
-        return replace(state, place=("super" if word == "up" else "sub") if number is None or number > 0 else "")
+        return replace(
+            state,
+            place=("super" if word == "up" else "sub") if number is None or number > 0 else "",
+        )
     if word == "nosupersub":
         return replace(state, place="")
     if word in ("strike", "striked"):
@@ -375,24 +505,3 @@ def _formatted(state: _State, word: str, number: int | None, on: bool) -> _State
     if word == "uc" and number is not None:
         return replace(state, unicode_skip=max(number, 0))
     return state
-
-
-def _cells(rows: list[_Row]) -> Iterator[list[Cell]]:
-    """Rows of cells; a merged one reaches over those that say that they go on with it."""
-    grid = [[(text, row.merged[at] if at < len(row.merged) else "") for at, text in enumerate(row.cells)] for row in rows]
-    for top, row in enumerate(grid):
-        cells: list[Cell] = []
-        for at, (text, merged) in enumerate(row):
-            if merged == "column more" and cells:
-                cells[-1] = cells[-1]._replace(columns=cells[-1].columns + 1)
-            elif merged == "row more" and top:
-                continue
-            else:
-                depth = 1
-                while merged == "row first" and top + depth < len(grid):
-                    below = grid[top + depth]
-                    if at >= len(below) or below[at][1] != "row more":
-                        break
-                    depth += 1
-                cells.append(Cell(text, depth))
-        yield cells

@@ -1,7 +1,9 @@
-"""Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as their last result.
+"""Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as
+their last result.
 
-What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures too. openpyxl's read-only
-mode, which keeps memory flat, has none of them: they are looked up in the package.
+What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures
+too. openpyxl's read-only mode, which keeps memory flat, has none of them: they are looked up in the
+package.
 """
 
 from __future__ import annotations
@@ -21,19 +23,23 @@ from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuil
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
-_MAX_ROWS = 1 << 20  # Excel's own; a row that states a higher number would be waited for through all those before it
-# Cells, empty ones to the left of a full one included, and their characters. A text that is stored once can be shown in
-# each of 20,000 cells: a workbook of 110 KB took 21 GB.
+_MAX_ROWS = (
+    1 << 20
+)  # Excel's own; a row that states a higher number would be waited for through all those before it
+# Cells, empty ones to the left of a full one included, and their characters. A text that is stored
+# once can be shown in each of 20,000 cells: a workbook of 110 KB took 21 GB.
 _MAX_SHOWN = 100_000_000
 _MAX_MERGED_ROWS = 2_000_000
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_MERGED = re.compile(
+    rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"'
+)
 _ROW = re.compile(rb"<(?:\w+:)?row\s([^>]*)>")
 _COLUMN = re.compile(rb"<(?:\w+:)?col\s([^>]*)>")
 _HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
 _NUMBER = rb"""\b%s=["']([0-9]{1,7})["']"""
 _STRINGS = "xl/sharedStrings.xml"
 _MAX_COLUMNS = 1 << 14
-_DRAWN = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
+_OBJECTS = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
 # A formula whose result is not stored: written by a program that does not calculate.
 _NEVER_CALCULATED = re.compile(rb"(?:</f>|<f[^>]*/>)\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
 
@@ -60,46 +66,72 @@ class _Sheet:
     hidden_rows: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
     comments: list[tuple[str, str]] = field(default_factory=list)
-    drawn: list[str] = field(default_factory=list)
-    crossed: int = 0  # words of struck-out text
+    objects: list[str] = field(default_factory=list)
+    struck_words: int = 0  # words of struck-out text
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+    """Read a workbook, each visible sheet a page.
+
+    `hidden`: its hidden sheets, rows and columns too, and comments. Raises DocumentError for a file
+    that is encrypted, damaged, too large or of another format.
+    """
     data, properties = open_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
     try:
         sheets = _sheets(data, hidden=hidden)
     except _TooLarge as error:
         raise DocumentError(f"{name}: {error}; is it a bomb? split it") from error
-    # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with damaged files).
-    except (*PACKAGE_ERRORS, KeyError, IndexError, ValueError, TypeError, AttributeError, OSError, SyntaxError) as error:
+    # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with
+    # damaged files).
+    except (
+        *PACKAGE_ERRORS,
+        KeyError,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OSError,
+        SyntaxError,
+    ) as error:
         raise DocumentError(f"{name}: is a damaged Excel file: {squeeze(str(error))}") from error
     shown_sheets = [sheet for sheet in sheets if sheet.visible]
     uncalculated = sum(sheet.uncalculated for sheet in shown_sheets)
     warnings = []
     if uncalculated:
-        warnings.append(f"{uncalculated} formulas have no result in the file: open it in Excel and save it")
+        warnings.append(
+            f"{uncalculated} formulas have no result in the file: open it in Excel and save it"
+        )
     omissions = Omissions()
     for sheet in sheets:
-        _count_hidden(sheet, omissions, hidden=hidden)
+        if not sheet.visible:
+            omissions.add("hidden sheets", sheet.title, hidden=True)
+        if sheet.struck_words:
+            omissions.add("words of struck-out text", sheet.title, count=sheet.struck_words)
+        for kind in sheet.objects:
+            omissions.add(kind, sheet.title)
+        if hidden:
+            continue
+        # Hidden rows and columns without a cell count for nothing.
+        rows = [r for r in sheet.hidden_rows if r < len(sheet.rows) and any(sheet.rows[r])]
+        columns = [
+            c for c in sheet.hidden_columns if any(c < len(row) and row[c] for row in sheet.rows)
+        ]
+        counts = {
+            "hidden rows": len(rows),
+            "hidden columns": len(columns),
+            "comments": len(sheet.comments),
+        }
+        for kind, count in counts.items():
+            if count:
+                omissions.add(kind, sheet.title, count=count, hidden=True)
     pages = tuple(_page(sheet, hidden=hidden) for sheet in shown_sheets)
-    return Content(properties.title, pages, properties.date, properties.tags, (*warnings, *omissions.sentences()))
-
-
-def _count_hidden(sheet: _Sheet, omissions: Omissions, *, hidden: bool) -> None:
-    """What is left out of a sheet. Hidden rows and columns without a cell count for nothing."""
-    if not sheet.visible:
-        omissions.add("hidden sheets", sheet.title, hidden=True)
-    if sheet.crossed:
-        omissions.add("words of struck-out text", sheet.title, count=sheet.crossed)
-    for kind in sheet.drawn:
-        omissions.add(kind, sheet.title)
-    if hidden:
-        return
-    full_rows = [row for row in sheet.hidden_rows if row < len(sheet.rows) and any(sheet.rows[row])]
-    columns = [c for c in sheet.hidden_columns if any(c < len(row) and row[c] for row in sheet.rows)]
-    for kind, count in (("hidden rows", len(full_rows)), ("hidden columns", len(columns)), ("comments", len(sheet.comments))):
-        if count:
-            omissions.add(kind, sheet.title, count=count, hidden=True)
+    return Content(
+        properties.title,
+        pages,
+        properties.date,
+        properties.tags,
+        (*warnings, *omissions.sentences()),
+    )
 
 
 def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
@@ -108,92 +140,107 @@ def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
     with zipfile.ZipFile(BytesIO(data)) as package:
         strings = package.read(_STRINGS) if _STRINGS in package.namelist() else b""
     shaped = b"vertAlign" in strings or b"<strike" in strings
-    book = openpyxl.load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped)
+    book = openpyxl.load_workbook(
+        BytesIO(data), read_only=True, data_only=True, keep_links=False, rich_text=shaped
+    )
     fonts = book._fonts
-    struck = {number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike}
+    struck = {
+        number for number, style in enumerate(book._cell_styles) if fonts[style.fontId].strike
+    }
     try:
-        # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4 macros.
+        # openpyxl passes over a sheet that is not in the package, and over sheets of Excel 4
+        # macros.
         if not book.worksheets:
             raise ValueError("none of its sheets is there")
         with zipfile.ZipFile(BytesIO(data)) as package:
             return [
-                _sheet(sheet, number, package, struck, hidden=hidden) for number, sheet in enumerate(book.worksheets, start=1)
+                _sheet(sheet, number, package, struck, hidden=hidden)
+                for number, sheet in enumerate(book.worksheets, start=1)
             ]
     finally:
         book.close()
 
 
-def _sheet(sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool) -> _Sheet:
+def _sheet(
+    sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool
+) -> _Sheet:
     if sheet.sheet_state != "visible" and not hidden:
         return _Sheet(number, sheet.title, visible=False)
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     rows: list[list[str]] = []
-    room = _MAX_SHOWN
-    crossed = 0
+    budget = _MAX_SHOWN
+    struck_words = 0
     for cells in sheet.iter_rows():
         if len(rows) >= _MAX_ROWS:
             raise _TooLarge(f"a sheet has more than {_MAX_ROWS:,} rows")
-        row, room, words = _row(cells, room, struck)
+        row, budget, words = _row(cells, budget, struck)
         rows.append(row)
-        crossed += words
+        struck_words += words
     path = posixpath.normpath(sheet._worksheet_path)
     xml = package.read(path)
-    comments, drawn = _beside(package, path)
+    hidden_rows: set[int] = set()  # places from 0, those that a filter hides included
+    if _HIDDEN.search(xml):
+        for row_tag in (match[1] for match in _ROW.finditer(xml) if _HIDDEN.search(match[1])):
+            if place := re.search(_NUMBER % b"r", row_tag):
+                hidden_rows.add(int(place[1]) - 1)
+    hidden_columns: set[int] = set()
+    for column in _COLUMN.finditer(xml, 0, max(xml.find(b"<sheetData"), 0)):
+        first, last = (re.search(_NUMBER % end, column[1]) for end in (b"min", b"max"))
+        if _HIDDEN.search(column[1]) and first and last:
+            hidden_columns.update(range(int(first[1]) - 1, min(int(last[1]), _MAX_COLUMNS)))
+    comments, objects = _beside(package, path)
     return _Sheet(
-        number, sheet.title, rows, _merges(xml), len(_NEVER_CALCULATED.findall(xml)), True, _hidden_rows(xml),
-        _hidden_columns(xml), comments, drawn, crossed,
-    )  # fmt: skip
-
-
-def _hidden_rows(xml: bytes) -> set[int]:
-    """Places from 0, those that a filter hides included."""
-    if not _HIDDEN.search(xml):
-        return set()
-    stated = (found[1] for found in _ROW.finditer(xml) if _HIDDEN.search(found[1]))
-    return {int(number[1]) - 1 for row in stated if (number := re.search(_NUMBER % b"r", row))}
-
-
-def _hidden_columns(xml: bytes) -> set[int]:
-    columns: set[int] = set()
-    for found in _COLUMN.finditer(xml, 0, max(xml.find(b"<sheetData"), 0)):
-        first, last = (re.search(_NUMBER % name, found[1]) for name in (b"min", b"max"))
-        if _HIDDEN.search(found[1]) and first and last:
-            columns.update(range(int(first[1]) - 1, min(int(last[1]), _MAX_COLUMNS)))
-    return columns
+        number,
+        sheet.title,
+        rows,
+        _merges(xml),
+        len(_NEVER_CALCULATED.findall(xml)),
+        True,
+        hidden_rows,
+        hidden_columns,
+        comments,
+        objects,
+        struck_words,
+    )
 
 
 def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Comments of a sheet as (cell, words), and the kinds of what is drawn on it."""
+    """Comments of a sheet as (cell, words), and the kinds of what is objects on it."""
     comments: list[tuple[str, str]] = []
-    drawn: list[str] = []
+    objects: list[str] = []
     for kind, target in _relations(package, path):
         if kind == "comments" and (root := parse_xml(package.read(target))) is not None:
             for entry in root.iter("{*}comment"):
                 words = squeeze("".join(node.text or "" for node in entry.iter("{*}t")))
-                comments.append((entry.get("ref") or "", _words_of_thread(words)))
+                # Newer Excel keeps a conversation beside the comment, which then begins with advice
+                # to older ones.
+                if words.startswith("[Threaded comment]"):
+                    words = words.partition("Comment: ")[2] or words
+                comments.append((entry.get("ref") or "", words))
         elif kind == "drawing":
-            drawn += [_DRAWN[inner] for inner, _ in _relations(package, target) if inner in _DRAWN]
-    return comments, drawn
-
-
-def _words_of_thread(words: str) -> str:
-    """Newer Excel keeps a conversation beside the comment, which then begins with advice to older ones."""
-    return words.partition("Comment: ")[2] or words if words.startswith("[Threaded comment]") else words
+            objects += [
+                _OBJECTS[inner] for inner, _ in _relations(package, target) if inner in _OBJECTS
+            ]
+    return comments, objects
 
 
 def _relations(package: zipfile.ZipFile, path: str) -> list[tuple[str, str]]:
     """(kind, part) of what a part refers to, as far as it is in the package."""
     folder, name = posixpath.split(path)
     relations = f"{folder}/_rels/{name}.rels"
-    there = set(package.namelist())
-    root = parse_xml(package.read(relations)) if relations in there else None
-    found = []
+    members = set(package.namelist())
+    root = parse_xml(package.read(relations)) if relations in members else None
+    parts = []
     for entry in () if root is None else root.iter("{*}Relationship"):
         target = entry.get("Target") or ""
-        whole = target.lstrip("/") if target.startswith("/") else posixpath.normpath(posixpath.join(folder, target))
-        if whole in there:
-            found.append(((entry.get("Type") or "").rpartition("/")[2], whole))
-    return found
+        whole = (
+            target.lstrip("/")
+            if target.startswith("/")
+            else posixpath.normpath(posixpath.join(folder, target))
+        )
+        if whole in members:
+            parts.append(((entry.get("Type") or "").rpartition("/")[2], whole))
+    return parts
 
 
 def _page(sheet: _Sheet, *, hidden: bool) -> Page:
@@ -214,7 +261,9 @@ def _page(sheet: _Sheet, *, hidden: bool) -> Page:
     return builder.page(sheet.number)
 
 
-def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str]], dict[int, list[Span]]]:
+def _visible(
+    sheet: _Sheet, spans: dict[int, list[Span]]
+) -> tuple[list[list[str]], dict[int, list[Span]]]:
     """The rows and merged cells that are shown, at the places that they then have."""
     width = max(map(len, sheet.rows), default=0)
     place = [0]  # of each column, its new place: that of the next shown one for a hidden one
@@ -233,11 +282,11 @@ def _visible(sheet: _Sheet, spans: dict[int, list[Span]]) -> tuple[list[list[str
     return rows, kept
 
 
-def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
-    """The texts of a row without the empty ones at its end, what is left of `room` after it, and how many words are struck
-    out: by one of the styles in `struck`, or within a cell."""
-    found: list[str] = []
-    crossed = 0
+def _row(cells: Any, budget: int, struck: set[int]) -> tuple[list[str], int, int]:
+    """The texts of a row without the empty ones at its end, what is left of `budget` after it, and
+    how many words are struck out: by one of the styles in `struck`, or within a cell."""
+    texts: list[str] = []
+    struck_words = 0
     for cell in cells:
         value, words = cell.value, 0
         if isinstance(value, list):
@@ -245,51 +294,59 @@ def _row(cells: Any, room: int, struck: set[int]) -> tuple[list[str], int, int]:
         text = squeeze(shown(value, cell.number_format)) if value is not None else ""
         if text and struck and cell._style_id in struck:
             text, words = "", words + len(text.split())
-        crossed += words
-        found.append(text)
-        room -= 1 + len(text)
-        if room < 0:
+        struck_words += words
+        texts.append(text)
+        budget -= 1 + len(text)
+        if budget < 0:
             raise _TooLarge(f"a sheet shows more than {_MAX_SHOWN:,} cells and characters")
-    while found and not found[-1]:
-        found.pop()
-    return found, room, crossed
+    while texts and not texts[-1]:
+        texts.pop()
+    return texts, budget, struck_words
 
 
 def _shaped(pieces: list[Any]) -> tuple[str, int]:
-    """The text of a cell whose parts look different, superscripts apart, and how many of its words are struck out."""
-    text, crossed = "", 0
+    """The text of a cell whose parts look different, superscripts apart, and how many of its words
+    are struck out."""
+    text, struck_words = "", 0
     for piece in pieces:
         font, words = getattr(piece, "font", None), getattr(piece, "text", piece)
         if font is not None and font.strike:
-            crossed += len(words.split())
+            struck_words += len(words.split())
         elif font is not None and font.vertAlign == "superscript":
             text += raise_(words)
         else:
             text += lower(words) if font is not None and font.vertAlign == "subscript" else words
-    return settle(text), crossed
+    return settle(text), struck_words
 
 
 def _repeat_down(rows: list[list[str]], merge: _Merge) -> None:
-    """A cell over several rows speaks for each of them. One over columns too is a note, and stays once."""
+    """A cell over several rows speaks for each of them. One over columns too is a note, and stays
+    once."""
     column = merge.first_column
-    if merge.last_column != column or merge.first_row >= len(rows) or column >= len(rows[merge.first_row]):
+    if (
+        merge.last_column != column
+        or merge.first_row >= len(rows)
+        or column >= len(rows[merge.first_row])
+    ):
         return
     value = rows[merge.first_row][column]
-    for row in rows[merge.first_row + 1 : merge.last_row + 1] if len(value) <= REPEATED_LIMIT else ():
+    for row in (
+        rows[merge.first_row + 1 : merge.last_row + 1] if len(value) <= REPEATED_LIMIT else ()
+    ):
         if row:
             row += [""] * (column + 1 - len(row))
             row[column] = row[column] or value
 
 
 def _merges(xml: bytes) -> list[_Merge]:
-    found = []
+    merges = []
     rows = 0
     for left, top, right, bottom in _MERGED.findall(xml, max(xml.rfind(b"</sheetData>"), 0)):
-        found.append(_Merge(int(top) - 1, int(bottom) - 1, _column(left), _column(right)))
+        merges.append(_Merge(int(top) - 1, int(bottom) - 1, _column(left), _column(right)))
         rows += max(int(bottom) - int(top), 0)
         if rows > _MAX_MERGED_ROWS:
             break
-    return found
+    return merges
 
 
 def _column(letters: bytes) -> int:

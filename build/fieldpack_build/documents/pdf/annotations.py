@@ -1,7 +1,9 @@
-"""What lies on top of a PDF's pages: filled form fields, ticks, text that was written over a page, comments.
+"""What lies on top of a PDF's pages: filled form fields, ticks, text that was written over a page,
+comments.
 
-Field values and visible text are put beside their labels, as a reader of the page sees them; what is not shown on the
-page, comments and hidden fields, is counted. Knows nothing of lines drawn, tables and headings.
+Field values and visible text are put beside their labels, as a reader of the page sees them; what
+is not shown on the page, comments and hidden fields, is counted. Knows nothing of lines drawn,
+tables and headings.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from fieldpack_build.documents.pages import clean, squeeze
@@ -32,7 +35,10 @@ _COMMENTS = frozenset((1, *range(4, 16)))  # notes, and marks, shapes and stamps
 
 @dataclass(slots=True)
 class Note:
-    """Text on top of a page, or beside a tick box; `name` is what the form calls it. The box is in points."""
+    """Text on top of a page, or beside a tick box.
+
+    `name` is what the form calls it; the box is in points.
+    """
 
     text: str
     left: float
@@ -46,8 +52,11 @@ class Note:
 
 @dataclass(slots=True)
 class Annotations:
-    """`strikes` are boxes of lines through text, left right bottom top in points; `left_out` counts what is not read, by
-    what it is; `files` are names of attachments."""
+    """What lies on a page: notes that are read, and the rest counted.
+
+    `strikes` are boxes of lines through text, left right bottom top in points; `left_out` counts
+    what is not read, by what it is; `files` are names of attachments.
+    """
 
     notes: list[Note] = field(default_factory=list)
     strikes: list[tuple[float, float, float, float]] = field(default_factory=list)
@@ -56,7 +65,7 @@ class Annotations:
 
 
 class _Pdfium:
-    """For the links that most pages have nothing but; see `pdf_text.Pdfium`."""
+    """For the links that most pages have nothing but; see `text.Pdfium`."""
 
     def __init__(self) -> None:
         p, i = ctypes.c_void_p, ctypes.c_int
@@ -72,49 +81,60 @@ def _pdfium() -> _Pdfium:
 
 
 def read_annotations(page: Any, form: Any) -> Annotations:
-    """`page` is a pypdfium2.PdfPage, `form` the document's form environment or None."""
+    """Read what lies on top of a page.
+
+    `page` is a pypdfium2.PdfPage, `form` the document's form environment or None.
+    """
     from pypdfium2 import raw
 
     api = _pdfium()
-    found = Annotations()
+    annotations = Annotations()
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
     for i in range(api.count(handle)):
         address = api.annotation(handle, i)
         if address:
             kind = api.subtype(address)
             if kind not in _SILENT:
-                _add(found, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
+                _add(annotations, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
             api.close(address)
-    return found
+    return annotations
 
 
 def attachments(document: Any) -> list[str]:
-    """Names of the files that a pypdfium2.PdfDocument holds."""
-    return [squeeze(document.get_attachment(i).get_name()) or "without a name" for i in range(document.count_attachments())]
+    """Return the names of the files that a pypdfium2.PdfDocument holds."""
+    return [
+        squeeze(document.get_attachment(i).get_name()) or "without a name"
+        for i in range(document.count_attachments())
+    ]
 
 
-def _add(found: Annotations, kind: int, annotation: Any, form: Any) -> None:
+def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> None:
     from pypdfium2 import raw
 
     if kind == _STRIKE_OUT:
-        found.strikes += _strikes(annotation)
+        annotations.strikes += _strikes(annotation)
     hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW)
     if kind == _WIDGET:
         note = _field(annotation, form) if form else None
         if note and hidden:
-            found.left_out["hidden form field"] += bool(note.text not in ("", UNTICKED))
-        elif note and note.text and len(found.notes) < _MOST_NOTES:
-            found.notes.append(note)
+            annotations.left_out["hidden form field"] += bool(note.text not in ("", UNTICKED))
+        elif note and note.text and len(annotations.notes) < _MOST_NOTES:
+            annotations.notes.append(note)
         elif note and note.text:
-            found.left_out["form field"] += 1
+            annotations.left_out["form field"] += 1
     elif kind == _FILE:
-        found.files.append(_string(annotation, b"Contents") or "without a name")
-    elif (words := _string(annotation, b"Contents")) and kind == _FREE_TEXT and not hidden and len(found.notes) < _MOST_NOTES:
-        found.notes.append(Note(words, *_box(annotation), is_field=False))
+        annotations.files.append(_string(annotation, b"Contents") or "without a name")
+    elif (
+        (words := _string(annotation, b"Contents"))
+        and kind == _FREE_TEXT
+        and not hidden
+        and len(annotations.notes) < _MOST_NOTES
+    ):
+        annotations.notes.append(Note(words, *_box(annotation), is_field=False))
     elif kind == _STAMP and not hidden:
-        found.left_out["stamp annotation"] += 1
+        annotations.left_out["stamp annotation"] += 1
     elif words and (kind in _COMMENTS or kind == _FREE_TEXT):
-        found.left_out["hidden annotation" if hidden else "comment annotation"] += 1
+        annotations.left_out["hidden annotation" if hidden else "comment annotation"] += 1
 
 
 def _field(annotation: Any, form: Any) -> Note | None:
@@ -141,7 +161,12 @@ def _box(annotation: Any) -> tuple[float, float, float, float]:
 
     box = raw.FS_RECTF()
     raw.FPDFAnnot_GetRect(annotation, box)
-    return min(box.left, box.right), max(box.left, box.right), min(box.bottom, box.top), max(box.bottom, box.top)
+    return (
+        min(box.left, box.right),
+        max(box.left, box.right),
+        min(box.bottom, box.top),
+        max(box.bottom, box.top),
+    )
 
 
 def _strikes(annotation: Any) -> Iterator[tuple[float, float, float, float]]:
@@ -172,7 +197,10 @@ def _text_of(getter: Any, *arguments: Any) -> str:
 
 
 def with_notes(page: PageText, notes: list[Note]) -> PageText:
-    """The page with the notes on the lines of their labels; those without a label are lines of their own."""
+    """Return the page with the notes on the lines of their labels.
+
+    Those without a label are lines of their own, each after the last line above it.
+    """
     import numpy as np
 
     if not notes:
@@ -183,24 +211,29 @@ def with_notes(page: PageText, notes: list[Note]) -> PageText:
         note = replace(note, left=box[0], right=box[1], bottom=box[2], top=box[3])
         segment = Segment(note.text, len(text), len(text) + len(note.text), *box)
         text += note.text
-        places.append(np.array(list(_places(note)), np.float32))
-        at = _label(lines, note) if note.is_field else None
-        if at is None:
-            _insert(lines, note, segment)
-        else:
-            lines[at] = _with_segment(lines[at], segment)
+        width = (note.right - note.left) / len(note.text)  # of a character, as if all had the same
+        edges = [note.left + i * width for i in range(len(note.text) + 1)]
+        places.append(
+            np.array([(*pair, note.bottom, note.top) for pair in pairwise(edges)], np.float32)
+        )
+        at = _label_line(lines, note) if note.is_field else None
+        if at is not None:
+            segments = sorted([*lines[at].segments, segment], key=lambda one: one.left)
+            words = " ".join(spoken(one.text) for one in segments)
+            lines[at] = replace(
+                lines[at], text=words, size=0.0, bold=False, columns=True, segments=segments
+            )
+            continue
+        has_name = note.is_field and sum(map(str.isalpha, note.name)) > 2  # and is no "f0"
+        words = f"{note.name}: {note.text}" if has_name else note.text
+        at = max((i + 1 for i, line in enumerate(lines) if line.y >= note.bottom), default=0)
+        lines.insert(at, Line(words, 0.0, False, False, note.bottom, note.bottom, [segment]))
     return replace(page, lines=lines, text=text, boxes=np.concatenate(places))
 
 
-def _places(note: Note) -> Iterator[tuple[float, float, float, float]]:
-    """Boxes of the characters as if all were of one width."""
-    width = (note.right - note.left) / len(note.text)
-    for i in range(len(note.text)):
-        yield note.left + i * width, note.left + (i + 1) * width, note.bottom, note.top
-
-
-def _label(lines: list[Line], note: Note) -> int | None:
-    """The line of the nearest label beside the field; for a tick box one close at its right first; else one above."""
+def _label_line(lines: list[Line], note: Note) -> int | None:
+    """The line of the nearest label beside the field; for a tick box one close at its right first;
+    else one above."""
     best: tuple[float, int] | None = None
     for i, line in enumerate(lines):
         for segment in line.segments:
@@ -208,12 +241,16 @@ def _label(lines: list[Line], note: Note) -> int | None:
             shared = min(segment.top, note.top) - max(segment.bottom, note.bottom)
             if shared >= _BESIDE * height > 0:
                 right = segment.left - note.right
-                distance = note.left - segment.right if segment.right <= note.left + height else right
+                distance = (
+                    note.left - segment.right if segment.right <= note.left + height else right
+                )
                 if right >= -height and note.is_tick and right <= _RIGHT * height:
                     distance = -1.0
                 elif segment.left > note.left:
                     continue  # the label of the next field
-            elif not note.is_tick and 0 <= segment.bottom - note.top + height <= _ABOVE * (segment.top - segment.bottom):
+            elif not note.is_tick and 0 <= segment.bottom - note.top + height <= _ABOVE * (
+                segment.top - segment.bottom
+            ):
                 if not (segment.left < note.right and note.left < segment.right):
                     continue
                 distance = 1e4  # any label beside it is nearer
@@ -222,18 +259,3 @@ def _label(lines: list[Line], note: Note) -> int | None:
             if best is None or distance < best[0]:
                 best = distance, i
     return best[1] if best else None
-
-
-def _with_segment(line: Line, segment: Segment) -> Line:
-    segments = sorted([*line.segments, segment], key=lambda one: one.left)
-    words = " ".join(spoken(one.text) for one in segments)
-    return replace(line, text=words, size=0.0, bold=False, columns=True, segments=segments)
-
-
-def _insert(lines: list[Line], note: Note, segment: Segment) -> None:
-    """After the last line above it."""
-    says = note.is_field and sum(map(str.isalpha, note.name)) > 2  # and is no "f0"
-    words = f"{note.name}: {note.text}" if says else note.text
-    y = note.bottom
-    at = max((i + 1 for i, line in enumerate(lines) if line.y >= y), default=0)
-    lines.insert(at, Line(words, 0.0, False, False, y, y, [segment]))

@@ -1,7 +1,8 @@
-"""Tables whose cells have borders: the lines drawn on a page make cells, and each piece of text stands in one.
+"""Tables whose cells have borders: the lines drawn on a page make cells, and each piece of text
+stands in one.
 
-A cell over several rows says its words on each of them; a head over several columns is part of each of their heads.
-Knows nothing of pdfium and of tables without borders.
+A cell over several rows says its words on each of them; a head over several columns is part of each
+of their heads. Knows nothing of pdfium and of tables without borders.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fieldpack.figures import is_printed_figure
 from fieldpack_build.documents.grid import REPEATED_LIMIT
-from fieldpack_build.documents.pdf.rows import is_figure
 from fieldpack_build.documents.pdf.rules import Rules
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import Line, Segment
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_MEET = 2.5  # points between the end of one line and another that it meets: the thickness of either, and a little
+# points between the end of one line and another that it meets: the thickness of either, and a
+# little
+_MEET = 2.5
 _MOST_LINES = 2000  # of one direction
 _MOST_CELLS = 3000  # of a page; more are a drawing
 _HEAD_ROWS = 4
@@ -29,7 +32,10 @@ _LONGEST = 3000  # characters of a cell; a longer one is a column of a page with
 
 @dataclass(slots=True)
 class BorderedTable:
-    """`rows` begin with the head; `lines` are the numbers of the page's lines in it."""
+    """A table with borders.
+
+    `rows` begin with the head; `lines` are the numbers of the page's lines in it.
+    """
 
     rows: list[list[str]]
     lines: frozenset[int]
@@ -37,7 +43,8 @@ class BorderedTable:
 
 @dataclass(slots=True)
 class _Cell:
-    """`row`, `column` to `last_row`, `last_column` of the grid, and its pieces of text with the baselines of their lines."""
+    """`row`, `column` to `last_row`, `last_column` of the grid, and its pieces of text with the
+    baselines of their lines."""
 
     row: int
     column: int
@@ -48,33 +55,40 @@ class _Cell:
     @property
     def text(self) -> str:
         """From top to bottom and, within a line, from left to right."""
-        return spoken(" ".join(segment.text for line in self._lines() for segment in line))
-
-    @property
-    def is_one(self) -> bool:
-        """Whether it may be one cell: it holds no rows or columns of figures, and not half a page."""
-        figures = sum(is_figure(spoken(segment.text)) for _, segment in self.pieces)
-        return figures < 2 and sum(len(segment.text) for _, segment in self.pieces) <= _LONGEST
-
-    def _lines(self) -> list[list[Segment]]:
         lines: list[tuple[float, list[Segment]]] = []
         for y, segment in sorted(self.pieces, key=lambda piece: -piece[0]):
             if lines and lines[-1][0] - y <= (segment.top - segment.bottom) / 2:
                 lines[-1][1].append(segment)
             else:
                 lines.append((y, [segment]))
-        return [sorted(own, key=lambda segment: segment.left) for _, own in lines]
+        return spoken(
+            " ".join(
+                segment.text
+                for _, line in lines
+                for segment in sorted(line, key=lambda segment: segment.left)
+            )
+        )
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it may be one cell: it holds no rows or columns of figures, and not half a page."""
+        figures = sum(is_printed_figure(spoken(segment.text)) for _, segment in self.pieces)
+        return figures < 2 and sum(len(segment.text) for _, segment in self.pieces) <= _LONGEST
 
 
 @dataclass(slots=True)
 class Grid:
-    """`xs` from left to right, `ys` from top to bottom; `cells` by row and column, a merged one at each of its places."""
+    """The cells that lines make: `xs` from left to right, `ys` from top to bottom.
+
+    `cells` are by row and column, a merged one at each of its places.
+    """
 
     xs: list[float]
     ys: list[float]
     cells: list[list[_Cell]]
 
     def place(self, segment: Segment) -> _Cell | None:
+        """Return the cell in which the middle of a piece of text stands, if any."""
         x, y = (segment.left + segment.right) / 2, (segment.bottom + segment.top) / 2
         if not (self.xs[0] < x < self.xs[-1] and self.ys[-1] < y < self.ys[0]):
             return None
@@ -83,33 +97,56 @@ class Grid:
         return self.cells[row][column]
 
     def holds(self, cell: _Cell, segment: Segment) -> bool:
+        """Return whether a piece of text stays within the cell, but for half its height."""
         slack = (segment.top - segment.bottom) / 2
-        return self.xs[cell.column] - slack <= segment.left and segment.right <= self.xs[cell.last_column + 1] + slack
+        return (
+            self.xs[cell.column] - slack <= segment.left
+            and segment.right <= self.xs[cell.last_column + 1] + slack
+        )
 
     def distinct(self) -> list[_Cell]:
-        return [cell for i, row in enumerate(self.cells) for j, cell in enumerate(row) if (cell.row, cell.column) == (i, j)]
+        """Return each cell once, a merged one at its first place."""
+        return [
+            cell
+            for i, row in enumerate(self.cells)
+            for j, cell in enumerate(row)
+            if (cell.row, cell.column) == (i, j)
+        ]
 
 
 def take_grids(lines: Sequence[Line], rules: Rules) -> tuple[list[Line], list[BorderedTable]]:
-    """The lines, parted where one reaches out of a table, and the tables with borders that are among them."""
+    """Return the lines of a page and the tables with borders that are among them.
+
+    A line that reaches out of a table is parted in two.
+    """
     tables: list[tuple[list[list[str]], set[int]]] = []
     taken = list(lines)
     for grid in _grids(rules):
         parted, inside = _fill(taken, grid)
-        title = _title(grid)
-        rows = _rows(grid, skip=title is not None)
+        # The first cell, if it is as wide as the table, stands above it as a line of text.
+        first = grid.cells[0][0]
+        is_title = first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3
+        rows = _rows(grid, skip=is_title)
         if not inside or len(rows) < 2 or sum(map(any, zip(*rows, strict=True))) < 2:
             continue
-        above = {id(segment) for _, segment in title.pieces} if title else set()
+        above = {id(segment) for _, segment in first.pieces} if is_title else set()
         taken = parted
-        tables.append((rows, {id(line) for line in inside if not all(id(own) in above for own in line.segments)}))
+        tables.append(
+            (
+                rows,
+                {id(line) for line in inside if not all(id(own) in above for own in line.segments)},
+            )
+        )
     numbers = {id(line): i for i, line in enumerate(taken)}
-    return taken, [BorderedTable(rows, frozenset(numbers[i] for i in inside)) for rows, inside in tables]
+    return taken, [
+        BorderedTable(rows, frozenset(numbers[i] for i in inside)) for rows, inside in tables
+    ]
 
 
 def _fill(lines: Sequence[Line], grid: Grid) -> tuple[list[Line], list[Line]]:
-    """All lines, parted at the table's edges, and those inside; none inside if its lines are no borders of cells: text
-    reaches over them, or a cell holds several figures or as much as a page."""
+    """All lines, parted at the table's edges, and those inside; none inside if its lines are no
+    borders of cells: text reaches over them, or a cell holds several figures or as much as a page.
+    """
     parted: list[Line] = []
     inside: list[Line] = []
     for line in lines:
@@ -135,48 +172,42 @@ def _fill(lines: Sequence[Line], grid: Grid) -> tuple[list[Line], list[Line]]:
     return parted, inside
 
 
-def _title(grid: Grid) -> _Cell | None:
-    """The first cell, if it is as wide as the table: it stands above it as a line of text."""
-    first = grid.cells[0][0]
-    return first if first.last_column == len(grid.xs) - 2 and first.last_row < len(grid.ys) - 3 else None
-
-
 def _rows(grid: Grid, *, skip: bool) -> list[list[str]]:
-    """The head in one row, whatever its height, then the other rows that say something."""
-    cells = grid.cells[grid.cells[0][0].last_row + 1 :] if skip else grid.cells
+    """The head in one row, whatever its height, then the other rows that say something.
+
+    `skip`: the first cell is the table's title. A merged cell says its words on each of its rows,
+    but in its first column alone.
+    """
+    above = grid.cells[0][0].last_row + 1 if skip else 0
+    cells = grid.cells[above:]
     texts = {id(cell): cell.text for cell in grid.distinct()}
-    height = _head_height(cells)
+    height = 1  # of the head: a cell over several columns has their own heads below it
+    while height < min(_HEAD_ROWS, len(cells) - 1) and any(
+        cell.column < cell.last_column and cells[height][cell.column] is not cell
+        for cell in cells[height - 1]
+    ):
+        height += 1
     head = []
     for column in zip(*cells[:height], strict=True):
         own = {id(cell): texts[id(cell)] for cell in column}  # each merged cell once
         head.append(" ".join(text for text in own.values() if text))
-    body = [[_shown(cell, i, j, texts[id(cell)]) for j, cell in enumerate(row)] for i, row in enumerate(grid.cells)]
-    rows = [head, *body[len(grid.cells) - len(cells) + height :]]
+    rows = [head]
+    for i, row in enumerate(grid.cells[above + height :], start=above + height):
+        rows.append(
+            [
+                texts[id(cell)]
+                if j == cell.column and (i == cell.row or len(texts[id(cell)]) <= REPEATED_LIMIT)
+                else ""
+                for j, cell in enumerate(row)
+            ]
+        )
     used = [any(column) for column in zip(*rows, strict=True)]
     return [[text for text, use in zip(row, used, strict=True) if use] for row in rows if any(row)]
 
 
-def _head_height(cells: Sequence[Sequence[_Cell]]) -> int:
-    """Rows of the head: one that stands over several columns has their own heads below it."""
-    height = 1
-    while height < min(_HEAD_ROWS, len(cells) - 1):
-        row = cells[height - 1]
-        below = cells[height]
-        if not any(cell.column < cell.last_column and below[cell.column] is not cell for cell in row):
-            break
-        height += 1
-    return height
-
-
-def _shown(cell: _Cell, row: int, column: int, text: str) -> str:
-    """A merged cell says its words on each of its rows, but in its first column alone."""
-    if column != cell.column or (row != cell.row and len(text) > REPEATED_LIMIT):
-        return ""
-    return text
-
-
 def _grids(rules: Rules) -> Iterator[Grid]:
-    """From lines that meet, of which at least three are across or upright: two rows and two columns."""
+    """From lines that meet, of which at least three are across or upright: two rows and two
+    columns."""
 
     across, upright = rules.across, rules.upright
     if not 2 <= len(across) <= _MOST_LINES or not 2 <= len(upright) <= _MOST_LINES:
@@ -205,7 +236,11 @@ def _components(meets: NDArray[np.bool_]) -> Iterator[tuple[list[int], list[int]
         while fresh:
             new = set(np.flatnonzero(meets[sorted(fresh)].any(axis=0)).tolist()) - columns
             columns |= new
-            fresh = set(np.flatnonzero(meets[:, sorted(new)].any(axis=1)).tolist()) - rows if new else set()
+            fresh = (
+                set(np.flatnonzero(meets[:, sorted(new)].any(axis=1)).tolist()) - rows
+                if new
+                else set()
+            )
             rows |= fresh
         left -= rows
         if len(rows) > 1 and len(columns) > 1:
@@ -213,12 +248,27 @@ def _components(meets: NDArray[np.bool_]) -> Iterator[tuple[list[int], list[int]
 
 
 def _grid(across: NDArray[np.float32], upright: NDArray[np.float32]) -> Grid | None:
-    """None where the lines make no cells that are rectangles, or fewer than two rows and two columns of them."""
-    xs = _edges([*upright[:, :2].mean(axis=1).tolist(), float(across[:, 0].min()), float(across[:, 1].max())])
-    ys = _edges([*across[:, 2:].mean(axis=1).tolist(), float(upright[:, 2].min()), float(upright[:, 3].max())])[::-1]
+    """None where the lines make no cells that are rectangles, or fewer than two rows and two
+    columns of them."""
+    xs = _edges(
+        [
+            *upright[:, :2].mean(axis=1).tolist(),
+            float(across[:, 0].min()),
+            float(across[:, 1].max()),
+        ]
+    )
+    ys = _edges(
+        [
+            *across[:, 2:].mean(axis=1).tolist(),
+            float(upright[:, 2].min()),
+            float(upright[:, 3].max()),
+        ]
+    )[::-1]
     if len(xs) < 3 or len(ys) < 3 or (len(xs) - 1) * (len(ys) - 1) > _MOST_CELLS:
         return None
-    cells: list[list[_Cell]] = [[_Cell(i, j, i, j) for j in range(len(xs) - 1)] for i in range(len(ys) - 1)]
+    cells: list[list[_Cell]] = [
+        [_Cell(i, j, i, j) for j in range(len(xs) - 1)] for i in range(len(ys) - 1)
+    ]
     for i in range(len(ys) - 1):
         for j in range(len(xs) - 1):
             y, x = (ys[i] + ys[i + 1]) / 2, (xs[j] + xs[j + 1]) / 2
@@ -228,8 +278,14 @@ def _grid(across: NDArray[np.float32], upright: NDArray[np.float32]) -> Grid | N
                 _merge(cells, cells[i][j], cells[i + 1][j])
     grid = Grid(xs, ys, cells)
     distinct = grid.distinct()
-    areas = sum((cell.last_row - cell.row + 1) * (cell.last_column - cell.column + 1) for cell in distinct)
-    if areas != (len(xs) - 1) * (len(ys) - 1) or len({c.row for c in distinct}) < 2 or len({c.column for c in distinct}) < 2:
+    areas = sum(
+        (cell.last_row - cell.row + 1) * (cell.last_column - cell.column + 1) for cell in distinct
+    )
+    if (
+        areas != (len(xs) - 1) * (len(ys) - 1)
+        or len({c.row for c in distinct}) < 2
+        or len({c.column for c in distinct}) < 2
+    ):
         return None
     return grid
 
@@ -253,7 +309,12 @@ def _is_drawn(lines: NDArray[np.float32], axis: int, at: float, middle: float) -
 def _merge(cells: list[list[_Cell]], a: _Cell, b: _Cell) -> None:
     if a is b:
         return
-    merged = _Cell(min(a.row, b.row), min(a.column, b.column), max(a.last_row, b.last_row), max(a.last_column, b.last_column))
+    merged = _Cell(
+        min(a.row, b.row),
+        min(a.column, b.column),
+        max(a.last_row, b.last_row),
+        max(a.last_column, b.last_column),
+    )
     for i in range(merged.row, merged.last_row + 1):
         for j in range(merged.column, merged.last_column + 1):
             if cells[i][j] is a or cells[i][j] is b:

@@ -1,9 +1,9 @@
-"""Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or keeps it, "price-" and
-"determining".
+"""Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or
+keeps it, "price-" and "determining".
 
-What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and whether it hyphenates
-at all, as few programs for letters and filings do. Then, for English, a list of words (SCOWL's). Knows nothing
-of pdfium and of layout.
+What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and
+whether it hyphenates at all, as few programs for letters and filings do. Then, for English, a list
+of words (SCOWL's). Knows nothing of pdfium and of layout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ _SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
 _WORD = re.compile(r"[^\W\d_]+")
 _COMPOUND = re.compile(r"(?<![\w-])[^\W\d_]+(?:-[^\W\d_]+)+(?![\w-])")
 # "Vor-" before "und Nachteile": the hyphen stands for the rest of the word.
-_AND = frozenset("and or to und oder bis sowie bzw et ou y o e och og en of a i či lub ani та або чи й і".split())
+_AND = frozenset(
+    "and or to und oder bis sowie bzw et ou y o e och og en of a i či lub ani та або чи й і".split()
+)
 _ENGLISH = frozenset("the of and to in is for".split())
-_ENGLISH_SHARE = 0.08  # of an English text's words at least; in other languages they are a few in a hundred at most
-_HABIT = 3  # hyphens of compounds that show a document's habit, if words broken at a hyphen are this many times fewer
+# of an English text's words at least; in other languages they are a few in a hundred at most
+_ENGLISH_SHARE = 0.08
+# hyphens of compounds that show a document's habit, if words broken at a hyphen are this many times
+# fewer
+_HABIT = 3
 _WORDS_FILE = Path(__file__).with_name("data") / "english_words.txt.gz"
 
 
@@ -46,14 +51,14 @@ def _english() -> tuple[frozenset[str], frozenset[str]]:
 
 
 class Hyphens:
-    """`resolve` writes a text without HYPHEN; `texts` are all of the document's."""
+    """Decides about the hyphens at the ends of a document's lines; `texts` are all of its texts."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        found: list[tuple[str, str, str]] = []
+        splits: list[tuple[str, str, str]] = []
         rest = []
         for text in texts:
             if HYPHEN in text:
-                found += _SPLIT.findall(text)
+                splits += _SPLIT.findall(text)
                 text = _SPLIT.sub(" ", text)
             rest.append(text)
         self._words: Counter[str] = Counter()
@@ -62,18 +67,20 @@ class Hyphens:
             for word in _WORD.findall(token):
                 self._words[word] += count
             if "-" in token:
-                for pair in (pair for word in _COMPOUND.findall(token) for pair in _pairs(word)):
-                    self._compounds[pair] += count
+                for compound in _COMPOUND.findall(token):
+                    for first, second in pairwise(compound.split("-")):
+                        self._compounds[f"{first}-{second}"] += count
         common = sum(self._words[word] for word in _ENGLISH)
-        self._is_english = bool(found) and common >= _ENGLISH_SHARE * self._words.total()
-        verdicts = Counter(self._verdict(*parts) for parts in found)
+        self._is_english = bool(splits) and common >= _ENGLISH_SHARE * self._words.total()
+        verdicts = Counter(self._verdict(*parts) for parts in splits)
         self._keeps = verdicts[_Verdict.KEPT] >= _HABIT * max(verdicts[_Verdict.BROKEN], 1)
 
     def resolve(self, text: str) -> str:
+        """Return a text without HYPHEN: its words joined, or with a plain hyphen."""
         return _SPLIT.sub(self._written, text).replace(HYPHEN, "-") if HYPHEN in text else text
 
-    def _written(self, found: re.Match[str]) -> str:
-        hyphen, first, second = found.groups()
+    def _written(self, match: re.Match[str]) -> str:
+        hyphen, first, second = match.groups()
         if second.lower() in _AND and second.islower():
             return f"{hyphen}{first}- {second}"
         verdict = self._verdict(hyphen, first, second)
@@ -84,8 +91,16 @@ class Hyphens:
     def _verdict(self, hyphen: str, first: str, second: str) -> _Verdict:
         whole, pair = (first + second).lower(), f"{first}-{second}".lower()
         if self._words[whole] or self._compounds[pair]:
-            return self._evident(first, second) if self._words[whole] >= self._compounds[pair] else _Verdict.KEPT
-        if hyphen or not (first.isalpha() and second.isalpha() and second.islower()) or (first.isupper() and len(first) > 1):
+            return (
+                self._evident(first, second)
+                if self._words[whole] >= self._compounds[pair]
+                else _Verdict.KEPT
+            )
+        if (
+            hyphen
+            or not (first.isalpha() and second.isalpha() and second.islower())
+            or (first.isupper() and len(first) > 1)
+        ):
             return _Verdict.KEPT
         if not self._is_english:
             return _Verdict.UNKNOWN
@@ -99,8 +114,3 @@ class Hyphens:
 
     def _is_word(self, part: str) -> bool:
         return len(part) > 1 and (part.lower() in _english()[0] or self._words[part.lower()] > 0)
-
-
-def _pairs(compound: str) -> Iterable[str]:
-    parts = compound.split("-")
-    return (f"{a}-{b}" for a, b in pairwise(parts))

@@ -16,8 +16,8 @@ from fieldpack_build.documents.pdf.hyphens import Hyphens
 from fieldpack_build.documents.pdf.tables import Table
 from fieldpack_build.documents.pdf.text import HYPHEN, Line
 
-# A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings made by wkhtmltopdf
-# step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.
+# A new paragraph: a step to the next line of more than 1.35 times the page's usual one. Filings
+# made by wkhtmltopdf step 1.0 within and 1.6 or more between; chromium 1.0 and 1.5.
 _PARAGRAPH_STEP = 1.35
 _CONTINUED = 6  # lines at the top of a page before a table that may go on from the page before
 
@@ -32,8 +32,14 @@ class Sheet:
 
 
 def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
+    """Return the pages of a document, with headings, tables and running lines told apart."""
     running = find_running_lines([sheet.lines for sheet in sheets])
-    titles = [sheet.lines[table.title] for sheet in sheets for table in sheet.tables if table.title is not None]
+    titles = [
+        sheet.lines[table.title]
+        for sheet in sheets
+        for table in sheet.tables
+        if table.title is not None
+    ]
     inside = [sheet.lines[i] for sheet in sheets for table in sheet.tables for i in table.lines]
     headings = find_headings([_outside_tables(sheet) for sheet in sheets], titles, inside)
     layout = _Layout(headings, running, {id(line) for line in titles})
@@ -41,7 +47,7 @@ def lay_out(sheets: Sequence[Sheet]) -> tuple[Page, ...]:
 
 
 def join_hyphens(sheets: Sequence[Sheet]) -> None:
-    """Lines and cells of tables get their words as `Hyphens` writes them."""
+    """Write the words of lines and tables without HYPHEN, as `Hyphens` has it."""
     if not any(HYPHEN in line.text for sheet in sheets for line in sheet.lines):
         return
     hyphens = Hyphens(line.text for sheet in sheets for line in sheet.lines)
@@ -53,7 +59,8 @@ def join_hyphens(sheets: Sequence[Sheet]) -> None:
 
 
 def _outside_tables(sheet: Sheet) -> list[Line]:
-    """The lines outside of tables, with an empty one in each table's place: the titles of two tables are no neighbours."""
+    """The lines outside of tables, with an empty one in each table's place: the titles of two
+    tables are no neighbours."""
     inside = {i: table for table in sheet.tables for i in table.lines}
     lines: list[Line] = []
     before: Table | None = None
@@ -70,18 +77,26 @@ def _outside_tables(sheet: Sheet) -> list[Line]:
 class _Layout:
     """`headings`: id of a heading's first line -> its level and its number of lines."""
 
-    def __init__(self, headings: Mapping[int, tuple[int, int]], running: set[int], titles: set[int]) -> None:
+    def __init__(
+        self, headings: Mapping[int, tuple[int, int]], running: set[int], titles: set[int]
+    ) -> None:
         self._headings = headings
         self._running = running
         self._titles = titles
         self._path = HeadingPath()
-        self._open_title: int | None = None  # level of the table's title that is the innermost heading
+        self._open_title: int | None = (
+            None  # level of the table's title that is the innermost heading
+        )
 
     def page(self, sheet: Sheet) -> Page:
         builder = PageBuilder(self._path)
         lines = sheet.lines
         inside = {line: table for table in sheet.tables for line in table.lines}
-        self._leave_title(builder, inside)
+        # A table's title holds on the next page only if a table without one goes on at its top.
+        goes_on = any(inside[i].title is None for i in range(_CONTINUED) if i in inside)
+        if self._open_title is not None and not goes_on:
+            builder.close(self._open_title)
+            self._open_title = None
         paragraph: list[str] = []
         starts_paragraph = _paragraph_test(lines)
 
@@ -114,16 +129,13 @@ class _Layout:
         flush()
         return builder.page(sheet.number)
 
-    def _leave_title(self, builder: PageBuilder, inside: Mapping[int, Table]) -> None:
-        """A table's title holds on the next page only if a table without one goes on at its top."""
-        goes_on = any(inside[i].title is None for i in range(_CONTINUED) if i in inside)
-        if self._open_title is not None and not goes_on:
-            builder.close(self._open_title)
-            self._open_title = None
-
 
 def _paragraph_test(lines: Sequence[Line]) -> Callable[[int], bool]:
-    steps = [round(above.last_y - below.y, 1) for above, below in pairwise(lines) if above.last_y > below.y]
+    steps = [
+        round(above.last_y - below.y, 1)
+        for above, below in pairwise(lines)
+        if above.last_y > below.y
+    ]
     usual = Counter(steps).most_common(1)[0][0] if steps else 0.0
 
     def starts(i: int) -> bool:

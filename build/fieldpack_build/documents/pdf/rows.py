@@ -9,32 +9,26 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from fieldpack.figures import MONEY, is_only_figures, is_printed_figure, is_printed_year
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import PageText, Segment
 
-_MONEY = "$€£¥"
-_NOTE = r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺⁻,*†‡]+|\^\S{1,8}"  # the mark of a note, or an exponent
-_FIGURE = re.compile(
-    rf"[-–—−+(]*(?:[A-Z]{{1,2}})?[{_MONEY}]?[-–—−+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*"
-    rf"(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?|[{_MONEY}]?\s?[-–—−]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
-)
-_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
 _LEADERS = re.compile(r"(?:\s?\.){4,}\s*")
-_ONLY_FIGURES = re.compile(rf"[\d\s{_MONEY},.()%–—−⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾-]+")
-_OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{_MONEY}]\s?\(?|\(")
+_OPENING = re.compile(rf"(?:[A-Z]{{1,2}})?[{MONEY}]\s?\(?|\(")
 _CLOSING = re.compile(r"\)?\s?%?\)?[*†‡]?|\((?:[a-z]|\d)\)")
-_AFTER_SIGN = re.compile(rf"(?<=[{_MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
+_AFTER_SIGN = re.compile(rf"(?<=[{MONEY}(])\s+(?=[\d.(—–-])|(?<=\d)\s+(?=[)%])")
 _SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of a column
 _CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
 _TOUCH = 0.1  # times the height, that two pieces of a row may lie over each other
-_WINDOW = 8  # rows back in which a segment may find its own: cells of several lines come one after the other
+# rows back in which a segment may find its own: cells of several lines come one after the other
+_WINDOW = 8
 
 
 @dataclass(slots=True)
 class Cell:
-    """`start` and `end` are characters of the page."""
+    """A piece of a row; `start` and `end` are characters of the page, the edges in points."""
 
     text: str
     left: float
@@ -44,16 +38,21 @@ class Cell:
     is_figure: bool = False
 
     def overlaps(self, other: Cell) -> bool:
+        """Return whether one of the two cells stands over the other."""
         return self.left < other.right and other.left < self.right
 
     @property
     def centre(self) -> float:
+        """Return the middle between left and right, in points."""
         return (self.left + self.right) / 2
 
 
 @dataclass(slots=True)
 class Row:
-    """Cells from left to right. `lines` are the numbers of the page's lines that they come from."""
+    """Cells from left to right.
+
+    `lines` are the numbers of the page's lines that they come from.
+    """
 
     cells: list[Cell]
     bottom: float
@@ -62,40 +61,63 @@ class Row:
 
     @property
     def height(self) -> float:
+        """Return the height in points, at least 1."""
         return max(self.top - self.bottom, 1.0)
 
     @property
     def middle(self) -> float:
+        """Return the middle between bottom and top, in points."""
         return (self.bottom + self.top) / 2
 
     @property
     def figures(self) -> list[Cell]:
+        """Return the cells that are figures."""
         return [cell for cell in self.cells if cell.is_figure]
 
     @property
     def label(self) -> str:
+        """Return the first cell's text, "" if it is a figure."""
         return "" if self.cells[0].is_figure else self.cells[0].text
 
     @property
     def is_data(self) -> bool:
-        """Figures at the end, a label or more figures before them; years alone are the heads of columns."""
+        """Return whether the row holds figures of a table.
+
+        They are at its end, with a label or more figures before them; years alone are the heads of
+        columns.
+        """
         figures = self.figures
         if not figures or len(self.cells) < 2 or not self.cells[-1].is_figure:
             return False
         words = sum(not cell.is_figure for cell in self.cells)
-        return words <= len(figures) + 1 and not all(_YEAR.fullmatch(cell.text) for cell in figures)
+        return words <= len(figures) + 1 and not all(is_printed_year(cell.text) for cell in figures)
 
     def joined(self, below: Row) -> Row:
-        """This row with the label of the one below, which has figures only if this one has none."""
+        """Return this row with the label of the one below.
+
+        That one has figures only if this one has none.
+        """
         first, other = self.cells[0], below.cells[0]
         label = Cell(
-            f"{first.text} {other.text}", min(first.left, other.left), max(first.right, other.right), first.start, other.end
+            f"{first.text} {other.text}",
+            min(first.left, other.left),
+            max(first.right, other.right),
+            first.start,
+            other.end,
         )
-        return Row([label, *(self.cells[1:] or below.cells[1:])], below.bottom, self.top, self.lines + below.lines)
+        return Row(
+            [label, *(self.cells[1:] or below.cells[1:])],
+            below.bottom,
+            self.top,
+            self.lines + below.lines,
+        )
 
 
 def read_rows(page: PageText) -> list[Row]:
-    """Rows in the order of the text; the row of a line's first segment comes first."""
+    """Return the rows of a page in the order of its text.
+
+    The row of a line's first segment comes first.
+    """
     rows: list[_Parts] = []
     for number, line in enumerate(page.lines):
         for segment in line.segments:
@@ -105,7 +127,9 @@ def read_rows(page: PageText) -> list[Row]:
                 rows.insert(_place_of(rows, segment), row)
             row.segments.append(segment)
             row.lines.append(number)
-    made = (Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows)
+    made = (
+        Row(_cells(page, row.segments), row.bottom, row.top, sorted(set(row.lines))) for row in rows
+    )
     return [row for row in made if row.cells]
 
 
@@ -126,17 +150,23 @@ def _row_of(rows: Sequence[_Parts], segment: Segment) -> _Parts | None:
         shared = min(row.top, top) - max(row.bottom, bottom)
         if shared > 0.6 * min(row.top - row.bottom, top - bottom):
             slack = _TOUCH * (top - bottom)
-            free = all(segment.left >= other.right - slack or segment.right <= other.left + slack for other in row.segments)
+            free = all(
+                segment.left >= other.right - slack or segment.right <= other.left + slack
+                for other in row.segments
+            )
             return row if free else None
     return None
 
 
 def _place_of(rows: Sequence[_Parts], segment: Segment) -> int:
-    """After the last row above it: a cell of one line may come after a neighbour of two. A new column stays the last."""
+    """After the last row above it: a cell of one line may come after a neighbour of two. A new
+    column stays the last."""
     i = len(rows)
     while i > 0 and rows[i - 1].bottom + rows[i - 1].top < segment.bottom + segment.top:
         i -= 1
-    is_near = i < len(rows) and segment.bottom - rows[-1].top < _NEAR * (segment.top - segment.bottom)
+    is_near = i < len(rows) and segment.bottom - rows[-1].top < _NEAR * (
+        segment.top - segment.bottom
+    )
     return i if is_near else len(rows)
 
 
@@ -148,28 +178,32 @@ def _cells(page: PageText, segments: list[Segment]) -> list[Cell]:
             before = cells[-1]
             is_sign = _OPENING.fullmatch(before.text) is not None
             space = " " if piece.text[0] == "(" and not is_sign else ""
-            # The column is where its figures are; its "$" may stand under the figures of the one before.
+            # The column is where its figures are; its "$" may stand under the figures of the one
+            # before.
             left = piece.left if is_sign else before.left
-            cells[-1] = Cell(_tidy(before.text + space + piece.text), left, piece.right, before.start, piece.end)
+            cells[-1] = Cell(
+                _tidy(before.text + space + piece.text), left, piece.right, before.start, piece.end
+            )
         else:
             cells.append(piece)
     for cell in cells:
         cell.text = spoken(cell.text)
-        cell.is_figure = is_figure(cell.text)
+        cell.is_figure = is_printed_figure(cell.text)
     return cells
 
 
-def is_figure(text: str) -> bool:
-    return len(text) <= 24 and _FIGURE.fullmatch(text) is not None
-
-
 def _belongs(before: Cell, cell: Cell) -> bool:
-    """A figure to the sign before it; a bracket, percent sign or mark of a note to the figure before it."""
+    """A figure to the sign before it; a bracket, percent sign or mark of a note to the figure
+    before it."""
     gap = cell.left - before.right
     if _OPENING.fullmatch(before.text):
         return gap < _SIGN_GAP and (cell.text[0].isdigit() or cell.text[0] in "(—–-.−")
-    most = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
-    return gap < most and _CLOSING.fullmatch(cell.text) is not None and before.text[-1] in "0123456789)%—"
+    max_gap = _PERCENT_GAP if cell.text in (")", "%", ")%") else _CLOSE_GAP
+    return (
+        gap < max_gap
+        and _CLOSING.fullmatch(cell.text) is not None
+        and before.text[-1] in "0123456789)%—"
+    )
 
 
 def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
@@ -180,7 +214,13 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
         width = (segment.right - segment.left) / max(len(text), 1)
         if dots.start():
             right = segment.left + width * dots.start()
-            yield Cell(text[: dots.start()].strip(), segment.left, right, segment.start, segment.start + dots.start())
+            yield Cell(
+                text[: dots.start()].strip(),
+                segment.left,
+                right,
+                segment.start,
+                segment.start + dots.start(),
+            )
         if dots.end() < len(text):
             yield from _figures(page, text[dots.end() :], segment.start + dots.end(), segment.right)
     elif text.strip("."):
@@ -189,7 +229,7 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
 
 def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
     left = float(page.boxes[start, 0])
-    if " " not in text or not _ONLY_FIGURES.fullmatch(text):
+    if " " not in text or not is_only_figures(text):
         yield Cell(_tidy(text), left, right, start, start + len(text))
         return
     words = list(re.finditer(r"\S+", text))

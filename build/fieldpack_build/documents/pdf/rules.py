@@ -1,4 +1,5 @@
-"""The straight lines drawn on a PDF page: borders of cells, and lines through text that strike it out.
+"""The straight lines drawn on a PDF page: borders of cells, and lines through text that strike it
+out.
 
 Asks pdfium for the page's objects. Knows nothing of text and tables.
 """
@@ -33,18 +34,23 @@ _Matrix = tuple[float, float, float, float, float, float]
 
 @dataclass(slots=True)
 class Rules:
-    """Boxes [lines, left right bottom top] in points, those of `across` wider than high, those of `upright` higher."""
+    """The lines drawn on a page, as boxes [lines, left right bottom top] in points.
+
+    Those of `across` are wider than high, those of `upright` higher.
+    """
 
     across: NDArray[np.float32]
     upright: NDArray[np.float32]
 
     @classmethod
     def of(cls, boxes: NDArray[np.float32]) -> Rules:
+        """Return the rules of some boxes [lines, left right bottom top]."""
         wide = (boxes[:, 1] - boxes[:, 0]) >= (boxes[:, 3] - boxes[:, 2])
         return cls(boxes[wide], boxes[~wide])
 
     @property
     def is_empty(self) -> bool:
+        """Return whether nothing is drawn."""
         return not (len(self.across) or len(self.upright))
 
 
@@ -72,8 +78,10 @@ def _pdfium() -> _Pdfium:
 
 
 def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
-    """`page` is a pypdfium2.PdfPage, `others` are lines that lie on top of it; the rules are as on the page turned by
-    `turn` quarters, see `pdf_text.turned`."""
+    """Read the lines drawn on a page, as they are on the page turned by `turn` quarters.
+
+    `page` is a pypdfium2.PdfPage, `others` are lines that lie on top of it; see `text.turned`.
+    """
     import numpy as np
 
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
@@ -101,12 +109,21 @@ class _Reader:
             return np.zeros((0, 4), np.float32), forms
         paths = [objects[i] for i in _places(types, _PATH)]
         boxes = np.zeros((len(paths), 4), np.float32)
-        at = range(boxes.ctypes.data, boxes.ctypes.data + boxes.nbytes, 4)  # left, bottom, right, top
+        at = range(
+            boxes.ctypes.data, boxes.ctypes.data + boxes.nbytes, 4
+        )  # left, bottom, right, top
         deque(map(self._api.bounds, paths, at[::4], at[1::4], at[2::4], at[3::4]), maxlen=0)
         sides = np.sort(boxes[:, 2:] - boxes[:, :2], axis=1)
         is_thin = sides[:, 0] <= _THICKEST
-        drawn = [line for i in np.flatnonzero(~is_thin).tolist() for line in self._lines_of(paths[i], None)]
-        return boxes[is_thin & (sides[:, 1] >= _LENGTH * sides[:, 0])][:, [0, 2, 1, 3]], [*forms, *drawn]
+        drawn = [
+            line
+            for i in np.flatnonzero(~is_thin).tolist()
+            for line in self._lines_of(paths[i], None)
+        ]
+        return boxes[is_thin & (sides[:, 1] >= _LENGTH * sides[:, 0])][:, [0, 2, 1, 3]], [
+            *forms,
+            *drawn,
+        ]
 
     def _of_form(self, form: int) -> Iterator[_Box]:
         """The paths of a form, which have its coordinates. Forms within forms are passed over."""
@@ -131,14 +148,13 @@ class _Reader:
         else:
             yield from self._lines_of(path, matrix)
 
-    def _is_stroked(self, path: int) -> bool:
-        at = ctypes.addressof(self._flags)
-        self._api.draw_mode(path, at, at + 4)
-        return bool(self._flags[1])
-
     def _lines_of(self, path: int, matrix: _Matrix | None) -> Iterator[_Box]:
         count = self._api.points(path)
-        if count > _MOST_POINTS or not self._is_stroked(path):
+        if count > _MOST_POINTS:
+            return
+        flags = ctypes.addressof(self._flags)
+        self._api.draw_mode(path, flags, flags + 4)
+        if not self._flags[1]:  # not stroked
             return
         own = self._matrix(path)
         start = before = (0.0, 0.0)
@@ -181,7 +197,9 @@ def _moved(box: _Box, matrix: _Matrix | None) -> _Box:
     return min(left, right), max(left, right), min(bottom, top), max(bottom, top)
 
 
-def _straight(a: tuple[float, float], b: tuple[float, float], matrix: _Matrix | None) -> Iterator[_Box]:
+def _straight(
+    a: tuple[float, float], b: tuple[float, float], matrix: _Matrix | None
+) -> Iterator[_Box]:
     thin, long = sorted((abs(a[0] - b[0]), abs(a[1] - b[1])))
     if thin <= _THICKEST and long >= max(_LENGTH * thin, _THICKEST):
         yield _moved((min(a[0], b[0]), min(a[1], b[1]), max(a[0], b[0]), max(a[1], b[1])), matrix)

@@ -1,6 +1,6 @@
 """The characters of a PDF page with their boxes, and the lines and segments that they make.
 
-All that is asked of pdfium is asked here. Knows nothing of headings, tables or documents.
+All that is char_boxes of pdfium is char_boxes here. Knows nothing of headings, tables or documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.pages import clean
-from fieldpack_build.documents.pdf.scripts import DROPPED, Run, find_scripts, on_baseline, spoken, written
+from fieldpack_build.documents.pdf.scripts import (
+    DROPPED,
+    Run,
+    find_scripts,
+    on_baseline,
+    spoken,
+    written,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,26 +33,36 @@ if TYPE_CHECKING:
 
 _LETTER = re.compile(r"\w")
 _BOLD = re.compile(rb"bold|black|heavy|demi", re.IGNORECASE)
-_SEGMENT_GAP = 0.7  # times the height of the type: the widest space of justified prose is half of that or less
+_SEGMENT_GAP = (
+    0.7  # times the height of the type: the widest space of justified prose is half of that or less
+)
 COLUMN_GAP = 1.2  # times the size: wider than any space within a heading
-_JUMP = 0.5  # times the height of the type, up or down: another line, though pdfium joins the two at a hyphen
+# times the height of the type, up or down: another line, though pdfium joins the two at a hyphen
+_JUMP = 0.5
 _UNEVEN = 0.06  # times the height: a box may be a script's; the boxes of one font differ by less
-_WIDEST = 1.0  # times the height, for each character: a wider piece has a gap that pdfium does not see
-_BLANK = 0.12  # times the height, between a script and what stands beside it: a blank is a fourth of the size and more
+_WIDEST = (
+    1.0  # times the height, for each character: a wider piece has a gap that pdfium does not see
+)
+# times the height, between a script and what stands beside it: a blank is a fourth of the size and
+# more
+_BLANK = 0.12
 _MOST_UPRIGHT = 500  # lines; more are a drawing
 _MOST_ACROSS = 500
-# Where a line through words is, of the height from the lowest descender to the highest ascender: the middle of the small
-# letters is at 0.4, an underline below 0.2.
+# Where a line through words is, of the height from the lowest descender to the highest ascender:
+# the middle of the small letters is at 0.4, an underline below 0.2.
 _STRUCK = (0.3, 0.6)
 _STRUCK_THICKNESS = 0.3  # pdfium's box of a stroked line is twice as high as the line
 _STRUCK_END = 0.35  # the line may end that much before or after the words
-HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `pdf_hyphens` resolves
-_SAMPLE = 7  # characters asked for their direction: a page is turned as a whole or not at all
+HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `hyphens` resolves
+_SAMPLE = 7  # characters char_boxes for their direction: a page is turned as a whole or not at all
 
 
 @dataclass(slots=True)
 class Segment:
-    """A piece of a line without a wide gap. `start` and `end` are characters of the page; the box is in points."""
+    """A piece of a line without a wide gap.
+
+    `start` and `end` are characters of the page; the box is in points.
+    """
 
     text: str
     start: int
@@ -58,10 +75,11 @@ class Segment:
 
 @dataclass(slots=True)
 class Line:
-    """`size` in points, 0 where the type changes within the line.
+    """A line of a page, with its type.
 
-    `y` and `last_y` are the baselines, upwards, of its first and last character: they differ where two lines were joined
-    at a hyphen. A line that ends with a hyphen has HYPHEN there until it is joined.
+    `size` in points, 0 where the type changes within the line. `y` and `last_y` are the baselines,
+    upwards, of its first and last character: they differ where two lines were joined at a hyphen.
+    A line that ends with a hyphen has HYPHEN there until it is joined.
     """
 
     text: str
@@ -74,10 +92,12 @@ class Line:
 
     @property
     def left(self) -> float:
+        """Return the left edge in points."""
         return self.segments[0].left
 
     @property
     def right(self) -> float:
+        """Return the right edge in points."""
         return self.segments[-1].right
 
 
@@ -85,9 +105,10 @@ class Line:
 class PageText:
     """The lines of a page in the order in which they were written.
 
-    `boxes` is [characters, left right bottom top] in points; filled for the first and last character of each word.
-    `rules` are the lines drawn on it; `turn` is the quarters of a turn to the right that its text has; `struck` lines are
-    drawn through text that was left out. `text` has superscripts as such, see `pdf_scripts.written`.
+    `boxes` is [characters, left right bottom top] in points; filled for the first and last
+    character of each word. `rules` are the lines drawn on it; `turn` is the quarters of a turn to
+    the right that its text has; `struck` lines are drawn through text that was left out. `text` has
+    superscripts as such, see `scripts.written`.
     """
 
     lines: list[Line]
@@ -101,8 +122,8 @@ class PageText:
 class Pdfium:
     """pdfium's functions as C sees them.
 
-    pypdfium2's own prototypes convert pointers and give up the interpreter's lock at each call: 0.8 microseconds a
-    call against 0.4, and a page has some 4,000 characters.
+    pypdfium2's own prototypes convert pointers and give up the interpreter's lock at each call: 0.8
+    microseconds a call against 0.4, and a page has some 4,000 characters.
     """
 
     def __init__(self) -> None:
@@ -115,16 +136,19 @@ class Pdfium:
         self.size = function("FPDFText_GetFontSize", d, p, i)
         self.text_object = function("FPDFText_GetTextObject", p, p, i)
         self.font = function("FPDFTextObj_GetFont", p, p)
-        self.font_name = function("FPDFFont_GetBaseFontName", ctypes.c_size_t, p, p, ctypes.c_size_t)
+        self.font_name = function(
+            "FPDFFont_GetBaseFontName", ctypes.c_size_t, p, p, ctypes.c_size_t
+        )
 
 
 @cache
 def pdfium() -> Pdfium:
+    """Return pdfium's functions, looked up once."""
     return Pdfium()
 
 
 def function(name: str, result: Any, *arguments: Any) -> Any:
-    """One of pdfium's functions as C sees it; see `Pdfium`."""
+    """Return one of pdfium's functions as C sees it; see `Pdfium`."""
     from pypdfium2 import raw
 
     address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
@@ -133,8 +157,12 @@ def function(name: str, result: Any, *arguments: Any) -> Any:
 
 
 def read_page(textpage: Any, rules_of: Callable[[int], Rules]) -> PageText:
-    """`textpage` is a pypdfium2.PdfTextPage. `rules_of` gives the lines drawn on the page, turned as the text is, for
-    the quarters of a turn: a line between two words parts them, and what a line is drawn through is left out."""
+    """Read the text of a page.
+
+    `textpage` is a pypdfium2.PdfTextPage. `rules_of` gives the lines drawn on the page, turned as
+    the text is, for the quarters of a turn: a line between two words parts them, and what a line is
+    drawn through is left out.
+    """
     return _Reader(textpage).read(rules_of)
 
 
@@ -151,8 +179,13 @@ class _Reader:
         self._turned_by = 0
 
     def read(self, rules_of: Callable[[int], Rules]) -> PageText:
+        import numpy as np
+
         text = self._text()
-        self._turned_by = self._turn(text)
+        # Quarters of a turn to the right that most of the text has: 3 where it runs up the page.
+        letters = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
+        turns = [self._turn_of(letter.start()) for letter in letters if letter]
+        self._turned_by = max(set(turns), key=turns.count) if turns else 0
         boxes, first, last = self._pieces(text)
         boxes = turned(boxes, self._turned_by)
         first, last = self._parted(text, boxes, first, last)
@@ -162,8 +195,16 @@ class _Reader:
         pieces = _Pieces.of(text, boxes, first, last)
         text, struck = _without_struck(text, pieces, rules)
         text = self._with_scripts(text, pieces)
-        self._break_at_jumps(pieces)
-        return PageText(self._lines(text, pieces, rules), text, boxes, rules, self._turned_by, struck)
+        # A new line begins where the text jumps up or down, also where pdfium sees none. Two fonts
+        # on one baseline, such as a tick box beside its words, may have boxes as far apart as two
+        # lines.
+        for i in (np.flatnonzero(pieces.jumps() & ~pieces.breaks[1:]) + 1).tolist():
+            rise = self._baseline(int(pieces.first[i])) - self._baseline(int(pieces.last[i - 1]))
+            pieces.breaks[i] = abs(rise) > _JUMP * float(pieces.top[i - 1] - pieces.bottom[i - 1])
+        # Each line of the page is one, also those that pdfium joins at a hyphen.
+        lines = (self._line(text, pieces, *parts) for parts in _segmented(text, pieces, rules))
+        whole = [line for line in lines if line]
+        return PageText(whole, text, boxes, rules, self._turned_by, struck)
 
     def _text(self) -> str:
         """One character of the string for each of pdfium's, so that both have the same index."""
@@ -171,10 +212,13 @@ class _Reader:
         if len(text) == self._count and max(text, default="") <= "\uffff":
             return text
         codes = map(self._api.unicode, repeat(self._page, self._count), range(self._count))
-        return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes).replace("\x02", "\ufffe")
+        return "".join(chr(code) if code < 0x110000 else "\ufffd" for code in codes).replace(
+            "\x02", "\ufffe"
+        )
 
     def _pieces(self, text: str) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.intp]]:
-        """Boxes as pdfium has them, and the first and last characters of the pieces, which alone have one."""
+        """Boxes as pdfium has them, and the first and last characters of the pieces, which alone
+        have one."""
         import numpy as np
 
         boxes = np.zeros((self._count, 4), np.float32)
@@ -183,15 +227,21 @@ class _Reader:
         self._ask_boxes(boxes, ends, ends)
         return boxes[:, [0, 2, 3, 1]], first, last  # FS_RECTF is left, top, right, bottom
 
-    def _ask_boxes(self, boxes: NDArray[np.float32], chars: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
+    def _ask_boxes(
+        self, boxes: NDArray[np.float32], chars: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> None:
         """The boxes of `chars` go to those rows of `boxes`."""
         places = (boxes.ctypes.data + 16 * rows).tolist()
-        deque(map(self._api.loose_box, repeat(self._page, len(places)), chars.tolist(), places), maxlen=0)
+        deque(
+            map(self._api.loose_box, repeat(self._page, len(places)), chars.tolist(), places),
+            maxlen=0,
+        )
 
     def _parted(
         self, text: str, boxes: NDArray[np.float32], first: NDArray[np.intp], last: NDArray[np.intp]
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """The pieces, parted where a character is raised or lowered against the one before, or far from it."""
+        """The pieces, parted where a character is raised or lowered against the one before, or far
+        from it."""
         import numpy as np
 
         height = np.maximum(boxes[first, 3] - boxes[first, 2], 1)
@@ -203,27 +253,21 @@ class _Reader:
         cuts: list[int] = []
         for i in doubtful.tolist():
             chars = np.arange(first[i], last[i] + 1)
-            asked = np.zeros((chars.size, 4), np.float32)
-            self._ask_boxes(asked, chars, np.arange(chars.size))
-            asked = turned(asked[:, [0, 2, 3, 1]], self._turned_by)
-            boxes[chars] = asked
-            shifted = np.abs(np.diff(asked[:, 2])) > _UNEVEN * height[i]
+            char_boxes = np.zeros((chars.size, 4), np.float32)
+            self._ask_boxes(char_boxes, chars, np.arange(chars.size))
+            char_boxes = turned(char_boxes[:, [0, 2, 3, 1]], self._turned_by)
+            boxes[chars] = char_boxes
+            shifted = np.abs(np.diff(char_boxes[:, 2])) > _UNEVEN * height[i]
             if self._turn_of(int(first[i])) != self._turned_by:
                 continue  # the characters of text up the side of a page are all above each other
-            apart = asked[1:, 0] - asked[:-1, 1] > _SEGMENT_GAP * height[i]
+            apart = char_boxes[1:, 0] - char_boxes[:-1, 1] > _SEGMENT_GAP * height[i]
             cuts += (chars[1:][shifted | apart]).tolist()
         added = np.asarray(cuts, np.intp)
         return np.sort(np.concatenate((first, added))), np.sort(np.concatenate((last, added - 1)))
 
-    def _run(self, pieces: _Pieces, i: int) -> Run:
-        start, end = int(pieces.first[i]), int(pieces.last[i])
-        self._api.matrix(self._page, start, self._numbers)
-        size = self._api.size(self._page, start) * math.hypot(self._numbers[2], self._numbers[3])
-        left, right = float(pieces.left[i]), float(pieces.right[i])
-        return Run(start, end + 1, left, right, max(size, 0.1), self._baseline(start))
-
     def _with_scripts(self, text: str, pieces: _Pieces) -> str:
-        """The text with its superscripts as such, of the same length; `pieces` then stand on the lines they belong to."""
+        """The text with its superscripts as such, of the same length; `pieces` then stand on the
+        lines they belong to."""
         candidates = pieces.uneven()
         if not candidates:
             return text
@@ -231,13 +275,22 @@ class _Reader:
 
         def run_of(i: int) -> Run:
             if i not in runs:
-                runs[i] = self._run(pieces, i)
+                start, end = int(pieces.first[i]), int(pieces.last[i])
+                left, right = float(pieces.left[i]), float(pieces.right[i])
+                size = max(self._size(start), 0.1)
+                runs[i] = Run(start, end + 1, left, right, size, self._baseline(start))
             return runs[i]
 
-        after, leading = find_scripts(candidates, pieces.first.size, run_of, lambda i: bool(pieces.breaks[i]))
+        after, leading = find_scripts(
+            candidates, pieces.first.size, run_of, lambda i: bool(pieces.breaks[i])
+        )
         chars = list(text)
         for i, base in after.items():
-            self._write_script(chars, run_of, pieces, i, base)
+            run = run_of(i)
+            raised = run.baseline > run_of(base).baseline
+            before = chars[int(pieces.last[i - 1])]
+            script = "".join(chars[run.start : run.end])
+            chars[run.start : run.end] = written(before, script, raised=raised)
             pieces.join(i, base)
             if i + 1 not in after and i + 1 < pieces.first.size and pieces.breaks[i + 1]:
                 following = run_of(i + 1)
@@ -253,41 +306,20 @@ class _Reader:
                 _close_gap(chars, pieces, i, is_script=i in after)
         return "".join(chars)
 
-    def _write_script(self, chars: list[str], run_of: Callable[[int], Run], pieces: _Pieces, i: int, base: int) -> None:
-        run, main = run_of(i), run_of(base)
-        raised = run.baseline > main.baseline
-        before = chars[int(pieces.last[i - 1])]
-        chars[run.start : run.end] = written(before, "".join(chars[run.start : run.end]), raised=raised)
-
-    def _turn(self, text: str) -> int:
-        """Quarters of a turn to the right that most of the text has: 3 where it runs up the page."""
-        found = (_LETTER.search(text, i) for i in range(0, len(text), len(text) // _SAMPLE + 1))
-        asked = (letter.start() for letter in found if letter)
-        turns = [self._turn_of(i) for i in asked]
-        return max(set(turns), key=turns.count) if turns else 0
-
-    def _break_at_jumps(self, pieces: _Pieces) -> None:
-        """A new line begins where the text jumps up or down, also where pdfium sees none. Two fonts on one baseline, such
-        as a tick box beside its words, may have boxes as far apart as two lines."""
-        import numpy as np
-
-        for i in (np.flatnonzero(pieces.jumps() & ~pieces.breaks[1:]) + 1).tolist():
-            rise = self._baseline(int(pieces.first[i])) - self._baseline(int(pieces.last[i - 1]))
-            pieces.breaks[i] = abs(rise) > _JUMP * float(pieces.top[i - 1] - pieces.bottom[i - 1])
-
     def _turn_of(self, char: int) -> int:
         quarters: int = round(self._api.angle(self._page, char) / (math.pi / 2))
         return quarters % 4
 
-    def _lines(self, text: str, pieces: _Pieces, rules: Rules) -> list[Line]:
-        """Each line of the page as one, also those that pdfium joins at a hyphen."""
-        lines = (self._line(text, pieces, *parts) for parts in _segmented(text, pieces, rules))
-        return [line for line in lines if line]
-
-    def _line(self, text: str, pieces: _Pieces, segments: list[Segment], first_piece: int, last_piece: int) -> Line | None:
+    def _line(
+        self, text: str, pieces: _Pieces, segments: list[Segment], first_piece: int, last_piece: int
+    ) -> Line | None:
         """None if nothing is left of it but characters that no reader may let through."""
         end = segments[-1].end
-        words = spoken(_clean_but_hyphens(text[segments[0].start : end]).strip())
+        # Cleaned of all but U+FFFE, pdfium's mark for a hyphen at the end of a line.
+        words = text[segments[0].start : end]
+        if not words.isprintable():
+            words = HYPHEN.join(clean(part) for part in words.split(HYPHEN))
+        words = spoken(words.strip())
         if not words:
             return None
         if text[end : end + 1] == HYPHEN:
@@ -303,13 +335,17 @@ class _Reader:
         return Line(words, size, bold, columns, y, y, segments)
 
     def _type(self, char: int) -> tuple[float, bool]:
+        return round(self._size(char) * 2) / 2, self._is_bold(char)
+
+    def _size(self, char: int) -> float:
+        """In points, as it is drawn."""
         self._api.matrix(self._page, char, self._numbers)
-        size = self._api.size(self._page, char) * math.hypot(self._numbers[2], self._numbers[3])
-        return round(size * 2) / 2, self._is_bold(char)
+        size: float = self._api.size(self._page, char)
+        return size * math.hypot(self._numbers[2], self._numbers[3])
 
     def _is_bold(self, char: int) -> bool:
-        drawn = self._api.text_object(self._page, char)
-        font = self._api.font(drawn) if drawn else None
+        text_object = self._api.text_object(self._page, char)
+        font = self._api.font(text_object) if text_object else None
         if not font:
             return False
         if font not in self._bold:
@@ -325,11 +361,17 @@ class _Reader:
 
 
 def turned(boxes: NDArray[np.float32], turn: int) -> NDArray[np.float32]:
-    """Boxes as they are when the page is held so that its text runs to the right."""
+    """Return boxes [n, left right bottom top] as they are when the page is held so that its text
+    runs to the right; `turn` is in quarters.
+    """
     left, right, bottom, top = boxes.T
     if turn == 0:
         return boxes
-    turned = {1: (-top, -bottom, left, right), 2: (-right, -left, -top, -bottom), 3: (bottom, top, -right, -left)}[turn]
+    turned = {
+        1: (-top, -bottom, left, right),
+        2: (-right, -left, -top, -bottom),
+        3: (bottom, top, -right, -left),
+    }[turn]
     import numpy as np
 
     return np.stack(turned, axis=1)
@@ -342,8 +384,9 @@ def _codes(text: str) -> NDArray[np.uint32]:
 
 
 def _pieces(text: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The first and the last characters of the runs without white space, which are parted between a digit and another
-    character, where a superscript may begin or end. A comma or stop within a figure parts nothing."""
+    """The first and the last characters of the runs without white space, which are parted between a
+    digit and another character, where a superscript may begin or end. A comma or stop within a
+    figure parts nothing."""
     import numpy as np
 
     codes = _codes(text)
@@ -361,7 +404,8 @@ def _pieces(text: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 @dataclass(slots=True)
 class _Pieces:
-    """Runs of characters with their boxes, in the order of the text. `breaks`: a new line begins with this one."""
+    """Runs of characters with their boxes, in the order of the text. `breaks`: a new line begins
+    with this one."""
 
     first: NDArray[np.intp]
     last: NDArray[np.intp]
@@ -373,14 +417,28 @@ class _Pieces:
     script: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, text: str, boxes: NDArray[np.float32], first: NDArray[np.intp], last: NDArray[np.intp]) -> _Pieces:
+    def of(
+        cls, text: str, boxes: NDArray[np.float32], first: NDArray[np.intp], last: NDArray[np.intp]
+    ) -> _Pieces:
         import numpy as np
 
         codes = _codes(text)
         line = np.cumsum((codes == 10) | (codes == 13) | (codes == 0xFFFE))[first]
         breaks = np.concatenate(([True], line[1:] != line[:-1]))
-        bottom, top = np.minimum(boxes[first, 2], boxes[last, 2]), np.maximum(boxes[first, 3], boxes[last, 3])
-        return cls(first, last, boxes[first, 0], boxes[last, 1], bottom, top, breaks, np.zeros(first.size, np.bool_))
+        bottom, top = (
+            np.minimum(boxes[first, 2], boxes[last, 2]),
+            np.maximum(boxes[first, 3], boxes[last, 3]),
+        )
+        return cls(
+            first,
+            last,
+            boxes[first, 0],
+            boxes[last, 1],
+            bottom,
+            top,
+            breaks,
+            np.zeros(first.size, np.bool_),
+        )
 
     def uneven(self) -> list[int]:
         """Pieces near the one before whose box is another: a script, or another font."""
@@ -391,19 +449,23 @@ class _Pieces:
         near = np.abs(self.left[1:] - self.right[:-1]) < _SEGMENT_GAP * taller
         shift = np.abs(self.bottom[1:] - self.bottom[:-1])
         other = (shift > _UNEVEN * taller) | (np.abs(height[1:] - height[:-1]) > _UNEVEN * taller)
-        found: list[int] = (np.flatnonzero(near & other & (shift < taller)) + 1).tolist()
-        return found
+        pieces: list[int] = (np.flatnonzero(near & other & (shift < taller)) + 1).tolist()
+        return pieces
 
     def jumps(self) -> NDArray[np.bool_]:
-        """For all pieces but the first, whether it stands half a line and more above or below the one before."""
+        """For all pieces but the first, whether it stands half a line and more above or below the
+        one before."""
         import numpy as np
 
         middle = (self.bottom + self.top) / 2
-        jumps: NDArray[np.bool_] = np.abs(np.diff(middle)) > _JUMP * np.maximum(self.top - self.bottom, 1)[:-1]
+        jumps: NDArray[np.bool_] = (
+            np.abs(np.diff(middle)) > _JUMP * np.maximum(self.top - self.bottom, 1)[:-1]
+        )
         return jumps
 
     def parted_by(self, rules: Rules) -> NDArray[np.bool_]:
-        """For all pieces but the first, whether an upright line is drawn between it and the one before."""
+        """For all pieces but the first, whether an upright line is drawn between it and the one
+        before."""
         import numpy as np
 
         lines = rules.upright[:_MOST_UPRIGHT]
@@ -415,9 +477,15 @@ class _Pieces:
         # Between two characters of a word, as "5" and ")", a border may end.
         apart = np.where(self.first[1:] > self.last[:-1] + 1, -slack, slack)
         gap = np.flatnonzero(self.left[1:] - self.right[:-1] > apart)
-        ends, starts, at = self.right[:-1][gap] - slack[gap], self.left[1:][gap] + slack[gap], middle[gap]
+        ends, starts, at = (
+            self.right[:-1][gap] - slack[gap],
+            self.left[1:][gap] + slack[gap],
+            middle[gap],
+        )
         left, right, bottom, top = lines.T[:, :, None]
-        parted[gap] = ((ends <= right) & (starts >= left) & (bottom <= at) & (at <= top)).any(axis=0)
+        parted[gap] = ((ends <= right) & (starts >= left) & (bottom <= at) & (at <= top)).any(
+            axis=0
+        )
         return parted
 
     def keep(self, those: NDArray[np.bool_]) -> None:
@@ -427,7 +495,9 @@ class _Pieces:
         line = np.cumsum(self.breaks)[those]
         for name in ("first", "last", "left", "right", "bottom", "top", "script"):
             setattr(self, name, getattr(self, name)[those])
-        self.breaks = np.concatenate(([True], line[1:] != line[:-1])) if line.size else line.astype(np.bool_)
+        self.breaks = (
+            np.concatenate(([True], line[1:] != line[:-1])) if line.size else line.astype(np.bool_)
+        )
 
     def join(self, i: int, base: int) -> None:
         """Piece i is a script of piece `base` and has its height."""
@@ -443,9 +513,11 @@ class _Pieces:
 
 
 def _without_struck(text: str, pieces: _Pieces, rules: Rules) -> tuple[str, int]:
-    """The text without what a line is drawn through from its first to its last letter, and the number of such lines.
+    """The text without what a line is drawn through from its first to its last letter, and the
+    number of such lines.
 
-    A line that goes on beyond the words is a border, one below the middle of the small letters underlines."""
+    A line that goes on beyond the words is a border, one below the middle of the small letters
+    underlines."""
     import numpy as np
 
     lines = rules.across[:_MOST_ACROSS]
@@ -462,13 +534,18 @@ def _without_struck(text: str, pieces: _Pieces, rules: Rules) -> tuple[str, int]
         through &= (pieces.left > left - slack) & (pieces.right < right + slack)
         if through.any():
             ends = slack[through].max()
-            if abs(pieces.left[through].min() - left) < ends and abs(pieces.right[through].max() - right) < ends:
+            if (
+                abs(pieces.left[through].min() - left) < ends
+                and abs(pieces.right[through].max() - right) < ends
+            ):
                 struck |= through
                 count += 1
     if not count:
         return text, 0
     chars = list(text)
-    for start, last in zip(pieces.first[struck].tolist(), pieces.last[struck].tolist(), strict=True):
+    for start, last in zip(
+        pieces.first[struck].tolist(), pieces.last[struck].tolist(), strict=True
+    ):
         end = last + 1
         while text[end : end + 1] == " ":
             end += 1
@@ -482,13 +559,17 @@ def _close_gap(chars: list[str], pieces: _Pieces, i: int, *, is_script: bool) ->
     start, end = int(pieces.last[i - 1]) + 1, int(pieces.first[i])
     if start == end:
         return
-    gap = float(pieces.left[i] - pieces.right[i - 1]) / max(float(pieces.top[i] - pieces.bottom[i]), 1.0)
+    gap = float(pieces.left[i] - pieces.right[i - 1]) / max(
+        float(pieces.top[i] - pieces.bottom[i]), 1.0
+    )
     had_blank = " " in chars[start:end]
     blank = gap > _BLANK if is_script or not had_blank else True
     chars[start:end] = [" " if blank else DROPPED, *[DROPPED] * (end - start - 1)]
 
 
-def _segmented(text: str, pieces: _Pieces, rules: Rules) -> Iterator[tuple[list[Segment], int, int]]:
+def _segmented(
+    text: str, pieces: _Pieces, rules: Rules
+) -> Iterator[tuple[list[Segment], int, int]]:
     """The segments of each line, and its first and last piece."""
     import numpy as np
 
@@ -500,11 +581,16 @@ def _segmented(text: str, pieces: _Pieces, rules: Rules) -> Iterator[tuple[list[
     starts = np.concatenate(([0], np.flatnonzero(cut) + 1))
     ends = np.concatenate((starts[1:], [pieces.first.size]))
     edges = (
-        np.minimum.reduceat(left, starts), np.maximum.reduceat(right, starts),
-        np.minimum.reduceat(bottom, starts), np.maximum.reduceat(top, starts),
-    )  # fmt: skip
+        np.minimum.reduceat(left, starts),
+        np.maximum.reduceat(right, starts),
+        np.minimum.reduceat(bottom, starts),
+        np.maximum.reduceat(top, starts),
+    )
     spans = zip(
-        pieces.first[starts].tolist(), (pieces.last[ends - 1] + 1).tolist(), *(edge.tolist() for edge in edges), strict=True
+        pieces.first[starts].tolist(),
+        (pieces.last[ends - 1] + 1).tolist(),
+        *(edge.tolist() for edge in edges),
+        strict=True,
     )
     begins = np.concatenate(([True], ends_line[starts[1:] - 1])).tolist()
     line: list[Segment] = []
@@ -517,10 +603,3 @@ def _segmented(text: str, pieces: _Pieces, rules: Rules) -> Iterator[tuple[list[
         hyphen = HYPHEN if text[end : end + 1] == HYPHEN else ""
         line.append(Segment(text[start:end].replace(DROPPED, "") + hyphen, start, end, *box))
     yield line, first, pieces.first.size - 1
-
-
-def _clean_but_hyphens(text: str) -> str:
-    """U+FFFE is pdfium's mark for a hyphen at the end of a line, which `pdf` resolves."""
-    if text.isprintable():
-        return text
-    return HYPHEN.join(clean(part) for part in text.split(HYPHEN))

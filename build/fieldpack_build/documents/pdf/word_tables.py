@@ -1,7 +1,8 @@
 """Tables of words without borders whose cells go on over several lines: "Fault", "Cause", "Remedy".
 
-Conservative: every cell begins at the left edge of its head and at the height of its row, rows stand further apart than
-the lines of a cell, and they were drawn one after the other. Knows nothing of pdfium, figures and borders.
+Conservative: every cell begins at the left edge of its head and at the height of its row, rows
+stand further apart than the lines of a cell, and they were drawn one after the other. Knows nothing
+of pdfium, figures and borders.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from fieldpack_build.documents.pdf.rows import is_figure
+from fieldpack.figures import is_printed_figure
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import Line, Segment
 
@@ -60,7 +61,7 @@ class _Row:
 
 
 def find_word_tables(lines: Sequence[Line]) -> Iterator[tuple[list[list[str]], list[int]]]:
-    """Rows, the head first, and the numbers of the lines in them."""
+    """Yield the rows of each table, the head first, and the numbers of the lines in them."""
     i = 0
     while i < len(lines):
         head = lines[i].segments
@@ -77,57 +78,63 @@ def _may_be_head(segments: Sequence[Segment]) -> bool:
     """Short words and no figures; "(a)" and what follows it are a list."""
     if _MARKER.fullmatch(segments[0].text):
         return False
-    return all(len(one.text) <= _HEAD_WORDS and any(map(str.isalpha, one.text)) and not is_figure(one.text) for one in segments)
+    return all(
+        len(one.text) <= _HEAD_WORDS
+        and any(map(str.isalpha, one.text))
+        and not is_printed_figure(one.text)
+        for one in segments
+    )
 
 
 def _rows(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> list[_Row]:
     """The rows from line `first` on as long as they make a table; none if they make none."""
     pieces = list(_pieces(lines, first, lefts))
-    step = _step(pieces)
-    if not step:
+    # From line to line of a cell: the usual distance of two pieces of one column that follow each
+    # other.
+    steps = [
+        a.y - b.y
+        for a, b in pairwise(pieces)
+        if a.column == b.column and 0 < a.y - b.y < 2 * a.height
+    ]
+    if not steps:
         return []
-    rows = _grouped(pieces, step)
+    step = median(steps)
+    rows: list[_Row] = []
+    lowest = 0.0
+    for piece in sorted(pieces, key=lambda piece: -piece.y):
+        if not rows or lowest - piece.y > _APART * step:  # a gap wider than a step parts two rows
+            rows.append(_Row())
+        rows[-1].pieces.append(piece)
+        lowest = piece.y
     good = next((i for i, row in enumerate(rows) if not row.is_level()), len(rows))
     rows = rows[:good]
-    in_order = all(max(p.line for p in a.pieces) < min(p.line for p in b.pieces) for a, b in pairwise(rows))
+    in_order = all(
+        max(p.line for p in a.pieces) < min(p.line for p in b.pieces) for a, b in pairwise(rows)
+    )
     wrapped = any(len({piece.column for piece in row.pieces}) < len(row.pieces) for row in rows)
     return rows if len(rows) >= _ROWS and in_order and wrapped else []
 
 
 def _pieces(lines: Sequence[Line], first: int, lefts: Sequence[float]) -> Iterator[_Piece]:
-    """The pieces of the lines from `first` on that stand in the columns of `lefts`, until one does not."""
+    """The pieces of the lines from `first` on that stand in the columns of `lefts`, until one does
+    not."""
     highest = lines[first].segments[0].bottom
     lowest = highest
     for i in range(first, len(lines)):
         own = []
         for segment in lines[i].segments:
             height = max(segment.top - segment.bottom, 1.0)
-            column = next((c for c, left in enumerate(lefts) if abs(segment.left - left) <= _LEFT * height), None)
+            column = next(
+                (c for c, left in enumerate(lefts) if abs(segment.left - left) <= _LEFT * height),
+                None,
+            )
             if column is None or (column + 1 < len(lefts) and segment.right > lefts[column + 1]):
                 return
-            if segment.bottom > highest + _LEVEL * height or lowest - segment.top > _FARTHEST * height:
+            if (
+                segment.bottom > highest + _LEVEL * height
+                or lowest - segment.top > _FARTHEST * height
+            ):
                 return
             own.append(_Piece(i, column, segment))
         lowest = min(lowest, *(piece.y for piece in own))
         yield from own
-
-
-def _step(pieces: Sequence[_Piece]) -> float | None:
-    """From line to line of a cell: the usual distance of two pieces of one column that follow each other."""
-    steps = []
-    for a, b in pairwise(pieces):
-        if a.column == b.column and 0 < a.y - b.y < 2 * a.height:
-            steps.append(a.y - b.y)
-    return median(steps) if steps else None
-
-
-def _grouped(pieces: Sequence[_Piece], step: float) -> list[_Row]:
-    """Rows from top to bottom: a gap wider than a step parts two."""
-    rows: list[_Row] = []
-    lowest = 0.0
-    for piece in sorted(pieces, key=lambda piece: -piece.y):
-        if not rows or lowest - piece.y > _APART * step:
-            rows.append(_Row())
-        rows[-1].pieces.append(piece)
-        lowest = piece.y
-    return rows

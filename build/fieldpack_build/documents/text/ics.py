@@ -1,6 +1,8 @@
-"""Reads calendar files and invitations (iCalendar, RFC 5545): each event or task as lines "Summary: ...", "Start: ...".
+"""Reads calendar files and invitations (iCalendar, RFC 5545): each event or task as lines "Summary:
+...", "Start: ...".
 
-Times are as the file states them, with their zone; a repetition stands as its rule. Knows nothing of e-mail.
+Times are as the file states them, with their zone; a repetition stands as its rule. Knows nothing
+of e-mail.
 """
 
 from __future__ import annotations
@@ -16,11 +18,23 @@ from fieldpack_build.errors import DocumentError
 
 _KINDS = ("VEVENT", "VTODO", "VJOURNAL")
 _SHOWN = {
-    "STATUS": "Status", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "RRULE": "Repeats",
-    "EXDATE": "Except", "LOCATION": "Location", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "CATEGORIES": "Categories",
-    "DESCRIPTION": "Description", "COMMENT": "Comment",
-}  # fmt: skip
-_PROPERTY = re.compile(r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL)
+    "STATUS": "Status",
+    "DTSTART": "Start",
+    "DTEND": "End",
+    "DUE": "Due",
+    "DURATION": "Duration",
+    "RRULE": "Repeats",
+    "EXDATE": "Except",
+    "LOCATION": "Location",
+    "ORGANIZER": "Organizer",
+    "ATTENDEE": "Attendee",
+    "CATEGORIES": "Categories",
+    "DESCRIPTION": "Description",
+    "COMMENT": "Comment",
+}
+_PROPERTY = re.compile(
+    r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL
+)
 _PARAMETER = re.compile(r';([^=:;]+)=("[^"]*"|[^":;]*)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
 
@@ -32,34 +46,36 @@ class _Property(NamedTuple):
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read a calendar. Raises DocumentError for what is none, or one without an event."""
     text = decode_text(data, name)
     events = list(_events(text))
     if not events:
         raise DocumentError(f"{name}: is no calendar, or one without an event")
     builder = PageBuilder(HeadingPath())
     for event in events:
-        _add(builder, event)
-    dates = [date for event in events for entry in event if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))]
+        builder.close(1)
+        if summary := label(_summary(event)):
+            builder.heading(1, summary)
+        builder.text("\n".join(_lines(event)))
+    dates = [
+        date
+        for event in events
+        for entry in event
+        if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))
+    ]
     title = _summary(events[0]) if len(events) == 1 else ""
     return Content(title, (builder.page(),), dates[0] if len(events) == 1 and dates else None)
 
 
 def add_events(builder: PageBuilder, text: str) -> None:
-    """Put the events of an invitation into the page of its e-mail."""
+    """Add the events of an invitation to the page of its e-mail."""
     for event in _events(text):
         builder.text("\n".join([f"Event: {_summary(event)}", *_lines(event)]))
 
 
-def _add(builder: PageBuilder, event: list[_Property]) -> None:
-    builder.close(1)
-    if summary := label(_summary(event)):
-        builder.heading(1, summary)
-    builder.text("\n".join(_lines(event)))
-
-
 def _events(text: str) -> Iterator[list[_Property]]:
     depth: list[str] = []
-    found: list[_Property] = []
+    event: list[_Property] = []
     for line in re.sub(r"\r?\n[ \t]", "", text).splitlines():
         parts = _PROPERTY.fullmatch(line)
         if parts is None:
@@ -68,14 +84,16 @@ def _events(text: str) -> Iterator[list[_Property]]:
         if key == "BEGIN":
             depth.append(parts[3].strip().upper())
             if depth[-1] in _KINDS:
-                found = []
+                event = []
         elif key == "END":
             if depth and depth[-1] in _KINDS:
-                yield found
+                yield event
             depth = depth[:-1]
         elif depth and depth[-1] in _KINDS:
-            parameters = {name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])}
-            found.append(_Property(key, parameters, parts[3]))
+            parameters = {
+                name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])
+            }
+            event.append(_Property(key, parameters, parts[3]))
 
 
 def _summary(event: list[_Property]) -> str:
@@ -92,7 +110,16 @@ def _lines(event: list[_Property]) -> Iterator[str]:
 def _shown(entry: _Property) -> str:
     if entry.name in ("DTSTART", "DTEND", "DUE", "EXDATE"):
         zone = entry.parameters.get("TZID", "")
-        return ", ".join(_time(value, zone) for value in entry.value.split(","))
+        times = []
+        for value in entry.value.split(","):
+            parts = _TIME.fullmatch(value.strip())
+            if parts is None:
+                times.append(value)
+                continue
+            own = "UTC" if parts[7] else zone
+            time = f" {parts[4]}:{parts[5]}" + (f" {own}" if own else "") if parts[4] else ""
+            times.append("-".join(parts.group(1, 2, 3)) + time)
+        return ", ".join(times)
     if entry.name in ("ORGANIZER", "ATTENDEE"):
         address = re.sub("^mailto:", "", entry.value, flags=re.IGNORECASE)
         named = entry.parameters.get("CN", "")
@@ -102,16 +129,5 @@ def _shown(entry: _Property) -> str:
     return _plain(entry.value)
 
 
-def _time(value: str, zone: str) -> str:
-    parts = _TIME.fullmatch(value.strip())
-    if parts is None:
-        return value
-    day = "-".join(parts.group(1, 2, 3))
-    if parts[4] is None:
-        return day
-    zone = "UTC" if parts[7] else zone
-    return f"{day} {parts[4]}:{parts[5]}" + (f" {zone}" if zone else "")
-
-
 def _plain(value: str) -> str:
-    return re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], value).strip()
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], value).strip()

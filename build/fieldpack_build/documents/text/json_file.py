@@ -1,4 +1,5 @@
-"""Reads JSON: a list of records as JSONL is read, else the values by their path; a list of records inside under its name."""
+"""Reads JSON: a list of records as JSONL is read, else the values by their path; a list of records
+inside under its name."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ _DEEPEST = 4  # names of lists in lists that become headings
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read JSON. Raises DocumentError for what is none."""
     try:
         text, warnings = read_text(data, name)
         value = json.loads(text)
@@ -30,7 +32,12 @@ def _add(builder: PageBuilder, value: Any, level: int) -> None:
         for entry in value:
             add_record(builder, entry, level)
         return
-    lists = {key: inner for key, inner in value.items() if _is_records(inner)} if isinstance(value, dict) else {}
+    entries = value.items() if isinstance(value, dict) else ()
+    lists = {
+        key: inner
+        for key, inner in entries
+        if isinstance(inner, list) and inner and all(isinstance(entry, dict) for entry in inner)
+    }
     plain = {key: inner for key, inner in value.items() if key not in lists} if lists else value
     add_record(builder, plain, level)
     for key, inner in lists.items():
@@ -41,7 +48,3 @@ def _add(builder: PageBuilder, value: Any, level: int) -> None:
                 _add(builder, entry, level + 1)
             else:
                 add_record(builder, entry, level + 1)
-
-
-def _is_records(value: Any) -> bool:
-    return isinstance(value, list) and len(value) > 0 and all(isinstance(entry, dict) for entry in value)

@@ -1,4 +1,5 @@
-"""Reads JSONL: each record a paragraph of "key: value" lines, under its title and before its text if it names them."""
+"""Reads JSONL: each record a paragraph of "key: value" lines, under its title and before its text
+if it names them."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ _TEXT = "text"
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read JSONL, one record a line. Raises DocumentError where no line is one."""
     builder = PageBuilder(HeadingPath())
     records = 0
     bad: list[str] = []
-    text, told = read_text(data, name)
+    text, text_warnings = read_text(data, name)
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -34,12 +36,17 @@ def read(data: bytes, name: str) -> Content:
         records += 1
     if not records and bad:
         raise DocumentError(f"{name}: is no JSONL: {bad[0]}; it needs one JSON record a line")
-    warnings = (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
-    return Content("", (builder.page(),), warnings=(*told, *warnings))
+    warnings = (
+        (f"{len(bad)} of {records + len(bad)} lines are no JSON records; {bad[0]}",) if bad else ()
+    )
+    return Content("", (builder.page(),), warnings=(*text_warnings, *warnings))
 
 
 def add_record(builder: PageBuilder, record: Any, level: int) -> None:
-    """Put a record into the page: its title, if it has one, as a heading of `level`, its other values as lines."""
+    """Add a record to the page.
+
+    Its title, if it has one, is a heading of `level`, its other values are lines.
+    """
     if not isinstance(record, dict):
         builder.text("\n".join(_lines("", record)))
         return
@@ -62,7 +69,9 @@ def _lines(path: str, value: Any) -> Iterator[str]:
         for inner in value:
             yield from _lines(path, inner)
     elif value not in (None, "", []):
-        words = ", ".join(_word(inner) for inner in value) if isinstance(value, list) else _word(value)
+        words = (
+            ", ".join(_word(inner) for inner in value) if isinstance(value, list) else _word(value)
+        )
         yield f"{path}: {words}" if path else words
 
 

@@ -14,7 +14,9 @@ from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, l
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
 _FIELD = re.compile(r"^(\w[\w-]*):[ \t]*(.*(?:\n(?:[ \t]+|- ?).*)*)", re.MULTILINE)
 _DATE_KEYS = ("updated", "last_updated", "lastmod", "date", "published", "created")
 _TAG_KEYS = ("tags", "keywords", "categories")
@@ -22,27 +24,26 @@ _COMMENT = re.compile(r"\s*<!--.*-->\s*", re.DOTALL)
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read Markdown, CommonMark with tables. Raises DocumentError for what is no text."""
     from markdown_it import MarkdownIt
 
     source, warnings = read_text(data, name)
-    text, stated = _without_front_matter(source)
+    front_matter = _FRONT_MATTER.match(source)
+    fields = _FIELD.findall(front_matter[1]) if front_matter else []
+    stated = {key.lower(): value for key, value in fields}
+    # Without a "key:" it is no front matter but text between two rules.
+    text = source[front_matter.end() :].lstrip("\n") if front_matter and stated else source
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
-    titles = [_heading_text(tokens[i + 1]) for i, token in enumerate(tokens) if _is_heading(token, "h1")]
+    titles = [
+        _heading_text(tokens[i + 1]) for i, token in enumerate(tokens) if _is_heading(token, "h1")
+    ]
     page = Page(None, text, tuple(_blocks(text, tokens)))
     title = label(_plain(stated.get("title", ""))) or (titles[0] if titles else "")
     dates = (iso_date(_plain(stated.get(key, ""))) for key in _DATE_KEYS)
     tags = dict.fromkeys(tag for key in _TAG_KEYS for tag in _list(stated.get(key, "")))
-    return Content(title, (page,), next((date for date in dates if date), None), tuple(tags), warnings)
-
-
-def _without_front_matter(text: str) -> tuple[str, dict[str, str]]:
-    """The text from its first line of Markdown on, and what stands behind each key of the front matter."""
-    found = _FRONT_MATTER.match(text)
-    # Without a "key:" it is no front matter but text between two rules.
-    fields = {key.lower(): value for key, value in _FIELD.findall(found[1])} if found else {}
-    if found is None or not fields:
-        return text, {}
-    return text[found.end() :].lstrip("\n"), fields
+    return Content(
+        title, (page,), next((date for date in dates if date), None), tuple(tags), warnings
+    )
 
 
 def _plain(value: str) -> str:
@@ -53,12 +54,16 @@ def _plain(value: str) -> str:
 
 def _list(value: str) -> list[str]:
     """ "[a, b]", "a, b" or lines of "- a"."""
-    parts = re.split(r"(?:^|\n)[ \t]*-[ \t]+" if "\n" in value else ",", value.strip().removeprefix("[").removesuffix("]"))
+    parts = re.split(
+        r"(?:^|\n)[ \t]*-[ \t]+" if "\n" in value else ",",
+        value.strip().removeprefix("[").removesuffix("]"),
+    )
     return [tag for part in parts if (tag := label(_plain(part)))]
 
 
 def _blocks(text: str, tokens: list[Token]) -> list[Block]:
-    starts = _line_starts(text)
+    # The offset of each line, and at last that of the text's end.
+    starts = [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
     path = HeadingPath()
     blocks: list[Block] = []
     for i, token in enumerate(tokens):
@@ -70,13 +75,10 @@ def _blocks(text: str, tokens: list[Token]) -> list[Block]:
         start, end = starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)]
         end = start + len(text[start:end].rstrip())
         if end > start and not _COMMENT.fullmatch(text, start, end):
-            blocks.append(Block("table" if token.type == "table_open" else "text", start, end, path.path))
+            blocks.append(
+                Block("table" if token.type == "table_open" else "text", start, end, path.path)
+            )
     return blocks
-
-
-def _line_starts(text: str) -> list[int]:
-    """The offset of each line, and at last that of the text's end."""
-    return [0, *(found.end() for found in re.finditer("\n", text)), len(text)]
 
 
 def _is_heading(token: Token, tag: str = "") -> bool:
@@ -85,5 +87,8 @@ def _is_heading(token: Token, tag: str = "") -> bool:
 
 def _heading_text(inline: Token) -> str:
     """The words of a heading without its markup."""
-    words = [child.content or " " * (child.type in ("softbreak", "hardbreak")) for child in inline.children or []]
+    words = [
+        child.content or " " * (child.type in ("softbreak", "hardbreak"))
+        for child in inline.children or []
+    ]
     return label("".join(words))

@@ -16,10 +16,13 @@ from fieldpack_build.documents.pages import Content
 from fieldpack_build.documents.text import markdown
 from fieldpack_build.errors import DocumentError
 
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9;]+m")  # colours of a terminal; the escape itself may be gone
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;]*[A-Za-z]|\[[0-9;]+m"
+)  # colours of a terminal; the escape itself may be gone
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read a Jupyter notebook. Raises DocumentError for what is none."""
     try:
         book = json.loads(decode_text(data, name))
         cells = book["cells"] if "cells" in book else book["worksheets"][0]["cells"]
@@ -42,7 +45,9 @@ def _parts(cell: dict[str, Any], language: str, omissions: Omissions) -> Iterato
         yield _fenced(source, language)
     for output in cell.get("outputs", ()):
         shown = output.get("data", output)
-        text = _joined(output.get("text") or shown.get("text/markdown") or shown.get("text/plain") or "")
+        text = _joined(
+            output.get("text") or shown.get("text/markdown") or shown.get("text/plain") or ""
+        )
         text = text or _joined(output.get("traceback", ""))
         if any(key.startswith("image/") or key in ("png", "jpeg", "svg") for key in shown):
             omissions.add("pictures")

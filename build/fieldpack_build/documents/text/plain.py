@@ -12,7 +12,12 @@ _TITLE_LIMIT = 100  # characters; a longer first line is the text itself
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read plain text. Raises DocumentError for what is none."""
     text, warnings = read_text(data, name)
-    blocks = tuple(Block("text", found.start(), found.end(), ()) for found in _PARAGRAPH.finditer(text))
+    blocks = tuple(
+        Block("text", match.start(), match.end(), ()) for match in _PARAGRAPH.finditer(text)
+    )
     first = text.lstrip().split("\n", 1)[0].strip()
-    return Content(first if len(first) <= _TITLE_LIMIT else "", (Page(None, text, blocks),), warnings=warnings)
+    return Content(
+        first if len(first) <= _TITLE_LIMIT else "", (Page(None, text, blocks),), warnings=warnings
+    )

@@ -1,6 +1,8 @@
-"""Reads any XML: prose as paragraphs, titles as headings, short values as lines "name: value" of the element around them.
+"""Reads any XML: prose as paragraphs, titles as headings, short values as lines "name: value" of
+the element around them.
 
-Knows no vocabulary: an element with words and other elements in it is a paragraph, one with a few words a value.
+Knows no vocabulary: an element with words and other elements in it is a paragraph, one with a few
+words a value.
 """
 
 from __future__ import annotations
@@ -19,17 +21,33 @@ _SPACE = "{http://www.w3.org/XML/1998/namespace}"
 
 
 def read(data: bytes, name: str) -> Content:
+    """Read XML; no entity is expanded, nothing is loaded. Raises DocumentError for what is none."""
     from lxml import etree
 
     refuse_binary(data, name)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True)
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise DocumentError(f"{name}: is no XML, or a damaged one: {squeeze(str(error))}") from error
+        raise DocumentError(
+            f"{name}: is no XML, or a damaged one: {squeeze(str(error))}"
+        ) from error
     builder = PageBuilder(HeadingPath())
     _Walk(builder).element(root, 1)
-    title = next((squeeze("".join(entry.itertext())) for entry in root.iter("*") if _local(entry) in _TITLES), "")
+    title = next(
+        (
+            squeeze("".join(entry.itertext()))
+            for entry in root.iter("*")
+            if _local(entry) in _TITLES
+        ),
+        "",
+    )
     return Content(label(title), (builder.page(),))
 
 
@@ -45,11 +63,13 @@ class _Walk:
             if _local(child) in _TITLES and not lines and _is_leaf(child):
                 self._builder.close(level)
                 self._builder.heading(min(level, _DEEPEST), _words(child))
-            elif _is_mixed(child) or (_is_leaf(child) and len(_words(child).split()) >= _PROSE):
+            elif _is_prose(child):
                 lines = self._flush(lines)
                 self._builder.text(_words(child))
             elif _is_leaf(child):
-                lines += _values(child)
+                name, words = _local(child), _words(child)
+                lines += [f"{name}: {words}"] if words else []
+                lines += _attributes(child, f"{name}.")
             else:
                 lines = self._flush(lines)
                 self.element(child, min(level + 1, _DEEPEST))
@@ -62,16 +82,13 @@ class _Walk:
         return []
 
 
-def _values(element: Any) -> Iterator[str]:
-    name = _local(element)
-    if words := _words(element):
-        yield f"{name}: {words}"
-    yield from _attributes(element, f"{name}.")
-
-
 def _attributes(element: Any, path: str) -> Iterator[str]:
     for key, value in element.attrib.items():
-        if not key.startswith(_SPACE) and not key.rpartition("}")[2].startswith("schemaLocation") and value.strip():
+        if (
+            not key.startswith(_SPACE)
+            and not key.rpartition("}")[2].startswith("schemaLocation")
+            and value.strip()
+        ):
             yield f"{path}{key.rpartition('}')[2]}: {squeeze(value)}"
 
 
@@ -79,9 +96,12 @@ def _is_leaf(element: Any) -> bool:
     return next(element.iterchildren("*"), None) is None
 
 
-def _is_mixed(element: Any) -> bool:
-    """Words beside other elements: prose with marks in it."""
-    return not _is_leaf(element) and bool((element.text or "").strip() or any((child.tail or "").strip() for child in element))
+def _is_prose(element: Any) -> bool:
+    """Many words, or words beside other elements: prose with marks in it."""
+    if _is_leaf(element):
+        return len(_words(element).split()) >= _PROSE
+    beside = [element.text, *(child.tail for child in element)]
+    return any((text or "").strip() for text in beside)
 
 
 def _words(element: Any) -> str:

@@ -1,5 +1,5 @@
-"""Reads an e-mail, or a mailbox of them: its subject as title, who wrote to whom and when, its text, invitations, and
-attachments of formats we read; what is attached and not read is named."""
+"""Reads an e-mail, or a mailbox of them: its subject as title, who wrote to whom and when, its
+text, invitations, and attachments of formats we read; what is attached and not read is named."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import decode
 from fieldpack_build.documents.omissions import Omissions
-from fieldpack_build.documents.pages import Block, Content, HeadingPath, Page, PageBuilder, label, squeeze
+from fieldpack_build.documents.pages import (
+    Block,
+    Content,
+    HeadingPath,
+    Page,
+    PageBuilder,
+    label,
+    squeeze,
+)
 from fieldpack_build.documents.text import ics
 from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
@@ -23,29 +31,56 @@ from fieldpack_build.errors import DocumentError
 _SHOWN = ("From", "To", "Cc", "Date")
 _DEEPEST = 3  # e-mails in e-mails
 _NAME_LIMIT = 120
-_SAME = 0.5  # of the words of the HTML that the plain text has too: with fewer it is a stub, "needs an HTML viewer"
+# of the words of the HTML that the plain text has too: with fewer it is a stub, "needs an HTML
+# viewer"
+_SAME = 0.5
 _TNEF = ("application/ms-tnef", "application/vnd.ms-tnef")
 _FROM_LINE = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\n]*\d{4}\r?\n")
-# What decoding "=?x?b?...?=" ends in: no base64, an unknown character set, bytes that are not of it.
+# What decoding "=?x?b?...?=" ends in: no base64, an unknown character set, bytes that are not of
+# it.
 _WORD_ERRORS = (HeaderParseError, LookupError, ValueError)
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
-    # The old policy: the new one parses each header when it is touched, and ends in errors of many kinds on bad ones.
+class AttachmentReader(Protocol):
+    """Reads attachments: the table of readers, which has the reader of e-mails in it too."""
+
+    def reads(self, name: str) -> bool:
+        """Return whether there is a reader for a file of this name."""
+        ...
+
+    def read(self, data: bytes, name: str) -> Content:
+        """Return what a file says. Raises DocumentError for one that cannot be read."""
+        ...
+
+
+def read(data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False) -> Content:
+    """Read an e-mail (RFC 5322) with its attachments. `hidden`: what its HTML hides too.
+
+    Raises DocumentError for what is no e-mail.
+    """
+    # The old policy: the new one parses each header when it is touched, and ends in errors of many
+    # kinds on bad ones.
     message = email.message_from_bytes(data)
     if not any(_header(message, key) for key in ("From", "Subject", "Date", "Received")):
         raise DocumentError(f"{name}: is no e-mail: it has no From, Subject or Date")
-    mail = _Mail(name, ocr, hidden)
+    mail = _Mail(name, attachments, hidden)
     mail.read(message, 0)
     return mail.content(_header(message, "Subject"), iso_date(_header(message, "Date")))
 
 
-def read_mbox(data: bytes, name: str, *, ocr: bool = False, hidden: bool = False) -> Content:
-    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject."""
-    starts = [found.start() for found in _FROM_LINE.finditer(data)]
+def read_mbox(
+    data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False
+) -> Content:
+    """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject.
+
+    Raises DocumentError for what is no mailbox.
+    """
+    starts = [match.start() for match in _FROM_LINE.finditer(data)]
     if not starts:
-        raise DocumentError(f"{name}: is no mailbox: no line begins with \"From \" and ends with a year")
-    mail = _Mail(name, ocr, hidden)
+        raise DocumentError(
+            f'{name}: is no mailbox: no line begins with "From " and ends with a year'
+        )
+    mail = _Mail(name, attachments, hidden)
     for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
         whole = data[start:end].partition(b"\n")[2]
         mail.read(email.message_from_bytes(re.sub(rb"(?m)^>(>*From )", rb"\1", whole)), 0)
@@ -61,10 +96,11 @@ class _Body(NamedTuple):
 
 @dataclass
 class _Mail:
-    """Pages as they are found: the e-mail itself, then those of its attachments under the attachment's name."""
+    """Pages as they are found: the e-mail itself, then those of its attachments under the
+    attachment's name."""
 
     name: str
-    ocr: bool
+    attachments: AttachmentReader
     hidden: bool
     pages: list[Page] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -87,49 +123,45 @@ class _Mail:
         self._add(builder.page(), above)
         for body in _bodies(message):
             if body.kind == "html":
-                self._html(body.text, (*above, *subject))
+                content = html.read(body.text.encode(), self.name, hidden=self.hidden)
+                self.warnings += content.warnings
+                for page in content.pages:
+                    self._join(page, (*above, *subject))
                 continue
             path = HeadingPath()
             path.enter(1, _header(message, "Subject"))
             builder = PageBuilder(path)
             if body.kind == "plain":
-                _add_paragraphs(builder, body.text)
+                for paragraph in body.text.replace("\r\n", "\n").split("\n\n"):
+                    builder.text(paragraph)
             else:
                 ics.add_events(builder, body.text)
             self._join(builder.page(), above)
         for name, part in attachments:
             self._attachment(name, part, depth, above)
 
-    def _html(self, text: str, above: tuple[str, ...]) -> None:
-        content = html.read(text.encode(), self.name, hidden=self.hidden)
-        self.warnings += content.warnings
-        for page in content.pages:
-            self._join(page, above)
-
     def _attachment(self, name: str, part: Message, depth: int, above: tuple[str, ...]) -> None:
         path = (*above, f"Attachment: {name}")
-        inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+        inner = (
+            part.get_payload(0)
+            if part.get_content_type() == "message/rfc822" and part.is_multipart()
+            else None
+        )
         if isinstance(inner, Message):
             if depth < _DEEPEST:
                 self.read(inner, depth + 1, path)
             else:
                 self.omissions.add("e-mails nested too deeply", name)
             return
-        from fieldpack_build.documents import readers  # here, as the table of readers has this one in it
-
         data = part.get_payload(decode=True)
         if not isinstance(data, bytes) or not data:
             self.warnings.append(f"attachment {name}: is empty")
-        elif not readers.reads(name, ocr=self.ocr):
+            return
+        if not self.attachments.reads(name):
             self._unread(name, part)
-        else:
-            self._file(data, name, path)
-
-    def _file(self, data: bytes, name: str, path: tuple[str, ...]) -> None:
-        from fieldpack_build.documents import readers
-
+            return
         try:
-            content = readers.read(data, name, ocr=self.ocr, hidden=self.hidden)
+            content = self.attachments.read(data, name)
         except DocumentError as error:
             self.warnings.append(f"attachment {error}")
             return
@@ -156,15 +188,22 @@ class _Mail:
         """The text of a body goes on the page of the headers."""
         before = self.pages.pop()
         shift = len(before.text) + 2 if before.text else 0
-        text = f"{before.text}\n\n{page.text}" if before.text and page.text else before.text or page.text
+        text = (
+            f"{before.text}\n\n{page.text}"
+            if before.text and page.text
+            else before.text or page.text
+        )
         moved = tuple(
-            Block(block.kind, block.start + shift, block.end + shift, (*above, *block.heading)) for block in page.blocks
+            Block(block.kind, block.start + shift, block.end + shift, (*above, *block.heading))
+            for block in page.blocks
         )
         self.pages.append(Page(before.number, text, (*before.blocks, *moved)))
 
 
 def _header(message: Message, key: str) -> str:
-    raw = next((str(value) for name, value in message.raw_items() if name.lower() == key.lower()), "")
+    raw = next(
+        (str(value) for name, value in message.raw_items() if name.lower() == key.lower()), ""
+    )
     return _words(raw)
 
 
@@ -177,8 +216,8 @@ def _words(raw: str) -> str:
 
 
 def _bodies(part: Message) -> list[_Body]:
-    """What is no attachment, in order. Of alternatives the plain text, unless it lacks most of what the HTML says; an
-    invitation beside them is read too."""
+    """What is no attachment, in order. Of alternatives the plain text, unless it lacks most of what
+    the HTML says; an invitation beside them is read too."""
     inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
     if isinstance(inner, list):
         parts = [_bodies(entry) for entry in inner if isinstance(entry, Message)]
@@ -186,19 +225,30 @@ def _bodies(part: Message) -> list[_Body]:
             return _chosen(parts)
         return [body for some in parts for body in some]
     kinds: dict[str, Literal["plain", "html", "calendar"]] = {
-        "text/plain": "plain", "text/html": "html", "text/calendar": "calendar",
-    }  # fmt: skip
+        "text/plain": "plain",
+        "text/html": "html",
+        "text/calendar": "calendar",
+    }
     kind = kinds.get(part.get_content_type())
     data = part.get_payload(decode=True)
     if kind is None or _is_attachment(part) or not isinstance(data, bytes):
         return []
-    text = _decoded(part, data)
+    try:
+        charset = part.get_content_charset()
+        text = data.decode(charset) if charset else decode(data)
+    # An unknown character set, or bytes that are not of the one stated.
+    except (LookupError, ValueError):
+        text = decode(data)
     return [_Body(kind, text)] if text.strip() else []
 
 
 def _chosen(alternatives: list[list[_Body]]) -> list[_Body]:
-    plain = next((bodies for bodies in alternatives if any(body.kind == "plain" for body in bodies)), [])
-    rich = next((bodies for bodies in alternatives if any(body.kind == "html" for body in bodies)), [])
+    plain = next(
+        (bodies for bodies in alternatives if any(body.kind == "plain" for body in bodies)), []
+    )
+    rich = next(
+        (bodies for bodies in alternatives if any(body.kind == "html" for body in bodies)), []
+    )
     invitations = [body for bodies in alternatives for body in bodies if body.kind == "calendar"]
     said, shown = _vocabulary(plain), _vocabulary(rich)
     chosen = rich if len(shown & said) < _SAME * len(shown) or not plain else plain
@@ -211,38 +261,26 @@ def _vocabulary(bodies: list[_Body]) -> set[str]:
     return {word.lower() for text in texts for word in re.findall(r"\w{3,}", text)}
 
 
-def _decoded(part: Message, data: bytes) -> str:
-    try:
-        charset = part.get_content_charset()
-        return data.decode(charset) if charset else decode(data)
-    except (LookupError, ValueError):  # an unknown character set, or bytes that are not of the one stated
-        return decode(data)
-
-
 def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
+    """The parts that are not made of parts, with their names; an e-mail in it is one."""
     number = 0
-    for part in _leaves(message):
-        if _is_attachment(part):
-            number += 1
-            yield _file_name(part, number), part
-
-
-def _leaves(message: Message) -> Iterator[Message]:
-    """The parts that are not made of parts; an e-mail in it is one."""
     waiting = [message]
     while waiting:
         part = waiting.pop(0)
         inner = part.get_payload() if part.get_content_maintype() == "multipart" else None
         if isinstance(inner, list):
             waiting = [entry for entry in inner if isinstance(entry, Message)] + waiting
-        else:
-            yield part
+        elif _is_attachment(part):
+            number += 1
+            yield _file_name(part, number), part
 
 
 def _is_attachment(part: Message) -> bool:
     if part.get_content_type() == "message/rfc822":
         return True
-    return _raw_name(part) != "" or (part.get_content_maintype() != "text" and part.get_content_type() != "multipart/mixed")
+    return _raw_name(part) != "" or (
+        part.get_content_maintype() != "text" and part.get_content_type() != "multipart/mixed"
+    )
 
 
 def _raw_name(part: Message) -> str:
@@ -253,12 +291,11 @@ def _file_name(part: Message, number: int) -> str:
     name = label(_raw_name(part)).replace("/", "_")[-_NAME_LIMIT:]
     if name:
         return name
-    inner = part.get_payload(0) if part.get_content_type() == "message/rfc822" and part.is_multipart() else None
+    inner = (
+        part.get_payload(0)
+        if part.get_content_type() == "message/rfc822" and part.is_multipart()
+        else None
+    )
     if isinstance(inner, Message):
         return label(_header(inner, "Subject")) or f"e-mail {number}"
     return f"{number}.{part.get_content_type().partition('/')[2] or 'part'}"
-
-
-def _add_paragraphs(builder: PageBuilder, text: str) -> None:
-    for paragraph in text.replace("\r\n", "\n").split("\n\n"):
-        builder.text(paragraph)

@@ -1,4 +1,5 @@
-"""Reads EPUB books: the chapters in the order of the book, each a page, by the reader of HTML. Knows nothing of HTML itself."""
+"""Reads EPUB books: the chapters in the order of the book, each a page, by the reader of HTML.
+Knows nothing of HTML itself."""
 
 from __future__ import annotations
 
@@ -16,26 +17,40 @@ from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
-_FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")  # fonts are hidden so, and no text
+_FONTS = (
+    "http://www.idpf.org/2008/embedding",
+    "http://ns.adobe.com/pdf/enc#RC",
+)  # fonts are hidden so, and no text
 _TEXTS = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read what the chapters hide too."""
+    """Read an EPUB book, each chapter a page. `hidden`: what the chapters hide too.
+
+    Raises DocumentError for a file that is protected, damaged or no book.
+    """
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
             return _content(package, name, hidden=hidden)
     except (*PACKAGE_ERRORS, KeyError, ValueError) as error:
-        raise DocumentError(f"{name}: is no EPUB book, or a damaged one: {squeeze(str(error))}") from error
+        raise DocumentError(
+            f"{name}: is no EPUB book, or a damaged one: {squeeze(str(error))}"
+        ) from error
 
 
 def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
-    there = set(package.namelist())
-    if _ENCRYPTION in there and _is_protected(parse_xml(package.read(_ENCRYPTION))):
+    members = set(package.namelist())
+    encryption = parse_xml(package.read(_ENCRYPTION)) if _ENCRYPTION in members else None
+    methods = encryption.iter("{*}EncryptionMethod") if encryption is not None else ()
+    if any(method.get("Algorithm") not in _FONTS for method in methods):
         raise DocumentError(f"{name}: is protected against reading (DRM); get it without")
-    path = _book_path(parse_xml(package.read(_CONTAINER)))
-    book = parse_xml(package.read(path))
+    container = parse_xml(package.read(_CONTAINER))
+    roots = container.iter("{*}rootfile") if container is not None else ()
+    path = next((entry.get("full-path") for entry in roots), None)
+    if not path:
+        raise ValueError(f"{_CONTAINER} names no book")
+    book = parse_xml(package.read(str(path)))
     if book is None:
         raise DocumentError(f"{name}: is a damaged EPUB book: {path} is no XML")
     items = {item.get("id"): item for item in book.iter("{*}item")}
@@ -46,30 +61,35 @@ def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
         item = items.get(reference.get("idref"))
         link = unquote(item.get("href", "")) if item is not None else ""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) if link else ""
-        if target not in there:
+        if target not in members:
             missing += 1
         elif item is not None and item.get("media-type") in _TEXTS:
             content = html.read(package.read(target), f"{name}: {target}", hidden=hidden)
-            pages += [Page(len(pages) + 1, page.text, page.blocks) for page in content.pages if page.text]
-            warnings.update(f"{posixpath.basename(target)}: {warning}" for warning in content.warnings)
+            pages += [
+                Page(len(pages) + 1, page.text, page.blocks) for page in content.pages if page.text
+            ]
+            warnings.update(
+                f"{posixpath.basename(target)}: {warning}" for warning in content.warnings
+            )
     if missing:
         warnings[f"{missing} chapters that the book names are not in it"] += 1
     pictures = sum((item.get("media-type") or "").startswith("image/") for item in items.values())
     if pictures:
         warnings[f"not read: {pictures:,} pictures"] += 1
-    return Content(label(_stated(book, "title")), tuple(pages), iso_date(_stated(book, "date")), (), tuple(warnings))
-
-
-def _book_path(container: Any | None) -> str:
-    found = next((entry.get("full-path") for entry in container.iter("{*}rootfile")), None) if container is not None else None
-    if not found:
-        raise ValueError(f"{_CONTAINER} names no book")
-    return str(found)
-
-
-def _is_protected(root: Any | None) -> bool:
-    return root is not None and any(entry.get("Algorithm") not in _FONTS for entry in root.iter("{*}EncryptionMethod"))
+    return Content(
+        label(_stated(book, "title")),
+        tuple(pages),
+        iso_date(_stated(book, "date")),
+        (),
+        tuple(warnings),
+    )
 
 
 def _stated(book: Any, name: str) -> str:
-    return next((squeeze(entry.text or "") for entry in book.iter(f"{{http://purl.org/dc/elements/1.1/}}{name}")), "")
+    return next(
+        (
+            squeeze(entry.text or "")
+            for entry in book.iter(f"{{http://purl.org/dc/elements/1.1/}}{name}")
+        ),
+        "",
+    )

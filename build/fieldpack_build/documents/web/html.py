@@ -1,4 +1,5 @@
-"""Reads HTML: the main content without the site around it; headings, lists and tables as lines of text.
+"""Reads HTML: the main content without the site around it; headings, lists and tables as lines of
+text.
 
 What is struck out, hidden or around the content is left out and counted.
 """
@@ -10,7 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.encoding import declared_encoding, decode_markup, guess_warning, refuse_binary
+from fieldpack_build.documents.encoding import (
+    declared_encoding,
+    decode_markup,
+    guess_warning,
+    refuse_binary,
+)
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import FORMATS
 from fieldpack_build.documents.office.package import split_tags
@@ -23,29 +29,95 @@ if TYPE_CHECKING:
     from bs4 import BeautifulSoup
     from bs4.element import PageElement, Tag
 
-# No words of the page: ix:header holds the hidden facts of an inline XBRL filing, an annotation repeats a formula in TeX.
+# No words of the page: ix:header holds the hidden facts of an inline XBRL filing, an annotation
+# repeats a formula in TeX.
 _DROPPED = ("script", "style", "template", "ix:header", "annotation", "annotation-xml", "rp")
 # The site around the content; a header, footer or aside inside an article is part of it.
 _AROUND = ("nav", "noscript", "svg", "button", "select", "iframe")
 _AROUND_OUTSIDE = ("header", "footer", "aside")
 _STRUCK = ("del", "s", "strike")
 _STRUCK_STYLE = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
-_HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE)
+_HIDDEN_STYLE = re.compile(
+    r"(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse))", re.IGNORECASE
+)
 _PLACED_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
-_SHOWN_INPUTS = ("", "text", "number", "date", "datetime-local", "email", "month", "tel", "time", "url", "week")
-_OUTSIDE_SHARE = 0.5  # as many words outside of <main> as this share of its own: then it holds an intro, not the content
+_SHOWN_INPUTS = (
+    "",
+    "text",
+    "number",
+    "date",
+    "datetime-local",
+    "email",
+    "month",
+    "tel",
+    "time",
+    "url",
+    "week",
+)
+# as many words outside of <main> as this share of its own: then it holds an intro, not the content
+_OUTSIDE_SHARE = 0.5
 _LIST_TYPES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
 _HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 _LISTS = ("ul", "ol", "menu")
-_BLOCKS = frozenset((
-    *(*_HEADINGS, *_LISTS, "html", "body", "main", "article", "section", "header", "div", "p", "table", "caption"),
-    *("dl", "dt", "dd", "pre", "blockquote", "figure", "figcaption", "details", "summary", "address", "hr", "form"),
-    *("fieldset", "legend", "hgroup", "center", "li", "tr", "td", "th", "thead", "tbody", "tfoot"),
-))
+_BLOCKS = frozenset(
+    (
+        *(
+            *_HEADINGS,
+            *_LISTS,
+            "html",
+            "body",
+            "main",
+            "article",
+            "section",
+            "header",
+            "div",
+            "p",
+            "table",
+            "caption",
+        ),
+        *(
+            "dl",
+            "dt",
+            "dd",
+            "pre",
+            "blockquote",
+            "figure",
+            "figcaption",
+            "details",
+            "summary",
+            "address",
+            "hr",
+            "form",
+        ),
+        *(
+            "fieldset",
+            "legend",
+            "hgroup",
+            "center",
+            "li",
+            "tr",
+            "td",
+            "th",
+            "thead",
+            "tbody",
+            "tfoot",
+        ),
+    )
+)
 _DATES = (
-    "article:modified_time", "datemodified", "last-modified", "dcterms.modified", "article:published_time", "datepublished",
-    "date", "dc.date", "dcterms.date", "dcterms.created", "dc.date.issued", "pubdate",
-)  # fmt: skip
+    "article:modified_time",
+    "datemodified",
+    "last-modified",
+    "dcterms.modified",
+    "article:published_time",
+    "datepublished",
+    "date",
+    "dc.date",
+    "dcterms.date",
+    "dcterms.created",
+    "dc.date.issued",
+    "pubdate",
+)
 _KEYWORDS = ("keywords", "article:tag", "dc.subject", "dcterms.subject")
 _LINE = "\0"  # a line's end inside a paragraph; decoded text has no such character
 _BREAKS = re.compile("[\u00ad\u200b\u2060]")
@@ -53,7 +125,10 @@ _SPAN_LIMIT = 50  # columns or rows; a larger span is a mistake or an attack
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """`hidden`: read what the page hides too."""
+    """Read an HTML page. `hidden`: what it hides too.
+
+    Raises DocumentError for what is no text, or nested too deeply.
+    """
     from bs4 import BeautifulSoup
 
     refuse_binary(data, name)
@@ -63,7 +138,10 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     try:
         date, tags = _meta(soup)
         _leave_out(soup, omissions, hidden=hidden)
-        title = _title(soup)
+        # The only h1, else the title element, which often carries the name of the site too.
+        tops = soup.find_all("h1")
+        only_top = _text(tops[0]) if len(tops) == 1 else ""
+        title = label(only_top or (_text(soup.title) if soup.title else ""))
         _Walk(builder).block(_main_content(soup, omissions))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
@@ -73,14 +151,9 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
 
 def words_of(markup: str) -> str:
     """Return the words of some markup, roughly: for comparing, not for reading."""
-    return re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE)
-
-
-def _title(soup: BeautifulSoup) -> str:
-    """The only h1, else the title element, which often carries the name of the site too."""
-    tops = soup.find_all("h1")
-    only_top = _text(tops[0]) if len(tops) == 1 else ""
-    return label(only_top or (_text(soup.title) if soup.title else ""))
+    return re.sub(
+        r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE
+    )
 
 
 def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
@@ -95,7 +168,8 @@ def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> None:
-    """Take out what is no text of the document, and count the words of what a person would see or could unhide."""
+    """Take out what is no text of the document, and count the words of what a person would see or
+    could unhide."""
     for tag in soup.find_all(_DROPPED):
         tag.decompose()
     for tag in soup.find_all(True):
@@ -104,20 +178,25 @@ def _leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> No
         style = str(tag.get("style") or "")
         if tag.name in _STRUCK or (style and _STRUCK_STYLE.search(style)):
             _drop(tag, omissions, "words of struck-out text")
-        elif not hidden and _is_hidden(tag, style):
+        elif (
+            not hidden
+            and tag.name not in ("html", "body")
+            and (
+                tag.has_attr("hidden")
+                or tag.get("aria-hidden") == "true"
+                or (style and _HIDDEN_STYLE.search(style))
+            )
+        ):
             _drop(tag, omissions, "words of hidden elements", hidden=True)
-        elif tag.name in _AROUND or (tag.name in _AROUND_OUTSIDE and not tag.find_parent(("main", "article"))):
+        elif tag.name in _AROUND or (
+            tag.name in _AROUND_OUTSIDE and not tag.find_parent(("main", "article"))
+        ):
             _drop(tag, omissions, "words of the site around the content", name=tag.name)
 
 
-def _is_hidden(tag: Tag, style: str) -> bool:
-    if tag.name in ("html", "body"):
-        return False
-    stated = tag.has_attr("hidden") or tag.get("aria-hidden") == "true"
-    return stated or (style != "" and _HIDDEN_STYLE.search(style) is not None)
-
-
-def _drop(tag: Tag, omissions: Omissions, kind: str, *, name: str = "", hidden: bool = False) -> None:
+def _drop(
+    tag: Tag, omissions: Omissions, kind: str, *, name: str = "", hidden: bool = False
+) -> None:
     words = _word_count(tag) + len(words_of(str(tag.get("srcdoc") or "")).split())
     if words:
         omissions.add(kind, name, count=words, hidden=hidden)
@@ -140,7 +219,11 @@ def _main_content(soup: BeautifulSoup, omissions: Omissions) -> Tag:
     if whole - inside > _OUTSIDE_SHARE * inside:
         return page
     if whole > inside:
-        omissions.add("words of the site around the content", f"outside of <{main.name}>", count=whole - inside)
+        omissions.add(
+            "words of the site around the content",
+            f"outside of <{main.name}>",
+            count=whole - inside,
+        )
     return main
 
 
@@ -152,10 +235,14 @@ class _Walk:
         self._inline: list[str] = []
         self._readers: dict[str, Callable[[Tag], None]] = {
             **dict.fromkeys(_HEADINGS, self._heading),
-            **dict.fromkeys(_LISTS, self._list),
+            **dict.fromkeys(
+                _LISTS, lambda tag: self._builder.text("\n".join(_list_lines(tag, "")))
+            ),
             "table": self._table,
             "dl": self._definitions,
-            "pre": lambda tag: self._builder.text(settle("".join(_strings(tag, None))).replace(_LINE, "\n")),
+            "pre": lambda tag: self._builder.text(
+                settle("".join(_strings(tag, None))).replace(_LINE, "\n")
+            ),
         }
 
     def block(self, tag: Tag) -> None:
@@ -174,7 +261,9 @@ class _Walk:
                 self._inline.append(_words(child))
             elif inner.name in _BLOCKS:
                 self.block(inner)
-            elif inner.name in _INLINE or not any(getattr(entry, "name", None) in _BLOCKS for entry in inner.descendants):
+            elif inner.name in _INLINE or not any(
+                getattr(entry, "name", None) in _BLOCKS for entry in inner.descendants
+            ):
                 self._inline.append("".join(_inline(inner, None)).replace("\n", " "))
             else:
                 self._children(inner)
@@ -185,12 +274,8 @@ class _Walk:
         self._inline.clear()
 
     def _heading(self, tag: Tag) -> None:
-        text = _text(tag)
-        if text:
+        if text := _text(tag):  # an empty one would end those above it
             self._builder.heading(int(tag.name[1]), text)
-
-    def _list(self, tag: Tag) -> None:
-        self._builder.text("\n".join(_list_lines(tag, "")))
 
     def _definitions(self, tag: Tag) -> None:
         """Each term with what is said of it: one block."""
@@ -205,7 +290,8 @@ class _Walk:
         self._builder.text("\n".join(lines))
 
     def _table(self, tag: Tag) -> None:
-        # A table around tables, or around headings, is layout: its cells are read one after the other.
+        # A table around tables, or around headings, is layout: its cells are read one after the
+        # other.
         if tag.find(("table", *_HEADINGS)):
             self._children(tag)
             self._flush()
@@ -213,17 +299,16 @@ class _Walk:
         if tag.caption:
             self._builder.text(_text(tag.caption))
         heads = sum(len(part.find_all("tr")) for part in tag.find_all("thead"))
-        table = lay_out(list(_rows(tag)), heads)
+        rows = [
+            [
+                Cell(_text(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th")
+                for cell in row.find_all(("td", "th"))
+            ]
+            for row in tag.find_all("tr")
+        ]
+        table = lay_out(rows, heads)
         self._builder.text(table.title)
         self._builder.table(table.rows)
-
-
-def _rows(table: Tag) -> Iterator[list[Cell]]:
-    for row in table.find_all("tr"):
-        yield [
-            Cell(_text(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th")
-            for cell in row.find_all(("td", "th"))
-        ]
 
 
 def _span(cell: Tag, name: str) -> int:
@@ -236,30 +321,20 @@ def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
     number = _whole(tag.get("start"), len(items) if tag.has_attr("reversed") else 1)
     for item in items:
         number = _whole(item.get("value"), number)
-        text, nested = _item_text(item)
+        nested: list[Tag] = []  # the lists inside the item, whose words are not its own
+        text = _one_line(_strings(item, nested))
         if text:
-            yield f"{indent}{_number(tag, number)} {text}"
+            form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
+            shown = form(number) if 0 < number < 10_000 else number
+            yield f"{indent}{f'{shown}.' if tag.name == 'ol' else '-'} {text}"
         for inner in nested:
             yield from _list_lines(inner, indent + "  ")
         number += -1 if tag.has_attr("reversed") else 1
 
 
-def _number(tag: Tag, number: int) -> str:
-    if tag.name != "ol":
-        return "-"
-    form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
-    return f"{form(number) if 0 < number < 10_000 else number}."
-
-
 def _whole(stated: object, otherwise: int) -> int:
     text = str(stated or "").strip()
     return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else otherwise
-
-
-def _item_text(item: Tag) -> tuple[str, list[Tag]]:
-    """The words of an item without those of the lists inside it, and these lists."""
-    nested: list[Tag] = []
-    return _one_line(_strings(item, nested)), nested
 
 
 def _text(tag: Tag) -> str:
@@ -284,7 +359,8 @@ def _strings(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
 
 
 def _inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
-    """The strings of an element, itself included: a superscript is marked as one, a formula written on one line."""
+    """The strings of an element, itself included: a superscript is marked as one, a formula written
+    on one line."""
     write = _INLINE.get(tag.name)
     if write is not None:
         yield write(tag)
@@ -292,7 +368,9 @@ def _inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
     style = tag.get("style")
     placed = _PLACED_STYLE.search(str(style)) if style else None
     if placed and tag.name not in _BLOCKS:
-        yield (raise_ if placed[1].lower() == "super" else lower)("".join(_strings(tag, lists)).strip())
+        yield (raise_ if placed[1].lower() == "super" else lower)(
+            "".join(_strings(tag, lists)).strip()
+        )
         return
     space = " " if tag.name in _BLOCKS else ""
     yield space
@@ -320,7 +398,11 @@ def _filled(tag: Tag) -> str:
 
 def _parts(tag: Tag) -> list[str]:
     """The texts of a formula's parts."""
-    return ["".join(_inline(part, None)).strip() for child in tag.children if (part := _as_tag(child)) is not None]
+    return [
+        "".join(_inline(part, None)).strip()
+        for child in tag.children
+        if (part := _as_tag(child)) is not None
+    ]
 
 
 def _grouped(text: str) -> str:

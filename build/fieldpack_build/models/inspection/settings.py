@@ -1,6 +1,7 @@
-"""What a model's config.json says of its lengths: rope, original context, sliding window. Takes the form that transformers 4
-writes (`rope_scaling`, `type`) and that of transformers 5 (`rope_parameters`, `rope_type`, also by kind of layer). Plain
-dictionaries in, plain values out; what config.json leaves away is the default of transformers' class."""
+"""What a model's config.json says of its lengths: rope, original context, sliding window. Takes the
+form that transformers 4 writes (`rope_scaling`, `type`) and that of transformers 5
+(`rope_parameters`, `rope_type`, also by kind of layer). Plain dictionaries in, plain values out;
+what config.json leaves away is the default of transformers' class."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ Config = Mapping[str, Any]
 
 
 def text_settings(config: Config) -> Config:
-    """Return the language model's own part of a config.json: `text_config` of a model with eyes or ears, else all of it."""
+    """Return the language model's own part of a config.json: `text_config` of a model with eyes or
+    ears, else all of it."""
     nested = config.get("text_config")
     return nested if isinstance(nested, Mapping) else config
 
@@ -26,38 +28,42 @@ def value(config: Config, name: str) -> Any:
 
 
 def whole_number(config: Config, name: str) -> int | None:
-    """Return a setting that must be a positive whole number; None where it is absent or something else."""
-    found = value(config, name)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+    """Return a setting that must be a positive whole number; None where it is absent or something
+    else."""
+    number = value(config, name)
+    whole = isinstance(number, int) and not isinstance(number, bool)
+    return number if whole and number > 0 else None
 
 
 def rope_settings(config: Config) -> Mapping[str, Any]:
-    """Return the rope's parameters as one flat dictionary, empty where the file has none. Where they differ by kind of layer,
-    those of the layers that see everything."""
+    """Return the rope's parameters as one flat dictionary, empty where the file has none. Where
+    they differ by kind of layer, those of the layers that see everything."""
     for name in ("rope_parameters", "rope_scaling"):
-        found = config.get(name)
-        if isinstance(found, Mapping) and found:
-            by_layer = found.get("full_attention")
-            return by_layer if isinstance(by_layer, Mapping) else found
+        rope = config.get(name)
+        if isinstance(rope, Mapping) and rope:
+            by_layer = rope.get("full_attention")
+            return by_layer if isinstance(by_layer, Mapping) else rope
     return {}
 
 
 def rope_type(config: Config) -> str:
-    """Return the kind of rope scaling: "default" where there is none; the older name "su" is longrope."""
+    """Return the kind of rope scaling: "default" where there is none; the older name "su" is
+    longrope."""
     rope = rope_settings(config)
-    found = str(rope.get("rope_type") or rope.get("type") or "default")
-    return "longrope" if found == "su" else found
+    kind = str(rope.get("rope_type") or rope.get("type") or "default")
+    return "longrope" if kind == "su" else kind
 
 
 def original_context(config: Config) -> int | None:
-    """Return the tokens that the model was trained on before its rope was stretched; None where nothing was stretched."""
+    """Return the tokens that the model was trained on before its rope was stretched; None where
+    nothing was stretched."""
     kind = rope_type(config)
     if kind == "default":
         return None
     for part in (rope_settings(config), config):
-        found = part.get("original_max_position_embeddings")
-        if isinstance(found, int) and found > 0:
-            return found
+        length = part.get("original_max_position_embeddings")
+        if isinstance(length, int) and length > 0:
+            return length
     if kind == "longrope":
         return whole_number(config, "original_max_position_embeddings")
     return None
@@ -69,7 +75,8 @@ def context(config: Config) -> int | None:
 
 
 def sliding_window(config: Config) -> int | None:
-    """Return how many tokens back the model sees, in those of its layers that see least; None where all see everything."""
+    """Return how many tokens back the model sees, in those of its layers that see least; None where
+    all see everything."""
     if value(config, "use_sliding_window") is False:
         return None
     kinds = config.get("layer_types")

@@ -1,23 +1,43 @@
-"""What was found of each candidate of the export -> rows of a table and the geometry of a drawing: size against what it
-costs in quality. Knows nothing of HTML, nor of how a candidate was measured."""
+"""What was measured of each candidate of the export -> rows of a table and the geometry of a
+drawing: size against what it costs in quality. Knows nothing of HTML, nor of how a candidate was
+measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
-from typing import Any
+from math import ceil, floor, inf, log10
 
+from ..facts import Candidate, ExportFacts
 from ..tables import NONE
+from .axis import WIDTH
 
-_WIDTH, _HEIGHT = 860.0, 300.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 150.0, 18.0, 40.0  # on the right there is room for the last name
-_LEAST = 1e-3  # a degradation below a thousandth is drawn as one
-_APART = 13.0  # pixels between the names of neighbours
+_HEIGHT = 300.0
+# On the right there is room for the last name.
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 150.0, 18.0, 40.0
+_MIN_DEGRADATION = 1e-3  # one below a thousandth is drawn as a thousandth
+_LINE = 13.0  # pixels between the names of neighbours
+# Heading of each column, and how a candidate's figure is written in it.
+_FORMATS = {
+    "Size, MB": ("size_mb", ",.1f"),
+    "Perplexity": ("perplexity_onnx", ".2f"),
+    "× full": ("perplexity_ratio", ".3f"),
+    "KL, nats": ("kl", ".2g"),
+    "at most": ("max_kl", ".2g"),
+    "Same token": ("same_next_token", ".1%"),
+    "at least": ("min_same_next_token", ".1%"),
+    "Same answers": ("same_answers", ".0%"),
+    "Worse by": ("degradation", ".1%"),
+    "Prefill, tok/s": ("prefill_tokens_per_s", ",.0f"),
+    "Decode, tok/s": ("decode_tokens_per_s", ",.0f"),
+    "Peak, MB": ("memory_mb", ",.0f"),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CandidateRow:
+    """A candidate's figures in words; `refused`: why it does not ship."""
+
     name: str
     cells: tuple[str, ...]
     refused: str | None
@@ -25,7 +45,9 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class CandidatePoint:
+    """A candidate on the drawing; `label_y` keeps its name apart from its neighbours'."""
+
     name: str
     x: float
     y: float
@@ -45,80 +67,94 @@ class Scatter:
     base: float
     ticks_x: tuple[tuple[float, str], ...]
     ticks_y: tuple[tuple[float, str], ...]
-    points: tuple[Point, ...]
+    points: tuple[CandidatePoint, ...]
     limit_y: float | None
     limit: str
 
 
-COLUMNS = ("Size, MB", "Perplexity", "× full", "KL, nats", "at most", "Same token", "at least", "Same answers", "Worse by",
-           "Prefill, tok/s", "Decode, tok/s", "Peak, MB")  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class PrecisionView:
+    """`texts`, `positions`: on how many questions and tokens the candidates were measured."""
+
+    columns: tuple[str, ...]
+    rows: tuple[CandidateRow, ...]
+    scatter: Scatter | None
+    texts: int | None
+    positions: int | None
 
 
-def precision(model: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """None where the recipe named one precision, and nothing was chosen."""
-    export = model.get("export") or {}
-    candidates: Sequence[Mapping[str, Any]] = export.get("candidates") or ()
-    if not candidates:
+def precision_view(export: ExportFacts) -> PrecisionView | None:
+    """Lay out the candidates, the smallest first; None where the recipe named one precision, and
+    nothing was chosen."""
+    if not export.candidates:
         return None
-    chosen = export["candidate"]
-    rows = tuple(Row(c["name"], _cells(c), c["refused"], c["name"] == chosen) for c in _by_size(candidates))
-    limit = (export.get("limits") or {}).get("degradation")
-    return {"columns": COLUMNS, "rows": rows, "scatter": scatter(candidates, chosen, limit), "texts": export["texts"],
-            "positions": export["positions"]}  # fmt: skip
+    candidates = sorted(export.candidates, key=lambda c: c.size_mb or inf)
+    rows = []
+    for candidate in candidates:
+        values = [(getattr(candidate, key), spec) for key, spec in _FORMATS.values()]
+        cells = tuple(NONE if value is None else format(value, spec) for value, spec in values)
+        chosen = candidate.name == export.candidate
+        rows.append(CandidateRow(candidate.name, cells, candidate.refused, chosen))
+    limit = export.limits.degradation if export.limits else None
+    return PrecisionView(
+        tuple(_FORMATS),
+        tuple(rows),
+        _scatter(candidates, export.candidate, limit),
+        export.texts,
+        export.positions,
+    )
 
 
-def scatter(candidates: Sequence[Mapping[str, Any]], chosen: str, limit: float | None) -> Scatter | None:
-    """Size to the right, degradation upward and by powers of ten. None where nothing was measured."""
-    measured = [c for c in _by_size(candidates) if c.get("degradation") is not None]
+def _scatter(
+    candidates: Sequence[Candidate], chosen: str | None, limit: float | None
+) -> Scatter | None:
+    """Size to the right, degradation upward and by powers of ten. None where nothing was
+    measured."""
+    measured = [
+        (c, c.size_mb, max(_MIN_DEGRADATION, c.degradation))
+        for c in candidates
+        if c.degradation is not None and c.size_mb is not None
+    ]
     if not measured:
         return None
-    levels = [max(_LEAST, value) for value in (*(c["degradation"] for c in measured), *([limit] if limit else []))]
+    levels = [level for *_, level in measured] + ([max(_MIN_DEGRADATION, limit)] if limit else [])
     low, high = floor(log10(min(levels))), ceil(log10(max(levels)) + 1e-9)
-    largest = max(float(c["size_mb"]) for c in measured)
-    step = _step(largest)
-    most = ceil(largest / step) * step
-    base, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    largest = max(size for _, size, _ in measured)
+    # Of 1, 2 or 5 times a power of ten, the step that makes five to twelve of the largest size.
+    power = 10.0 ** floor(log10(max(largest, 1e-6)) - 0.7)
+    step = next((power * f for f in (1, 2, 5) if largest / (power * f) <= 12), power * 10)
+    steps = ceil(largest / step)
+    base, right = _HEIGHT - _BOTTOM, WIDTH - _RIGHT
 
     def x(size: float) -> float:
-        return round(_LEFT + (right - _LEFT) * size / most, 1)
+        return round(_LEFT + (right - _LEFT) * size / (steps * step), 1)
 
-    def y(value: float) -> float:
-        return round(base - (base - _TOP) * (log10(max(_LEAST, value)) - low) / max(1, high - low), 1)
+    def y(level: float) -> float:
+        return round(base - (base - _TOP) * (log10(level) - low) / max(1, high - low), 1)
 
-    places = [(x(c["size_mb"]), y(c["degradation"])) for c in measured]
+    labels = _spread([y(level) for *_, level in measured])
     points = tuple(
-        Point(c["name"], *place, label, c["refused"] is None, c["name"] == chosen)
-        for c, place, label in zip(measured, places, _apart([place[1] for place in places]), strict=True)
+        CandidatePoint(c.name, x(size), y(level), label_y, c.refused is None, c.name == chosen)
+        for (c, size, level), label_y in zip(measured, labels, strict=True)
     )
     return Scatter(
-        _WIDTH, _HEIGHT, _LEFT, right, base, tuple((x(i * step), f"{i * step:g}") for i in range(round(most / step) + 1)),
-        tuple((y(10.0**power), f"{10.0**power:.4g}") for power in range(low, high + 1)), points,
-        y(limit) if limit else None, f"{limit:g}" if limit else "",
-    )  # fmt: skip
+        WIDTH,
+        _HEIGHT,
+        _LEFT,
+        right,
+        base,
+        tuple((x(i * step), f"{i * step:g}") for i in range(steps + 1)),
+        tuple((y(10.0**power), f"{10.0**power:.4g}") for power in range(low, high + 1)),
+        points,
+        y(max(_MIN_DEGRADATION, limit)) if limit else None,
+        f"{limit:g}" if limit else "",
+    )
 
 
-def _by_size(candidates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(candidates, key=lambda c: c.get("size_mb") or float("inf"))
-
-
-def _step(most: float) -> float:
-    """Of 1, 2 or 5 times a power of ten, the one that makes five to twelve steps of `most`."""
-    power = 10.0 ** floor(log10(max(most, 1e-6)) - 0.7)
-    return next((power * factor for factor in (1, 2, 5) if most / (power * factor) <= 12), power * 10)
-
-
-def _apart(heights: Sequence[float]) -> list[float]:
+def _spread(heights: Sequence[float]) -> list[float]:
     """Heights for the names, none within a line of another."""
-    found = dict.fromkeys(range(len(heights)), 0.0)
-    last = float("-inf")
-    for place in sorted(found, key=lambda i: heights[i]):
-        last = found[place] = max(heights[place], last + _APART)
-    return [round(found[i], 1) for i in range(len(heights))]
-
-
-def _cells(c: Mapping[str, Any]) -> tuple[str, ...]:
-    formats = (("size_mb", ",.1f"), ("perplexity_onnx", ".2f"), ("perplexity_ratio", ".3f"), ("kl", ".2g"),
-               ("max_kl", ".2g"), ("same_next_token", ".1%"), ("min_same_next_token", ".1%"), ("same_answers", ".0%"),
-               ("degradation", ".1%"), ("prefill_tokens_per_s", ",.0f"),
-               ("decode_tokens_per_s", ",.0f"), ("memory_mb", ",.0f"))  # fmt: skip
-    return tuple(NONE if c.get(key) is None else format(c[key], shape) for key, shape in formats)
+    spread = [0.0] * len(heights)
+    last = -inf
+    for place in sorted(range(len(heights)), key=lambda i: heights[i]):
+        last = spread[place] = max(heights[place], last + _LINE)
+    return [round(height, 1) for height in spread]

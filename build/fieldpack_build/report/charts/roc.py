@@ -1,20 +1,21 @@
-"""The learned refusal threshold -> a table and a ROC curve: what it refuses of the questions it was learned from, and of
-those that were measured. Units: the SVG's own pixels."""
+"""The learned refusal threshold -> a table and a ROC curve: what it refuses of the questions it was
+learned from, and of those that were measured. Units: the SVG's own pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ...evaluation.report_file import Calibration, LearnedThresholds
 from ..tables import NONE, figure
 
 _SIDE, _LEFT, _TOP = 260.0, 40.0, 12.0
-_KINDS = (("learned from", "learned"), ("measured", "measured"))
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
+    """A polyline with its colour."""
+
     name: str
     colour: str
     points: str
@@ -22,7 +23,8 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Roc:
-    """`dots`: (x, y, name) of the chosen threshold on either set of questions."""
+    """`ticks`: (x, y, label) of either axis; `dots`: (x, y, name) of the chosen threshold on either
+    set of questions."""
 
     width: float
     height: float
@@ -36,6 +38,9 @@ class Roc:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRow:
+    """What the thresholds refuse of one set of questions; `lead` and `cosine`: how well each
+    signal separates."""
+
     name: str
     answerable: int
     unanswerable: int
@@ -45,43 +50,62 @@ class ThresholdRow:
     cosine: str
 
 
-def thresholds_view(report: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = report.get("calibration")
-    if not found:
-        return None
-    rows = [_row(name, found[key]) for name, key in _KINDS if found.get(key)]
-    return {"thresholds": found["thresholds"], "rows": rows, "roc": _roc(found), "source": found.get("source")}
+@dataclass(frozen=True, slots=True)
+class ThresholdsView:
+    """`source`: the questions that the thresholds were learned from, as the recipe says it."""
+
+    thresholds: LearnedThresholds
+    rows: tuple[ThresholdRow, ...]
+    roc: Roc | None
+    source: str | None
 
 
-def _row(name: str, of: Mapping[str, Any]) -> ThresholdRow:
-    apart = of.get("separation") or {}
-    shares = [NONE if apart.get(key) is None else f"{apart[key]:.0%}" for key in ("lead", "cosine")]
-    return ThresholdRow(f"Questions {name}", of["answerable"], of["unanswerable"], figure(of["refused_right"]),
-                        figure(of["refused_wrong"]), *shares)  # fmt: skip
+def thresholds_view(calibration: Calibration) -> ThresholdsView:
+    """Lay out what the learned thresholds refuse."""
+    rows = []
+    for name, of in (("learned from", calibration.learned), ("measured", calibration.measured)):
+        if of is None:
+            continue
+        areas = [of.separation.get(signal) for signal in ("lead", "cosine")]
+        rows.append(
+            ThresholdRow(
+                f"Questions {name}",
+                of.answerable,
+                of.unanswerable,
+                figure(of.refused_right),
+                figure(of.refused_wrong),
+                *(NONE if area is None else f"{area:.0%}" for area in areas),
+            )
+        )
+    return ThresholdsView(
+        calibration.thresholds, tuple(rows), _roc(calibration), calibration.source
+    )
 
 
-def _roc(found: Mapping[str, Any]) -> Roc | None:
-    learned, measured = found.get("learned") or {}, found.get("measured") or {}
-    drawn = [
-        Curve(name, colour, _points(of["curves"][signal]))
+def _roc(calibration: Calibration) -> Roc | None:
+    learned, measured = calibration.learned, calibration.measured
+    curves = tuple(
+        Curve(name, colour, _points(of.curves[signal]))
         for name, colour, of, signal in (
-            ("lead, measured", "a-both", measured, "lead"), ("lead, learned from", "a-rag", learned, "lead"),
+            ("lead, measured", "a-both", measured, "lead"),
+            ("lead, learned from", "a-rag", learned, "lead"),
             ("cosine, measured", "a-base", measured, "cosine"),
-        ) if (of.get("curves") or {}).get(signal)
-    ]  # fmt: skip
-    if not drawn:
+        )
+        if of is not None and of.curves.get(signal)
+    )
+    if not curves:
         return None
     ticks = tuple((_x(share), _y(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1))
-    named = [(name, found[key]) for name, key in _KINDS if found.get(key)]
     dots = tuple(
-        (_x(of["refused_wrong"]), _y(of["refused_right"]), name) for name, of in named
-        if of["refused_wrong"] is not None and of["refused_right"] is not None
-    )  # fmt: skip
-    return Roc(_LEFT + _SIDE + 12, _TOP + _SIDE + 40, _LEFT, _TOP, _SIDE, ticks, tuple(drawn), dots)
+        (_x(of.refused_wrong), _y(of.refused_right), name)
+        for name, of in (("learned from", learned), ("measured", measured))
+        if of is not None and of.refused_wrong is not None and of.refused_right is not None
+    )
+    return Roc(_LEFT + _SIDE + 12, _TOP + _SIDE + 40, _LEFT, _TOP, _SIDE, ticks, curves, dots)
 
 
-def _points(curve: Sequence[Sequence[float]]) -> str:
-    """A polyline's points, of (line, right, wrong)."""
+def _points(curve: Sequence[tuple[float, float, float]]) -> str:
+    """A polyline's points, of (threshold, right, wrong)."""
     return " ".join(f"{_x(wrong)},{_y(right)}" for _, right, wrong in curve)
 
 

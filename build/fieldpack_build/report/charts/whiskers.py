@@ -1,22 +1,19 @@
-"""Figures with their intervals -> geometry of dots and whiskers; the templates draw it as inline SVG. Units: the SVG's own
-pixels. Knows nothing of how an interval came about."""
+"""Figures with their intervals -> geometry of dots and whiskers; the templates draw it as inline
+SVG. Units: the SVG's own pixels. Knows nothing of how an interval came about."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
-from .bars import WIDTH, slug
+from ...evaluation.report_file import Report
+from ..tables import against_shipped
+from .axis import SHARES, WIDTH, arm_colour, legend
 
 _LEFT, _RIGHT, _TOP = 190.0, 58.0, 22.0
 _STEP, _SPACE = 15.0, 12.0
-SHARES = (
-    ("f1", "F1"), ("exact_match", "Exact match"), ("numeric_match", "Numeric match"), ("value_match", "Value match"),
-    ("citations_right", "Citations right"), ("refused_right", "Refused right"),
-    ("refused_wrong", "Refused wrong (low is good)"),
-)  # fmt: skip
+_Row = tuple[str, float, float, float]  # arm, value, low, high
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,8 @@ class Whisker:
 
 @dataclass(frozen=True, slots=True)
 class WhiskerGroup:
+    """One figure of all arms; `rule`: y of the line below it."""
+
     title: str
     y: float
     rule: float
@@ -43,6 +42,8 @@ class WhiskerGroup:
 
 @dataclass(frozen=True, slots=True)
 class WhiskerChart:
+    """Whiskers grouped by figure, on one axis. `zero`: x of a line at zero, where there is one."""
+
     width: float
     height: float
     left: float
@@ -55,46 +56,48 @@ class WhiskerChart:
     names: tuple[tuple[str, str], ...]
 
 
-def arms_chart(report: Mapping[str, Any]) -> WhiskerChart | None:
-    """Every share of every arm, on one axis from 0 to 1; None without intervals."""
-    intervals, arms = report.get("intervals") or {}, report.get("arms") or {}
-    found = []
-    for key, title in SHARES:
-        rows = [(arm, figures[key], *intervals[arm][key]) for arm, figures in arms.items()
-                if figures.get(key) is not None and key in intervals.get(arm, {})]  # fmt: skip
-        found.append((title, rows))
-    return _chart(found, 0.0, 1.0, 0.25, names=list(arms), zero=False)
+def arms_chart(report: Report) -> WhiskerChart | None:
+    """Lay out every share of every arm, on one axis from 0 to 1; None without intervals."""
+    groups: list[tuple[str, list[_Row]]] = []
+    for key, title in SHARES.items():
+        rows = []
+        for arm, figures in report.arms.items():
+            value, interval = figures.get(key), report.intervals.get(arm, {}).get(key)
+            if value is not None and interval is not None:
+                rows.append((arm, value, *interval))
+        groups.append((title, rows))
+    return _chart(groups, 0.0, 1.0, 0.25, names=list(report.arms), zero=False)
 
 
-def differences_chart(report: Mapping[str, Any]) -> WhiskerChart | None:
-    """What the shipped arm has more than each other one; None without intervals."""
-    rows = against_shipped(report)
-    found = [
-        (title, [(arm, *gap) for arm in report.get("arms") or {} if (gap := rows.get((arm, key))) is not None])
-        for key, title in SHARES
+def differences_chart(report: Report) -> WhiskerChart | None:
+    """Lay out what the shipped arm has more than each other one; None without intervals."""
+    gaps = against_shipped(report)
+    groups: list[tuple[str, list[_Row]]] = [
+        (
+            title,
+            [
+                (arm, gap.value, gap.low, gap.high)
+                for arm in report.arms
+                if (gap := gaps.get((arm, key))) is not None
+            ],
+        )
+        for key, title in SHARES.items()
     ]
-    reach = max((abs(edge) for _, mine in found for row in mine for edge in row[1:]), default=0.0)
+    reach = max((abs(end) for _, rows in groups for row in rows for end in row[1:]), default=0.0)
     edge = max(0.1, ceil(reach * 10) / 10)
-    others = [arm for arm in report.get("arms") or {} if arm != report.get("shipped")]
-    return _chart(found, -edge, edge, 0.1 if edge <= 0.5 else 0.25, names=others, zero=True)
-
-
-def against_shipped(report: Mapping[str, Any]) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """(other arm, figure) -> shipped less other: value, low, high."""
-    shipped, found = report.get("shipped"), {}
-    for row in report.get("differences") or []:
-        value, low, high = row["value"], row["low"], row["high"]
-        if row["arm"] == shipped:
-            found[row["against"], row["figure"]] = (value, low, high)
-        elif row["against"] == shipped:
-            found[row["arm"], row["figure"]] = (-value, -high, -low)
-    return found
+    others = [arm for arm in report.arms if arm != report.shipped]
+    return _chart(groups, -edge, edge, 0.1 if edge <= 0.5 else 0.25, names=others, zero=True)
 
 
 def _chart(
-    groups: Sequence[tuple[str, Sequence[tuple[str, float, float, float]]]], low: float, high: float, tick: float,
-    *, names: Sequence[str], zero: bool,
-) -> WhiskerChart | None:  # fmt: skip
+    groups: Sequence[tuple[str, Sequence[_Row]]],
+    low: float,
+    high: float,
+    tick: float,
+    *,
+    names: Sequence[str],
+    zero: bool,
+) -> WhiskerChart | None:
     groups = [(title, rows) for title, rows in groups if rows]
     if not groups:
         return None
@@ -103,23 +106,37 @@ def _chart(
     def place(value: float) -> float:
         return round(_LEFT + (min(max(value, low), high) - low) * scale, 1)
 
-    drawn, y = [], _TOP
+    laid_out, y = [], _TOP
     for title, rows in groups:
         first, whiskers = y, []
         for arm, value, start, end in rows:
             label = f"{value:{'+' if zero else ''}.2f}"
             label = "0.00" if label in ("-0.00", "+0.00") else label
-            told = f"{arm}: {label} ({start:.2f} to {end:.2f})"
-            whiskers.append(Whisker(slug(arm), arm, y, place(value), place(start), place(end), label, told))
+            words = f"{arm}: {label} ({start:.2f} to {end:.2f})"
+            colour = arm_colour(arm)
+            whiskers.append(
+                Whisker(colour, arm, y, place(value), place(start), place(end), label, words)
+            )
             y += _STEP
         middle, rule = round((first + y - _STEP) / 2, 1), round(y - _STEP / 2 + _SPACE / 2, 1)
-        drawn.append(WhiskerGroup(title, middle, rule, tuple(whiskers)))
+        laid_out.append(WhiskerGroup(title, middle, rule, tuple(whiskers)))
         y += _SPACE
     base = y - _SPACE
     count = round((high - low) / tick)
     marks = [low + (high - low) * i / count for i in range(count + 1)]
-    ticks = tuple((place(mark), f"{mark:+.2g}" if zero and abs(mark) > 1e-9 else f"{abs(mark):.2g}") for mark in marks)
+    ticks = tuple(
+        (place(mark), f"{mark:+.2g}" if zero and abs(mark) > 1e-9 else f"{abs(mark):.2g}")
+        for mark in marks
+    )
     return WhiskerChart(
-        WIDTH, base + 26, _LEFT, WIDTH - _RIGHT, _TOP - 12, base, ticks, place(0.0) if zero else None, tuple(drawn),
-        tuple((name, slug(name)) for name in names),
-    )  # fmt: skip
+        WIDTH,
+        base + 26,
+        _LEFT,
+        WIDTH - _RIGHT,
+        _TOP - 12,
+        base,
+        ticks,
+        place(0.0) if zero else None,
+        tuple(laid_out),
+        legend(names),
+    )

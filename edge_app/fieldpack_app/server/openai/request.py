@@ -1,5 +1,5 @@
-"""A request to /v1/chat/completions, read: which question, after which answer, in which form; what cannot be done is
-refused, what has no effect is named. Knows nothing of answers."""
+"""Reads a request to /v1/chat/completions: which question, after which answer, in which form. What
+cannot be done is refused, what has no effect is named. Knows nothing of answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import bad_request
-from ..json_body import field
+from ..json_body import JsonObject, field
 
 _USED = {"model", "messages", "stream", "stream_options", "response_format", "user"}
 _TOOL_CHOICES = {"tool_choice", "function_call"}
-_MOST_MESSAGES = 400
+_MAX_MESSAGES = 400
 _NO_TOOLS = (
-    "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for an answer in a form that a "
+    "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for "
+    "an answer in a form that a "
     "program reads, send a response_format with a JSON schema"
 )
 # What would change the answer's meaning: name -> (the value that does not, why no other is taken).
@@ -33,7 +34,7 @@ _REFUSED: dict[str, tuple[object, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A question and its answer, as the client remembers them."""
+    """A question and its answer, as the client sends them back."""
 
     question: str
     answer: str
@@ -41,7 +42,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`before`: what a follow-up goes on from. `schema`: of the JSON that is wanted. `ignored`: what had no effect."""
+    """The body of a request. `before`: what a follow-up refers to. `schema`: of the JSON that the
+    answer shall be. `usage`: whether a stream ends with token counts. `ignored`: what had no
+    effect."""
 
     question: str
     before: Exchange | None
@@ -51,78 +54,101 @@ class ChatRequest:
     ignored: tuple[str, ...]
 
 
-def read_chat(data: Mapping[str, Any]) -> ChatRequest:
-    """Raises HttpError (400)."""
-    _check_tool_choice(data)
-    for name, (harmless, why) in _REFUSED.items():
-        if name == "tools" and data.get("tool_choice") == "none":
-            continue  # offered, and not to be called: nothing is missed
-        if data.get(name) not in (None, harmless):
-            raise bad_request(f"{name}: not supported: {why}", param=name)
-    messages = [_message(value, i) for i, value in enumerate(field(data, "messages", list, most=_MOST_MESSAGES))]
-    question, before = _asked([(role, text) for role, text in messages if role in ("user", "assistant")])
-    options = field(data, "stream_options", dict, {})
-    known = _USED | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
-    parameters = sorted(name for name, value in data.items() if value is not None and name not in known)
-    unheard = [f"messages[{i}] ({role})" for i, (role, _) in enumerate(messages) if role in ("system", "developer")]
-    return ChatRequest(
-        question, before, _schema(field(data, "response_format", dict, {"type": "text"})),
-        stream=field(data, "stream", bool, False), usage=options.get("include_usage") is True,
-        ignored=(*parameters, *unheard),
-    )  # fmt: skip
-
-
-def _check_tool_choice(data: Mapping[str, Any]) -> None:
-    """A call that is left to the model is one that this model never makes; one that is demanded is refused."""
+def read_chat(data: JsonObject) -> ChatRequest:
+    """Return the request that the body of one stands for. Raises HttpError (400)."""
+    # A call that is left to the model is one that this model never makes; one that is demanded is
+    # refused.
     for name in sorted(_TOOL_CHOICES & set(data)):
         if data[name] not in (None, "none", "auto"):
             raise bad_request(f"{name}: not supported: {_NO_TOOLS}", param=name)
+    for name, (harmless, why) in _REFUSED.items():
+        if name == "tools" and data.get("tool_choice") == "none":
+            continue  # tools are offered, and not to be called: nothing is missed
+        if data.get(name) not in (None, harmless):
+            raise bad_request(f"{name}: not supported: {why}", param=name)
+    messages = [
+        _message(value, i)
+        for i, value in enumerate(field(data, "messages", list, max_length=_MAX_MESSAGES))
+    ]
+    question, before = _last_question(
+        [(role, text) for role, text in messages if role in ("user", "assistant")]
+    )
+    options = field(data, "stream_options", dict, {})
+    known = _USED | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
+    parameters = sorted(
+        name for name, value in data.items() if value is not None and name not in known
+    )
+    system = [
+        f"messages[{i}] ({role})"
+        for i, (role, _) in enumerate(messages)
+        if role in ("system", "developer")
+    ]
+    return ChatRequest(
+        question,
+        before,
+        _schema(field(data, "response_format", dict, {"type": "text"})),
+        stream=field(data, "stream", bool, False),
+        usage=options.get("include_usage") is True,
+        ignored=(*parameters, *system),
+    )
 
 
-def _asked(said: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
-    """The last question, and the one before it with its answer."""
-    if not said or said[-1][0] != "user":
+def _last_question(messages: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
+    """Return the last question, and the one before it with its answer, of (role, text) pairs.
+    Raises HttpError (400)."""
+    if not messages or messages[-1][0] != "user":
         raise bad_request("messages: the last one must be the user's question", param="messages")
-    before = next((i for i in range(len(said) - 2, -1, -1) if said[i][0] == "user"), None)
-    if before is None:
-        return said[-1][1], None
-    answer = "".join(text for _, text in said[before + 1 : -1])
-    return said[-1][1], Exchange(said[before][1], answer)
+    question = messages[-1][1]
+    for i in range(len(messages) - 2, -1, -1):
+        if messages[i][0] == "user":
+            answer = "".join(text for _, text in messages[i + 1 : -1])
+            return question, Exchange(messages[i][1], answer)
+    return question, None
 
 
 def _message(value: object, number: int) -> tuple[str, str]:
-    """(role, text)."""
+    """Return (role, text) of a message. Raises HttpError (400)."""
     where = f"messages[{number}]"
     role = value.get("role") if isinstance(value, dict) else None
-    if isinstance(value, dict) and (role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")):
-        raise bad_request(f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages")
+    if isinstance(value, dict) and (
+        role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")
+    ):
+        raise bad_request(
+            f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages"
+        )
     if not isinstance(value, dict) or role not in ("system", "developer", "user", "assistant"):
-        raise bad_request(f"{where}: want a role of system, developer, user or assistant", param="messages")
+        raise bad_request(
+            f"{where}: want a role of system, developer, user or assistant", param="messages"
+        )
     content = value.get("content")
     if content is None and role == "assistant":
         return role, ""
     if isinstance(content, str):
         return role, content
     if not isinstance(content, list):
-        raise bad_request(f"{where}.content: want a string or a list of text parts", param="messages")
-    return role, "\n".join(_part(part, where) for part in content)
-
-
-def _part(part: object, where: str) -> str:
-    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
-    if not isinstance(text, str):
+        raise bad_request(
+            f"{where}.content: want a string or a list of text parts", param="messages"
+        )
+    texts = [
+        part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+        for part in content
+    ]
+    if any(not isinstance(text, str) for text in texts):
         raise bad_request(f"{where}.content: want parts of text and no others", param="messages")
-    return text
+    return role, "\n".join(map(str, texts))
 
 
-def _schema(wanted: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The JSON schema of a response_format."""
-    match wanted:
+def _schema(response_format: JsonObject) -> Mapping[str, Any] | None:
+    """Return the JSON schema of a response_format; None for text. Raises HttpError (400)."""
+    match response_format:
         case {"type": "text"}:
             return None
         case {"type": "json_object"}:
             return {"type": "object"}
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
-    message = 'response_format: want {"type": "text"}, {"type": "json_object"}, or "json_schema" with json_schema.schema'
+    message = (
+        'response_format: want {"type": "text"}, {"type": "json_object"}, or "json_schema" with '
+        "json_schema.schema"
+    )
     raise bad_request(message, param="response_format")

@@ -1,23 +1,69 @@
-"""An answer in the forms of OpenAI's chat completions, whole or in chunks; what they have no place for (passages, citations,
-figures without source) in a field of our own, `fieldpack`. Knows nothing of requests."""
+"""Writes an answer in the forms of OpenAI's chat completions, whole or in chunks; what they have no
+place for (passages, citations, figures without source) is in a field of our own, `fieldpack`. Knows
+nothing of requests."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from fieldpack import Answer
+from fieldpack.answers import AnswerJson
 
 from ..serialize import answer_dict
 
 
+class OurAnswerJson(AnswerJson):
+    """The whole answer, and the parts of the request that had no effect."""
+
+    ignored: list[str]
+
+
+class MessageJson(TypedDict, total=False):
+    """A message, or the part of one that a chunk brings."""
+
+    role: str
+    content: str | None
+    refusal: str | None
+    fieldpack: OurAnswerJson
+
+
+class ChoiceJson(TypedDict):
+    """The one answer that is given: `message` whole, `delta` in a chunk."""
+
+    index: int
+    message: NotRequired[MessageJson]
+    delta: NotRequired[MessageJson]
+    logprobs: None
+    finish_reason: str | None
+
+
+class UsageJson(TypedDict):
+    """Counts of tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: dict[str, int]
+
+
+class CompletionJson(TypedDict):
+    """A chat completion, or a chunk of one."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChoiceJson]
+    usage: NotRequired[UsageJson]
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`limit`: answer tokens at which the model is cut off. `as_json`: a schema was asked for, so that a refusal, which is
-    no JSON, goes where OpenAI puts one."""
+    """Writes one answer. `limit`: answer tokens at which the model is cut off. `as_json`: a schema
+    was asked for, so that a refusal, which is no JSON, goes where OpenAI puts one."""
 
     model: str
     limit: int
@@ -26,41 +72,69 @@ class Reply:
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def whole(self, answer: Answer) -> dict[str, Any]:
+    def whole(self, answer: Answer) -> CompletionJson:
+        """Return the whole answer."""
         refusal = answer.text if answer.refused and self.as_json else None
-        content = None if refusal else answer.text
-        message = {"role": "assistant", "content": content, "refusal": refusal, "fieldpack": self._ours(answer)}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason(answer)}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": usage(answer)}
+        message: MessageJson = {
+            "role": "assistant",
+            "content": None if refusal else answer.text,
+            "refusal": refusal,
+            "fieldpack": self._ours(answer),
+        }
+        choice: ChoiceJson = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self._finish_reason(answer),
+        }
+        return {**self._completion("chat.completion", [choice]), "usage": usage(answer)}
 
-    def piece(self, delta: Mapping[str, Any]) -> dict[str, Any]:
-        return self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+    def piece(self, delta: MessageJson) -> CompletionJson:
+        """Return a chunk with the next part of the message."""
+        return self._chunk(delta, None)
 
-    def last(self, answer: Answer) -> dict[str, Any]:
-        delta = {"fieldpack": self._ours(answer)}
-        return self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": self._reason(answer)}])
+    def last(self, answer: Answer) -> CompletionJson:
+        """Return the chunk that ends the message."""
+        return self._chunk({"fieldpack": self._ours(answer)}, self._finish_reason(answer))
 
-    def usage_chunk(self, answer: Answer) -> dict[str, Any]:
-        return {**self._chunk([]), "usage": usage(answer)}
+    def usage_chunk(self, answer: Answer) -> CompletionJson:
+        """Return the chunk with the counts of tokens."""
+        return {**self._completion("chat.completion.chunk", []), "usage": usage(answer)}
 
-    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**self._head("chat.completion.chunk"), "choices": choices}
+    def _chunk(self, delta: MessageJson, finish_reason: str | None) -> CompletionJson:
+        choice: ChoiceJson = {
+            "index": 0,
+            "delta": delta,
+            "logprobs": None,
+            "finish_reason": finish_reason,
+        }
+        return self._completion("chat.completion.chunk", [choice])
 
-    def _head(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+    def _completion(self, kind: str, choices: list[ChoiceJson]) -> CompletionJson:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "choices": choices,
+        }
 
-    def _reason(self, answer: Answer) -> str:
-        return "length" if answer.cut or answer.timings.tokens >= self.limit else "stop"
+    def _finish_reason(self, answer: Answer) -> str:
+        is_cut = answer.cut or answer.timings.tokens >= self.limit
+        return "length" if is_cut else "stop"
 
-    def _ours(self, answer: Answer) -> dict[str, Any]:
-        """`answer` is the finished text: marks of passages that there are not, which a stream may have shown, are gone."""
+    def _ours(self, answer: Answer) -> OurAnswerJson:
+        """Return the field of our own. Its `answer` is the finished text: marks that point to no
+        passage, which a stream may have shown, are gone."""
         return {**answer_dict(answer), "ignored": list(self.ignored)}
 
 
-def usage(answer: Answer) -> dict[str, Any]:
+def usage(answer: Answer) -> UsageJson:
+    """Return the answer's counts of tokens."""
     timings = answer.timings
     return {
-        "prompt_tokens": timings.prompt_tokens, "completion_tokens": timings.tokens,
+        "prompt_tokens": timings.prompt_tokens,
+        "completion_tokens": timings.tokens,
         "total_tokens": timings.prompt_tokens + timings.tokens,
         "prompt_tokens_details": {"cached_tokens": timings.cached_tokens},
-    }  # fmt: skip
+    }

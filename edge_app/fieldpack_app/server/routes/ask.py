@@ -2,61 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from fieldpack import Filter, Previous
+from fieldpack import Expert, Filter, Previous
 from fieldpack.rag import clean_question
 
+from ...feedback import MAX_CHUNK_ID
 from ..auth import CLIENT
 from ..errors import bad_request
-from ..jobs import Answering, Job, Queued, Start
-from ..json_body import field, list_of, read_json, refuse_unknown
+from ..jobs import AnswerJob, AnswerService, Queued
+from ..json_body import JsonObject, field, list_of, read_json
 from ..serialize import event_dict
 from ..sse import HEARTBEAT, EventStream, sse
 
-_FIELDS = {"question", "previous", "documents"}
+_MAX_PREVIOUS_PASSAGES = 100
 
 
-class Asking:
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """The body of a question. `previous`: what a follow-up refers to; `where`: which documents may
+    answer."""
+
+    question: str
+    previous: Previous | None
+    where: Filter | None
+
+    @classmethod
+    def parse(cls, data: JsonObject, expert: Expert, *, max_documents: int) -> AskRequest:
+        """Read the body of a request. Raises HttpError (400, 422), EmptyQuestion,
+        QuestionTooLong."""
+        max_chars = expert.settings.max_question_chars
+        question = clean_question(field(data, "question", str), max_chars)
+        previous = parse_previous(data, max_chars)
+        globs = list_of(data, "documents", str, max_length=max_documents)
+        return cls(question, previous, Filter(documents=globs) if globs else None)
+
+
+def parse_previous(data: JsonObject, max_chars: int) -> Previous | None:
+    """Return what the page sends back of the answer before, the field `previous`: its `asked`, and
+    its passages' ids. Raises HttpError (400, 422), EmptyQuestion, QuestionTooLong."""
+    previous = data.get("previous")
+    if previous is None:
+        return None
+    if not isinstance(previous, dict):
+        raise bad_request('previous: want {"question": ..., "passages": [...]}', param="previous")
+    question = clean_question(field(previous, "question", str), max_chars)
+    passages = list_of(previous, "passages", int, max_length=_MAX_PREVIOUS_PASSAGES)
+    return Previous(question, tuple(chunk for chunk in passages if 0 <= chunk < MAX_CHUNK_ID))
+
+
+class AskRoute:
+    """Answers the page's questions."""
+
+    def __init__(self, service: AnswerService) -> None:
+        self._service = service
 
     async def ask(self, request: Request) -> EventStream:
-        limits = self._answering.limits
-        data = await read_json(request, limit=limits.body, seconds=limits.body_seconds)
-        refuse_unknown(data, _FIELDS)
-        job = self._answering.start(request.scope[CLIENT], self._begin(data))
+        """Queue a question and stream the events of its answer."""
+        limits = self._service.limits
+        data = await read_json(
+            request,
+            max_bytes=limits.body,
+            seconds=limits.body_seconds,
+            known={"question", "previous", "documents"},
+        )
+        body = AskRequest.parse(data, self._service.loaded.expert, max_documents=limits.passages)
+        job = self._service.start(
+            request.scope[CLIENT],
+            lambda expert, cancel: expert.stream(
+                body.question, cancel=cancel, previous=body.previous, where=body.where
+            ),
+        )
         return EventStream(job, self._lines(job), limits.send_seconds)
 
-    def _begin(self, data: Mapping[str, Any]) -> Start:
-        settings = self._answering.desk.expert.settings
-        question = clean_question(field(data, "question", str), settings.max_question_chars)
-        options: dict[str, Any] = {}
-        if (before := data.get("previous")) is not None:
-            options["previous"] = previous_of(before, settings.max_question_chars)
-        if globs := list_of(data, "documents", str, most=self._answering.limits.passages):
-            options["where"] = Filter(documents=globs)
-        return lambda expert, cancel: expert.stream(question, cancel=cancel, **options)
-
-    async def _lines(self, job: Job) -> AsyncIterator[bytes]:
-        last = -1
+    async def _lines(self, job: AnswerJob) -> AsyncIterator[bytes]:
+        position = -1
         async for event in job.events():
-            if event is None or (isinstance(event, Queued) and event.position == last):
+            if event is None or (isinstance(event, Queued) and event.position == position):
                 yield HEARTBEAT
                 continue
             if isinstance(event, Queued):
-                last = event.position
+                position = event.position
             if named := event_dict(event):
                 yield sse(named[1], named[0])
-
-
-def previous_of(given: object, most: int) -> Previous:
-    """What the page sends back of the answer before: `asked`, and its passages' ids."""
-    if not isinstance(given, dict):
-        raise bad_request('previous: want {"question": ..., "passages": [...]}', param="previous")
-    question = clean_question(field(given, "question", str), most)
-    passages = list_of(given, "passages", int, most=100)
-    return Previous(question, tuple(chunk for chunk in passages if 0 <= chunk < 1 << 62))

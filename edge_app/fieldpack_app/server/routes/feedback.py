@@ -3,53 +3,86 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...feedback import MOST_CHUNK
+from ...feedback import MAX_CHUNK_ID
 from ..errors import bad_request
-from ..feedback_log import Notes
-from ..json_body import field, list_of, read_json, refuse_unknown
-from ..loaded_bundle import Desk
-from ..search_pool import Readers
+from ..feedback_log import FeedbackLog
+from ..json_body import JsonObject, field, list_of, read_json
+from ..loaded_bundle import LoadedBundle
+from ..search_pool import SearchPool
 from ..settings import Limits
 
-_FIELDS = {"question", "answer", "rating", "note", "passages", "refused", "answer_id"}
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
-class Rating:
-    def __init__(self, desk: Desk, readers: Readers, notes: Notes, limits: Limits) -> None:
-        self._desk = desk
-        self._readers = readers
-        self._notes = notes
-        self._limits = limits
+@dataclass(frozen=True, slots=True)
+class FeedbackRequest:
+    """The body of a rating: up or down, with a note perhaps. `passages`: the chunk ids that the
+    answer was made from; `answer_id`: the same in all ratings of one answer, or empty."""
 
-    async def rate(self, request: Request) -> Response:
-        data = await read_json(request, limit=self._limits.body, seconds=self._limits.body_seconds)
-        fields, bundle = self._fields(data), self._desk.current.id
-        await self._readers.run(lambda: self._notes.write("rating", bundle, fields))
-        return Response(status_code=204)
+    rating: str
+    question: str
+    answer: str
+    note: str
+    passages: tuple[int, ...]
+    refused: bool
+    answer_id: str
 
-    def _fields(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        refuse_unknown(data, _FIELDS)
-        if data.get("rating") not in ("up", "down"):
+    @classmethod
+    def parse(cls, data: JsonObject, limits: Limits) -> FeedbackRequest:
+        """Read the body of a request. Raises HttpError (400, 422)."""
+        rating = data.get("rating")
+        if rating not in ("up", "down"):
             raise bad_request('rating: want "up" or "down"', param="rating")
-        passages = list_of(data, "passages", int, most=self._limits.passages)
-        if any(not 0 <= number < MOST_CHUNK for number in passages):
+        passages = list_of(data, "passages", int, max_length=limits.passages)
+        if any(not 0 <= number < MAX_CHUNK_ID for number in passages):
             raise bad_request("passages: want chunk ids, as an answer has them", param="passages")
         answer_id = field(data, "answer_id", str, "")
         if not _ANSWER_ID.fullmatch(answer_id):
-            raise bad_request("answer_id: want at most 64 letters, digits, - and _", param="answer_id")
-        return {
-            "rating": data["rating"],
-            "question": field(data, "question", str, most=self._limits.answer),
-            "answer": field(data, "answer", str, most=self._limits.answer),
-            "note": field(data, "note", str, "", most=self._limits.note),
-            "passages": passages,
-            "refused": field(data, "refused", bool, False),
-            **({"answer_id": answer_id} if answer_id else {}),
-        }
+            raise bad_request(
+                "answer_id: want at most 64 letters, digits, - and _", param="answer_id"
+            )
+        return cls(
+            str(rating),
+            field(data, "question", str, max_length=limits.answer),
+            field(data, "answer", str, max_length=limits.answer),
+            field(data, "note", str, "", max_length=limits.note),
+            passages,
+            field(data, "refused", bool, False),
+            answer_id,
+        )
+
+
+class FeedbackRoute:
+    """Writes ratings down."""
+
+    def __init__(
+        self,
+        loaded: LoadedBundle,
+        search_pool: SearchPool,
+        feedback_log: FeedbackLog,
+        limits: Limits,
+    ) -> None:
+        self._loaded = loaded
+        self._search_pool = search_pool
+        self._feedback_log = feedback_log
+        self._limits = limits
+
+    async def rate(self, request: Request) -> Response:
+        """Append a rating to the feedback log."""
+        data = await read_json(
+            request,
+            max_bytes=self._limits.body,
+            seconds=self._limits.body_seconds,
+            known={"question", "answer", "rating", "note", "passages", "refused", "answer_id"},
+        )
+        fields = asdict(FeedbackRequest.parse(data, self._limits))
+        if not fields["answer_id"]:
+            del fields["answer_id"]
+        bundle = self._loaded.current.id
+        await self._search_pool.run(lambda: self._feedback_log.write("rating", bundle, fields))
+        return Response(status_code=204)

@@ -1,127 +1,197 @@
-"""What the page shows beside answers: passages, searches, the bundle's facts and its report."""
+"""The routes of what the page shows beside answers: passages, searches, the bundle's facts and its
+report."""
 
 from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
-from typing import Any
+from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 import fieldpack
 from fieldpack.bundle.golden import read_golden
+from fieldpack.bundle.manifest import read_manifest
 from fieldpack.citations import place
+from fieldpack.devices import package_versions
 from fieldpack.index.reader import library_documents
-from fieldpack.passages import Chunk
 
-from ...info import at, describe
-from ...terminal.highlight import question_spans
-from ..bundles import Shelved
+from ...info import BundleSummary, read_report, shipped_figures, summarize
+from ...terminal.highlight import Span, question_spans
+from ..bundles import BundleEntry
 from ..errors import HttpError, bad_request
-from ..loaded_bundle import Desk
+from ..loaded_bundle import LoadedBundle
 from ..metrics import Metrics
 from ..responses import Json
-from ..search_pool import Readers
-from ..serialize import passage_dict
+from ..search_pool import SearchPool
+from ..serialize import PlacedPassageJson, placed_passage
 from ..settings import Limits
 
 _REPORT = "report/report.html"
-# The report is a whole page with its style in it; sandboxed it has no origin, so that nothing in it can speak to us.
-_REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
-_PARTS = ("onnxruntime", "onnxruntime-genai", "tokenizers", "usearch", "numpy")
+# The report is a whole page with its style in it; sandboxed it has no origin, so that nothing in it
+# can speak to us.
+_REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
 
 
-class Library:
-    def __init__(self, desk: Desk, readers: Readers, metrics: Metrics, limits: Limits) -> None:
-        self._desk = desk
-        self._readers = readers
+class DocumentJson(TypedDict):
+    """A document of the library."""
+
+    document: str
+    title: str
+    pages: int
+    date: str | None
+
+
+class ChunkJson(TypedDict):
+    """A chunk of a document's outline; its text is empty, and comes with its page."""
+
+    chunk_id: int
+    document: str
+    title: str
+    heading: list[str]
+    page: int | None
+    end: int
+    place: str
+    text: str
+
+
+class SearchResultJson(PlacedPassageJson):
+    """A passage with [start, end] of the question's words in its text."""
+
+    highlights: Sequence[Span]
+
+
+class AboutJson(BundleSummary):
+    """What a bundle says of itself, as in `fieldpack info --json`, but of the report only what was
+    `measured` of the arm that ships. `report`: whether there is a page of it; `examples`: questions that the
+    page offers, which were answered where the bundle was built; `runtime`: versions."""
+
+    id: str
+    report: bool
+    measured: Mapping[str, object]
+    examples: list[str]
+    runtime: dict[str, str]
+
+
+class LibraryRoutes:
+    """Reads the library and the bundle's small files."""
+
+    def __init__(
+        self, loaded: LoadedBundle, search_pool: SearchPool, metrics: Metrics, limits: Limits
+    ) -> None:
+        self._loaded = loaded
+        self._search_pool = search_pool
         self._metrics = metrics
         self._limits = limits
 
     async def search(self, request: Request) -> Response:
-        question, count = request.query_params.get("q", ""), _number(request.query_params.get("k", "5"), "k")
+        """Return the best passages for a question, with its words in them. Raises HttpError (400,
+        429)."""
+        question = request.query_params.get("q", "")
+        count = _number(request.query_params.get("k", "5"), "k")
         if not 1 <= count <= self._limits.passages:
             raise bad_request(f"k: want a number from 1 to {self._limits.passages}", param="k")
         self._metrics.count("searches")
-        expert = self._desk.expert
-        return Json(await self._readers.run(lambda: _found(expert, question, count)))
+        expert = self._loaded.expert
+
+        def search() -> list[SearchResultJson]:
+            passages = expert.search(question, count)
+            spans = question_spans([passage.text for passage in passages], question)
+            return [
+                {**placed_passage(passage), "highlights": highlights}
+                for passage, highlights in zip(passages, spans, strict=True)
+            ]
+
+        return Json(await self._search_pool.run(search))
 
     async def passage(self, request: Request) -> Response:
-        """Where a passage stands: its page's text around it. `end` as the passage has it, which may be joined of two."""
-        expert, chunk = self._desk.expert, _number(request.path_params["id"], "id")
+        """Return a passage with its page's text around it. `end`: the passage's, which may be joined
+        of two chunks."""
+        expert, chunk = self._loaded.expert, _number(request.path_params["id"], "id")
         end = _number(request.query_params["end"], "end") if "end" in request.query_params else None
-        found = await self._readers.run(lambda: expert.context(chunk, end=end))
-        return Json({**asdict(found), "place": place(found.document, found.page)})
+        context = await self._search_pool.run(lambda: expert.context(chunk, end=end))
+        return Json({**asdict(context), "place": place(context.document, context.page)})
 
     async def documents(self, request: Request) -> Response:
-        """What the library holds, by path; no model is opened for it."""
-        bundle = self._desk.current
-        return Json(await self._readers.run(lambda: _documents(bundle)))
+        """Return the library's documents, by path; no model is opened for it."""
+        bundle = self._loaded.current
+
+        def read() -> list[DocumentJson]:
+            if not bundle.manifest.has("knowledge"):
+                return []
+            records = library_documents(bundle.path / "knowledge")
+            return [
+                {"document": one.path, "title": one.title, "pages": one.pages, "date": one.date}
+                for one in records
+            ]
+
+        return Json(await self._search_pool.run(read))
 
     async def outline(self, request: Request) -> Response:
-        """A document's passages in reading order, for paging through it; their texts come one by one, with their pages."""
-        expert, document = self._desk.expert, request.query_params.get("document", "")
-        chunks = await self._readers.run(lambda: expert.chunks(document))
+        """Return a document's passages in reading order, for paging through it; their texts come one
+        by one, with their pages. Raises HttpError (404)."""
+        expert, document = self._loaded.expert, request.query_params.get("document", "")
+        chunks = await self._search_pool.run(lambda: expert.chunks(document))
         if not chunks:
-            raise HttpError(404, "no_document", f"{document!r} is no document of this library", param="document")
-        return Json([_entry(number, chunk) for number, chunk in chunks])
+            raise HttpError(
+                404, "no_document", f"{document!r} is no document of this library", param="document"
+            )
+        rows: list[ChunkJson] = [
+            {
+                "chunk_id": number,
+                "document": chunk.document,
+                "title": chunk.title,
+                "heading": list(chunk.heading),
+                "page": chunk.page,
+                "end": chunk.end,
+                "place": place(chunk.document, chunk.page),
+                "text": "",
+            }
+            for number, chunk in chunks
+        ]
+        return Json(rows)
 
     async def about(self, request: Request) -> Response:
-        bundle = self._desk.current
-        return Json(await self._readers.run(lambda: _about(bundle)))
+        """Return what the bundle is."""
+        bundle = self._loaded.current
+        return Json(await self._search_pool.run(lambda: _about(bundle)))
 
     async def report(self, request: Request) -> Response:
-        bundle = self._desk.current
+        """Return the report's page. Raises HttpError (404)."""
+        bundle = self._loaded.current
         if not _has_report(bundle):
             raise HttpError(404, "no_report", f"{bundle.id} was built without a report")
-        html = await self._readers.run((bundle.path / _REPORT).read_bytes)
+        html = await self._search_pool.run((bundle.path / _REPORT).read_bytes)
         headers = {"content-security-policy": _REPORT_POLICY}
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
 
 
 def _number(text: str, name: str) -> int:
-    """As SQLite holds it, and not more."""
+    """Return the number of a query, no larger than SQLite holds. Raises HttpError (400)."""
     if not re.fullmatch("[0-9]{1,18}", text):
         raise bad_request(f"{name}: want a number", param=name)
     return int(text)
 
 
-def _documents(bundle: Shelved) -> list[dict[str, Any]]:
-    if not bundle.manifest.has("knowledge"):
-        return []
-    records = library_documents(bundle.path / "knowledge")
-    return [{"document": one.path, "title": one.title, "pages": one.pages, "date": one.date} for one in records]
-
-
-def _entry(number: int, chunk: Chunk) -> dict[str, Any]:
-    parts = {"title": chunk.title, "heading": list(chunk.heading), "page": chunk.page, "end": chunk.end}
-    return {"chunk_id": number, "document": chunk.document, **parts, "place": place(chunk.document, chunk.page), "text": ""}
-
-
-def _found(expert: fieldpack.Expert, question: str, count: int) -> list[dict[str, Any]]:
-    found = expert.search(question, count)
-    lit = question_spans([passage.text for passage in found], question)
-    return [{**passage_dict(passage), "highlights": spans} for passage, spans in zip(found, lit, strict=True)]
-
-
-def _about(bundle: Shelved) -> dict[str, Any]:
-    """As `fieldpack info --json`, but of the report only what was measured of the arm that ships, as `measured`; `report`
-    says whether there is a page of it, `examples` what the page offers to ask: questions that it answered where it was
-    built."""
-    facts = describe(bundle.path)
-    measured = at(facts, "report", "arms", str(at(facts, "report").get("shipped")))
-    examples = [golden.question for golden in read_golden(bundle.path) if not golden.refused]
-    page = {"report": _has_report(bundle), "examples": examples, "runtime": _versions()}
-    return {"id": bundle.id, **facts, "measured": measured, **page}
-
-
-def _has_report(bundle: Shelved) -> bool:
-    return any(entry.path == _REPORT for entry in bundle.manifest.files)
-
-
-def _versions() -> dict[str, str]:
+def _about(bundle: BundleEntry) -> AboutJson:
+    manifest = read_manifest(bundle.path)
+    report = read_report(bundle.path, manifest)
     own = {"fieldpack": fieldpack.__version__, "python": platform.python_version()}
-    return own | {package: version(package) for package in _PARTS}
+    versions = {name: version for name, version in package_versions().items() if version}
+    return {
+        "id": bundle.id,
+        **summarize(bundle.path, manifest),
+        "report": _has_report(bundle),
+        "measured": shipped_figures(report),
+        "examples": [golden.question for golden in read_golden(bundle.path) if not golden.refused],
+        "runtime": own | versions,
+    }
+
+
+def _has_report(bundle: BundleEntry) -> bool:
+    return any(entry.path == _REPORT for entry in bundle.manifest.files)

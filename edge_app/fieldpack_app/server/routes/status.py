@@ -1,60 +1,89 @@
-"""The server's own state: which bundle lies open, whether it is loading, how it does."""
+"""The server's own state: which bundle is open, whether it is loading, its metrics."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from ..auth import CLIENT
-from ..jobs import Answering
-from ..json_body import field, read_json, refuse_unknown
+from ..bundles import BundleJson
+from ..jobs import AnswerService
+from ..json_body import JsonObject, field, read_json
 from ..responses import Json
-from .ask import previous_of
+from .ask import parse_previous
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+_MAX_ID = 200  # characters of a bundle's name and version
 
 
-class Running:
-    def __init__(self, answering: Answering) -> None:
-        self._answering = answering
-        self._desk = answering.desk
+class StatusJson(TypedDict):
+    """The state of the server: ok, loading or damaged."""
+
+    status: str
+
+
+class BundlesJson(TypedDict):
+    """The bundles that are served, and the id of the one that is open."""
+
+    current: str
+    bundles: list[BundleJson]
+
+
+class StatusRoutes:
+    """Tells and changes the server's state."""
+
+    def __init__(self, service: AnswerService) -> None:
+        self._service = service
+        self._loaded = service.loaded
 
     async def health(self, request: Request) -> Response:
-        return Json({"status": self._desk.status}, 503 if self._desk.status == "damaged" else 200)
+        """Return the state; 503 where the bundle is damaged."""
+        state = self._state()
+        return Json(state, 503 if state["status"] == "damaged" else 200)
 
     async def metrics(self, request: Request) -> Response:
-        text = self._answering.metrics.text(waiting=self._answering.turns.waiting, loading=self._desk.loading)
+        """Return the metrics in Prometheus' text format."""
+        text = self._service.metrics.text(
+            waiting=self._service.queue.waiting, loading=self._loaded.loading
+        )
         return PlainTextResponse(text, media_type=_PROMETHEUS)
 
     async def load(self, request: Request) -> Response:
-        """Begin to open the models, so that the first question waits less; with `question`, as far as it is typed, read ahead
-        what it will want."""
-        data = {}
+        """Begin to open the models, so that the first question waits less; with `question`, as far
+        as it is typed, read ahead what it will need."""
+        data: JsonObject = {}
         if request.headers.get("content-length", "0") != "0":
-            data = await self._json(request, {"question", "previous"})
-        most = self._desk.expert.settings.max_question_chars
-        typed = field(data, "question", str, default="")[:most]
-        before = data.get("previous")
-        previous = None if before is None else previous_of(before, most)
-        self._desk.load()
-        self._answering.ahead.begin(typed, previous)
-        return Json({"status": self._desk.status}, 202)
+            data = await self._read(request, {"question", "previous"})
+        max_chars = self._loaded.expert.settings.max_question_chars
+        typed = field(data, "question", str, default="")[:max_chars]
+        previous = parse_previous(data, max_chars)
+        self._loaded.load()
+        self._service.prefetcher.begin(typed, previous)
+        return Json(self._state(), 202)
 
     async def bundles(self, request: Request) -> Response:
-        return Json(self._listing())
+        """Return the bundles that are served."""
+        return Json(self._bundles())
 
     async def choose(self, request: Request) -> Response:
-        data = await self._json(request, {"id"})
-        await self._desk.switch(field(data, "id", str, most=200), request.scope[CLIENT])
-        return Json(self._listing())
+        """Open another bundle, and return the list as `bundles` does."""
+        data = await self._read(request, {"id"})
+        await self._loaded.switch(field(data, "id", str, max_length=_MAX_ID), request.scope[CLIENT])
+        return Json(self._bundles())
 
-    async def _json(self, request: Request, known: set[str]) -> dict[str, Any]:
-        limits = self._answering.limits
-        data = await read_json(request, limit=limits.body, seconds=limits.body_seconds)
-        refuse_unknown(data, known)
-        return data
+    async def _read(self, request: Request, known: set[str]) -> JsonObject:
+        limits = self._service.limits
+        return await read_json(
+            request, max_bytes=limits.body, seconds=limits.body_seconds, known=known
+        )
 
-    def _listing(self) -> dict[str, object]:
-        return {"current": self._desk.current.id, "bundles": [bundle.to_dict() for bundle in self._desk.bundles]}
+    def _state(self) -> StatusJson:
+        return {"status": self._loaded.status}
+
+    def _bundles(self) -> BundlesJson:
+        return {
+            "current": self._loaded.current.id,
+            "bundles": [bundle.to_dict() for bundle in self._loaded.bundles],
+        }

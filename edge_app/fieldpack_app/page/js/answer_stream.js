@@ -1,0 +1,80 @@
+// One question from its asking to its end: takes what the server says into the turn. Knows nothing of elements.
+
+import * as api from "./api.js";
+
+const TRIES = 4; // a server that is still busy after the fourth is left to the person
+const USUAL_WAIT = 5; // seconds, where a busy server does not say
+
+/**
+ * Asks `turn.question` and fills the turn; its state is done, stopped or failed afterwards. `show` is called with what
+ * changed: queued(position), found(), quote(), text(), waiting(seconds left, now) where `now()` asks at once.
+ * Returns an ApiError or Lost that ended it, for the page to tell more of; null otherwise.
+ */
+export async function answer(turn, previous, signal, show) {
+  try {
+    await askUntilAnswered(turn, previous, signal, show);
+    return null;
+  } catch (error) {
+    if (signal.aborted) turn.state = "stopped";
+    else if (api.expected(error)) fail(turn, error instanceof api.Lost ? { code: "lost" } : error);
+    else throw error;
+    return signal.aborted ? null : error;
+  } finally {
+    if (turn.state === "asking") turn.state = "failed";
+  }
+}
+
+async function askUntilAnswered(turn, previous, signal, show) {
+  for (let left = TRIES - 1; ; left -= 1) {
+    try {
+      for await (const { event, data } of api.ask(turn.question, previous, signal)) {
+        signal.throwIfAborted(); // what had come already is no longer wanted, and its place on the page may be gone
+        applyEvent(turn, event, data, show);
+      }
+      return;
+    } catch (error) {
+      if (error.status !== 429 || left === 0) throw error;
+      await waitToRetry(error.retryAfter ?? USUAL_WAIT, signal, show);
+    }
+  }
+}
+
+function applyEvent(turn, event, data, show) {
+  if (event === "queued") show.queued(data.position);
+  if (event === "passages") {
+    turn.passages = data;
+    show.found();
+  }
+  if (event === "quote") {
+    turn.quote = data;
+    show.quote();
+  }
+  if (event === "text") {
+    turn.text += data.text;
+    show.text();
+  }
+  if (event === "done") finish(turn, data);
+  if (event === "error") fail(turn, data);
+}
+
+function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings, kind, quote }) {
+  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings, kind, quote });
+}
+
+function fail(turn, { code, message }) {
+  turn.state = "failed";
+  turn.problem = { code, message };
+}
+
+/** Counts down, a call of `show.waiting` a second, until it is time or someone says now. Throws what stopping throws. */
+async function waitToRetry(seconds, signal, show) {
+  let now = false;
+  for (let left = seconds; left > 0 && !now; left -= 1) {
+    await new Promise((resolve) => {
+      show.waiting(left, () => { now = true; resolve(); });
+      signal.addEventListener("abort", resolve, { once: true });
+      setTimeout(resolve, 1000);
+    });
+    signal.throwIfAborted();
+  }
+}

@@ -1,0 +1,111 @@
+// The page's own words, in the reader's language: texts, plurals, numbers, dates. Knows nothing of answers or documents.
+
+export const LANGUAGES = {
+  en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", it: "Italiano", pl: "Polski",
+  ar: "العربية", zh: "中文",
+};
+const RIGHT_TO_LEFT = new Set(["ar"]);
+
+let language = "en";
+let locale = "en";
+let words = {};
+
+/** The first language of the browser's that there are words for. */
+export function preferredLanguage(tags = navigator.languages) {
+  const known = tags.map((tag) => tag.toLowerCase().split("-")[0]).find((tag) => tag in LANGUAGES);
+  return known ?? "en";
+}
+
+/** Takes a language's words, and sets the document's language and direction. */
+export async function loadLanguage(chosen) {
+  const response = await fetch(`/static/locales/${chosen}.json`);
+  if (!response.ok) throw new Error(`locales/${chosen}.json: ${response.status}`);
+  words = await response.json();
+  language = chosen;
+  // The reader's own region writes the numbers where the language is theirs: 1'000 in de-CH, 1.000 in de-DE.
+  locale = navigator.languages.find((tag) => tag.toLowerCase().split("-")[0] === chosen) ?? chosen;
+  document.documentElement.lang = chosen;
+  document.documentElement.dir = RIGHT_TO_LEFT.has(chosen) ? "rtl" : "ltr";
+}
+
+export const currentLanguage = () => language;
+
+/** The text of `key` with `{name}` filled in; `n` chooses the plural. Numbers are written as the language writes them. */
+export function t(key, values = {}) {
+  const entry = words[key] ?? key;
+  const text = typeof entry === "string" ? entry : entry[new Intl.PluralRules(locale).select(values.n)] ?? entry.other;
+  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? isolated(values[name]) : all));
+}
+
+function isolated(value) {
+  if (typeof value === "number") return number(value);
+  // Isolated, so that an English file name does not turn an Arabic sentence around, nor an Arabic question an English one.
+  return RIGHT_TO_LEFT.has(language) || /\p{Script=Arabic}|\p{Script=Hebrew}/u.test(value) ? `\u2068${value}\u2069` : String(value);
+}
+
+export const number = (value, options = {}) => new Intl.NumberFormat(locale, options).format(value);
+
+export const percent = (share) => number(share, { style: "percent", maximumFractionDigits: 0 });
+
+/** Milliseconds as people read them: "0.04s", "2.1s", "14s". */
+export function seconds(ms) {
+  const digits = ms < 1_000 ? 2 : ms < 10_000 ? 1 : 0;
+  return number(ms / 1000, {
+    style: "unit", unit: "second", unitDisplay: "narrow", minimumFractionDigits: digits, maximumFractionDigits: digits,
+  });
+}
+
+export function bytes(count) {
+  const [unit, size] = count >= 1e9 ? ["gigabyte", 1e9] : ["megabyte", 1e6];
+  return number(count / size, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: count >= 1e9 ? 1 : 0 });
+}
+
+/** Today's moment as a time, another day's as a date. */
+export function when(moment) {
+  const then = new Date(moment);
+  const today = then.toDateString() === new Date().toDateString();
+  return new Intl.DateTimeFormat(locale, today ? { timeStyle: "short" } : { dateStyle: "medium" }).format(then);
+}
+
+/** This moment with its date, for a printed page. */
+export const formatNow = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
+
+/** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
+export function day(text) {
+  const then = new Date(`${text}T12:00:00`);
+  return Number.isNaN(then.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(then);
+}
+
+/** The first and the last date of a library's documents; null for none, or for one, which says little of a library. */
+export function range([from, to]) {
+  return from && to && from !== to ? t("dated", { from: day(from), to: day(to) }) : null;
+}
+
+const PAGES = { pptx: "slide", xlsx: "sheet" }; // what `page` counts there, as the runtime's citations have it
+
+/** "page 3"; empty for a document without pages. */
+export function pageOf({ document: name, page }) {
+  const suffix = name.split(".").pop().toLowerCase();
+  return page === null || page === undefined ? "" : t(PAGES[suffix] ?? "page", { n: page });
+}
+
+/** "12 pages"; empty for a document without pages. */
+export function pagesOf(name, count) {
+  const suffix = name.split(".").pop().toLowerCase();
+  return count > 0 && !(suffix in PAGES) ? t("pages", { n: count }) : "";
+}
+
+export const comma = () => ({ ar: "، ", zh: "，" })[language] ?? ", ";
+
+/** Where a passage stands, as people name it: "fees.pdf, page 3". */
+export function place(passage) {
+  const page = pageOf(passage);
+  return page ? `${isolated(passage.document)}${comma()}${page}` : isolated(passage.document);
+}
+
+/** Writes the words into all below `root` that names them: data-t, data-t-label, data-t-title. */
+export function translate(root = document) {
+  for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of root.querySelectorAll("[data-t-label]")) node.setAttribute("aria-label", t(node.dataset.tLabel));
+  for (const node of root.querySelectorAll("[data-t-title]")) node.title = t(node.dataset.tTitle);
+}

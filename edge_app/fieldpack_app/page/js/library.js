@@ -1,0 +1,70 @@
+// What the library holds, on the start page: its documents to page through, its passages to search without a model.
+// Knows nothing of questions and answers.
+
+import { drawList } from "./answer_view.js";
+import * as api from "./api.js";
+import { el, icon } from "./dom.js";
+import { readingOrder } from "./parse.js";
+import { comma, day, pagesOf, t } from "./i18n.js";
+
+const FIRST = 5; // documents that stand there unfolded
+
+/** The section; `open(turn, number, button)` shows passage `number` of what is laid out as a turn without an answer. */
+export function drawLibrary(open) {
+  const results = el("div", { class: "library-results" });
+  const field = el("input", {
+    type: "search", "aria-label": t("search_documents"), placeholder: t("search_documents"), dir: "auto", autocomplete: "off",
+    maxlength: "500",
+  });
+  let latest = 0; // what was wanted last is shown, whatever comes last
+  const shows = async (wanted) => {
+    const mine = ++latest;
+    const nodes = await wanted();
+    if (mine === latest) results.replaceChildren(...nodes);
+  };
+  const trying = async (act) => {
+    try {
+      await act();
+    } catch (error) {
+      if (!api.expected(error)) throw error;
+      results.replaceChildren(el("p", { class: "note", role: "alert" }, error instanceof api.Lost ? t("lost") : error.message));
+    }
+  };
+  const page = (name, button) => trying(async () => open(asTurn(await api.outline(name)), 1, button));
+  const list = () => trying(() => shows(async () => drawDocuments(await api.documents(), page)));
+  const search = () => trying(() => shows(async () => {
+    const turn = asTurn(await api.search(field.value.trim()));
+    const rows = drawList(turn, readingOrder(turn), null, { open });
+    return rows.length ? rows : [el("p", { class: "note" }, t("none_read"))];
+  }));
+  const form = el("form", { class: "library-search", role: "search" }, field,
+    el("button", { type: "submit", class: "plain" }, t("search")));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (field.value.trim()) search();
+  });
+  field.addEventListener("input", () => { if (!field.value.trim()) list(); });
+  list();
+  return el("section", { class: "library" }, el("h3", { class: "list-heading" }, t("library")), form, results);
+}
+
+const asTurn = (passages) => ({ text: "", passages, citations: [], browsing: true });
+
+function drawDocuments(documents, page) {
+  const rows = documents.map((one) => el("li", {}, drawDocument(one, page)));
+  const rest = rows.slice(FIRST);
+  return [
+    el("ul", { class: "documents" }, ...rows.slice(0, FIRST)),
+    ...(rest.length ? [el("details", { class: "others" },
+      el("summary", {}, t("more_documents", { n: rest.length })), el("ul", { class: "documents" }, ...rest))] : []),
+  ];
+}
+
+function drawDocument({ document: name, title, pages, date }, page) {
+  const about = [title === name ? "" : title, pagesOf(name, pages), date ? day(date) : ""].filter(Boolean);
+  const button = el("button", { type: "button", class: "document" }, icon("page"),
+    el("span", { class: "document-text" }, el("bdi", { class: "document-name" }, name),
+      el("span", { class: "note" }, ...about.flatMap((part, i) => [i ? comma() : "", el("bdi", {}, part)]))));
+  button.addEventListener("click", () => page(name, button));
+  return button;
+}

@@ -1,0 +1,133 @@
+// The passage beside the answer: a page's text with the passage in it and the quote marked. Knows nothing of asking.
+
+import * as api from "./api.js";
+import { openDrawer, closeDrawer } from "./drawers.js";
+import { byId, copyButton, el, icon, iconButton } from "./dom.js";
+import { findQuote, readingOrder, isUncited, parsePage, unwrapLines } from "./parse.js";
+import { comma, pageOf, place, t } from "./i18n.js";
+
+let shown = null; // {turn, number, opener}
+
+export const isOpen = () => shown !== null;
+
+/** Shows passage `number` (from 1) of `turn`; closing gives the focus back to `opener`. */
+export async function open(turn, number, opener) {
+  shown = { turn, number, opener: opener ?? shown?.opener };
+  const passage = turn.passages[number - 1];
+  const quote = turn.citations?.find((one) => one.passage === number)?.quote ?? "";
+  const body = el("div", { class: "page", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
+  drawPanel(turn, number, passage, quote, body);
+  draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
+  openDrawer(byId("passage"), close);
+  shown.opener = buttonFor(number, shown.opener);
+  byId("passage-title").focus({ preventScroll: true });
+  markOpen(true);
+  await drawAround(body, passage, quote);
+}
+
+export function close() {
+  if (!shown) return;
+  const { opener } = shown;
+  markOpen(false);
+  shown = null;
+  closeDrawer(byId("passage"));
+  byId("passage").replaceChildren();
+  if (opener?.isConnected) opener.focus();
+  else byId("question").focus();
+}
+
+/** After a change of language. */
+export const redraw = () => shown && open(shown.turn, shown.number, shown.opener);
+
+/** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
+async function drawAround(body, passage, quote) {
+  try {
+    const around = await api.passage(passage);
+    passage.text ||= around.text; // of a document that is paged through, it comes only now
+    draw(body, around, passage, quote);
+  } catch (error) {
+    if (!api.expected(error)) throw error;
+    body.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
+  }
+}
+
+function drawPanel(turn, number, passage, quote, body) {
+  const order = readingOrder(turn);
+  const at = order.indexOf(number);
+  const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
+  const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isUncited(turn) ? "marked_related" : "marked");
+  byId("passage").replaceChildren(
+    el("div", { class: "passage-head" },
+      el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),
+      step("before", "passage_before", at - 1),
+      step("after", "passage_after", at + 1),
+      iconButton("close", t("close"), close)),
+    el("h2", { id: "passage-title", tabindex: "-1", class: "place" }, icon("page"), el("span", {}, ...placeNodes(passage))),
+    drawTrail(passage),
+    body,
+    el("div", { class: "passage-foot" },
+      el("p", { class: "note" }, rest),
+      copyButton(t("copy_passage"), t("copied"), () => `${passage.text}\n\n${place(passage)}`)),
+  );
+}
+
+/** As `place`, the folder and the page in a lighter hand than the document's name. */
+export function placeNodes({ document: name, page }) {
+  const at = name.lastIndexOf("/") + 1;
+  const path = el("bdi", {}, ...(at ? [el("span", { class: "folder" }, name.slice(0, at))] : []), name.slice(at));
+  const words = pageOf({ document: name, page });
+  return words ? [path, el("span", { class: "of-page" }, comma(), words)] : [path];
+}
+
+/** Title and headings above the passage, outermost first, each once. */
+export function drawTrail({ title, heading = [] }) {
+  const parts = [...new Set([title, ...heading].filter(Boolean))];
+  return parts.length ? el("p", { class: "trail", dir: "auto" }, parts.join(" › ")) : null;
+}
+
+/** Replaces what `body` shows: the page's text around grey, the quote marked and scrolled to. */
+function draw(body, { before, text, after }, passage, quote) {
+  const page = before + text + after;
+  const own = findQuote(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
+  const marked = findQuote(page, quote, own[0]);
+  const paint = painter(unwrapLines(page), own, marked);
+  body.replaceChildren(...parsePage(page).map((block) => drawBlock(block, paint, marked)));
+  const target = body.querySelector("mark") ?? body.querySelector(".own");
+  if (target) body.scrollTop += target.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
+}
+
+function drawBlock(block, paint, marked) {
+  if (block.kind === "heading") return el("p", { class: "page-heading" }, ...paint(block.start, block.end));
+  if (block.kind === "lines") return el("p", {}, ...paint(block.start, block.end));
+  const isQuoted = ({ cells }) => marked !== null && marked[0] <= cells[0][0] && cells.at(-1)[1] <= marked[1];
+  const rows = block.rows.map((row) =>
+    el("tr", { class: isQuoted(row) ? "quoted" : null },
+      ...row.cells.map(([start, end]) => el(row.head ? "th" : "td", {}, ...paint(start, end)))));
+  return el("div", { class: "table" }, el("table", {}, el("tbody", {}, ...rows)));
+}
+
+/** A function from a slice of the page to its nodes: the quote in <mark>, the passage in .own, the rest in .around. */
+function painter(page, own, marked) {
+  const edges = [...own, ...(marked ?? [])];
+  const within = (at, range) => range !== null && at >= range[0] && at < range[1];
+  return (start, end) => {
+    const cuts = [start, ...edges.filter((at) => at > start && at < end).sort((a, b) => a - b), end];
+    return cuts.slice(1).map((stop, i) => {
+      const from = cuts[i];
+      if (within(from, marked)) return el("mark", {}, page.slice(from, stop));
+      return el("span", { class: within(from, own) ? "own" : "around" }, page.slice(from, stop));
+    });
+  };
+}
+
+/** The button of the same answer that opens `number`: the focus goes back there after a step to another passage. */
+function buttonFor(number, opener) {
+  if (opener?.dataset.passage === String(number)) return opener;
+  return opener?.closest(".turn")?.querySelector(`[data-passage="${number}"]`) ?? opener;
+}
+
+/** The button whose passage is open looks so. */
+function markOpen(isShown) {
+  for (const button of document.querySelectorAll("[data-open]")) button.removeAttribute("data-open");
+  if (isShown) shown.opener?.setAttribute("data-open", "");
+}

@@ -1,0 +1,91 @@
+"""Figures in text: which words and cells are one, which stand in a sentence, and what they are worth.
+
+What a figure is depends on where it stands, so there is a question for each place: a word of a line
+(`is_figure_word`), a cell of a sheet (`is_figure_cell`), a cell printed on a page, with the marks
+that a typesetter adds (`is_printed_figure`), and running text (`find_figures`). Knows nothing of
+documents, tables or languages. Amounts with a scale ("2.1 billion") are read by the builder's
+evaluation, which alone compares them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MONEY = "$€£¥"
+_DASHES = "-–—−"
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾"
+
+_WORD = re.compile(rf"[{MONEY}(\[+\{_DASHES}]*\d[\d.,]*[%)\]x*]*")
+_YEAR = re.compile(r"\(?(?:19|20)\d\d\)?[,;:]?")
+_CELL = re.compile(
+    r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?"
+)
+_NOTE = rf"[{_SUPERSCRIPTS}⁺⁻,*†‡]+|\^\S{{1,8}}"  # the mark of a note, or an exponent
+_PRINTED = re.compile(
+    # Sign, currency and sign: "$(1,250.50)%*", "US$5", then a unit, notes "(a)" and raised marks.
+    rf"[{_DASHES}+(]*(?:[A-Z]{{1,2}})?[{MONEY}]?[{_DASHES}+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
+    rf"\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?"
+    # A dash for nothing, and what stands where there is no figure: "not meaningful".
+    rf"|[{MONEY}]?\s?[{_DASHES}]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
+)
+_LONGEST_PRINTED = 24  # characters
+_PRINTED_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
+_ONLY_PRINTED = re.compile(rf"[\d\s{MONEY},.()%–—−{_SUPERSCRIPTS}-]+")
+_IN_TEXT = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
+_GROUPED = re.compile(r"\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d+)?")
+
+
+def is_figure_word(word: str) -> bool:
+    """Return whether a word of a line is a figure: "$1,250", "(2.5%)"; a year is none."""
+    return _WORD.fullmatch(word) is not None and _YEAR.fullmatch(word) is None
+
+
+def is_figure_cell(text: str) -> bool:
+    """Return whether a cell of a sheet or table is a figure, unit included: "- 12.5 %", "3 bn"."""
+    return _CELL.fullmatch(text) is not None
+
+
+def is_printed_figure(text: str) -> bool:
+    """Return whether a cell printed on a page is a figure, or stands for one: "(2,724)", "—", "NM".
+
+    The marks of notes may follow it: "482¹", "5.2%(a)".
+    """
+    return len(text) <= _LONGEST_PRINTED and _PRINTED.fullmatch(text) is not None
+
+
+def is_printed_year(text: str) -> bool:
+    """Return whether a cell printed on a page is a year: "2022", "FY 2022", "2023E"."""
+    return _PRINTED_YEAR.fullmatch(text) is not None
+
+
+def is_only_figures(text: str) -> bool:
+    """Return whether a printed text is nothing but digits, signs and blanks: several figures."""
+    return _ONLY_PRINTED.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure at [start, end) of a text. `value` is its worth in one spelling: "1,250.50",
+    "1250.5" and "1 250,50" are all "1250.5"."""
+
+    start: int
+    end: int
+    value: str
+
+
+def find_figures(text: str) -> Iterator[Figure]:
+    """Yield the figures of a text in their order, those inside words included."""
+    for match in _IN_TEXT.finditer(text):
+        yield Figure(*match.span(), _value(match.group()))
+
+
+def _value(figure: str) -> str:
+    """A figure without what is style: separators of thousands, zeros at the ends, comma or point."""
+    plain = re.sub(r"[\s'’]", "", figure)
+    grouped = _GROUPED.fullmatch(plain)
+    if grouped:
+        plain = plain.replace(grouped.group(1), "", plain.count(grouped.group(1)))
+    whole, _, part = plain.replace(",", ".").partition(".")
+    return (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")

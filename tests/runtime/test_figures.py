@@ -1,0 +1,77 @@
+"""What counts as a figure, by the place where it stands, and what it is worth."""
+
+from __future__ import annotations
+
+import pytest
+
+from fieldpack.figures import (
+    find_figures,
+    is_figure_cell,
+    is_figure_word,
+    is_only_figures,
+    is_printed_figure,
+    is_printed_year,
+)
+
+
+@pytest.mark.parametrize("word", ["$1,250", "(2.5%)", "-7", "12]", "+3.0x", "1990.5"])
+def test_words_that_are_figures(word: str) -> None:
+    assert is_figure_word(word)
+
+
+@pytest.mark.parametrize("word", ["2022", "(1999),", "10-K", "Q3", "", "—", "3M"])
+def test_words_that_are_none(word: str) -> None:
+    assert not is_figure_word(word)
+
+
+@pytest.mark.parametrize(
+    "cell", ["- 12.5 %", "3 bn", "1'250.00", "1 250,50", "(42)", "€ 7", "2.4x"]
+)
+def test_cells_that_are_figures(cell: str) -> None:
+    assert is_figure_cell(cell)
+
+
+@pytest.mark.parametrize("cell", ["", "—", "Sales", "2 of 3 firms", "5 persons", "Q3 2024 plan"])
+def test_cells_that_are_none(cell: str) -> None:
+    assert not is_figure_cell(cell)
+
+
+@pytest.mark.parametrize(
+    "text", ["(2,724)", "—", "NM", "482¹", "5.2%(a)", "US$5", "$ —", ".5", "25 bps", "12^ab", "N/A"]
+)
+def test_printed_figures(text: str) -> None:
+    assert is_printed_figure(text)
+
+
+@pytest.mark.parametrize("text", ["", "Note 4", "1,2,3 and 4", "9" * 25, "p. 5", "2 years"])
+def test_printed_words(text: str) -> None:
+    assert not is_printed_figure(text)
+
+
+def test_years_and_runs_of_figures_as_printed() -> None:
+    assert all(map(is_printed_year, ("2022", "FY 2022", "2023E", "2021(a)")))
+    assert not any(map(is_printed_year, ("1822", "22", "2022-23")))
+    assert is_only_figures("1,250 (12) $5 — 3.5%")
+    assert not is_only_figures("1,250 sold")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,250.50 or 1250.5 or 1’250.50", ["1250.5"] * 3),
+        ("1 250,50", ["1", "250.5"]),  # a plain blank parts two figures, one of no width does not
+        ("1\u00a0250,50", ["1250.5"]),
+        ("1.250.000,00 euros", ["1250000"]),
+        ("0.50 and 00.5", ["0.5", "0.5"]),
+        ("Form 10-K of 2022, page 7.", ["10", "2022", "7"]),
+        ("no figure", []),
+    ],
+)
+def test_figures_in_text(text: str, values: list[str]) -> None:
+    assert [figure.value for figure in find_figures(text)] == values
+
+
+def test_a_figure_knows_where_it_stands() -> None:
+    text = "Fees of 1,250 francs"
+    [figure] = find_figures(text)
+    assert text[figure.start : figure.end] == "1,250"

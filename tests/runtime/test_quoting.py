@@ -1,0 +1,262 @@
+"""Quotes: what counts as a sentence or a row, which one is picked, what a bundle without a language
+model says, and what stands above a model's answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fakes
+import fieldpack
+from fieldpack import QuestionError, QuoteFound
+from fieldpack.answers import QUOTED, RELATED, WRITTEN
+from fieldpack.passages import Chunk, Passage
+from fieldpack.prompt import read_prompt
+from fieldpack.retrieval.quoting import QuoteSettings, candidates, is_direct, with_heads
+
+TABLE = (
+    "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | "
+    "2% | 3% |"
+)
+QUOTING = replace(fakes.SETTINGS, quoting=QuoteSettings())
+
+
+def passage(text: str, heading: tuple[str, ...] = ()) -> Passage:
+    return Passage(1, "a.md", "A", None, heading, text, 1.0, 0.5)
+
+
+def quotes(text: str, heading: tuple[str, ...] = ()) -> list[str]:
+    return [candidate.quote for candidate in candidates([passage(text, heading)])]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "One is 1.5 metres. Two is e.g. small there. Three!",
+            ["One is 1.5 metres.", "Two is e.g. small there."],
+        ),
+        (
+            "Signed by J. Smith of Leith. He left in May.",
+            ["Signed by J. Smith of Leith.", "He left in May."],
+        ),
+        (
+            (
+                "It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms too. "
+                "It began in 2012."
+            ),
+            [
+                (
+                    "It holds private stakes and listed\ncompanies that own harbours, and wind\nfarms "
+                    "too."
+                ),
+                "It began in 2012.",
+            ],
+        ),
+        (
+            (
+                "Opening hours of the desk\nThe desk in Edinburgh is open from nine to five on every "
+                "working day."
+            ),
+            [
+                "Opening hours of the desk",
+                "The desk in Edinburgh is open from nine to five on every working day.",
+            ],
+        ),
+        (
+            "- first item of three\n- second item of three",
+            ["- first item of three", "- second item of three"],
+        ),
+    ],
+)
+def test_pieces_are_sentences_whole_over_wrapped_lines(text: str, expected: list[str]) -> None:
+    found = quotes(text)
+    assert found == expected
+    assert all(quote in text for quote in found)
+
+
+def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
+    found = candidates([passage(TABLE)])
+    assert [c.quote for c in found] == [
+        "Limits of the funds.",
+        "| CGEF | 14% | 17% |",
+        "| CSBF | 2% | 3% |",
+    ]
+    assert found[1].text == "Fund: CGEF; Amber: 14%; Red: 17%"
+    later = candidates([passage("CGEF | 14% | 17%", ("Limits", "Columns: Fund | Amber | Red"))])
+    assert [(c.quote, c.text) for c in later] == [
+        ("CGEF | 14% | 17%", "Fund: CGEF; Amber: 14%; Red: 17%")
+    ]
+    assert with_heads("Fund | Amber", "CGEF | 14% | 17%") == "CGEF | 14% | 17%", (
+        "a row of another width stands as it is"
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "direct"),
+    [
+        ("What does the A class cost a year?", True),
+        ("How much is the dinner allowance in London?", True),
+        ("What is the total expense ratio?", True),
+        ("Is VaR used for the fund?", False),
+        ("A host offers to pay my hotel. May I say yes?", False),
+        ("How much more does the A class cost than the I class?", False),
+        ("What is the difference between the two charges?", False),
+        ("Darf ich das annehmen?", False),
+        ("Wie viel kostet die A-Klasse?", True),
+    ],
+)
+def test_a_question_for_yes_or_no_or_a_sum_is_told_apart(question: str, direct: bool) -> None:
+    assert is_direct(question) is direct
+
+
+@pytest.fixture(scope="module")
+def both(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a language model that shows quotes."""
+    return fakes.write_bundle(
+        tmp_path_factory.mktemp("both") / "bundle", model=exported_llama, settings=QUOTING
+    )
+
+
+@pytest.fixture(scope="module")
+def quoting(both: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without its language model."""
+    folder = tmp_path_factory.mktemp("quoting") / "bundle"
+    shutil.copytree(both, folder, ignore=shutil.ignore_patterns("model"))
+    fakes.reseal(folder)
+    return folder
+
+
+def test_without_a_model_the_answer_is_a_passage_s_words(quoting: Path) -> None:
+    with fieldpack.open(quoting) as expert:
+        expert.load()
+        events = list(expert.stream("After how many hours of use is the filter changed?"))
+        answer = expert.ask("After how many hours of use is the filter changed?")
+        assert expert.count_tokens("two words") > 0
+    assert [type(event).__name__ for event in events] == [
+        "PassagesFound",
+        "TextPiece",
+        "CitationsFound",
+        "Done",
+    ]
+    number = answer.citations[0].passage
+    assert answer.text == f"Change the filter after 400 hours of use. [{number}]"
+    assert (answer.kind, answer.refused) == (QUOTED, False)
+    assert answer.citations[0].quote == "Change the filter after 400 hours of use."
+    assert answer.citations[0].quote in answer.passages[number - 1].text
+    assert answer.timings.tokens == 0 and answer.timings.quote_ms == answer.timings.total_ms > 0
+    assert (
+        answer.to_dict()["quote"]["document"] == "pump.md" and answer.to_dict()["kind"] == "quote"
+    )
+
+
+def test_yes_or_no_gets_the_words_as_such(quoting: Path) -> None:
+    with fieldpack.open(quoting) as expert:
+        answer = expert.ask("Is the filter changed after 400 hours of use?")
+    assert answer.kind == RELATED and answer.text.startswith("Change the filter after 400 hours")
+
+
+def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(
+    both: Path, quoting: Path, tmp_path: Path
+) -> None:
+    for name, source in (("a", both), ("b", quoting)):
+        folder = tmp_path / name
+        shutil.copytree(source, folder)
+        data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+        data["quoting"]["refuse_below"] = 99.0
+        (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
+        fakes.reseal(folder)
+    with fieldpack.open(tmp_path / "b") as expert:
+        answer = expert.ask("After how many hours of use is the filter changed?")
+        assert (
+            answer.refused
+            and answer.text == QUOTING.refusal
+            and answer.citations == ()
+            and answer.quote is None
+        )
+    with fieldpack.open(tmp_path / "a") as expert:
+        events = list(expert.stream("After how many hours of use is the filter changed?"))
+    assert not any(isinstance(event, QuoteFound) for event in events)
+
+
+def test_a_model_s_answer_comes_below_a_quote_that_stands_at_once(both: Path) -> None:
+    with fieldpack.open(both) as expert:
+        events = list(expert.stream("After how many hours of use is the filter changed?"))
+    names = [type(event).__name__ for event in events]
+    assert names[:2] == ["PassagesFound", "QuoteFound"] and names.count("QuoteFound") == 1
+    answer = events[-1].answer  # type: ignore[union-attr]
+    assert answer.kind == WRITTEN and answer.timings.tokens > 0
+    assert (
+        answer.quote == events[1].quote
+        and answer.quote.text == "Change the filter after 400 hours of use."
+    )  # type: ignore[union-attr]
+    assert 0 < answer.timings.quote_ms < answer.timings.first_token_ms <= answer.timings.total_ms
+
+
+def test_a_few_texts_have_the_vectors_of_passages(quoting: Path) -> None:
+    from fieldpack.retrieval.embedder import Embedder
+
+    embedder = Embedder.open(quoting / "embedder")
+    texts = ["Change the filter.", "Quiet hours begin at ten."]
+    assert np.allclose(
+        embedder.embed_few(texts),
+        embedder.embed_passages(texts),
+        atol=64 * np.finfo(np.float32).eps,
+    )
+    assert embedder.embed_few([]).shape == embedder.embed_passages([]).shape
+
+
+def test_a_schema_wants_a_model(quoting: Path) -> None:
+    with (
+        fieldpack.open(quoting) as expert,
+        pytest.raises(QuestionError, match="has no language model"),
+    ):
+        expert.ask("After how many hours?", schema={"type": "object"})
+
+
+def test_a_bundle_from_before_quotes_shows_none_and_needs_its_model(
+    exported_llama: Path, tmp_path: Path
+) -> None:
+    folder = fakes.write_bundle(tmp_path / "old", model=exported_llama)
+    assert "quoting" not in json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    assert read_prompt(folder)[1].quoting is None
+    with fieldpack.open(folder) as expert:
+        assert expert.ask("After how many hours of use is the filter changed?").quote is None
+    shutil.rmtree(folder / "model")
+    fakes.reseal(folder)
+    with pytest.raises(fieldpack.BundleCorrupt, match="no model in the bundle"):
+        fieldpack.open(folder)
+
+
+def test_older_runtimes_read_the_settings_of_a_bundle_that_quotes(both: Path) -> None:
+    """They take `settings` by name and refuse what they do not know; `quoting` stands beside it."""
+    data = json.loads((both / "prompt.json").read_text(encoding="utf-8"))
+    assert "quoting" not in data["settings"] and data["quoting"]["cosine"] == 1.0
+
+
+def test_a_memory_limit_without_a_model(quoting: Path) -> None:
+    with fieldpack.open(quoting, memory_mb=1000) as expert:
+        assert expert.settings.max_context == QUOTING.max_context
+    with pytest.raises(fieldpack.BundleUnsupported, match="the limit is 50 MB"):
+        fieldpack.open(quoting, memory_mb=50)
+
+
+def test_a_row_is_quoted_with_its_heads_and_cited_as_it_stands(
+    quoting: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rows"
+    shutil.copytree(quoting, folder, ignore=shutil.ignore_patterns("knowledge"))
+    from fieldpack.retrieval.embedder import Embedder
+
+    chunk = Chunk("limits.md", "Limits", None, ("Limits of the funds",), 0, len(TABLE), TABLE)
+    fakes.write_knowledge(folder / "knowledge", Embedder.open(folder / "embedder"), [chunk])
+    fakes.reseal(folder)
+    with fieldpack.open(folder) as expert:
+        answer = expert.ask("What is the red limit of the fund CSBF?")
+    assert answer.text == "Fund: CSBF; Amber: 2%; Red: 3% [1]"
+    assert answer.citations[0].quote == "| CSBF | 2% | 3% |"

@@ -1,0 +1,338 @@
+"""Question in, events out, in their order; refusals; the JSON that other programs read."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import fakes
+import fieldpack
+from fieldpack.answers import Timings
+from fieldpack.passages import Passage
+from fieldpack.rag import (
+    AnswerOptions,
+    ResolvedQuestion,
+    choose_follow_up,
+    clean_question,
+    finish,
+    is_refusal,
+)
+
+QUESTION = "What does the A class of the Global Equity Fund cost a year?"
+
+
+def test_events_come_in_order_and_agree(expert: fieldpack.Expert) -> None:
+    events = list(expert.stream(QUESTION))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is fieldpack.PassagesFound and kinds[-2:] == [
+        fieldpack.CitationsFound,
+        fieldpack.Done,
+    ]
+    assert set(kinds[1:-2]) == {fieldpack.TextPiece}
+    done = events[-1]
+    assert isinstance(done, fieldpack.Done)
+    assert (
+        isinstance(events[0], fieldpack.PassagesFound)
+        and events[0].passages == done.answer.passages
+    )
+    assert (
+        isinstance(events[-2], fieldpack.CitationsFound)
+        and events[-2].citations == done.answer.citations
+    )
+    assert done.answer.passages[0].text == fakes.CHUNKS[0].text
+    again = expert.ask(QUESTION)
+    assert replace(again, timings=done.answer.timings) == done.answer
+
+
+def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
+    data = json.loads(json.dumps(expert.ask(QUESTION).to_dict()))
+    assert set(data) == {
+        "question",
+        "asked",
+        "answer",
+        "refused",
+        "cut",
+        "kind",
+        "quote",
+        "unsupported",
+        "citations",
+        "passages",
+        "timings",
+    }
+    assert data["question"] == QUESTION and data["refused"] is False and len(data["passages"]) == 3
+    timings = data["timings"]
+    assert set(timings) == {
+        "retrieval_ms",
+        "first_token_ms",
+        "total_ms",
+        "tokens",
+        "tokens_per_s",
+        "prompt_tokens",
+        "cached_tokens",
+        "drafted",
+        "accepted",
+        "quote_ms",
+    }
+    assert 0 < timings["retrieval_ms"] < timings["first_token_ms"] <= timings["total_ms"]
+    assert 1 <= timings["tokens"] <= fakes.SETTINGS.max_answer_tokens
+
+
+def test_below_the_threshold_no_model_runs(expert: fieldpack.Expert) -> None:
+    answer = expert.ask("東京")
+    assert answer.refused and answer.text == fakes.SETTINGS.refusal and answer.citations == ()
+    assert answer.timings.tokens == 0 and answer.timings.tokens_per_s == 0
+    assert expert.ask("東京", options=AnswerOptions(threshold=False)).timings.tokens > 0
+
+
+def test_without_retrieval_there_are_no_passages(expert: fieldpack.Expert) -> None:
+    answer = expert.ask(QUESTION, options=AnswerOptions(retrieval=False))
+    assert answer.passages == () and answer.citations == () and answer.timings.tokens > 0
+
+
+def test_a_bundle_without_knowledge_answers(exported_llama: Path, tmp_path: Path) -> None:
+    folder = fakes.write_bundle(tmp_path / "b", model=exported_llama, knowledge=False)
+    with fieldpack.open(folder, threads=1) as expert:
+        assert expert.search("anything") == []
+        assert expert.ask("anything").timings.tokens > 0
+
+
+@pytest.mark.parametrize("question", ["", "  \n\t", "\0\x1b", "\ud800"])
+def test_an_empty_question(expert: fieldpack.Expert, question: str) -> None:
+    for call in (expert.ask, expert.search, lambda q: list(expert.stream(q))):
+        with pytest.raises(fieldpack.EmptyQuestion):
+            call(question)
+
+
+def test_a_question_too_long(expert: fieldpack.Expert) -> None:
+    with pytest.raises(fieldpack.QuestionTooLong, match="501 characters, this bundle takes 500"):
+        expert.ask("x" * 501)
+
+
+def test_control_characters_become_spaces() -> None:
+    assert clean_question(" a\0b\x1b[31m\nc  d ", 99) == "a b [31m c d"
+
+
+def test_k_must_be_positive(expert: fieldpack.Expert) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        expert.search("x", 0)
+
+
+def test_stopping_an_answer_leaves_the_expert_usable(expert: fieldpack.Expert) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(fieldpack.Cancelled):
+        expert.ask(QUESTION, cancel=cancel)
+    events = expert.stream(QUESTION)
+    next(events), next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert expert.ask(QUESTION).text
+
+
+def test_threads_share_an_expert(sealed: Path) -> None:
+    questions = [QUESTION, "Who may open the valve?", "When do quiet hours begin?"] * 2
+    with fieldpack.open(sealed, threads=1) as fresh, ThreadPoolExecutor(3) as pool:
+        texts = [answer.text for answer in pool.map(fresh.ask, questions)]
+        assert texts == [fresh.ask(question).text for question in questions]
+        found = list(pool.map(lambda q: fresh.search(q, 3), questions))
+        assert found == [fresh.search(q, 3) for q in questions]
+
+
+def test_a_refusal_is_known_by_its_words() -> None:
+    refusal = fakes.SETTINGS.refusal
+    assert is_refusal("i cannot answer that from these documents [1]", refusal)
+    assert is_refusal(refusal + " Ask the office.", refusal)
+    assert is_refusal(" [2] ", refusal)  # nothing said
+    assert not is_refusal("The filter: I cannot answer that from these documents.", refusal)
+
+
+def test_finish_cites_and_cleans() -> None:
+    passages = tuple(
+        Passage(i, c.document, c.title, c.page, c.heading, c.text, 1.0, 1.0)
+        for i, c in enumerate(fakes.CHUNKS[:3])
+    )
+    text = " Change it after 400 hours [3] [8]. "
+    answer = finish("q", text, passages, fakes.SETTINGS.refusal, Timings(1, 2, 3, 4, 5, 6))
+    assert answer.text == "Change it after 400 hours [3]."
+    assert [(c.document, c.page, c.quote) for c in answer.citations] == [
+        ("pump.md", None, fakes.CHUNKS[2].text)
+    ]
+
+
+def test_a_tighter_context_uses_fewer_passages_and_says_so(
+    exported_llama: Path, tmp_path: Path
+) -> None:
+    tight = replace(fakes.SETTINGS, max_context=120, max_answer_tokens=8)
+    folder = fakes.write_bundle(tmp_path / "b", model=exported_llama, settings=tight)
+    with fieldpack.open(folder, threads=1) as expert:
+        answer = expert.ask(QUESTION)
+    assert len(answer.passages) < 3
+    assert all(c.passage <= len(answer.passages) for c in answer.citations)
+
+
+def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) -> None:
+    first = expert.ask("What does the A class of the Global Equity Fund cost a year?")
+    previous = fieldpack.Previous(first.read_as, tuple(p.chunk_id for p in first.passages))
+    over = expert.ask("And a year of the A class?", previous=previous)
+    assert over.question == "And a year of the A class?" and over.read_as in (
+        over.question,
+        f"{first.read_as} {over.question}",
+    )
+    assert [p.chunk_id for p in over.passages] == list(
+        previous.passages
+    )  # read already, in the order they were
+    assert over.timings.cached_tokens > over.timings.prompt_tokens * 0.5
+    other = expert.ask("Quiet hours begin at ten in the evening", previous=previous)
+    assert "rules.txt" in [p.document for p in other.passages]
+
+
+@pytest.mark.parametrize(
+    ("question", "alone", "joined", "before", "together"),
+    [
+        ("And for a trader?", 0.43, 0.62, 0.60, True),
+        (
+            "How long is it for traders?",
+            0.43,
+            0.60,
+            0.60,
+            True,
+        ),  # says enough, but nothing that is in the library
+        ("Who approves personal account dealing?", 0.51, 0.66, 0.60, False),
+        (
+            "What is the wifi password?",
+            0.15,
+            0.50,
+            0.60,
+            False,
+        ),  # draws away from what it would be joined to
+        ("Why?", 0.19, 0.61, 0.60, True),
+        (
+            "What is the wifi password of the Singapore office?",
+            0.38,
+            0.59,
+            0.60,
+            False,
+        ),  # to be refused, not answered
+    ],
+)
+def test_when_a_follow_up_is_joined(
+    question: str, alone: float, joined: float, before: float, together: bool
+) -> None:
+    def asked(text: str, similarity: float) -> ResolvedQuestion:
+        return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
+
+    read = choose_follow_up(
+        asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)
+    )
+    assert read.question == (f"Before? {question}" if together else question)
+
+
+def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(
+    expert: fieldpack.Expert,
+) -> None:
+    answer = expert.ask(
+        QUESTION, previous=fieldpack.Previous("What is served?", (10**6, 10**6 + 1))
+    )
+    assert answer.passages == expert.ask(answer.read_as).passages
+
+
+def test_reading_ahead_leaves_only_the_question_to_read(expert: fieldpack.Expert) -> None:
+    expert.ask("When do quiet hours begin?")
+    expert.read_ahead(QUESTION[:-1])
+    ahead = expert.ask(QUESTION)
+    assert ahead.timings.cached_tokens > ahead.timings.prompt_tokens * 0.7
+    expert.ask("When do quiet hours begin?")
+    assert expert.ask(QUESTION).text == ahead.text
+
+
+def test_a_loaded_expert_has_read_what_every_prompt_begins_with(sealed: Path) -> None:
+    with fieldpack.open(sealed, threads=1) as fresh:
+        fresh.load()
+        rag = fresh._open_rag()
+        timings = fresh.ask(QUESTION).timings
+    assert timings.cached_tokens >= rag.generator.count_tokens(rag.builder.opening().text) - 2
+
+
+def test_reading_ahead_stops_for_the_question(expert: fieldpack.Expert) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(fieldpack.Cancelled):
+        expert.read_ahead("When do quiet hours", cancel=cancel)
+    expert.read_ahead("  ")
+    assert expert.ask(QUESTION).text
+
+
+def test_a_passage_in_its_page(expert: fieldpack.Expert) -> None:
+    found = expert.search("quiet hours", 1)[0]
+    context = expert.context(found.chunk_id)
+    assert (context.text, context.document, context.start, context.end) == (
+        found.text,
+        "rules.txt",
+        0,
+        40,
+    )
+    assert context.before == "" and context.after.strip() == fakes.CHUNKS[5].text
+    assert expert.context(found.chunk_id, characters=4).after == context.after[:4]
+    assert expert.passage(found.chunk_id).text == found.text
+    with pytest.raises(fieldpack.NoSuchPassage, match="no passage 4711"):
+        expert.context(4711)
+
+
+def test_embeddings_are_the_library_s(expert: fieldpack.Expert) -> None:
+    vectors = expert.embed(["abc", "zz"])
+    assert vectors.shape == (2, fakes.DIM) and vectors[1][25] == pytest.approx(1.0)
+    assert expert.embed([], query=True).shape == (0, fakes.DIM)
+
+
+def test_an_answer_that_follows_a_schema(expert: fieldpack.Expert) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"],
+        "additionalProperties": False,
+    }
+    answer = expert.ask(QUESTION, schema=schema)
+    assert isinstance(json.loads(answer.text)["ok"], bool) and answer.citations == ()
+    with pytest.raises(fieldpack.QuestionError, match="schema cannot be followed"):
+        expert.ask(QUESTION, schema={"type": "no such type"})
+    assert expert.ask(QUESTION).text  # the model is as before
+
+
+def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> None:
+    with fieldpack.open(bundle, threads=1) as expert:
+        rag = expert._open_rag()
+        found = tuple(expert.search(QUESTION, 3))
+        told = finish("q", "It costs 0.85% a year [1].", found, "no", Timings(1, 2, 3, 4, 5, 6))
+        assert told.citations and rag._checked_citations(told) == told.citations
+        forged = replace(
+            told, citations=(replace(told.citations[0], quote="It is free of charge."),)
+        )
+        assert rag._checked_citations(forged) == ()
+
+
+def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:
+    from fieldpack.memory import budget_of
+
+    budget = budget_of(sealed, fieldpack.read_manifest(sealed))
+    with fieldpack.open(sealed, threads=1, memory_mb=budget.needed(320) + 0.01) as small:
+        assert small.settings.max_context == 320
+        assert small.ask(QUESTION).timings.prompt_tokens <= 320
+    with pytest.raises(fieldpack.BundleUnsupported, match=r"needs \d+ MB to read one passage"):
+        fieldpack.open(sealed, memory_mb=20)
+
+
+def test_the_context_is_at_most_the_model_s(bundle: Path) -> None:
+    """A recipe may ask for more than the model takes: a question is fitted into what there is."""
+    path = bundle / "model" / "genai_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["search"]["max_length"] = 300
+    path.write_text(json.dumps(config), encoding="utf-8")
+    fakes.reseal(bundle)
+    with fieldpack.open(bundle, threads=1) as small:
+        assert small.settings.max_context == 300 < fakes.SETTINGS.max_context
+        answer = small.ask("What does the A class cost? " * 15)
+    assert answer.timings.prompt_tokens + answer.timings.tokens <= 300
