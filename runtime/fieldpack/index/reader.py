@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import BM25Index
+from .bm25 import best_by_words
 from .document_names import named_documents
 from .filters import allowed_ranges
+from .graph import open_vectors
 from .query_terms import content_words
 from .schema import (
     CHUNK_COLUMNS,
@@ -30,7 +31,6 @@ from .schema import (
     to_record,
 )
 from .surroundings import in_context, stored_passage
-from .vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,17 +65,17 @@ class KnowledgeIndex:
             raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
+            live = allowed_ranges(self._database, Filter())
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
-        self._vectors = Vectors(
+        self._vectors = open_vectors(
             folder,
             meta["dim"],
             meta["dtype"],
-            size=self.size,
-            end=int(meta["next_id"]),
-            shard=int(meta["shard"]),
+            rows=int(meta["next_id"]),
+            live=live,
+            graph=bool(meta["graph"]),
         )
-        self._words = BM25Index(self.size, int(meta["tokens"]))
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -230,7 +230,7 @@ class KnowledgeIndex:
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
-        found = self._words.best(self._database, words, count + _TIES, ranges)
+        found = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
         return {i: found[i] for i in self._best(found, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
