@@ -67,16 +67,16 @@ class IndexWriter:
         """Those that are in, by path: finished or safe on disk."""
         gone = self._pending.removed()
         finished = (record for _, _, record in self._base.documents()) if self._base else ()
-        found = {record.path: record for record in finished if record.path not in gone}
-        return found | {record.path: record for _, record in self._pending.documents()}
+        kept = {record.path: record for record in finished if record.path not in gone}
+        return kept | {record.path: record for _, record in self._pending.documents()}
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Vectors [dim] of the chunks that are stored already, by `chunk_key`; as stored, so f16 or
         i8 deep."""
-        found = self._pending.known(keys)
+        vectors = self._pending.known(keys)
         if self._base:
-            found |= self._base.known([key for key in dict.fromkeys(keys) if key not in found])
-        return found
+            vectors |= self._base.known([key for key in dict.fromkeys(keys) if key not in vectors])
+        return vectors
 
     def add(
         self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32]

@@ -267,7 +267,7 @@ recipe, embedder, out, cache, kin, *earlier = sys.argv[1:]
 if __name__ == "__main__":
     earlier = Path(earlier[0]) if earlier else None
     knowledge.run(Task(load_recipe(Path(recipe)), {"embedder": Path(embedder)}, Path(out), Store(Path(cache)), {}, send,
-                       earlier=earlier, kin=kin))
+                       earlier=earlier, lineage=kin))
 """
 
 
