@@ -290,7 +290,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        3,
+        4,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
