@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fieldpack_app",
         "state info",
         "terminal",
-        "batch feedback",
+        "batch feedback install",
         "diagnostics server",
         "cli",
     ),
@@ -52,7 +52,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "embedding report bundle base_model",
         "stages estimate check",
         "console",
-        "api",
+        "api ship",
         "cli",
     ),
 }

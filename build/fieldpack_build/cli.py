@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import GateMissed
+from .ship.commands import COMMANDS as SHIP_COMMANDS
 
 if TYPE_CHECKING:
     from .pipeline.plan import Plan
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Exit codes: 0 done, 1 unexpected, 2 wrong command line, 5 recipe, 6 documents or data, 7 model source,
 8 a stage failed, 9 gate missed, 10 this machine (no GPU, no disk, cache in use), 11 output exists,
-130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
+12 keys and signatures, 130 interrupted. An interrupted or failed build goes on where it stopped: run the same command again.
 """
 
 _cache = click.option(
@@ -41,6 +42,7 @@ def cli() -> None:
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
     build compare A B             two bundles: figures, questions that turned, what was built differently
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
+    build ship BUNDLE --to STICK  sign it and write what a bare machine installs from; `build keys init` first
     fieldpack ask dist/clinic-1.0.0 "..."
     """
 
@@ -278,8 +280,16 @@ def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | N
 @click.option(
     "--page", type=click.Path(path_type=Path), metavar="FILE.html", help="Write it as a page."
 )
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown: a comment in CI.")
 @click.option("--fail-if-worse", is_flag=True, help="End with 9 if B is worse by more than noise.")
-def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_worse: bool) -> None:
+def compare(
+    one: Path,
+    other: Path,
+    as_json: bool,
+    page: Path | None,
+    as_markdown: bool,
+    fail_if_worse: bool,
+) -> None:
     """Compare bundle B with bundle A: figures, questions that turned, what was built differently.
 
     Differences come with paired 95% intervals over the questions that both were asked (matched by their words). B is worse
@@ -292,13 +302,17 @@ def compare(one: Path, other: Path, as_json: bool, page: Path | None, fail_if_wo
     from .evaluation.compare import compare_bundles, is_worse
     from .report import render_comparison
     from .report.comparison import lines
+    from .report.comparison_markdown import markdown
 
     compared = compare_bundles(one, other)
     if page is not None:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render_comparison(compared), encoding="utf-8")
-    for line in [compared.to_json().rstrip()] if as_json else lines(compared):
-        click.echo(line)
+    if as_markdown:
+        click.echo(markdown(compared), nl=False)
+    else:
+        for line in [compared.to_json().rstrip()] if as_json else lines(compared):
+            click.echo(line)
     if fail_if_worse and is_worse(compared):
         raise GateMissed("compare --fail-if-worse: B is worse than A by more than noise")
 
@@ -392,6 +406,10 @@ def _print_plan(plan: Plan, word: str) -> None:
         f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
         "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")
     )
+
+
+for _command in SHIP_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@
         ├── GateMissed             exit code 9   the measured expert is worse than the recipe allows
         ├── MachineError           exit code 10  no GPU, no disk space left, the cache is in use or
                                    cannot be written
-        └── OutputExists           exit code 11  the output folder holds something that is not ours
+        ├── OutputExists           exit code 11  the output folder holds something that is not ours
                                    to replace
 
 Exit code 2 is a wrong command line, 130 an interruption by Ctrl-C.
@@ -107,3 +107,7 @@ class OutputExists(BuildError):
     """The output folder holds something that is not ours to replace."""
 
     exit_code = 11
+
+
+class SigningError(BuildError):
+    exit_code = 12

@@ -220,6 +220,11 @@ class Expert:
         empty while they have not."""
         return self._seal.broken if self._seal else ""
 
+    def withdraw(self, why: str) -> None:
+        """Answer nothing any more: from now on every question raises BundleCorrupt with `why`."""
+        if self._seal is not None:
+            self._seal.broken = why
+
     def close(self) -> None:
         """Give the models' memory back."""
         with self._opening:

@@ -20,6 +20,7 @@ import httpx
 import fieldpack
 from fieldpack_app.server.app import Application
 from fieldpack_app.server.bundles import find_bundles
+from fieldpack_app.server.follow import FollowReleases
 from fieldpack_app.server.http import Protocol, Server
 from fieldpack_app.server.loaded_bundle import Opener
 from fieldpack_app.server.serve import listen
@@ -96,7 +97,8 @@ def served(
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
         with closing(Application(find_bundles(bundles), opener, settings)) as application:
-            server = Server(application.asgi, application.service.stop_all, protocol)
+            following = FollowReleases(application.asgi, application.loaded)
+            server = Server(following, application.service.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:

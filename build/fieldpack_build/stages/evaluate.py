@@ -70,7 +70,7 @@ def run(task: Task) -> StageResult:
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     measuring = _Measuring(
-        task, question_split.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe)
+        task, question_split.sampled_part(task.recipe, every, evaluate.sample), arms_of(task.recipe)
     )
     parts = _Parts(attribution=_attribution(task))
     for number, (model, mine) in enumerate(by_model(task.recipe, measuring.names).items()):

@@ -19,7 +19,16 @@ from ..terminal import render
 from ..terminal.to_json import to_dicts
 from .device import bench, doctor, feedback
 from .filter_options import filter_options, make_filter, why_none
-from .options import bundle_argument, device_options, json_option, open_bundle, state_option
+from .install import COMMANDS as INSTALL_COMMANDS
+from .install import verify_store
+from .options import (
+    BundlePath,
+    bundle_argument,
+    device_options,
+    json_option,
+    open_bundle,
+    state_option,
+)
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
@@ -56,7 +65,9 @@ class _Group(click.Group):
 def cli() -> None:
     """Answer questions from a bundle, offline, with sources.
 
-    A bundle is the folder that `build recipe` wrote, copied to this machine. Nothing here speaks to the network.
+    A bundle is the folder that `build recipe` wrote, copied to this machine, or the name of one that
+    `fieldpack install` brought. Nothing here speaks to the network, but install, update and repair
+    where their source is an address.
 
     \b
     Example:
@@ -215,9 +226,7 @@ def search(
 
 
 @cli.command(short_help="Serve a page and an API on this machine.")
-@click.argument(
-    "bundles", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="BUNDLE..."
-)
+@click.argument("bundles", type=BundlePath(), nargs=-1, required=True, metavar="BUNDLE...")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -328,15 +337,22 @@ def info(bundle: Path, as_json: bool) -> None:
 
 
 @cli.command(short_help="Check every file of a bundle.")
-@bundle_argument
+@click.argument("bundle", type=BundlePath(), required=False)
+@click.option("--deep", is_flag=True, help="Every file of every installed release instead.")
 @json_option
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
     """Hash every file of BUNDLE and compare with its manifest: 0 and "ok: ...", or 3 and the files that differ.
 
     \b
-    Example:
+    Examples:
       fieldpack verify /media/usb/finance-1.0.0 && cp -r /media/usb/finance-1.0.0 /opt/bundles/
+      fieldpack verify --deep
     """
+    if (bundle is None) != deep:
+        raise click.UsageError("give a BUNDLE, or --deep for all that is installed")
+    if bundle is None:
+        verify_store(as_json)
+        return
     from fieldpack.bundle.manifest import read_manifest
     from fieldpack.bundle.manifest import verify as check
 
@@ -358,7 +374,7 @@ def verify(bundle: Path, as_json: bool) -> None:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-for _command in (doctor, bench, feedback):
+for _command in (doctor, bench, feedback, *INSTALL_COMMANDS):
     cli.add_command(_command)
 
 

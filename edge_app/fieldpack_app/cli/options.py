@@ -14,7 +14,23 @@ from fieldpack.devices import PROVIDERS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
+
+class BundlePath(click.Path):
+    """A folder, or else the name of an installed bundle, which stands for its current release's folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = Path(str(super().convert(value, param, ctx)))
+        if path.exists():
+            return path
+        from ..install.opening import installed_path
+
+        return installed_path(str(value)) or path
+
+
+bundle_argument = click.argument("bundle", type=BundlePath())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 state_option = click.option(
     "--state",
@@ -48,5 +64,13 @@ def device_options(command: _Command) -> _Command:
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
-    """Open a bundle as the device options say. Raises BundleError."""
-    return fieldpack.open(bundle, provider=provider, threads=threads, verify_contents=not quick)
+    """Open a bundle as the device options say, an installed one with its starts counted. Raises
+    BundleError."""
+    from ..install.opening import open_installed
+
+    return open_installed(
+        bundle,
+        lambda path: fieldpack.open(
+            path, provider=provider, threads=threads, verify_contents=not quick
+        ),
+    )

@@ -68,16 +68,35 @@ class LoadedBundle:
         async with self._switching:
             if chosen is not self.current or self.expert.damaged:
                 expert = await asyncio.to_thread(self._open, chosen.path)
-                ticket = self._queue.enter_first(client)
-                try:
-                    while ticket.position:
-                        await ticket.moved()
-                    old, self.expert = self.expert, expert
-                    self.current, self._loading = chosen, None
-                    await asyncio.to_thread(old.close)
-                finally:
-                    ticket.leave()
+                await self._replace(chosen, expert, client)
         return self.current
+
+    async def move(self, bundle: BundleEntry, newer: BundleEntry) -> None:
+        """Offer `newer` in the place of `bundle`; if that lies open, lay the newer one open,
+        loaded, between two answers. Raises BundleError: the old one then stays."""
+        if bundle is self.current:
+            async with self._switching:
+                expert = await asyncio.to_thread(self._open_loaded, newer.path)
+                await self._replace(newer, expert, "")
+        self.bundles = tuple(newer if one is bundle else one for one in self.bundles)
+
+    def _open_loaded(self, path: Path) -> Expert:
+        expert = self._open(path)
+        expert.load()
+        return expert
+
+    async def _replace(self, chosen: BundleEntry, expert: Expert, client: str) -> None:
+        """Wait for the running answer, put `expert` in its place, give the old one's memory
+        back."""
+        ticket = self._queue.enter_first(client)
+        try:
+            while ticket.position:
+                await ticket.moved()
+            old, self.expert = self.expert, expert
+            self.current, self._loading = chosen, None
+            await asyncio.to_thread(old.close)
+        finally:
+            ticket.leave()
 
     def close(self) -> None:
         """Give the models' memory back."""

@@ -22,6 +22,7 @@ from fieldpack import InputError
 from ..terminal.render import printable
 from .app import Application
 from .bundles import find_bundles
+from .follow import FollowReleases
 from .http import Server
 from .loaded_bundle import Opener
 from .settings import Limits, Settings
@@ -32,7 +33,8 @@ _TOKEN_VARIABLE = "FIELDPACK_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The server's key. `from_user`: whether the user chose it; a key that we made is printed, theirs is not."""
+    """The server's key. `from_user`: whether the user chose it; a key that we made is printed,
+    theirs is not."""
 
     value: str
     from_user: bool
@@ -99,7 +101,8 @@ def serve(
                 url = f"http://{address.called}:{port}/?token={ticket}"
                 # In a thread: some browsers keep their caller waiting. The socket listens already.
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-            Server(application.asgi, application.service.stop_all).run([listening])
+            following = FollowReleases(application.asgi, application.loaded)
+            Server(following, application.service.stop_all).run([listening])
 
 
 def check(address: Address, token: Token) -> None:

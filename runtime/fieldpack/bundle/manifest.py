@@ -162,12 +162,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: a field is missing or mistyped ({error}); copy the bundle again"
         ) from None
     for entry in manifest.files:
-        name, pure = entry.path, PurePosixPath(entry.path)
-        escapes = not name or pure.is_absolute() or ".." in pure.parts
-        if escapes or any(character in name for character in "\\:\0"):
-            raise BundleCorrupt(
-                f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
-            )
+        refuse_escape(entry.path, path)
     return manifest
 
 
@@ -213,3 +208,20 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
             + ("update fieldpack on this device" if major > SCHEMA[0] else "build the bundle again")
         )
     return major, minor
+
+
+def refuse_escape(name: str, path: Path) -> None:
+    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names
+    it."""
+    pure = PurePosixPath(name)
+    if (
+        not name
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or "\\" in name
+        or ":" in name
+        or "\0" in name
+    ):
+        raise BundleCorrupt(
+            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
+        )

@@ -28,14 +28,16 @@ class Seal:
         A file with another time or inode is hashed again, and accepted if the hash is right: it was
         linked, or overwritten by a copy. Once a check has failed, all fail: what was read meanwhile
         nobody knows. `opening`: right after files were opened by their names; then none may have
-        been exchanged, not even to and fro."""
+        been exchanged, not even to and fro: only the time of an inode's last change may be another,
+        which a hard link to it moves (an installation beside, which shares files)."""
         if self.broken:
             raise BundleCorrupt(self.broken)
         for path, stamp in self._stamps.items():
             try:
                 now = stamp_of(self._folder / path)
                 same = now == stamp
-                if not same and not opening and now.size == stamp.size:
+                linked = now._replace(changed=stamp.changed) == stamp
+                if not same and now.size == stamp.size and (linked or not opening):
                     same = sha256_file(self._folder / path) == self._digests[path]
                     self._stamps[path] = now if same else stamp
             except OSError as error:

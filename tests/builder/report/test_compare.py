@@ -123,6 +123,25 @@ def test_the_command(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert not CliRunner().invoke(cli, ["compare", b, a, "--fail-if-worse"]).exception
 
 
+def test_as_markdown_it_is_one_comment(pair: tuple[Path, Path]) -> None:
+    a, b = map(str, pair)
+    said = CliRunner().invoke(cli, ["compare", a, b, "--markdown"]).output
+    assert said.startswith("### ") and "B is worse:" in said and "| | A | B | B - A |" in said
+    table = [line for line in said.splitlines() if line.startswith("|")]
+    assert len(table) > 5 and {line.count("|") for line in table} == {7}
+    assert said.count("<details") == said.count("</details>") >= 3
+    assert "<details open><summary>24 right in A, not in B" in said
+
+
+def test_a_question_cannot_write_into_the_comment(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    report = json.loads((pair[0] / "report" / "report.json").read_text(encoding="utf-8"))
+    named = "</details> | <img src=x> @all #1 [a](http://x) `c`"
+    other = write(tmp_path / "d", report, recipe=RECIPE, sources={**SOURCES, named: "0" * 64})
+    said = CliRunner().invoke(cli, ["compare", str(pair[0]), str(other), "--markdown"]).output
+    assert "img src=x" in said and "all" in said  # it is there, and is text
+    assert not [mark for mark in ("<img", "@all", " #1", "](http", "`c`") if mark in said]
+
+
 def test_nothing_in_common_is_said(pair: tuple[Path, Path], tmp_path: Path) -> None:
     report = json.loads((pair[0] / "report" / "report.json").read_text(encoding="utf-8"))
     for number, row in enumerate(report["questions"]):

@@ -1,0 +1,1 @@
+"""From a bundle to the folder that travels: signed, the same bytes on a stick and on a server."""

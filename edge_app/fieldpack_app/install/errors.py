@@ -1,0 +1,42 @@
+"""What can go wrong when releases are installed, as branches of the runtime's tree.
+
+FieldpackError ├── BundleError                exit code 3 │   ├── NotTrusted                 a
+signature, a threshold, a key, other bytes than those signed │   │   └── Older
+older than what this device has seen: an old stick, or a replay │   ├── Withdrawn
+the release was recalled by those who made it │   ├── NotInstalled               no release of this
+name on this device │   └── Unhealthy                  the new release does not open or answer here;
+the old one stays ├── InputError                 exit code 4 │   └── SourceFailed               the
+stick or server: not there, cut off, a file missing └── StoreFailed                exit code 1   the
+device: no room, a file system that cannot hold a store, in use"""
+
+from __future__ import annotations
+
+from fieldpack import BundleError, FieldpackError, InputError
+
+
+class NotTrusted(BundleError):
+    pass
+
+
+class Older(NotTrusted):
+    pass
+
+
+class Withdrawn(BundleError):
+    pass
+
+
+class NotInstalled(BundleError):
+    pass
+
+
+class Unhealthy(BundleError):
+    pass
+
+
+class SourceFailed(InputError):
+    pass
+
+
+class StoreFailed(FieldpackError):
+    pass

@@ -1,0 +1,44 @@
+"""How far a long copy is, with the time left, on stderr. Knows nothing of what is copied."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+_EVERY_TERMINAL, _EVERY_PLAIN = 0.2, 10.0  # seconds between two lines
+
+
+class Progress:
+    """`total`: bytes to copy. On a terminal one line that is written over, else a line every ten
+    seconds."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self._total = total
+        self._what = what
+        self._begun = self._last = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+
+    def at(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._last < (_EVERY_TERMINAL if self._terminal else _EVERY_PLAIN):
+            return
+        self._last = now
+        spent = now - self._begun
+        left = f", about {_seconds(spent / done * (self._total - done))} left" if done else ""
+        line = f"{self._what}: {done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB{left}"
+        print(
+            f"\r\x1b[K{line}" if self._terminal else line,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._shown = True
+
+    def done(self) -> None:
+        if self._terminal and self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,148 @@
+"""state.json: which release of each bundle is current, which was before, what is withdrawn. The one
+pointer of the store, replaced as a whole. Knows nothing of the files that it points to."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fieldpack.untrusted import typed
+
+from .disk import replace_file
+from .errors import StoreFailed
+
+FILENAME = "state.json"
+# Starts that a new release gets to open and load everything once, before the one before comes back.
+TRIES = 3
+_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One installed release. `digest`: of its OCI manifest, the name of its folder. `installed`:
+    ISO 8601."""
+
+    digest: str
+    version: str
+    number: int
+    installed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """`tries`: starts left to a release that has not opened in earnest yet, None for one that has.
+    `highest`: the number below which no release is taken without --allow-downgrade. `failed`: why
+    the last release was left again, "" if it was not."""
+
+    name: str
+    channel: str
+    source: str
+    current: Slot
+    previous: Slot | None = None
+    tries: int | None = None
+    highest: int = 0
+    failed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """A release that must not be used any more. `digest`: of its OCI manifest."""
+
+    name: str
+    version: str
+    digest: str
+    reason: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`device`: a random id, for shares of devices. `trust`: the folder in trust/ that holds the
+    verified metadata, "" before the first install. `signed`: when the newest metadata seen was
+    signed, ISO 8601."""
+
+    device: str
+    trust: str = ""
+    signed: str = ""
+    bundles: Mapping[str, Installed] = field(default_factory=dict)
+    recalls: tuple[Recall, ...] = ()
+
+    def with_bundle(self, entry: Installed) -> State:
+        return replace(self, bundles={**self.bundles, entry.name: entry})
+
+    def recall_of(self, digest: str) -> Recall | None:
+        return next((recall for recall in self.recalls if recall.digest == digest), None)
+
+    def slots(self) -> dict[str, str]:
+        """Digest -> bundle's name, of each release that is current or previous."""
+        kept = [
+            (slot.digest, entry.name)
+            for entry in self.bundles.values()
+            for slot in (entry.previous, entry.current)
+            if slot
+        ]
+        return dict(kept)
+
+
+def new_state() -> State:
+    return State(device=secrets.token_hex(8))
+
+
+def read_state(folder: Path) -> State | None:
+    """None where there is none yet. Raises StoreFailed for a file that is damaged."""
+    path = folder / FILENAME
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != _SCHEMA:
+            raise StoreFailed(
+                f"{path}: written by another version (schema {data['schema']!r:.20}); update"
+                " Fieldpack"
+            )
+        entries = [_entry(row) for row in data["bundles"]]
+        return State(
+            device=str(data["device"]),
+            trust=str(data["trust"]),
+            signed=str(data["signed"]),
+            bundles={entry.name: entry for entry in entries},
+            recalls=tuple(typed(Recall, row) for row in data["recalls"]),
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StoreFailed(
+            f"{path}: damaged ({type(error).__name__}: {str(error)[:100]}); move it away and run"
+            " `fieldpack install SOURCE` again: files that are whole are not copied again"
+        ) from None
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Replace state.json; the new one is on the disk when this returns."""
+    data = {
+        "schema": _SCHEMA,
+        "device": state.device,
+        "trust": state.trust,
+        "signed": state.signed,
+        "bundles": [asdict(entry) for _, entry in sorted(state.bundles.items())],
+        "recalls": [asdict(recall) for recall in state.recalls],
+    }
+    replace_file(
+        folder / FILENAME, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+    )
+
+
+def _entry(row: Mapping[str, Any]) -> Installed:
+    current, previous, tries = row["current"], row["previous"], row["tries"]
+    return Installed(
+        name=str(row["name"]),
+        channel=str(row["channel"]),
+        source=str(row["source"]),
+        current=typed(Slot, current),
+        previous=None if previous is None else typed(Slot, previous),
+        tries=None if tries is None else int(tries),
+        highest=int(row["highest"]),
+        failed=str(row["failed"]),
+    )

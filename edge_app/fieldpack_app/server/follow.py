@@ -1,0 +1,120 @@
+"""Keeps a running server at the current release of what it serves: after `fieldpack update` or
+`rollback` it goes over between two questions, and after a recall it answers no more. Knows nothing
+of routes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fieldpack import FieldpackError, read_manifest
+
+from ..install.state import FILENAME, Installed, State
+from ..install.store import Store
+from ..terminal.render import printable
+from .bundles import BundleEntry
+from .loaded_bundle import LoadedBundle
+
+_EVERY = 1.0  # seconds between two looks at state.json, which cost some microseconds
+
+
+class FollowReleases:
+    """An application around another one, whose event loop it shares: it begins to look at the first
+    request."""
+
+    def __init__(self, app: ASGIApp, loaded: LoadedBundle) -> None:
+        self._app = app
+        self._loaded = loaded
+        self._task: asyncio.Task[None] | None = None
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._tried: set[str] = (
+            set()
+        )  # digests that did not open: not again until the server's next start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._task is None and any(_store_of(bundle) for bundle in self._loaded.bundles):
+            self._task = asyncio.create_task(self._follow())
+        await self._app(scope, receive, send)
+
+    async def _follow(self) -> None:
+        while True:
+            for bundle in self._loaded.bundles:
+                store = _store_of(bundle)
+                if store is not None and self._changed(store):
+                    await self._look(store)
+            await asyncio.sleep(_EVERY)
+
+    def _changed(self, store: Store) -> bool:
+        """Whether state.json is another than at the last look; two bundles of one store count as
+        one look."""
+        try:
+            found = (store.root / FILENAME).stat()
+        except OSError:
+            return False
+        now = (found.st_ino, found.st_mtime_ns)
+        before, self._seen[store.root] = self._seen.get(store.root), now
+        return before != now
+
+    async def _look(self, store: Store) -> None:
+        try:
+            state = store.state()
+        except FieldpackError as error:
+            _say(str(error))
+            return
+        for bundle in self._loaded.bundles:
+            if _store_of(bundle) and (entry := _entry_of(bundle, store, state)) is not None:
+                await self._go_over(bundle, entry, store, state)
+
+    async def _go_over(
+        self, bundle: BundleEntry, entry: Installed, store: Store, state: State
+    ) -> None:
+        digest = entry.current.digest
+        recall = state.recall_of(digest)
+        if (
+            recall is not None
+            and bundle is self._loaded.current
+            and digest == bundle.path.parent.name
+        ):
+            self._loaded.expert.withdraw(
+                f"{bundle.id}: was withdrawn on {recall.at[:10]}: {recall.reason}; it answers no"
+                " more"
+            )
+            _say(f"{bundle.id} was withdrawn: {recall.reason}")
+            return
+        if digest == bundle.path.parent.name or digest in self._tried or recall is not None:
+            return
+        path = store.slot(digest)
+        try:
+            manifest = read_manifest(path)
+            newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
+            await self._loaded.move(bundle, newer)
+            _say(f"{bundle.id} is {self._id_of(newer)} now")
+        except FieldpackError as error:
+            self._tried.add(digest)
+            _say(f"{bundle.id} stays: {error}")
+
+    def _id_of(self, newer: BundleEntry) -> str:
+        return next((one.id for one in self._loaded.bundles if one.path == newer.path), newer.id)
+
+
+def _store_of(bundle: BundleEntry) -> Store | None:
+    """Return the store whose slot a bundle lies in; None for a bundle that lies elsewhere."""
+    slots = bundle.path.parent.parent
+    return (
+        Store(slots.parent)
+        if slots.name == "slots" and (slots.parent / FILENAME).is_file()
+        else None
+    )
+
+
+def _entry_of(bundle: BundleEntry, store: Store, state: State) -> Installed | None:
+    if bundle.path.parent.parent != store.slots.resolve():
+        return None
+    return state.bundles.get(bundle.manifest.name)
+
+
+def _say(text: str) -> None:
+    click.echo(printable(text), err=True)

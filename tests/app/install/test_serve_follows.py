@@ -1,0 +1,96 @@
+"""A server that runs while releases come and go: no question is dropped, and a withdrawn release
+answers no more."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import fieldpack
+import serving
+import shipping
+from fieldpack_app.install.opening import open_installed
+from fieldpack_build.ship.ship import recall
+
+
+def current(device: shipping.Device) -> Path:
+    return device.store / "slots" / device.entry()["current"]["digest"] / "bundle"
+
+
+def opener(path: Path) -> fieldpack.Expert:
+    return open_installed(path, lambda slot: fieldpack.open(slot, threads=1))
+
+
+def ask(served: serving.Served) -> tuple[int, str, float]:
+    started = time.monotonic()
+    with (
+        served.client() as client,
+        client.stream("POST", "/api/ask", json={"question": shipping.QUESTION}) as answer,
+    ):
+        events = dict(serving.events_of(answer)) if answer.status_code == 200 else {}
+    return (
+        answer.status_code,
+        str(events.get("done", events.get("error", {}))),
+        time.monotonic() - started,
+    )
+
+
+def test_an_update_under_a_client_that_asks_all_the_while(
+    toy: Path, yard: shipping.Yard, device: shipping.Device, tmp_path: Path
+) -> None:
+    assert device.install(yard.stick).code == 0
+    with serving.served([current(device)], tmp_path / "state", opener=opener) as served:
+        asked: list[tuple[int, str, float]] = []
+        stop = threading.Event()
+
+        def client() -> None:
+            while not stop.is_set():
+                asked.append(ask(served))
+
+        thread = threading.Thread(target=client)
+        thread.start()
+        try:
+            serving.wait_for(lambda: len(asked) > 3)
+            yard.ship(
+                shipping.next_version(
+                    toy,
+                    tmp_path / "toy-1.1.0",
+                    "1.1.0",
+                    said="Change the filter after 900 hours of use.",
+                )
+            )
+            assert device.run("update").code == 0
+            serving.wait_for(lambda: "900 hours" in asked[-1][1], 60)
+            updated = len(asked)
+            assert device.run("rollback").code == 0
+            serving.wait_for(lambda: "400 hours" in asked[-1][1], 60)
+        finally:
+            stop.set()
+            thread.join()
+        assert {code for code, _, _ in asked} == {200}
+        assert all("400 hours" in said or "900 hours" in said for _, said, _ in asked), asked
+        assert updated > 4
+        with served.client() as other:
+            listed: Any = other.get("/api/bundles").json()
+        assert listed["current"] == "toy-1.0.0"
+        print(
+            f"longest {max(s for *_, s in asked):.3f} s, median"
+            f" {statistics.median(s for *_, s in asked):.3f} s"
+        )
+        assert device.entry()["tries"] is None
+
+
+def test_a_recall_reaches_a_running_server(
+    yard: shipping.Yard, device: shipping.Device, tmp_path: Path
+) -> None:
+    assert device.install(yard.stick).code == 0
+    with serving.served([current(device)], tmp_path / "state", opener=opener) as served:
+        assert "400 hours" in ask(served)[1]
+        recall(yard.stick, yard.keys, "toy", "1.0.0", "wrong dosage in table 3")
+        assert device.run("update").code == 0
+        serving.wait_for(lambda: "wrong dosage in table 3" in ask(served)[1])
+        with served.client() as client:
+            assert client.get("/health").json() == {"status": "damaged"}

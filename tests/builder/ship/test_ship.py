@@ -1,0 +1,282 @@
+"""Keys, signing, and the folder that travels, from the build server's side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import shipping
+from fieldpack.bundle import release as releases
+from fieldpack_build.errors import OutputExists, SigningError
+from fieldpack_build.ship import pack
+from fieldpack_build.ship.keys import PASSPHRASE, make_key, read_key, read_root_keys
+from fieldpack_build.ship.repository import Repository, create, rotate_release_key, rotate_root_key
+from fieldpack_build.ship.ship import fingerprint_of, recall, ship, sign
+from fieldpack_build.ship.wheel import write_wheel
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shipping.write_quoting_bundle(tmp_path_factory.mktemp("toy") / "toy-1.0.0")
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> shipping.Yard:
+    return shipping.make_yard(tmp_path)
+
+
+def build(*words: str | Path) -> shipping.Ran:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "fieldpack_build.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+    )
+    return shipping.Ran(done.returncode, done.stdout, done.stderr)
+
+
+def offers(stick: Path) -> dict[str, int]:
+    return {path: offer["number"] for path, offer in Repository(stick).offers().items()}
+
+
+def test_the_commands_from_keys_to_a_folder(toy: Path, tmp_path: Path) -> None:
+    keys, stick = tmp_path / "keys", tmp_path / "stick"
+    missing = build("ship", toy, "--to", stick, "--keys", keys, "--no-runtime")
+    assert missing.code == 12 and "build keys init" in missing.err
+    made = build("keys", "init", keys, "--json")
+    assert made.code == 0, made.err
+    done = build("ship", toy, "--to", stick, "--keys", keys, "--no-runtime", "--json")
+    assert done.code == 0 and done.json["signed"] and done.json["written"] == done.json["total"], (
+        done.err
+    )
+    assert done.json["fingerprint"] == made.json["fingerprint"] == fingerprint_of(stick)
+    readme = (stick / "README.txt").read_text(encoding="utf-8-sig")
+    assert made.json["fingerprint"] in readme and "Wenn Sie es gefunden haben" in readme
+    assert build("keys", "init", keys).code == 11
+    assert (keys / "root-1.pem").stat().st_mode & 0o77 == 0
+
+
+def test_the_same_bundle_again_copies_nothing_and_keeps_its_number(
+    toy: Path, yard: shipping.Yard
+) -> None:
+    first = yard.ship(toy)
+    again = yard.ship(toy, channel="canary", share=10)
+    assert (first.number, again.number, again.written) == (1, 1, 0)
+    assert offers(yard.stick) == {"stable/toy.json": 1, "canary/toy.json": 1}
+    digests = {offer["sha256"] for offer in Repository(yard.stick).offers().values()}
+    assert len(digests) == 1  # what was tried in canary is what stable gets, byte for byte
+
+
+def test_a_new_version_counts_on_and_the_old_one_s_blobs_go(
+    toy: Path, yard: shipping.Yard, tmp_path: Path
+) -> None:
+    yard.ship(toy)
+    newer = shipping.next_version(
+        toy, tmp_path / "toy-1.1.0", "1.1.0", said="Change it after 900 hours."
+    )
+    assert yard.ship(newer).number == 2
+    named = {path.name for path in (yard.stick / "blobs" / "sha256").iterdir()}
+    _, files = pack.describe(newer)
+    assert {file.sha256 for file in files} <= named and len(named) == len(
+        {file.sha256 for file in files}
+    ) + 1
+    assert sorted(path.name for path in (yard.stick / "metadata").iterdir()) == [
+        "1.root.json",
+        "3.snapshot.json",
+        "3.targets.json",
+        "timestamp.json",
+    ]
+
+
+def test_another_stick_is_never_older(toy: Path, yard: shipping.Yard, tmp_path: Path) -> None:
+    yard.ship(toy)
+    other = tmp_path / "second stick"
+    yard.ship(toy, to=other)
+    assert Repository(other).version > Repository(yard.stick).version
+    shutil.rmtree(
+        yard.keys / "repository" / "metadata"
+    )  # the keys' folder restored from an old backup
+    shutil.copytree(yard.stick / "metadata", yard.keys / "repository" / "metadata")
+    yard.ship(toy, to=other)
+    assert Repository(other).version == 4
+
+
+def test_unsigned_then_signed_elsewhere(toy: Path, yard: shipping.Yard) -> None:
+    """In CI: the build has no key; the approval has no bundle."""
+    done = ship(toy, yard.stick, keys=None)
+    assert not done.signed and not Repository(yard.stick).exists
+    signed = sign(yard.stick, yard.keys)
+    assert [offer["name"] for offer in signed] == ["toy"] and offers(yard.stick) == {
+        "stable/toy.json": 1
+    }
+    assert not (yard.stick / "unsigned").exists()
+    newer = shipping.next_version(toy, yard.stick.parent / "toy-1.1.0", "1.1.0")
+    ship(newer, yard.stick, keys=None)
+    next((yard.stick / "blobs" / "sha256").iterdir()).unlink()
+    with pytest.raises(SigningError, match="lacks 1 blobs"):
+        sign(yard.stick, yard.keys)
+
+
+def test_rotations_keep_the_whole_chain(toy: Path, yard: shipping.Yard) -> None:
+    yard.ship(toy)
+    first = fingerprint_of(yard.stick)
+    rotate_release_key(yard.keys, read_root_keys([yard.keys]))
+    lost = read_key(yard.keys / "root-3.pem").id
+    rotate_root_key(
+        yard.keys, 3, read_root_keys([yard.keys / "root-1.pem", yard.keys / "root-2.pem"]), lost
+    )
+    yard.ship(toy)
+    assert [path.name for path in Repository(yard.stick).roots()] == [
+        "1.root.json",
+        "2.root.json",
+        "3.root.json",
+    ]
+    assert fingerprint_of(yard.stick) == first  # the paper stays right
+    device = shipping.Device(yard.stick.parent / "device")
+    assert device.install(yard.stick).code == 0
+
+
+def test_a_device_follows_a_rotation_and_leaves_the_old_key(
+    toy: Path, yard: shipping.Yard, tmp_path: Path
+) -> None:
+    yard.ship(toy)
+    device = shipping.Device(tmp_path / "device")
+    assert device.install(yard.stick).code == 0
+    stolen = Path(shutil.copytree(yard.keys, tmp_path / "stolen"))
+    rotate_release_key(yard.keys, read_root_keys([yard.keys]))
+    yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"))
+    assert device.run("update").code == 0
+    forged = tmp_path / "forged"
+    shipping.Yard(stolen, forged).ship(shipping.next_version(toy, tmp_path / "toy-6.6.6", "6.6.6"))
+    refused = device.run("update", forged)
+    assert device.entry()["current"]["version"] == "1.1.0", refused.out
+    assert refused.code == 3 and "not signed by enough of the keys" in refused.err
+
+
+def test_a_recall_is_seen_and_names_its_reason(
+    toy: Path, yard: shipping.Yard, tmp_path: Path
+) -> None:
+    yard.ship(toy)
+    device = shipping.Device(tmp_path / "device")
+    assert device.install(yard.stick).code == 0
+    with pytest.raises(SigningError, match=r"offered now: toy 1\.0\.0"):
+        recall(yard.stick, yard.keys, "toy", "9.9.9", "no such")
+    recall(yard.stick, yard.keys, "toy", "1.0.0", "wrong dosage in table 3")
+    assert device.run("update").code == 0  # nothing newer, and the news
+    asked = device.run("ask", "toy", shipping.QUESTION)
+    assert asked.code == 3 and "wrong dosage in table 3" in asked.err
+    assert "WITHDRAWN" in device.run("list").out
+    yard.ship(
+        shipping.next_version(
+            toy, tmp_path / "toy-1.0.1", "1.0.1", said="Change the filter after 900 hours."
+        )
+    )
+    assert device.run("update").code == 0
+    assert "900 hours" in device.run("ask", "toy", shipping.QUESTION).out
+    back = device.run("rollback", "toy")
+    assert back.code == 3 and "was withdrawn" in back.err
+
+
+def test_a_share_of_devices(toy: Path, yard: shipping.Yard, tmp_path: Path) -> None:
+    from fieldpack_app.install.installer import _in_share
+    from fieldpack_app.install.state import State
+    from fieldpack_app.install.trust import Offer
+
+    offer = Offer("stable", "toy", "1.1.0", 2, "stable/toy.json", 30)
+    drawn = [_in_share(State(device=f"{number:016x}"), offer) for number in range(2000)]
+    assert abs(sum(drawn) / 2000 - 0.3) < 4 * (0.3 * 0.7 / 2000) ** 0.5  # four standard errors
+    yard.ship(toy)
+    device = shipping.Device(tmp_path / "device")
+    assert device.install(yard.stick).code == 0
+    yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"), share=1)
+    said = device.run("update", "--json").json[0]
+    chosen = _in_share(
+        State(device=device.state()["device"]), Offer("stable", "toy", "1.1.0", 2, "", 1)
+    )
+    assert said["action"] == ("updated" if chosen else "waiting")
+
+
+def test_somebody_else_s_folder_is_not_written_into(
+    toy: Path, yard: shipping.Yard, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_bytes(b"")
+    with pytest.raises(OutputExists, match=r"one\.jpg"):
+        yard.ship(toy, to=tmp_path / "photos")
+    create(tmp_path / "other keys")
+    yard.ship(toy)
+    with pytest.raises(OutputExists, match="other keys"):
+        ship(toy, yard.stick, keys=tmp_path / "other keys")
+
+
+def test_keys_are_encrypted_where_a_passphrase_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSPHRASE, "correct horse")
+    key = make_key(tmp_path / "one.pem")
+    assert b"ENCRYPTED" in (tmp_path / "one.pem").read_bytes()
+    assert read_key(tmp_path / "one.pem").id == key.id
+    monkeypatch.setenv(PASSPHRASE, "battery staple")
+    with pytest.raises(SigningError, match=PASSPHRASE):
+        read_key(tmp_path / "one.pem")
+
+
+def test_the_manifest_is_an_oci_image_manifest(toy: Path, yard: shipping.Yard) -> None:
+    yard.ship(toy)
+    (path,) = (yard.stick / "targets" / "stable").iterdir()
+    data = json.loads(path.read_text())
+    assert (
+        data["schemaVersion"] == 2
+        and data["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+    )
+    for blob in (data["config"], *data["layers"]):
+        place = yard.stick / "blobs" / "sha256" / blob["digest"].removeprefix("sha256:")
+        assert place.stat().st_size == blob["size"]
+    read = releases.parse_manifest(path.read_bytes(), "here")
+    assert (
+        releases.to_manifest(read) == path.read_bytes() and read.digest == path.name.split(".")[0]
+    )
+
+
+def test_a_release_of_this_version_opens_with_the_next(tmp_path: Path) -> None:
+    """A release as it was written when format 1 began: later runtimes must read it, annotations
+    they do not know included."""
+    data = (Path(__file__).parent / "release-format-1.json").read_bytes()
+    release = releases.parse_manifest(data, "the fixture")
+    assert (release.name, release.version, release.number) == ("toy", "1.0.0", 1)
+    whole = next(file for file in release.files if file.path == "model/model.onnx.data")
+    assert [part.size for part in whole.parts] == [
+        4294967295,
+        705032705,
+    ] and whole.size == 5_000_000_000
+
+
+def test_the_device_s_wheel_holds_no_build(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path)
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "fieldpack/__init__.py" in names and "fieldpack_app/page/index.html" in names
+    assert not [name for name in names if name.startswith("fieldpack_build")]
+    first = wheel.read_bytes()
+    assert write_wheel(tmp_path).read_bytes() == first  # the same sources, the same bytes
+    code = (
+        f"import sys; sys.path[:0] = [{str(wheel)!r}]; import fieldpack; print(fieldpack.__file__)"
+    )
+    said = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert str(wheel) in said.stdout, said.stderr
+
+
+def test_what_ships_is_what_the_device_s_list_says() -> None:
+    root = Path(__file__).parents[3]
+
+    def pins(path: Path) -> set[str]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return {line for line in lines if line and not line.startswith("#")}
+
+    listed = pins(root / "build" / "fieldpack_build" / "ship" / "device.txt")
+    assert listed == pins(root / "runtime" / "device-requirements.txt")
+    assert listed <= pins(root / "constraints.txt")  # what was tested

@@ -1,0 +1,179 @@
+"""Toy releases: a bundle that quotes (no language model: it is made and opened in a second), keys,
+a shipped folder, and the device's commands run as their user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import fakes
+import fieldpack
+from fieldpack.bundle.golden import Golden, write_golden
+from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.passages import Chunk, DocumentRecord
+from fieldpack.prompt import ChatFormat, write_prompt
+from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.quoting import QuoteSettings
+from fieldpack_build.index.writer import IndexWriter
+from fieldpack_build.ship.repository import create
+from fieldpack_build.ship.ship import Shipment, ship
+
+QUESTION = "When is the filter changed?"
+ANSWER = "Change the filter after 400 hours of use."
+
+
+def write_quoting_bundle(
+    folder: Path,
+    *,
+    version: str = "1.0.0",
+    name: str = "toy",
+    chunks: Sequence[Chunk] = fakes.CHUNKS,
+    golden: bool = False,
+) -> Path:
+    """A sealed bundle without a language model. `golden`: with a question of its own, answered here
+    and now."""
+    fakes.write_letter_embedder(folder / "embedder")
+    write_library(folder, chunks)
+    write_prompt(
+        folder, ChatFormat("", "", "", ""), replace(fakes.SETTINGS, quoting=QuoteSettings())
+    )
+    seal(folder, name, version)
+    if golden:
+        with fieldpack.open(folder) as expert:
+            answer = expert.ask(QUESTION)
+        write_golden(
+            folder, [Golden(QUESTION, answer.text, answer.refused, answer.passages[0].document)]
+        )
+        seal(folder, name, version)
+    return folder
+
+
+def write_library(folder: Path, chunks: Sequence[Chunk]) -> None:
+    """Write knowledge/ with a record of each document whose SHA-256 is that of its texts."""
+    embedder = Embedder.open(folder / "embedder")
+    writer = IndexWriter(folder / "knowledge", dim=fakes.DIM, dtype="f16")
+    for path in dict.fromkeys(chunk.document for chunk in chunks):
+        own = [chunk for chunk in chunks if chunk.document == path]
+        digest = sha256("".join(chunk.text for chunk in own).encode()).hexdigest()
+        vectors = embedder.embed_passages([f"{chunk.context}\n{chunk.text}" for chunk in own])
+        writer.add(DocumentRecord(path, own[0].title, digest, 1), own, vectors)
+    writer.finish()
+
+
+def seal(folder: Path, name: str = "toy", version: str = "1.0.0") -> None:
+    """Write the manifest for what the folder holds now."""
+    limits = {"max_context": 512, "max_answer_tokens": 24, "max_question_chars": 500}
+    write_manifest(
+        folder,
+        Manifest(name, version, "A toy", describe_files(folder), limits, {"provider": "cpu"}, {}),
+    )
+
+
+def next_version(bundle: Path, folder: Path, version: str, *, said: str | None = None) -> Path:
+    """Copy a bundle as another version; with `said`, its documents say that in place of the
+    filter's hours."""
+    if said is None:
+        shutil.copytree(bundle, folder)
+    else:
+        chunks = [
+            replace(chunk, text=said) if chunk.text == ANSWER else chunk for chunk in fakes.CHUNKS
+        ]
+        shutil.copytree(bundle, folder)
+        shutil.rmtree(folder / "knowledge")
+        write_library(folder, chunks)
+    seal(folder, json.loads((bundle / "manifest.json").read_text())["name"], version)
+    return folder
+
+
+@dataclass
+class Yard:
+    """Keys, and the stick that they sign."""
+
+    keys: Path
+    stick: Path
+
+    def ship(self, bundle: Path, to: Path | None = None, **options: Any) -> Shipment:
+        return ship(bundle, to or self.stick, keys=self.keys, **options)
+
+
+def make_yard(folder: Path) -> Yard:
+    create(folder / "keys")
+    return Yard(folder / "keys", folder / "stick")
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Device:
+    """A store and a home of their own; `run` is the command `fieldpack`, in a process of its
+    own."""
+
+    home: Path
+
+    @property
+    def store(self) -> Path:
+        return self.home / "store"
+
+    def environment(self) -> dict[str, str]:
+        self.home.mkdir(parents=True, exist_ok=True)
+        return {
+            **os.environ,
+            "HOME": str(self.home),
+            "FIELDPACK_STORE": str(self.store),
+            "XDG_STATE_HOME": str(self.home / "state"),
+        }
+
+    def run(self, *words: str | Path, timeout: float = 120) -> Ran:
+        command = [sys.executable, "-P", "-m", "fieldpack_app.cli", *map(str, words)]
+        done = subprocess.run(
+            command,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def install(self, source: Path | str, *words: str) -> Ran:
+        return self.run("install", source, "--fingerprint", self.fingerprint(source), *words)
+
+    def fingerprint(self, source: Path | str) -> str:
+        from fieldpack_app.install.source import open_source
+        from fieldpack_app.install.trust import fingerprint, first_root
+
+        return fingerprint(first_root(open_source(str(source))))
+
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.store / "state.json").read_text())
+        return found
+
+    def entry(self, name: str = "toy") -> dict[str, Any]:
+        return next(row for row in self.state()["bundles"] if row["name"] == name)
+
+
+def flip(path: Path, bit: int) -> None:
+    """Turn one bit of a file, counted from its beginning."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(bit // 8)
+        byte = file.read(1)[0]
+        file.seek(bit // 8)
+        file.write(bytes([byte ^ (1 << bit % 8)]))
