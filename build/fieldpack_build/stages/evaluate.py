@@ -255,12 +255,14 @@ def _report(
 
 
 def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
+    """Return what the library holds of each (document, page), its chunks' texts apart by a null
+    character; nothing where the recipe has no documents."""
     if "knowledge" not in task.inputs:
         return {}
-    found: dict[tuple[str, int | None], list[str]] = {}
+    texts_of: dict[tuple[str, int | None], list[str]] = {}
     for _, chunk in KnowledgeIndex(task.inputs["knowledge"]).chunks():
-        found.setdefault((chunk.document, chunk.page), []).append(chunk.text)
-    return {key: "\0".join(texts) for key, texts in found.items()}
+        texts_of.setdefault((chunk.document, chunk.page), []).append(chunk.text)
+    return {key: "\0".join(texts) for key, texts in texts_of.items()}
 
 
 def _retrieval(
