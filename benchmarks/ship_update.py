@@ -146,9 +146,9 @@ def _update_under_load(
 _CHILD = """
 import json, re
 from pathlib import Path
-from fieldpack_app.install.installer import Wishes, update
+from fieldpack_app.install.installer import InstallOptions, update
 from fieldpack_app.install.store import Store, default_store
-(outcome,) = update(Store(default_store()), None, Wishes())
+(outcome,) = update(Store(default_store()), None, InstallOptions())
 # Not ru_maxrss, which a process has from the one that started it.
 peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(json.dumps([outcome.to_dict(), int(peak)]))

@@ -300,11 +300,13 @@ def fleet(statuses: tuple[Path, ...], as_json: bool) -> None:
     """
     from .fleet import HEAD, read_statuses, rows, table
 
-    found = read_statuses(statuses)
+    loaded = read_statuses(statuses)
     if as_json:
-        click.echo(json.dumps([dict(zip(HEAD, row, strict=True)) for row in rows(found)], indent=1))
+        click.echo(
+            json.dumps([dict(zip(HEAD, row, strict=True)) for row in rows(loaded)], indent=1)
+        )
         return
-    for line in table(found):
+    for line in table(loaded):
         click.echo(line)
 
 

@@ -91,15 +91,15 @@ def download(platform: str, wanted: Wanted) -> list[Path]:
     """Return the wheels for one platform and all wanted Pythons, pip's own among them, from the
     cache or the package index."""
     pins = device_pins(platform)
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for version in wanted.pythons:
         key = sha256(f"{pins}\n{platform}\n{version}".encode()).hexdigest()[:16]
         folder = wanted.cache / "wheels" / f"{platform}-{version}-{key}"
         if not (folder / "complete").is_file():
             say(f"  runtime    wheels for {platform}, Python {version}")
             _pip_download(pins, platform, version, folder)
-        found |= {path.name: path for path in sorted(folder.glob("*.whl"))}
-    return list(found.values())
+        by_name |= {path.name: path for path in sorted(folder.glob("*.whl"))}
+    return list(by_name.values())
 
 
 def _pip_download(pins: str, platform: str, version: str, folder: Path) -> None:
@@ -151,8 +151,8 @@ def _write_lists(target: Path, names: Sequence[str]) -> int:
                 digest
             )
     lines = [
-        " ".join([pin, *(f"--hash=sha256:{digest}" for digest in found)])
-        for pin, found in sorted(packages.items())
+        " ".join([pin, *(f"--hash=sha256:{digest}" for digest in of_package)])
+        for pin, of_package in sorted(packages.items())
     ]
     (target / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (target / "VERSION").write_text(fieldpack.__version__ + "\n", encoding="utf-8")

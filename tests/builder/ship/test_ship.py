@@ -188,19 +188,19 @@ def test_a_recall_is_seen_and_names_its_reason(
 
 
 def test_a_share_of_devices(toy: Path, yard: shipping.Yard, tmp_path: Path) -> None:
-    from fieldpack_app.install.installer import _in_share
+    from fieldpack_app.install.installer import in_share
     from fieldpack_app.install.state import State
     from fieldpack_app.install.trust import Offer
 
     offer = Offer("stable", "toy", "1.1.0", 2, "stable/toy.json", 30)
-    drawn = [_in_share(State(device=f"{number:016x}"), offer) for number in range(2000)]
+    drawn = [in_share(State(device=f"{number:016x}"), offer) for number in range(2000)]
     assert abs(sum(drawn) / 2000 - 0.3) < 4 * (0.3 * 0.7 / 2000) ** 0.5  # four standard errors
     yard.ship(toy)
     device = shipping.Device(tmp_path / "device")
     assert device.install(yard.stick).code == 0
     yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"), share=1)
     said = device.run("update", "--json").json[0]
-    chosen = _in_share(
+    chosen = in_share(
         State(device=device.state()["device"]), Offer("stable", "toy", "1.1.0", 2, "", 1)
     )
     assert said["action"] == ("updated" if chosen else "waiting")
