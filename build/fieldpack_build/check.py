@@ -20,7 +20,7 @@ from .recipe.schema import ModelSource, Recipe
 def check_recipe(
     recipe: Recipe, name: str, synthesized: Path | None = None, *, models: Path | None = None
 ) -> list[str]:
-    """Return warnings; raises RecipeError, SourceError or DataError with every problem found in
+    """Return warnings. Raises RecipeError, SourceError or DataError with every problem found in
     files the recipe names, in models that are on this disk (those fetched before lie in `models`),
     and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
@@ -37,7 +37,7 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
         + _knowledge_problems(recipe)
         + _writer_problems(recipe)
     )
-    unusable, warnings = _look_at_models(recipe, models)
+    unusable, warnings = _inspect_models(recipe, models)
     if problems:
         raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
     if unusable:
@@ -46,24 +46,25 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
-    """The same for a build of the knowledge alone."""
+    """Return warnings for a build of the knowledge alone. Raises RecipeError with every problem
+    found in what its section names."""
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
     return list(recipe.notes)
 
 
-def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:
+def _inspect_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:
     """(problems, warnings) of what is in the models that are on this disk."""
     problems, warnings = [], []
     writer = recipe.train.synthesize.source if recipe.train.synthesize and recipe.tuned else None
     knowledge = recipe.knowledge
-    wanted: list[tuple[str, ModelSource | None]] = [
+    models_of: list[tuple[str, ModelSource | None]] = [
         ("base", recipe.base),
         ("train.synthesize", writer),
         ("knowledge.embedder", knowledge.embedder if knowledge else None),
         ("knowledge.retrieval.reranker", knowledge.retrieval.reranker if knowledge else None),
     ]
-    for key, source in wanted:
+    for key, source in models_of:
         try:
             path = sources.on_disk(source, recipe, models) if source else None
         except SourceError as error:
@@ -72,14 +73,14 @@ def _look_at_models(recipe: Recipe, models: Path | None) -> tuple[list[str], lis
         if path is None:
             continue
         if key == "base":
-            looked = inspect_base(path, recipe)
+            inspection = inspect_base(path, recipe)
         elif key == "train.synthesize":
-            looked = inspect_model(path, Use())
+            inspection = inspect_model(path, Use())
         else:
             problems += [f"{key}.model: {problem}" for problem in file_problems(path)]
             continue
-        problems += [f"{key}.model: {problem}" for problem in looked.problems]
-        warnings += [f"{key}.model: {warning}" for warning in looked.warnings]
+        problems += [f"{key}.model: {problem}" for problem in inspection.problems]
+        warnings += [f"{key}.model: {warning}" for warning in inspection.warnings]
     return problems, warnings
 
 
@@ -109,13 +110,13 @@ def _knowledge_problems(recipe: Recipe) -> list[str]:
     missing = [
         f"knowledge.documents: {root}: no such folder" for root in roots if not root.exists()
     ]
-    if not missing and not (found := survey_of(recipe, knowledge)).paths:
+    if not missing and not (survey := survey_of(recipe, knowledge)).paths:
         among = (
             "" if knowledge.include == ["**/*"] else f" that matches {', '.join(knowledge.include)}"
         )
         where = ", ".join(map(str, roots))
         problems.append(
             f"knowledge.documents: {where}: no documents of a known format in "
-            f"it{among}{hint(found, knowledge)}"
+            f"it{among}{hint(survey, knowledge)}"
         )
     return problems + missing

@@ -264,6 +264,19 @@ def test_check_warns_of_a_leak_that_the_recipe_accepts(home: Path) -> None:
     )
 
 
+def test_check_says_that_a_key_has_an_old_name(home: Path) -> None:
+    recipe = home / "recipes" / "tiny.yaml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("documents: ", "retrieval: {join: false}\n  documents: ", 1))
+    line = next(n for n, row in enumerate(recipe.read_text().splitlines(), 1) if "join" in row)
+    old = "is called {} now; the old name still works"
+    file = f"recipes/tiny.yaml:{line}: knowledge.retrieval.join: " + old.format("merge_adjacent")
+    override = "--set: train.share: " + old.format("questions_per_prompt")
+    done = build(home, "check", "tiny", "--set", "train.share=2")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [f"warning: {file}", f"warning: {override}"]
+
+
 @pytest.mark.parametrize("verb", ["check", "recipe"])
 def test_what_will_fail_with_the_model_is_said_before_anything_runs(home: Path, verb: str) -> None:
     model, embedder = home / "recipes" / "model", home / "recipes" / "embedder"

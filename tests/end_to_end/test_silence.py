@@ -37,7 +37,9 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     "doctor": ([*COMMAND, "doctor", "{bundle}", "--state", "{state}"], ""),
     "the library": ([sys.executable, "-c", LIBRARY, "{bundle}", QUESTION], ""),
 }
-HAS_TRACE = pytest.mark.skipif(network_trace.tool()[0] is None, reason=network_trace.tool()[1])
+HAS_TRACE = pytest.mark.skipif(
+    network_trace.find_strace()[0] is None, reason=network_trace.find_strace()[1]
+)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -91,7 +93,7 @@ def test_nothing_is_sent_looked_up_or_written(sealed: Path, tmp_path: Path, name
     seen = network_trace.trace(
         filled(command, sealed, tmp_path / "state"),
         environment=environment(tmp_path / "home"),
-        given=given,
+        stdin=given,
     )
     assert seen.returncode == 0, seen.errors
     assert (seen.network, seen.looked_up, seen.written) == ((), (), ())

@@ -144,7 +144,7 @@ def test_the_report_carries_the_proof_that_the_bundle_is_silent(built: Built) ->
     seen = json.loads(
         (Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8")
     )["silence"]
-    assert seen["tool"] == network_trace.tool()[0]
+    assert seen["tool"] == network_trace.find_strace()[0]
     if seen["tool"]:
         assert (
             seen["exit"],

@@ -97,8 +97,8 @@ def run(home: Path, out: Path, **settings: Any) -> dict[str, Any]:
 
 
 def log(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / train.LOG).read_text(encoding="utf-8"))
-    return found
+    entries: dict[str, Any] = json.loads((out / train.LOG).read_text(encoding="utf-8"))
+    return entries
 
 
 def losses(out: Path) -> list[float]:
@@ -201,9 +201,9 @@ def main(home: Path, out: Path, cases: dict[str, dict[str, Any]]) -> None:
         left = sorted(path.name for path in (folder / "checkpoints").glob("*"))
         if died:
             _forked(partial(_train, task_of(home, folder, **settings)))
-        found = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+        result = json.loads((folder / "case.json").read_text(encoding="utf-8"))
         (folder / "case.json").write_text(
-            json.dumps({**found, "died": died, "left": left}), encoding="utf-8"
+            json.dumps({**result, "died": died, "left": left}), encoding="utf-8"
         )
 
 

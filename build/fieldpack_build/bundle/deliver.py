@@ -15,7 +15,7 @@ from ..errors import MachineError, OutputExists
 
 
 def is_delivered(bundle: Path, target: Path) -> bool:
-    """`target` holds this very bundle, by manifest and file sizes."""
+    """Whether `target` holds this very bundle, by manifest and file sizes."""
     try:
         if (bundle / FILENAME).read_bytes() != (target / FILENAME).read_bytes():
             return False
@@ -26,26 +26,24 @@ def is_delivered(bundle: Path, target: Path) -> bool:
 
 
 def check_target(target: Path, name: str) -> None:
-    """Raises OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this
+    """Raise OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this
     name."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     try:
-        earlier: Manifest | None = read_manifest(target)
+        there: Manifest | None = read_manifest(target)
     except BundleError:
-        earlier = None
-    if earlier is None or earlier.name != name:
+        there = None
+    if there is None or there.name != name:
         what = (
-            f"the bundle {earlier.name} {earlier.version}"
-            if earlier
-            else "something that is no bundle"
+            f"the bundle {there.name} {there.version}" if there else "something that is no bundle"
         )
         raise OutputExists(f"{target}: holds {what}; remove it or name another folder with -o")
 
 
 def deliver(bundle: Path, target: Path) -> None:
-    """Copy beside the target, then swap: whoever looks sees the old bundle or the new one, never
-    half of one."""
+    """Copy a bundle beside the target, then swap them: whoever looks sees the old bundle or the new
+    one, never half of one. Raises MachineError where the disk refuses."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     fresh, old = (

@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import groupby, pairwise
 
-from fieldpack.passages import Chunk, join_context
+from fieldpack.passages import COLUMNS, Chunk, join_context
 from fieldpack_build.chunking.page_titles import page_leads
 from fieldpack_build.chunking.split import (
     CHARACTERS_A_TOKEN,
@@ -120,19 +120,23 @@ class _Cutter:
         a chunk."""
         before: _Section | None = None
         size = 0
-        for section in _by_heading(page.blocks):
+        for lower, run in groupby(page.blocks, key=lambda block: block.heading):
+            blocks = tuple(run)
             gap = before.end if before else 0
-            tokens = self._measure.size(gap, section.end)
-            heading = _shared_heading(before, section) if before else None
-            if before and heading is not None and size + tokens <= self._max // 2:
-                before = _Section(
-                    heading, before.blocks + section.blocks, before.start, merged=True
-                )
-                size += tokens
-                continue
+            tokens = self._measure.size(gap, blocks[-1].end)
+            if before and size + tokens <= self._max // 2:
+                # As one they stand under the upper one's heading if the lower is its child, under
+                # their parent if they are siblings.
+                upper = before.heading
+                is_child = lower[:-1] == upper
+                if is_child or (not before.merged and upper[:-1] == lower[:-1]):
+                    heading = upper if is_child else upper[:-1]
+                    before = _Section(heading, before.blocks + blocks, before.start, merged=True)
+                    size += tokens
+                    continue
             if before:
                 yield before
-            before, size = _Section(section.heading, section.blocks, gap), tokens
+            before, size = _Section(lower, blocks, gap), tokens
         if before:
             yield before
 
@@ -156,7 +160,7 @@ class _Cutter:
                 page.text[block.start : block.end].split("\n", 1)[0].strip().strip("|").split("|")
             )
             names = " | ".join(cell.strip() for cell in cells)
-            columns = self._fitting((*heading, f"Columns: {names}"))
+            columns = self._fitting((*heading, f"{COLUMNS}{names}"))
             under = self._pieces(columns)
             yield from self._pack(
                 page, columns, [span for row in rows for span in under.text(*row)], overlap=0
@@ -252,27 +256,6 @@ class _Cutter:
 
         last = _shortened(heading[-1], cost, max_cost)
         return (last,) if last else ()
-
-
-def _by_heading(blocks: Sequence[Block]) -> Iterator[_Section]:
-    run: list[Block] = []
-    for block in blocks:
-        if run and block.heading != run[-1].heading:
-            yield _Section(run[0].heading, tuple(run), run[0].start)
-            run = []
-        run.append(block)
-    if run:
-        yield _Section(run[0].heading, tuple(run), run[0].start)
-
-
-def _shared_heading(before: _Section, section: _Section) -> tuple[str, ...] | None:
-    """The heading for both as one: their parent if they are siblings, the upper one if the lower is
-    its child."""
-    upper, lower = before.heading, section.heading
-    if lower[:-1] == upper:
-        return upper
-    siblings = not before.merged and upper[:-1] == lower[:-1]
-    return upper[:-1] if siblings else None
 
 
 def _shortened(text: str, cost: Counter, max_cost: int) -> str:

@@ -16,33 +16,32 @@ from ..documents.text.csv_file import delimiter_of
 from ..errors import DataError, MachineError
 
 _TOO_MUCH = "not JSON that can be read: a number is too long or lists are too deep"
-_HOLDERS = (
-    "data",
-    "rows",
-    "train",
-    "examples",
-)  # keys under which a JSON file's list of rows may stand
+# Keys under which a JSON file's list of rows may stand.
+_HOLDERS = ("data", "rows", "train", "examples")
 _BLANK = " \t\r\n"
-_CELL = (
-    1 << 26
-)  # characters of one CSV cell; the module's own limit of 131,072 is less than a long conversation
+# Characters of one CSV cell; the module's own limit of 131,072 is less than a long conversation.
+_MAX_CELL = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
+    """A JSON object, and the line where it begins."""
+
     line: int
     value: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Records:
-    """`problems`: (line, what). `columns`: of a table, where every record has the same keys."""
+    """The records that can be read. `problems`: (line, what). `columns`: they are of a table, where
+    every record has the same keys."""
 
     good: list[Record] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
     columns: bool = False
 
-    def take(self, line: int, value: object) -> None:
+    def add(self, line: int, value: object) -> None:
+        """Add a value; a problem where it is no object of text."""
         if not isinstance(value, dict):
             self.problems.append((line, "not a JSON object"))
         elif (half := half_pair(value)) is not None:
@@ -52,9 +51,9 @@ class Records:
 
 
 def half_pair(value: object) -> str | None:
-    """What is wrong with the texts in a JSON value that hold one half of a UTF-16 surrogate pair,
-    as a text does that was cut in the middle of an emoji and written with escapes; None where all
-    of them are text. No tokenizer reads such a half."""
+    """Return what is wrong with the texts in a JSON value that hold one half of a UTF-16 surrogate
+    pair, as a text does that was cut in the middle of an emoji and written with escapes; None where
+    all of them are text. No tokenizer reads such a half."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -72,13 +71,13 @@ def half_pair(value: object) -> str | None:
         if isinstance(value, list)
         else ()
     )
-    return next((found for part in parts if (found := half_pair(part)) is not None), None)
+    return next((half for part in parts if (half := half_pair(part)) is not None), None)
 
 
 def read_records(path: Path) -> Records:
-    """By the name's ending; what is none of .json, .csv, .tsv, .parquet is read as JSON Lines.
-    Raises DataError where the file as a whole cannot be read, MachineError where a library is
-    missing."""
+    """Read a file by its name's ending; what is none of .json, .csv, .tsv, .parquet is read as JSON
+    Lines. Raises DataError where the file as a whole cannot be read, MachineError where a library
+    is missing."""
     kind = path.suffix.lower()
     if kind == ".parquet":
         return _read_parquet(path)
@@ -123,7 +122,7 @@ def _read_lines(data: bytes) -> Records:
         if not line.strip():
             continue
         try:
-            records.take(number, json.loads(line.decode("utf-8")))
+            records.add(number, json.loads(line.decode("utf-8")))
         except UnicodeDecodeError as error:
             records.problems.append(
                 (number, f"not UTF-8 (byte {error.start} of the line); save it as UTF-8")
@@ -151,7 +150,7 @@ def _read_json(path: Path, data: bytes) -> Records:
                 return _read_lines(data)  # JSON Lines under another name
             held = next((key for key in _HOLDERS if isinstance(value.get(key), list)), None)
             if held is None:
-                records.take(scanner.line(start), value)
+                records.add(scanner.line(start), value)
                 return records
             start = scanner.member(start, held)
         elif text[start : start + 1] != "[":
@@ -160,7 +159,7 @@ def _read_json(path: Path, data: bytes) -> Records:
                 f'{path}: neither a list of rows nor {{"data": [...]}}; it begins with {begins}'
             )
         for line, value in scanner.elements(start):
-            records.take(line, value)
+            records.add(line, value)
     except json.JSONDecodeError as error:
         first = text[scanner.skip(0) :].split("\n", 1)[0]
         if first.startswith("{") and first.rstrip().endswith("}"):
@@ -172,7 +171,8 @@ def _read_json(path: Path, data: bytes) -> Records:
 
 
 class _Scanner:
-    """Values of a JSON text one after the other, with their lines. `at`: where the last one began."""
+    """Reads the values of a JSON text one after the other, with their lines. `at`: where the last
+    one began."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -181,12 +181,14 @@ class _Scanner:
         self.at = 0
 
     def skip(self, at: int) -> int:
+        """Return the place of the next sign that is not blank."""
         while at < len(self._text) and self._text[at] in _BLANK:
             at += 1
         return at
 
     def line(self, at: int) -> int:
-        """Counts on from where it last counted to: quick as long as it is asked forwards."""
+        """Return the line of a place. Counts on from where it last counted to: quick as long as it
+        is asked forwards."""
         if at < self._counted:
             self._counted, self._lines = 0, 1
         self._lines += self._text.count("\n", self._counted, at)
@@ -194,11 +196,12 @@ class _Scanner:
         return self._lines
 
     def value(self, at: int) -> tuple[Any, int]:
+        """Return the value at a place, and where it ends. Raises json.JSONDecodeError."""
         self.at = at
         return self._decoder.raw_decode(self._text, at)
 
     def elements(self, at: int) -> Iterator[tuple[int, Any]]:
-        """(line, value) of the list that begins at `at`, which is a bracket."""
+        """Yield (line, value) of the list that begins at `at`, which is a bracket."""
         at = self.skip(at + 1)
         while self._text[at : at + 1] != "]":
             value, end = self.value(at)
@@ -206,7 +209,7 @@ class _Scanner:
             at = self._next(end, "]")
 
     def member(self, at: int, name: str) -> int:
-        """Where the value of `name` begins in the object at `at`."""
+        """Return where the value of `name` begins in the object at `at`."""
         at = self.skip(at + 1)
         while True:
             key, end = self.value(at)
@@ -238,7 +241,7 @@ def _read_csv(path: Path, data: bytes) -> Records:
     records = Records(columns=True)
     header: list[str] | None = None
     line = 1
-    before = csv.field_size_limit(_CELL)
+    before = csv.field_size_limit(_MAX_CELL)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):

@@ -2,8 +2,8 @@
 prompt and completion. Knows nothing of files.
 
 The device answers each question by itself under the recipe's own system text. So of a conversation
-the first question and its answer are taken (`ConversationTurns` says otherwise), and a row's own system
-text is left away; both are counted in `Dropped`.
+the first question and its answer are taken (`ConversationTurns` says otherwise), and a row's own
+system text is left away; both are counted in `Dropped`.
 """
 
 from __future__ import annotations

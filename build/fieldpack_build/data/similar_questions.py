@@ -9,8 +9,8 @@ and is about two funds.
 The pairs are exact: two sets of which 0.8 is shared share one of their rarest fifth (prefix filter;
 Chaudhuri et al. 2006). MinHash, which finds the copies among a library's chunks (`index.minhash`),
 is for sets of hundreds of runs and not for ten words: of 480 pairs that differ in one word
-datasketch 2.0 with 128 permutations missed 128 at this threshold; with 256 and a threshold of 0.6 it
-missed none, and took 15 times as long.
+datasketch 2.0 with 128 permutations missed 128 at this threshold; with 256 and a threshold of 0.6
+it missed none, and took 15 times as long.
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from fieldpack.prompt import ChatFormat
-from fieldpack.retrieval.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever
 
 from ..errors import DataError
 from ..models.chat_template import read_chat
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.runtime_settings import open_library, prompt_settings
 from .prompts import ExampleBuilder, Rendered, Tokenized
 from .rows import Example
 
@@ -45,12 +45,7 @@ def prepare_rows(
         examples = examples[:_REHEARSED_ROWS]
     retriever = None
     if recipe.train_passages and "knowledge" in task.inputs:
-        retriever = open_retriever(
-            task.inputs["embedder"],
-            task.inputs["knowledge"],
-            retrieval_settings(recipe),
-            reranker=task.inputs.get("reranker"),
-        )
+        retriever = open_library(recipe, task.inputs)
         _check_documents(examples, retriever, task)
     chat = read_chat(task.inputs["base"])
     builder = ExampleBuilder(

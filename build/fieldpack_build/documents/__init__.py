@@ -49,20 +49,24 @@ def read_library(
     hidden: bool = False,
     max_file_mb: int = MAX_FILE_MB,
 ) -> Iterator[Document | Skipped]:
-    """What `survey` passed over, then the documents of `folder`, each in the order of their paths.
+    """Yield what `survey` passed over, then the documents of `folder`, by their paths.
 
     Under "warn" a broken document is a `Skipped`. Raises DocumentError for a folder without
     documents and, under "fail", for the first that cannot be read.
     """
-    found = survey(folder, include, max_file_mb, ocr=ocr)
-    if not found.paths and not found.skipped:
-        raise DocumentError(_nothing_found(folder, include))
-    for entry in found.skipped:
+    library = survey(folder, include, max_file_mb, ocr=ocr)
+    if not library.paths and not library.skipped:
+        if not folder.is_dir():
+            raise DocumentError(f"{folder}: no such folder of documents")
+        among = "" if tuple(include) == EVERYTHING else f" that match {', '.join(include)}"
+        formats = ", ".join(SUFFIXES)
+        raise DocumentError(f"{folder}: no documents{among}; looked for {formats}")
+    for entry in library.skipped:
         if on_error == "fail":
             raise DocumentError(entry.reason)
         yield entry
-    for path in found.paths:
-        relative = found.names[path]
+    for path in library.paths:
+        relative = library.names[path]
         try:
             yield read_document(path, relative, ocr=ocr, hidden=hidden, max_file_mb=max_file_mb)
         except DocumentError as error:
@@ -78,10 +82,10 @@ def survey(
     *,
     ocr: bool = False,
 ) -> Survey:
-    """What there is in a folder, a file or several of them: documents that we read, and what is
-    skipped and why. With `ocr` images are documents.
+    """Return what there is in a folder, a file or several of them.
 
-    A document's name is its path below the folder; of several folders each name begins with that of
+    That is documents that we read, and what is skipped and why. With `ocr` images are documents. A
+    document's name is its path below the folder; of several folders each name begins with that of
     its folder. Raises DocumentError for two of several that have the same name.
     """
     suffixes = (*SUFFIXES, *IMAGE_SUFFIXES) if ocr else SUFFIXES
@@ -113,8 +117,10 @@ def survey(
 def find_documents(
     folder: Path, include: Sequence[str] = EVERYTHING, *, ocr: bool = False
 ) -> list[Path]:
-    """Files of the formats we read that a pattern of `include` matches, sorted by path. See
-    `find.survey`."""
+    """Return the files of the formats we read that a pattern of `include` matches, by path.
+
+    See `find.survey`.
+    """
     return survey(folder, include, ocr=ocr).paths
 
 
@@ -170,10 +176,3 @@ def _bytes_of(path: Path, relative: str, limit: int) -> bytes:
     if not data:
         raise DocumentError(f"{relative}: is empty")
     return data
-
-
-def _nothing_found(folder: Path, include: Sequence[str]) -> str:
-    if not folder.is_dir():
-        return f"{folder}: no such folder of documents"
-    among = "" if tuple(include) == EVERYTHING else f" that match {', '.join(include)}"
-    return f"{folder}: no documents{among}; looked for {', '.join(SUFFIXES)}"

@@ -74,13 +74,21 @@ _OLD_FROM = 12  # bytes beyond ASCII: fewer are too few to tell by
 _OLD_SHARE = 0.05  # of the letters: fewer is English, German or Nordic, and cp1252
 
 
-def decode(data: bytes) -> str:
+def decode(data: bytes, declared: str | None = None) -> str:
     """Return the text of some bytes, cleaned: by byte order mark, else as UTF-16 or UTF-8 if it can
-    be, else in the likeliest old encoding.
+    be, else as `declared`, else in the likeliest old encoding.
 
     Never fails: bytes with no meaning become U+FFFD.
     """
-    return _decode(data, None)
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return clean(data[len(mark) :].decode(encoding, "replace"))
+    if wide := _wide(data):
+        return clean(data.decode(wide, "replace"))
+    try:
+        return clean(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return clean(data.decode(declared or _guessed(data), "replace"))
 
 
 def decode_markup(data: bytes) -> str:
@@ -89,7 +97,7 @@ def decode_markup(data: bytes) -> str:
     The encoding that an HTML or XML head declares comes before a guess, and UTF-8 before the
     declaration: text that is valid UTF-8 beyond ASCII is UTF-8, whatever its head says.
     """
-    return _decode(data, declared_encoding(data))
+    return decode(data, declared_encoding(data))
 
 
 def refuse_binary(data: bytes, name: str) -> None:
@@ -150,18 +158,6 @@ def without_blobs(text: str) -> tuple[str, tuple[str, ...]]:
     """
     shorter, count = _BLOB.subn("", text)
     return (shorter, (f"not read: {count:,} embedded files in base64",)) if count else (text, ())
-
-
-def _decode(data: bytes, declared: str | None) -> str:
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return clean(data[len(mark) :].decode(encoding, "replace"))
-    if wide := _wide(data):
-        return clean(data.decode(wide, "replace"))
-    try:
-        return clean(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return clean(data.decode(declared or _guessed(data), "replace"))
 
 
 def _is_utf8(data: bytes) -> bool:

@@ -20,6 +20,7 @@ _YEAR = re.compile(r"(?:19|20|21)\d\d")
 # Characters of a merged cell that is repeated for each of its rows: a label. One of a megabyte over
 # 100,000 rows of a small file would fill the memory.
 REPEATED_LIMIT = 300
+_NOTES = ("source", "note", "quelle", "*", "(")  # what a note begins with
 _TITLE_LIMIT = 160  # characters; a longer line above a table is a note, not its title
 
 
@@ -71,7 +72,12 @@ def add_grid(
                 )
             waiting = []
             continue
-        if not _is_title(waiting):
+        # One or two short lines that are no sentences and no notes to the table above.
+        is_title = len(waiting) < 3 and all(
+            len(line) < 80 and line[-1] != "." and not line.lower().startswith(_NOTES)
+            for line in waiting
+        )
+        if not is_title:
             builder.text("\n".join(waiting))
             waiting = []
         title, waiting = waiting + own, []
@@ -102,8 +108,13 @@ def _side_by_side(area: Sequence[Row]) -> list[Span]:
     if all(full):
         return whole
     parts = [(first, end - 1) for first, end in _runs(full)]
-    if len(parts) < 2 or not all(_is_table(area, part) for part in parts):
+    if len(parts) < 2:
         return whole
+    for first, last in parts:
+        names = [row[first] for row in area[1:] if first < len(row) and row[first]]
+        has_head = last > first and is_header(area[0][first : last + 1])
+        if not has_head or not names or any(map(_is_figure, names)):
+            return whole
     wide = all(right[0] - left[1] > 2 for left, right in pairwise(parts))
     heads = [tuple(area[0][first : last + 1]) for first, last in parts]
     depths = {
@@ -111,25 +122,6 @@ def _side_by_side(area: Sequence[Row]) -> list[Span]:
         for first, last in parts
     }
     return parts if wide or len(set(heads)) == 1 or len(depths) > 1 else whole
-
-
-def _is_table(area: Sequence[Row], part: Span) -> bool:
-    first, last = part
-    names = [row[first] for row in area[1:] if first < len(row) and row[first]]
-    return (
-        last > first
-        and is_header(area[0][first : last + 1])
-        and bool(names)
-        and not any(map(_is_figure, names))
-    )
-
-
-def _is_title(lines: Sequence[str]) -> bool:
-    """One or two short lines that are no sentences and no notes to the table above."""
-    notes = ("source", "note", "quelle", "*", "(")
-    return len(lines) < 3 and all(
-        len(line) < 80 and line[-1] != "." and not line.lower().startswith(notes) for line in lines
-    )
 
 
 def _runs(filled: Sequence[bool]) -> list[tuple[int, int]]:

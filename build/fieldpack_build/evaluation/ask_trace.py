@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fieldpack.child import python, safe_environment
 
-from .network_trace import tool, trace
+from .network_trace import find_strace, trace
 from .report_file import Silence
 
 _MAX_NAMED = 20  # calls and files that a report names; more are counted
@@ -17,7 +17,7 @@ _LEFT_AWAY = ("ORT_DISABLE_TELEMETRY", "HF_HUB_OFFLINE")
 
 def watch(bundle: Path, question: str) -> Silence:
     """Ask a bundle one question under strace, and return what the command asked of the system."""
-    strace, why = tool()
+    strace, why = find_strace()
     if strace is None:
         return Silence(tool=None, why=why)
     command = python("-m", "fieldpack_app.cli", "ask", bundle, "--quick", "--", question)

@@ -138,27 +138,26 @@ def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
 def is_exact(said: str, expected: Iterable[str | None]) -> bool:
     """Return whether an answer has the same words as one of the expected ones, case, articles and
     punctuation aside (SQuAD's exact match)."""
-    got = _content(said)
-    return bool(got) and any(got == _content(answer) for answer in expected if answer)
+    words = _content(said)
+    return bool(words) and any(words == _content(answer) for answer in expected if answer)
 
 
 def token_f1(said: str, expected: str) -> float:
     """Return the harmonic mean of precision and recall over words, articles left out (SQuAD,
     Rajpurkar et al. 2016); a figure with its separators is one word."""
-    got, wanted = _content(said), _content(expected)
-    common = sum((Counter(got) & Counter(wanted)).values())
+    words, expected_words = _content(said), _content(expected)
+    common = sum((Counter(words) & Counter(expected_words)).values())
     if not common:
-        return float(got == wanted)
-    return 2 * common / (len(got) + len(wanted))
+        return float(words == expected_words)
+    return 2 * common / (len(words) + len(expected_words))
 
 
 def contains(said: str, value: str) -> bool:
     """Return whether the value's words stand in a row in what was said; figures are compared as
     numbers ("1,250.00" is "1250")."""
-    words, wanted = [_plain(w) for w in words_of(said)], [_plain(w) for w in words_of(value)]
-    return bool(wanted) and any(
-        words[i : i + len(wanted)] == wanted for i in range(len(words) - len(wanted) + 1)
-    )
+    words, part = ([_plain(word) for word in words_of(text)] for text in (said, value))
+    places = range(len(words) - len(part) + 1)
+    return bool(part) and any(words[i : i + len(part)] == part for i in places)
 
 
 def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:

@@ -59,22 +59,23 @@ class Trace:
 
     @property
     def silent(self) -> bool:
+        """Whether the command asked for nothing that it should not."""
         return not (self.network or self.looked_up or self.written)
 
 
 @cache
-def tool() -> tuple[str | None, str]:
-    """strace's version and "", or None and why nothing can be watched here."""
-    found = shutil.which("strace")
-    if found is None:
+def find_strace() -> tuple[str | None, str]:
+    """Return strace's version and "", or None and why nothing can be watched here."""
+    strace = shutil.which("strace")
+    if strace is None:
         return None, "strace is missing"
-    tried = subprocess.run(
-        [found, "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True
+    trial = subprocess.run(
+        [strace, "-f", "-qq", "-o", "/dev/null", "true"], capture_output=True, text=True
     )
-    if tried.returncode:  # a container that forbids ptrace
-        return None, f"strace may not watch here ({' '.join(tried.stderr.split())[:200]})"
-    said = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
-    number = re.search(r"version ([\w.]+)", said)
+    if trial.returncode:  # a container that forbids ptrace
+        return None, f"strace may not watch here ({' '.join(trial.stderr.split())[:200]})"
+    output = subprocess.run([strace, "--version"], capture_output=True, text=True).stdout
+    number = re.search(r"version ([\w.]+)", output)
     return f"strace {number[1] if number else ''}".strip(), ""
 
 
@@ -83,32 +84,22 @@ def trace(
     *,
     environment: Mapping[str, str],
     allowed: Sequence[Path] = (),
-    given: str | None = None,
+    stdin: str | None = None,
     meanwhile: Callable[[subprocess.Popen[str]], None] | None = None,
     timeout: float = 600,
 ) -> Trace:
     """Run a command to its end and say what it asked for. `allowed`: folders that it may write to;
-    /dev and /proc always are. `given`: its standard input. `meanwhile`: called once it runs, to
+    /dev and /proc always are. `stdin`: its standard input. `meanwhile`: called once it runs, to
     talk to it and to end it. Python's own cache of compiled modules is left away, as installed
-    packages bring theirs."""
-    named, why = tool()
-    if named is None:
+    packages bring theirs. Raises RuntimeError where nothing can be watched, subprocess's
+    TimeoutExpired after `timeout` seconds."""
+    strace, why = find_strace()
+    if strace is None:
         raise RuntimeError(why)
     with tempfile.TemporaryDirectory(prefix="fieldpack-trace-") as folder:
-        watched = [
-            "strace",
-            "-ff",
-            "-qq",
-            "-s",
-            "4096",
-            "-e",
-            f"trace={_WATCHED}",
-            "-o",
-            f"{folder}/t",
-            *command,
-        ]
+        options = ["-ff", "-qq", "-s", "4096", "-e", f"trace={_WATCHED}", "-o", f"{folder}/t"]
         process = subprocess.Popen(
-            watched,
+            ["strace", *options, *command],
             env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -120,7 +111,7 @@ def trace(
         try:
             if meanwhile is not None:
                 meanwhile(process)
-            output, errors = process.communicate(given, timeout)
+            output, errors = process.communicate(stdin, timeout)
         finally:
             _end(process)
         logs = [
@@ -128,18 +119,17 @@ def trace(
             for path in sorted(Path(folder).iterdir())
         ]
     lines = [line for log in logs for line in log.splitlines()]
+    paths = set(_paths(lines))
     return Trace(
-        named,
+        strace,
         tuple(command),
         process.returncode,
         output,
         errors,
         network=tuple(network_calls(lines)),
-        looked_up=tuple(sorted({path for path, _ in _paths(lines) if path in _LOOKING_UP})),
+        looked_up=tuple(sorted({path for path, _ in paths if path in _LOOKING_UP})),
         written=tuple(
-            sorted(
-                {path for path, writes in _paths(lines) if writes and not _within(path, allowed)}
-            )
+            sorted(path for path, writes in paths if writes and not _within(path, allowed))
         ),
         calls=len(lines),
         threads=len(logs),
@@ -157,7 +147,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def network_calls(lines: Sequence[str]) -> list[str]:
-    """Failed ones too: what was tried was meant."""
+    """Return the lines that are network calls, failed ones too: what was tried was meant."""
     return [line for line in lines if line.partition("(")[0] in _NETWORK]
 
 
@@ -169,17 +159,9 @@ def _paths(lines: Sequence[str]) -> Iterator[tuple[str, bool]]:
             continue
         writes = call[1] in _CHANGING or _WRITING.search(_STRING.sub("", call[2])) is not None
         for text in _STRING.findall(call[2]):
-            yield _plain(text), writes
-
-
-def _plain(text: str) -> str:
-    """strace writes what is not ASCII as octal escapes of its bytes."""
-    return (
-        text.encode("latin-1", "replace")
-        .decode("unicode_escape")
-        .encode("latin-1", "replace")
-        .decode("utf-8", "replace")
-    )
+            # strace writes what is not ASCII as octal escapes of its bytes.
+            escaped = text.encode("latin-1", "replace").decode("unicode_escape")
+            yield escaped.encode("latin-1", "replace").decode("utf-8", "replace"), writes
 
 
 def _within(path: str, allowed: Sequence[Path]) -> bool:

@@ -9,7 +9,7 @@ that is said with a scale must be right with it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _SCALES = {
     "thousand": 1e3,
@@ -58,81 +58,78 @@ class Quantity:
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Every figure of a text, in its order; number words up to twelve behind them."""
-    found = [_quantity(match) for match in _FIGURE.finditer(text)]
-    return found + [Quantity(_WORDS[match.group().lower()], 0) for match in _WORD.finditer(text)]
+    """Return every figure of a text, in its order; number words up to twelve behind them."""
+    figures = [_quantity(match) for match in _FIGURE.finditer(text)]
+    return figures + [Quantity(_WORDS[match.group().lower()], 0) for match in _WORD.finditer(text)]
 
 
 def expected_quantities(answer: str, scale: str | None = None) -> list[Quantity]:
-    """What must be said; `scale` ("million", "percent") where the answer itself has none. A number
-    word counts where it is the whole answer: in a sentence "one" is mostly no figure."""
-    found = [_quantity(match) for match in _FIGURE.finditer(answer)]
-    if not found and answer.strip().lower() in _WORDS:
-        found = [Quantity(_WORDS[answer.strip().lower()], 0)]
-    return [_in_scale(quantity, (scale or "").strip().lower()) for quantity in found]
+    """Return the figures that must be said; `scale` ("million", "percent") where the answer itself
+    has none. A number word counts where it is the whole answer: in a sentence "one" is mostly no
+    figure."""
+    expected = [_quantity(match) for match in _FIGURE.finditer(answer)]
+    if not expected and answer.strip().lower() in _WORDS:
+        expected = [Quantity(_WORDS[answer.strip().lower()], 0)]
+    unit = (scale or "").strip().lower()
+    if unit in ("percent", "per cent", "%"):
+        return [replace(quantity, percent=True) for quantity in expected]
+    return [
+        replace(quantity, factor=_SCALES.get(unit)) if quantity.factor is None else quantity
+        for quantity in expected
+    ]
 
 
 def same_quantities(said: str, answer: str, scale: str | None = None) -> bool | None:
-    """Every expected figure is said, each by another figure; None where none is expected."""
-    wanted = expected_quantities(answer, scale)
-    if not wanted:
+    """Return whether every expected figure is said, each by another figure; None where none is
+    expected."""
+    expected = expected_quantities(answer, scale)
+    if not expected:
         return None
-    got = quantities(said)
+    left = quantities(said)
     less = bool(_LESS.search(said))
-    for quantity in wanted:
-        match = next((g for g in got if _same(g, quantity, less=less)), None)
+    for quantity in expected:
+        match = next((figure for figure in left if _same(figure, quantity, less=less)), None)
         if match is None:
             return False
-        got.remove(match)
+        left.remove(match)
     return True
 
 
 def _quantity(match: re.Match[str]) -> Quantity:
     digits = match["figure"].replace(",", "")
-    whole = match["open"] is not None and match["close"] is not None and match["sign"] is None
     # (5.2) is minus 5.2 in a table.
-    value = -float(digits) if match["sign"] or whole else float(digits)
-    scale = (
-        match["scale"] or match["short"] or ""
-    ).lower()  # "5m" is five million, "5 m" is five metres
+    bracketed = match["open"] is not None and match["close"] is not None and match["sign"] is None
+    value = -float(digits) if match["sign"] or bracketed else float(digits)
+    # "5m" is five million, "5 m" is five metres.
+    scale = (match["scale"] or match["short"] or "").lower()
     decimals = len(digits.partition(".")[2])
     return Quantity(value, decimals, match["percent"] is not None, _SCALES.get(scale))
 
 
-def _in_scale(quantity: Quantity, scale: str) -> Quantity:
-    if scale in ("percent", "per cent", "%"):
-        return Quantity(quantity.value, quantity.decimals, True, quantity.factor)
-    factor = _SCALES.get(scale) if quantity.factor is None else quantity.factor
-    return Quantity(quantity.value, quantity.decimals, quantity.percent, factor)
-
-
-def _same(said: Quantity, wanted: Quantity, *, less: bool) -> bool:
+def _same(said: Quantity, expected: Quantity, *, less: bool) -> bool:
     """`less`: the answer says in words that something fell, which is a sign too."""
-    if said.percent and not wanted.percent:
+    if said.percent and not expected.percent:
         return False
-    for value, decimals, target in _readings(said, wanted):
-        gap = min(
-            abs(value - target),
-            abs(-value - target) if less and target < 0 else abs(value - target),
-        )
+    for value, decimals, target in _in_one_unit(said, expected):
+        gap = abs(value - target)
+        if less and target < 0:
+            gap = min(gap, abs(-value - target))
         # Either side may have been rounded to the digits it shows; of 12.25 people make 12.2 and
         # 12.3.
-        allowed = 0.5000001 * 10.0 ** -min(decimals, wanted.decimals)
+        allowed = 0.5000001 * 10.0 ** -min(decimals, expected.decimals)
         if gap == 0 or (gap <= allowed and gap <= _NEAR * abs(target)):
             return True
     return False
 
 
-def _readings(said: Quantity, wanted: Quantity) -> list[tuple[float, int, float]]:
-    """(what was said, its decimals, what was wanted), in one unit."""
-    factor = wanted.factor or 1.0
+def _in_one_unit(said: Quantity, expected: Quantity) -> list[tuple[float, int, float]]:
+    """(what was said, its decimals, what was expected), in each unit that may be meant."""
+    factor = expected.factor or 1.0
     if said.factor is not None:  # in the expected unit, so that decimals keep their meaning
         shift = said.factor / factor
-        return [(said.value * shift, said.decimals - _digits(shift), wanted.value)]
-    plain = [(said.value, said.decimals, wanted.value)]
-    return [*plain, (said.value, said.decimals, wanted.value * factor)] if factor != 1 else plain
-
-
-def _digits(shift: float) -> int:
-    """Of 1,000: 3."""
-    return round(len(f"{shift:.0f}") - 1) if shift >= 1 else -round(len(f"{1 / shift:.0f}") - 1)
+        zeros = len(f"{shift:.0f}") - 1 if shift >= 1 else 1 - len(f"{1 / shift:.0f}")
+        return [(said.value * shift, said.decimals - zeros, expected.value)]
+    as_written = [(said.value, said.decimals, expected.value)]
+    if factor == 1:
+        return as_written
+    return [*as_written, (said.value, said.decimals, expected.value * factor)]

@@ -7,66 +7,50 @@ Parent's side: `peak_mb`. Child's side: `python -m fieldpack_build.evaluation.pe
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
+import resource
 from pathlib import Path
+from typing import TypedDict
 
-from fieldpack.child import python, safe_environment
+from fieldpack.child import ChildFailed, answer_parent, ask_child, python
+from fieldpack.memory import peak_bytes
 
 from ..errors import StageError
 
 
+class _Question(TypedDict):
+    """`folder`: a staged bundle. `retrieval`: whether its library is opened and searched."""
+
+    folder: str
+    question: str
+    retrieval: bool
+
+
 def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
-    """Of a staged bundle. Raises StageError if it does not answer."""
-    task = {"folder": str(folder), "question": question, "retrieval": retrieval}
-    command = python("-m", "fieldpack_build.evaluation.peak_memory")
-    done = subprocess.run(
-        command,
-        env=safe_environment(),
-        input=json.dumps(task),
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    sys.stderr.write(done.stderr)
-    if done.returncode:
-        last = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no word"]
+    """Return the most memory, in MiB, that a process held which opened a staged bundle and answered
+    one question. Raises StageError if it does not answer."""
+    request: _Question = {"folder": str(folder), "question": question, "retrieval": retrieval}
+    try:
+        return float(ask_child(python("-m", "fieldpack_build.evaluation.peak_memory"), request))
+    except ChildFailed as failed:
         raise StageError(
-            f"the process that measures memory ended with {done.returncode}; its words are in the "
-            "stage's log.txt, the last: "
-            f"{last[-1][:300]}"
-        )
-    return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
+            f"the process that measures memory ended with {failed.code}; its words are in the "
+            f"stage's log.txt, the last: {failed.last_line}"
+        ) from None
 
 
-def main() -> None:
-    task = json.loads(sys.stdin.read())
+def _answer(question: _Question) -> float:
     from fieldpack.rag import AnswerOptions
 
     from .scoring_expert import ScoringExpert
 
-    expert = ScoringExpert(Path(task["folder"]), retrieval=task["retrieval"], scores=False)
-    expert.ask(
-        task["question"], options=AnswerOptions(retrieval=task["retrieval"], threshold=False)
-    )
-    print(json.dumps({"peak_mb": _peak_mb()}), flush=True)
-
-
-def _peak_mb() -> float:
-    """Linux: of this program alone. getrusage would count what the parent held when it started us."""
-    status = Path("/proc/self/status")
-    if status.exists() and (
-        match := re.search(
-            r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace")
-        )
-    ):
-        return round(int(match[1]) / 1024, 1)
-    import resource
-
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    retrieval = question["retrieval"]
+    expert = ScoringExpert(Path(question["folder"]), retrieval=retrieval, scores=False)
+    options = AnswerOptions(retrieval=retrieval, threshold=False)
+    expert.ask(question["question"], options=options)
+    # getrusage, where the system has no better, counts what the parent held when it started us
+    peak = peak_bytes() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round(peak / 2**20, 1)
 
 
 if __name__ == "__main__":
-    main()
+    answer_parent(_answer)

@@ -13,35 +13,36 @@ _REHEARSED = 4
 
 
 def measured_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
-    """All that are not set aside."""
+    """Return the questions that are not set aside."""
     aside = {question.line for question in calibration_part(recipe, questions)}
     return [question for question in questions if question.line not in aside]
 
 
 def calibration_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
-    """Those that the refusal threshold is learned from and that are never measured: the recipe's
-    share of the answerable and of the others; none where the threshold is given. A question is in
-    it by its own words, so that a row added to the file moves no other. None of them where the
-    training rows are learned from."""
+    """Return the questions that the refusal threshold is learned from and that are never measured:
+    the recipe's share of the answerable and of the others; none where the threshold is given, or
+    learned from the training rows. A question is in it by its own words, so that a row added to the
+    file moves no other."""
     if not recipe.calibrated or recipe.evaluate is None or recipe.evaluate.calibration == "train":
         return []
-    found: list[TestQuestion] = []
+    aside: list[TestQuestion] = []
     for answerable in (True, False):
-        mine = sorted((q for q in questions if (q.answer is not None) == answerable), key=_place)
-        found += mine[: round(float(recipe.evaluate.calibration) * len(mine))]
-    return sorted(found, key=lambda q: q.line)
+        mine = [q for q in questions if (q.answer is not None) == answerable]
+        mine.sort(key=lambda q: sha256(q.question.encode()).hexdigest())
+        aside += mine[: round(float(recipe.evaluate.calibration) * len(mine))]
+    return sorted(aside, key=lambda q: q.line)
 
 
-def asked(
+def sampled_part(
     recipe: Recipe, questions: Sequence[TestQuestion], count: int | None
 ) -> list[TestQuestion]:
-    """`count` of the measured part; a handful in a rehearsal."""
+    """Return `count` questions of the measured part; a handful in a rehearsal."""
     return sample(measured_part(recipe, questions), _REHEARSED if recipe.rehearsal else count)
 
 
 def sample(questions: Sequence[TestQuestion], count: int | None) -> list[TestQuestion]:
-    """`count` questions spread evenly over the file, answerable and not in their proportion; all
-    for None."""
+    """Return `count` questions spread evenly over the file, answerable and not in their proportion;
+    all for None."""
     if count is None or count >= len(questions):
         return list(questions)
     answerable = [q for q in questions if q.answer is not None]
@@ -53,7 +54,3 @@ def sample(questions: Sequence[TestQuestion], count: int | None) -> list[TestQue
 
 def _every(rows: Sequence[TestQuestion], count: int) -> list[TestQuestion]:
     return [rows[i * len(rows) // count] for i in range(count)] if rows and count > 0 else []
-
-
-def _place(question: TestQuestion) -> str:
-    return sha256(question.question.encode()).hexdigest()

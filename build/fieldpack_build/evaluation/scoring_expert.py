@@ -28,34 +28,36 @@ Loss = tuple[float, int]  # nats, tokens
 
 
 class ScoringGenerator(TextGenerator):
-    """Reads on from the last prompt's cache, so that a loss costs no second prefill."""
+    """Computes losses from the last prompt's cache on, so that a loss costs no second prefill."""
 
     def loss(self, prompt: str, answer: str, *, max_tokens: int, max_context: int) -> Loss:
-        """Of `answer` behind `prompt`, over its first `max_tokens` tokens, fewer where the context
-        ends."""
-        ids, wanted = self.encode(prompt), self.encode(answer)[:max_tokens]
-        wanted = wanted[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
-        if not wanted:
+        """Return the negative log-likelihood of `answer` after `prompt`, in nats, over its first
+        `max_tokens` tokens, fewer where the context ends; and how many these are."""
+        ids, expected = self.encode(prompt), self.encode(answer)[:max_tokens]
+        expected = expected[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
+        if not expected:
             return 0.0, 0
         with self._exclusive(None):
-            self._cache.prefill(ids, capacity=len(ids) + len(wanted), max_capacity=max_context)
-            return sum_of_losses(self._logits(ids, wanted), wanted), len(wanted)
+            self._cache.prefill(ids, capacity=len(ids) + len(expected), max_capacity=max_context)
+            return sum_of_losses(self._logits(ids, expected), expected), len(expected)
 
-    def _logits(self, ids: Sequence[int], wanted: Sequence[int]) -> Logits:
-        """Of each wanted token's place, [len(wanted), vocabulary]."""
+    def _logits(self, ids: Sequence[int], expected: Sequence[int]) -> Logits:
+        """The logits that each expected token is predicted by, [len(expected), vocabulary]."""
         import numpy as np
 
         self._cache.trim(len(ids) - 1)
-        read = [ids[-1], *wanted[:-1]]
+        read = [ids[-1], *expected[:-1]]
         return np.concatenate(
             [self._cache.forward(read[at : at + WINDOW]) for at in range(0, len(read), WINDOW)]
         )
 
 
 class ScoringExpert(Expert):
-    """`generator`: made of the bundle's folder and its `skip_tokens`, in the place of the bundle's
-    own model. `retrieval`: off, and neither embedder nor index is opened. `scores`: off, and it is
-    the device's expert to the byte."""
+    """The device's expert, with losses.
+
+    `generator`: made of the bundle's folder and its `skip_tokens`, in the place of the bundle's own
+    model. `retrieval`: off, and neither embedder nor index is opened. `scores`: off, and it is the
+    device's expert to the byte."""
 
     def __init__(
         self,
@@ -72,23 +74,23 @@ class ScoringExpert(Expert):
         return self
 
     def loss(self, answer: Answer, expected: str) -> Loss | None:
-        """Of the expected answer, behind the prompt that `answer` was given for; None without a
-        language model."""
+        """Return the loss of the expected answer after the prompt that `answer` was given for; None
+        without a language model."""
         rag = self._open_rag()
         if rag.generator is None:
             return None
         prompt = rag.builder.build(answer.question, answer.passages)
         generator: Any = rag.generator
-        found: Loss = generator.loss(
+        loss: Loss = generator.loss(
             prompt.text,
             expected,
             max_tokens=self.settings.max_answer_tokens,
             max_context=self.settings.max_context,
         )
-        return found
+        return loss
 
     def signals(self, question: str, *, answerable: bool) -> Signals:
-        """What the refusal thresholds look at, as the runtime sees it when it decides."""
+        """Return what the refusal thresholds look at, as the runtime sees it when it decides."""
         retriever = self._open_retriever()
         assert retriever
         return signals_of(retriever, question, self.settings.passages, answerable=answerable)
@@ -106,11 +108,12 @@ class ScoringExpert(Expert):
         return super()._open_retriever() if self._retrieves else None
 
 
-def sum_of_losses(logits: Logits, wanted: Sequence[int]) -> float:
-    """Nats; logits [n, vocabulary] predict the n wanted tokens."""
+def sum_of_losses(logits: Logits, expected: Sequence[int]) -> float:
+    """Return the negative log-likelihood of the n expected tokens, in nats, under the logits
+    [n, vocabulary] that predict them."""
     import numpy as np
 
     rows = logits.astype(np.float64)
     top = rows.max(axis=-1, keepdims=True)
     whole = np.log(np.exp(rows - top).sum(axis=-1)) + top[:, 0]
-    return float((whole - rows[np.arange(len(wanted)), list(wanted)]).sum())
+    return float((whole - rows[np.arange(len(expected)), list(expected)]).sum())

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fieldpack.prompt import ChatFormat, PromptBuilder
-from fieldpack.retrieval.retriever import open_retriever
 
 from ..data import read_questions
 from ..data.training_rows import training_rows
 from ..models.chat_template import encode
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.runtime_settings import open_library, prompt_settings
 from ..recipe.schema import Recipe
 
 _MAX_SAMPLES, _MIN_SAMPLES = 32, 4
@@ -63,12 +62,7 @@ def held_out_samples(
     prompts = PromptBuilder(chat, settings, lambda text: len(encode(tokenizer, text)))
     search = None
     if "knowledge" in task.inputs:
-        search = open_retriever(
-            task.inputs["embedder"],
-            task.inputs["knowledge"],
-            retrieval_settings(recipe),
-            reranker=task.inputs.get("reranker"),
-        ).search
+        search = open_library(recipe, task.inputs).search
 
     def sample(question: str, answer: str | None) -> Sample:
         passages = search(question, settings.passages) if search else []

@@ -20,6 +20,7 @@ from fieldpack.devices import Device
 from fieldpack.generation.generator import TextGenerator
 from fieldpack.generation.kv_cache import SLICE, WINDOW, KVCache
 from fieldpack.generation.longrope import LongRope, new_generator
+from fieldpack.memory import peak_bytes
 
 if TYPE_CHECKING:
     from fieldpack_build.export.facts import ProbeFigures
@@ -51,14 +52,12 @@ def measure(question: Question) -> ProbeFigures:
         max_context=question["max_context"],
     ):
         pass
-    # Before logits of many positions are looked at, which a device never does. Not ru_maxrss: that
-    # begins with what the process that started this one had held.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    peak_kib = int(status.split("VmHWM:")[1].split()[0])
+    # Before logits of many positions are looked at, which a device never does.
+    memory_mb = round(peak_bytes() / 2**20, 1)
     del generator
     model, rope = _open(folder), LongRope.read(folder)
     return {
-        "memory_mb": round(peak_kib / 1024, 1),
+        "memory_mb": memory_mb,
         **_speed(model, rope, longest["prompt"], question["new_tokens"]),
         **_compare(KVCache(model, rope), rows, reference),
     }

@@ -1,8 +1,8 @@
-"""Reads documents in worker processes: in the job of the jobs, a bounded number ahead of the one
-who takes them.
+"""Reads documents in worker processes: in the order of the jobs, a bounded number ahead of who
+takes them.
 
 A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is
-skipped with a reason; a new worker takes its place. Knows nothing of what config is: `worker`
+skipped with a reason; a new worker takes its place. Knows nothing of what reading is: `worker`
 does.
 """
 

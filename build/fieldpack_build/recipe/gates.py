@@ -48,7 +48,7 @@ _SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """`arm`.`metric` `op` `factor` * `other_arm`.`other` + `value`. An arm of None is the one that
+    """What must be reached: `arm`.`metric` `op` `factor` * `other_arm`.`other` + `value`. An arm of None is the one that
     ships; `other` is None where a number alone is asked for. `sure`: the 95% interval must clear
     it."""
 
@@ -64,12 +64,13 @@ class Gate:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """The arms it names."""
+        """The arms that the gate names."""
         return tuple(arm for arm in (self.arm, self.other_arm) if arm)
 
 
 def parse_gate(text: str) -> Gate:
-    """ValueError says what is wrong and what can be written."""
+    """Read a gate as a recipe writes it. Raises ValueError, which says what is wrong and what can be
+    written."""
     match = _GATE.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r}: {_SHAPES}")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def find_recipe(name: str) -> Path:
-    """A path, or the name of a file in recipes/ with or without its ending."""
+    """Return the file of a recipe that is named by its path, or by its name in recipes/ with or
+    without the ending. Raises RecipeError where there is none."""
     tried = [Path(name), Path("recipes") / name, Path("recipes") / f"{name}.yaml"]
     for path in tried:
         if path.is_file():

@@ -7,8 +7,8 @@ from .schema import Launch, Recipe
 
 
 def rehearse(recipe: Recipe) -> Recipe:
-    """The same recipe, marked; stages take slices. Quality is not looked at: the weights are
-    random."""
+    """Return the same recipe marked as a rehearsal: stages take slices, and limits on quality are
+    off, as the weights are random."""
     train = recipe.train.model_copy(
         update={
             "epochs": 1.0,

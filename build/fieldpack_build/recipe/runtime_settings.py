@@ -5,14 +5,19 @@ learned, if it has."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fieldpack.prompt import PromptSettings
 from fieldpack.retrieval.fusion import RetrievalSettings
 from fieldpack.retrieval.quoting import QuoteSettings
 
 from .schema import Recipe
+
+if TYPE_CHECKING:
+    from fieldpack.retrieval.retriever import Retriever
 
 CALIBRATION = "calibration.json"  # in the calibrate stage's folder
 QUOTING = "quoting.json"  # in the quoting stage's folder
@@ -82,4 +87,17 @@ def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
         candidates=how.candidates,
         join=how.merge_adjacent,
         rerank=how.rerank,
+    )
+
+
+def open_library(recipe: Recipe, folders: Mapping[str, Path]) -> Retriever:
+    """Open a finished library as the device will open it; `folders`: those of the stages by name,
+    embedder, knowledge and reranker among them. Raises the runtime's BundleError."""
+    from fieldpack.retrieval.retriever import open_retriever
+
+    return open_retriever(
+        folders["embedder"],
+        folders["knowledge"],
+        retrieval_settings(recipe),
+        reranker=folders.get("reranker"),
     )

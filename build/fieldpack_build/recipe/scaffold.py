@@ -84,8 +84,8 @@ _TRAIN = """\
 
 
 def write_scaffold(name: str, folder: Path) -> Path:
-    """Writes `folder/name.yaml` and `folder/name/`; raises OutputExists, RecipeError (a name that
-    is none)."""
+    """Write `folder/name.yaml` and `folder/name/`, and return the former. Raises OutputExists where
+    one is there, RecipeError for a name that is none."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise RecipeError(
             f"{name!r}: a recipe's name is lower-case letters, digits, dots, dashes, underscores"

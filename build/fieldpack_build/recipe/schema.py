@@ -185,7 +185,7 @@ class Knowledge(Section):
 
     @property
     def places(self) -> list[str]:
-        """`documents` as a list."""
+        """What `documents` names, as a list."""
         return [self.documents] if isinstance(self.documents, str) else self.documents
 
 
@@ -683,7 +683,7 @@ class Recipe(Section):
             )
 
     def path(self, name: str) -> Path:
-        """A path of the recipe, relative to the recipe's own folder."""
+        """Return a path that the recipe names, which is relative to the recipe's own folder."""
         return Path(self.folder) / name
 
     @property

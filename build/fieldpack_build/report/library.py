@@ -1,6 +1,6 @@
-"""A library in figures: what was read, how long its chunks are, how its vectors lie, which questions
-find nothing good. Small enough for report.json: counts are whole, lists are cut. Knows nothing of
-HTML.
+"""A library in figures: what was read, how long its chunks are, how its vectors lie, which
+questions find nothing good. Small enough for report.json: counts are whole, lists are cut. Knows
+nothing of HTML.
 
 The map is PCA by numpy: exact, the same for the same library, a question can be put into it,
 nothing to install and done at once. Measured on 5,000 vectors of 384 figures: UMAP 0.5 brings 410
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SHIPPED = (".sqlite", ".usearch")
+SHIPPED = (".sqlite", ".bin", ".usearch")
 # Chunks measured and projected; the axes of 752 chunks and of halves of them differ little already.
 SAMPLE = 5_000
 # Points and questions on the map: a report of some 300 kB.

@@ -210,7 +210,8 @@ def _measured(value: float | None) -> str:
 
 
 def retrieval_table(retrieval: Retrieval) -> tuple[int, list[tuple[str, list[str]]]]:
-    """Return (questions asked, [("By document", [recall@1, @5, @10, MRR]), ("By passage", ...)])."""
+    """Return (questions asked, [("By document", [recall@1, @5, @10, MRR]), ("By passage",
+    ...)])."""
     keys = ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
     kinds = (("By document", retrieval.document), ("By passage", retrieval.passage))
     rows = [(label, [figure((figures or {}).get(key)) for key in keys]) for label, figures in kinds]

@@ -44,7 +44,7 @@ def run(task: Task) -> StageResult:
     assert evaluate and evaluate.attribution
     causal_lm.quiet()
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
-    questions = question_split.asked(task.recipe, every, evaluate.attribution.questions)
+    questions = question_split.sampled_part(task.recipe, every, evaluate.attribution.questions)
     retrieves = task.recipe.knowledge is not None
     steps = steps_of(tuned=task.recipe.tuned)
     (task.out / ANSWERS).mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ def run(task: Task) -> BaseResult:
     recipe = task.recipe
     task.note("fetching the model")
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
-    _look(task, path)
+    _inspect(task, path)
     causal_lm.quiet()
     tokenizer = causal_lm.load_tokenizer(path)
     chat = chat_format(tokenizer, recipe.base.model, path)
@@ -70,25 +70,22 @@ def run(task: Task) -> BaseResult:
     }
 
 
-def _look(task: Task, path: Path) -> None:
+def _inspect(task: Task, path: Path) -> None:
     """Raise SourceError with all that is wrong with the model. Of a rehearsal's remote model only
     settings were fetched."""
-    looked = inspect_base(
-        path,
-        task.recipe,
-        weights=not (task.recipe.rehearsal and sources.is_remote(task.recipe.base)),
-    )
-    if looked.problems:
-        raise SourceError("\n".join(looked.problems))
-    if sources.is_remote(task.recipe.base):  # of a local one the check before a build has said them
-        for warning in looked.warnings:
+    remote = sources.is_remote(task.recipe.base)
+    inspection = inspect_base(path, task.recipe, weights=not (task.recipe.rehearsal and remote))
+    if inspection.problems:
+        raise SourceError("\n".join(inspection.problems))
+    if remote:  # of a local one the check before a build has said them
+        for warning in inspection.warnings:
             task.warn(warning)
 
 
 def _link(path: Path, target: Path) -> None:
-    """A link to the folder; or a folder of links to its files, and a config.json of our own, where
-    its config.json does not say of the embeddings what the tensors say: the export would ship the
-    untuned model spoilt."""
+    """Make `target` a link to the folder; or a folder of links to its files with a config.json of
+    our own, where its own does not say of the embeddings what the tensors say: the export would
+    ship the untuned model spoilt."""
     config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
     tied = ties_embeddings(path)
     if config.get("tie_word_embeddings") is tied:

@@ -22,8 +22,8 @@ from ..models import causal_lm, sources
 from ..pipeline.task import Task
 from .results import EmbedderResult
 
-LEAST_COSINE = 0.9999
-LEAST_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall
+MIN_COSINE = 0.9999
+MIN_INT8_COSINE = 0.9  # a guard against a broken graph; what int8 costs is measured in recall
 
 
 def run(task: Task) -> EmbedderResult:
@@ -74,8 +74,9 @@ def export(
     passage_prefix: str | None = None,
     note: Any = lambda text: None,
 ) -> tuple[EmbedderSettings, float]:
-    """The runtime's fp32 embedder in `folder`, and its least cosine to torch. Raises SourceError
-    for a model that cannot be had, CheckFailed where the vectors differ."""
+    """Write the runtime's fp32 embedder into `folder`; gives its settings and its least cosine to
+    torch. Raises SourceError for a model that cannot be had, CheckFailed where the vectors
+    differ."""
     from ..embedding import torch_model
 
     note("loading in torch")
@@ -100,8 +101,8 @@ def export(
     note("comparing with torch")
     ours = Embedder.open(folder).embed_passages(CANARIES)
     theirs = torch_model.vectors(model, CANARIES, prefix=settings.passage_prefix)
-    return settings, _least_cosine(
-        ours, theirs, LEAST_COSINE, "the exported embedder differs from torch"
+    return settings, _check_cosine(
+        ours, theirs, MIN_COSINE, "the exported embedder differs from torch"
     )
 
 
@@ -114,7 +115,7 @@ def _quantize(task: Task, work: Path) -> tuple[str, Mapping[str, object] | None]
     candidate = precision.write_int8(task.out, work / "int8")
     fp32, int8 = Embedder.open(task.out), Embedder.open(candidate)
     wide, narrow = fp32.embed_passages(CANARIES), int8.embed_passages(CANARIES)
-    _least_cosine(wide, narrow, LEAST_INT8_COSINE, "the int8 embedder differs from fp32")
+    _check_cosine(wide, narrow, MIN_INT8_COSINE, "the int8 embedder differs from fp32")
     if knowledge.embedder.precision == "int8":
         precision.replace_by(task.out, candidate)
         return "int8", None
@@ -126,7 +127,7 @@ def _quantize(task: Task, work: Path) -> tuple[str, Mapping[str, object] | None]
 
 
 def _max_tokens(model: Any) -> int:
-    """The wrapper's limit; a model without one (ALiBi, rotary positions) has its tokenizer's or the
+    """Return the wrapper's limit; a model without one (ALiBi, rotary positions) has its tokenizer's or the
     network's."""
     stated = [
         model.get_max_seq_length(),
@@ -135,8 +136,10 @@ def _max_tokens(model: Any) -> int:
     return int(min(value for value in stated if value))
 
 
-def _least_cosine(ours: Any, theirs: Any, least: float, what: str) -> float:
-    found = float((ours * theirs).sum(axis=1).min())
-    if not found >= least:
-        raise CheckFailed(f"{what}: cosine {found:.4f}, at least {least} wanted")
-    return round(found, 6)
+def _check_cosine(ours: Any, theirs: Any, minimum: float, what: str) -> float:
+    """Return the least cosine of two sets of vectors [texts, dim] of length 1. Raises CheckFailed
+    below `minimum`."""
+    cosine = float((ours * theirs).sum(axis=1).min())
+    if not cosine >= minimum:
+        raise CheckFailed(f"{what}: cosine {cosine:.4f}, at least {minimum} wanted")
+    return round(cosine, 6)

@@ -70,7 +70,7 @@ def run(task: Task) -> StageResult:
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     measuring = _Measuring(
-        task, question_split.asked(task.recipe, every, evaluate.sample), arms_of(task.recipe)
+        task, question_split.sampled_part(task.recipe, every, evaluate.sample), arms_of(task.recipe)
     )
     parts = _Parts(attribution=_attribution(task))
     for number, (model, mine) in enumerate(by_model(task.recipe, measuring.names).items()):
@@ -255,12 +255,14 @@ def _report(
 
 
 def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
+    """Return what the library holds of each (document, page), its chunks' texts apart by a null
+    character; nothing where the recipe has no documents."""
     if "knowledge" not in task.inputs:
         return {}
-    found: dict[tuple[str, int | None], list[str]] = {}
+    texts_of: dict[tuple[str, int | None], list[str]] = {}
     for _, chunk in KnowledgeIndex(task.inputs["knowledge"]).chunks():
-        found.setdefault((chunk.document, chunk.page), []).append(chunk.text)
-    return {key: "\0".join(texts) for key, texts in found.items()}
+        texts_of.setdefault((chunk.document, chunk.page), []).append(chunk.text)
+    return {key: "\0".join(texts) for key, texts in texts_of.items()}
 
 
 def _retrieval(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fieldpack.retrieval.quoting import candidates, signals_of
-from fieldpack.retrieval.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever
 
 from ..data import read_examples
 from ..data.training_rows import load_options
@@ -18,51 +18,48 @@ from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
 from ..pipeline.events import StageResult
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import prompt_settings, retrieval_settings
+from ..recipe.runtime_settings import open_library, prompt_settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _REHEARSED = 12
-_MOST = 1000  # rows; the mean F1 of so many has a standard error of about 0.01
+_MAX_ROWS = 1000  # the mean F1 of so many has a standard error of about 0.01
 
 
 def run(task: Task) -> StageResult:
     """Fit how passages are quoted on the recipe's training rows, and write it into `quoting.json`."""
     recipe = task.recipe
-    retriever = open_retriever(
-        task.inputs["embedder"],
-        task.inputs["knowledge"],
-        retrieval_settings(recipe),
-        reranker=task.inputs.get("reranker"),
-    )
-    asked = questions(task)
-    learning = _Learning(task, retriever)
+    retriever = open_library(recipe, task.inputs)
+    pairs = questions(task)
+    rows_of = _QuoteRows(task, retriever)
     rows = []
-    for number, (question, answer) in enumerate(asked, 1):
-        rows.append(learning.row(question, answer))
-        if number % 20 == 0 or number == len(asked):
-            task.progress(number, len(asked), "rows looked up")
+    for number, (question, answer) in enumerate(pairs, 1):
+        rows.append(rows_of.row(question, answer))
+        if number % 20 == 0 or number == len(pairs):
+            task.progress(number, len(pairs), "rows looked up")
     settings, facts = quote_fit.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
     quote_fit.write_quoting(task.out, settings)
     return facts.to_dict()
 
 
 def questions(task: Task) -> list[tuple[str, str | None]]:
-    """(question, answer) of the training rows, evenly over the files where there are many."""
+    """Return (question, answer) of the training rows, evenly over the files where there are many."""
     rows = [
         row
         for file in task.recipe.train_files
         for row in read_examples(file, load_options(task.recipe))
     ]
-    most = _REHEARSED if task.recipe.rehearsal else _MOST
-    chosen = [rows[i * len(rows) // most] for i in range(most)] if len(rows) > most else rows
-    return [(row.question, row.answer) for row in chosen]
+    limit = _REHEARSED if task.recipe.rehearsal else _MAX_ROWS
+    if len(rows) > limit:
+        rows = [rows[i * len(rows) // limit] for i in range(limit)]
+    return [(row.question, row.answer) for row in rows]
 
 
-class _Learning:
-    """Keeps the vectors of candidates, as many questions meet the same sentences."""
+class _QuoteRows:
+    """Makes the rows to fit on. Keeps the vectors of candidates, as many questions meet the same
+    sentences."""
 
     def __init__(self, task: Task, retriever: Retriever) -> None:
         self._settings = prompt_settings(task.recipe, task.inputs.get("calibrate"))
@@ -73,21 +70,21 @@ class _Learning:
         import numpy as np
 
         passages = self._retriever.search(question, self._settings.passages)
-        found = candidates(passages)
+        sentences = candidates(passages)
         lead = self._retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
         unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
-        if not found:
+        if not sentences:
             return quote_fit.QuoteRow(
                 answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded
             )
-        vectors = self._embed([candidate.text for candidate in found])
+        vectors = self._embed([sentence.text for sentence in sentences])
         signals = signals_of(
-            question, self._retriever.embedder.embed_query(question), vectors, found, passages
+            question, self._retriever.embedder.embed_query(question), vectors, sentences, passages
         )
         worth = np.array(
-            [token_f1(candidate.text, answer) if answer else 0.0 for candidate in found]
+            [token_f1(sentence.text, answer) if answer else 0.0 for sentence in sentences]
         )
         return quote_fit.QuoteRow(answer is not None, signals, worth, lead, unfounded)
 

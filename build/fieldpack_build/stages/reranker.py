@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, cast
 
 from fieldpack.retrieval.reranker import Reranker, RerankerSettings
 
@@ -20,7 +20,7 @@ from ..pipeline.task import Task
 from ..recipe.schema import ModelSource
 from .results import RerankerResult
 
-MOST_DIFFERENCE = 1e-3
+MAX_DIFFERENCE = 1e-3  # of a score; float32 in torch and in onnxruntime
 # Found, near, elsewhere; figures, a table's row, another script; past most models' limit; nothing
 # at all.
 _QUESTION = "What does the I class of the fund cost a year?"
@@ -39,6 +39,15 @@ CANARIES = (
     ("a", _LONG),
     ("Why? " * 12, _LONG * 2),
 )
+
+
+class _Facts(TypedDict):
+    """What the toolchain's `score.py` says of a model."""
+
+    labels: int
+    activation: str
+    max_tokens: int
+    pad_id: int
 
 
 def run(task: Task) -> RerankerResult:
@@ -77,7 +86,7 @@ def run(task: Task) -> RerankerResult:
         str(source),
         str(work / "pairs.json"),
     ]
-    facts = json.loads(
+    facts: _Facts = json.loads(
         toolchains.run(toolchain, [*score, str(work / "torch.npz")]).splitlines()[-1]
     )
     settings = _settings(facts, wanted)
@@ -95,8 +104,8 @@ def run(task: Task) -> RerankerResult:
 
 
 def _require_classifier(source: Path, wanted: ModelSource) -> None:
-    """Rerankers of the other kind, language models that say yes or no, have another head and
-    another prompt."""
+    """Raise SourceError for rerankers of the other kind: language models that say yes or no, with
+    another head and another prompt."""
     path = source / "config.json"
     architectures = (
         json.loads(path.read_text(encoding="utf-8")).get("architectures", [])
@@ -111,7 +120,9 @@ def _require_classifier(source: Path, wanted: ModelSource) -> None:
         )
 
 
-def _settings(facts: dict[str, Any], wanted: ModelSource) -> RerankerSettings:
+def _settings(facts: _Facts, wanted: ModelSource) -> RerankerSettings:
+    """Return the device's settings of a model. Raises SourceError for a head that it does not
+    know."""
     labels, activation = facts["labels"], facts["activation"]
     if labels not in (1, 2):
         raise SourceError(
@@ -125,19 +136,24 @@ def _settings(facts: dict[str, Any], wanted: ModelSource) -> RerankerSettings:
             f"{wanted.model}: activation {activation} is not supported on the device; identity and "
             "sigmoid are"
         )
-    return RerankerSettings(facts["max_tokens"], labels, activation, facts["pad_id"])
+    return RerankerSettings(
+        facts["max_tokens"],
+        cast("Literal[1, 2]", labels),
+        cast('Literal["identity", "sigmoid", "softmax"]', activation),
+        facts["pad_id"],
+    )
 
 
 def _parity(folder: Path, reference: Path) -> float:
-    """The greatest difference to torch on the canary pairs, of logits and of scores; CheckFailed
-    over 0.001."""
+    """Return the greatest difference to torch on the canary pairs, of logits and of scores. Raises
+    CheckFailed over 0.001."""
     import numpy as np
 
     reranker = Reranker.open(folder)
     differences = []
     with np.load(reference) as torch:
         for question in dict.fromkeys(question for question, _ in CANARIES):
-            rows = [row for row, (asked, _) in enumerate(CANARIES) if asked == question]
+            rows = [row for row, (other, _) in enumerate(CANARIES) if other == question]
             texts = [CANARIES[row][1] for row in rows]
             differences.append(
                 np.abs(reranker.logits(question, texts) - torch["logits"][rows]).max()
@@ -146,9 +162,9 @@ def _parity(folder: Path, reference: Path) -> float:
                 np.abs(reranker.score(question, texts) - torch["scores"][rows]).max()
             )
     greatest = float(np.max(differences))  # NaN stays NaN
-    if not greatest <= MOST_DIFFERENCE:
+    if not greatest <= MAX_DIFFERENCE:
         raise CheckFailed(
             f"the exported reranker differs from torch: a score by {greatest:.4f}, at most "
-            f"{MOST_DIFFERENCE} wanted"
+            f"{MAX_DIFFERENCE} wanted"
         )
     return round(greatest, 7)

@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from fieldpack.passages import Chunk
-from fieldpack.retrieval.retriever import Retriever, open_retriever
+from fieldpack.retrieval.retriever import Retriever
 
 from ..data import read_questions
 from ..data.training_rows import SYNTHESIZED, training_rows
 from ..errors import CheckFailed
 from ..models import sources
 from ..pipeline.task import Task
-from ..recipe.runtime_settings import retrieval_settings
+from ..recipe.runtime_settings import open_library
 from ..recipe.schema import Synthesize
 from ..synthesis import prompts
 from ..synthesis.endpoint import Endpoint
@@ -51,23 +51,22 @@ def run(task: Task) -> SynthesizeResult:
     """Have a model write training rows from the documents into `train.jsonl`.
 
     Raises CheckFailed where nothing that it wrote is good enough to keep."""
-    wanted = task.recipe.train.synthesize
-    assert wanted
-    retriever = open_retriever(
-        task.inputs["embedder"],
-        task.inputs["knowledge"],
-        retrieval_settings(task.recipe),
-        reranker=task.inputs.get("reranker"),
-    )
-    sieve = _sieve(task, wanted, retriever)
+    settings = task.recipe.train.synthesize
+    assert settings
+    retriever = open_library(task.recipe, task.inputs)
+    sieve = _sieve(task, settings, retriever)
     replies = ResponseCache(
-        task.out, task.previous_output, task.lineage, _source(task, wanted), _writer(task, wanted)
+        task.out,
+        task.previous_output,
+        task.lineage,
+        _source(task, settings),
+        _writer(task, settings),
     )
     try:
-        rows = _Drafts(task, wanted, retriever, sieve, replies).rows()
+        rows = _Drafts(task, settings, retriever, sieve, replies).rows()
     finally:
         replies.close()
-    _check(task, wanted, rows, sieve)
+    _check(task, settings, rows, sieve)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (task.out / SYNTHESIZED).write_text(text, encoding="utf-8")
     refusals = sum(row["answer"] is None for row in rows)
@@ -87,42 +86,44 @@ class _Drafts:
     def __init__(
         self,
         task: Task,
-        wanted: Synthesize,
+        settings: Synthesize,
         retriever: Retriever,
         sieve: QualityFilter,
         replies: ResponseCache,
     ) -> None:
-        self._task, self._wanted, self._retriever, self._sieve, self._replies = (
+        self._task, self._settings, self._retriever, self._sieve, self._replies = (
             task,
-            wanted,
+            settings,
             retriever,
             sieve,
             replies,
         )
-        self._total = min(wanted.rows, _REHEARSED_ROWS) if task.recipe.rehearsal else wanted.rows
+        self._total = (
+            min(settings.rows, _REHEARSED_ROWS) if task.recipe.rehearsal else settings.rows
+        )
         chunks = retriever.index.chunks()
         stored = retriever.index.rows(number for number, _ in chunks)
         copies = {row.id for row in stored if row.duplicate_of is not None}
-        self._plan = prompts.plan_chunks(chunks, copies, wanted.seed)
+        self._plan = prompts.plan_chunks(chunks, copies, settings.seed)
         if task.recipe.rehearsal:
             self._plan = self._plan[:_REHEARSED_REPLIES]
 
     def rows(self) -> list[Row]:
-        beyond = round(self._total * self._wanted.unanswerable)
+        beyond = round(self._total * self._settings.unanswerable)
         rows: list[Row] = []
-        for kind, most in (
+        for kind, count in (
             (self._answerable(), self._total - beyond),
             (self._unanswerable(), beyond),
         ):
             kept = 0
-            for row in kind if most else ():
+            for row in kind if count else ():
                 if row is not None:
                     rows.append(row)
                     kept += 1
                 self._task.progress(
                     len(rows), self._total, f"rows; {self._sieve.dropped.total():,} dropped"
                 )
-                if kept == most:
+                if kept == count:
                     break
         return rows
 
@@ -132,7 +133,7 @@ class _Drafts:
 
     def _answerable(self) -> Iterator[Row | None]:
         """A row, or None for what was dropped."""
-        template, count = self._wanted.prompt or prompts.ASK, self._wanted.per_chunk
+        template, count = self._settings.prompt or prompts.ASK, self._settings.per_chunk
         for group in self._groups(self._plan):
             texts = [prompts.prompt_of(template, chunk, count) for chunk in group]
             for chunk, reply in zip(
@@ -191,11 +192,11 @@ def _row(question: str, answer: str | None, chunk: Chunk) -> Row:
     }
 
 
-def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> QualityFilter:
+def _sieve(task: Task, settings: Synthesize, retriever: Retriever) -> QualityFilter:
     evaluate = task.recipe.evaluate
     tested = read_questions(task.recipe.path(evaluate.questions)) if evaluate else []
     return QualityFilter(
-        support=wanted.support,
+        support=settings.support,
         max_words=task.recipe.answer.max_answer_tokens,
         existing=[
             (example.question, example.answer) for example in training_rows(task.recipe).examples
@@ -205,43 +206,45 @@ def _sieve(task: Task, wanted: Synthesize, retriever: Retriever) -> QualityFilte
     )
 
 
-def _source(task: Task, wanted: Synthesize) -> object:
+def _source(task: Task, settings: Synthesize) -> object:
     """All but the prompt that shapes a reply."""
-    local = wanted.source
+    local = settings.source
     hashes = task.store.hash_files(sources.local_files(local, task.recipe)) if local else {}
-    who = sources.identify(local) if local else {"url": wanted.url, "name": wanted.name}
+    who = sources.identify(local) if local else {"url": settings.url, "name": settings.name}
     return [
         who,
         sorted(hashes.values()),
-        wanted.temperature,
-        wanted.seed,
+        settings.temperature,
+        settings.seed,
         task.recipe.rehearsal and local is not None,
     ]
 
 
-def _writer(task: Task, wanted: Synthesize) -> Writer:
-    if wanted.source is None:
-        assert wanted.url and wanted.name
-        key = os.environ.get(wanted.key_env) if wanted.key_env else None
+def _writer(task: Task, settings: Synthesize) -> Writer:
+    if settings.source is None:
+        assert settings.url and settings.name
+        key = os.environ.get(settings.key_env) if settings.key_env else None
         return Endpoint(
-            wanted.url,
-            wanted.name,
+            settings.url,
+            settings.name,
             key,
-            temperature=wanted.temperature,
-            seed=wanted.seed,
-            workers=wanted.workers,
-            timeout=wanted.timeout,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            workers=settings.workers,
+            timeout=settings.timeout,
         )
     import torch
 
     task.note("fetching the model that writes")
     tiny = task.recipe.rehearsal
-    path = sources.fetch(wanted.source, task.recipe, task.store.models, settings_only=tiny)
+    path = sources.fetch(settings.source, task.recipe, task.store.models, settings_only=tiny)
     cuda = torch.cuda.is_available() and task.recipe.train.device != "cpu"
-    return LocalModel(path, temperature=wanted.temperature, seed=wanted.seed, cuda=cuda, tiny=tiny)
+    return LocalModel(
+        path, temperature=settings.temperature, seed=settings.seed, cuda=cuda, tiny=tiny
+    )
 
 
-def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter) -> None:
+def _check(task: Task, settings: Synthesize, rows: list[Row], sieve: QualityFilter) -> None:
     why = ", ".join(f"{count:,} {reason}" for reason, count in sieve.dropped.most_common())
     if task.recipe.rehearsal:
         rows += _rehearsed(task) if not rows else []
@@ -250,9 +253,9 @@ def _check(task: Task, wanted: Synthesize, rows: list[Row], sieve: QualityFilter
             f"no row was kept of what the model wrote ({why}); try a larger model, or lower "
             "train.synthesize.support"
         )
-    elif len(rows) < wanted.rows:
+    elif len(rows) < settings.rows:
         task.warn(
-            f"{len(rows):,} of {wanted.rows:,} rows: every chunk was asked about once; dropped: "
+            f"{len(rows):,} of {settings.rows:,} rows: every chunk was asked about once; dropped: "
             f"{why or 'none'}; "
             "raise train.synthesize.per_chunk for more"
         )

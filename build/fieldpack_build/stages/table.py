@@ -28,31 +28,14 @@ def _reranker(recipe: Recipe) -> ModelSource | None:
     return recipe.knowledge.retrieval.reranker if recipe.knowledge else None
 
 
-def _with_reranker(recipe: Recipe) -> bool:
-    return _reranker(recipe) is not None
-
-
-def _licences(recipe: Recipe) -> list[str | None]:
-    models = [
-        recipe.base,
-        recipe.knowledge.embedder if recipe.knowledge else None,
-        _reranker(recipe),
-    ]
-    return [model.license if model else None for model in models]
-
-
 def _tuned(recipe: Recipe) -> bool:
     return recipe.tuned and has_model(recipe)
 
 
 def _with_baseline(recipe: Recipe) -> bool:
     """The untuned model is exported too when the report shall compare with it."""
-    asked = {*recipe.evaluate.arms, recipe.evaluate.ship} if recipe.evaluate else set()
-    return _tuned(recipe) and any(recipe.has_arm(arm) for arm in {"base", "rag"} & asked)
-
-
-def _with_questions(recipe: Recipe) -> bool:
-    return recipe.evaluate is not None
+    arms = {*recipe.evaluate.arms, recipe.evaluate.ship} if recipe.evaluate else set()
+    return _tuned(recipe) and any(recipe.has_arm(arm) for arm in {"base", "rag"} & arms)
 
 
 def _section(*names: str) -> Callable[[Recipe], object]:
@@ -70,7 +53,7 @@ def _dump(value: Any, *, without: Iterable[str] = ()) -> Any:
 
 
 def _prompt_settings(recipe: Recipe) -> dict[str, object]:
-    """What a training prompt is made of: a change of one of these changes what the model learned."""
+    """What a training prompt is made of: a change here changes what the model learned."""
     answer = recipe.answer
     return {
         "system": answer.system,
@@ -85,18 +68,13 @@ def _drops_leaks(recipe: Recipe) -> bool:
 
 
 def _train_files(recipe: Recipe) -> Sequence[Path]:
-    asked = (
-        [recipe.path(recipe.evaluate.questions)] if recipe.evaluate and _drops_leaks(recipe) else []
-    )
-    return [*recipe.train_files, *asked]
-
-
-def _synthesizing(recipe: Recipe) -> bool:
-    return _tuned(recipe) and recipe.train.synthesize is not None
+    if recipe.evaluate and _drops_leaks(recipe):
+        return [*recipe.train_files, recipe.path(recipe.evaluate.questions)]
+    return recipe.train_files
 
 
 def _synthesize_settings(recipe: Recipe) -> object:
-    """Who writes and what is asked for; not how many requests run at once. Test questions are read
+    """Who writes and what is asked for, not how many requests run at once. Test questions are read
     and are no part of the key: a new one must not pay for all rows again (where it leaks, the check
     before a build says so)."""
     if recipe.train.synthesize is None:
@@ -177,25 +155,30 @@ def _embedder_settings(recipe: Recipe) -> object:
     changes overnight must not change the embedder, which would embed the whole library again."""
     if recipe.knowledge is None:
         return None
-    wanted = recipe.knowledge.embedder
-    shaped = {
-        "precision": wanted.precision,
-        "query_prefix": wanted.query_prefix,
-        "passage_prefix": wanted.passage_prefix,
+    embedder = recipe.knowledge.embedder
+    measured = recipe.evaluate is not None and embedder.precision == "auto"
+    return {
+        "source": sources.identify(embedder),
+        "precision": embedder.precision,
+        "query_prefix": embedder.query_prefix,
+        "passage_prefix": embedder.passage_prefix,
+        "questions": recipe.evaluate.questions if recipe.evaluate and measured else None,
     }
-    asked = recipe.evaluate.questions if recipe.evaluate and wanted.precision == "auto" else None
-    return {"source": sources.identify(wanted), **shaped, "questions": asked}
 
 
 def _calibrate_settings(recipe: Recipe) -> object:
     share = recipe.evaluate.calibration if recipe.evaluate else None
-    wanted = {
+    learns_from_rows = share == "train"
+    return {
         "passages": recipe.answer.passages,
         "max_wrong": recipe.answer.max_wrong_refusals,
         "from": share,
+        "rows": [recipe.train.format, recipe.train.conversation_turns]
+        if learns_from_rows
+        else None,
+        "retrieval": _retrieval(recipe),
+        "rehearsal": recipe.rehearsal,
     }
-    rows = [recipe.train.format, recipe.train.conversation_turns] if share == "train" else None
-    return {**wanted, "rows": rows, "retrieval": _retrieval(recipe), "rehearsal": recipe.rehearsal}
 
 
 def _quoting_settings(recipe: Recipe) -> object:
@@ -228,9 +211,8 @@ def _halve(folder: Path) -> str | None:
 
 
 def _attribute_settings(recipe: Recipe) -> object:
-    asked = recipe.evaluate.attribution if recipe.evaluate else None
     return {
-        "attribution": _dump(asked),
+        "attribution": _dump(recipe.evaluate.attribution) if recipe.evaluate else None,
         "answer": _dump(recipe.answer),
         "rehearsal": recipe.rehearsal,
         "calibration": recipe.evaluate.calibration if recipe.evaluate else None,
@@ -249,14 +231,27 @@ def _export_settings(recipe: Recipe) -> object:
     algorithm and block do."""
     auto = {"candidates", "max_degradation"}
     aside = {"algorithm", "block_size"} if recipe.export.precision == "auto" else auto
-    asked = (
-        recipe.evaluate.questions if recipe.evaluate and recipe.export.precision == "auto" else None
-    )
-    return {"export": _dump(recipe.export, without=aside), "questions": asked}
+    measured = recipe.export.precision == "auto"
+    questions = recipe.evaluate.questions if recipe.evaluate and measured else None
+    return {"export": _dump(recipe.export, without=aside), "questions": questions}
 
 
-def _measured_with(recipe: Recipe) -> tuple[str, ...]:
-    return ("embedder", "reranker", "knowledge")
+def _package_settings(recipe: Recipe) -> object:
+    models = [
+        recipe.base,
+        recipe.knowledge.embedder if recipe.knowledge else None,
+        _reranker(recipe),
+    ]
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "bundle": _dump(recipe.bundle),
+        "answer": _dump(recipe.answer),
+        "licences": [model.license if model else None for model in models],
+        "retrieval": _retrieval(recipe),
+        "prompt": runtime_prompt.CODE_VERSION,
+        "context": recipe.export.max_context,
+    }
 
 
 def _followed_documents(recipe: Recipe) -> tuple[str, ...]:
@@ -287,15 +282,15 @@ STAGES: tuple[Stage, ...] = (
         "reranker",
         1,
         "export the cross-encoder to ONNX and compare it with torch",
-        settings=lambda r: sources.identify(found) if (found := _reranker(r)) else None,
-        files=lambda r: sources.local_files(found, r) if (found := _reranker(r)) else (),
+        settings=lambda r: sources.identify(model) if (model := _reranker(r)) else None,
+        files=lambda r: sources.local_files(model, r) if (model := _reranker(r)) else (),
         tools=("torch", "onnx", "onnxruntime"),
-        active=_with_reranker,
+        active=lambda r: _reranker(r) is not None,
         locks=("optimum",),
     ),
     Stage(
         "knowledge",
-        3,
+        4,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -343,9 +338,9 @@ STAGES: tuple[Stage, ...] = (
         "write training rows from the documents, sift them",
         settings=_synthesize_settings,
         sees=lambda r: ("embedder", "reranker", "knowledge"),
-        files=lambda r: sources.local_files(found, r) if (found := _writer(r)) else (),
+        files=lambda r: sources.local_files(model, r) if (model := _writer(r)) else (),
         tools=_MODEL_TOOLS,
-        active=_synthesizing,
+        active=lambda r: _tuned(r) and r.train.synthesize is not None,
         resumes=True,
         updates=lambda parts: "replies",  # each is kept under all that shaped it
         needs_too=_followed_documents,
@@ -379,7 +374,7 @@ STAGES: tuple[Stage, ...] = (
         "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings,
         needs=("base", "merge"),
-        sees=_measured_with,
+        sees=lambda r: ("embedder", "reranker", "knowledge"),
         tools=_EXPORTED_BY,
         active=has_model,
         resumes=True,
@@ -390,7 +385,7 @@ STAGES: tuple[Stage, ...] = (
         "export the untuned base the same way, to compare with",
         settings=_export_settings,
         needs=("base",),
-        sees=_measured_with,
+        sees=lambda r: ("embedder", "reranker", "knowledge"),
         tools=_EXPORTED_BY,
         active=_with_baseline,
         resumes=True,
@@ -454,22 +449,13 @@ STAGES: tuple[Stage, ...] = (
         ),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=("onnxruntime", "onnxruntime-genai", "usearch"),
-        active=_with_questions,
+        active=lambda r: r.evaluate is not None,
     ),
     Stage(
         "package",
         3,
         "seal what ships into a bundle",
-        settings=lambda r: {
-            "name": r.name,
-            "version": r.version,
-            "bundle": _dump(r.bundle),
-            "answer": _dump(r.answer),
-            "licences": _licences(r),
-            "retrieval": _retrieval(r),
-            "prompt": runtime_prompt.CODE_VERSION,
-            "context": r.export.max_context,
-        },
+        settings=_package_settings,
         needs=(
             "base",
             "embedder",
@@ -489,19 +475,20 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 
 def needed_for(*names: str) -> tuple[str, ...]:
-    """These stages, as far as there are such, and all that they build on, in order."""
-    wanted = set(names)
+    """Return these stages, as far as there are such, and all that they build on, in order."""
+    needed = set(names)
     for stage in reversed(STAGES):
-        if stage.name in wanted:
-            wanted |= set(stage.needs)
-    return tuple(name for name in NAMES if name in wanted)
+        if stage.name in needed:
+            needed |= set(stage.needs)
+    return tuple(name for name in NAMES if name in needed)
 
 
 def make_plan(
     recipe: Recipe, store: Store, *, redo: Iterable[str] = (), among: Iterable[str] = NAMES
 ) -> Plan:
-    """The plan of all stages in `among`; what one of them needs must be in it too (`needed_for`)."""
-    wanted = set(among)
+    """Make the plan of all stages in `among`; what one of them needs must be in it too
+    (`needed_for`). Stages in `redo` count as not done."""
+    names = set(among)
     return plan.make_plan(
-        [stage for stage in STAGES if stage.name in wanted], recipe, store, redo=redo
+        [stage for stage in STAGES if stage.name in names], recipe, store, redo=redo
     )

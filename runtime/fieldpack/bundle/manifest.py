@@ -166,6 +166,17 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def refuse_escape(name: str, path: Path) -> None:
+    """Raise BundleCorrupt where the name of a bundle's file leads out of the bundle. `path`: the
+    file that names it."""
+    pure = PurePosixPath(name)
+    escapes = not name or pure.is_absolute() or ".." in pure.parts
+    if escapes or any(character in name for character in "\\:\0"):
+        raise BundleCorrupt(
+            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
+        )
+
+
 def verify(folder: Path, manifest: Manifest, *, contents: bool = True) -> dict[str, Stamp]:
     """Check that a bundle holds exactly the files of its manifest, each of its size and (with
     `contents`) its SHA-256, and return each file's stamp from before it was hashed. Raises
@@ -208,20 +219,3 @@ def _parse_schema(value: object, path: Path) -> tuple[int, int]:
             + ("update fieldpack on this device" if major > SCHEMA[0] else "build the bundle again")
         )
     return major, minor
-
-
-def refuse_escape(name: str, path: Path) -> None:
-    """Raise BundleCorrupt where a file name of a bundle points out of the bundle; `path`: who names
-    it."""
-    pure = PurePosixPath(name)
-    if (
-        not name
-        or pure.is_absolute()
-        or ".." in pure.parts
-        or "\\" in name
-        or ":" in name
-        or "\0" in name
-    ):
-        raise BundleCorrupt(
-            f"{path}: the file name {name!r} leaves the bundle; do not use this bundle"
-        )

@@ -79,8 +79,8 @@ class Server:
                 outer.seen.append((prompt, dict(self.headers)))
                 answer = outer.reply(prompt)
                 if isinstance(answer, str):
-                    said = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
-                    answer = (200, {}, json.dumps(said).encode())
+                    body = {"choices": [{"message": {"role": "assistant", "content": answer}}]}
+                    answer = (200, {}, json.dumps(body).encode())
                 status, headers, data = answer
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(data)), **headers}.items():
@@ -138,7 +138,7 @@ def overrides(url: str, **more: object) -> list[str]:
 
 
 def write_rows(
-    shelf: Shelf, *settings: str, out: str = "out", earlier: Path | None = None
+    shelf: Shelf, *settings: str, out: str = "out", previous: Path | None = None
 ) -> tuple[dict[str, Any], list[Any]]:
     """The stage in this process -> what it says, and the rows."""
     knowledge = shelf.folder / "knowledge"
@@ -148,7 +148,7 @@ def write_rows(
     folder.mkdir(exist_ok=True)
     recipe = shelf.recipe(*settings)
     inputs = {"embedder": shelf.embedder(), "knowledge": knowledge}
-    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, previous_output=earlier))
+    result = synthesize.run(Task(recipe, inputs, folder, shelf.store, {}, previous_output=previous))
     return result, [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
 
 
@@ -272,7 +272,7 @@ def test_rows_more_or_kept_otherwise_ask_only_what_was_never_asked(
     first, rows = write_rows(written, *overrides(server.url, rows=2))
     assert (first["rows"], len(server.seen)) == (2, 2)
     more, again = write_rows(
-        written, *overrides(server.url, support=0.9), out="more", earlier=written.folder / "out"
+        written, *overrides(server.url, support=0.9), out="more", previous=written.folder / "out"
     )
     assert (more["rows"], more["asked"], more["replies_kept"], len(server.seen)) == (6, 4, 2, 6)
     assert again[:2] == rows
@@ -315,8 +315,8 @@ def test_killed_it_goes_on_where_it_was(written: Shelf, serve: Any) -> None:
     step = make_plan(written.recipe(*overrides(server.url)), written.store).step("synthesize")
     assert step and step.receipt
     assert step.receipt.result["rows"] == 6 and step.receipt.result["replies_kept"] == 3
-    asked = [prompt for prompt, _ in server.seen]
-    assert len(asked) == 7 and len(set(asked)) == 6, (
+    prompts_sent = [prompt for prompt, _ in server.seen]
+    assert len(prompts_sent) == 7 and len(set(prompts_sent)) == 6, (
         "only the reply that never came was asked for again"
     )
 

@@ -21,7 +21,11 @@ from fieldpack_build.evaluation.calibration import (
     refused,
     separation,
 )
-from fieldpack_build.evaluation.question_split import asked, calibration_part, measured_part
+from fieldpack_build.evaluation.question_split import (
+    calibration_part,
+    measured_part,
+    sampled_part,
+)
 from fieldpack_build.recipe.load import load_recipe
 
 RECIPE = """\
@@ -88,7 +92,7 @@ def test_what_is_set_aside_is_never_measured(tmp_path: Path) -> None:
     aside, measured = calibration_part(recipe, every), measured_part(recipe, every)
     assert len(aside) == 30 and sum(q.answer is None for q in aside) in (7, 8)
     assert sorted(q.line for q in (*aside, *measured)) == list(range(1, 101))
-    assert not {q.line for q in asked(recipe, every, 40)} & {q.line for q in aside}
+    assert not {q.line for q in sampled_part(recipe, every, 40)} & {q.line for q in aside}
     shuffled = random.Random(0).sample(every, 100)
     assert calibration_part(recipe, shuffled) == aside, "the order of the file says nothing"
     more = [*every, TestQuestion("Another?", "yes", None, None, 101)]

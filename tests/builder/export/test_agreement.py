@@ -33,9 +33,9 @@ def test_a_model_agrees_with_itself_and_not_with_another() -> None:
     rng = np.random.default_rng(0)
     full, other = rng.normal(size=(2, 40, 100)).astype(np.float32)
     assert compare([(full, full)]).same_next_token == 1 and compare([(full, full)]).kl == 0
-    seen = compare([(full, other), (full, full)])
-    assert (seen.positions, 0.45 < seen.same_next_token < 0.6) == (80, True)
-    assert 0.2 < seen.kl < 1
+    measured = compare([(full, other), (full, full)])
+    assert (measured.positions, 0.45 < measured.same_next_token < 0.6) == (80, True)
+    assert 0.2 < measured.kl < 1
 
 
 def test_two_logits_that_are_level_are_no_disagreement() -> None:
@@ -51,8 +51,8 @@ def test_what_is_not_a_number_agrees_with_nothing() -> None:
     full = np.ones((2, 4), dtype=np.float32)
     broken = full.copy()
     broken[1, 2] = np.nan
-    seen = compare([(full, broken)])
-    assert (seen.finite, seen.different) == (False, 1)
+    measured = compare([(full, broken)])
+    assert (measured.finite, measured.different) == (False, 1)
 
 
 def test_where_rounding_changes_no_token_three_may_change() -> None:
@@ -69,15 +69,21 @@ def test_a_small_count_of_changed_tokens_does_not_set_the_limit_alone() -> None:
     rng = np.random.default_rng(0)
     full = rng.normal(size=(160, 400)).astype(np.float32)
     rounded, exported = (full + rng.normal(size=(2, 160, 400), scale=0.03)).astype(np.float32)
-    seen = compare([(full, rounded)], expect=True)
+    measured = compare([(full, rounded)], expect=True)
     counts = [
         compare([(full, full + rng.normal(size=full.shape, scale=0.03))]).different
         for _ in range(40)
     ]
-    assert seen.expected is not None and np.mean(counts) < seen.expected < 2.5 * np.mean(counts)
-    least = allowed(replace(seen, different=min(counts)))["min_same_next_token"]
-    assert compare([(full, exported)]).same_next_token > least and 1 - max(counts) / 160 > least
-    assert compare([(full, full + rng.normal(size=full.shape, scale=0.15))]).same_next_token < least
+    assert measured.expected is not None and np.mean(counts) < measured.expected < 2.5 * np.mean(
+        counts
+    )
+    min_same = allowed(replace(measured, different=min(counts)))["min_same_next_token"]
+    assert (
+        compare([(full, exported)]).same_next_token > min_same and 1 - max(counts) / 160 > min_same
+    )
+    assert (
+        compare([(full, full + rng.normal(size=full.shape, scale=0.15))]).same_next_token < min_same
+    )
 
 
 def test_the_recipe_may_set_both_limits() -> None:
@@ -136,9 +142,9 @@ def reference(model: Path) -> Path:
 def _export(source: Path, name: str, reference: Path, out: Path) -> dict[str, Any]:
     build_onnx(source, out / "model", parse(name), out / "work")
     rounding = cost_of_rounding(reference, parse(name))
-    seen = probe(out / "model", reference, max_context=256, new_tokens=2)
+    measured = probe(out / "model", reference, max_context=256, new_tokens=2)
     return {
-        **seen,
+        **measured,
         "precision": parse(name).precision,
         "rounding": rounding,
         **agreement_limits(Export(), rounding),

@@ -45,16 +45,18 @@ LIMIT = st.none() | st.floats(0, 1000)
 
 @given(st.lists(FIGURES, max_size=8), LIMIT, LIMIT, st.none() | st.floats(0, 2))
 def test_the_choice_is_the_smallest_within_the_limits(
-    found: list[Figures], size: float | None, memory: float | None, worse: float | None
+    candidates: list[Figures], size: float | None, memory: float | None, worse: float | None
 ) -> None:
     def fits(f: Figures) -> bool:
         within = ((f["size_mb"], size), (f["memory_mb"], memory), (f["degradation"], worse))
         return "failed" not in f and all(limit is None or value <= limit for value, limit in within)
 
-    chosen = choose(found, Limits(size, memory, worse))
-    assert (chosen is None) == (not any(map(fits, found)))
+    chosen = choose(candidates, Limits(size, memory, worse))
+    assert (chosen is None) == (not any(map(fits, candidates)))
     if chosen is not None:
-        assert fits(chosen) and chosen["size_mb"] == min(f["size_mb"] for f in found if fits(f))
+        assert fits(chosen) and chosen["size_mb"] == min(
+            f["size_mb"] for f in candidates if fits(f)
+        )
 
 
 def test_degradation_is_the_worse_of_two_perplexities() -> None:
@@ -102,20 +104,20 @@ class Bench:
     def run(self) -> list[Figures]:
         return self.trial.run([parse(name) for name in self._figures], lambda text: None)
 
-    def _build(self, wanted: Candidate, folder: Path) -> None:
-        self.built.append(wanted.name)
-        self._last = wanted.name
-        given = self._figures[wanted.name]
-        if isinstance(given, str):
-            raise StageError(given)
+    def _build(self, tried: Candidate, folder: Path) -> None:
+        self.built.append(tried.name)
+        self._last = tried.name
+        spec = self._figures[tried.name]
+        if isinstance(spec, str):
+            raise StageError(spec)
         folder.mkdir()
-        (folder / "model.onnx").write_bytes(bytes(given[0] * 1000_000))
+        (folder / "model.onnx").write_bytes(bytes(spec[0] * 1000_000))
 
-    def _measure(self, wanted: Candidate, folder: Path) -> Figures:
-        given = self._figures[self._last]
-        if given[1] == -1:
+    def _measure(self, tried: Candidate, folder: Path) -> Figures:
+        spec = self._figures[self._last]
+        if spec[1] == -1:
             raise KeyboardInterrupt
-        return {"memory_mb": 10.0, "perplexity_ratio": 1 + float(given[1]), "kl": 0.0}
+        return {"memory_mb": 10.0, "perplexity_ratio": 1 + float(spec[1]), "kl": 0.0}
 
 
 SEEN: dict[str, tuple[int, float] | str] = {
@@ -128,17 +130,17 @@ SEEN: dict[str, tuple[int, float] | str] = {
 
 def test_the_winner_stays_and_the_others_leave_the_disk(tmp_path: Path) -> None:
     bench = Bench(tmp_path, SEEN, Limits(degradation=0.05))
-    found = bench.run()
-    assert [figures["name"] for figures in found] == list(SEEN)
+    results = bench.run()
+    assert [figures["name"] for figures in results] == list(SEEN)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["int4-k_quant-128"]
-    why = [refusal(figures, bench.trial.limits) for figures in found]
-    assert why == ["0.5, export.max_degradation is 0.05", None, None, "the builder died"]
+    reasons = [refusal(figures, bench.trial.limits) for figures in results]
+    assert reasons == ["0.5, export.max_degradation is 0.05", None, None, "the builder died"]
 
 
 def test_what_is_too_large_is_not_measured(tmp_path: Path) -> None:
-    found = Bench(tmp_path, SEEN, Limits(size_mb=2.0)).run()
-    assert ["degradation" in figures for figures in found] == [True, True, False, False]
-    assert refusal(found[2], Limits(size_mb=2.0)) == "3 MB, export.max_size_mb is 2"
+    results = Bench(tmp_path, SEEN, Limits(size_mb=2.0)).run()
+    assert ["degradation" in figures for figures in results] == [True, True, False, False]
+    assert refusal(results[2], Limits(size_mb=2.0)) == "3 MB, export.max_size_mb is 2"
 
 
 def test_an_interrupted_trial_tries_no_candidate_twice(tmp_path: Path) -> None:
@@ -146,9 +148,9 @@ def test_an_interrupted_trial_tries_no_candidate_twice(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         broken.run()
     again = Bench(tmp_path, SEEN, Limits(degradation=0.05))
-    found = again.run()
+    results = again.run()
     assert again.built == ["int4-k_quant-32", "int8-32"]
-    assert [f.get("degradation") for f in found] == [0.5, 0.04, 0.01, None]
+    assert [f.get("degradation") for f in results] == [0.5, 0.04, 0.01, None]
     assert again.trial.folder("int4-k_quant-128").is_dir()
 
 

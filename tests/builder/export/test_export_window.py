@@ -22,12 +22,12 @@ def read(folder: Path, *steps: int) -> list[Any]:
     model = og.Model(str(folder))
     params = og.GeneratorParams(model)
     params.set_search_options(max_length=200)
-    generator, at, found = og.Generator(model, params), 0, []
+    generator, at, logits = og.Generator(model, params), 0, []
     for size in steps:
         generator.append_tokens([20 + i % 60 for i in range(at, at + size)])
         at += size
-        found.append(np.array(generator.get_output("logits"), dtype=np.float32).reshape(size, -1))
-    return found
+        logits.append(np.array(generator.get_output("logits"), dtype=np.float32).reshape(size, -1))
+    return logits
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_the_rows_that_are_looked_at_are_the_same_to_the_bit(family: str, tmp_pa
     )
     few = Path(shutil.copytree(whole, tmp_path / "few"))
     assert prune_lm_head(few)
-    for expected, found in zip(
+    for expected, logits in zip(
         read(whole, 64, 1, 3, WINDOW, 40), read(few, 64, 1, 3, WINDOW, 40), strict=True
     ):
-        assert np.array_equal(expected[-WINDOW:], found[-WINDOW:])
-        assert not found[:-WINDOW].any()
+        assert np.array_equal(expected[-WINDOW:], logits[-WINDOW:])
+        assert not logits[:-WINDOW].any()
 
 
 def test_a_graph_that_ends_otherwise_is_left_alone(tmp_path: Path) -> None:

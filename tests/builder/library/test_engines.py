@@ -52,12 +52,12 @@ def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_onnx_is_the_runtime_s_embedder_however_texts_are_cut(letters: Path) -> None:
     texts = [f"text {i} " + "xyz" * (i % 11) for i in range(WINDOW + 5)]
     engine = open_engine(knowledge(engine="onnx"), letters, None, silent)
-    found = engine.embed(texts)
+    vectors = engine.embed(texts)
     embedder = Embedder.open(letters)
     expected = np.concatenate(
         [embedder.embed_passages(texts[:WINDOW]), embedder.embed_passages(texts[WINDOW:])]
     )
-    assert found.tobytes() == expected.tobytes()
+    assert vectors.tobytes() == expected.tobytes()
     assert engine.embed([]).shape == (0, fakes.DIM)
     assert engine.block % WINDOW == 0 and engine.describe()["engine"] == "onnx"
 
@@ -106,8 +106,8 @@ def test_sentence_transformers_agrees_with_the_export(toy: Project, exported: Pa
     assert engine.embed(texts) == pytest.approx(OnnxEngine.open(exported).embed(texts), abs=1e-4)
     assert np.linalg.norm(engine.embed(TEXTS), axis=1) == pytest.approx(np.ones(len(TEXTS)))
     assert engine.embed([]).shape == (0, 64)
-    said = engine.describe()
-    assert (said["device"], said["precision"]) == ("cpu", "float32") and said[
+    facts = engine.describe()
+    assert (facts["device"], facts["precision"]) == ("cpu", "float32") and facts[
         "cosine_to_onnx"
     ] >= 0.999
     engine.close()
@@ -183,8 +183,8 @@ def test_ray_gives_the_same_bytes(
     texts, expected = many
     assert cluster.embed(texts).tobytes() == expected.tobytes()
     assert cluster.embed([]).shape == (0, fakes.DIM)
-    said = cluster.describe()
-    assert (said["workers"], said["address"], said["cosine_to_onnx"]) == (2, "local", 1.0)
+    facts = cluster.describe()
+    assert (facts["workers"], facts["address"], facts["cosine_to_onnx"]) == (2, "local", 1.0)
     assert cluster.block >= 4 * WINDOW
 
 
@@ -195,9 +195,9 @@ def test_a_killed_worker_is_replaced(
     before = cluster.processes()
     killer = threading.Timer(0.3, os.kill, (before[0], 9))
     killer.start()
-    found = cluster.embed(texts)
+    vectors = cluster.embed(texts)
     assert not killer.is_alive(), "the work was done before the worker was killed"
-    assert found.tobytes() == expected.tobytes()
+    assert vectors.tobytes() == expected.tobytes()
     after = cluster.processes()
     assert after[0] != before[0] and after[1] == before[1]
 

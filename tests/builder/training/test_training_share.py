@@ -76,8 +76,8 @@ def test_rows_of_a_group_are_one_item_and_others_their_own() -> None:
 
 
 def test_a_token_sees_what_is_shared_and_its_own_row() -> None:
-    seen = attention_mask(torch.tensor([[0, 1, 1, 1, 1]]), [[0, 1, 2, 2]])[0, 0]
-    assert seen.int().tolist() == [
+    visible = attention_mask(torch.tensor([[0, 1, 1, 1, 1]]), [[0, 1, 2, 2]])[0, 0]
+    assert visible.int().tolist() == [
         [1, 0, 0, 0, 0],
         [0, 1, 0, 0, 0],
         [0, 1, 1, 0, 0],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from fieldpack_build.documents.merged import Cell, lay_out
@@ -147,7 +148,12 @@ class _Reader:
             self._paragraph(element)
         elif element.tag == _W + "tbl":
             self.flush()
-            table = lay_out(list(self._rows(element)), _stated_heads(element))
+            # Rows at the top that Word repeats on every page; one alone says nothing of the rows
+            # below it.
+            rows = (entry for entry in _unwrapped(element) if entry.tag == _W + "tr")
+            repeated = takewhile(lambda row: row.find(f"{_W}trPr/{_W}tblHeader") is not None, rows)
+            heads = len(list(repeated))
+            table = lay_out(list(self._rows(element)), heads if heads > 1 else 0)
             self._builder.text(table.title)
             self._builder.table(table.rows)
             self._flush_aside()
@@ -298,16 +304,6 @@ class _Reader:
                 lines = (", ".join(filter(None, row)) for row in inner.rows)
                 parts += [inner.title, "; ".join(filter(None, lines))]
         return " ".join(filter(None, parts))
-
-
-def _stated_heads(table: Any) -> int:
-    """Rows at the top that Word repeats on every page; one alone says nothing of the rows below it."""
-    count = 0
-    for row in (entry for entry in _unwrapped(table) if entry.tag == _W + "tr"):
-        if row.find(f"{_W}trPr/{_W}tblHeader") is None:
-            break
-        count += 1
-    return count if count > 1 else 0
 
 
 def _notes(parts: _Parts) -> Notes:

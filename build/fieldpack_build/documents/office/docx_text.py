@@ -194,7 +194,12 @@ class Runs:
                 signs = _SYMBOLS.get((child.get(_W + "font") or "").lower(), {})
                 yield signs.get(int(code, 16) & 0xFFF, "") if _HEXADECIMAL.fullmatch(code) else ""
             elif name == "fldChar":
-                yield _check_box(child)
+                # A box of a form made with Word's older fields: ticked by its own state, else by its
+                # default.
+                box = child.find(f"{_W}ffData/{_W}checkBox")
+                if box is not None:
+                    own = _switch(box, "checked")
+                    yield "☒" if (_switch(box, "default") if own is None else own) else "☐"
             elif name in ("footnoteReference", "endnoteReference"):
                 yield self._note(child, name.removesuffix("Reference"))
             elif name == "commentReference":
@@ -323,12 +328,3 @@ def _value(element: Any | None, name: str) -> str | None:
     inner = element.find(_W + name) if element is not None else None
     value: str | None = None if inner is None else inner.get(_W + "val")
     return value
-
-
-def _check_box(field: Any) -> str:
-    """A box of a form made with Word's older fields: ticked by its own state, else by its default."""
-    box = field.find(f"{_W}ffData/{_W}checkBox")
-    if box is None:
-        return ""
-    own = _switch(box, "checked")
-    return "☒" if (_switch(box, "default") if own is None else own) else "☐"

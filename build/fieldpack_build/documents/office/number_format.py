@@ -85,10 +85,6 @@ def shown(value: Value, number_format: str) -> str:
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     if isinstance(value, time):
         return value.strftime("%H:%M:%S").removesuffix(":00")
-    return _date(value, number_format)
-
-
-def _date(value: date, number_format: str) -> str:
     has_time = isinstance(value, datetime) and (value.hour, value.minute, value.second) != (0, 0, 0)
     form = re.sub(r'"[^"]*"|\[[^\]]*\]|\\.', "", number_format.split(";")[0]).lower()
     if not has_time and "y" in form and "d" not in form:

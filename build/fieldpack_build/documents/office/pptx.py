@@ -121,13 +121,29 @@ class _Slide:
         if shape.has_text_frame:
             self._builder.text(self._lines(shape.text_frame))
         elif getattr(shape, "has_table", False):
-            table = lay_out(list(self._rows(shape.table)))
+            rows = [
+                [
+                    Cell(squeeze(self._lines(cell.text_frame)), cell.span_height, cell.span_width)
+                    if cell.is_merge_origin
+                    else Cell(squeeze(self._lines(cell.text_frame)))
+                    for cell in row.cells
+                    if not cell.is_spanned
+                ]
+                for row in shape.table.rows
+            ]
+            table = lay_out(rows)
             self._builder.text(table.title)
             self._builder.table(table.rows)
         elif getattr(shape, "has_chart", False):
             _add_chart(self._builder, shape.chart)
         else:
-            lines = list(_diagram(self._slide, shape))
+            lines: list[str] = []  # of a SmartArt diagram, whose texts stand in a part of their own
+            for reference in shape._element.iter(f"{{{_DIAGRAM}}}relIds"):
+                part = self._slide.part.related_part(reference.get(f"{_RELATION}dm"))
+                root = parse_xml(part.blob)
+                for point in () if root is None else root.iter(f"{{{_DIAGRAM}}}pt"):
+                    words = squeeze(" ".join(node.text or "" for node in point.iter(f"{_A}t")))
+                    lines += [f"- {words}"] if words else []
             self._builder.text("\n".join(lines))
             if not lines and next(shape._element.iter(f"{_A}blip"), None) is not None:
                 self._omissions.add("pictures")
@@ -189,16 +205,6 @@ class _Slide:
             return text
         return lower(text) if baseline.startswith("-") else raise_(text)
 
-    def _rows(self, table: Any) -> Iterator[list[Cell]]:
-        for row in table.rows:
-            yield [
-                Cell(squeeze(self._lines(cell.text_frame)), cell.span_height, cell.span_width)
-                if cell.is_merge_origin
-                else Cell(squeeze(self._lines(cell.text_frame)))
-                for cell in row.cells
-                if not cell.is_spanned
-            ]
-
 
 def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
     """The number that PowerPoint shows before a paragraph that states one; `counts` by level goes
@@ -254,14 +260,3 @@ def _points(series: Any, *names: str) -> dict[int, str]:
         point for element in elements if element is not None for point in element.iter(f"{_C}pt")
     ]
     return {int(point.get("idx")): squeeze(point.findtext(f"{_C}v") or "") for point in points}
-
-
-def _diagram(slide: Any, shape: Any) -> Iterator[str]:
-    """The texts of a SmartArt diagram, which stand in a part of their own."""
-    for reference in shape._element.iter(f"{{{_DIAGRAM}}}relIds"):
-        part = slide.part.related_part(reference.get(f"{_RELATION}dm"))
-        root = parse_xml(part.blob)
-        for point in () if root is None else root.iter(f"{{{_DIAGRAM}}}pt"):
-            text = squeeze(" ".join(node.text or "" for node in point.iter(f"{_A}t")))
-            if text:
-                yield f"- {text}"

@@ -205,7 +205,7 @@ def _sheet(
 
 
 def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Comments of a sheet as (cell, words), and the kinds of what is objects on it."""
+    """Comments of a sheet as (cell, words), and the kinds of objects drawn on it."""
     comments: list[tuple[str, str]] = []
     objects: list[str] = []
     for kind, target in _relations(package, path):

@@ -12,13 +12,13 @@ import ctypes
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 from fieldpack_build.documents.pages import clean, squeeze
+from fieldpack_build.documents.pdf.pdfium import pdfium
 from fieldpack_build.documents.pdf.scripts import spoken
-from fieldpack_build.documents.pdf.text import Line, PageText, Segment, function, turned
+from fieldpack_build.documents.pdf.text import Line, PageText, Segment, turned
 
 TICKED, UNTICKED = "[x]", "[ ]"
 _BESIDE = 0.5  # of the lower one's height that a field and its label share
@@ -64,22 +64,6 @@ class Annotations:
     files: list[str] = field(default_factory=list)
 
 
-class _Pdfium:
-    """For the links that most pages have nothing but; see `text.Pdfium`."""
-
-    def __init__(self) -> None:
-        p, i = ctypes.c_void_p, ctypes.c_int
-        self.count = function("FPDFPage_GetAnnotCount", i, p)
-        self.annotation = function("FPDFPage_GetAnnot", p, p, i)
-        self.subtype = function("FPDFAnnot_GetSubtype", i, p)
-        self.close = function("FPDFPage_CloseAnnot", None, p)
-
-
-@cache
-def _pdfium() -> _Pdfium:
-    return _Pdfium()
-
-
 def read_annotations(page: Any, form: Any) -> Annotations:
     """Read what lies on top of a page.
 
@@ -87,16 +71,16 @@ def read_annotations(page: Any, form: Any) -> Annotations:
     """
     from pypdfium2 import raw
 
-    api = _pdfium()
+    api = pdfium()
     annotations = Annotations()
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
-    for i in range(api.count(handle)):
+    for i in range(api.count_annotations(handle)):
         address = api.annotation(handle, i)
         if address:
-            kind = api.subtype(address)
+            kind = api.annotation_type(address)
             if kind not in _SILENT:
                 _add(annotations, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
-            api.close(address)
+            api.close_annotation(address)
     return annotations
 
 
@@ -114,6 +98,7 @@ def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> Non
     if kind == _STRIKE_OUT:
         annotations.strikes += _strikes(annotation)
     hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW)
+    words = _text_of(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
     if kind == _WIDGET:
         note = _field(annotation, form) if form else None
         if note and hidden:
@@ -123,13 +108,8 @@ def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> Non
         elif note and note.text:
             annotations.left_out["form field"] += 1
     elif kind == _FILE:
-        annotations.files.append(_string(annotation, b"Contents") or "without a name")
-    elif (
-        (words := _string(annotation, b"Contents"))
-        and kind == _FREE_TEXT
-        and not hidden
-        and len(annotations.notes) < _MOST_NOTES
-    ):
+        annotations.files.append(words or "without a name")
+    elif words and kind == _FREE_TEXT and not hidden and len(annotations.notes) < _MOST_NOTES:
         annotations.notes.append(Note(words, *_box(annotation), is_field=False))
     elif kind == _STAMP and not hidden:
         annotations.left_out["stamp annotation"] += 1
@@ -180,12 +160,6 @@ def _strikes(annotation: Any) -> Iterator[tuple[float, float, float, float]]:
             left, right, bottom, top = min(xs), max(xs), min(ys), max(ys)
             x, y = (left + right) / 2, (bottom + top) / 2
             yield (left, right, y, y) if right - left >= top - bottom else (x, x, bottom, top)
-
-
-def _string(annotation: Any, key: bytes) -> str:
-    from pypdfium2 import raw
-
-    return _text_of(raw.FPDFAnnot_GetStringValue, annotation, key)
 
 
 def _text_of(getter: Any, *arguments: Any) -> str:

@@ -10,11 +10,11 @@ import ctypes
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from fieldpack_build.documents.pdf.text import function, turned
+from fieldpack_build.documents.pdf.pdfium import Pdfium, pdfium
+from fieldpack_build.documents.pdf.text import turned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,29 +54,6 @@ class Rules:
         return not (len(self.across) or len(self.upright))
 
 
-class _Pdfium:
-    def __init__(self) -> None:
-        p, i = ctypes.c_void_p, ctypes.c_int
-        self.count = function("FPDFPage_CountObjects", i, p)
-        self.object = function("FPDFPage_GetObject", p, p, i)
-        self.form_count = function("FPDFFormObj_CountObjects", i, p)
-        self.form_object = function("FPDFFormObj_GetObject", p, p, ctypes.c_ulong)
-        self.type = function("FPDFPageObj_GetType", i, p)
-        self.bounds = function("FPDFPageObj_GetBounds", i, p, p, p, p, p)
-        self.matrix = function("FPDFPageObj_GetMatrix", i, p, p)
-        self.draw_mode = function("FPDFPath_GetDrawMode", i, p, p, p)
-        self.points = function("FPDFPath_CountSegments", i, p)
-        self.point = function("FPDFPath_GetPathSegment", p, p, i)
-        self.point_place = function("FPDFPathSegment_GetPoint", i, p, p, p)
-        self.point_type = function("FPDFPathSegment_GetType", i, p)
-        self.point_closes = function("FPDFPathSegment_GetClose", i, p)
-
-
-@cache
-def _pdfium() -> _Pdfium:
-    return _Pdfium()
-
-
 def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
     """Read the lines drawn on a page, as they are on the page turned by `turn` quarters.
 
@@ -85,13 +62,13 @@ def read_rules(page: Any, others: Sequence[_Box], turn: int) -> Rules:
     import numpy as np
 
     handle = ctypes.cast(page.raw, ctypes.c_void_p).value
-    thin, boxes = _Reader(_pdfium()).rules(handle)
+    thin, boxes = _Reader(pdfium()).rules(handle)
     more = np.array([*boxes, *others], np.float32).reshape(-1, 4)
     return Rules.of(turned(np.concatenate((thin, more)), turn))
 
 
 class _Reader:
-    def __init__(self, api: _Pdfium) -> None:
+    def __init__(self, api: Pdfium) -> None:
         self._api = api
         self._numbers = (ctypes.c_float * 6)()
         self._at = ctypes.addressof(self._numbers)
@@ -101,7 +78,7 @@ class _Reader:
         """Paths that are lines as a whole, and the lines that others are drawn with."""
         import numpy as np
 
-        count = self._api.count(page)
+        count = self._api.count_objects(page)
         objects = list(map(self._api.object, repeat(page, count), range(count)))
         types = bytes(map(self._api.type, objects))
         forms = [line for i in _places(types, _FORM) for line in self._of_form(objects[i])]
@@ -115,20 +92,20 @@ class _Reader:
         deque(map(self._api.bounds, paths, at[::4], at[1::4], at[2::4], at[3::4]), maxlen=0)
         sides = np.sort(boxes[:, 2:] - boxes[:, :2], axis=1)
         is_thin = sides[:, 0] <= _THICKEST
-        drawn = [
+        sides_of_others = [
             line
             for i in np.flatnonzero(~is_thin).tolist()
             for line in self._lines_of(paths[i], None)
         ]
         return boxes[is_thin & (sides[:, 1] >= _LENGTH * sides[:, 0])][:, [0, 2, 1, 3]], [
             *forms,
-            *drawn,
+            *sides_of_others,
         ]
 
     def _of_form(self, form: int) -> Iterator[_Box]:
         """The paths of a form, which have its coordinates. Forms within forms are passed over."""
         matrix = self._matrix(form)
-        count = self._api.form_count(form)
+        count = self._api.count_form_objects(form)
         if count <= _MOST_PATHS:
             for i in range(count):
                 one = self._api.form_object(form, i)
@@ -149,7 +126,7 @@ class _Reader:
             yield from self._lines_of(path, matrix)
 
     def _lines_of(self, path: int, matrix: _Matrix | None) -> Iterator[_Box]:
-        count = self._api.points(path)
+        count = self._api.count_points(path)
         if count > _MOST_POINTS:
             return
         flags = ctypes.addressof(self._flags)

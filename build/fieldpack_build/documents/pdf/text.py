@@ -1,6 +1,6 @@
 """The characters of a PDF page with their boxes, and the lines and segments that they make.
 
-All that is char_boxes of pdfium is char_boxes here. Knows nothing of headings, tables or documents.
+Knows nothing of headings, tables or documents.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.pages import clean
+from fieldpack_build.documents.pdf.pdfium import pdfium
 from fieldpack_build.documents.pdf.scripts import (
     DROPPED,
     Run,
@@ -54,7 +54,7 @@ _STRUCK = (0.3, 0.6)
 _STRUCK_THICKNESS = 0.3  # pdfium's box of a stroked line is twice as high as the line
 _STRUCK_END = 0.35  # the line may end that much before or after the words
 HYPHEN = "\ufffe"  # pdfium's mark for a hyphen at the end of a line, which `hyphens` resolves
-_SAMPLE = 7  # characters char_boxes for their direction: a page is turned as a whole or not at all
+_SAMPLE = 7  # characters whose direction is looked at: a page is turned as a whole or not at all
 
 
 @dataclass(slots=True)
@@ -117,43 +117,6 @@ class PageText:
     rules: Rules
     turn: int
     struck: int = 0
-
-
-class Pdfium:
-    """pdfium's functions as C sees them.
-
-    pypdfium2's own prototypes convert pointers and give up the interpreter's lock at each call: 0.8
-    microseconds a call against 0.4, and a page has some 4,000 characters.
-    """
-
-    def __init__(self) -> None:
-        p, i, d = ctypes.c_void_p, ctypes.c_int, ctypes.c_double
-        self.loose_box = function("FPDFText_GetLooseCharBox", i, p, i, p)
-        self.unicode = function("FPDFText_GetUnicode", ctypes.c_uint, p, i)
-        self.angle = function("FPDFText_GetCharAngle", ctypes.c_float, p, i)
-        self.origin = function("FPDFText_GetCharOrigin", i, p, i, p, p)
-        self.matrix = function("FPDFText_GetMatrix", i, p, i, p)
-        self.size = function("FPDFText_GetFontSize", d, p, i)
-        self.text_object = function("FPDFText_GetTextObject", p, p, i)
-        self.font = function("FPDFTextObj_GetFont", p, p)
-        self.font_name = function(
-            "FPDFFont_GetBaseFontName", ctypes.c_size_t, p, p, ctypes.c_size_t
-        )
-
-
-@cache
-def pdfium() -> Pdfium:
-    """Return pdfium's functions, looked up once."""
-    return Pdfium()
-
-
-def function(name: str, result: Any, *arguments: Any) -> Any:
-    """Return one of pdfium's functions as C sees it; see `Pdfium`."""
-    from pypdfium2 import raw
-
-    address = ctypes.cast(getattr(raw, name), ctypes.c_void_p).value
-    assert address is not None
-    return ctypes.PYFUNCTYPE(result, *arguments)(address)
 
 
 def read_page(textpage: Any, rules_of: Callable[[int], Rules]) -> PageText:
@@ -335,23 +298,19 @@ class _Reader:
         return Line(words, size, bold, columns, y, y, segments)
 
     def _type(self, char: int) -> tuple[float, bool]:
-        return round(self._size(char) * 2) / 2, self._is_bold(char)
+        """Size in points, to the half, and whether it is bold."""
+        text_object = self._api.text_object(self._page, char)
+        font = self._api.font(text_object) if text_object else None
+        if font and font not in self._bold:
+            self._api.font_name(font, self._buffer, len(self._buffer))
+            self._bold[font] = _BOLD.search(self._buffer.value) is not None
+        return round(self._size(char) * 2) / 2, self._bold[font] if font else False
 
     def _size(self, char: int) -> float:
         """In points, as it is drawn."""
-        self._api.matrix(self._page, char, self._numbers)
+        self._api.char_matrix(self._page, char, self._numbers)
         size: float = self._api.size(self._page, char)
         return size * math.hypot(self._numbers[2], self._numbers[3])
-
-    def _is_bold(self, char: int) -> bool:
-        text_object = self._api.text_object(self._page, char)
-        font = self._api.font(text_object) if text_object else None
-        if not font:
-            return False
-        if font not in self._bold:
-            self._api.font_name(font, self._buffer, len(self._buffer))
-            self._bold[font] = _BOLD.search(self._buffer.value) is not None
-        return self._bold[font]
 
     def _baseline(self, char: int) -> float:
         at = ctypes.addressof(self._point)

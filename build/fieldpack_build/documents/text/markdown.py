@@ -40,7 +40,13 @@ def read(data: bytes, name: str) -> Content:
     page = Page(None, text, tuple(_blocks(text, tokens)))
     title = label(_plain(stated.get("title", ""))) or (titles[0] if titles else "")
     dates = (iso_date(_plain(stated.get(key, ""))) for key in _DATE_KEYS)
-    tags = dict.fromkeys(tag for key in _TAG_KEYS for tag in _list(stated.get(key, "")))
+    tags: dict[str, None] = {}  # "[a, b]", "a, b" or lines of "- a"
+    for value in (stated.get(key, "") for key in _TAG_KEYS):
+        parts = re.split(
+            r"(?:^|\n)[ \t]*-[ \t]+" if "\n" in value else ",",
+            value.strip().removeprefix("[").removesuffix("]"),
+        )
+        tags |= dict.fromkeys(tag for part in parts if (tag := label(_plain(part))))
     return Content(
         title, (page,), next((date for date in dates if date), None), tuple(tags), warnings
     )
@@ -50,15 +56,6 @@ def _plain(value: str) -> str:
     """A value without quotation marks, and without the comment behind it."""
     value = re.sub(r"(?:^|\s)#.*", "", value) if value[:1] not in ("'", '"') else value
     return value.strip().strip("\"'")
-
-
-def _list(value: str) -> list[str]:
-    """ "[a, b]", "a, b" or lines of "- a"."""
-    parts = re.split(
-        r"(?:^|\n)[ \t]*-[ \t]+" if "\n" in value else ",",
-        value.strip().removeprefix("[").removesuffix("]"),
-    )
-    return [tag for part in parts if (tag := label(_plain(part)))]
 
 
 def _blocks(text: str, tokens: list[Token]) -> list[Block]:

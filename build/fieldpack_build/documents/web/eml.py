@@ -158,7 +158,15 @@ class _Mail:
             self.warnings.append(f"attachment {name}: is empty")
             return
         if not self.attachments.reads(name):
-            self._unread(name, part)
+            # Named, with what to do where there is something.
+            if part.get_content_type() in _TNEF or name.lower() == "winmail.dat":
+                how = "have the e-mail sent anew as HTML, or unpack it with the program tnef"
+                what = "not read: Outlook's own format (TNEF)"
+                self.warnings.append(f"attachment {name}: {what}; {how}")
+            elif part.get_content_maintype() == "image":
+                self.omissions.add("attached pictures", name)
+            else:
+                self.omissions.add("attachments of a format without a reader", name)
             return
         try:
             content = self.attachments.read(data, name)
@@ -168,16 +176,6 @@ class _Mail:
         self.warnings += [f"attachment {name}: {warning}" for warning in content.warnings]
         for page in content.pages:
             self._add(page, path)
-
-    def _unread(self, name: str, part: Message) -> None:
-        """Name an attachment that no reader takes, with what to do where there is something."""
-        if part.get_content_type() in _TNEF or name.lower() == "winmail.dat":
-            how = "have the e-mail sent anew as HTML, or unpack it with the program tnef"
-            self.warnings.append(f"attachment {name}: not read: Outlook's own format (TNEF); {how}")
-        elif part.get_content_maintype() == "image":
-            self.omissions.add("attached pictures", name)
-        else:
-            self.omissions.add("attachments of a format without a reader", name)
 
     def _add(self, page: Page, above: tuple[str, ...]) -> None:
         """Numbered as they come, so that a place in the text is one place."""
@@ -278,17 +276,13 @@ def _attachments(message: Message) -> Iterator[tuple[str, Message]]:
 def _is_attachment(part: Message) -> bool:
     if part.get_content_type() == "message/rfc822":
         return True
-    return _raw_name(part) != "" or (
+    return _words(part.get_filename() or "") != "" or (
         part.get_content_maintype() != "text" and part.get_content_type() != "multipart/mixed"
     )
 
 
-def _raw_name(part: Message) -> str:
-    return _words(part.get_filename() or "")
-
-
 def _file_name(part: Message, number: int) -> str:
-    name = label(_raw_name(part)).replace("/", "_")[-_NAME_LIMIT:]
+    name = label(_words(part.get_filename() or "")).replace("/", "_")[-_NAME_LIMIT:]
     if name:
         return name
     inner = (

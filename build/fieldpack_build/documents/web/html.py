@@ -413,16 +413,12 @@ def _grouped(text: str) -> str:
 def _scripts(tag: Tag, *, places: Sequence[Callable[[str], str]]) -> str:
     """MathML's base with what stands at its upper or lower right."""
     base, *others = _parts(tag) or [""]
-    return base + "".join(place(other) for place, other in zip(places, others, strict=False))
+    settled = map(settle, others)
+    return base + "".join(place(other) for place, other in zip(places, settled, strict=False))
 
 
 def _below(text: str) -> str:
-    text = settle(text)
     return f"_{text}" if text.isalnum() else f"_({text})"
-
-
-def _above(text: str) -> str:
-    return raise_(settle(text))
 
 
 _INLINE: dict[str, Callable[[Tag], str]] = {
@@ -432,12 +428,12 @@ _INLINE: dict[str, Callable[[Tag], str]] = {
     "rt": lambda tag: f"({_inner(tag)})",
     "img": _alternative,
     "input": _filled,
-    "msup": lambda tag: _scripts(tag, places=(_above,)),
+    "msup": lambda tag: _scripts(tag, places=(raise_,)),
     "msub": lambda tag: _scripts(tag, places=(_below,)),
-    "msubsup": lambda tag: _scripts(tag, places=(_below, _above)),
+    "msubsup": lambda tag: _scripts(tag, places=(_below, raise_)),
     "munder": lambda tag: _scripts(tag, places=(_below,)),
-    "mover": lambda tag: _scripts(tag, places=(_above,)),
-    "munderover": lambda tag: _scripts(tag, places=(_below, _above)),
+    "mover": lambda tag: _scripts(tag, places=(raise_,)),
+    "munderover": lambda tag: _scripts(tag, places=(_below, raise_)),
     "mfrac": lambda tag: "/".join(_grouped(part) for part in _parts(tag)),
     "msqrt": lambda tag: f"√({settle(_inner(tag))})",
     "mroot": lambda tag: "√".join(_grouped(part) for part in reversed(_parts(tag))),

@@ -1,4 +1,4 @@
-// One question from its asking to its end: takes what the server says into the turn. Knows nothing of elements.
+// Asks one question and fills its turn with the server's events, to the end. Knows nothing of elements.
 
 import * as api from "./api.js";
 
@@ -7,7 +7,7 @@ const USUAL_WAIT = 5; // seconds, where a busy server does not say
 
 /**
  * Asks `turn.question` and fills the turn; its state is done, stopped or failed afterwards. `show` is called with what
- * changed: queued(position), found(), quote(), text(), waiting(seconds left, now) where `now()` asks at once.
+ * changed: queued(position), passages(), quote(), text(), waiting(seconds left, now) where `now()` asks at once.
  * Returns an ApiError or Lost that ended it, for the page to tell more of; null otherwise.
  */
 export async function answer(turn, previous, signal, show) {
@@ -28,7 +28,7 @@ async function askUntilAnswered(turn, previous, signal, show) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
       for await (const { event, data } of api.ask(turn.question, previous, signal)) {
-        signal.throwIfAborted(); // what had come already is no longer wanted, and its place on the page may be gone
+        signal.throwIfAborted(); // an event that has arrived already is dropped: its place on the page may be gone
         applyEvent(turn, event, data, show);
       }
       return;
@@ -43,7 +43,7 @@ function applyEvent(turn, event, data, show) {
   if (event === "queued") show.queued(data.position);
   if (event === "passages") {
     turn.passages = data;
-    show.found();
+    show.passages();
   }
   if (event === "quote") {
     turn.quote = data;

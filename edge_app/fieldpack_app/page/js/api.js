@@ -28,9 +28,9 @@ async function call(path, options = {}) {
 }
 
 async function refusal(response) {
-  const said = await response.json().catch(() => null); // a body that is no JSON says nothing we could show
+  const body = await response.json().catch(() => null); // a body that is no JSON says nothing we could show
   const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
-  const { code = "http_" + response.status, message = response.statusText } = said?.error ?? {};
+  const { code = "http_" + response.status, message = response.statusText } = body?.error ?? {};
   return new ApiError(response.status, code, message, Number.isNaN(seconds) ? null : seconds);
 }
 
@@ -51,7 +51,7 @@ export const health = () => json("/health");
 /** Opens the models, and reads ahead for a question that is still being typed. */
 export const load = (question, previous) => post("/api/load", { question, previous });
 export const choose = (id) => post("/api/bundles/current", { id });
-export const feedback = (said) => post("/api/feedback", said);
+export const feedback = (rating) => post("/api/feedback", rating);
 
 /** Yields the events of one question until `done` or `error`. Throws ApiError, Lost, or AbortError when stopped. */
 export async function* ask(question, previous, signal) {

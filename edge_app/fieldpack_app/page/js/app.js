@@ -1,4 +1,4 @@
-// The page: what it holds, and which part does what when. Drawing, asking, keeping and wording are in modules of their own.
+// The page's state, and which part acts when. Drawing, asking, storing and wording are in modules of their own.
 
 import * as answers from "./answer_view.js";
 import * as api from "./api.js";
@@ -36,7 +36,7 @@ const actions = {
 
 // --- asking --------------------------------------------------------------------------------------------------------
 
-/** Asks, in place of `instead` if that is the last turn. `alone`: whatever was asked before. */
+/** Asks a question, in place of the turn `instead` if that is the last one. `alone`: without the question before. */
 async function ask(question, { instead = null, alone = false } = {}) {
   if (page.running || !page.about) return;
   const { conversation, served: { current: bundle } } = page;
@@ -70,9 +70,9 @@ async function ask(question, { instead = null, alone = false } = {}) {
 
 /** Says once that there is no room: what is on the page stays there, and goes with it. */
 function saveTurn(bundle, conversation, turn) {
-  const kept = history.saveTurn(bundle, conversation, turn);
-  if (!kept && page.hasRoom) banner.showMessage(t("not_kept"));
-  page.hasRoom = kept;
+  const saved = history.saveTurn(bundle, conversation, turn);
+  if (!saved && page.hasRoom) banner.showMessage(t("not_kept"));
+  page.hasRoom = saved;
 }
 
 /** Another window kept, rated or deleted something. */
@@ -101,7 +101,7 @@ async function showOpening(turn) {
 function progressOf(turn) {
   return {
     queued: (position) => answers.showProgress(lastNode(), position ? t("queued", { n: position }) : t("searching")),
-    found: () => {
+    passages: () => {
       answers.showProgress(lastNode(), turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
       answers.showPassages(lastNode(), turn, actions);
     },
@@ -146,7 +146,7 @@ function draw() {
 /** What has come of the running answer so far. */
 function drawRunning(turn) {
   const show = progressOf(turn);
-  show.found();
+  show.passages();
   if (turn.text) show.text();
 }
 
@@ -332,8 +332,8 @@ function connect() {
   watchWidth(byId("passage"), panel.close);
 }
 
-const wanted = history.getSetting("language");
-await loadLanguage(wanted in LANGUAGES ? wanted : preferredLanguage());
+const chosen = history.getSetting("language");
+await loadLanguage(chosen in LANGUAGES ? chosen : preferredLanguage());
 translate();
 connect();
 await start();

@@ -16,10 +16,10 @@ export function drawLibrary(open) {
     type: "search", "aria-label": t("search_documents"), placeholder: t("search_documents"), dir: "auto", autocomplete: "off",
     maxlength: "500",
   });
-  let latest = 0; // what was wanted last is shown, whatever comes last
-  const shows = async (wanted) => {
+  let latest = 0; // the request that was made last is shown, whichever answer comes last
+  const showLatest = async (load) => {
     const mine = ++latest;
-    const nodes = await wanted();
+    const nodes = await load();
     if (mine === latest) results.replaceChildren(...nodes);
   };
   const trying = async (act) => {
@@ -31,8 +31,8 @@ export function drawLibrary(open) {
     }
   };
   const page = (name, button) => trying(async () => open(asTurn(await api.outline(name)), 1, button));
-  const list = () => trying(() => shows(async () => drawDocuments(await api.documents(), page)));
-  const search = () => trying(() => shows(async () => {
+  const list = () => trying(() => showLatest(async () => drawDocuments(await api.documents(), page)));
+  const search = () => trying(() => showLatest(async () => {
     const turn = asTurn(await api.search(field.value.trim()));
     const rows = drawList(turn, readingOrder(turn), null, { open });
     return rows.length ? rows : [el("p", { class: "note" }, t("none_read"))];

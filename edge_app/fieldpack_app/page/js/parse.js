@@ -3,19 +3,19 @@
 const MARK = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
 
 /**
- * The answer as [{kind, text, number}]: kind is "text", "cite" (a mark that points to one of `count` passages) or
+ * Returns the answer as [{kind, text, number}]: kind is "text", "cite" (a mark that points to one of `count` passages) or
  * "unsupported" (a figure that stands in no passage read; `spans` count code points, as Python does).
  */
 export function parseAnswer(text, count, spans = []) {
-  const found = toUtf16Spans(text, spans).map(([start, end]) => ({ start, end, kind: "unsupported" }));
+  const marks = toUtf16Spans(text, spans).map(([start, end]) => ({ start, end, kind: "unsupported" }));
   for (const mark of text.matchAll(MARK)) {
     const numbers = mark[1].split(",").map(Number).filter((n) => n >= 1 && n <= count);
-    if (numbers.length) found.push({ start: mark.index, end: mark.index + mark[0].length, kind: "cite", numbers });
+    if (numbers.length) marks.push({ start: mark.index, end: mark.index + mark[0].length, kind: "cite", numbers });
   }
-  found.sort((a, b) => a.start - b.start);
+  marks.sort((a, b) => a.start - b.start);
   const pieces = [];
   let at = 0;
-  for (const { start, end, kind, numbers } of found) {
+  for (const { start, end, kind, numbers } of marks) {
     if (start < at) continue;
     if (start > at) pieces.push({ kind: "text", text: text.slice(at, start) });
     if (kind === "cite") pieces.push(...numbers.map((number) => ({ kind, number, text: `[${number}]` })));
@@ -26,27 +26,27 @@ export function parseAnswer(text, count, spans = []) {
   return pieces;
 }
 
-/** The numbers that the marks of `text` name, each once, as they come. */
+/** Returns the numbers that the marks of `text` name, each once, in their order. */
 function markedNumbers(text, count) {
   const numbers = [...text.matchAll(MARK)].flatMap((mark) => mark[1].split(",").map(Number));
   return [...new Set(numbers)].filter((n) => n >= 1 && n <= count);
 }
 
-/** A turn's passages in the order that a reader meets them, by which they are numbered: those that the answer cites as it
- * cites them, then the others as they were found. */
+/** Returns the numbers of a turn's passages in the order that a reader meets them: those that the answer cites, as it cites
+ * them, then the others in rank order. */
 export function readingOrder({ text, passages, citations = [] }) {
   const all = passages.map((_, i) => i + 1);
   const cited = citations.map((one) => one.passage).filter((n) => n <= all.length);
   return [...new Set([...markedNumbers(text, all.length), ...cited, ...all])];
 }
 
-/** What a reader sees as the number of passage `n`. */
+/** Returns the number that a reader sees for passage `n`. */
 export const displayNumber = (turn, n) => readingOrder(turn).indexOf(n) + 1;
 
-/** Does the answer itself name no source? Then a passage that is cited was only found to hold most of its words. */
+/** Returns whether the answer itself names no source; a passage that is cited then only holds most of its words. */
 export const isUncited = ({ text, passages, citations = [] }) => citations.length > 0 && !markedNumbers(text, passages.length).length;
 
-/** The text with its marks numbered as the reader sees them. */
+/** Returns the text with its marks numbered as the reader sees them. */
 export function renumberMarks(turn) {
   const order = readingOrder(turn);
   return turn.text.replace(MARK, (mark, list) => {
@@ -66,19 +66,19 @@ const MARKUP = [
   [/\\([\\`*_{}[\]()#+.!|>-])/g, "$1"], // what was escaped so that it is no markup
 ];
 
-/** Some lines of Markdown as a reader would write them down: without signs for headings, emphasis and links, a table's row
+/** Returns lines of Markdown as a reader would write them down: without signs for headings, emphasis and links, a table's row
  * with dots between its cells. */
 export function plainText(text) {
   const lines = text.split("\n").filter((line) => line.trim() && !isRule(line)).map((line) => {
     const bare = line.trim().replace(/^(#{1,6}|>) +/, "").replace(/^[-*+] +(\[[ xX]\] +)?/, "• ");
     const isTable = / \| |^\|.*\|$/.test(bare);
     const cells = isTable ? bare.replace(/^\||\|$/g, "").split("|").map((cell) => cell.trim()).filter(Boolean).join(" · ") : bare;
-    return MARKUP.reduce((all, [sign, kept]) => all.replace(sign, kept), cells);
+    return MARKUP.reduce((all, [sign, replacement]) => all.replace(sign, replacement), cells);
   });
   return lines.length === 1 ? lines[0].replace(/^• /, "") : lines.join("\n");
 }
 
-/** Spans in code points as spans in JavaScript's units: an emoji is one there and two here. */
+/** Returns spans of code points as spans of UTF-16 units: an emoji is one there and two here. */
 function toUtf16Spans(text, spans) {
   const at = [0];
   for (const character of text) at.push(at.at(-1) + character.length);
@@ -86,7 +86,7 @@ function toUtf16Spans(text, spans) {
 }
 
 /**
- * A page's text as blocks: {kind: "lines", start, end}, {kind: "heading", start, end} without its #s, and
+ * Returns a page's text as blocks: {kind: "lines", start, end}, {kind: "heading", start, end} without its #s, and
  * {kind: "table", rows: [{head, start, end, cells: [[start, end]]}]} for lines with cells between bars. All offsets
  * point into `text`.
  */
@@ -105,7 +105,7 @@ export function parsePage(text) {
 
 const BEGINS = /^\s*([-*•–]|\(?[\dA-Za-z]{1,3}[.)])\s/; // an item of a list
 
-/** `text`, of the same length, with a space for each line's end at which a PDF only broke a paragraph: the line is about
+/** Returns `text`, of the same length, with a space for each line's end at which a PDF only broke a paragraph: the line is about
  * as long as its paragraph's longest. Lists and short lines stay as they are. */
 export function unwrapLines(text) {
   const lines = text.split("\n");
@@ -122,9 +122,9 @@ export function unwrapLines(text) {
 function linesOf(text) {
   let start = 0;
   return text.split("\n").map((line) => {
-    const found = { start, end: start + line.length };
-    start = found.end + 1;
-    return found;
+    const place = { start, end: start + line.length };
+    start = place.end + 1;
+    return place;
   });
 }
 
@@ -155,7 +155,7 @@ function cellsOf(text, { start, end }) {
   return cells.slice(line.startsWith("|") ? 1 : 0, line.endsWith("|") ? -1 : undefined);
 }
 
-/** Where `quote` stands in `text`, looked for from `from` on, then anywhere; null if nowhere. */
+/** Returns [start, end] of `quote` in `text`, looked for from `from` on, then anywhere; null if it is not there. */
 export function findQuote(text, quote, from = 0) {
   if (!quote) return null;
   const near = text.indexOf(quote, from);

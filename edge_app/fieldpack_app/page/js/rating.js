@@ -15,7 +15,7 @@ export function ratingButtons(turn, keep) {
     "aria-pressed": String(turn.rating === rating), onclick: () => press(rating),
   }, icon(rating));
   const send = async (rating, note) => {
-    await api.feedback(said(turn, rating, note));
+    await api.feedback(feedbackOf(turn, rating, note));
     turn.rating = rating;
     keep();
     announce(t("thanks"));
@@ -43,7 +43,7 @@ export function ratingButtons(turn, keep) {
 }
 
 /** What is sent: `answer_id` is the same each time, so that the last that was said of an answer counts. */
-function said(turn, rating, note) {
+function feedbackOf(turn, rating, note) {
   return {
     question: turn.question, answer: turn.text, rating, refused: Boolean(turn.refused),
     passages: turn.passages.map((one) => one.chunk_id), ...(turn.id ? { answer_id: turn.id } : {}), ...(note ? { note } : {}),
