@@ -83,14 +83,7 @@ def measure(work: Path, embedder: Path, documents: int, changed: int) -> dict[st
         slot = device.store / "slots" / device.entry("library")["current"]["digest"] / "bundle"
         source.sent = 0
         asked, during, said, seconds, peak = _update_under_load(work, device, slot)
-    whole = sum(
-        (second / file).stat().st_size
-        for file in (
-            "knowledge/chunks.sqlite",
-            "knowledge/vectors.usearch",
-            "knowledge/vectors.slots",
-        )
-    )
+    whole = sum(path.stat().st_size for path in (second / "knowledge").iterdir())
     return {
         "chunks": documents * _CHUNKS,
         "documents changed": changed,

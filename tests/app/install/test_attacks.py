@@ -163,7 +163,7 @@ def mixed_parts(scene: Scene) -> None:
 
 
 def swapped_blobs(scene: Scene) -> None:
-    one, other = scene.blob("knowledge/chunks.sqlite"), scene.blob("knowledge/vectors.usearch")
+    one, other = scene.blob("knowledge/chunks.sqlite"), scene.blob("knowledge/vectors.bin")
     data = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(data)
