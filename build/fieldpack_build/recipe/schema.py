@@ -7,22 +7,23 @@ A sentence stands below each key: `docs/recipe_reference.py` makes docs/recipe.m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+from .targets import DeviceLimits, TargetSection, with_name
 from .types import (
     CosineOrAuto,
     CountOrAuto,
     LimitOrAuto,
     Part,
     Paths,
+    Section,
     ShareOrAuto,
     ShareOrTrain,
     SwitchOrAuto,
@@ -46,14 +47,6 @@ _TRIED = tuple(
     if name not in ("fp16", "fp32") and ("gptq" not in name or name.endswith("-32"))
 )
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, its unknown keys refused. `renamed`: old names of keys and the new
-    ones; a recipe may still have the old (`recipe.renamed`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -613,6 +606,11 @@ class Recipe(Section):
     """How the device answers."""
     evaluate: Evaluate | None = None
     """What is asked of the bundle before it ships."""
+    targets: list[TargetSection] = []
+    """Hardware beside the CPU, in the order in which a device tries it: names, or names with
+    options."""
+    device: DeviceLimits | None = None
+    """What the device has; `build check` says what does not fit it, and what would."""
     bundle: BundleSection = BundleSection()
     """What the bundle says of itself."""
     # Not in the file: where it was, whether this is a rehearsal on slices and a tiny random model,
@@ -625,6 +623,19 @@ class Recipe(Section):
     @classmethod
     def _short_none(cls, value: object) -> object:
         return {"method": "none"} if value in ("none", None) else value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return [with_name(one) for one in value] if isinstance(value, list) else value
+
+    @field_validator("targets")
+    @classmethod
+    def _once_each(cls, targets: list[TargetSection]) -> list[TargetSection]:
+        names = [target.name for target in targets]
+        if len(set(names)) < len(names):
+            raise ValueError("a target is named twice")
+        return targets
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
