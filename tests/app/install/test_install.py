@@ -219,9 +219,7 @@ def test_a_damaged_file_is_found_and_mended(yard: shipping.Yard, device: shippin
     victim.write_bytes(data)
     found = device.run("verify", "--deep")
     assert (
-        found.code == 3
-        and "knowledge/vectors.bin" in found.err
-        and "fieldpack repair" in found.err
+        found.code == 3 and "knowledge/vectors.bin" in found.err and "fieldpack repair" in found.err
     )
     asked = device.run("ask", "toy", shipping.QUESTION)
     assert asked.code == 3 and "sha256 differs" in asked.err
