@@ -6,9 +6,10 @@ recall against exact.
 
 --data is a built index (a stage's folder, or a bundle's knowledge/): its chunks and vectors are
 what the synthetic ones are made from (index_synthesis.py says how). With --questions and --embedder
-the queries are real questions, otherwise noisy chunks. Each index is asked in a fresh process; its
-memory is counted over that process with numpy, onnxruntime and usearch imported and nothing open,
-and is the most seen after any query.
+the queries are real questions, otherwise noisy chunks. With --keep-real the real documents are in
+each library, made ones around them, and the ranks of the questions' right pages are measured too.
+Each index is asked in a fresh process; its memory is counted over that process with numpy,
+onnxruntime and usearch imported and nothing open, and is the most seen after any query.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 from index_sides import open_synthesis
-from index_synthesis import CHUNKS_A_DOCUMENT, Synthesis, neighbour_cosines
+from index_synthesis import Synthesis, neighbour_cosines
 from measuring import machine, machine_line, table, write_json
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ def main() -> None:
     arguments = _arguments()
     facts = machine(["fieldpack", "usearch", "numpy"])
     print(machine_line(facts))
-    synthesis = open_synthesis(arguments.data)
+    synthesis = open_synthesis(arguments.data, keep_real=arguments.keep_real)
     questions = _questions(arguments, synthesis)
     real = neighbour_cosines(synthesis.real.vectors)
     print(
@@ -69,6 +70,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, help="keep the indexes here, and use those that are there"
     )
+    parser.add_argument(
+        "--keep-real", action="store_true", help="the real documents among the made ones"
+    )
+    parser.add_argument("--graph-from", type=int, help="chunks from which on there is a graph")
     parser.add_argument("--seconds", type=float, default=20, help="at most, for each kind of query")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -104,6 +109,8 @@ def _measure(
             "size": size,
             "folder": str(folder),
             "dtype": arguments.dtype,
+            "keep_real": arguments.keep_real,
+            "graph_from": arguments.graph_from,
             "change": True,
         }
         built.write_text(json.dumps(_side("build", job, work)), encoding="utf-8")
@@ -115,6 +122,9 @@ def _measure(
         "seconds": arguments.seconds,
     }
     result["ask"] = _side("ask", job, work)
+    if arguments.keep_real and arguments.questions:
+        job |= {"embedder": str(arguments.embedder), "questions": str(arguments.questions)}
+        result["pages"] = _side("pages", job, work)
     exact, result["cosines"] = _exact(synthesis, size, questions[1])
     found = [{tuple(pair) for pair in pairs} for pairs in result["ask"].pop("found")]
     result["recall@10"] = sum(len(a & b) for a, b in zip(found, exact, strict=True)) / (
@@ -142,19 +152,15 @@ def _exact(
     vectors' own cosines."""
     best: list[list[tuple[float, str, int]]] = [[] for _ in questions]
     sample = []
-    for number, first in enumerate(range(0, size, CHUNKS_A_DOCUMENT)):
-        version = 1 if number == 0 else 0  # the build changed the first document at its end
-        _, vectors = synthesis.vectors(number, min(CHUNKS_A_DOCUMENT, size - first), version)
-        if number < 400:
+    # The build changed the first made document at its end.
+    for path, vectors in synthesis.all_vectors(size, changed=0):
+        if len(sample) < 400:
             sample.append(vectors)
         cosines = questions @ vectors.T
         for i in np.flatnonzero(
             cosines.max(axis=1) > [b[-1][0] if len(b) == 10 else -2 for b in best]
         ):
-            near = [
-                (float(cosines[i, j]), synthesis.path(number), int(j))
-                for j in np.argsort(-cosines[i])[:10]
-            ]
+            near = [(float(cosines[i, j]), path, int(j)) for j in np.argsort(-cosines[i])[:10]]
             best[i] = sorted([*best[i], *near], reverse=True)[:10]
     return [{(path, place) for _, path, place in b} for b in best], neighbour_cosines(
         np.concatenate(sample)
@@ -197,15 +203,23 @@ def _print(sizes: list[dict[str, Any]]) -> None:
             rows,
         )
     )
-    head = ["query, ms p50 / p99", *(f"{size['chunks']:,}" for size in sizes)]
+    head = ["query, ms p50 / p95", *(f"{size['chunks']:,}" for size in sizes)]
     kinds = sizes[0]["ask"]["times"]
     cells = [
         [
             kind,
-            *(f"{t['p50']:.2f} / {t['p99']:.1f}" for t in (s["ask"]["times"][kind] for s in sizes)),
+            *(f"{t['p50']:.2f} / {t['p95']:.1f}" for t in (s["ask"]["times"][kind] for s in sizes)),
         ]
         for kind in kinds
     ]
+    for name, key in (("whole search", "wall_ms"), ("its processor time", "cpu_ms")):
+        if "pages" in sizes[0]:
+            times = [size["pages"][key] for size in sizes]
+            cells.append([name, *(f"{t['p50']:.2f} / {t['p95']:.1f}" for t in times)])
+    if "pages" in sizes[0]:
+        for k in (1, 5, 10, 20):
+            shares = [size["pages"]["page"][f"recall_at_{k}"] for size in sizes]
+            cells.append([f"page@{k}", *(f"{share:.0%}" for share in shares)])
     print("\n" + table(head, cells))
 
 

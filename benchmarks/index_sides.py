@@ -21,8 +21,10 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
 
     from fieldpack_build.index.writer import IndexWriter
 
-    synthesis, size, folder = open_synthesis(Path(job["data"])), job["size"], Path(job["folder"])
-    writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"])
+    synthesis = open_synthesis(Path(job["data"]), keep_real=job["keep_real"])
+    size, folder = job["size"], Path(job["folder"])
+    options = {"graph_from": job["graph_from"]} if job["graph_from"] is not None else {}
+    writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"], **options)
     made = start = time.perf_counter()
     adding = 0.0
     there = writer.documents()
@@ -36,7 +38,7 @@ def build(job: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     writer.finish(_progress)
     finishing = time.perf_counter() - begin
-    writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"])
+    writer = IndexWriter(folder, dim=synthesis.dim, dtype=job["dtype"], **options)
     begin = time.perf_counter()
     changed = (
         job["change"]
@@ -59,7 +61,7 @@ def _progress(done: int, total: int) -> None:
         print(f"{done:,} of {total:,}", file=sys.stderr, flush=True)
 
 
-def open_synthesis(data: Path) -> Any:
+def open_synthesis(data: Path, *, keep_real: bool = False) -> Any:
     import numpy as np
     from index_synthesis import Real, Synthesis
 
@@ -68,7 +70,9 @@ def open_synthesis(data: Path) -> Any:
     index = KnowledgeIndex(data)
     rows = index.chunks()
     vectors = index._vectors.get(np.array([i for i, _ in rows]))
-    return Synthesis(Real([chunk for _, chunk in rows], vectors))
+    return Synthesis(
+        Real([chunk for _, chunk in rows], vectors, index.records()), keep_real=keep_real
+    )
 
 
 def ask(job: dict[str, Any]) -> dict[str, Any]:
@@ -121,10 +125,43 @@ def ask(job: dict[str, Any]) -> dict[str, Any]:
                     break
             result["times"][kind + label] = {
                 "p50": statistics.median(times),
+                "p95": float(np.quantile(times, 0.95)),
                 "p99": float(np.quantile(times, 0.99)),
                 "n": len(times),
             }
     return result | {"most_mb": most}
+
+
+def pages(job: dict[str, Any]) -> dict[str, Any]:
+    """What the whole search makes of real questions: ranks of the right page, and milliseconds of
+    wall clock and of processor time, the embedding of the question among them."""
+    import numpy as np
+
+    from fieldpack.retrieval.fusion import RetrievalSettings
+    from fieldpack.retrieval.retriever import open_retriever
+    from fieldpack_build.data import read_questions
+    from fieldpack_build.evaluation.retrieval_metrics import measure
+
+    retriever = open_retriever(Path(job["embedder"]), Path(job["folder"]), RetrievalSettings())
+    wall: list[float] = []
+    cpu: list[float] = []
+
+    def search(question: str, k: int) -> list[Any]:
+        begin, used = time.perf_counter(), time.thread_time()
+        found = retriever.search(question, k)
+        wall.append(1000 * (time.perf_counter() - begin))
+        cpu.append(1000 * (time.thread_time() - used))
+        return found
+
+    questions = read_questions(Path(job["questions"]))
+    measure(search, questions[:3], (1,))  # reads what every question reads
+    wall.clear(), cpu.clear()
+    report = measure(search, questions, (1, 5, 10, 20))
+    figures = {name: value for name, value in report.to_dict().items() if name != "rows"}
+    return figures | {
+        name: {q: float(np.quantile(times, float(q[1:]) / 100)) for q in ("p50", "p95")}
+        for name, times in (("wall_ms", wall), ("cpu_ms", cpu))
+    }
 
 
 if __name__ == "__main__":

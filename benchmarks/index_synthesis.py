@@ -10,7 +10,10 @@ neighbour, of the real vectors and of as many and of all made ones: 2,676 chunks
 
 Text: pieces (sentences, lines) of one real chunk and of another from the same document, in new
 order; in every second chunk the digits are exchanged, so that figures are as many and as rare as in
-real filings. Titles name one of thousands of made-up companies and a year."""
+real filings. Titles name one of thousands of made-up companies and a year.
+
+With `keep_real` the real documents come first, as they are, and made ones stand around them: whether
+a question's page is still found among a million chunks is then a measurement."""
 
 from __future__ import annotations
 
@@ -32,16 +35,16 @@ _WORD = re.compile(r"[A-Za-z]{4,}")
 
 @dataclass(frozen=True)
 class Real:
-    """Chunks of a real library and their unit vectors [n, dim], and the place of each one's
-    document."""
+    """Chunks of a real library, their unit vectors [n, dim], and its documents."""
 
     chunks: list[Chunk]
     vectors: NDArray[np.float32]
+    records: list[DocumentRecord]
 
 
 class Synthesis:
-    def __init__(self, real: Real, *, seed: int = 17) -> None:
-        self.real, self._seed = real, seed
+    def __init__(self, real: Real, *, seed: int = 17, keep_real: bool = False) -> None:
+        self.real, self._seed, self._keep_real = real, seed, keep_real
         self._pieces = [
             [p for p in _PIECE.split(chunk.text) if p.strip()] or [chunk.text]
             for chunk in real.chunks
@@ -50,6 +53,7 @@ class Synthesis:
         places: dict[str, list[int]] = {}
         for i, path in enumerate(paths):
             places.setdefault(path, []).append(i)
+        self._places = places
         self._siblings = [np.array(places[path]) for path in paths]
         words = sorted(
             {word.capitalize() for chunk in real.chunks for word in _WORD.findall(chunk.text)}
@@ -60,8 +64,28 @@ class Synthesis:
     def documents(
         self, size: int
     ) -> Iterator[tuple[DocumentRecord, list[Chunk], NDArray[np.float32]]]:
-        for number, first in enumerate(range(0, size, CHUNKS_A_DOCUMENT)):
-            yield self.document(number, min(CHUNKS_A_DOCUMENT, size - first))
+        """All documents of a library of `size` chunks: record, chunks, vectors [n, dim]."""
+        for record in self.real.records if self._keep_real else ():
+            rows = self._places.get(record.path, [])
+            yield record, [self.real.chunks[i] for i in rows], self.real.vectors[rows]
+        for number, chunks in self._made(size):
+            yield self.document(number, chunks)
+
+    def all_vectors(
+        self, size: int, changed: int = -1
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Path and vectors [n, dim] of the same documents, without making their texts; the made
+        document `changed` in its second version."""
+        for path, rows in self._places.items() if self._keep_real else ():
+            yield path, self.real.vectors[rows]
+        for number, chunks in self._made(size):
+            yield self.path(number), self.vectors(number, chunks, int(number == changed))[1]
+
+    def _made(self, size: int) -> Iterator[tuple[int, int]]:
+        """Number and chunks of the made documents."""
+        left = size - len(self.real.chunks) * self._keep_real
+        for number, first in enumerate(range(0, left, CHUNKS_A_DOCUMENT)):
+            yield number, min(CHUNKS_A_DOCUMENT, left - first)
 
     def document(
         self, number: int, size: int, version: int = 0

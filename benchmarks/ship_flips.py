@@ -21,8 +21,8 @@ sys.path.append(str(Path(__file__).parent.parent / "tests" / "support"))
 
 import fieldpack
 import shipping
-from fieldpack_app.install.installer import repair
 from fieldpack_app.install.opening import open_installed
+from fieldpack_app.install.repair import repair
 from fieldpack_app.install.store import Store
 
 

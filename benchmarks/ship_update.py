@@ -83,14 +83,7 @@ def measure(work: Path, embedder: Path, documents: int, changed: int) -> dict[st
         slot = device.store / "slots" / device.entry("library")["current"]["digest"] / "bundle"
         source.sent = 0
         asked, during, said, seconds, peak = _update_under_load(work, device, slot)
-    whole = sum(
-        (second / file).stat().st_size
-        for file in (
-            "knowledge/chunks.sqlite",
-            "knowledge/vectors.usearch",
-            "knowledge/vectors.slots",
-        )
-    )
+    whole = sum(path.stat().st_size for path in (second / "knowledge").iterdir())
     return {
         "chunks": documents * _CHUNKS,
         "documents changed": changed,
@@ -146,9 +139,9 @@ def _update_under_load(
 _CHILD = """
 import json, re
 from pathlib import Path
-from fieldpack_app.install.installer import Wishes, update
+from fieldpack_app.install.installer import InstallOptions, update
 from fieldpack_app.install.store import Store, default_store
-(outcome,) = update(Store(default_store()), None, Wishes())
+(outcome,) = update(Store(default_store()), None, InstallOptions())
 # Not ru_maxrss, which a process has from the one that started it.
 peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]
 print(json.dumps([outcome.to_dict(), int(peak)]))

@@ -27,14 +27,17 @@ from fieldpack.child import python
 from fieldpack.devices import Device
 from fieldpack.errors import BundleCorrupt, QuestionError
 from fieldpack.expert import Expert
-from fieldpack.index.graph_check import NO_SLOT, check_graph
+from fieldpack.index.graph import GRAPH, new_graph
+from fieldpack.index.graph_check import check_graph
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.index.schema import CHUNKS
-from fieldpack.index.vectors import encode, new_index
+from fieldpack.index.vectors import encode
 from fieldpack.prompt import FILENAME as PROMPT
 from fieldpack.untrusted import typed, untrusted
+from fieldpack_build.index.writer import write_index
 
 QUESTION = mutations.QUESTION
-GRAPH = "knowledge/vectors.usearch"
+VECTORS = "knowledge/vectors.bin"
 SEEDS = range(14)
 
 
@@ -94,11 +97,32 @@ def _patched(name: str, at: int, data: bytes) -> Callable[[Path], None]:
 def _neighbours(bundle: Path) -> None:
     """The first neighbour of the first node becomes one that is not there: usearch followed it and
     ended the process."""
-    data = bytearray((bundle / GRAPH).read_bytes())
+    graph = _with_graph(bundle)
+    data = bytearray(graph.read_bytes())
     rows, width = np.frombuffer(data[:8], dtype=np.uint32).tolist()
     node = 8 + rows * width + 64 + 40 + 2 * rows
     data[node + 14 : node + 18] = b"\xff\xff\xff\x7f"
-    (bundle / GRAPH).write_bytes(data)
+    graph.write_bytes(data)
+
+
+def _with_graph(bundle: Path) -> Path:
+    """Give the bundle's library the graph that a large one has; the path of it."""
+    knowledge = bundle / "knowledge"
+    index = KnowledgeIndex(knowledge)
+    chunks = index.chunks()
+    vectors = index.sample_vectors(len(chunks))[1]
+    shutil.rmtree(knowledge)
+    write_index(knowledge, [chunk for _, chunk in chunks], vectors, graph_from=0)
+    fakes.reseal(bundle)
+    return knowledge / GRAPH
+
+
+def _no_graph(bundle: Path) -> None:
+    _with_graph(bundle).write_bytes(b"")
+
+
+def _ranges(bundle: Path) -> None:
+    _sql("UPDATE documents SET first = first - 1, chunks = 1 << 40")(bundle)
 
 
 def _set(name: str, *place: Any, value: Any) -> Callable[[Path], None]:
@@ -115,12 +139,9 @@ def _set(name: str, *place: Any, value: Any) -> Callable[[Path], None]:
 HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "neighbours that are not there": ("search", _neighbours, "has neighbours that do not exist"),
     "doctor, the same": ("doctor", _neighbours, "has neighbours that do not exist"),
-    "no vectors at all": ("search", _bytes_of(GRAPH, b""), "cut off"),
-    "slots that are not there": (
-        "search",
-        _patched("knowledge/vectors.slots", 0, b"\xf0\xff\xff\xff"),
-        "vectors",
-    ),
+    "no vectors at all": ("search", _bytes_of(VECTORS, b""), "0 bytes, its library wants"),
+    "an empty graph": ("search", _no_graph, "is missing or empty"),
+    "chunks without vectors": ("search", _ranges, "has no vector of a chunk"),
     "meta is endless": ("info", _view("meta"), "holds views or triggers"),
     "documents are endless": ("search", _view("documents"), "holds views or triggers"),
     "a trigger": (
@@ -131,7 +152,7 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a column that computes": (
         "search",
         _sql(
-            "DROP TABLE lengths; CREATE TABLE lengths (block INTEGER PRIMARY KEY, data AS "
+            "DROP TABLE sketches; CREATE TABLE sketches (document_id INTEGER PRIMARY KEY, data AS "
             "(hex(zeroblob(1e9))));"
         ),
         "its tables are not those of a library",
@@ -146,7 +167,7 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         _sql("UPDATE chunks SET text = x'ff00'"),
         "cannot be used (TypeError",
     ),
-    "blobs that are cut": ("search", _sql("UPDATE lengths SET data = x'00'"), "cannot be used"),
+    "words that are cut": ("search", _sql("DELETE FROM words_docsize"), "cannot be used"),
     "a size that is none": (
         "info",
         _sql("UPDATE meta SET value = 'many' WHERE name = 'chunks'"),
@@ -260,16 +281,15 @@ def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(
     read."""
     rng = np.random.default_rng(5)
     vectors = rng.standard_normal((600, 16)).astype(np.float32)
-    index = new_index(16, dtype, lookups=False, connectivity=4)
+    index = new_graph(16, dtype, lookups=False, connectivity=4)
     index.add(np.arange(600), encode(vectors, dtype), threads=1)
     index.save(str(tmp_path / "x.usearch"))
     data = (tmp_path / "x.usearch").read_bytes()
     width = encode(vectors, dtype)[0].nbytes
-    kinds, slots = {"f16": (105, 12), "i8": (99, 23)}[dtype], np.arange(600, dtype=np.uint32)
 
-    def check(changed: bytes) -> bool:
+    def check(changed: bytes, end: int = 600) -> bool:
         try:
-            check_graph(changed, tmp_path, width=width, dim=16, kinds=kinds, slots=slots, first=0)  # type: ignore[arg-type]
+            check_graph(changed, tmp_path, dim=16, dtype=dtype, end=end)
         except BundleCorrupt:
             return False
         return True
@@ -283,8 +303,7 @@ def test_any_damaged_number_of_a_graph_is_found_before_usearch_follows_it(
         refused += not check(bytes(changed))
     assert refused > 200  # unused room for neighbours is not read
     assert not check(data[:-1]) and not check(b"") and not check(data + b"\0")
-    slots[3] = NO_SLOT
-    assert not check(data)
+    assert not check(data, end=599)  # a key of another library
 
 
 # --- settings -------------------------------------------------------------------------------------
@@ -346,7 +365,7 @@ def test_an_encoder_exchanged_while_the_library_is_open_is_not_used(bundle: Path
 def test_a_file_that_was_linked_or_copied_over_by_its_like_is_still_right(bundle: Path) -> None:
     with fieldpack.open(bundle, threads=1) as expert:
         assert expert.search(QUESTION)
-        path = bundle / GRAPH
+        path = bundle / VECTORS
         os.link(path, bundle.parent / "linked")
         assert expert.search(QUESTION)
         shutil.copy(path, bundle.parent / "copied")
@@ -357,16 +376,16 @@ def test_a_file_that_was_linked_or_copied_over_by_its_like_is_still_right(bundle
 def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(
     bundle: Path, sealed: Path, tmp_path: Path
 ) -> None:
-    """vectors.usearch cut off under the server ended it with SIGBUS."""
-    data = (bundle / GRAPH).read_bytes()
+    """A mapped file cut off under the server ended it with SIGBUS."""
+    data = (bundle / VECTORS).read_bytes()
     with serving.served([bundle, sealed], tmp_path / "state") as server, server.client() as client:
         ask = {"question": QUESTION}
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
-        (bundle / GRAPH).write_bytes(b"")
+        (bundle / VECTORS).write_bytes(b"")
         lost = client.get("/api/search", params={"q": QUESTION})
         assert (
             lost.status_code == 409
-            and "vectors.usearch: has changed" in lost.json()["error"]["message"]
+            and "vectors.bin: has changed" in lost.json()["error"]["message"]
         )
         events = list(serving.events_of(client.post("/api/ask", json=ask)))
         assert events[-1][0] == "error" and events[-1][1]["code"] == "bundle_damaged"
@@ -377,7 +396,7 @@ def test_a_server_that_loses_its_bundle_says_so_and_goes_on_with_others(
         assert client.post("/api/bundles/current", json={"id": other}).status_code == 200
         assert list(serving.events_of(client.post("/api/ask", json=ask)))[-1][0] == "done"
         assert client.get("/health").json() == {"status": "ok"}
-        (bundle / GRAPH).write_bytes(data)
+        (bundle / VECTORS).write_bytes(data)
         assert client.post("/api/bundles/current", json={"id": one}).status_code == 200
         assert client.get("/api/search", params={"q": QUESTION}).status_code == 200
 
@@ -441,8 +460,8 @@ def test_the_build_s_own_expert_raises_what_is_raised(bundle: Path) -> None:
     assert own.search(QUESTION) and not own.damaged
     own.close()
     (bundle / "retrieval.json").write_text('{"weight": 0.5}')
-    (bundle / "knowledge" / "vectors.slots").unlink()
-    with pytest.raises(BundleCorrupt, match=r"vectors\.slots is missing"):
+    (bundle / VECTORS).unlink()
+    with pytest.raises(BundleCorrupt, match=r"vectors\.bin is missing"):
         own.search(QUESTION)
 
 

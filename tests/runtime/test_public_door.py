@@ -94,7 +94,6 @@ WRITER = {
     "fieldpack_build.index.snapshot",
     "fieldpack_build.index.hnsw",
     "fieldpack_build.index.minhash",
-    "fieldpack_build.index.postings",
 }
 
 

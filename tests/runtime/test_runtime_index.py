@@ -70,7 +70,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
     for name in "ab":
         fakes.write_knowledge(tmp_path / name, embedder, fakes.CHUNKS * 50)
-    for file in ("chunks.sqlite", "vectors.usearch"):
+    for file in ("chunks.sqlite", "vectors.bin"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -150,7 +150,7 @@ def test_opening_writes_nothing_beside_the_index(bundle: Path) -> None:
     assert sorted(p.name for p in (bundle / "knowledge").iterdir()) == before
 
 
-@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.usearch"])
+@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors.bin"])
 def test_half_an_index_is_corrupt(bundle: Path, name: str) -> None:
     (bundle / "knowledge" / name).unlink()
     with pytest.raises(fieldpack.BundleCorrupt, match="missing"):

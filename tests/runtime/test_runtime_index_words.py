@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.index.bm25 import BM25Index
+from fieldpack.index.bm25 import best_by_words
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack_build.index.minhash import alike
 from fieldpack_build.index.writer import IndexWriter
 
 DIM = 8
-SIZE = 3000  # chunks: several words are in more than 512, the others are read from FTS5
+SIZE = 3000  # chunks: some words are in half of them
 
 
 def text(choose: random.Random) -> str:
@@ -109,20 +109,29 @@ def test_a_filter_comes_before_the_ranking(library: Path) -> None:
         assert set(words) <= set(chunks)
 
 
+def best(folder: Path, words: list[str], count: int, ranked_rows: int) -> dict[int, float]:
+    with sqlite3.connect(folder / "chunks.sqlite") as database:
+        return best_by_words(database, words, count, chunks=SIZE, ranked_rows=ranked_rows)
+
+
 def test_words_beyond_the_budget_still_count_for_the_best(library: Path) -> None:
-    """With room for the rare words only, the best rows have their whole score."""
-    database = KnowledgeIndex(library)
-    whole = database.matching("w1 w2 w3 w700", 10)
-    with sqlite3.connect(library / "chunks.sqlite") as connection:
-        meta = dict(connection.execute("SELECT name, value FROM meta"))
-        connection.execute(
-            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)"
-        )
-        short = BM25Index(meta["chunks"], meta["tokens"], budget=10).best(
-            connection, ["w1", "w2", "w3", "w700"], 10
-        )
-    rare = [i for i, _ in by_fts5(library, ["w700"], 10)]
-    assert rare and all(short[i] == pytest.approx(whole[i], rel=1e-5) for i in rare if i in whole)
+    """With room for the rare words only, the rows that have one get their whole score."""
+    words = ["w1", "w2", "w3", "w700"]
+    whole = best(library, words, SIZE, ranked_rows=SIZE * 4)
+    short = best(library, words, 10, ranked_rows=1)
+    rare = {i for i, _ in by_fts5(library, ["w700"], 40)}
+    assert rare and set(short) <= rare < set(whole)
+    assert all(score == pytest.approx(whole[i], rel=1e-5) for i, score in short.items())
+    assert list(short) == sorted(short, key=lambda i: -whole[i])
+
+
+def test_a_word_of_more_than_half_of_a_large_library_counts_only_where_it_stands_alone(
+    library: Path,
+) -> None:
+    everywhere, rare = by_fts5(library, ["w1"], SIZE), by_fts5(library, ["w700"], SIZE)
+    assert len(everywhere) > SIZE / 2 > len(rare) > 0
+    assert len(best(library, ["w1"], SIZE, ranked_rows=1)) == len(everywhere)
+    assert best(library, ["w1", "w700"], SIZE, ranked_rows=1) == dict(rare)
 
 
 PARAGRAPH = (

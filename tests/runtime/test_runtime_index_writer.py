@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import fieldpack
+from fieldpack.index.graph import GRAPH, GraphVectors
 from fieldpack.index.reader import KnowledgeIndex
-from fieldpack.index.vectors import Vectors, encode
+from fieldpack.index.vectors import GRAPH_FROM, VECTORS, FlatVectors
 from fieldpack.passages import Chunk, DocumentRecord, Filter
-from fieldpack_build.index.hnsw import change_graphs, write_graphs
 from fieldpack_build.index.writer import IndexFacts, IndexWriter, chunk_key, write_index
 
 DIM = 16
@@ -67,9 +67,9 @@ def build(
     documents: Iterable[tuple[int, int]],
     *,
     dtype: Dtype = "f16",
-    shard: int = 1_000_000,
+    graph_from: int = GRAPH_FROM,
 ) -> IndexFacts:
-    writer = IndexWriter(folder, dim=DIM, dtype=dtype, shard=shard)
+    writer = IndexWriter(folder, dim=DIM, dtype=dtype, graph_from=graph_from)
     for number, version in documents:
         writer.add(*document(number, version))
     return writer.finish()
@@ -117,7 +117,7 @@ def test_any_order_and_any_interruption_gives_the_same_bytes(tmp_path: Path, dty
     assert len(IndexWriter(tmp_path / "b", dim=DIM, dtype=dtype).documents()) == 30
     build(tmp_path / "b", [], dtype=dtype)
     assert files(tmp_path / "a") == files(tmp_path / "b")
-    assert sorted(files(tmp_path / "a")) == ["chunks.sqlite", "vectors.slots", "vectors.usearch"]
+    assert sorted(files(tmp_path / "a")) == ["chunks.sqlite", "vectors.bin"]
 
 
 EDIT = st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 11), st.integers(0, 2))
@@ -127,21 +127,21 @@ EDIT = st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 11), st.inte
 @given(
     rounds=st.lists(st.lists(EDIT, max_size=6), min_size=1, max_size=4),
     dtype=st.sampled_from(["f16", "i8"]),
-    shard=st.sampled_from([5, 1_000_000]),
+    graph_from=st.sampled_from([0, 20, GRAPH_FROM]),
     seed=st.integers(0, 99),
 )
 def test_an_edited_index_finds_what_a_fresh_one_finds(
     tmp_path_factory: pytest.TempPathFactory,
     rounds: list[list[tuple[str, int, int]]],
     dtype: Dtype,
-    shard: int,
+    graph_from: int,
     seed: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("edited")
     there = dict.fromkeys(range(10), 0)
-    build(folder / "edited", there.items(), dtype=dtype, shard=shard)
+    build(folder / "edited", there.items(), dtype=dtype, graph_from=graph_from)
     for edits in rounds:
-        writer = IndexWriter(folder / "edited", dim=DIM, dtype=dtype, shard=shard)
+        writer = IndexWriter(folder / "edited", dim=DIM, dtype=dtype, graph_from=graph_from)
         for verb, number, version in edits:
             if verb == "add":
                 writer.add(*document(number, version))
@@ -154,7 +154,7 @@ def test_an_edited_index_finds_what_a_fresh_one_finds(
                 there.pop(number, None)
         facts = writer.finish()
         assert facts.documents == len(there)
-    build(folder / "fresh", there.items(), dtype=dtype, shard=shard)
+    build(folder / "fresh", there.items(), dtype=dtype, graph_from=graph_from)
     edited, fresh = KnowledgeIndex(folder / "edited"), KnowledgeIndex(folder / "fresh")
     assert found(edited, seed) == found(fresh, seed)
     shutil.rmtree(folder)
@@ -285,39 +285,73 @@ def test_the_dtypes_agree_with_exact_cosines(tmp_path: Path) -> None:
         assert max(abs(near[i] - exact[i]) for i in range(300)) < tolerance
 
 
-def test_a_searched_graph_gives_each_id_its_vector_and_finds_the_nearest(tmp_path: Path) -> None:
-    """As above EXACT_BELOW chunks: added by all cores in an order of its own, in shards, then
-    changed."""
+@pytest.mark.parametrize("kind", [FlatVectors, GraphVectors])
+def test_each_id_has_its_vector_and_the_nearest_are_found(
+    tmp_path: Path, kind: type[FlatVectors]
+) -> None:
+    """A matrix alone, and one with a graph that all cores have added to in an order of its own;
+    then changed in place."""
     vectors = np.random.default_rng(0).normal(size=(2500, 32)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    encode(vectors[:2000], "i8").tofile(tmp_path / "raw")
-    write_graphs(
-        tmp_path, tmp_path / "raw", 32, "i8", shard=900, scanned=False, progress=lambda n: None
-    )
-    _in_place(tmp_path)
-    gone = list(range(0, 2000, 9))
-    change_graphs(
-        tmp_path,
-        32,
-        "i8",
-        shard=900,
-        removed=gone,
-        first=2000,
-        added=iter([encode(vectors[2000:], "i8")]),
-    )
-    _in_place(tmp_path)
-    there = np.setdiff1d(np.arange(2500), gone)
-    found = Vectors(tmp_path, 32, "i8", size=len(there), end=2500, shard=900)
-    np.testing.assert_allclose(found.get(there), vectors[there], atol=0.01)
+    graph_from = 0 if kind is GraphVectors else GRAPH_FROM
+    names = {n: f"{n:04}.txt" for n in range(0, 2500, 10)}
+
+    def put(writer: IndexWriter, first: int, end: int) -> None:
+        for n in range(first, end, 10):
+            chunks = [Chunk(names[n], "t", None, (), i, i + 1, f"w{n + i}") for i in range(10)]
+            writer.add(DocumentRecord(names[n], "t", "", 1), chunks, vectors[n : n + 10])
+
+    writer = IndexWriter(tmp_path, dim=32, dtype="i8", graph_from=graph_from)
+    put(writer, 0, 2000)
+    writer.finish()
+    gone = list(range(0, 2000, 90))  # first ids of the documents that go
+    writer = IndexWriter(tmp_path, dim=32, dtype="i8", graph_from=graph_from)
+    writer.remove([names[n] for n in gone])
+    put(writer, 2000, 2500)
+    assert writer.finish().in_place
+    assert (tmp_path / GRAPH).exists() == (kind is GraphVectors)
+    there = np.array([n for n in range(2500) if n // 10 * 10 not in gone])
+    assert not np.fromfile(tmp_path / VECTORS, dtype=np.int8).reshape(-1, 32)[gone].any()
+    live = [
+        (a, b) for a, b in zip([0, *(n + 10 for n in gone)], [*gone, 2500], strict=True) if a < b
+    ]
+    index = kind(tmp_path, 32, "i8", rows=2500, live=live)
+    np.testing.assert_allclose(index.get(there), vectors[there], atol=0.01)
     hits = 0
     for query in vectors[:50]:
-        near = found.closest(query, 10)
+        near = index.closest(query, 10)
         assert set(near) <= set(there.tolist())
         assert all(near[i] == pytest.approx(float(vectors[i] @ query), abs=0.02) for i in near)
         hits += len(set(near) & set(there[np.argsort(-(vectors[there] @ query))[:10]].tolist()))
     assert hits >= 0.9 * 500  # i8 itself changes some of the ten
 
 
-def _in_place(folder: Path) -> None:
-    for path in folder.glob("*.new"):
-        path.replace(path.with_suffix(""))
+def test_a_library_that_grows_gets_a_graph_and_one_that_shrinks_loses_it(tmp_path: Path) -> None:
+    build(tmp_path, [(i, 0) for i in range(5)], graph_from=20)
+    assert KnowledgeIndex(tmp_path).size < 20 and not (tmp_path / GRAPH).exists()
+    build(tmp_path, [(i, 0) for i in range(5, 20)], graph_from=20)
+    assert KnowledgeIndex(tmp_path).size >= 20 and (tmp_path / GRAPH).exists()
+    writer = IndexWriter(tmp_path, dim=DIM, graph_from=20)
+    writer.remove([document(i)[0].path for i in range(5, 20)])
+    writer.finish()
+    assert sorted(files(tmp_path)) == ["chunks.sqlite", "vectors.bin"]
+
+
+def test_files_of_an_older_schema_go(tmp_path: Path) -> None:
+    """A stage begins with a copy of the library before: what only an older version reads must not
+    ship."""
+    for name in ("vectors.slots", "vectors.usearch", "vectors.1.usearch"):
+        (tmp_path / name).write_bytes(b"old")
+    build(tmp_path, [(1, 0), (2, 0)])
+    assert sorted(files(tmp_path)) == ["chunks.sqlite", "vectors.bin"]
+
+
+def test_an_index_with_blobs_of_words_is_refused_by_its_number(tmp_path: Path) -> None:
+    build(tmp_path, [(1, 0)])
+    with sqlite3.connect(tmp_path / "chunks.sqlite") as database:
+        database.execute("UPDATE meta SET value = 2 WHERE name = 'schema'")
+    database.close()
+    with pytest.raises(
+        fieldpack.BundleUnsupported, match=r"schema 2, this version reads 3; build the bundle again"
+    ):
+        KnowledgeIndex(tmp_path)

@@ -106,16 +106,16 @@ def find_duplicates(
     """Place of a chunk -> place of the first chunk, in an earlier document, that says the same;
     that one is no duplicate itself. Places count through the library, document by document;
     `documents` [n] says which one each belongs to."""
-    found: dict[int, int] = {}
+    original: dict[int, int] = {}
     exact = _pairs(sketches[:, :1], documents)
     near = _pairs(sketches[:, 1:], documents)
     for later, earlier in heapq.merge(exact, near):
-        first = found.get(earlier, earlier)
-        if later in found or documents[first] == documents[later]:
+        first = original.get(earlier, earlier)
+        if later in original or documents[first] == documents[later]:
             continue
         if sketches[later, 0] == sketches[first, 0] or alike(text_of(later), text_of(first)):
-            found[later] = first
-    return found
+            original[later] = first
+    return original
 
 
 def _pairs(columns: NDArray[np.uint32], documents: NDArray[np.int64]) -> list[tuple[int, int]]:

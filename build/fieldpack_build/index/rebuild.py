@@ -3,14 +3,16 @@ beside the files they replace. Knows nothing of questions."""
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.index.document_names import write_names
+from fieldpack.index.graph import GRAPH
 from fieldpack.index.schema import (
     CHUNKS,
     INDEXES,
@@ -22,12 +24,11 @@ from fieldpack.index.schema import (
     to_json,
     write_meta,
 )
-from fieldpack.index.vectors import EXACT_BELOW, DType
+from fieldpack.index.vectors import SCALARS, VECTORS, DType
 from fieldpack.passages import Chunk, DocumentRecord
 
-from .hnsw import change_graphs, write_graphs
+from .hnsw import change_graph, write_graph
 from .minhash import SKETCH, find_duplicates, sketch
-from .postings import PostingsUpdate, write_postings
 from .snapshot import IndexSnapshot
 from .staging import StagingArea
 
@@ -35,20 +36,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# 16 KB: a common word's blobs are read in a fifth less time than from pages of 4. No journal: the
-# file is thrown away if the build is killed.
-_FAST = (
-    "PRAGMA page_size = 16384; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA "
-    "cache_size = -64000;"
-)
+# No journal: the file is thrown away if the build is killed.
+_FAST = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -64000;"
 PART = ".part"  # being written
+NEW = ".new"  # complete, and in its place once chunks.sqlite is
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be made: `base` is the finished index, if there is one; `gone` are paths in it
-    that go."""
+    that go; `graph_from`: chunks from which on there is a graph."""
 
     folder: Path
     dim: int
@@ -57,7 +55,7 @@ class Plan:
     pending: StagingArea
     gone: frozenset[str]
     generation: int
-    shard: int
+    graph_from: int
 
     @property
     def size(self) -> int:
@@ -68,6 +66,11 @@ class Plan:
     @property
     def removed(self) -> int:
         return sum(self.base.count(path) or 0 for path in self.gone) if self.base else 0
+
+    @property
+    def graph(self) -> bool:
+        """Whether the library will have a graph."""
+        return self.size >= self.graph_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +85,15 @@ class _Document:
 
 
 def build_anew(plan: Plan, progress: Progress) -> None:
-    """vectors.usearch.new, then chunks.sqlite in its place: documents by path, ids from 0, the file
-    without gaps."""
-    path, raw = plan.folder / f"{CHUNKS}{PART}", plan.folder / f"vectors{PART}"
+    """Write the vectors beside their places, then chunks.sqlite in its place: documents by path,
+    ids from 0, the files without gaps."""
+    path, vectors = plan.folder / f"{CHUNKS}{PART}", plan.folder / f"{VECTORS}{NEW}"
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path, isolation_level=None)
     database.executescript(f"{_FAST} {TABLES}")
     database.execute("BEGIN")
-    total, done = 2 * plan.size, 0
-    with raw.open("wb") as file:
+    total, done = plan.size * (1 + plan.graph), 0
+    with vectors.open("wb") as file:
         for number, document in enumerate(_documents(plan)):
             _insert(database, number, done, document)
             file.write(document.vectors.tobytes())
@@ -98,36 +101,31 @@ def build_anew(plan: Plan, progress: Progress) -> None:
             progress(done, total)
     database.execute("INSERT INTO words(words) VALUES ('optimize')")
     write_names(database)
-    tokens = write_postings(database)
     facts = {
         "dim": plan.dim,
         "dtype": plan.dtype,
         "generation": plan.generation,
         "chunks": done,
         "next_id": done,
-        "shard": plan.shard,
+        "graph": int(plan.graph),
     }
     write_meta(
         database,
         schema=SCHEMA_VERSION,
         documents=_count(database, "documents"),
         removed=0,
-        tokens=tokens,
         duplicates=mark_duplicates(database),
         **facts,
     )
     database.execute("COMMIT")
     database.executescript(f"{INDEXES} VACUUM;")
     database.close()
-    write_graphs(
-        plan.folder,
-        raw,
-        plan.dim,
-        plan.dtype,
-        shard=plan.shard,
-        scanned=done < EXACT_BELOW,
-        progress=lambda n: progress(done + n, total),
-    )
+    if plan.graph and done:
+        import numpy as np
+
+        matrix = np.memmap(vectors, dtype=SCALARS[plan.dtype], mode="r").reshape(done, plan.dim)
+        target = plan.folder / f"{GRAPH}{NEW}"
+        write_graph(target, matrix, plan.dtype, lambda n: progress(done + n, total))
     path.replace(plan.folder / CHUNKS)
 
 
@@ -230,8 +228,8 @@ def mark_duplicates(database: sqlite3.Connection) -> int:
 
 
 def update_in_place(plan: Plan, progress: Progress) -> bool:
-    """The finished files changed: rows and words in one transaction of chunks.sqlite, the graph
-    beside as vectors.usearch.new. False, and nothing done, where the index cannot be changed so: a
+    """Change the finished files: rows and words in one transaction of chunks.sqlite, the vectors
+    beside their places. Return False, with nothing done, where the index cannot be changed so: a
     chunk's context is made otherwise now, and its words could not be taken out."""
     base = plan.base
     assert base
@@ -242,26 +240,26 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
         if any(chunk_key(chunk) != key for _, key, chunk in rows):
             return False
         removed += [i for i, _, _ in rows]
-    change_graphs(
-        plan.folder,
-        plan.dim,
-        plan.dtype,
-        shard=plan.shard,
-        removed=removed,
-        first=base.next_id,
-        added=plan.pending.vectors(),
-    )
+    _change_matrix(plan, removed)
+    if plan.graph:
+        change_graph(
+            plan.folder,
+            plan.folder / f"{GRAPH}{NEW}",
+            plan.dim,
+            plan.dtype,
+            removed=removed,
+            first=base.next_id,
+            added=plan.pending.vectors(),
+        )
     progress(1, 2)
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:
-        postings = PostingsUpdate(database)
         for first, count, record in documents:
-            postings.remove(_delete(database, first, count, record.path))
+            _delete(database, first, count, record.path)
         number, first = _first_free(database), base.next_id
         for _, load in _pending(plan):
             document = load()
             _insert(database, number, first, document)
-            postings.add((first + i, c.context, c.text) for i, c in enumerate(document.chunks))
             number, first = number + 1, first + len(document.chunks)
         write_names(database)
         facts = {"generation": plan.generation, "chunks": plan.size, "next_id": first}
@@ -269,7 +267,6 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
             database,
             documents=_count(database, "documents"),
             removed=base.removed + len(removed),
-            tokens=base.tokens + postings.finish(),
             duplicates=mark_duplicates(database),
             **facts,
         )
@@ -282,10 +279,21 @@ def _first_free(database: sqlite3.Connection) -> int:
     return int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0])
 
 
-def _delete(
-    database: sqlite3.Connection, first: int, count: int, path: str
-) -> list[tuple[int, str, str]]:
-    """The rows that left `words`."""
+def _change_matrix(plan: Plan, removed: Sequence[int]) -> None:
+    """Write vectors.bin.new: the old rows, zeros in place of the removed ones, and the new rows."""
+    import numpy as np
+
+    target = plan.folder / f"{VECTORS}{NEW}"
+    shutil.copyfile(plan.folder / VECTORS, target)
+    if removed:
+        scalar = np.dtype(SCALARS[plan.dtype])
+        np.memmap(target, dtype=scalar, mode="r+").reshape(-1, plan.dim)[list(removed)] = 0
+    with target.open("ab") as file:
+        for data in plan.pending.vectors():
+            file.write(data.tobytes())
+
+
+def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
     rows = [(i, c.context, c.text) for i, _, c in document_chunks(database, first, count)]
     database.executemany(
         "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)", rows
@@ -296,4 +304,3 @@ def _delete(
         (path,),
     )
     database.execute("DELETE FROM documents WHERE path = ?", (path,))
-    return rows

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fieldpack.errors import BundleError
 from fieldpack.index.schema import CHUNKS, RECORD_COLUMNS, open_for_reading, read_meta, to_record
-from fieldpack.index.vectors import DType, Vectors
+from fieldpack.index.vectors import DType, FlatVectors
 from fieldpack.passages import DocumentRecord
 
 from .minhash import SKETCH
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 
 class IndexSnapshot:
-    def __init__(self, folder: Path, dim: int, dtype: DType, shard: int) -> None:
+    def __init__(self, folder: Path, dim: int, dtype: DType) -> None:
         """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
         self.database = open_for_reading(folder / CHUNKS)
-        self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
+        self._folder, self._dim, self._dtype = folder, dim, dtype
         meta = read_meta(self.database, folder / CHUNKS)
         self.generation, self.chunks = int(meta["generation"]), int(meta["chunks"])
-        self.tokens = int(meta["tokens"])
+        self.graph = bool(meta["graph"])
         self.removed, self.next_id = int(meta["removed"]), int(meta["next_id"])
-        self.usable = (meta["dim"], meta["dtype"], meta.get("shard")) == (dim, dtype, shard)
+        self.usable = (meta["dim"], meta["dtype"]) == (dim, dtype)
 
     @classmethod
-    def open(cls, folder: Path, dim: int, dtype: DType, shard: int) -> IndexSnapshot | None:
+    def open(cls, folder: Path, dim: int, dtype: DType) -> IndexSnapshot | None:
         """None where there is nothing that can be built on."""
         if not (folder / CHUNKS).is_file():
             return None
         try:
-            found = cls(folder, dim, dtype, shard)
+            found = cls(folder, dim, dtype)
         except BundleError:
             return None
         if found.usable:
@@ -46,15 +46,9 @@ class IndexSnapshot:
         return None
 
     @cached_property
-    def vectors(self) -> Vectors:
-        return Vectors(
-            self._folder,
-            self._dim,
-            self._dtype,
-            size=self.chunks,
-            end=self.next_id,
-            shard=self._shard,
-        )
+    def vectors(self) -> FlatVectors:
+        """The stored vectors by chunk id; to read, not to search."""
+        return FlatVectors(self._folder, self._dim, self._dtype, rows=self.next_id, live=())
 
     def documents(self) -> Iterator[tuple[int, int, DocumentRecord]]:
         """First id, number of chunks and record of each, by path."""

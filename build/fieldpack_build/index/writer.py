@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fieldpack.index.graph import GRAPH
 from fieldpack.index.schema import (
     CHUNKS,
     chunk_key,
@@ -16,11 +17,10 @@ from fieldpack.index.schema import (
     open_for_reading,
     read_meta,
 )
-from fieldpack.index.vectors import EXACT_BELOW, DType, graph_file, slots_file
+from fieldpack.index.vectors import GRAPH_FROM, VECTORS, DType
 from fieldpack.passages import Chunk, DocumentRecord
 
-from .hnsw import NEW, SHARD
-from .rebuild import PART, Plan, build_anew, update_in_place
+from .rebuild import NEW, PART, Plan, build_anew, update_in_place
 from .snapshot import IndexSnapshot
 from .staging import StagingArea, discard_pending, pending_generation
 
@@ -50,14 +50,16 @@ class IndexWriter:
     """Opens what `folder` holds (a finished index, or one that a killed build left), or begins an
     empty one.
 
-    `dim`: the embedder's; `dtype`: how vectors are stored; `shard`: most ids in one file of
-    vectors. A finished index of another kind or schema is begun anew."""
+    `dim`: the embedder's; `dtype`: how vectors are stored; `graph_from`: chunks from which on the
+    vectors have a graph. A finished index of another kind or schema is begun anew."""
 
-    def __init__(self, folder: Path, *, dim: int, dtype: DType = "f16", shard: int = SHARD) -> None:
-        self._folder, self._dim, self._dtype, self._shard = folder, dim, dtype, shard
+    def __init__(
+        self, folder: Path, *, dim: int, dtype: DType = "f16", graph_from: int = GRAPH_FROM
+    ) -> None:
+        self._folder, self._dim, self._dtype, self._graph_from = folder, dim, dtype, graph_from
         folder.mkdir(parents=True, exist_ok=True)
         _settle(folder)
-        self._base = IndexSnapshot.open(folder, dim, dtype, shard)
+        self._base = IndexSnapshot.open(folder, dim, dtype)
         generation = 1 + (self._base.generation if self._base else 0)
         self._pending = StagingArea(folder, generation=generation, dim=dim, dtype=dtype)
 
@@ -65,16 +67,16 @@ class IndexWriter:
         """Those that are in, by path: finished or safe on disk."""
         gone = self._pending.removed()
         finished = (record for _, _, record in self._base.documents()) if self._base else ()
-        found = {record.path: record for record in finished if record.path not in gone}
-        return found | {record.path: record for _, record in self._pending.documents()}
+        kept = {record.path: record for record in finished if record.path not in gone}
+        return kept | {record.path: record for _, record in self._pending.documents()}
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Vectors [dim] of the chunks that are stored already, by `chunk_key`; as stored, so f16 or
         i8 deep."""
-        found = self._pending.known(keys)
+        vectors = self._pending.known(keys)
         if self._base:
-            found |= self._base.known([key for key in dict.fromkeys(keys) if key not in found])
-        return found
+            vectors |= self._base.known([key for key in dict.fromkeys(keys) if key not in vectors])
+        return vectors
 
     def add(
         self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32]
@@ -104,7 +106,7 @@ class IndexWriter:
 
     @property
     def stale(self) -> float:
-        """Share of the vectors in the graph that are removed, or will be at the next finish."""
+        """Share of the stored vectors that are removed, or will be at the next finish."""
         if not self._base:
             return 0.0
         removed = self._base.removed + sum(
@@ -113,11 +115,11 @@ class IndexWriter:
         return removed / max(self._base.chunks + self._base.removed, 1)
 
     def finish(self, progress: Callable[[int, int], None] | None = None) -> IndexFacts:
-        """Everything in, as chunks.sqlite and vectors*.usearch; `progress` is told steps done and
-        in all.
+        """Everything in, as chunks.sqlite and vectors.bin, with a graph where the library is large;
+        `progress` is told steps done and in all.
 
-        A fresh build gives the same bytes for the same documents in any order, up to EXACT_BELOW
-        chunks: above, usearch adds with all cores, and its graph depends on their race."""
+        A fresh build gives the same bytes for the same documents in any order, but for the graph:
+        usearch adds to it with all cores, and it depends on their race."""
         plan = self._plan()
         added, removed, in_place = plan.pending.size, plan.removed, False
         if not self._base or not self._pending.empty:
@@ -145,17 +147,14 @@ class IndexWriter:
             self._pending,
             gone,
             generation,
-            self._shard,
+            self._graph_from,
         )
 
     def _may_change(self, plan: Plan) -> bool:
-        """Below EXACT_BELOW no graph is searched, and above it needs one: a library that crosses it
-        is built anew."""
+        """A library that grows past `graph_from`, or shrinks below it, is built anew."""
         if not self._base or not self._base.chunks or not plan.size:
             return False
-        return self.stale <= MOST_STALE and (self._base.chunks < EXACT_BELOW) == (
-            plan.size < EXACT_BELOW
-        )
+        return self.stale <= MOST_STALE and self._base.graph == plan.graph
 
     def close(self) -> None:
         """Without finishing: what was added is safe, and the next writer of this folder goes on
@@ -177,33 +176,31 @@ def _settle(folder: Path) -> None:
         else:
             path.unlink()
     if done:
-        _sweep(folder)
+        with closing(open_for_reading(folder / CHUNKS)) as database:
+            graph = read_meta(database, folder / CHUNKS)["graph"]
+        for path in folder.glob("vectors*"):  # of an older schema, or of a library that shrank
+            if path.name not in (VECTORS, GRAPH if graph else VECTORS):
+                path.unlink()
     for path in folder.glob(f"*{PART}"):
         path.unlink()
     if done:
         discard_pending(folder)
 
 
-def _sweep(folder: Path) -> None:
-    """Shards beyond the last go: a library that shrank has left them."""
-    with closing(open_for_reading(folder / CHUNKS)) as database:
-        meta = read_meta(database, folder / CHUNKS)
-    used = range(-(-max(int(meta["next_id"]), 1) // int(meta["shard"])))
-    kept = {name for n in used for name in (graph_file(n), slots_file(n))}
-    for path in (*folder.glob("vectors*.usearch"), *folder.glob("vectors*.slots")):
-        if path.name not in kept:
-            path.unlink()
-
-
 def write_index(
-    folder: Path, chunks: Sequence[Chunk], vectors: NDArray[np.float32], *, dtype: DType = "f16"
+    folder: Path,
+    chunks: Sequence[Chunk],
+    vectors: NDArray[np.float32],
+    *,
+    dtype: DType = "f16",
+    graph_from: int = GRAPH_FROM,
 ) -> None:
-    """n chunks and their unit vectors [n, dim] in one go. A document's record is made from its
-    first chunk."""
+    """Write n chunks and their unit vectors [n, dim] in one go. A document's record is made from
+    its first chunk."""
     rows: dict[str, list[int]] = {}
     for i, chunk in enumerate(chunks):
         rows.setdefault(chunk.document, []).append(i)
-    writer = IndexWriter(folder, dim=vectors.shape[1], dtype=dtype)
+    writer = IndexWriter(folder, dim=vectors.shape[1], dtype=dtype, graph_from=graph_from)
     for path, places in rows.items():
         found = [chunks[i] for i in places]
         pages = len({chunk.page for chunk in found})

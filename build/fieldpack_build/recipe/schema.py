@@ -32,13 +32,19 @@ from .types import (
 
 NOT_IN_FILE = ("folder", "rehearsal", "notes")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
-_INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
+_INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed", "gptq", "gptq_mixed")
 # precision-algorithm-block; what each stands for: models/precision.py
 CANDIDATES = (
     *(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)),
     "int8-32",
     "fp16",
     "fp32",
+)
+# Of GPTQ only the finest blocks, as each calibration takes minutes.
+_TRIED = tuple(
+    name
+    for name in CANDIDATES
+    if name not in ("fp16", "fp32") and ("gptq" not in name or name.endswith("-32"))
 )
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
@@ -429,8 +435,11 @@ class Export(Section):
     limits."""
     # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4
     # (99 MB), k_quant_mixed 40.8 (109 MB).
-    algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed"] = "k_quant_mixed"
-    """How int4 is rounded; k_quant_mixed has int8 where it matters."""
+    algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed", "gptq", "gptq_mixed"] = (
+        "k_quant_mixed"
+    )
+    """How int4 is rounded; the mixed ones have int8 where it matters; gptq and gptq_mixed calibrate
+    on the recipe's training prompts, which takes minutes and loses least."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
     """Weights that share a scale, in int4 and int8."""
     max_context: Annotated[int, Field(ge=128)] = 2048
@@ -446,7 +455,7 @@ class Export(Section):
     min_same_next_token: ShareOrAuto = "auto"
     """Least share of positions whose best next token is torch's, or level with it; auto as
     `max_kl`."""
-    candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
+    candidates: Annotated[list[str], Field(min_length=1)] = list(_TRIED)
     """What `precision: auto` tries: int4-ALGORITHM-BLOCK, int8-32, fp16, fp32."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     """Limit to the model's folder."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SHIPPED = (".sqlite", ".usearch")
+SHIPPED = (".sqlite", ".bin", ".usearch")
 # Chunks measured and projected; the axes of 752 chunks and of halves of them differ little already.
 SAMPLE = 5_000
 # Points and questions on the map: a report of some 300 kB.

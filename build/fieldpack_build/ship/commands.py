@@ -151,7 +151,7 @@ def rotate_keys(
     "platforms",
     type=click.Choice(_PLATFORMS),
     multiple=True,
-    help="Wheels to carry [default: all four].",
+    help="Wheels to carry [default: all but Windows].",
 )
 @click.option(
     "--python",
@@ -208,15 +208,13 @@ def ship(
     """
     from ..pipeline.store import default_cache
     from .readme import LANGUAGES
-    from .runtime_folder import PLATFORMS, PYTHONS, Wanted
+    from .runtime_folder import DEFAULT, PYTHONS, Wanted
     from .ship import fingerprint_of
     from .ship import ship as run
 
     runtime = None
     if not no_runtime:
-        runtime = Wanted(
-            cache or default_cache(), platforms or tuple(PLATFORMS), pythons or PYTHONS
-        )
+        runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS)
     done = run(
         bundle,
         folder,
@@ -302,11 +300,13 @@ def fleet(statuses: tuple[Path, ...], as_json: bool) -> None:
     """
     from .fleet import HEAD, read_statuses, rows, table
 
-    found = read_statuses(statuses)
+    loaded = read_statuses(statuses)
     if as_json:
-        click.echo(json.dumps([dict(zip(HEAD, row, strict=True)) for row in rows(found)], indent=1))
+        click.echo(
+            json.dumps([dict(zip(HEAD, row, strict=True)) for row in rows(loaded)], indent=1)
+        )
         return
-    for line in table(found):
+    for line in table(loaded):
         click.echo(line)
 
 

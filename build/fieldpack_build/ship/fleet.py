@@ -21,11 +21,11 @@ def read_statuses(places: Iterable[Path]) -> list[dict[str, Any]]:
     for place in places:
         inside = sorted(place.glob("*.json")) if place.is_dir() else [place]
         for path in inside:
-            found = _read(path, must=not place.is_dir())
-            if found is not None:
-                before = newest.get(found["device"])
-                if before is None or found["signed"] >= before["signed"]:
-                    newest[found["device"]] = {**found, "file": path.name}
+            status = _read(path, must=not place.is_dir())
+            if status is not None:
+                before = newest.get(status["device"])
+                if before is None or status["signed"] >= before["signed"]:
+                    newest[status["device"]] = {**status, "file": path.name}
     return [newest[device] for device in sorted(newest)]
 
 
@@ -36,7 +36,7 @@ def rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
     for bundle in (one for status in statuses for one in status["bundles"]):
         key = (bundle["name"], bundle["channel"])
         highest[key] = max(highest.get(key, 0), bundle["current"]["number"])
-    found = []
+    table_rows = []
     for status in statuses:
         for bundle in status["bundles"]:
             notes = []
@@ -45,7 +45,7 @@ def rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
             notes += ["WITHDRAWN"] if bundle["withdrawn"] else []
             notes += [bundle["failed"]] if bundle["failed"] else []
             now = bundle["current"]
-            found.append(
+            table_rows.append(
                 [
                     status["device"],
                     status["fieldpack"],
@@ -59,7 +59,7 @@ def rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
                 ]
             )
         if not status["bundles"]:
-            found.append(
+            table_rows.append(
                 [
                     status["device"],
                     status["fieldpack"],
@@ -72,7 +72,7 @@ def rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
                     "nothing installed",
                 ]
             )
-    return found
+    return table_rows
 
 
 HEAD = (

@@ -87,9 +87,9 @@ def read_key(path: Path) -> KeyFile:
 
 def read_root_keys(places: Sequence[Path]) -> list[KeyFile]:
     """Read the root keys that lie in these folders or are these files, each key once."""
-    found: dict[str, KeyFile] = {}
+    by_id: dict[str, KeyFile] = {}
     for place in places:
         for path in sorted(place.glob("root-*.pem")) if place.is_dir() else [place]:
             key = read_key(path)
-            found.setdefault(key.id, key)
-    return list(found.values())
+            by_id.setdefault(key.id, key)
+    return list(by_id.values())

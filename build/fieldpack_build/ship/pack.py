@@ -98,7 +98,7 @@ def add_patches(
     and of the one before it; return the files with them. One that is more than half of its file is
     not kept: a device that is cut off goes on with a file, not with a patch."""
     before = {file.path: file for file in offered.files}
-    found = []
+    with_patches = []
     for file in files:
         patches = []
         old = before.get(file.path) if file.path.startswith(_PATCHED) else None
@@ -109,8 +109,8 @@ def add_patches(
                 blob = _write_patch(place, bundle / file.path, folder)
                 if blob.size * 2 <= file.size:
                     patches.append(Patch(base, blob))
-        found.append(replace(file, patches=tuple(patches)))
-    return tuple(found)
+        with_patches.append(replace(file, patches=tuple(patches)))
+    return tuple(with_patches)
 
 
 def _write_patch(old: Path, new: Path, folder: Path) -> Blob:
@@ -142,14 +142,14 @@ def prune(folder: Path, manifests: Iterable[bytes]) -> int:
 
 
 def _parts(path: Path, size: int, part_bytes: int) -> tuple[Blob, ...]:
-    found = []
+    parts = []
     for begin in range(0, size, part_bytes):
         length = min(part_bytes, size - begin)
         digest = hashlib.sha256()
         for piece in _read(path, begin, length):
             digest.update(piece)
-        found.append(Blob(digest.hexdigest(), length))
-    return tuple(found)
+        parts.append(Blob(digest.hexdigest(), length))
+    return tuple(parts)
 
 
 def _read(path: Path, begin: int, length: int) -> Iterator[bytes]:

@@ -77,6 +77,9 @@ def write_readme(folder: Path, languages: Sequence[str], fingerprint: str | None
     """Write README.txt in these languages, in this order. `fingerprint`: of the keys, None where
     nothing is signed yet."""
     texts = [_TEXTS[language].format(fingerprint=fingerprint or "-") for language in languages]
+    if not (folder / "runtime" / "windows-x86_64").is_dir():
+        lines = [text.splitlines(keepends=True) for text in texts]
+        texts = ["".join(line for line in text if "powershell" not in line) for text in lines]
     (folder / "README.txt").write_text(
         "\n".join(texts), encoding="utf-8-sig", newline="\r\n"
     )  # as Windows' Notepad wants it

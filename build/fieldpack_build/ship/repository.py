@@ -44,12 +44,12 @@ class Repository:
 
     def roots(self) -> list[Path]:
         """The whole chain of roots, the first first."""
-        found = [
+        numbered = [
             (int(match[1]), path)
             for path in self.metadata.glob("*.root.json")
             if (match := _ROOT_FILE.fullmatch(path.name))
         ]
-        return [path for _, path in sorted(found)]
+        return [path for _, path in sorted(numbered)]
 
     def root(self) -> Metadata[Root]:
         """Raises SigningError where there is none."""

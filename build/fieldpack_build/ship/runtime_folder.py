@@ -39,6 +39,10 @@ PLATFORMS: dict[str, tuple[str, ...]] = {
     ),
 }
 PYTHONS = ("3.11", "3.12", "3.13")
+# The app takes POSIX locks and does not start on Windows yet: its wheels are carried on demand.
+DEFAULT = ("linux-x86_64", "linux-aarch64", "macos-arm64")
+# What a platform's wheels need besides: click and tqdm colour through it.
+_MORE = {"windows-x86_64": "colorama==0.4.6\n"}
 _INSTALLERS = ("install.sh", "install.ps1")
 
 
@@ -47,7 +51,7 @@ class Wanted:
     """Which wheels to carry. `cache`: the folder in which downloaded wheels are kept."""
 
     cache: Path
-    platforms: tuple[str, ...] = tuple(PLATFORMS)
+    platforms: tuple[str, ...] = DEFAULT
     pythons: tuple[str, ...] = PYTHONS
 
 
@@ -77,19 +81,25 @@ def write_runtime(folder: Path, wanted: Wanted) -> int:
     return total
 
 
+def device_pins(platform: str) -> str:
+    """Return the requirements of one platform, a line each."""
+    listed = (files(__package__) / "device.txt").read_text(encoding="utf-8")
+    return listed + _MORE.get(platform, "")
+
+
 def download(platform: str, wanted: Wanted) -> list[Path]:
     """Return the wheels for one platform and all wanted Pythons, pip's own among them, from the
     cache or the package index."""
-    pins = (files(__package__) / "device.txt").read_text(encoding="utf-8")
-    found: dict[str, Path] = {}
+    pins = device_pins(platform)
+    by_name: dict[str, Path] = {}
     for version in wanted.pythons:
         key = sha256(f"{pins}\n{platform}\n{version}".encode()).hexdigest()[:16]
         folder = wanted.cache / "wheels" / f"{platform}-{version}-{key}"
         if not (folder / "complete").is_file():
             say(f"  runtime    wheels for {platform}, Python {version}")
             _pip_download(pins, platform, version, folder)
-        found |= {path.name: path for path in sorted(folder.glob("*.whl"))}
-    return list(found.values())
+        by_name |= {path.name: path for path in sorted(folder.glob("*.whl"))}
+    return list(by_name.values())
 
 
 def _pip_download(pins: str, platform: str, version: str, folder: Path) -> None:
@@ -141,8 +151,8 @@ def _write_lists(target: Path, names: Sequence[str]) -> int:
                 digest
             )
     lines = [
-        " ".join([pin, *(f"--hash=sha256:{digest}" for digest in found)])
-        for pin, found in sorted(packages.items())
+        " ".join([pin, *(f"--hash=sha256:{digest}" for digest in of_package)])
+        for pin, of_package in sorted(packages.items())
     ]
     (target / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (target / "VERSION").write_text(fieldpack.__version__ + "\n", encoding="utf-8")

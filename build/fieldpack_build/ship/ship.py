@@ -254,15 +254,15 @@ def _release_of(
 def _digests_of(base: Repository, folder: Path, name: str, version: str) -> set[str]:
     """Manifests of a release that is offered no more, but still lies in the keys' folder or the
     shipped one."""
-    found = set()
+    digests = set()
     for root in {base.targets, folder / TARGETS}:
         for path in root.rglob("*.json"):
             data = path.read_bytes()
             if "/" in path.relative_to(root).as_posix():
                 release = parse_manifest(data, str(path))
                 if (release.name, release.version) == (name, version):
-                    found.add(release.digest)
-    return found
+                    digests.add(release.digest)
+    return digests
 
 
 def _check_target(folder: Path) -> None:

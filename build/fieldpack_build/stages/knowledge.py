@@ -1,6 +1,7 @@
 """Read, chunk, embed and index the documents.
 
-chunks.sqlite, vectors.usearch (as shipped); library.json (what was read, what was skipped and why)
+chunks.sqlite, vectors.bin, from 250,000 chunks on vectors.usearch (as shipped)
+library.json (what was read, what was skipped and why)
 
 Goes on where it was interrupted. Begins with a copy of the newest library of the same recipe,
 settings and embedder, where there is one, finished or not, and reads only what has changed. A

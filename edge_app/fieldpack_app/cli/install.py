@@ -14,7 +14,7 @@ from ..terminal import render
 from .options import json_option
 
 if TYPE_CHECKING:
-    from ..install.installer import Outcome
+    from ..install.outcome import Outcome
     from ..install.store import Store
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -75,10 +75,10 @@ def install(
       fieldpack install https://bundles.example.org/field --name clinic --channel canary
       fieldpack ask clinic "..."
     """
-    from ..install.installer import Wishes
+    from ..install.installer import InstallOptions
     from ..install.installer import install as run
 
-    wishes = Wishes(
+    options = InstallOptions(
         name,
         channel,
         fingerprint or "",
@@ -87,7 +87,7 @@ def install(
         max_age,
         _note,
     )
-    _show(run(_store_at(store), source, wishes), as_json)
+    _show(run(_store_at(store), source, options), as_json)
 
 
 @click.command(short_help="Bring installed bundles up to date.")
@@ -116,11 +116,11 @@ def update(
       fieldpack update
       fieldpack update /media/stick
     """
-    from ..install.installer import Wishes
+    from ..install.installer import InstallOptions
     from ..install.installer import update as run
 
-    wishes = Wishes(name, allow_downgrade=allow_downgrade, max_age=max_age, say=_note)
-    _show(run(_store_at(store), source, wishes), as_json)
+    options = InstallOptions(name, allow_downgrade=allow_downgrade, max_age=max_age, say=_note)
+    _show(run(_store_at(store), source, options), as_json)
 
 
 @click.command(short_help="Go back to the release before.")
@@ -135,7 +135,7 @@ def rollback(name: str | None, store: Path | None, as_json: bool) -> None:
     Example:
       fieldpack rollback clinic
     """
-    from ..install.installer import rollback as run
+    from ..install.rollback import rollback as run
 
     _show([run(_store_at(store), name)], as_json)
 
@@ -153,11 +153,11 @@ def list_(store: Path | None, as_json: bool) -> None:
     """
     from ..install.status import lines, status_of
 
-    found = status_of(_store_at(store))
+    facts = status_of(_store_at(store))
     if as_json:
-        click.echo(render.dumps(found["bundles"], indent=2))
+        click.echo(render.dumps(facts["bundles"], indent=2))
     else:
-        for line in lines(found):
+        for line in lines(facts):
             click.echo(render.printable(line))
 
 
@@ -183,11 +183,11 @@ def status(store: Path | None, output: Path | None, as_json: bool) -> None:
     """
     from ..install.status import lines, status_of
 
-    found = status_of(_store_at(store))
+    facts = status_of(_store_at(store))
     text = (
-        render.dumps(found, indent=2)
+        render.dumps(facts, indent=2)
         if as_json
-        else "\n".join(map(render.printable, lines(found, device=True)))
+        else "\n".join(map(render.printable, lines(facts, device=True)))
     )
     if output:
         output.write_text(text + "\n", encoding="utf-8")
@@ -228,7 +228,7 @@ def repair(source: str | None, store: Path | None, as_json: bool) -> None:
       fieldpack repair /media/stick
     """
     from ..install.errors import StoreFailed
-    from ..install.installer import repair as run
+    from ..install.repair import repair as run
 
     mended, left = run(_store_at(store), source)
     if as_json:
@@ -301,7 +301,7 @@ def _lines(outcome: Outcome) -> list[str]:
         return [f"{named}: nothing newer to install", *(f"  {note}" for note in outcome.notes)]
     if outcome.action == "rolled back":
         return [f"{named} is current again, in {outcome.seconds:.2f} s"]
-    found = [
+    texts = [
         (
             f"{named} {outcome.action}: {render.megabytes(outcome.copied)} of"
             f" {render.megabytes(outcome.size)} copied, {outcome.seconds:.1f} s"
@@ -309,13 +309,13 @@ def _lines(outcome: Outcome) -> list[str]:
     ]
     if outcome.health and outcome.health.questions:
         same = outcome.health.questions - len(outcome.health.differ)
-        found.append(
+        texts.append(
             f"  {same} of its {outcome.health.questions} own questions answered as where it was"
             " built"
         )
     if outcome.changes:
-        found += [f"  {line}" for line in outcome.changes.lines()]
-    return [*found, f'  fieldpack ask {outcome.name} "..."']
+        texts += [f"  {line}" for line in outcome.changes.lines()]
+    return [*texts, f'  fieldpack ask {outcome.name} "..."']
 
 
 COMMANDS = (install, update, rollback, list_, status, gc, repair)

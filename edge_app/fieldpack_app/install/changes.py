@@ -29,7 +29,7 @@ class Changes:
 
     def lines(self) -> list[str]:
         """One line for each kind of change; none where the documents are the same."""
-        found = []
+        texts = []
         for word, names in (
             ("added", self.added),
             ("changed", self.changed),
@@ -37,13 +37,13 @@ class Changes:
         ):
             if names:
                 more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-                found.append(f"{len(names):,} documents {word}: {', '.join(names[:_SHOWN])}{more}")
-        found += [
+                texts.append(f"{len(names):,} documents {word}: {', '.join(names[:_SHOWN])}{more}")
+        texts += [
             f"{name.replace('_', ' ')}: {then:.3g} -> {now:.3g}"
             for name, (then, now) in self.figures.items()
             if then != now
         ]
-        return found
+        return texts
 
 
 def compare_documents(old: Path, new: Path) -> Changes | None:

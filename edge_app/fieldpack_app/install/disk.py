@@ -144,7 +144,7 @@ def require_room(folder: Path, needed: int, what: str) -> None:
 
 
 @contextmanager
-def told_of_disk(folder: Path) -> Iterator[None]:
+def explain_disk_errors(folder: Path) -> Iterator[None]:
     """Turn a disk that is full or fails while the store is written into StoreFailed with the next
     step."""
     try:

@@ -1,8 +1,9 @@
-"""Brings one file of a release from a source into the store: streamed, hashed, resumed where it was
-cut off. Knows nothing of signatures: the SHA-256 it is given decides."""
+"""Brings the files of a release from a source into the store: streamed, hashed, resumed where it
+was cut off. Knows nothing of signatures: the SHA-256 it is given decides."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from fieldpack.bundle.patch import BadPatch, apply_patch
-from fieldpack.bundle.release import Blob, ReleaseFile, blob_path
+from fieldpack.bundle.release import Blob, Release, ReleaseFile, blob_path
 
+from .disk import require_room
 from .errors import NotTrusted, SourceFailed
+from .progress import Progress
 from .source import Source
 from .store import Store
 
@@ -26,6 +29,29 @@ class _Hash(Protocol):
     def hexdigest(self) -> str: ...
 
 
+def fetch_release(store: Store, source: Source, release: Release) -> int:
+    """Bring every file that is not here and whole. Returns the bytes copied. Raises StoreFailed
+    where they do not fit."""
+    wanted: dict[str, ReleaseFile] = {file.sha256: file for file in release.files}
+    missing = [file for file in wanted.values() if not store.has_blob(file)]
+    present = sum(
+        path.stat().st_size for file in missing if (path := store.partial / file.sha256).is_file()
+    )
+    total = sum(file.size for file in missing)
+    require_room(store.root, total - present, f"{release.name} {release.version}")
+    progress = Progress(total, f"{release.name} {release.version}")
+    done = copied = 0
+    for file in missing:
+        copied += fetch_file(source, file, store, functools.partial(_advance, progress, done))
+        done += file.size
+    progress.done()
+    return copied
+
+
+def _advance(progress: Progress, before: int, here: int) -> None:
+    progress.at(before + here)
+
+
 def fetch_file(
     source: Source, file: ReleaseFile, store: Store, progress: Callable[[int], None]
 ) -> int:
@@ -37,14 +63,14 @@ def fetch_file(
     start. Raises SourceFailed (cut off: what came stays) and NotTrusted (other bytes than those
     signed)."""
     partial = store.partial / file.sha256
-    begun = partial.stat().st_size if partial.is_file() else 0
-    if not source.local and not begun and (took := _patched(source, file, store, progress)):
+    present = partial.stat().st_size if partial.is_file() else 0
+    if not source.local and not present and (took := _patched(source, file, store, progress)):
         return took
     if _fill(source, file, partial, progress):
         store.add_blob(partial, file.sha256)
-        return file.size - begun
+        return file.size - present
     partial.unlink()
-    if begun and _fill(source, file, partial, progress):
+    if present and _fill(source, file, partial, progress):
         store.add_blob(partial, file.sha256)
         return file.size
     partial.unlink(missing_ok=True)

@@ -60,10 +60,10 @@ def check_health(folder: Path, what: str) -> Health:
             f" processor); {stays}"
         )
     try:
-        said = json.loads(done.stdout.strip().splitlines()[-1])
-        if "error" in said:
-            raise Unhealthy(f"{what}: does not work on this device: {said['error']}; {stays}")
-        health = Health(int(said["questions"]), tuple(said["differ"]), float(said["seconds"]))
+        reply = json.loads(done.stdout.strip().splitlines()[-1])
+        if "error" in reply:
+            raise Unhealthy(f"{what}: does not work on this device: {reply['error']}; {stays}")
+        health = Health(int(reply["questions"]), tuple(reply["differ"]), float(reply["seconds"]))
     except (ValueError, LookupError, TypeError):
         words = " ".join(done.stderr.split())[-300:]
         raise Unhealthy(

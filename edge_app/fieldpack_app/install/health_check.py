@@ -34,11 +34,11 @@ def check(folder: Path) -> Health:
 
 def main() -> None:
     try:
-        found = check(Path(sys.argv[1]))
+        health = check(Path(sys.argv[1]))
     except FieldpackError as error:
         print(json.dumps({"error": str(error)}))
         raise SystemExit(1) from None
-    print(json.dumps(found.to_dict()))
+    print(json.dumps(health.to_dict()))
 
 
 if __name__ == "__main__":

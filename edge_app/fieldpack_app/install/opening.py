@@ -13,7 +13,7 @@ import click
 from fieldpack import BundleError, Expert
 
 from .errors import NotInstalled, Withdrawn
-from .installer import go_back
+from .rollback import go_back
 from .state import Installed, State
 from .store import Store, default_store
 
@@ -97,8 +97,8 @@ def _change(store: Store, before: Installed, now: Installed) -> None:
     with store.lock_if_free() as free:
         state = store.state()
         same = (
-            found := state.bundles.get(before.name)
-        ) is not None and found.current.digest == before.current.digest
+            entry_now := state.bundles.get(before.name)
+        ) is not None and entry_now.current.digest == before.current.digest
         if free and same:
             store.save(state.with_bundle(now))
 

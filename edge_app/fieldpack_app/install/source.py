@@ -17,7 +17,7 @@ from .errors import SourceFailed
 if TYPE_CHECKING:
     import urllib3
 
-METADATA = "metadata"  # the folder by which a shipped folder is told from any other
+METADATA = "metadata"  # the folder by which a shipped folder is content_range from any other
 _PIECE = 1 << 20  # bytes read at once
 _SECONDS = 30.0  # without a byte, after which a server counts as gone
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -142,10 +142,10 @@ class HttpSource:
             raise SourceFailed(
                 f"{url}: the server answered HTTP {response.status}; is the address right?"
             )
-        told = response.headers.get("Content-Range", "")
-        if not (found := _RANGE.fullmatch(told)) or int(found[1]) != offset:
+        content_range = response.headers.get("Content-Range", "")
+        if not (match := _RANGE.fullmatch(content_range)) or int(match[1]) != offset:
             raise SourceFailed(
-                f"{url}: asked for the bytes from {offset:,} on, the server sends {told!r:.60}; it"
-                " or a proxy before it is broken"
+                f"{url}: asked for the bytes from {offset:,} on, the server sends"
+                f" {content_range!r:.60}; it or a proxy before it is broken"
             )
         return 0

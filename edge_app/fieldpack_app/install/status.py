@@ -34,15 +34,15 @@ def status_of(store: Store) -> dict[str, Any]:
     }
 
 
-def lines(found: Mapping[str, Any], *, device: bool = False) -> list[str]:
+def lines(status: Mapping[str, Any], *, device: bool = False) -> list[str]:
     """Return what `list` and `status` print."""
     shown = []
     if device:
         shown.append(
-            f"device {found['device']}, Fieldpack {found['fieldpack']}, Python {found['python']},"
-            f" {found['system']}"
+            f"device {status['device']}, Fieldpack {status['fieldpack']}, Python"
+            f" {status['python']}, {status['system']}"
         )
-    for bundle in found["bundles"]:
+    for bundle in status["bundles"]:
         now, before = bundle["current"], bundle["previous"]
         line = (
             f"{bundle['name']} {now['version']} (release {now['number']}, {bundle['channel']},"
@@ -58,10 +58,10 @@ def lines(found: Mapping[str, Any], *, device: bool = False) -> list[str]:
             shown.append(f"  {bundle['failed']}")
         if bundle["withdrawn"]:
             shown.append(f"  WITHDRAWN: {bundle['withdrawn']['reason']}; run `fieldpack update`")
-    if not found["bundles"]:
+    if not status["bundles"]:
         shown.append(
             "nothing is installed; `fieldpack install SOURCE` takes a stick's folder or an address"
         )
-    elif found["signed_days_ago"] is not None and found["signed_days_ago"] > 0:
-        shown.append(f"the newest signatures seen are {found['signed_days_ago']} days old")
+    elif status["signed_days_ago"] is not None and status["signed_days_ago"] > 0:
+        shown.append(f"the newest signatures seen are {status['signed_days_ago']} days old")
     return shown

@@ -25,7 +25,7 @@ from fieldpack.bundle.manifest import FILENAME as MANIFEST
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
-from .disk import require_disk, sync_folder, sync_tree, told_of_disk
+from .disk import explain_disk_errors, require_disk, sync_folder, sync_tree
 from .errors import NotInstalled, StoreFailed
 from .state import State, new_state, read_state, write_state
 
@@ -78,7 +78,7 @@ class Store:
         """Make the store if need be and keep all others from changing it. Raises StoreFailed where
         one is at it, where the disk cannot hold a store, and for a full or failing disk while it is
         held."""
-        with told_of_disk(self.root):
+        with explain_disk_errors(self.root):
             made = not self.root.is_dir()
             for folder in (self.root, self.blobs, self.slots, self.partial, self.trust):
                 folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -209,12 +209,12 @@ class Store:
     def damages(self) -> list[Damage]:
         """Hash every file of every installed release, current and previous; return those that are
         not as signed."""
-        found, good = [], set()
+        damaged, good = [], set()
         for digest, name in self.state().slots().items():
             try:
                 release = self.release(digest)
             except BundleError as error:
-                found.append(Damage(name, f"slots/{digest}/{RELEASE}", digest, 0, str(error)))
+                damaged.append(Damage(name, f"slots/{digest}/{RELEASE}", digest, 0, str(error)))
                 continue
             for file in release.files:
                 path = self.slot(digest) / file.path
@@ -230,10 +230,10 @@ class Store:
                         continue
                 except OSError as error:
                     what = error.strerror or "cannot be read"
-                found.append(
+                damaged.append(
                     Damage(name, f"{release.version}/{file.path}", file.sha256, file.size, what)
                 )
-        return found
+        return damaged
 
     def collect(self) -> tuple[list[str], int]:
         """Remove what nothing points to: slots, blobs, half-copied files, old trust. Returns the

@@ -51,10 +51,10 @@ class FollowReleases:
         """Whether state.json is another than at the last look; two bundles of one store count as
         one look."""
         try:
-            found = (store.root / FILENAME).stat()
+            information = (store.root / FILENAME).stat()
         except OSError:
             return False
-        now = (found.st_ino, found.st_mtime_ns)
+        now = (information.st_ino, information.st_mtime_ns)
         before, self._seen[store.root] = self._seen.get(store.root), now
         return before != now
 

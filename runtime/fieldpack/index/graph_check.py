@@ -12,28 +12,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FREE = (1 << 64) - 1  # the key of a removed vector
-NO_SLOT = (1 << 32) - 1
+_FREE = (1 << 64) - 1  # the key of a removed vector
+# usearch's numbers for metric and scalar, and bytes a component, as its files have them
+_KINDS = {"f16": (ord("i"), 12), "i8": (ord("c"), 23)}
+_WIDTHS = {"f16": 2, "i8": 1}
 _HEAD, _FACTS = 64, 40  # bytes: of what is stored; of the graph
 _NODE = 10  # bytes before a node's neighbours: its key and its level
 _MOST_LEVELS = 64
 _BLOCK = 65_536  # nodes looked at in one go: 9 MB of neighbours at 32 a node
 
 
-def check_graph(
-    data: Any,
-    path: Path,
-    *,
-    width: int,
-    dim: int,
-    kinds: tuple[int, int],
-    slots: NDArray[np.uint32],
-    first: int,
-) -> None:
+def check_graph(data: Any, path: Path, *, dim: int, dtype: str, end: int) -> None:
     """Raise BundleCorrupt unless the usearch file `data` (a buffer) can be searched: sizes that add
-    up, neighbours and levels that are there, and `slots` (by id from `first` on) that agree with
-    the keys. `width`: bytes of a vector of `dim`; `kinds`: usearch's numbers for the metric and the
-    scalar.
+    up, neighbours and levels that are there, and keys below `end`.
 
     The format of usearch 2.x: rows and bytes a row, the vectors, 64 bytes of head, five 64-bit
     facts of the graph, the level of each node, then the nodes: key, level, and for each level the
@@ -42,6 +33,7 @@ def check_graph(
 
     raw = np.frombuffer(data, dtype=np.uint8)
     _require(len(raw) >= 8, path, "is cut off")
+    width, kinds = dim * _WIDTHS[dtype], _KINDS[dtype]
     rows, stored_width = raw[:8].view("<u4").tolist()
     facts = 8 + rows * stored_width + _HEAD
     _require(
@@ -67,7 +59,6 @@ def check_graph(
         "is cut off",
     )
     if not size:
-        _require(bool((slots == NO_SLOT).all()), path, "lacks vectors of its library")
         return
     levels = np.frombuffer(
         raw[facts + _FACTS : facts + _FACTS + 2 * size].tobytes(), dtype="<i2"
@@ -95,11 +86,12 @@ def check_graph(
                 block[high >= level] + _NODE + 4 * (base_links + 1) + (level - 1) * 4 * (links + 1)
             )
             _check_links(words, path, mine, links, levels, level)
-        _check_keys(words, path, block, at, slots, first)
-    there = slots[slots != NO_SLOT]
-    _require(
-        len(there) == present and not (there >= size).any(), path, "lacks vectors of its library"
-    )
+        keys = words[block].astype(np.uint64) | words[block + 4].astype(np.uint64) << np.uint64(32)
+        _require(
+            bool((keys[keys != np.uint64(_FREE)] < np.uint64(end)).all()),
+            path,
+            "has vectors of another library",
+        )
 
 
 def _check_links(
@@ -122,30 +114,6 @@ def _check_links(
         bool(there.all()) and bool((levels[neighbours] >= level).all()),
         path,
         "has neighbours that do not exist",
-    )
-
-
-def _check_keys(
-    words: NDArray[np.uint32],
-    path: Path,
-    block: NDArray[np.int64],
-    at: int,
-    slots: NDArray[np.uint32],
-    first: int,
-) -> None:
-    """Every key is free, or an id whose slot is this one."""
-    import numpy as np
-
-    keys = words[block].astype(np.uint64) | words[block + 4].astype(np.uint64) << np.uint64(32)
-    used = keys != np.uint64(FREE)
-    ids, here = keys[used] - np.uint64(first), np.flatnonzero(used) + at
-    fits = bool((keys[used] >= np.uint64(first)).all()) and bool(
-        (ids < np.uint64(len(slots))).all()
-    )
-    _require(
-        fits and bool((slots[ids.astype(np.int64)] == here).all()),
-        path,
-        "has vectors of another library",
     )
 
 

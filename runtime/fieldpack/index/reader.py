@@ -1,4 +1,4 @@
-"""The knowledge of a bundle: chunks with words in SQLite (FTS5), vectors in usearch, searched
+"""The knowledge of a bundle: chunks with words in SQLite (FTS5), vectors in a matrix, searched
 together. The build writes it, the device reads it. Knows nothing of embedders, prompts or
 documents' formats."""
 
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import BM25Index
+from .bm25 import best_by_words
 from .document_names import named_documents
 from .filters import allowed_ranges
+from .graph import open_vectors
 from .query_terms import content_words
 from .schema import (
     CHUNK_COLUMNS,
@@ -30,7 +31,6 @@ from .schema import (
     to_record,
 )
 from .surroundings import in_context, stored_passage
-from .vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ WITH spans AS MATERIALIZED (
 SELECT s.document, s.page, c.id FROM spans s CROSS JOIN chunks c
 ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.page
 """
-# found beyond what is asked for, so that equal scores at the end of a list can be told apart by
+# Results beyond the count that is wanted, so that equal scores at the end of a list can be told apart by
 # their place
 _TIES = 32
 
@@ -65,17 +65,17 @@ class KnowledgeIndex:
             raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
+            live = allowed_ranges(self._database, Filter())
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
-        self._vectors = Vectors(
+        self._vectors = open_vectors(
             folder,
             meta["dim"],
             meta["dtype"],
-            size=self.size,
-            end=int(meta["next_id"]),
-            shard=int(meta["shard"]),
+            rows=int(meta["next_id"]),
+            live=live,
+            graph=bool(meta["graph"]),
         )
-        self._words = BM25Index(self.size, int(meta["tokens"]))
 
     @property
     def _database(self) -> sqlite3.Connection:
@@ -124,10 +124,10 @@ class KnowledgeIndex:
         rows = self._of_chunks(
             f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted
         )
-        found = {
+        chunks = {
             row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows
         }
-        return [found[i] for i in wanted if i in found]
+        return [chunks[i] for i in wanted if i in chunks]
 
     def passage(self, chunk_id: int) -> Passage:
         """One chunk as a passage of no question. Raises NoSuchPassage."""
@@ -177,11 +177,11 @@ class KnowledgeIndex:
             if place.page is not None:
                 low, high = seen.get((place.document_id, place.page), (place.id, place.id))
                 seen[place.document_id, place.page] = min(low, place.id), max(high, place.id)
-        found: dict[tuple[int, int], list[int]] = {page: [] for page in seen}
+        pages: dict[tuple[int, int], list[int]] = {page: [] for page in seen}
         spans = [(*page, low - _PAGE, high + _PAGE) for page, (low, high) in seen.items()]
         for document, page, i in self._database.execute(_CHUNKS_OF_PAGES, (json.dumps(spans),)):
-            found[document, page].append(i)
-        return found
+            pages[document, page].append(i)
+        return pages
 
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector and stored chunks'."""
@@ -221,8 +221,8 @@ class KnowledgeIndex:
     ) -> dict[int, float]:
         """Cosine of the `count` chunks nearest to a unit vector [dim]."""
         ranges = allowed_ranges(self._database, where) if where else None
-        found = self._vectors.closest(vector, count + _TIES, ranges)
-        return {i: found[i] for i in self._best(found, count)}
+        cosines = self._vectors.closest(vector, count + _TIES, ranges)
+        return {i: cosines[i] for i in self._best(cosines, count)}
 
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """bm25 of the question's words, higher is better; headings count as much as text."""
@@ -230,8 +230,8 @@ class KnowledgeIndex:
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
-        found = self._words.best(self._database, words, count + _TIES, ranges)
-        return {i: found[i] for i in self._best(found, count)}
+        scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
+        return {i: scores[i] for i in self._best(scores, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
         """The ids of the `count` best. Equal scores go by document and place in it, not by id: an

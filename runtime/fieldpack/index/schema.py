@@ -18,7 +18,7 @@ from ..passages import Chunk, DocumentRecord
 from ..untrusted import limit, untrusted
 
 CHUNKS = "chunks.sqlite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3  # 2: common words in blobs, vectors in a graph
 # Words by their stems, accents aside. A superscript is no part of the word or figure before it:
 # "482¹" is found by 482.
 TOKENIZER = "porter unicode61 remove_diacritics 2 separators ''⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ''"
@@ -36,23 +36,13 @@ CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL, ordin
                      key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL);
 CREATE TABLE sketches (document_id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE duplicates (id INTEGER PRIMARY KEY, duplicate_of INTEGER NOT NULL);
-CREATE TABLE common (term TEXT PRIMARY KEY, number INTEGER NOT NULL, rows INTEGER NOT NULL,
-                     whole INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE postings (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE lengths (block INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE VIRTUAL TABLE words USING fts5(context, text, content='', tokenize='@TOKENIZER@');
 """.replace("@TOKENIZER@", TOKENIZER)
 # After the rows: building it once is faster than keeping it up to date.
 INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 
-_COUNTS = {
-    "chunks": 0,
-    "documents": 0,
-    "next_id": 0,
-    "tokens": 0,
-    "dim": 1,
-    "shard": 1,
-}  # facts, and the least of each
+# Facts, and the least of each.
+_COUNTS = {"chunks": 0, "documents": 0, "next_id": 0, "dim": 1, "graph": 0}
 _TOKENIZED = re.compile("tokenize='porter unicode61(?:[^']|'')*'")
 _MOST_TABLES = 64  # a library has 20, indexes among them
 _STEPS = 1_000_000  # of SQLite's, between two looks: 20 to 50 ms
@@ -155,10 +145,6 @@ def open_for_reading(path: Path, *, cache_kb: int = 2000) -> sqlite3.Connection:
     database.watch(path.stat().st_size)
     for setting in (f"cache_size = -{cache_kb}", "temp_store = MEMORY", "trusted_schema = OFF"):
         database.execute(f"PRAGMA {setting}")
-    with suppress(sqlite3.DatabaseError):  # `read_meta` says what is wrong
-        database.execute(
-            "CREATE VIRTUAL TABLE temp.instances USING fts5vocab(main, words, instance)"
-        )
     return database
 
 

@@ -163,7 +163,7 @@ def mixed_parts(scene: Scene) -> None:
 
 
 def swapped_blobs(scene: Scene) -> None:
-    one, other = scene.blob("knowledge/chunks.sqlite"), scene.blob("knowledge/vectors.usearch")
+    one, other = scene.blob("knowledge/chunks.sqlite"), scene.blob("knowledge/vectors.bin")
     data = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(data)
@@ -502,3 +502,13 @@ def test_the_signer_is_held_to_the_keys(yard: shipping.Yard, second: Path) -> No
     (yard.keys / "release-until-root-2.pem").rename(yard.keys / "release.pem")
     with pytest.raises(SigningError, match="after a rotation the old one is void"):
         yard.ship(second)
+
+
+def test_the_table_of_the_docs_is_this_one() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "ship.md").read_text(encoding="utf-8")
+    missing = [
+        attack.what
+        for attack in ATTACKS
+        if f"| {attack.what} | {attack.code} | {attack.says} |" not in text
+    ]
+    assert not missing

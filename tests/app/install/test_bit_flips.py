@@ -10,8 +10,8 @@ import pytest
 
 import fieldpack
 import shipping
-from fieldpack_app.install.installer import repair
 from fieldpack_app.install.opening import open_installed
+from fieldpack_app.install.repair import repair
 from fieldpack_app.install.store import Store
 
 FLIPS = 60  # benchmarks/ship_flips.py does 1,000

@@ -212,22 +212,20 @@ def test_a_damaged_file_is_found_and_mended(yard: shipping.Yard, device: shippin
     assert device.install(yard.stick).code == 0
     assert device.run("verify", "--deep").code == 0
     slot = device.store / "slots" / device.entry()["current"]["digest"] / "bundle"
-    victim = slot / "knowledge" / "vectors.usearch"
+    victim = slot / "knowledge" / "vectors.bin"
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.chmod(0o644)
     victim.write_bytes(data)
     found = device.run("verify", "--deep")
     assert (
-        found.code == 3
-        and "knowledge/vectors.usearch" in found.err
-        and "fieldpack repair" in found.err
+        found.code == 3 and "knowledge/vectors.bin" in found.err and "fieldpack repair" in found.err
     )
     asked = device.run("ask", "toy", shipping.QUESTION)
     assert asked.code == 3 and "sha256 differs" in asked.err
     mended = device.run("repair", "--json")
     assert mended.code == 0 and [Path(path).name for path in mended.json["mended"]] == [
-        "vectors.usearch"
+        "vectors.bin"
     ], mended.err
     assert device.run("verify", "--deep").code == 0
     assert "400 hours" in device.run("ask", "toy", shipping.QUESTION).out

@@ -137,8 +137,7 @@ def test_what_was_read_and_what_was_not(shown: dict[str, Any]) -> None:
     assert shown["same"] == [["old/fees.pdf", "fees/fees.pdf"]]
     assert (shown["chunks"], shown["dim"]) == (5, fakes.DIM)
     assert (
-        set(shown["bytes"]) == {"chunks.sqlite", "vectors.usearch"}
-        and min(shown["bytes"].values()) > 0
+        set(shown["bytes"]) == {"chunks.sqlite", "vectors.bin"} and min(shown["bytes"].values()) > 0
     )
 
 

@@ -7,9 +7,13 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import shipping
 from fieldpack.bundle import release as releases
@@ -17,6 +21,7 @@ from fieldpack_build.errors import OutputExists, SigningError
 from fieldpack_build.ship import pack
 from fieldpack_build.ship.keys import PASSPHRASE, make_key, read_key, read_root_keys
 from fieldpack_build.ship.repository import Repository, create, rotate_release_key, rotate_root_key
+from fieldpack_build.ship.runtime_folder import PLATFORMS, PYTHONS, device_pins
 from fieldpack_build.ship.ship import fingerprint_of, recall, ship, sign
 from fieldpack_build.ship.wheel import write_wheel
 
@@ -183,19 +188,19 @@ def test_a_recall_is_seen_and_names_its_reason(
 
 
 def test_a_share_of_devices(toy: Path, yard: shipping.Yard, tmp_path: Path) -> None:
-    from fieldpack_app.install.installer import _in_share
+    from fieldpack_app.install.installer import in_share
     from fieldpack_app.install.state import State
     from fieldpack_app.install.trust import Offer
 
     offer = Offer("stable", "toy", "1.1.0", 2, "stable/toy.json", 30)
-    drawn = [_in_share(State(device=f"{number:016x}"), offer) for number in range(2000)]
+    drawn = [in_share(State(device=f"{number:016x}"), offer) for number in range(2000)]
     assert abs(sum(drawn) / 2000 - 0.3) < 4 * (0.3 * 0.7 / 2000) ** 0.5  # four standard errors
     yard.ship(toy)
     device = shipping.Device(tmp_path / "device")
     assert device.install(yard.stick).code == 0
     yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"), share=1)
     said = device.run("update", "--json").json[0]
-    chosen = _in_share(
+    chosen = in_share(
         State(device=device.state()["device"]), Offer("stable", "toy", "1.1.0", 2, "", 1)
     )
     assert said["action"] == ("updated" if chosen else "waiting")
@@ -280,3 +285,39 @@ def test_what_ships_is_what_the_device_s_list_says() -> None:
     listed = pins(root / "build" / "fieldpack_build" / "ship" / "device.txt")
     assert listed == pins(root / "runtime" / "device-requirements.txt")
     assert listed <= pins(root / "constraints.txt")  # what was tested
+
+
+# Asked for by the wheels above and imported by nothing that a device runs.
+LEFT_OUT = {"huggingface-hub", "flatbuffers", "protobuf", "packaging", "coloredlogs", "sympy"}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_each_platform_s_wheels_are_complete(platform: str) -> None:
+    """Every package that one of them wants on that platform is among them, or left out
+    knowingly."""
+    system, machine = platform.split("-")
+    names = {
+        "linux": ("linux", "Linux"),
+        "windows": ("win32", "Windows"),
+        "macos": ("darwin", "Darwin"),
+    }
+    environment = {
+        **default_environment(),
+        "sys_platform": names[system][0],
+        "platform_system": names[system][1],
+        "os_name": "nt" if system == "windows" else "posix",
+        "platform_machine": "AMD64" if system == "windows" else machine,
+        "extra": "",
+    }
+    pinned = [line.split("==")[0] for line in device_pins(platform).splitlines() if "==" in line]
+    there = {canonicalize_name(name) for name in pinned}
+    for version in PYTHONS:
+        environment |= {"python_version": version, "python_full_version": f"{version}.0"}
+        for name in pinned:
+            if name == "colorama":  # wants nothing, and is not installed here
+                continue
+            for line in requires(name) or []:
+                wanted = Requirement(line)
+                if wanted.marker is None or wanted.marker.evaluate(environment):
+                    found = canonicalize_name(wanted.name)
+                    assert found in there | LEFT_OUT, f"{name} wants {line}"
