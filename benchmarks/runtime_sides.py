@@ -183,7 +183,7 @@ def _open_ours(spec: Spec) -> Any:
 
 
 def _stream(generator: Any, spec: Spec, tokens: int) -> dict[str, Any]:
-    from fieldpack.generation.generator import GenerationStats
+    from fieldpack.generation.engine import GenerationStats
 
     stats, text = GenerationStats(), ""
     started = time.monotonic()

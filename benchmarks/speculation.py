@@ -89,7 +89,7 @@ def _ask_all(bundle: Path, asked: list[str]) -> list[dict[str, Any]]:
 def _decode(engine: Any, tokenizer: Any, prompt: str, settings: Any) -> dict[str, Any]:
     if engine is None:
         return _by_genai(tokenizer, prompt, settings)
-    from fieldpack.generation.generator import GenerationStats
+    from fieldpack.generation.engine import GenerationStats
 
     stats = GenerationStats()
     text = "".join(

@@ -9,6 +9,7 @@ from pathlib import Path
 from .base_model import inspect_base
 from .data.rows import raise_problems
 from .data.training_rows import training_rows
+from .device_budget import solve
 from .embedding.engines import problems as engine_problems
 from .errors import RecipeError, SourceError
 from .ingest.files import hint, roots_of, survey_of
@@ -38,6 +39,7 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
         + _writer_problems(recipe)
     )
     unusable, warnings = _inspect_models(recipe, models)
+    problems += _device_problems(recipe, models)
     if problems:
         raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
     if unusable:
@@ -82,6 +84,22 @@ def _inspect_models(recipe: Recipe, models: Path | None) -> tuple[list[str], lis
         problems += [f"{key}.model: {problem}" for problem in inspection.problems]
         warnings += [f"{key}.model: {warning}" for warning in inspection.warnings]
     return problems, warnings
+
+
+def _device_problems(recipe: Recipe, models: Path | None) -> list[str]:
+    """Return what the recipe's device has no room or no time for, with what fits instead."""
+    solution = solve(recipe, models)
+    if solution is None or not solution.problem:
+        return []
+    if solution.best is None:
+        return [
+            (
+                f"device: {solution.problem}; no precision and no smaller context fits: take a "
+                "smaller base model"
+            )
+        ]
+    settings = " ".join(f"--set {override}" for override in solution.overrides())
+    return [f"device: {solution.problem}; this fits: {solution.best.words()}: {settings}"]
 
 
 def _writer_problems(recipe: Recipe) -> list[str]:

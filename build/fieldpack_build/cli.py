@@ -245,11 +245,13 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     """Validate RECIPE and its files without running anything; say what each stage would do and
     take."""
     from .check import check_recipe
+    from .device_budget import fit_line
     from .pipeline.store import Store, default_cache
     from .recipe.load import find_recipe, load_recipe
 
     models = Store(cache or default_cache()).models
-    warnings = check_recipe(load_recipe(find_recipe(name), overrides), name, models=models)
+    recipe = load_recipe(find_recipe(name), overrides)
+    warnings = check_recipe(recipe, name, models=models)
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, warnings), indent=1))
@@ -257,6 +259,8 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     _print_plan(plan, "run")
+    if line := fit_line(recipe, models):
+        click.echo(line)
 
 
 @cli.command(epilog=_EPILOG)

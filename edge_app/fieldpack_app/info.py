@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
 from fieldpack import Manifest, read_manifest
+from fieldpack.bundle.targets import TargetJson, targets_to_json
 from fieldpack.index.reader import library_documents, library_size
 from fieldpack.untrusted import read_json
 
@@ -62,6 +63,7 @@ class BundleSummary(_Basics):
     """What a bundle says of itself, its report aside."""
 
     knowledge: NotRequired[KnowledgeFacts]
+    targets: NotRequired[list[TargetJson]]
     provenance: Mapping[str, object]
 
 
@@ -111,6 +113,8 @@ def summarize(bundle: Path, manifest: Manifest) -> BundleSummary:
             "dates": [dates[0], dates[-1]] if dates else [],
             "tags": dict(sorted(Counter(tag for one in records for tag in one.tags).items())),
         }
+    if manifest.targets:
+        summary["targets"] = targets_to_json(manifest.targets)
     summary["provenance"] = dict(manifest.provenance)
     return summary
 
@@ -143,6 +147,7 @@ def overview(facts: BundleFacts) -> dict[str, object]:
     if "embedder" in files:
         embedder = at(recipe, "knowledge", "embedder").get("model")
     licences = at(facts["provenance"], "licences")
+    targets = (f"{one['name']} ({one['proof']})" for one in facts.get("targets", ()))
     return {
         "name": facts["name"],
         "version": facts["version"],
@@ -157,6 +162,7 @@ def overview(facts: BundleFacts) -> dict[str, object]:
         "ships": at(facts["report"] or {}, "ship").get("why") or provenance_arm,
         "provider": compat.get("provider"),
         "precision": compat.get("precision"),
+        "targets": ", ".join(targets),
         "context, tokens": facts["limits"].get("max_context"),
         **{f"measured {name.replace('_', ' ')}": measured.get(name) for name in _MEASURED},
         "measured on, questions": measured.get("questions"),

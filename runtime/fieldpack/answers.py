@@ -68,6 +68,7 @@ class AnswerJson(TypedDict):
     answer: str
     asked: str
     refused: bool
+    cut: bool
     kind: str
     quote: QuoteJson | None
     unsupported: list[list[int]]
@@ -83,7 +84,8 @@ class Answer:
     it refers to. `unsupported`: [start, end) of the figures in `text` that stand in no passage.
     `kind`: "written" by a language model; "quote", the words of a passage; "related", such words
     for a question that wants yes or no or a figure worked out, which they do not say by themselves.
-    `quote`: what stood above a written answer before it came, or is the answer."""
+    `quote`: what stood above a written answer before it came, or is the answer. `cut`: a limit on
+    tokens ended the answer, not the model."""
 
     question: str
     text: str
@@ -95,6 +97,7 @@ class Answer:
     unsupported: tuple[tuple[int, int], ...] = ()
     kind: str = WRITTEN
     quote: Quote | None = None
+    cut: bool = False
 
     @property
     def previous(self) -> Previous:
@@ -108,6 +111,7 @@ class Answer:
             "answer": self.text,
             "asked": self.read_as,
             "refused": self.refused,
+            "cut": self.cut,
             "kind": self.kind,
             "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],

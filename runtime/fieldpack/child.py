@@ -58,14 +58,16 @@ def last_line(text: str, *, otherwise: str = "no word") -> str:
     return lines[-1][:_QUOTED] if lines else otherwise
 
 
-def ask_child(command: Sequence[str], question: object) -> Any:
+def ask_child(
+    command: Sequence[str], question: object, *, changes: Mapping[str, str] | None = None
+) -> Any:
     """Start a child whose program is `answer_parent`, put a question to it, and return its answer;
-    both are what JSON can hold.
+    both are what JSON can hold. `changes`: to the environment, as in `safe_environment`.
 
     What the child writes on stderr goes to ours when it has ended. Raises ChildFailed."""
     done = subprocess.run(
         command,
-        env=safe_environment(),
+        env=safe_environment(changes),
         input=json.dumps(question) + "\n",
         capture_output=True,
         text=True,

@@ -20,16 +20,19 @@ from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
 from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
-from .prompt import PromptBuilder, read_prompt
+from .prompt import PromptBuilder, PromptSettings, read_prompt
 from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
+from .targets.choice import CPU, Chosen, choose
+from .targets.engines import Opening
 from .untrusted import untrusted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .generation.generator import TextGenerator
+    from .bundle.targets import Target
+    from .generation.engine import Engine
     from .retrieval.retriever import Retriever
 
 # Tokens of context beside the answer: system text, question, and a passage worth reading.
@@ -53,9 +56,12 @@ class Expert:
         memory_mb: float | None = None,
         speculate: bool = True,
         seal: Seal | None = None,
+        target: str = CPU,
+        state: Path | None = None,
     ) -> None:
-        """`seal`: the verified state of the files. Without one the files are trusted: the build
-        measures what it has just made, and wants its errors as they are."""
+        """`target` and `state` as in `open_bundle`. `seal`: the verified state of the files.
+        Without one the files are trusted: the build measures what it has just made, and wants its
+        errors as they are."""
         self.path = path
         self._seal = seal
         self.manifest = manifest
@@ -76,6 +82,8 @@ class Expert:
             )
         self.settings = replace(self.settings, max_context=max_context)
         self._speculate = speculate
+        self._target, self._state = target, state
+        self._chosen = Chosen(None)
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
@@ -297,14 +305,71 @@ class Expert:
                 self._rag = Rag(builder, generator, self._retriever)
             return self._rag
 
-    def _open_generator(self) -> TextGenerator:
+    @property
+    def runs_on(self) -> str:
+        """What the language model runs on: `cpu`, or a target's name. Opens it."""
+        with self._reading():
+            self._open_rag()
+        return self._chosen.name
+
+    @property
+    def runs_on_because(self) -> str:
+        """A sentence on what the language model runs on and which targets were passed over; empty
+        before it is open, and where the CPU was all that was wanted."""
+        return self._chosen.says
+
+    def _open_generator(self) -> Engine:
         from .generation.generator import TextGenerator
 
+        if self._target != CPU:
+            self._chosen = self._choose()
+        if self._chosen.engine is not None:
+            assert self._chosen.target
+            self.settings = self._settings_on(self._chosen.target)
+            return self._chosen.engine
         return TextGenerator.open(
             self.path / "model",
             device=self.device,
             skip_tokens=self._chat.skip_tokens,
             speculate=self._speculate,
+        )
+
+    def _choose(self) -> Chosen:
+        retriever: Retriever | None = None
+
+        def ask(engine: Engine, target: Target, question: str) -> Answer:
+            nonlocal retriever
+            retriever = retriever or self._make_retriever()
+            builder = PromptBuilder(self._chat, self._settings_on(target), engine.count_tokens)
+            return Rag(builder, engine, retriever).ask(question)
+
+        how = Opening(
+            self.path,
+            self.device.threads,
+            self._chat.skip_tokens,
+            self.settings.max_context,
+            self._speculate,
+        )
+        return choose(self.manifest, self._target, how, ask, state=self._state)
+
+    def _settings_on(self, target: Target) -> PromptSettings:
+        """The bundle's settings with a context that the target's compiled shapes take: of a long
+        prompt the last passages are left out. Raises BundleUnsupported where no passage would fit.
+        """
+        answer = self.settings.max_answer_tokens
+        if target.prompt_limit is None or target.total_limit is None:
+            return self.settings
+        if (
+            target.total_limit - target.prompt_limit < answer
+            or target.prompt_limit < _MIN_PROMPT_TOKENS
+        ):
+            raise BundleUnsupported(
+                f"{target.name}: was compiled for prompts of {target.prompt_limit:,} tokens and "
+                f"{target.total_limit:,} in all; this bundle wants {_MIN_PROMPT_TOKENS:,} and "
+                f"answers of {answer:,}"
+            )
+        return replace(
+            self.settings, max_context=min(self.settings.max_context, target.prompt_limit + answer)
         )
 
 
@@ -324,6 +389,8 @@ def open_bundle(
     verify_contents: bool = True,
     memory_mb: float | None = None,
     speculate: bool = True,
+    target: str | None = None,
+    state: Path | None = None,
 ) -> Expert:
     """Verify the bundle at `path` (every file's SHA-256, unless `verify_contents` is False: then
     names and sizes) and open it.
@@ -331,6 +398,11 @@ def open_bundle(
     `memory_mb`: how much memory the process may take; the context, and with it the passages that
     are read, are made to fit. `speculate`: let the model confirm several drafted tokens at once,
     where that is faster; the text is the same with and without.
+
+    `target`: what the language model runs on. `cpu`; the name of one of the bundle's targets, taken
+    strictly; an execution provider, for the bundle's own ONNX model; or `auto`, the first of the
+    bundle's targets that answers its golden questions here as it should, and else the CPU. `state`:
+    a folder that remembers how the questions came out. `provider` is an older word for `target`.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -343,5 +415,14 @@ def open_bundle(
         ) from None
     manifest = read_manifest(folder)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
-    device = Device(provider, threads) if threads else Device(provider)
-    return Expert(folder, manifest, device, memory_mb=memory_mb, speculate=speculate, seal=seal)
+    device = Device(CPU, threads) if threads else Device(CPU)
+    return Expert(
+        folder,
+        manifest,
+        device,
+        memory_mb=memory_mb,
+        speculate=speculate,
+        seal=seal,
+        target=target or provider,
+        state=state,
+    )

@@ -46,6 +46,31 @@ class Budget:
         return max_context if fits >= max_context else fits // _CONTEXT_STEP * _CONTEXT_STEP
 
 
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """The numbers of a decoder that decide the memory beside its weights. `heads` and `head_size`
+    are those of the keys and values."""
+
+    layers: int
+    heads: int
+    head_size: int
+    vocabulary: int
+
+
+def predict(
+    model_mb: float, search_mb: float, shape: ModelShape | None, *, knowledge: bool
+) -> Budget:
+    """Return the memory of a bundle whose language model's files have `model_mb` (0 and no shape
+    for none) and whose embedder and reranker together have `search_mb`."""
+    library = _KNOWLEDGE_MB if knowledge else 0.0
+    fixed = _PROGRAM_MB + _EMBEDDER * search_mb
+    if shape is None:
+        return Budget(fixed + _KNOWLEDGE_MB, 0.0)
+    cache = 2 * shape.layers * shape.heads * shape.head_size * _FLOAT_BYTES / 1e6
+    logits = 2 * SLICE * shape.vocabulary * _FLOAT_BYTES / 1e6
+    return Budget(fixed + _WEIGHTS * model_mb + logits + library, cache)
+
+
 def budget_of(folder: Path, manifest: Manifest) -> Budget:
     """Return the memory that the bundle in `folder` takes. Raises BundleCorrupt where the model's
     configuration does not say its shape."""
@@ -53,27 +78,18 @@ def budget_of(folder: Path, manifest: Manifest) -> Budget:
         role: sum(f.size for f in manifest.files if f.role == role) / 1e6
         for role in ("model", "embedder", "reranker")
     }
-    if not manifest.has("model"):
-        return Budget(
-            _PROGRAM_MB + _EMBEDDER * (sizes["embedder"] + sizes["reranker"]) + _KNOWLEDGE_MB, 0.0
-        )
-    path = folder / "model" / "genai_config.json"
-    try:
-        model = json.loads(path.read_text(encoding="utf-8"))["model"]
-        shape = ("num_hidden_layers", "num_key_value_heads", "head_size")
-        layers, heads, head_size = (int(model["decoder"][name]) for name in shape)
-        vocabulary = int(model["vocab_size"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
-        raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
-    cache = 2 * layers * heads * head_size * _FLOAT_BYTES / 1e6
-    logits = 2 * SLICE * vocabulary * _FLOAT_BYTES / 1e6
-    fixed = (
-        _PROGRAM_MB
-        + _WEIGHTS * sizes["model"]
-        + _EMBEDDER * (sizes["embedder"] + sizes["reranker"])
-        + logits
-    )
-    return Budget(fixed + (_KNOWLEDGE_MB if manifest.has("knowledge") else 0.0), cache)
+    shape = None
+    if manifest.has("model"):
+        path = folder / "model" / "genai_config.json"
+        try:
+            model = json.loads(path.read_text(encoding="utf-8"))["model"]
+            names = ("num_hidden_layers", "num_key_value_heads", "head_size")
+            layers, heads, head_size = (int(model["decoder"][name]) for name in names)
+            shape = ModelShape(layers, heads, head_size, int(model["vocab_size"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
+            raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
+    search_mb = sizes["embedder"] + sizes["reranker"]
+    return predict(sizes["model"], search_mb, shape, knowledge=manifest.has("knowledge"))
 
 
 def fit_context(

@@ -31,7 +31,7 @@ from .prompt import PromptBuilder
 from .retrieval.quoting import Quote, pick
 
 if TYPE_CHECKING:
-    from .generation.generator import TextGenerator
+    from .generation.engine import Engine
     from .retrieval.retriever import Retriever
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
@@ -80,7 +80,7 @@ class Rag:
     """Retrieval-augmented generation with the parts of an opened bundle."""
 
     def __init__(
-        self, builder: PromptBuilder, generator: TextGenerator | None, retriever: Retriever | None
+        self, builder: PromptBuilder, generator: Engine | None, retriever: Retriever | None
     ) -> None:
         """`retriever` is None in a bundle without knowledge, `generator` in one without a language
         model, which quotes."""
@@ -108,7 +108,7 @@ class Rag:
         if self.generator is None:
             yield from self._stream_quote(question, cancel, options, previous, where, schema)
             return
-        from .generation.generator import GenerationStats
+        from .generation.engine import GenerationStats
 
         settings = self.builder.settings
         started = time.perf_counter()
@@ -157,8 +157,13 @@ class Rag:
             quote_ms,
         )
         answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
-        citations = self._checked_citations(answer)
-        answer = replace(answer, read_as=resolved.question, citations=citations, quote=quote)
+        answer = replace(
+            answer,
+            read_as=resolved.question,
+            citations=self._checked_citations(answer),
+            quote=quote,
+            cut=stats.cut,
+        )
         yield CitationsFound(answer.citations)
         yield Done(answer)
 

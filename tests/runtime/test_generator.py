@@ -13,7 +13,8 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.devices import Device
-from fieldpack.generation.generator import GenerationStats, TextGenerator, check_config
+from fieldpack.generation.engine import GenerationStats
+from fieldpack.generation.generator import TextGenerator, check_config
 
 PROMPT = "<|im_start|>user\nWhat does the A class cost a year?<|im_end|>\n<|im_start|>assistant\n"
 

@@ -56,6 +56,7 @@ def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
         "asked",
         "answer",
         "refused",
+        "cut",
         "kind",
         "quote",
         "unsupported",

@@ -11,7 +11,8 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.devices import Device
-from fieldpack.generation.generator import GenerationStats, TextGenerator
+from fieldpack.generation.engine import GenerationStats
+from fieldpack.generation.generator import TextGenerator
 from fieldpack_build.export import FP32, build_onnx
 from fieldpack_build.export.builder_source import builder_source
 from long_texts import IDS, gap, open_cache, read, tokens, torch_logits, torch_tokens

@@ -23,7 +23,8 @@ from typing import Any
 
 import architectures
 import training
-from fieldpack.generation.generator import GenerationStats, TextGenerator
+from fieldpack.generation.engine import GenerationStats
+from fieldpack.generation.generator import TextGenerator
 from fieldpack_build.check import check_recipe
 from fieldpack_build.errors import BuildError
 from fieldpack_build.export import adjust_config, build_onnx

@@ -33,12 +33,8 @@ from fieldpack_build.stages.table import make_plan
 from fieldpack_build.toolchains import ensure
 
 SYSTEM = "You answer questions from the passages below and cite them."
-OPTIONAL = (
-    "reranker",
-    "calibrate",
-    "attribute",
-    "synthesize",
-)  # stages that no recipe here has unless it asks for them
+# Stages that no recipe here has unless it asks for them.
+OPTIONAL = ("reranker", "calibrate", "attribute", "synthesize", "targets")
 REFUSAL = "I cannot answer that from these documents."
 
 # file -> (title, text): every document has a word or a figure that no other has.

@@ -3,6 +3,7 @@ evaluated and for the one that is sealed, so what was measured is what ships."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Any
 
 from fieldpack.bundle.golden import write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.targets import VARIANTS, Target, targets_from_json
 from fieldpack.prompt import ChatFormat, write_prompt
 
 from ..evaluation.report_file import Report
@@ -23,6 +25,7 @@ from ..recipe.runtime_settings import prompt_settings, retrieval_settings
 from ..recipe.schema import Recipe
 from .golden import choose
 
+TARGETS = "targets.json"  # in the targets stage's folder
 _NO_CHAT = ChatFormat("", "", "", "")  # of a bundle without a language model
 _NOT_SHIPPED = shutil.ignore_patterns(RECEIPT, LOG, LIBRARY)
 
@@ -64,6 +67,9 @@ def assemble(
     tools = (
         ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")
     )
+    targets: tuple[Target, ...] = ()
+    if "targets" in inputs and model is not None:
+        targets = _place_targets(folder, inputs["targets"], place)
     write_prompt(folder, chat, settings)
     manifest = Manifest(
         name=recipe.name,
@@ -81,6 +87,17 @@ def assemble(
             "proved_with": {name: version(name) for name in tools},
         },
         provenance=provenance,
+        targets=targets,
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _place_targets(
+    folder: Path, stage: Path, place: Callable[[str, str], object]
+) -> tuple[Target, ...]:
+    """Lay the models of other formats into the bundle and return the targets' records. `stage`: the
+    folder of the stage `targets`."""
+    if (stage / VARIANTS).is_dir():
+        shutil.copytree(stage / VARIANTS, folder / VARIANTS, copy_function=place)
+    return targets_from_json(json.loads((stage / TARGETS).read_text(encoding="utf-8"))["targets"])

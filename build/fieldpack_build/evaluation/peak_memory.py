@@ -38,6 +38,13 @@ def peak_mb(folder: Path, question: str, *, retrieval: bool) -> float:
         ) from None
 
 
+def own_peak_mb() -> float:
+    """Return the most memory, in MiB, that this process has held."""
+    # getrusage, where the system has no better, counts what the parent held when it started us
+    peak = peak_bytes() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return round(peak / 2**20, 1)
+
+
 def _answer(question: _Question) -> float:
     from fieldpack.rag import AnswerOptions
 
@@ -47,9 +54,7 @@ def _answer(question: _Question) -> float:
     expert = ScoringExpert(Path(question["folder"]), retrieval=retrieval, scores=False)
     options = AnswerOptions(retrieval=retrieval, threshold=False)
     expert.ask(question["question"], options=options)
-    # getrusage, where the system has no better, counts what the parent held when it started us
-    peak = peak_bytes() or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return round(peak / 2**20, 1)
+    return own_peak_mb()
 
 
 if __name__ == "__main__":

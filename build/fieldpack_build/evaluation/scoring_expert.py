@@ -37,7 +37,7 @@ class ScoringGenerator(TextGenerator):
         expected = expected[: min(len(ids) + max_tokens, max_context) - len(ids) - 1]
         if not expected:
             return 0.0, 0
-        with self._exclusive(None):
+        with self._lock.hold(None):
             self._cache.prefill(ids, capacity=len(ids) + len(expected), max_capacity=max_context)
             return sum_of_losses(self._logits(ids, expected), expected), len(expected)
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fieldpack.generation.generator import CONFIG, GenerationStats, TextGenerator
+from fieldpack.generation.engine import GenerationStats
+from fieldpack.generation.generator import CONFIG, TextGenerator
 
 from ..models.chat_template import encode
 from ..models.torch_cache import TorchCache

@@ -43,8 +43,8 @@ class ProbeFigures(TypedDict, total=False):
 
 
 class CandidateFigures(ProbeFigures, total=False):
-    """What was measured of a candidate. `failed`: why it could not be built or opened. `size_mb`: of
-    10^6 bytes. `degradation`: as `choose.degradation` has it. `refused`: why it cannot ship."""
+    """What was measured of a candidate. `failed`: why it could not be built or opened. `size_mb`:
+    of 10^6 bytes. `degradation`: as `choose.degradation` has it. `refused`: why it cannot ship."""
 
     name: str
     precision: str
@@ -58,14 +58,34 @@ class CandidateFigures(ProbeFigures, total=False):
 
 
 class ExportFacts(CandidateFigures):
-    """What an export stage writes down: the figures of the candidate that was chosen. `skip_tokens`:
-    that the device's tokenizer puts before a text. `texts_compared`: by both tokenizers."""
+    """What an export stage writes down: the figures of the candidate that was chosen.
+    `skip_tokens`: that the device's tokenizer puts before a text. `texts_compared`: by both
+    tokenizers."""
 
     candidate: str
     skip_tokens: int
     texts_compared: int
     candidates: NotRequired[list[CandidateFigures]]
     limits: NotRequired[dict[str, float | None]]
+
+
+class RefusedFormat(TypedDict):
+    """A format that was tried and does not ship, by its folder's name, and why."""
+
+    folder: str
+    refused: str
+
+
+class FormatFigures(CandidateFigures, total=False):
+    """What was measured of the model in another format than the CPU's. `folder`: its name under
+    variants/. `asked`: the `group` that the recipe asks for. `source`: the key of the stage whose
+    model it was made of. `tried`: what was refused before it."""
+
+    folder: str
+    asked: str
+    source: str
+    texts_compared: int
+    tried: list[RefusedFormat]
 
 
 def read_facts(folder: Path) -> ExportFacts:

@@ -4,6 +4,7 @@ what neither has seen."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from fieldpack.prompt import ChatFormat, PromptBuilder
 
 from ..data import read_questions
 from ..data.training_rows import training_rows
+from ..errors import StageError
 from ..models.chat_template import encode
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import open_library, prompt_settings
@@ -48,13 +50,40 @@ def held_out_samples(
 
     `context`: tokens of a prompt and its answer at most."""
     recipe = task.recipe
-    if recipe.evaluate:
-        questions = read_questions(
-            recipe.path(recipe.evaluate.questions), refusal=recipe.answer.refusal
+    if not recipe.evaluate:
+        return _samples(task, chat, tokenizer, domain_texts(recipe), tokens, context)
+    questions = read_questions(
+        recipe.path(recipe.evaluate.questions), refusal=recipe.answer.refusal
+    )
+    pairs = [(question.question, question.answer) for question in questions]
+    return _samples(task, chat, tokenizer, pairs, tokens, context)
+
+
+def calibration_samples(
+    task: Task, chat: ChatFormat, tokenizer: Any, *, tokens: int, context: int
+) -> list[Sample]:
+    """Return training rows spread evenly, with passages as `held_out_samples` has them. Test
+    questions are never among them: what is rounded on a text fits it. Raises StageError where the
+    recipe has no training rows."""
+    examples = training_rows(task.recipe, task.inputs.get("synthesize")).examples
+    if not examples:
+        raise StageError(
+            "gptq rounds by what layers read in training prompts, and this recipe has no "
+            "training rows; name train.data, or take another export.algorithm"
         )
-        pairs = [(question.question, question.answer) for question in questions]
-    else:
-        pairs = [*domain_texts(recipe)]
+    pairs = [(example.question, example.answer) for example in examples]
+    return _samples(task, chat, tokenizer, pairs, tokens, context)
+
+
+def _samples(
+    task: Task,
+    chat: ChatFormat,
+    tokenizer: Any,
+    pairs: Sequence[tuple[str, str | None]],
+    tokens: int,
+    context: int,
+) -> list[Sample]:
+    recipe = task.recipe
     settings = prompt_settings(recipe)
     settings = replace(
         settings, max_context=min(context, int(getattr(tokenizer, "model_max_length", 1 << 30)))

@@ -2,14 +2,16 @@
 the reference. Runs by its path, so that its peak memory is the model's and not the build's: until
 that is read it imports the runtime, numpy and genai alone.
 
-Asked by `search.probe`: {"folder", "reference", "max_context", "new_tokens"}; its answer is facts.ProbeFigures.
+Asked by `search.probe`: {"folder", "reference", "max_context", "new_tokens"}; its answer is
+facts.ProbeFigures.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -23,6 +25,8 @@ from fieldpack.generation.longrope import LongRope, new_generator
 from fieldpack.memory import peak_bytes
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fieldpack_build.export.facts import ProbeFigures
     from fieldpack_build.export.reference_logits import ReferenceRow
 
@@ -55,11 +59,16 @@ def measure(question: Question) -> ProbeFigures:
     # Before logits of many positions are looked at, which a device never does.
     memory_mb = round(peak_bytes() / 2**20, 1)
     del generator
+    # Only now: memory at its peak has been read.
+    from fieldpack_build.export.reference_figures import figures_against
+
     model, rope = _open(folder), LongRope.read(folder)
+    longest_answer = max(len(row[key]) for row in rows for key in ("answer", "own"))
+    read_logits = partial(_logits, KVCache(model, rope), longest_answer=longest_answer)
     return {
         "memory_mb": memory_mb,
         **_speed(model, rope, longest["prompt"], question["new_tokens"]),
-        **_compare(KVCache(model, rope), rows, reference),
+        **figures_against(read_logits, rows, reference),
     }
 
 
@@ -95,56 +104,18 @@ def _speed(model: Any, rope: LongRope | None, prompt: list[int], new_tokens: int
     }
 
 
-def _compare(cache: KVCache, rows: list[ReferenceRow], reference: Path) -> ProbeFigures:
-    """Measure the perplexity of the right answers by both models; over all positions, also of the
-    full model's own answers, the mean KL(full || this) in nats and how often the best next token is
-    the same; the share of its own answers that this model, answering greedily, gives to the letter.
-    What is not a number is None."""
-    # here: memory at its peak has been read
-    from fieldpack_build.export.agreement import compare, log_softmax
-
-    mine, theirs, answers = [], [], []
-
-    def pairs() -> Iterator[tuple[Any, Any]]:
-        for number, row in enumerate(rows):
-            full, this = np.load(reference / f"{number:02}.npy"), _logits(cache, row)
-            right = len(row["answer"])
-            places = np.arange(right), np.array(row["answer"], dtype=int)
-            mine.append(log_softmax(this[:right])[places])
-            theirs.append(log_softmax(full[:right])[places])
-            answers.append(
-                bool((full[right:].argmax(axis=-1) == this[right:].argmax(axis=-1)).all())
-            )
-            yield full, this
-
-    agreement = compare(pairs())
-    if not agreement.finite:
-        return {"kl": None}
-    perplexity = [float(np.exp(-np.concatenate(part).mean())) for part in (theirs, mine)]
-    return {
-        "perplexity_torch": round(perplexity[0], 3),
-        "perplexity_onnx": round(perplexity[1], 3),
-        "perplexity_ratio": round(perplexity[1] / perplexity[0], 4),
-        "kl": float(f"{agreement.kl:.4g}"),
-        "same_next_token": round(agreement.same_next_token, 6),
-        "same_answers": round(float(np.mean(answers)), 4),
-        "texts": len(rows),
-        "positions": agreement.positions,
-    }
-
-
-def _logits(cache: KVCache, row: ReferenceRow) -> Any:
-    """Return float32 logits [positions, vocabulary], at the positions that the reference has."""
-    prompt, parts = row["prompt"], []
-    capacity = len(prompt) + max(len(row["answer"]), len(row["own"])) + 1
-    for answer in (row["answer"], row["own"]):
-        cache.prefill(prompt, capacity=capacity, max_capacity=capacity)
-        cache.trim(len(prompt) - 1)
-        read = [prompt[-1], *answer[:-1]]
-        parts += [
-            cache.forward(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)
-        ]
-    return np.concatenate(parts)
+def _logits(
+    cache: KVCache, prompt: Sequence[int], answer: Sequence[int], longest_answer: int
+) -> NDArray[np.float32]:
+    """Return the logits that predict each token of `answer`, [len(answer), vocabulary].
+    `longest_answer`: tokens of the longest answer behind any prompt, for which the cache has space.
+    """
+    capacity = len(prompt) + longest_answer + 1
+    cache.prefill(prompt, capacity=capacity, max_capacity=capacity)
+    cache.trim(len(prompt) - 1)
+    read = [prompt[-1], *answer[:-1]]
+    steps = [cache.forward(read[at : at + WINDOW]).copy() for at in range(0, len(read), WINDOW)]
+    return np.concatenate(steps)
 
 
 if __name__ == "__main__":

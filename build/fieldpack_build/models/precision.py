@@ -16,7 +16,17 @@ _ALGORITHMS: dict[str, dict[str, str]] = {
         "algo_config": "k_quant",
         "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8",
     },
+    # The weights lie on the grid of the builder's default quantizer already (`export.gptq`). That
+    # one names an int8 head otherwise than shared embeddings look for it (genai 0.18: "Node input
+    # 'lm_head.MatMul.weight_Q8G32' is not a graph input"), so `quantize_embeddings` shares them.
+    "gptq": {"matmul_mixed_precision": "last_matmul:int8", "shared_embeddings": "false"},
+    "gptq_mixed": {
+        "matmul_mixed_precision": "last_matmul:int8,mixed_layers:int8",
+        "shared_embeddings": "false",
+    },
 }
+_MIXED = ("k_quant_mixed", "gptq_mixed")
+_INT8_HEAD = ("k_quant_last", "gptq", *_MIXED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,17 @@ class Candidate:
     @property
     def int8_head(self) -> bool:
         """Whether the output matrix is in int8, whatever the others are in."""
-        return self.precision == "int8" or self.algorithm in ("k_quant_last", "k_quant_mixed")
+        return self.precision == "int8" or self.algorithm in _INT8_HEAD
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the model is rounded on calibration texts before the builder sees it."""
+        return self.algorithm in ("gptq", "gptq_mixed")
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the matrices that lose most by int4 are in int8."""
+        return self.algorithm in _MIXED
 
     @property
     def rounded_alike(self) -> Candidate:

@@ -31,6 +31,8 @@ def section_at(path: tuple[str | int, ...]) -> type[Section] | None:
     """Return the section of a recipe at `path`; None where that is none."""
     section: type[Section] = Recipe
     for part in path:
+        if isinstance(part, int):  # a place in a list, whose sections are all of one kind
+            continue
         field = section.model_fields.get(str(part))
         annotation: Any = field.annotation if field else None
         kinds = (annotation, *getattr(annotation, "__args__", ()))

@@ -50,7 +50,7 @@ train:
 
 export:
   precision: int4                  # int4, int8, fp16, fp32; auto: the smallest candidate that is good enough
-  algorithm: k_quant_mixed         # rtn, k_quant, k_quant_last, k_quant_mixed
+  algorithm: k_quant_mixed         # rtn, k_quant, k_quant_last, k_quant_mixed, gptq, gptq_mixed
   max_context: 1024
 
 answer:

@@ -7,22 +7,23 @@ A sentence stands below each key: `docs/recipe_reference.py` makes docs/recipe.m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
 from .gates import ARMS, METRICS, RETRIEVAL, Gate, parse_gate
+from .targets import DeviceLimits, TargetSection, with_name
 from .types import (
     CosineOrAuto,
     CountOrAuto,
     LimitOrAuto,
     Part,
     Paths,
+    Section,
     ShareOrAuto,
     ShareOrTrain,
     SwitchOrAuto,
@@ -31,7 +32,7 @@ from .types import (
 
 NOT_IN_FILE = ("folder", "rehearsal", "notes")  # fields of Recipe that are not keys of the YAML
 __all__ = ["ARMS", "METRICS", "NOT_IN_FILE", "Gate", "Recipe", "Section", "parse_gate", "suggest"]
-_INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed")
+_INT4 = ("rtn", "k_quant", "k_quant_last", "k_quant_mixed", "gptq", "gptq_mixed")
 # precision-algorithm-block; what each stands for: models/precision.py
 CANDIDATES = (
     *(f"int4-{how}-{block}" for how in _INT4 for block in (128, 64, 32)),
@@ -39,15 +40,13 @@ CANDIDATES = (
     "fp16",
     "fp32",
 )
+# Of GPTQ only the finest blocks, as each calibration takes minutes.
+_TRIED = tuple(
+    name
+    for name in CANDIDATES
+    if name not in ("fp16", "fp32") and ("gptq" not in name or name.endswith("-32"))
+)
 _RANKING = RetrievalSettings()  # its defaults are the recipe's
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, its unknown keys refused. `renamed`: old names of keys and the new
-    ones; a recipe may still have the old (`recipe.renamed`)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -436,8 +435,11 @@ class Export(Section):
     limits."""
     # SmolLM2-135M: perplexity 36.4 in fp32; int4 rtn 51.2 (83 MB), k_quant 51.6, k_quant_last 45.4
     # (99 MB), k_quant_mixed 40.8 (109 MB).
-    algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed"] = "k_quant_mixed"
-    """How int4 is rounded; k_quant_mixed has int8 where it matters."""
+    algorithm: Literal["rtn", "k_quant", "k_quant_last", "k_quant_mixed", "gptq", "gptq_mixed"] = (
+        "k_quant_mixed"
+    )
+    """How int4 is rounded; the mixed ones have int8 where it matters; gptq and gptq_mixed calibrate
+    on the recipe's training prompts, which takes minutes and loses least."""
     block_size: Literal[16, 32, 64, 128, 256] = 32
     """Weights that share a scale, in int4 and int8."""
     max_context: Annotated[int, Field(ge=128)] = 2048
@@ -453,7 +455,7 @@ class Export(Section):
     min_same_next_token: ShareOrAuto = "auto"
     """Least share of positions whose best next token is torch's, or level with it; auto as
     `max_kl`."""
-    candidates: Annotated[list[str], Field(min_length=1)] = list(CANDIDATES[:-2])
+    candidates: Annotated[list[str], Field(min_length=1)] = list(_TRIED)
     """What `precision: auto` tries: int4-ALGORITHM-BLOCK, int8-32, fp16, fp32."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
     """Limit to the model's folder."""
@@ -604,6 +606,11 @@ class Recipe(Section):
     """How the device answers."""
     evaluate: Evaluate | None = None
     """What is asked of the bundle before it ships."""
+    targets: list[TargetSection] = []
+    """Hardware beside the CPU, in the order in which a device tries it: names, or names with
+    options."""
+    device: DeviceLimits | None = None
+    """What the device has; `build check` says what does not fit it, and what would."""
     bundle: BundleSection = BundleSection()
     """What the bundle says of itself."""
     # Not in the file: where it was, whether this is a rehearsal on slices and a tiny random model,
@@ -616,6 +623,19 @@ class Recipe(Section):
     @classmethod
     def _short_none(cls, value: object) -> object:
         return {"method": "none"} if value in ("none", None) else value
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return [with_name(one) for one in value] if isinstance(value, list) else value
+
+    @field_validator("targets")
+    @classmethod
+    def _once_each(cls, targets: list[TargetSection]) -> list[TargetSection]:
+        names = [target.name for target in targets]
+        if len(set(names)) < len(names):
+            raise ValueError("a target is named twice")
+        return targets
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:

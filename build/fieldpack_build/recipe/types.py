@@ -1,14 +1,22 @@
-"""Values of a recipe that may be of two kinds, such as a number or the word `auto`. Knows nothing
-of sections."""
+"""What the recipe's sections are made of: their common base, and values that may be of two kinds,
+such as a number or the word `auto`. Knows none of the sections."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, its unknown keys refused. `renamed`: old names of keys and the
+    new ones; a recipe may still have the old (`recipe.renamed`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)

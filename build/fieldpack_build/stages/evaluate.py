@@ -50,6 +50,7 @@ from ..evaluation.report_file import (
 )
 from ..evaluation.retrieval_metrics import KS, Search, measure
 from ..evaluation.scoring_expert import ScoringExpert
+from ..evaluation.stored_pages import stored_pages
 from ..pipeline.events import StageResult
 from ..pipeline.store import RECEIPT, place_link
 from ..pipeline.task import Task
@@ -259,10 +260,7 @@ def stored_text(task: Task) -> dict[tuple[str, int | None], str]:
     character; nothing where the recipe has no documents."""
     if "knowledge" not in task.inputs:
         return {}
-    texts_of: dict[tuple[str, int | None], list[str]] = {}
-    for _, chunk in KnowledgeIndex(task.inputs["knowledge"]).chunks():
-        texts_of.setdefault((chunk.document, chunk.page), []).append(chunk.text)
-    return {key: "\0".join(texts) for key, texts in texts_of.items()}
+    return stored_pages(KnowledgeIndex(task.inputs["knowledge"]))
 
 
 def _retrieval(

@@ -81,9 +81,11 @@ def _provenance(task: Task, arm: str, model: str | None) -> Mapping[str, object]
         licences["embedder"] = recipe.knowledge.embedder.license
         if recipe.knowledge.retrieval.reranker:
             licences["reranker"] = recipe.knowledge.retrieval.reranker.license
+    # Sections that few recipes have are named only where one has them: other bundles stay the same.
+    absent = {name for name in ("targets", "device") if not getattr(recipe, name)}
     return {
         "arm": arm,
-        "recipe": recipe.model_dump(exclude={"folder"}),
+        "recipe": recipe.model_dump(exclude={"folder", *absent}),
         "stages": stages,
         "licences": licences,
     }

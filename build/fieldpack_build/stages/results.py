@@ -3,9 +3,10 @@ it is. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, cast
 
+from ..export.facts import FormatFigures
 from ..pipeline.events import StageResult
 
 
@@ -117,6 +118,13 @@ class EvaluateResult(TypedDict):
     gates: list[Mapping[str, object]]
     shipped: str
     ship: Shipping
+
+
+class TargetsResult(TypedDict):
+    """What was measured on each target, with its `proof`, and of each format that was made."""
+
+    targets: Mapping[str, Mapping[str, object]]
+    formats: Sequence[FormatFigures]
 
 
 class PackageResult(TypedDict):

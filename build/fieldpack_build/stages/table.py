@@ -16,6 +16,7 @@ from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage
 from ..pipeline.store import Store
 from ..recipe.schema import ModelSource, Recipe, Section
+from ..recipe.targets import CPU
 
 _MODEL_TOOLS = ("torch", "transformers")
 
@@ -259,6 +260,50 @@ def _followed_documents(recipe: Recipe) -> tuple[str, ...]:
     return ("knowledge", "embedder") if recipe.train.follow_documents else ()
 
 
+_BUNDLED = (
+    "base",
+    "embedder",
+    "reranker",
+    "knowledge",
+    "calibrate",
+    "quoting",
+    "train",
+    "merge",
+    "export",
+    "baseline",
+    "evaluate",
+)
+
+
+def _with_targets(recipe: Recipe) -> bool:
+    return has_model(recipe) and any(target.name != CPU for target in recipe.targets)
+
+
+def _targets_settings(recipe: Recipe) -> object:
+    limits = ("max_kl", "min_same_next_token", "max_perplexity_ratio", "max_context")
+    return {
+        "targets": [target.model_dump() for target in recipe.targets],
+        "answer": _dump(recipe.answer),
+        "export": {name: getattr(recipe.export, name) for name in limits},
+        "retrieval": _retrieval(recipe),
+        "sample": recipe.evaluate.sample if recipe.evaluate else None,
+        "prompt": runtime_prompt.CODE_VERSION,
+        "rehearsal": recipe.rehearsal,
+    }
+
+
+def _same_model(parts: Mapping[str, Any]) -> object:
+    """Targets of the same model, made the same way: documents and questions may differ."""
+    model = {name: parts["inputs"].get(name) for name in ("base", "merge")}
+    return [
+        parts["code"],
+        parts["locks"],
+        model,
+        parts["settings"]["targets"],
+        parts["settings"]["export"],
+    ]
+
+
 STAGES: tuple[Stage, ...] = (
     Stage(
         "base",
@@ -374,7 +419,7 @@ STAGES: tuple[Stage, ...] = (
         "export to quantized ONNX, open it, compare it with torch",
         settings=_export_settings,
         needs=("base", "merge"),
-        sees=lambda r: ("embedder", "reranker", "knowledge"),
+        sees=lambda r: ("embedder", "reranker", "knowledge", "synthesize"),
         tools=_EXPORTED_BY,
         active=has_model,
         resumes=True,
@@ -385,7 +430,7 @@ STAGES: tuple[Stage, ...] = (
         "export the untuned base the same way, to compare with",
         settings=_export_settings,
         needs=("base",),
-        sees=lambda r: ("embedder", "reranker", "knowledge"),
+        sees=lambda r: ("embedder", "reranker", "knowledge", "synthesize"),
         tools=_EXPORTED_BY,
         active=_with_baseline,
         resumes=True,
@@ -452,23 +497,23 @@ STAGES: tuple[Stage, ...] = (
         active=lambda r: r.evaluate is not None,
     ),
     Stage(
+        "targets",
+        1,
+        "make the model in other hardware's formats, ask the test questions on every target",
+        settings=_targets_settings,
+        needs=_BUNDLED,
+        files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
+        tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"),
+        active=_with_targets,
+        updates=_same_model,
+        locks=("openvino", "optimum_intel"),
+    ),
+    Stage(
         "package",
         3,
         "seal what ships into a bundle",
         settings=_package_settings,
-        needs=(
-            "base",
-            "embedder",
-            "reranker",
-            "knowledge",
-            "calibrate",
-            "quoting",
-            "train",
-            "merge",
-            "export",
-            "baseline",
-            "evaluate",
-        ),
+        needs=(*_BUNDLED, "targets"),
     ),
 )
 NAMES = tuple(stage.name for stage in STAGES)

@@ -3,6 +3,7 @@ a subprocess with files in and files out; never imported."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -49,12 +50,13 @@ def ensure(name: str, toolchains: Path, log: Callable[[str], None]) -> Path:
     return final
 
 
-def run(folder: Path, arguments: list[str]) -> str:
-    """Run `python ARGUMENTS` with the toolchain first on its path, offline, and return what it
-    prints. Raises StageError with its last lines, MachineError for a full disk."""
+def run(folder: Path, arguments: list[str], *more: Path) -> str:
+    """Run `python ARGUMENTS` with the toolchain first on its path and those of `more` behind it,
+    offline, and return what it prints. Raises StageError with its last lines, MachineError for a
+    full disk."""
     environment = safe_environment(
         {
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": os.pathsep.join(map(str, (folder, *more))),
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "ORT_DISABLE_TELEMETRY": "1",

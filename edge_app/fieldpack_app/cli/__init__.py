@@ -118,7 +118,8 @@ def ask(
       fieldpack ask finance-1.0.0 "What does the A class cost a year?" --json | jq .citations
       fieldpack ask finance-1.0.0 --batch questions.jsonl -o answers.jsonl
 
-    --json prints {question, answer, refused, kind, quote, citations: [{document, page, quote, passage}], passages, timings};
+    --json prints {question, answer, refused, cut, kind, quote, citations: [{document, page, quote, passage}], passages,
+    timings}; `cut` is true where a limit on tokens ended the answer;
     `passage` is the number in the answer's [n]; `kind` is written (by a language model), quote (a passage's words) or related
     (such words for a question that wants yes or no or a sum). --batch prints one such object a line, with the row's `id`
     if it has one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
@@ -138,6 +139,8 @@ def ask(
             click.echo(render.dumps(expert.ask(question or "").to_dict(), indent=2))
         else:
             render.answer(expert.stream(question or ""))
+        if because := expert.runs_on_because:
+            click.echo("fieldpack: " + render.printable(because), err=True)
 
 
 @cli.command(short_help="Ask question after question.")

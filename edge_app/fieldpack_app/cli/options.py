@@ -4,13 +4,15 @@ heavy."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 import fieldpack
-from fieldpack.devices import PROVIDERS
+
+from ..state import state_folder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -45,11 +47,16 @@ threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads; all cores if not given."
 )
 provider_option = click.option(
+    "--target",
     "--provider",
-    type=click.Choice(sorted(PROVIDERS)),
-    default="cpu",
+    "provider",
+    default="auto",
     show_default=True,
-    help="What the language model runs on.",
+    metavar="NAME",
+    help=(
+        "What the language model runs on: cpu, one of the bundle's targets, an execution provider, "
+        "or auto: the first target of the bundle that works here, else the CPU."
+    ),
 )
 _quick = click.option(
     "--quick", is_flag=True, help="Check names and sizes of the bundle's files, not their contents."
@@ -64,13 +71,17 @@ def device_options(command: _Command) -> _Command:
 
 
 def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
-    """Open a bundle as the device options say, an installed one with its starts counted. Raises
-    BundleError."""
+    """Open a bundle as the device options say, an installed one with its starts counted.
+    `provider`: the target's name. Under `auto` the state folder remembers which targets work here;
+    without a home there is none, and they are tried each time. Raises BundleError."""
     from ..install.opening import open_installed
 
+    state: Path | None = None
+    with suppress(fieldpack.InputError):
+        state = state_folder()
     return open_installed(
         bundle,
         lambda path: fieldpack.open(
-            path, provider=provider, threads=threads, verify_contents=not quick
+            path, target=provider, threads=threads, verify_contents=not quick, state=state
         ),
     )

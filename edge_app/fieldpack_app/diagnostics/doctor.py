@@ -23,9 +23,10 @@ from fieldpack import (
 from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
-from fieldpack.devices import require_provider
 from fieldpack.memory import budget_of, peak_bytes
 from fieldpack.prompt import read_prompt
+from fieldpack.targets.choice import AUTO, CPU, EMULATED, named_target
+from fieldpack.targets.engines import missing
 
 from ..info import read_report, shipped_figures
 from ..terminal.render import megabytes
@@ -45,7 +46,7 @@ class Doctor:
 
     bundle: Path
     state: Path
-    provider: str = "cpu"
+    provider: str = AUTO
     threads: int | None = None
     _answers: list[Answer] = field(default_factory=list)
 
@@ -67,8 +68,9 @@ class Doctor:
         free = shutil.disk_usage(there).free
         yield memory
         yield checks.disk(free, state=str(self.state), writable=writable)
-        yield self._provider()
+        yield self._provider(manifest)
         yield _telemetry()
+        yield from _targets(manifest)
         if memory.level == "wrong":  # the system may end the process that tries
             yield Finding("opening", "wrong", "not tried", "make room for it first")
             return
@@ -95,22 +97,27 @@ class Doctor:
         }
         return Finding("bundle", "ok", f"{says} ({seconds:.2f} s to hash)", facts=facts)
 
-    def _provider(self) -> Finding:
-        """Check that the execution provider is there."""
+    def _provider(self, manifest: Manifest) -> Finding:
+        """Say what there is here to run a model on, and check that what was asked for is among
+        it."""
         import onnxruntime
 
         present = sorted(onnxruntime.get_available_providers())
+        devices = [
+            f"{one.ep_name} on a {one.device.type.name}" for one in onnxruntime.get_ep_devices()
+        ]
         says = f"{self.provider}; here: {', '.join(present)}"
-        facts = {"wanted": self.provider, "present": present}
+        facts = {"wanted": self.provider, "present": present, "devices": devices}
+        if self.provider in (AUTO, CPU):
+            return Finding("provider", "ok", says, facts=facts)
         try:
-            require_provider(self.provider)
+            target = named_target(manifest, self.provider)
+            why = missing(target, emulated=self.provider.endswith(EMULATED))
         except BundleUnsupported as error:
+            why = str(error)
+        if why:
             return Finding(
-                "provider",
-                "wrong",
-                str(error),
-                "install its driver and package, or leave --provider away",
-                facts,
+                "provider", "wrong", why, "install what it names, or leave --target away", facts
             )
         return Finding("provider", "ok", says, facts=facts)
 
@@ -119,11 +126,16 @@ class Doctor:
         started = time.perf_counter()
         # Its files were hashed before.
         with open_bundle(
-            self.bundle, provider=self.provider, threads=self.threads, verify_contents=False
+            self.bundle,
+            target=self.provider,
+            threads=self.threads,
+            verify_contents=False,
+            state=self.state,
         ) as expert:
             expert.load()
             seconds = time.perf_counter() - started
             says = f"all models open in {seconds:.2f} s, on {expert.device.threads} threads"
+            says += f"; {expert.runs_on_because}" if expert.runs_on_because else ""
             yield Finding(
                 "opening",
                 "ok",
@@ -219,6 +231,26 @@ class Doctor:
 def _level(error: FieldpackError) -> Level:
     damaged = isinstance(error, BundleError) and not isinstance(error, BundleUnsupported)
     return "damaged" if damaged else "wrong"
+
+
+def _targets(manifest: Manifest) -> Iterator[Finding]:
+    """Say of each target of the bundle how much of it was seen to work, and what it would need
+    here."""
+    for target in manifest.targets:
+        why = missing(target)
+        where = f" on {target.machine}" if target.machine else ""
+        facts = {
+            "proof": target.proof,
+            "missing": why,
+            "figures": dict(target.figures),
+            "packages": dict(target.packages),
+        }
+        yield Finding(
+            f"target {target.name}",
+            "note" if why else "ok",
+            f"{target.proof}{where}; {why or 'can run here'}",
+            facts=facts,
+        )
 
 
 def _telemetry() -> Finding:

@@ -13,18 +13,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ..errors import BundleCorrupt, BundleNotFound, BundleUnsupported
+from .targets import Target, targets_from_json, targets_to_json
 
 FILENAME = "manifest.json"
 KIND = "fieldpack-bundle"
 # Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1:
-# `model` may be absent, and the bundle then quotes its documents; prompt.json has `quoting`.
+# `model` may be absent, and the bundle then quotes its documents; prompt.json has `quoting`. 1.2:
+# `targets`, with their models under variants/; a bundle without them is written as 1.1.
 SCHEMA = (1, 1)
+_WITH_TARGETS = (1, 2)
 ROLES = {
     "model": "model",
     "embedder": "embedder",
     "knowledge": "knowledge",
     "reranker": "reranker",
     "report": "report",
+    "variants": "variant",
 }
 
 
@@ -41,7 +45,8 @@ class Manifest:
     """What a bundle is and holds. `limits`: what it was built for (context and answer lengths in
     tokens, question in characters). `compat`: what the device must have (execution provider,
     runtime versions it was tested with). `provenance`: recipe, tool versions, source hashes,
-    licences; for people and audits, read by no code."""
+    licences; for people and audits, read by no code. `targets`: what the language model can run on
+    beside the CPU, in the order in which they are to be tried."""
 
     name: str
     version: str
@@ -51,6 +56,7 @@ class Manifest:
     compat: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     schema: tuple[int, int] = SCHEMA
+    targets: tuple[Target, ...] = ()
 
     def has(self, role: str) -> bool:
         """Return whether the bundle has files of a role."""
@@ -114,11 +120,11 @@ def describe_files(folder: Path) -> tuple[FileEntry, ...]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into `folder`."""
-    data = {
-        "kind": KIND,
-        **asdict(manifest),
-        "schema": f"{manifest.schema[0]}.{manifest.schema[1]}",
-    }
+    major, minor = max(manifest.schema, _WITH_TARGETS) if manifest.targets else manifest.schema
+    data = {"kind": KIND, **asdict(manifest), "schema": f"{major}.{minor}"}
+    del data["targets"]
+    if manifest.targets:
+        data["targets"] = targets_to_json(manifest.targets)
     text = json.dumps(data, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / FILENAME).write_text(text, encoding="utf-8")
 
@@ -155,14 +161,16 @@ def read_manifest(folder: Path) -> Manifest:
             compat=dict(data["compat"]),
             provenance=dict(data["provenance"]),
             schema=schema,
+            targets=targets_from_json(data.get("targets", [])),
         )
     # OverflowError: a size of Infinity.
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleCorrupt(
             f"{path}: a field is missing or mistyped ({error}); copy the bundle again"
         ) from None
-    for entry in manifest.files:
-        refuse_escape(entry.path, path)
+    folders = [target.folder for target in manifest.targets]
+    for name in (*(entry.path for entry in manifest.files), *folders):
+        refuse_escape(name, path)
     return manifest
 
 

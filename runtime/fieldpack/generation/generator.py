@@ -8,16 +8,15 @@ import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..devices import Device, require_provider
+from ..devices import Device, genai_name, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
 from ..untrusted import untrusted
-from .greedy import Drafts, answer_tokens
+from .engine import Capabilities, GenerationLock, GenerationStats
+from .greedy import answer_tokens
 from .kv_cache import SLICE, KVCache, engine_errors, raise_if_cancelled
 from .longrope import LongRope, new_generator
 from .prompt_lookup import DraftLengthController
@@ -32,26 +31,6 @@ _EMPTY_STRING = re.compile(rb'""')
 # Tokens that the cache has space for when a prompt's beginning is read ahead, so that the rest of
 # the prompt and the answer fit.
 _READ_AHEAD_CAPACITY = 1024
-
-
-@dataclass(slots=True)
-class GenerationStats:
-    """Figures of one generation, filled while it runs. Milliseconds count from its start. `tokens`
-    counts what was generated, `cached_tokens` the tokens of the prompt that the cache held
-    already."""
-
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    tokens: int = 0
-    first_token_ms: float = 0.0
-    total_ms: float = 0.0
-    drafts: Drafts = field(default_factory=Drafts)
-
-    @property
-    def tokens_per_s(self) -> float:
-        """The decode speed; the first token belongs to the prefill."""
-        decode_ms = self.total_ms - self.first_token_ms
-        return (self.tokens - 1) / decode_ms * 1000 if self.tokens > 1 and decode_ms > 0 else 0.0
 
 
 class TextGenerator:
@@ -73,7 +52,7 @@ class TextGenerator:
         self._rope = rope
         self._tokenizer = tokenizer
         self._skip_tokens = skip_tokens
-        self._lock = threading.Lock()
+        self._lock = GenerationLock()
         self._cache = KVCache(model, rope)
         self._draft_length = DraftLengthController()
         self._speculate = speculate
@@ -103,7 +82,7 @@ class TextGenerator:
                 config = og.Config(str(folder))
                 config.clear_providers()
                 if device.provider != "cpu":
-                    config.append_provider(device.provider)
+                    config.append_provider(genai_name(device.provider))
                 config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
                 model = og.Model(config)
                 tokenizer = og.Tokenizer(model)
@@ -114,6 +93,11 @@ class TextGenerator:
                 raise BundleUnsupported(
                     f"{folder}: the model does not open here: {str(error).splitlines()[0]}"
                 ) from None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this model can do; `rewinding` turns False once its cache was seen to forget."""
+        return Capabilities(drafts=self._speculate, rewinding=self._cache.can_rewind)
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`, without those that the tokenizer adds in front."""
@@ -150,8 +134,9 @@ class TextGenerator:
         stats.prompt_tokens = len(ids)
         max_tokens = min(max_new_tokens, max_context - len(ids))
         if max_tokens < 1:
+            stats.cut = True
             return
-        with self._exclusive(cancel):
+        with self._lock.hold(cancel):
             if schema is None:
                 stats.cached_tokens = self._cache.prefill(
                     ids,
@@ -175,6 +160,7 @@ class TextGenerator:
             decoder = self._tokenizer.create_stream()
             for token in tokens:
                 stats.tokens += 1
+                stats.cut = token not in self._end_tokens
                 stats.total_ms = (time.perf_counter() - started) * 1000
                 if stats.tokens == 1:
                     stats.first_token_ms = stats.total_ms
@@ -187,7 +173,7 @@ class TextGenerator:
         """Read a prompt, or its beginning, so that its answer starts at once. Raises Cancelled,
         EngineFailed."""
         ids = self.encode(prompt)[:max_context]
-        with self._exclusive(cancel):
+        with self._lock.hold(cancel):
             self._cache.prefill(
                 ids,
                 capacity=max(len(ids), min(max_context, _READ_AHEAD_CAPACITY)),
@@ -256,16 +242,6 @@ class TextGenerator:
     @cached_property
     def _end_tokens(self) -> frozenset[int]:
         return frozenset(int(token) for token in self._tokenizer.eos_token_ids)
-
-    @contextmanager
-    def _exclusive(self, cancel: threading.Event | None) -> Iterator[None]:
-        """Wait until no other generation runs; `cancel` ends the wait too."""
-        while not self._lock.acquire(timeout=0.1):
-            raise_if_cancelled(cancel)
-        try:
-            yield
-        finally:
-            self._lock.release()
 
 
 def check_config(path: Path) -> None:

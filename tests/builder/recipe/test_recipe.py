@@ -721,3 +721,48 @@ def test_any_text_loads_or_is_a_recipe_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.yaml"
     path.write_bytes(text.encode("utf-8", "replace"))
     loads_or_says(path)
+
+
+# --- targets ---
+
+
+def test_targets_are_names_or_names_with_options(tmp_path: Path) -> None:
+    text = (
+        SMALL
+        + "targets:\n  - cpu\n  - openvino-npu: {max_prompt: 512, group: channel}\n  - openvino:\n"
+    )
+    recipe = read(tmp_path, text)
+    npu = recipe.targets[1]
+    assert [target.name for target in recipe.targets] == ["cpu", "openvino-npu", "openvino"]
+    assert (npu.max_prompt, npu.max_answer, npu.group) == (512, None, "channel") and npu.is_static
+    assert Recipe.model_validate(recipe.model_dump()) == recipe
+    assert read(tmp_path, SMALL).targets == [] and read(tmp_path, SMALL).device is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("targets: [abacus]", "r.yaml:11: targets.0.name: must be 'cpu', 'openvino'"),
+        ("targets: [qnn]", "r.yaml:11: targets: Qualcomm's NPU is not supported: docs/targets.md"),
+        ("targets: [cpu, cpu]", "r.yaml:11: targets: a target is named twice"),
+        (
+            "targets: [{openvino-npu: {max_promt: 512}}]",
+            "r.yaml:11: targets.0.max_promt: unknown key (did you mean",
+        ),
+        (
+            "targets: [{openvino: {group: 64}}]",
+            "r.yaml:11: targets.0.group: openvino runs the bundle's own model",
+        ),
+        (
+            "targets: [{openvino-cpu: {max_prompt: 512}}]",
+            "r.yaml:11: targets.0.max_prompt: openvino-cpu takes",
+        ),
+        ("targets: [{openvino-npu: {group: 32}}]", "r.yaml:11: targets.0.group: must be"),
+        ("targets: cpu", "r.yaml:11: targets: must be a list"),
+        ("device: {ram_mb: 0}", "r.yaml:11: device.ram_mb: must be more than 0"),
+        ("device: {ram: 512}", "r.yaml:11: device.ram: unknown key (did you mean ram_mb?)"),
+    ],
+)
+def test_a_target_that_cannot_be_is_named(tmp_path: Path, line: str, problem: str) -> None:
+    [found] = problems(tmp_path, SMALL + line + "\n")
+    assert found.startswith(problem)

@@ -120,7 +120,7 @@ class Reply:
         }
 
     def _finish_reason(self, answer: Answer) -> str:
-        return "length" if answer.timings.tokens >= self.limit else "stop"
+        return "length" if answer.cut or answer.timings.tokens >= self.limit else "stop"
 
     def _ours(self, answer: Answer) -> OurAnswerJson:
         """Return the field of our own. Its `answer` is the finished text: marks that point to no

@@ -1,0 +1,136 @@
+"""Exports a model to OpenVINO's int4 format (IR) with optimum-intel, and measures what came out in
+a process that has OpenVINO. Knows nothing of stages, targets or bundles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fieldpack.child import ChildFailed, ask_child, python
+from fieldpack.generation.openvino import GENERATION_CONFIG
+
+from .. import toolchains
+from ..errors import StageError
+from ..models.precision import Candidate
+from .facts import ProbeFigures
+
+EXPORTER, RUNTIME = "optimum_intel", "openvino"  # toolchains
+CHANNEL = -1  # a scale for each row of a matrix, as optimum-intel writes it
+GROUPS = (128, 64, CHANNEL)  # Intel's guide names 128 or per channel for its NPUs
+# What OpenVINO GenAI reads. optimum-intel also writes tokenizer files of transformers' own.
+_SHIPPED = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "openvino_tokenizer.xml",
+    "openvino_tokenizer.bin",
+    "openvino_detokenizer.xml",
+    "openvino_detokenizer.bin",
+    "config.json",
+    GENERATION_CONFIG,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchains:
+    """Folders of installed packages: `exporter` converts, `runtime` opens."""
+
+    exporter: Path
+    runtime: Path
+
+
+def name_of(group: int) -> str:
+    """Return what an IR of this group size is called: its folder's name in a bundle."""
+    return f"openvino-int4-{'channel' if group == CHANNEL else group}"
+
+
+def divides(group: int, config: Mapping[str, Any]) -> bool:
+    """Return whether every row of a model of this config.json falls into whole groups. Where one
+    does not, nncf refuses ("InvalidGroupSizeError")."""
+    if group == CHANNEL:
+        return True
+    heads = int(config["num_attention_heads"])
+    head = int(config.get("head_dim") or int(config["hidden_size"]) // heads)
+    widths = (int(config["hidden_size"]), int(config["intermediate_size"]), heads * head)
+    return all(width % group == 0 for width in widths)
+
+
+def rounded_as(group: int, config: Mapping[str, Any]) -> Candidate:
+    """Return the candidate whose rounding in torch is this export's: symmetric int4 by groups, the
+    output matrix in int8. A row that is one group is no longer than the model's widest."""
+    widest = max(int(config["hidden_size"]), int(config["intermediate_size"]))
+    return Candidate("int4", "k_quant_last", widest if group == CHANNEL else group)
+
+
+def build_ir(
+    source: Path, folder: Path, *, group: int, ends: Sequence[int], tools: Toolchains
+) -> None:
+    """Export the model in `source` (as transformers writes it) to `folder`. `ends`: tokens that end
+    an answer. Raises StageError."""
+    partial = folder.with_name(folder.name + ".building")
+    for old in (partial, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    command = [
+        "-m",
+        "optimum.commands.optimum_cli",
+        "export",
+        "openvino",
+        "-m",
+        str(source),
+        "--task",
+        "text-generation-with-past",
+        "--weight-format",
+        "int4",
+        "--sym",
+        "--group-size",
+        str(group),
+        "--ratio",
+        "1.0",
+        str(partial),
+    ]
+    toolchains.run(tools.exporter, command, tools.runtime)
+    if missing := [name for name in _SHIPPED if not (partial / name).is_file()]:
+        raise StageError(f"optimum-intel wrote no {missing[0]}; the stage's log has its words")
+    for path in sorted(partial.iterdir()):
+        if path.name not in _SHIPPED:
+            path.unlink()
+    # The tokens that end an answer on the device's other engines end it here, too.
+    settings = json.loads((partial / GENERATION_CONFIG).read_text(encoding="utf-8"))
+    settings["eos_token_id"] = list(ends)
+    (partial / GENERATION_CONFIG).write_text(
+        json.dumps(settings, indent=1) + "\n", encoding="utf-8"
+    )
+    partial.rename(folder)
+
+
+class IrFigures(ProbeFigures):
+    """What `openvino_probe.py` measures of an IR. `tokens`: the token ids of each text by its own
+    tokenizer."""
+
+    tokens: list[list[int]]
+
+
+def probe_ir(
+    folder: Path, reference: Path, texts: Sequence[str], *, tools: Toolchains
+) -> IrFigures:
+    """Measure an IR against the reference and encode `texts` with its tokenizer, in a process of
+    its own. Raises StageError if it does not open."""
+    question = {"folder": str(folder), "reference": str(reference), "texts": list(texts)}
+    script = Path(__file__).with_name("openvino_probe.py")
+    figures: IrFigures = ask_in_openvino(tools, script, question)
+    return figures
+
+
+def ask_in_openvino(tools: Toolchains, script: Path, question: Mapping[str, object]) -> Any:
+    """Put a question to a script of ours in a process that can import OpenVINO, and return its
+    answer (`fieldpack.child.ask_child`). Raises StageError with the script's last words."""
+    paths = [str(tools.runtime), *filter(None, [os.environ.get("PYTHONPATH")])]
+    changes = {"PYTHONPATH": os.pathsep.join(paths)}
+    try:
+        return ask_child(python(script), question, changes=changes)
+    except ChildFailed as failed:
+        raise StageError(f"does not run: {failed.last_line} (exit code {failed.code})") from None
