@@ -18,7 +18,10 @@ from .loss import supervised_logits
 # rounding makes, over a few dozen tokens, and measured in fewer shapes than there are; a row that
 # sees another moves its logits by whole units.
 _MARGIN = 4.0
-_ROWS, _TOKENS = 3, 32  # that the proof looks at: some thirteen forward passes, seconds on a CPU
+_ROWS, _TOKENS = (
+    3,
+    32,
+)  # that the proof looks at: some thirty short forward passes, seconds on a CPU
 
 
 def rows_to_prove(rows: Sequence[Tokenized], *, packed: bool) -> list[Tokenized]:
@@ -67,12 +70,13 @@ def prove_rows_isolated(model: Any, rows: Sequence[Tokenized], pad: int, *, pack
         for batch in _harmless_changes(row, width, masked=not packed)
         for part in logits(batch).split(len(alone[at]))
     )
-    # No shape may have moved anything and the joint one still does: roundings of float32 results,
-    # one an operation, add up as a random walk.
+    # No shape may have moved anything and the joint one still does. Roundings of float32 results,
+    # one an operation, add up as a random walk; and a model in bfloat16 cannot tell logits apart
+    # that differ by less than the last bit of one.
     scale = max(float(one.abs().max()) for one in alone)
-    rounding = max(
-        rounding, torch.finfo(torch.float32).eps * scale * sum(1 for _ in model.modules()) ** 0.5
-    )
+    walk = torch.finfo(torch.float32).eps * sum(1 for _ in model.modules()) ** 0.5
+    last_bit = max(torch.finfo(p.dtype).eps for p in model.parameters() if p.is_floating_point())
+    rounding = max(rounding, scale * max(walk, last_bit))
     apart = max(map(_distance, joined, alone))
     leak = 0.0
     vocabulary = alone[0].shape[-1]
@@ -148,16 +152,19 @@ def _shortened(rows: Sequence[Tokenized]) -> list[Tokenized]:
 
 def _harmless_changes(row: Tokenized, width: int, *, masked: bool) -> list[list[TokenSequence]]:
     """Return batches that hold the row, and nothing that a causal model could see from it: tokens
-    behind it, up to the joint sequence's `width`, and the row twice; where `masked`, also through
+    behind it, some and up to the joint sequence's `width`, and the row twice; where `masked`, also through
     the mask that rows with a shared prompt have."""
-    more = max(width - len(row.ids), 1)
-    longer = {
-        "input_ids": [*row.ids, *(row.ids[at % len(row.ids)] for at in range(more))],
-        "labels": [*row.labels, *[IGNORED] * more],
-        "position_ids": list(range(len(row.ids) + more)),
-    }
-    shut_out = longer | {"segments": [1] * len(row.ids) + [2] * more}
-    return [[longer], [shut_out, shut_out]] if masked else [[longer], [longer, longer]]
+    batches = []
+    most = max(width - len(row.ids), 1)
+    for more in sorted({1, (most + 1) // 2, most}):
+        longer = {
+            "input_ids": [*row.ids, *(row.ids[at % len(row.ids)] for at in range(more))],
+            "labels": [*row.labels, *[IGNORED] * more],
+            "position_ids": list(range(len(row.ids) + more)),
+        }
+        shut_out = longer | {"segments": [1] * len(row.ids) + [2] * more}
+        batches += [[longer], [shut_out, shut_out] if masked else [longer, longer]]
+    return batches
 
 
 def _distance(one: Any, other: Any) -> float:

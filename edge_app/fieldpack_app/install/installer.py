@@ -117,6 +117,9 @@ def _update_one(store: Store, source: Source, entry: Installed, options: Install
             " of them"
         )
         return _settle(store, state, feed, replace(unchanged, action="waiting", notes=(note,)))
+    if not feed.carries(offer):
+        note = f"{source.name}: does not carry release {offer.number}, which there is elsewhere"
+        return _settle(store, state, feed, replace(unchanged, notes=(note,)))
     return _take(store, state, feed, offer, options, insist=False)
 
 

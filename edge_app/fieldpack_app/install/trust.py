@@ -97,6 +97,15 @@ class Feed:
             )
         return release, data
 
+    def carries(self, offer: Offer) -> bool:
+        """Whether the source holds the release that it offers: the metadata names every bundle of
+        these keys, a stick may carry one of them."""
+        try:
+            self.download(offer)
+        except Missing:
+            return False
+        return True
+
     def keep(self, trust: Path) -> str:
         """Bring the verified metadata to the disk; return the folder's name in `trust`, to be
         written into state.json."""
@@ -269,11 +278,9 @@ def _in_words(error: Exception, source: Source) -> Exception:
         )
     if isinstance(error, exceptions.DownloadError):
         cause = error.__cause__ or error
-        return SourceFailed(
-            str(cause)
-            if isinstance(cause, SourceFailed)
-            else f"{where}: {cause}; copy or ship the folder again"
-        )
+        if isinstance(cause, SourceFailed):
+            return cause
+        return SourceFailed(f"{where}: {cause}; copy or ship the folder again")
     if isinstance(error, exceptions.LengthOrHashMismatchError):
         return NotTrusted(
             f"{where}: a file is not the one that was signed ({error}); it is damaged or was"

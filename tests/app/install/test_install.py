@@ -297,3 +297,27 @@ def test_rollback_takes_less_than_a_second_with_its_process(
         times.append(time.perf_counter() - started)
     assert min(times) < 1, times
     assert (device.store / "state.json").stat().st_size < 4096
+
+
+def test_a_stick_that_carries_one_of_two_bundles_updates_that_one(
+    toy: Path, yard: shipping.Yard, device: shipping.Device, tmp_path: Path
+) -> None:
+    other = shipping.write_quoting_bundle(tmp_path / "other-1.0.0", name="other")
+    yard.ship(other)
+    assert device.install(yard.stick, "--name", "toy").code == 0
+    assert device.run("install", yard.stick).code == 4  # two are offered: say which
+    assert device.run("install", yard.stick, "--name", "other").code == 0
+    yard.ship(shipping.next_version(other, tmp_path / "other-1.1.0", "1.1.0"))
+    second = tmp_path / "second stick"
+    yard.ship(shipping.next_version(toy, tmp_path / "toy-1.1.0", "1.1.0"), to=second)
+    done = device.run("update", second, "--json")
+    assert done.code == 0, done.err
+    actions = {outcome["name"]: outcome["action"] for outcome in done.json}
+    assert actions == {"other": "unchanged", "toy": "updated"}
+    assert "does not carry release 2" in done.json[0]["notes"][0]
+    assert device.run("update", yard.stick).code == 0  # older metadata than the second stick's
+    assert device.entry("other")["current"]["version"] == "1.0.0"
+    yard.ship(tmp_path / "other-1.1.0")
+    assert device.run("update", yard.stick).code == 0
+    assert device.entry("other")["current"]["version"] == "1.1.0"
+    assert "400 hours" in device.run("ask", "other", shipping.QUESTION).out

@@ -37,6 +37,7 @@ WITH_ALL = ("answer.refuse_below=auto", "evaluate.attribution={questions: 4}")
 EVERY = tuple(name for name in NAMES if name not in OPTIONAL)
 RERANKED = "knowledge.retrieval.reranker={model: ../models/reranker}"
 SYNTHESIZED = "train.synthesize={url: http://localhost/v1, name: writer}"
+TARGETED = "targets=[openvino-cpu, cpu]"
 SHIPPED = {"evaluate", "package"}
 TUNED = {"train", "merge", "export", *SHIPPED}
 EXPORTED = {"export", "baseline", *SHIPPED}
@@ -77,8 +78,19 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     found = keys(project)
     assert tuple(found) == EVERY and len(set(found.values())) == len(EVERY)
     assert keys(project) == found
-    found = keys(project, RERANKED, SYNTHESIZED, *WITH_ALL)
+    found = keys(project, RERANKED, SYNTHESIZED, TARGETED, *WITH_ALL)
     assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
+
+
+def test_targets_add_a_stage_and_change_nothing_before_it(project: Path) -> None:
+    without, targeted = keys(project), keys(project, TARGETED)
+    assert keys(project, "targets=[cpu]") == without
+    assert {name for name in targeted if targeted[name] != without.get(name)} == {
+        "targets",
+        "package",
+    }
+    again = keys(project, "targets=[{openvino-cpu: {group: 64}}, cpu]")
+    assert changed(targeted, again) == {"targets", "package"}
 
 
 @pytest.mark.parametrize(
