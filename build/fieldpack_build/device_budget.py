@@ -26,7 +26,7 @@ from .recipe.schema import CANDIDATES, Recipe
 _BYTES_PER_S = 113e6 * 115
 _PREFILL = 1000.0 * 135e6
 _SCALE_BITS = 32  # one float32 scale for each block
-_ZERO_BITS = {"rtn": 0, "k_quant": 4, "k_quant_last": 4, "k_quant_mixed": 4}
+_ZERO_BITS = 4  # one zero point for each block of k_quant; the other quantizers are symmetric
 _MIXED_SHARE = 0.5  # of the layers, whose values and down projections genai's builder keeps in int8
 _FILES_MB = 5.0  # tokenizer, graph and settings
 _REPORT_MB = 2.0
@@ -76,10 +76,10 @@ class Weights:
         eight = 8 + scale
         if wanted.precision == "int8":
             return self.total * eight / 8 / 1e6 + _FILES_MB
-        algorithm = wanted.algorithm or "rtn"
-        four = 4 + scale + _ZERO_BITS[algorithm] / wanted.block_size
+        zero = _ZERO_BITS if (wanted.algorithm or "").startswith("k_quant") else 0
+        four = 4 + scale + zero / wanted.block_size
         bits = self.body * four + self.head * (eight if wanted.int8_head else four)
-        if algorithm == "k_quant_mixed":
+        if wanted.mixed:
             bits += _MIXED_SHARE * self.sensitive * (eight - four)
         return (bits + self.table * eight) / 8 / 1e6 + _FILES_MB
 

@@ -15,6 +15,7 @@ from fieldpack_build.device_budget import Weights, solve
 from fieldpack_build.errors import RecipeError
 from fieldpack_build.models.precision import parse
 from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.schema import CANDIDATES
 from toys import write_tiny_embedder
 
 SMOLLM2 = {
@@ -44,6 +45,15 @@ def test_sizes_are_those_that_were_built(name: str, measured: float) -> None:
     weights = Weights.of(SMOLLM2, tied=True)
     assert weights.total == pytest.approx(134.5e6, rel=0.01)
     assert weights.size_mb(parse(name)) == pytest.approx(measured, rel=0.1)
+
+
+def test_every_candidate_has_a_size_between_its_neighbours() -> None:
+    weights = Weights.of(SMOLLM2, tied=True)
+    sizes = {name: weights.size_mb(parse(name)) for name in CANDIDATES}
+    assert sizes["int4-rtn-32"] < sizes["int4-gptq-32"] < sizes["int4-gptq_mixed-32"]
+    assert sizes["int4-gptq_mixed-32"] < sizes["int4-k_quant_mixed-32"] < sizes["int8-32"]
+    assert min(sizes.values()) == sizes["int4-rtn-128"]
+    assert max(sizes.values()) == sizes["fp32"]
 
 
 def test_embeddings_that_are_not_tied_are_kept_in_eight_bits() -> None:

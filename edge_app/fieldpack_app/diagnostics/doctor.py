@@ -237,7 +237,7 @@ def _targets(manifest: Manifest) -> Iterator[Finding]:
     """Say of each target of the bundle how much of it was seen to work, and what it would need
     here."""
     for target in manifest.targets:
-        why = missing(target)
+        why = "" if target.name == CPU else missing(target)
         where = f" on {target.machine}" if target.machine else ""
         facts = {
             "proof": target.proof,
