@@ -58,7 +58,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("reports", type=Path, nargs="+", metavar="REPORT")
-    parser.add_argument("--arms", nargs="+", help="default: all arms of a report")
+    parser.add_argument("--arms", nargs="+", help="those of them that a report has; default: all")
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the results there")
     options = parser.parse_args()
@@ -66,8 +66,10 @@ def main() -> None:
     print(machine_line(facts))
     for path in options.reports:
         report = read_report(path)
-        kept = check(report, options.arms or list(report.arms), splits=options.splits)
-        print(f"\n{report.name} {report.version}, {options.splits} splits, {SURE:.0%} promised\n")
+        arms = [arm for arm in report.arms if not options.arms or arm in options.arms]
+        kept = check(report, arms, splits=options.splits)
+        count = f"{len(report.questions)} questions, {options.splits} splits"
+        print(f"\n{report.name} {report.version}, {count}, {SURE:.0%} promised\n")
         print(table(_HEAD, [_cells(row) for row in kept]))
         results.append(
             {
@@ -101,8 +103,6 @@ def check(report: Report, arms: Sequence[str], *, splits: int, seed: int = 0) ->
     draws = [rng.choices(range(count), k=count) for _ in range(_DRAWS * splits)]
     rows = []
     for arm in arms:
-        if arm not in judged:
-            raise SystemExit(f"{report.name}: has no arm {arm}, only {', '.join(judged)}")
 
         def promise(half: Sequence[int], arm: str = arm) -> tuple[str, Card]:
             return arm, card([judged[arm][i] for i in half], sure=SURE)
@@ -149,10 +149,10 @@ def _kept(
         arm, made = promise(first)
         others = [judged[arm][i] for i in second]
         cards.append(made)
-        held = _held(made, others)
-        answered.append(held[0])
-        right.append(held[1])
-    drawn = [all(_held(made, judged[arm])) for arm, made in map(promise, draws)]
+        kept = held(made, others)
+        answered.append(kept[0])
+        right.append(kept[1])
+    drawn = [all(held(made, judged[arm])) for arm, made in map(promise, draws)]
     return Kept(
         arm=name,
         questions=len(next(iter(judged.values()))),
@@ -167,7 +167,7 @@ def _kept(
     )
 
 
-def _held(promised: Card, others: Sequence[Judged]) -> tuple[bool, bool]:
+def held(promised: Card, others: Sequence[Judged]) -> tuple[bool, bool]:
     """Whether each bound holds of `others`; the second holds where there is no answer."""
     answers = [one for one in others if one.answered]
     right = sum(one.right for one in answers)
