@@ -34,6 +34,7 @@ _NUMBER = re.compile(r"[^\W\d_]*\d[^\W_]*")
 
 
 def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared: case-folded, without punctuation."""
     return _WORD.findall(text.casefold())
 
 

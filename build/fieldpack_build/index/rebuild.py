@@ -65,6 +65,7 @@ class Plan:
 
     @property
     def removed(self) -> int:
+        """Return how many chunks of the finished index go."""
         return sum(self.base.count(path) or 0 for path in self.gone) if self.base else 0
 
     @property

@@ -60,6 +60,7 @@ class StagingArea:
         )
 
     def documents(self) -> Iterator[tuple[int, DocumentRecord]]:
+        """Yield the id and the record of each pending document, by path."""
         for row in self._database.execute(
             f"SELECT id, {RECORD_COLUMNS} FROM documents ORDER BY path"
         ):
@@ -67,15 +68,18 @@ class StagingArea:
 
     @property
     def size(self) -> int:
+        """Return how many chunks are pending."""
         return int(
             self._database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()[0]
         )
 
     def removed(self) -> set[str]:
+        """Return the paths of finished documents that go."""
         return {row[0] for row in self._database.execute("SELECT path FROM removed")}
 
     @property
     def empty(self) -> bool:
+        """Return whether no document is pending and none goes."""
         query = "SELECT NOT EXISTS (SELECT 1 FROM documents) AND NOT EXISTS (SELECT 1 FROM removed)"
         return bool(self._database.execute(query).fetchone()[0])
 
@@ -115,6 +119,7 @@ class StagingArea:
         return int(row[1])
 
     def known(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors [dim] of the pending chunks, by `chunk_key`."""
         found = {}
         for key in keys:
             row = self._database.execute(
@@ -146,9 +151,11 @@ class StagingArea:
             yield stored(data, self._dim, self._dtype)
 
     def close(self) -> None:
+        """Close the database; what was added stays on disk."""
         self._database.close()
 
     def commit(self) -> None:
+        """Bring removals to the disk."""
         self._database.commit()
 
 
@@ -163,6 +170,7 @@ def pending_generation(folder: Path) -> int | None:
 
 
 def discard_pending(folder: Path) -> None:
+    """Remove the file of pending documents and what SQLite has put beside it."""
     for suffix in ("-wal", "-shm", ""):
         (folder / f"{PENDING}{suffix}").unlink(missing_ok=True)
 

@@ -86,6 +86,7 @@ class KnowledgeIndex:
         return database
 
     def documents(self) -> list[str]:
+        """Return the paths of all documents that have chunks, sorted."""
         return [
             row[0]
             for row in self._database.execute(

@@ -95,6 +95,7 @@ def to_record(row: tuple[Any, ...]) -> DocumentRecord:
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
+    """Return a document's record as a row of RECORD_COLUMNS."""
     return (
         record.path,
         record.title,
@@ -106,6 +107,7 @@ def from_record(record: DocumentRecord) -> tuple[Any, ...]:
 
 
 def to_json(parts: tuple[str, ...]) -> str:
+    """Return texts as the JSON list that a column stores."""
     return json.dumps(parts, ensure_ascii=False)
 
 
@@ -225,6 +227,8 @@ def finished_generation(path: Path) -> int | None:
 
 
 def write_meta(database: sqlite3.Connection, **facts: Any) -> None:
+    """Write facts into the table `meta`, in the order of their names: the same facts give the same
+    bytes."""
     database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(facts.items()))
 
 
