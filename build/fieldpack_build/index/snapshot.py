@@ -61,14 +61,14 @@ class IndexSnapshot:
             yield row[0], row[1], to_record(row[2:])
 
     def count(self, path: str) -> int | None:
-        """Chunks of a document; None if it is not there."""
+        """Return how many chunks a document has; None if it is not there."""
         row = self.database.execute(
             "SELECT chunks FROM documents WHERE path = ?", (path,)
         ).fetchone()
         return None if row is None else int(row[0])
 
     def sketches(self, path: str) -> NDArray[np.uint32]:
-        """Of a document's chunks, for `duplicates`."""
+        """Return the sketches [n, SKETCH] of a document's chunks, as `minhash.sketch` makes them."""
         import numpy as np
 
         query = "SELECT s.data FROM sketches s JOIN documents d ON d.id = s.document_id WHERE d.path = ?"

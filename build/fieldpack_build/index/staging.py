@@ -36,14 +36,17 @@ CREATE INDEX IF NOT EXISTS chunks_by_key ON chunks (key);
 
 
 class StagingArea:
-    """`generation` is what the index becomes when this is applied; a file for another one is begun
+    """Holds the documents added and removed since the index was last finished, safe on disk.
+    `generation` is what the index becomes when this is applied; a file for another one is begun
     anew."""
 
     def __init__(self, folder: Path, *, generation: int, dim: int, dtype: DType) -> None:
         self._folder, self._dim, self._dtype = folder, dim, dtype
         self._open()
-        (found,) = self._database.execute("SELECT max(generation) FROM target").fetchone()
-        if found not in (None, generation):
+        (stored_generation,) = self._database.execute(
+            "SELECT max(generation) FROM target"
+        ).fetchone()
+        if stored_generation not in (None, generation):
             self.close()
             discard_pending(folder)
             self._open()
@@ -91,7 +94,8 @@ class StagingArea:
         *,
         finished: bool,
     ) -> None:
-        """`finished`: a finished document of this path is replaced."""
+        """Add a document and its chunks' unit vectors [n, dim]. `finished`: a finished document of
+        this path is replaced."""
         data = encode(vectors, self._dtype)
         with self._database:
             self.remove(record.path, finished=finished)
@@ -99,14 +103,27 @@ class StagingArea:
                 f"INSERT INTO documents ({RECORD_COLUMNS}, chunks) VALUES (?,?,?,?,?,?,?)",
                 (*from_record(record), len(chunks)),
             )
-            self._database.executemany(
-                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                _chunk_rows(row.lastrowid, chunks, data),
+            rows = (
+                (
+                    row.lastrowid,
+                    ordinal,
+                    c.title,
+                    c.page,
+                    to_json(c.heading),
+                    c.start,
+                    c.end,
+                    chunk_key(c),
+                    c.text,
+                    c.gap,
+                    vector.tobytes(),
+                )
+                for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True))
             )
+            self._database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def remove(self, path: str, *, finished: bool) -> int:
-        """Forget a document that is pending, and note that a finished one goes; the pending chunks
-        that went. Safe on disk after `commit`."""
+        """Forget a document that is pending, and note that a finished one goes. Return how many
+        pending chunks went. Safe on disk after `commit`."""
         if finished:
             self._database.execute("INSERT OR IGNORE INTO removed VALUES (?)", (path,))
         row = self._database.execute(
@@ -120,17 +137,17 @@ class StagingArea:
 
     def known(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Return the vectors [dim] of the pending chunks, by `chunk_key`."""
-        found = {}
+        vectors = {}
         for key in keys:
             row = self._database.execute(
                 "SELECT vector FROM chunks WHERE key = ? LIMIT 1", (key,)
             ).fetchone()
             if row is not None:
-                found[key] = decode(stored(row[0], self._dim, self._dtype))[0]
-        return found
+                vectors[key] = decode(stored(row[0], self._dim, self._dtype))[0]
+        return vectors
 
     def chunks(self, document_id: int, path: str) -> tuple[list[Chunk], list[bytes], NDArray[Any]]:
-        """A document's chunks, keys and vectors as stored, in reading order."""
+        """Return a document's chunks, keys and vectors [n, dim] as stored, in reading order."""
         rows = self._database.execute(
             "SELECT key, vector, title, page, heading, start, end, text, gap FROM chunks "
             "WHERE document_id = ? ORDER BY ordinal",
@@ -144,7 +161,7 @@ class StagingArea:
         )
 
     def vectors(self) -> Iterator[NDArray[Any]]:
-        """As stored, a document at a time, by path."""
+        """Yield the vectors [n, dim] as stored, a document at a time, by path."""
         for number, _ in self.documents():
             query = "SELECT vector FROM chunks WHERE document_id = ? ORDER BY ordinal"
             data = b"".join(row[0] for row in self._database.execute(query, (number,)))
@@ -160,7 +177,7 @@ class StagingArea:
 
 
 def pending_generation(folder: Path) -> int | None:
-    """What is pending leads to this generation; None if nothing is."""
+    """Return the generation that what is pending leads to; None if nothing is."""
     if not (folder / PENDING).is_file():
         return None
     with closing(sqlite3.connect(folder / PENDING)) as database, suppress(sqlite3.OperationalError):
@@ -173,22 +190,3 @@ def discard_pending(folder: Path) -> None:
     """Remove the file of pending documents and what SQLite has put beside it."""
     for suffix in ("-wal", "-shm", ""):
         (folder / f"{PENDING}{suffix}").unlink(missing_ok=True)
-
-
-def _chunk_rows(
-    document_id: int | None, chunks: Sequence[Chunk], data: NDArray[Any]
-) -> Iterator[tuple[Any, ...]]:
-    for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True)):
-        yield (
-            document_id,
-            ordinal,
-            c.title,
-            c.page,
-            to_json(c.heading),
-            c.start,
-            c.end,
-            chunk_key(c),
-            c.text,
-            c.gap,
-            vector.tobytes(),
-        )
