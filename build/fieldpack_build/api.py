@@ -298,6 +298,8 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
         evaluated = evaluate_result(receipt.result)
         say(evaluated["ship"]["why"])
         say(f"measured ({evaluated['shipped']}): {summary('evaluate', receipt.result)}")
+        if evaluated["guarantee"]:
+            say(evaluated["guarantee"]["sentence"])
         say(f"report: {target / 'report' / 'report.html'}")
     if plan.recipe.rehearsal:
         say("the rehearsal went through; its weights are random, so its answers mean nothing")

@@ -3,11 +3,13 @@ nothing heavy."""
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from .base_model import inspect_base
-from .data.rows import raise_problems
+from .data.rows import TestQuestion, raise_problems, shortened
 from .data.training_rows import training_rows
 from .device_budget import solve
 from .embedding.engines import problems as engine_problems
@@ -27,7 +29,29 @@ def check_recipe(
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
     raise_problems(rows.problems)
-    return warnings + rows.warnings
+    return warnings + rows.warnings + _unknown_documents(recipe, rows.questions)
+
+
+def _unknown_documents(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:
+    """Return a warning for each document that test questions name and the library does not have:
+    its questions can only miss."""
+    lines: dict[str, int] = {}
+    for question in questions:
+        if question.document:
+            lines.setdefault(question.document, question.line)
+    if not lines or recipe.knowledge is None or recipe.evaluate is None:
+        return []
+    known = set(survey_of(recipe, recipe.knowledge).names.values())
+    path = recipe.path(recipe.evaluate.questions)
+    warnings = []
+    for document, line in lines.items():
+        if document not in known:
+            close = difflib.get_close_matches(document, known, n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            warnings.append(
+                f"{path}:{line}: document {document} is not in knowledge.documents{meant}"
+            )
+    return shortened(warnings, "documents")
 
 
 def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> list[str]:

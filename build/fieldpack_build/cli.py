@@ -333,7 +333,8 @@ def init(name: str, folder: Path) -> None:
 
     path = write_scaffold(name, folder)
     click.echo(
-        f"wrote {path}\nput documents into {folder / name / 'documents'}, then: build check {path}"
+        f"wrote {path}\nput documents into {folder / name / 'documents'}, and test questions in the "
+        f"place of those in {folder / name / 'questions.jsonl'}, then: build check {path}"
     )
 
 
@@ -392,10 +393,12 @@ def _print_plan(plan: Plan, word: str) -> None:
     from .estimate import forecast
 
     ahead = forecast(plan)
-    click.echo(
-        f"{plan.recipe.name} {plan.recipe.version}: base of about {ahead.parameters / 1e6:,.0f}M "
-        "parameters"
+    base = (
+        f"base of about {ahead.parameters / 1e6:,.0f}M parameters"
+        if ahead.parameters
+        else "no language model is built"
     )
+    click.echo(f"{plan.recipe.name} {plan.recipe.version}: {base}")
     left = 0.0
     for step, estimate in zip(plan.steps, ahead.stages, strict=True):
         took = "took" if estimate.known else "about"

@@ -110,4 +110,6 @@ class OutputExists(BuildError):
 
 
 class SigningError(BuildError):
+    """A key is missing, wrong or void, or what it should sign is not whole."""
+
     exit_code = 12

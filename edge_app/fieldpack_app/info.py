@@ -160,6 +160,7 @@ def overview(facts: BundleFacts) -> dict[str, object]:
         "embedder": embedder,
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
         "ships": at(facts["report"] or {}, "ship").get("why") or provenance_arm,
+        "promised": guarantee(facts["report"]).get("sentence"),
         "provider": compat.get("provider"),
         "precision": compat.get("precision"),
         "targets": ", ".join(targets),
@@ -191,6 +192,12 @@ def shipped_figures(report: Mapping[str, Any] | None) -> Mapping[str, Any]:
     report."""
     report = report or {}
     return at(report, "arms", str(report.get("shipped")))
+
+
+def guarantee(report: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what the build promises of answers to questions like its test's; empty where it
+    promises nothing or was an older one."""
+    return at(report or {}, "guarantee")
 
 
 def read_report(bundle: Path, manifest: Manifest) -> Mapping[str, Any] | None:

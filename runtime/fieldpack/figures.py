@@ -78,14 +78,10 @@ class Figure:
 def find_figures(text: str) -> Iterator[Figure]:
     """Yield the figures of a text in their order, those inside words included."""
     for match in _IN_TEXT.finditer(text):
-        yield Figure(*match.span(), _value(match.group()))
-
-
-def _value(figure: str) -> str:
-    """A figure without what is style: separators of thousands, zeros at the ends, comma or point."""
-    plain = re.sub(r"[\s'’]", "", figure)
-    grouped = _GROUPED.fullmatch(plain)
-    if grouped:
-        plain = plain.replace(grouped.group(1), "", plain.count(grouped.group(1)))
-    whole, _, part = plain.replace(",", ".").partition(".")
-    return (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
+        # Its value is without style: separators of thousands, zeros at the ends, comma or point.
+        plain = re.sub(r"[\s'’]", "", match.group())
+        if grouped := _GROUPED.fullmatch(plain):
+            plain = plain.replace(grouped.group(1), "")
+        whole, _, part = plain.replace(",", ".").partition(".")
+        value = (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
+        yield Figure(*match.span(), value)

@@ -254,7 +254,19 @@ def test_info(sealed: Path) -> None:
     text = run("info", sealed).stdout
     for words in ("name", "tiny", "documents", "provider", "context, tokens"):
         assert words in text
+    assert "promised" not in text  # an older report has no guarantee
     assert "folders" not in text and "dates" not in text and "tags" not in text
+
+
+def test_info_says_what_is_promised(bundle: Path) -> None:
+    sentence = "Of 100 questions like the test's at least 80 are answered."
+    report = {"shipped": "rag", "arms": {"rag": {}}, "guarantee": {"sentence": sentence}}
+    (bundle / "report" / "report.json").write_text(json.dumps(report))
+    fakes.reseal(bundle)
+    data = json.loads(run("info", bundle, "--json").stdout)
+    assert data["report"]["guarantee"]["sentence"] == sentence
+    line = next(line for line in run("info", bundle).stdout.splitlines() if sentence in line)
+    assert line.split()[0] == "promised"
 
 
 def test_info_of_damaged_small_files(bundle: Path) -> None:

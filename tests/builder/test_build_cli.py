@@ -176,7 +176,7 @@ def test_missing_models_and_documents_come_at_once(home: Path) -> None:
         f"build: tiny: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
         (
             f"build: tiny: knowledge.documents: {home}/recipes/nothing: no documents of a known format "
-            "in it"
+            "in it; it is empty: put PDF, Office, HTML, Markdown or text files there"
         ),
     ]
     for verb in ("check", "recipe"):
@@ -241,6 +241,25 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     assert [line.split()[:2] for line in lines[1:-1]] == [
         [name, "run"] for name in NAMES if name not in OPTIONAL
     ]
+
+
+def test_check_warns_of_test_questions_whose_document_is_not_there(home: Path) -> None:
+    asked = home / "recipes" / "questions.jsonl"
+    named = [
+        json.dumps({"question": "Who pays?", "answer": "The buyer.", "document": name}) + "\n"
+        for name in ("fees.md", "fee.md", "fee.md")
+    ]
+    asked.write_text("".join(named))
+    done = build(home, "check", "tiny")
+    assert done.returncode == 0 and done.stderr == (
+        f"warning: {asked}:2: document fee.md is not in knowledge.documents (did you mean fees.md?)\n"
+    )
+
+
+def test_check_of_quotes_alone_says_that_no_model_is_built(home: Path) -> None:
+    only = ["--set", "train={method: none}", "--set", "evaluate.ship=quote"]
+    done = build(home, "check", "tiny", *only, "--set", "evaluate.arms=[quote]")
+    assert done.stdout.splitlines()[0] == "tiny 1.0.0: no language model is built"
 
 
 @pytest.mark.parametrize("verb", ["check", "recipe"])
@@ -357,13 +376,13 @@ def test_the_plan_as_json(home: Path, verb: str) -> None:
 def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> None:
     done = build(home, "init", "clinic")
     assert done.returncode == 0 and done.stdout == (
-        "wrote recipes/clinic.yaml\nput documents into recipes/clinic/documents, then: build check "
-        "recipes/clinic.yaml\n"
+        "wrote recipes/clinic.yaml\nput documents into recipes/clinic/documents, and test questions in "
+        "the place of those in recipes/clinic/questions.jsonl, then: build check recipes/clinic.yaml\n"
     )
     assert fails(home, 5, "check", "clinic") == [
         (
             f"build: clinic: knowledge.documents: {home}/recipes/clinic/documents: no documents of a "
-            "known format in it"
+            "known format in it; it is empty: put PDF, Office, HTML, Markdown or text files there"
         )
     ]
     (home / "recipes" / "clinic" / "documents" / "a.md").write_text("# A\n\nText.\n")

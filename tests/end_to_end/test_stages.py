@@ -3,6 +3,7 @@ makes run again."""
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from collections.abc import Callable
@@ -133,6 +134,25 @@ def test_the_report_has_all_arms(toy: Project, built: Built) -> None:
     assert "<html" in (Path(built["bundle"]) / "report" / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_report_and_the_build_s_last_lines_say_what_is_promised(
+    toy: Project, built: Built, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads(
+        (Path(built["bundle"]) / "report" / "report.json").read_text(encoding="utf-8")
+    )
+    card = report["guarantee"]
+    refused = sum(row["arms"]["tuned+rag"]["refused"] for row in report["questions"])
+    assert (card["questions"], card["answered"]) == (6, 6 - refused)
+    assert (card["sure"], card["arms"]) == (0.95, 1)  # the recipe ships all, whatever was measured
+    assert (card["passages"]["questions"], card["passages"]["shown"]) == (5, 2)
+    assert card["passages"]["needed"] is None  # five questions promise nothing of 95%
+    toy.build(output="again")
+    assert card["sentence"] in capsys.readouterr().err.splitlines()
+    assert card["sentence"] in html.unescape(
+        (Path(built["bundle"]) / "report" / "report.html").read_text(encoding="utf-8")
+    )
+
+
 def test_the_bundle_carries_questions_and_what_it_answered(built: Built) -> None:
     golden = read_golden(Path(built["bundle"]))
     assert 1 <= len(golden) <= 5
@@ -206,6 +226,7 @@ def test_where_a_passage_s_words_do_best_no_model_ships(toy: Project, built: Bui
     assert not {"base", "train", "merge", "export", "baseline"} & set(manifest.provenance["stages"])
     assert report["ship"]["why"].startswith("quote ships (chosen by evaluate.ship: auto); it leads")
     assert "left out: the language model" in report["ship"]["why"]
+    assert report["guarantee"]["arms"] == 5  # chosen among five by the same questions
     golden = read_golden(made.bundle)
     with fieldpack.open(made.bundle) as expert:
         assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(

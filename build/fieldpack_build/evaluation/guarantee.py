@@ -10,10 +10,11 @@ were, not for other kinds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil, log
+from math import ceil, floor, log
 
 _STARTS = 5  # starting points of the tests; each has a fifth of the probability of error
 
@@ -44,9 +45,10 @@ class Card:
     def sentence(self) -> str:
         """The card in words."""
         return (
-            f"Of 100 questions like the test's at least {self.answered_of_100:.0f} are answered, and of 100 answers at least "
-            f"{self.right_of_100:.0f} are right, with {self.sure:.0%} certainty ({self.questions} questions asked, "
-            f"{self.answered} answered, {self.right} of these right)."
+            f"Of 100 questions like the test's at least {floor(self.answered_of_100)} are "
+            f"answered, and of 100 answers at least {floor(self.right_of_100)} are right, with "
+            f"{self.sure:.0%} certainty ({self.questions} questions asked, {self.answered} "
+            f"answered, {self.right} of these right)."
         )
 
 
@@ -62,12 +64,13 @@ class RiskControl:
     missing: int
 
 
-def card(judged: Sequence[Judged], *, sure: float = 0.95) -> Card:
-    """Return what may be promised. `sure`: probability that both bounds hold. Raises ValueError
-    without questions."""
+def card(judged: Sequence[Judged], *, sure: float = 0.95, arms: int = 1) -> Card:
+    """Return what may be promised. `sure`: probability that both bounds hold. `arms`: among how
+    many these answers were chosen by the same questions; each could have been, so the promise must
+    hold for all of them at once. Raises ValueError without questions."""
     if not judged:
         raise ValueError("no question was judged")
-    each = 1 - (1 - sure) / 2  # two bounds share what may go wrong (Bonferroni)
+    each = 1 - (1 - sure) / (2 * arms)  # all bounds share what may go wrong (Bonferroni)
     answers = [one for one in judged if one.answered]
     right = sum(one.right for one in answers)
     return Card(
@@ -127,6 +130,21 @@ def fewest(wrong: float, sure: float) -> int:
     """Return how many answers, all of them right, show that at most the share `wrong` is wrong: the
     smallest n with (1 - wrong)^n <= 1 - sure."""
     return ceil(log(1 - sure) / log(1 - wrong))
+
+
+def right_answers_missing(right: int, answered: int, *, wrong: float, sure: float) -> int:
+    """Return how many more answers, all of them right, would show that at most the share `wrong`
+    of answers is wrong, with probability `sure`; 0 where `right` of `answered` show it already."""
+
+    def shown(more: int) -> bool:
+        return least_share(right + more, answered + more, sure=sure) >= 1 - wrong
+
+    if shown(0):
+        return 0
+    high = 1
+    while not shown(high):
+        high *= 2
+    return bisect_left(range(high), True, key=shown)
 
 
 def passages_needed(ranks: Sequence[int | None], *, share: float, sure: float) -> int | None:

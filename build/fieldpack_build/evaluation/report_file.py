@@ -190,6 +190,40 @@ class Shipping(Part):
     why: str = ""
 
 
+class PassageGuarantee(Part):
+    """How many passages must be shown so that the right one is among them in at least `share` of
+    questions, with probability `sure`: `needed`, None where not even `depth` will do.
+    `shown_of_100`: in how many of 100 questions at least it is among the `shown` passages that the
+    bundle shows, with the same probability."""
+
+    questions: int
+    share: float
+    sure: float
+    depth: int
+    needed: int | None
+    shown: int
+    shown_of_100: float
+
+
+class Guarantee(Part):
+    """What may be promised of the shipped arm's answers to questions like the test's (see
+    `guarantee.Card`). `arms`: among how many arms it was chosen by the same questions, which the
+    bounds allow for. `missing`: how many more answers, all right, would show that at most the share
+    `wrong` is wrong."""
+
+    sentence: str
+    questions: int
+    answered: int
+    right: int
+    sure: float
+    arms: int = 1
+    answered_of_100: float
+    right_of_100: float
+    wrong: float
+    missing: int
+    passages: PassageGuarantee | None = None
+
+
 # --- parts that not every recipe has --------------------------------------------------------------
 
 
@@ -411,6 +445,7 @@ class Report(Part):
     training: TrainingLog | None = None
     tools: dict[str, str] = {}
     ship: Shipping | None = None
+    guarantee: Guarantee | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -26,7 +26,7 @@ SIMILARITY = 0.9
 SKETCH = 5
 _RUN = 3  # words
 _BANDS, _ROWS = 4, 4
-_FEWEST = 8  # words; below, headings and page numbers would be called copies of each other
+_MIN_WORDS = 8  # words; below, headings and page numbers would be called copies of each other
 
 _MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # odd, for runs as sums
 _WORD = re.compile(r"[^\W_]+")
@@ -34,25 +34,26 @@ _NUMBER = re.compile(r"[^\W\d_]*\d[^\W_]*")
 
 
 def words_of(text: str) -> list[str]:
+    """Return the words of a text as they are compared: case-folded, without punctuation."""
     return _WORD.findall(text.casefold())
 
 
 def numbers_of(words: Sequence[str]) -> list[str]:
-    """Words with a digit in them, in order: figures, years, form numbers."""
+    """Return the words with a digit in them, in order: figures, years, form numbers."""
     return _NUMBER.findall(" ".join(words))
 
 
 def sketch(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """[n, SKETCH]; all 0 for a text too short to be compared."""
+    """Return the sketches [n, SKETCH] of texts; all 0 for one too short to be compared."""
     import numpy as np
 
-    made = np.zeros((len(texts), SKETCH), dtype=np.uint32)
+    sketches = np.zeros((len(texts), SKETCH), dtype=np.uint32)
     for i, text in enumerate(texts):
         words = words_of(text)
-        if len(words) >= _FEWEST:
-            made[i, 0] = crc32(" ".join(words).encode())
-            made[i, 1:] = _bands(words)
-    return made
+        if len(words) >= _MIN_WORDS:
+            sketches[i, 0] = crc32(" ".join(words).encode())
+            sketches[i, 1:] = _bands(words)
+    return sketches
 
 
 def _bands(words: Sequence[str]) -> NDArray[np.uint32]:
@@ -83,14 +84,14 @@ def _bands(words: Sequence[str]) -> NDArray[np.uint32]:
 def _permutations() -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     import numpy as np
 
-    drawn = np.random.default_rng(1997).integers(
+    numbers = np.random.default_rng(1997).integers(
         0, 1 << 63, size=(2, _BANDS * _ROWS), dtype=np.uint64
     )
-    return (drawn[0] << np.uint64(1)) | np.uint64(1), drawn[1]
+    return (numbers[0] << np.uint64(1)) | np.uint64(1), numbers[1]
 
 
 def alike(text: str, other: str) -> bool:
-    """Whether two texts say the same, by their words."""
+    """Return whether two texts say the same, by their words."""
     a, b = words_of(text), words_of(other)
     if a == b:
         return True
@@ -103,8 +104,8 @@ def alike(text: str, other: str) -> bool:
 def find_duplicates(
     sketches: NDArray[np.uint32], documents: NDArray[np.int64], text_of: Callable[[int], str]
 ) -> dict[int, int]:
-    """Place of a chunk -> place of the first chunk, in an earlier document, that says the same;
-    that one is no duplicate itself. Places count through the library, document by document;
+    """Return, by the place of a chunk, the place of the first chunk in an earlier document that
+    says the same; that one is no duplicate itself. Places count through the library, document by document;
     `documents` [n] says which one each belongs to."""
     original: dict[int, int] = {}
     exact = _pairs(sketches[:, :1], documents)
@@ -119,8 +120,8 @@ def find_duplicates(
 
 
 def _pairs(columns: NDArray[np.uint32], documents: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """(later, earlier) places that share a value in a column, ascending: each chunk with the first
-    that has the value, and with the one before it. All pairs would be a square of the copies."""
+    """Return the (later, earlier) places that share a value in a column, ascending: each chunk with
+    the first that has the value, and with the one before it. All pairs would be a square of the copies."""
     import numpy as np
 
     pairs = [np.zeros(0, dtype=np.int64)]

@@ -45,8 +45,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be made: `base` is the finished index, if there is one; `gone` are paths in it
-    that go; `graph_from`: chunks from which on there is a graph."""
+    """Says what is to be made: `base` is the finished index, if there is one; `gone` are paths in
+    it that go; `graph_from`: chunks from which on there is a graph."""
 
     folder: Path
     dim: int
@@ -59,17 +59,18 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Chunks there will be."""
+        """Return how many chunks there will be."""
         kept = self.base.chunks - self.removed if self.base else 0
         return kept + self.pending.size
 
     @property
     def removed(self) -> int:
+        """Return how many chunks of the finished index go."""
         return sum(self.base.count(path) or 0 for path in self.gone) if self.base else 0
 
     @property
     def graph(self) -> bool:
-        """Whether the library will have a graph."""
+        """Return whether the library will have a graph."""
         return self.size >= self.graph_from
 
 
@@ -94,7 +95,10 @@ def build_anew(plan: Plan, progress: Progress) -> None:
     database.execute("BEGIN")
     total, done = plan.size * (1 + plan.graph), 0
     with vectors.open("wb") as file:
-        for number, document in enumerate(_documents(plan)):
+        # All that will be there, by path, one document in memory at a time.
+        by_path = merge(_finished(plan), _pending(plan), key=lambda item: item[0])
+        for number, (_, load) in enumerate(by_path):
+            document = load()
             _insert(database, number, done, document)
             file.write(document.vectors.tobytes())
             done += len(document.chunks)
@@ -131,11 +135,6 @@ def build_anew(plan: Plan, progress: Progress) -> None:
 
 def _count(database: sqlite3.Connection, table: str) -> int:
     return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
-
-def _documents(plan: Plan) -> Iterator[_Document]:
-    """All that will be there, by path, one document in memory at a time."""
-    return (load() for _, load in merge(_finished(plan), _pending(plan), key=lambda item: item[0]))
 
 
 def _finished(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
@@ -196,8 +195,9 @@ def _insert(database: sqlite3.Connection, number: int, first: int, document: _Do
 
 
 def mark_duplicates(database: sqlite3.Connection) -> int:
-    """Over the whole library each time, so that the marks are those of a fresh build: 20 bytes a
-    chunk in memory, the texts of likely pairs only. How many there are."""
+    """Mark the chunks that say what an earlier document's chunk says, and return how many there
+    are. Over the whole library each time, so that the marks are those of a fresh build: 20 bytes a
+    chunk in memory, the texts of likely pairs only."""
     import numpy as np
 
     rows = database.execute(
@@ -220,11 +220,11 @@ def mark_duplicates(database: sqlite3.Connection) -> int:
             ]
         )
 
-    found = find_duplicates(sketches, documents, text_of)
+    originals = find_duplicates(sketches, documents, text_of)
     database.execute("DELETE FROM duplicates")
-    pairs = ((int(ids[later]), int(ids[first])) for later, first in sorted(found.items()))
+    pairs = ((int(ids[later]), int(ids[first])) for later, first in sorted(originals.items()))
     database.executemany("INSERT INTO duplicates VALUES (?, ?)", pairs)
-    return len(found)
+    return len(originals)
 
 
 def update_in_place(plan: Plan, progress: Progress) -> bool:
@@ -256,7 +256,8 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
     with database:
         for first, count, record in documents:
             _delete(database, first, count, record.path)
-        number, first = _first_free(database), base.next_id
+        (number,) = database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()
+        first = base.next_id
         for _, load in _pending(plan):
             document = load()
             _insert(database, number, first, document)
@@ -273,10 +274,6 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
     database.close()
     progress(2, 2)
     return True
-
-
-def _first_free(database: sqlite3.Connection) -> int:
-    return int(database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()[0])
 
 
 def _change_matrix(plan: Plan, removed: Sequence[int]) -> None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 class IndexSnapshot:
+    """The index as last finished: its facts, and what a rebuild reads of it."""
+
     def __init__(self, folder: Path, dim: int, dtype: DType) -> None:
-        """Raises BundleError for what is no index of this schema, `dim` and `dtype`."""
+        """Read the index of `folder`. Raises BundleError for what is no index of this schema."""
         self.database = open_for_reading(folder / CHUNKS)
         self._folder, self._dim, self._dtype = folder, dim, dtype
         meta = read_meta(self.database, folder / CHUNKS)
@@ -33,16 +35,17 @@ class IndexSnapshot:
 
     @classmethod
     def open(cls, folder: Path, dim: int, dtype: DType) -> IndexSnapshot | None:
-        """None where there is nothing that can be built on."""
+        """Open the index of `folder`; None where there is nothing that can be built on: no index of
+        this schema, `dim` and `dtype`."""
         if not (folder / CHUNKS).is_file():
             return None
         try:
-            found = cls(folder, dim, dtype)
+            snapshot = cls(folder, dim, dtype)
         except BundleError:
             return None
-        if found.usable:
-            return found
-        found.close()
+        if snapshot.usable:
+            return snapshot
+        snapshot.close()
         return None
 
     @cached_property
@@ -58,14 +61,14 @@ class IndexSnapshot:
             yield row[0], row[1], to_record(row[2:])
 
     def count(self, path: str) -> int | None:
-        """Chunks of a document; None if it is not there."""
+        """Return how many chunks a document has; None if it is not there."""
         row = self.database.execute(
             "SELECT chunks FROM documents WHERE path = ?", (path,)
         ).fetchone()
         return None if row is None else int(row[0])
 
     def sketches(self, path: str) -> NDArray[np.uint32]:
-        """Of a document's chunks, for `duplicates`."""
+        """Return the sketches [n, SKETCH] of a document's chunks, as `minhash.sketch` makes them."""
         import numpy as np
 
         query = "SELECT s.data FROM sketches s JOIN documents d ON d.id = s.document_id WHERE d.path = ?"
@@ -73,6 +76,7 @@ class IndexSnapshot:
         return np.frombuffer(data, dtype=np.uint32).reshape(-1, SKETCH)
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors [dim] of the chunks that are stored, by `chunk_key`."""
         ids = {}
         for key in keys:
             row = self.database.execute(
@@ -83,4 +87,5 @@ class IndexSnapshot:
         return dict(zip(ids, self.vectors.get(list(ids.values())), strict=True)) if ids else {}
 
     def close(self) -> None:
+        """Close the database."""
         self.database.close()

@@ -36,14 +36,17 @@ CREATE INDEX IF NOT EXISTS chunks_by_key ON chunks (key);
 
 
 class StagingArea:
-    """`generation` is what the index becomes when this is applied; a file for another one is begun
+    """Holds the documents added and removed since the index was last finished, safe on disk.
+    `generation` is what the index becomes when this is applied; a file for another one is begun
     anew."""
 
     def __init__(self, folder: Path, *, generation: int, dim: int, dtype: DType) -> None:
         self._folder, self._dim, self._dtype = folder, dim, dtype
         self._open()
-        (found,) = self._database.execute("SELECT max(generation) FROM target").fetchone()
-        if found not in (None, generation):
+        (stored_generation,) = self._database.execute(
+            "SELECT max(generation) FROM target"
+        ).fetchone()
+        if stored_generation not in (None, generation):
             self.close()
             discard_pending(folder)
             self._open()
@@ -60,6 +63,7 @@ class StagingArea:
         )
 
     def documents(self) -> Iterator[tuple[int, DocumentRecord]]:
+        """Yield the id and the record of each pending document, by path."""
         for row in self._database.execute(
             f"SELECT id, {RECORD_COLUMNS} FROM documents ORDER BY path"
         ):
@@ -67,15 +71,18 @@ class StagingArea:
 
     @property
     def size(self) -> int:
+        """Return how many chunks are pending."""
         return int(
             self._database.execute("SELECT coalesce(sum(chunks), 0) FROM documents").fetchone()[0]
         )
 
     def removed(self) -> set[str]:
+        """Return the paths of finished documents that go."""
         return {row[0] for row in self._database.execute("SELECT path FROM removed")}
 
     @property
     def empty(self) -> bool:
+        """Return whether no document is pending and none goes."""
         query = "SELECT NOT EXISTS (SELECT 1 FROM documents) AND NOT EXISTS (SELECT 1 FROM removed)"
         return bool(self._database.execute(query).fetchone()[0])
 
@@ -87,7 +94,8 @@ class StagingArea:
         *,
         finished: bool,
     ) -> None:
-        """`finished`: a finished document of this path is replaced."""
+        """Add a document and its chunks' unit vectors [n, dim]. `finished`: a finished document of
+        this path is replaced."""
         data = encode(vectors, self._dtype)
         with self._database:
             self.remove(record.path, finished=finished)
@@ -95,14 +103,27 @@ class StagingArea:
                 f"INSERT INTO documents ({RECORD_COLUMNS}, chunks) VALUES (?,?,?,?,?,?,?)",
                 (*from_record(record), len(chunks)),
             )
-            self._database.executemany(
-                "INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-                _chunk_rows(row.lastrowid, chunks, data),
+            rows = (
+                (
+                    row.lastrowid,
+                    ordinal,
+                    c.title,
+                    c.page,
+                    to_json(c.heading),
+                    c.start,
+                    c.end,
+                    chunk_key(c),
+                    c.text,
+                    c.gap,
+                    vector.tobytes(),
+                )
+                for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True))
             )
+            self._database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
 
     def remove(self, path: str, *, finished: bool) -> int:
-        """Forget a document that is pending, and note that a finished one goes; the pending chunks
-        that went. Safe on disk after `commit`."""
+        """Forget a document that is pending, and note that a finished one goes. Return how many
+        pending chunks went. Safe on disk after `commit`."""
         if finished:
             self._database.execute("INSERT OR IGNORE INTO removed VALUES (?)", (path,))
         row = self._database.execute(
@@ -115,17 +136,18 @@ class StagingArea:
         return int(row[1])
 
     def known(self, keys: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        found = {}
+        """Return the vectors [dim] of the pending chunks, by `chunk_key`."""
+        vectors = {}
         for key in keys:
             row = self._database.execute(
                 "SELECT vector FROM chunks WHERE key = ? LIMIT 1", (key,)
             ).fetchone()
             if row is not None:
-                found[key] = decode(stored(row[0], self._dim, self._dtype))[0]
-        return found
+                vectors[key] = decode(stored(row[0], self._dim, self._dtype))[0]
+        return vectors
 
     def chunks(self, document_id: int, path: str) -> tuple[list[Chunk], list[bytes], NDArray[Any]]:
-        """A document's chunks, keys and vectors as stored, in reading order."""
+        """Return a document's chunks, keys and vectors [n, dim] as stored, in reading order."""
         rows = self._database.execute(
             "SELECT key, vector, title, page, heading, start, end, text, gap FROM chunks "
             "WHERE document_id = ? ORDER BY ordinal",
@@ -139,21 +161,23 @@ class StagingArea:
         )
 
     def vectors(self) -> Iterator[NDArray[Any]]:
-        """As stored, a document at a time, by path."""
+        """Yield the vectors [n, dim] as stored, a document at a time, by path."""
         for number, _ in self.documents():
             query = "SELECT vector FROM chunks WHERE document_id = ? ORDER BY ordinal"
             data = b"".join(row[0] for row in self._database.execute(query, (number,)))
             yield stored(data, self._dim, self._dtype)
 
     def close(self) -> None:
+        """Close the database; what was added stays on disk."""
         self._database.close()
 
     def commit(self) -> None:
+        """Bring removals to the disk."""
         self._database.commit()
 
 
 def pending_generation(folder: Path) -> int | None:
-    """What is pending leads to this generation; None if nothing is."""
+    """Return the generation that what is pending leads to; None if nothing is."""
     if not (folder / PENDING).is_file():
         return None
     with closing(sqlite3.connect(folder / PENDING)) as database, suppress(sqlite3.OperationalError):
@@ -163,24 +187,6 @@ def pending_generation(folder: Path) -> int | None:
 
 
 def discard_pending(folder: Path) -> None:
+    """Remove the file of pending documents and what SQLite has put beside it."""
     for suffix in ("-wal", "-shm", ""):
         (folder / f"{PENDING}{suffix}").unlink(missing_ok=True)
-
-
-def _chunk_rows(
-    document_id: int | None, chunks: Sequence[Chunk], data: NDArray[Any]
-) -> Iterator[tuple[Any, ...]]:
-    for ordinal, (c, vector) in enumerate(zip(chunks, data, strict=True)):
-        yield (
-            document_id,
-            ordinal,
-            c.title,
-            c.page,
-            to_json(c.heading),
-            c.start,
-            c.end,
-            chunk_key(c),
-            c.text,
-            c.gap,
-            vector.tobytes(),
-        )

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexFacts", "IndexWriter", "chunk_key", "write_index"]
 
-MOST_STALE = 0.2  # share of removed vectors; beyond it the index is built anew
+MAX_STALE = 0.2  # share of removed vectors; beyond it the index is built anew
 
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """`added` and `removed` are chunks; `in_place`: whether the finished index was changed rather
-    than built anew."""
+    """What a finish has made. `added` and `removed` are chunks; `in_place`: whether the finished
+    index was changed rather than built anew."""
 
     documents: int
     chunks: int
@@ -64,15 +64,15 @@ class IndexWriter:
         self._pending = StagingArea(folder, generation=generation, dim=dim, dtype=dtype)
 
     def documents(self) -> dict[str, DocumentRecord]:
-        """Those that are in, by path: finished or safe on disk."""
+        """Return the documents that are in, by path: finished or safe on disk."""
         gone = self._pending.removed()
         finished = (record for _, _, record in self._base.documents()) if self._base else ()
         kept = {record.path: record for record in finished if record.path not in gone}
         return kept | {record.path: record for _, record in self._pending.documents()}
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-        """Vectors [dim] of the chunks that are stored already, by `chunk_key`; as stored, so f16 or
-        i8 deep."""
+        """Return the vectors [dim] of the chunks that are stored already, by `chunk_key`; as
+        stored, so f16 or i8 deep."""
         vectors = self._pending.known(keys)
         if self._base:
             vectors |= self._base.known([key for key in dict.fromkeys(keys) if key not in vectors])
@@ -81,8 +81,8 @@ class IndexWriter:
     def add(
         self, record: DocumentRecord, chunks: Sequence[Chunk], vectors: NDArray[np.float32]
     ) -> None:
-        """A document and its chunks' unit vectors [n, dim], in place of one of the same path. Safe
-        on disk on return."""
+        """Add a document and its chunks' unit vectors [n, dim], in place of one of the same path.
+        Safe on disk on return. Raises ValueError for vectors of another shape."""
         if vectors.shape != (len(chunks), self._dim):
             raise ValueError(
                 f"{record.path}: {len(chunks)} chunks of {self._dim} dimensions, vectors "
@@ -96,7 +96,8 @@ class IndexWriter:
         )
 
     def remove(self, paths: Iterable[str]) -> int:
-        """Forget documents; paths that are not there are passed over. Chunks removed."""
+        """Forget documents and return how many chunks went; paths that are not there are passed
+        over."""
         gone, count = self._pending.removed(), 0
         for path in paths:
             finished = None if path in gone or not self._base else self._base.count(path)
@@ -106,7 +107,8 @@ class IndexWriter:
 
     @property
     def stale(self) -> float:
-        """Share of the stored vectors that are removed, or will be at the next finish."""
+        """Return the share of the stored vectors that are removed, or will be at the next
+        finish."""
         if not self._base:
             return 0.0
         removed = self._base.removed + sum(
@@ -115,18 +117,34 @@ class IndexWriter:
         return removed / max(self._base.chunks + self._base.removed, 1)
 
     def finish(self, progress: Callable[[int, int], None] | None = None) -> IndexFacts:
-        """Everything in, as chunks.sqlite and vectors.bin, with a graph where the library is large;
-        `progress` is told steps done and in all.
+        """Write all that is in as chunks.sqlite and vectors.bin, with a graph where the library is
+        large; `progress` is called with the steps done and in all.
 
         A fresh build gives the same bytes for the same documents in any order, but for the graph:
         usearch adds to it with all cores, and it depends on their race."""
-        plan = self._plan()
+        plan = Plan(
+            self._folder,
+            self._dim,
+            self._dtype,
+            self._base,
+            self._pending,
+            frozenset(self._pending.removed()),
+            1 + (self._base.generation if self._base else 0),
+            self._graph_from,
+        )
         added, removed, in_place = plan.pending.size, plan.removed, False
         if not self._base or not self._pending.empty:
-            note = progress or (lambda done, total: None)
-            in_place = self._may_change(plan) and update_in_place(plan, note)
+            on_progress = progress or (lambda done, total: None)
+            # A library that grows past `graph_from`, or shrinks below it, is built anew.
+            may_change = (
+                bool(self._base and self._base.chunks and plan.size)
+                and self.stale <= MAX_STALE
+                and self._base is not None
+                and self._base.graph == plan.graph
+            )
+            in_place = may_change and update_in_place(plan, on_progress)
             if not in_place:
-                build_anew(plan, note)
+                build_anew(plan, on_progress)
         self.close()
         _settle(self._folder)
         discard_pending(self._folder)  # also where there was nothing to do
@@ -136,38 +154,18 @@ class IndexWriter:
             meta["documents"], meta["chunks"], meta["duplicates"], added, removed, in_place
         )
 
-    def _plan(self) -> Plan:
-        gone = frozenset(self._pending.removed())
-        generation = 1 + (self._base.generation if self._base else 0)
-        return Plan(
-            self._folder,
-            self._dim,
-            self._dtype,
-            self._base,
-            self._pending,
-            gone,
-            generation,
-            self._graph_from,
-        )
-
-    def _may_change(self, plan: Plan) -> bool:
-        """A library that grows past `graph_from`, or shrinks below it, is built anew."""
-        if not self._base or not self._base.chunks or not plan.size:
-            return False
-        return self.stale <= MOST_STALE and self._base.graph == plan.graph
-
     def close(self) -> None:
-        """Without finishing: what was added is safe, and the next writer of this folder goes on
-        with it."""
+        """End without finishing: what was added is safe, and the next writer of this folder goes
+        on with it."""
         self._pending.close()
         if self._base:
             self._base.close()
 
 
 def _settle(folder: Path) -> None:
-    """After a finish, also one that was killed: chunks.sqlite decides. Once it has the generation
-    that the pending documents lead to, the files beside it are complete and take their places;
-    before that they go."""
+    """Put the files in order after a finish, also one that was killed: chunks.sqlite decides. Once
+    it has the generation that the pending documents lead to, the files beside it are complete and
+    take their places; before that they go."""
     target = pending_generation(folder)
     done = target is not None and finished_generation(folder / CHUNKS) == target
     for path in sorted(folder.glob(f"*{NEW}")):
@@ -202,7 +200,7 @@ def write_index(
         rows.setdefault(chunk.document, []).append(i)
     writer = IndexWriter(folder, dim=vectors.shape[1], dtype=dtype, graph_from=graph_from)
     for path, places in rows.items():
-        found = [chunks[i] for i in places]
-        pages = len({chunk.page for chunk in found})
-        writer.add(DocumentRecord(path, found[0].title, "", pages), found, vectors[places])
+        own = [chunks[i] for i in places]
+        pages = len({chunk.page for chunk in own})
+        writer.add(DocumentRecord(path, own[0].title, "", pages), own, vectors[places])
     writer.finish()

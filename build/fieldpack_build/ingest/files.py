@@ -64,6 +64,8 @@ def hint(results: Survey, knowledge: Knowledge) -> str:
         if images and not knowledge.ocr
         else []
     )
+    if not (results.skipped or results.other_formats) and knowledge.include == ["**/*"]:
+        hints.append("it is empty: put PDF, Office, HTML, Markdown or text files there")
     if results.skipped:
         more = f" (and {len(results.skipped) - 1:,} more)" if len(results.skipped) > 1 else ""
         hints.append(f"{results.skipped[0].reason}{more}")

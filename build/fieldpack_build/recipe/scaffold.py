@@ -62,10 +62,12 @@ answer:
   max_answer_tokens: 96
   refuse_below: 0.25               # cosine of the best passage under which the answer is the refusal
 
-# Twenty questions you know the answers of are worth more than a thousand opinions.
+# Twenty questions you know the answers of are worth more than a thousand opinions. A row has `question` and `answer` (null:
+# the documents do not say), and if wanted `value` (what a right answer contains) and `document` (its path in the folder).
 evaluate:
   questions: {name}/questions.jsonl
   # arms: [quote, base, rag, tuned, tuned+rag]   # what is compared, as far as the recipe has the halves
+  # Quotes alone, no language model fetched or built: arms: [quote], ship: quote, and no gate that names rag.
   ship: auto                       # the best of them that reaches the gates, the simplest of equals; all; or an arm's name
   gates:                           # what ships must reach
     - citations_valid >= 1

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fieldpack.retrieval.fusion import RetrievalSettings
 
@@ -51,6 +51,12 @@ _RANKING = RetrievalSettings()  # its defaults are the recipe's
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _readable_gate(text: str) -> str:
+    """Return a gate as it is; raises ValueError where it is none."""
+    parse_gate(text)
+    return text
 
 
 class ModelSource(Section):
@@ -525,7 +531,9 @@ class Evaluate(Section):
     """What is asked of the bundle before it ships, and what it must reach."""
 
     questions: str
-    """The file of test questions."""
+    """The file of test questions, a row each: `question` and `answer` (null where the documents do
+    not say); if wanted `value` (what a right answer contains), `document` (as the library names it)
+    and `pages`."""
     sample: Positive | None = None
     """Questions to ask, evenly over the file; all where none is given."""
     arms: Annotated[list[ArmName], Field(min_length=1)] = [
@@ -537,11 +545,11 @@ class Evaluate(Section):
     ]
     """What is measured, as far as the recipe has the halves; quote is a passage's own words, no
     model."""
-    ship: Literal["auto", "all"] | ArmName = "auto"
+    ship: Literal["auto", "all", ArmName] = "auto"
     """The arm that becomes the bundle. auto: of the measured arms that reach the gates the one with
     the best score by `weights`; among those that noise cannot tell from it an untuned one, the
     smallest. all: every half that the recipe has, whatever was measured."""
-    gates: list[str] = []
+    gates: list[Annotated[str, AfterValidator(_readable_gate)]] = []
     """What ships must reach, such as `f1 >= rag.f1`; a gate that is missed stops the build."""
     weights: dict[str, float] = WEIGHTS
     """What the best arm is chosen by: a figure of `gates` to its worth (below 0 where less is
@@ -552,13 +560,6 @@ class Evaluate(Section):
     alone is looked at, and it has learned from no row)."""
     attribution: Attribution | None = None
     """Where quality was won and lost."""
-
-    @field_validator("gates")
-    @classmethod
-    def _readable(cls, gates: list[str]) -> list[str]:
-        for gate in gates:
-            parse_gate(gate)
-        return gates
 
     @field_validator("weights")
     @classmethod
@@ -595,7 +596,8 @@ class Recipe(Section):
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?$")]
     """The bundle's version."""
     base: ModelSource
-    """The language model that is tuned and ships."""
+    """The language model that is tuned and ships. Named also where quotes alone ship, and then
+    neither fetched nor built."""
     knowledge: Knowledge | None = None
     """The documents that answers come from."""
     train: Train = Train(method="none")

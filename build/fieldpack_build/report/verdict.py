@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, floor
 
 from ..evaluation.bootstrap import wilson
+from ..evaluation.guarantee import fewest
 from ..evaluation.outcome import (
     ANSWERED,
     NO_VALUE,
@@ -23,7 +24,7 @@ from ..evaluation.outcome import (
     WRONG_REFUSAL,
     outcome,
 )
-from ..evaluation.report_file import QuestionRow, Report
+from ..evaluation.report_file import Guarantee, QuestionRow, Report
 from .advice import advise
 
 _EXPLAINED = {
@@ -185,6 +186,7 @@ def judge(report: Report) -> Verdict:
         _gates_in_words(report),
         *([_against_strongest(shipped, pairs[0])] if pairs else []),
         *_outdone(report, pairs),
+        *([guarantee_in_words(report.guarantee)] if report.guarantee else []),
         _sample_in_words(report, shipped),
     ]
     others = tuple(_short(tally(report, pair.arm)) for pair in pairs)
@@ -298,6 +300,39 @@ def _outdone(report: Report, pairs: Sequence[Pair]) -> list[str]:
         if own is not None and best > own:
             ahead.append(f"{label} ({arm} {best:.2f}, shipped {own:.2f})")
     return [f"Another arm is ahead in {'; '.join(ahead)}."] if ahead else []
+
+
+def guarantee_in_words(promised: Guarantee) -> str:
+    """Return what may be promised of answers and of passages, and how many more right answers the
+    promise of few wrong ones would take."""
+    parts = [promised.sentence]
+    if promised.arms > 1:
+        parts.append(f"That this arm was chosen among {promised.arms} is allowed for.")
+    at_most = f"at most {promised.wrong:.0%} of answers are wrong"
+    if promised.missing:
+        least = fewest(promised.wrong, promised.sure)
+        few = f", too few even if all had been right ({least} answers are needed then)"
+        parts.append(
+            f"To promise with {promised.sure:.0%} certainty that {at_most}, {promised.missing:,} "
+            f"more answers would be needed, all of them right; {promised.answered} were given and "
+            f"{promised.answered - promised.right} of them wrong"
+            f"{few if promised.answered < least else ''}."
+        )
+    else:
+        parts.append(f"With {promised.sure:.0%} certainty {at_most}.")
+    if passages := promised.passages:
+        parts.append(
+            f"The right passage is among the {passages.shown} shown in at least "
+            f"{floor(passages.shown_of_100)} of 100 questions that the documents answer, with "
+            f"{passages.sure:.0%} certainty ({passages.questions} questions); for "
+            f"{passages.share:.0%} of them "
+            + (
+                f"{passages.needed} must be shown."
+                if passages.needed
+                else f"not even {passages.depth} are enough, or the questions are too few."
+            )
+        )
+    return " ".join(parts)
 
 
 def _sample_in_words(report: Report, shipped: Tally) -> str:

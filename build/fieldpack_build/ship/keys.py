@@ -28,10 +28,12 @@ class KeyFile:
 
     @property
     def id(self) -> str:
+        """Return the id of the public key, as the signed metadata names it."""
         return str(self.signer.public_key.keyid)
 
 
 def root_key_path(folder: Path, number: int) -> Path:
+    """Return where root key 1, 2 or 3 is in a folder of keys."""
     return folder / f"root-{number}.pem"
 
 
@@ -66,7 +68,8 @@ def make_key(path: Path) -> KeyFile:
 
 
 def read_key(path: Path) -> KeyFile:
-    """Raises SigningError where the file is not there, no key, or its passphrase is another one."""
+    """Read a private key. Raises SigningError where the file is not there, no key, or its
+    passphrase is another one."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 

@@ -40,6 +40,7 @@ class Repository:
 
     @property
     def exists(self) -> bool:
+        """Return whether anything is signed here yet."""
         return (self.metadata / "timestamp.json").is_file()
 
     def roots(self) -> list[Path]:
@@ -66,6 +67,8 @@ class Repository:
         return int(_read(self.metadata / "timestamp.json").signed.version) if self.exists else 0
 
     def current_targets(self) -> Metadata[Targets]:
+        """Return the newest targets metadata, as timestamp and snapshot name it. Raises
+        SigningError."""
         timestamp: Metadata[Timestamp] = _read(self.metadata / "timestamp.json")
         snapshot: Metadata[Snapshot] = _read(
             self.metadata / f"{timestamp.signed.snapshot_meta.version}.snapshot.json"
@@ -85,6 +88,7 @@ class Repository:
         }
 
     def recalls(self) -> list[dict[str, str]]:
+        """Return the releases that are withdrawn so far."""
         if not self.exists:
             return []
         info = self.current_targets().signed.targets[RECALLS]
@@ -247,6 +251,7 @@ def newest(*repositories: Repository) -> Repository:
 
 
 def release_key(folder: Path) -> KeyFile:
+    """Read the release key of a folder of keys. Raises SigningError."""
     return read_key(folder / RELEASE_KEY)
 
 

@@ -49,6 +49,7 @@ class Shipment:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON."""
         names = ("name", "version", "number", "channel", "signed", "total", "written", "seconds")
         return {"folder": str(self.folder), **{name: getattr(self, name) for name in names}}
 

@@ -28,6 +28,7 @@ from ..evaluation import ask_trace, calibration, metrics, question_split
 from ..evaluation.arms import arms_of, by_model, fixed_arm, left_out, retrieves
 from ..evaluation.bootstrap import PairedBootstrap
 from ..evaluation.gates import check_gates
+from ..evaluation.guarantee_part import make_guarantee
 from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
 from ..evaluation.report_file import (
@@ -87,6 +88,8 @@ def run(task: Task) -> StageResult:
                 measured = question_split.measured_part(task.recipe, every)
                 parts.calibration = _thresholds(task, expert, measured, measuring.rows)
                 parts.retrieval = _retrieval(search, expert.settings, measured)
+                parts.passage_ranks = _passage_ranks(search, measured)
+                parts.passages_shown = expert.settings.passages
                 parts.library = summarize_library(
                     task.inputs["knowledge"],
                     Embedder.open(task.inputs["embedder"]),
@@ -113,7 +116,8 @@ def run(task: Task) -> StageResult:
     ):
         task.warn(report.ship.why)
     written = report.to_dict()
-    return {key: written[key] for key in ("arms", "retrieval", "gates", "shipped", "ship")}
+    shown = ("arms", "retrieval", "gates", "shipped", "ship", "guarantee")
+    return {key: written[key] for key in shown}
 
 
 @dataclass
@@ -121,6 +125,8 @@ class _Parts:
     """What only some recipes have, or is measured on the first staged bundle alone."""
 
     retrieval: Retrieval | None = None
+    passage_ranks: Sequence[int | None] = ()
+    passages_shown: int = 0
     library: LibrarySummary | None = None
     calibration: Calibration | None = None
     attribution: Attribution | None = None
@@ -252,6 +258,14 @@ def _report(
         left_out=left_out(recipe, shipped),
     )
     report.ship.why = why_shipped(report)
+    report.guarantee = make_guarantee(
+        measured.rows,
+        shipped,
+        arms=1 if fixed_arm(recipe) else len(measured.names),
+        ranks=parts.passage_ranks,
+        depth=max(KS),
+        shown=parts.passages_shown,
+    )
     return report
 
 
@@ -268,20 +282,29 @@ def _retrieval(
 ) -> Retrieval:
     """Over all questions with a document: searching is cheap, so no sample."""
     report = measure(search, questions)
-    asked = [q for q in questions if q.document]
-    by_passage = [metrics.rank_of(q, search(q.question, max(KS)), with_value=True) for q in asked]
+    by_passage = _passage_ranks(search, questions)
     best = Similarities(answerable=[], unanswerable=[])
     for question in questions:
         top = max((p.similarity for p in search(question.question, settings.passages)), default=0.0)
         kind = best.answerable if question.answer is not None else best.unanswerable
         kind.append(round(top, 4))
     return Retrieval(
-        questions=len(asked),
+        questions=len(by_passage),
         **report.figures(),
         passage=metrics.retrieval_figures(by_passage),
         best_similarity=best,
         refuse_below=settings.refuse_below,
     )
+
+
+def _passage_ranks(search: Search, questions: Sequence[TestQuestion]) -> list[int | None]:
+    """The place of the right passage of each question that names a document; None where it is not
+    among the first `max(KS)`."""
+    return [
+        metrics.rank_of(q, search(q.question, max(KS)), with_value=True)
+        for q in questions
+        if q.document
+    ]
 
 
 def _thresholds(

@@ -110,14 +110,22 @@ class Shipping(TypedDict):
     why: str
 
 
+class GuaranteeResult(TypedDict):
+    """What of the guarantee a build shows: its sentence."""
+
+    sentence: str
+
+
 class EvaluateResult(TypedDict):
-    """Parts of report.json: the figures of each arm, which of them ships and why, gates."""
+    """Parts of report.json: the figures of each arm, which of them ships and why, gates, what may
+    be promised."""
 
     arms: dict[str, dict[str, float | None]]
     retrieval: Mapping[str, object] | None
     gates: list[Mapping[str, object]]
     shipped: str
     ship: Shipping
+    guarantee: GuaranteeResult | None
 
 
 class TargetsResult(TypedDict):

@@ -24,6 +24,7 @@ class BundlePath(click.Path):
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path of a bundle: a folder, or where the release of that name is installed."""
         path = Path(str(super().convert(value, param, ctx)))
         if path.exists():
             return path

@@ -29,6 +29,7 @@ class Health:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON."""
         return asdict(self)
 
     @property

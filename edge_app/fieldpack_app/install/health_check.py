@@ -33,6 +33,8 @@ def check(folder: Path) -> Health:
 
 
 def main() -> None:
+    """Check the bundle that the first argument names and print what came of it as one line of
+    JSON."""
     try:
         health = check(Path(sys.argv[1]))
     except FieldpackError as error:

@@ -27,4 +27,5 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, for JSON."""
         return asdict(self)

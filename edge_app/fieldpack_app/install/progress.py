@@ -20,6 +20,7 @@ class Progress:
         self._shown = False
 
     def at(self, done: int) -> None:
+        """Show that `done` bytes are copied, unless the last line is too fresh."""
         now = time.monotonic()
         if now - self._last < (_EVERY_TERMINAL if self._terminal else _EVERY_PLAIN):
             return
@@ -36,6 +37,7 @@ class Progress:
         self._shown = True
 
     def done(self) -> None:
+        """Clear the line on a terminal."""
         if self._terminal and self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 

@@ -57,6 +57,8 @@ def open_source(given: str) -> Source:
 
 
 class FolderSource:
+    """Reads a stick or another folder."""
+
     local = True
 
     def __init__(self, folder: Path) -> None:
@@ -64,6 +66,7 @@ class FolderSource:
         self._folder = folder
 
     def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from `offset` on. Raises Missing, SourceFailed."""
         full = self._folder / PurePosixPath(path)
         try:
             descriptor = os.open(
@@ -103,6 +106,7 @@ class HttpSource:
         )
 
     def read(self, path: str, *, offset: int = 0) -> Iterator[bytes]:
+        """Yield a file's bytes from `offset` on. Raises Missing, SourceFailed."""
         import urllib3
 
         url = f"{self.name}/{path}"

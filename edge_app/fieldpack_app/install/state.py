@@ -72,9 +72,11 @@ class State:
     recalls: tuple[Recall, ...] = ()
 
     def with_bundle(self, entry: Installed) -> State:
+        """Return the state with this bundle's entry added or replaced."""
         return replace(self, bundles={**self.bundles, entry.name: entry})
 
     def recall_of(self, digest: str) -> Recall | None:
+        """Return the recall of a release by its digest; None where it is not withdrawn."""
         return next((recall for recall in self.recalls if recall.digest == digest), None)
 
     def slots(self) -> dict[str, str]:
@@ -89,6 +91,7 @@ class State:
 
 
 def new_state() -> State:
+    """Return the state of a device that has nothing installed, with a random id."""
     return State(device=secrets.token_hex(8))
 
 

@@ -124,9 +124,11 @@ class Store:
         return read_state(self.root) or new_state()
 
     def save(self, state: State) -> None:
+        """Write state.json: the one step that makes a change count."""
         write_state(self.root, state)
 
     def blob(self, sha256: str) -> Path:
+        """Return where the file of this hash is, or would be."""
         return self.blobs / sha256
 
     def has_blob(self, file: ReleaseFile) -> bool:

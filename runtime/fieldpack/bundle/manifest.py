@@ -34,6 +34,8 @@ ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
+    """Describe one file of a bundle: its path in the bundle, its role, bytes and SHA-256."""
+
     path: str
     role: str
     size: int

@@ -149,7 +149,9 @@ def to_manifest(release: Release) -> bytes:
                     f"sha256:{patch.base} sha256:{patch.blob.sha256} {patch.blob.size}"
                     for patch in file.patches
                 )
-            layers.append({**_descriptor(part, _media_type(file.path)), "annotations": notes})
+            folder = "" if file.path.endswith(".json") else file.path.partition("/")[0]
+            media_type = _FOLDERS.get(folder, SETTINGS_TYPE)
+            layers.append({**_descriptor(part, media_type), "annotations": notes})
     notes = {
         TITLE: release.name,
         VERSION: release.version,
@@ -223,7 +225,11 @@ def _files(layers: object) -> tuple[ReleaseFile, ...]:
     files = []
     for path, group in groups.items():
         parts = tuple(_blob(layer) for layer in group)
-        patches = _patches(group[0]["annotations"].get(PATCHES, ""))
+        words = _text(group[0]["annotations"].get(PATCHES, "")).split()
+        patches = tuple(
+            Patch(_hex(base), Blob(_hex(digest), _count(size)))
+            for base, digest, size in (words[n : n + 3] for n in range(0, len(words), 3))
+        )
         if len(parts) == 1:
             files.append(ReleaseFile(path, parts[0].sha256, parts[0].size, parts, patches))
             continue
@@ -239,12 +245,6 @@ def _files(layers: object) -> tuple[ReleaseFile, ...]:
             )
         files.append(ReleaseFile(path, _hex(group[0]["annotations"][WHOLE]), size, parts, patches))
     return tuple(files)
-
-
-def _patches(value: object) -> tuple[Patch, ...]:
-    words = _text(value).split()
-    rows = [words[n : n + 3] for n in range(0, len(words), 3)]
-    return tuple(Patch(_hex(base), Blob(_hex(digest), _count(size))) for base, digest, size in rows)
 
 
 def _check_names(release: Release, where: str) -> None:
@@ -276,14 +276,6 @@ def _check_names(release: Release, where: str) -> None:
         raise BundleCorrupt(
             f"{where}: names no {BUNDLE_MANIFEST}, so it is no bundle; ship it again"
         )
-
-
-def _media_type(path: str) -> str:
-    return (
-        SETTINGS_TYPE
-        if path.endswith(".json")
-        else _FOLDERS.get(path.partition("/")[0], SETTINGS_TYPE)
-    )
 
 
 def _descriptor(blob: Blob, media_type: str) -> dict[str, Any]:

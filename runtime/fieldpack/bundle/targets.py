@@ -88,11 +88,10 @@ def _target(record: object) -> Target:
     for limit in (plain.prompt_limit, plain.total_limit):
         if limit is not None and not 0 < limit < _MAX_TOKENS:
             raise ValueError("targets: a limit that cannot be")
-    maps = {name: _map(record.get(name, {}), kind) for name, kind in _MAPS.items()}
+    maps = {}
+    for name, kind in _MAPS.items():
+        data = record.get(name, {})
+        if not isinstance(data, Mapping):
+            raise TypeError(f"targets: want an object, not {data!r:.80}")
+        maps[name] = {str(key): kind(cast(Any, value)) for key, value in data.items()}
     return Target(**{**{name: getattr(plain, name) for name in known}, **maps})
-
-
-def _map(data: object, kind: type) -> dict[str, Any]:
-    if not isinstance(data, Mapping):
-        raise TypeError(f"targets: want an object, not {data!r:.80}")
-    return {str(key): kind(cast(Any, value)) for key, value in data.items()}

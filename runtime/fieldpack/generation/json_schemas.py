@@ -88,6 +88,7 @@ class _Weights:
         self._referred: dict[str, int] = {}
 
     def weigh(self, node: object) -> int:
+        """Return the weight of a part of the schema. Raises QuestionError."""
         if isinstance(node, dict):
             return 1 + sum(self._keyword(node, name, value) for name, value in node.items())
         if isinstance(node, list):
@@ -100,7 +101,11 @@ class _Weights:
         if name == "$ref" and isinstance(value, str):
             if value not in self._referred:
                 self._referred[value] = 1  # while it is weighed: what refers to itself
-                self._referred[value] = self.weigh(self._target(value))
+                target: Any = self._root if value.startswith("#") else None
+                for part in value.removeprefix("#").split("/")[1:]:
+                    part = part.replace("~1", "/").replace("~0", "~")
+                    target = target.get(part) if isinstance(target, dict) else None
+                self._referred[value] = self.weigh(target)
             return self._referred[value]
         if name in _LENGTHS and isinstance(value, int | float) and value > _MAX_LENGTH:
             raise _too_much(f"characters in a string ({name})", value, _MAX_LENGTH)
@@ -117,13 +122,6 @@ class _Weights:
         if name in _BOUNDS and isinstance(value, int | float):
             weight += max(int(min(value, 2 * _MAX_WEIGHT)), 0)
         return weight * max([1, *(int(min(count, 2 * _MAX_WEIGHT)) for count in times)])
-
-    def _target(self, reference: str) -> object:
-        node: Any = self._root if reference.startswith("#") else None
-        for part in reference.removeprefix("#").split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")
-            node = node.get(part) if isinstance(node, dict) else None
-        return node
 
 
 def _depth(node: object) -> int:

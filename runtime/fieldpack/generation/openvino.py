@@ -51,10 +51,12 @@ class StaticShape:
 
     @property
     def total(self) -> int:
+        """Return how many tokens prompt and answer may have together."""
         return self.max_prompt + self.max_answer
 
     @property
     def properties(self) -> dict[str, Any]:
+        """Return what OpenVINO's NPU pipeline is configured with."""
         emulated = {"NPUW_DEVICES": "CPU"} if self.emulated else {}
         return {"MAX_PROMPT_LEN": self.max_prompt, "MIN_RESPONSE_LEN": self.max_answer, **emulated}
 
@@ -116,13 +118,16 @@ class OpenVinoGenerator:
             return cls(pipeline, end_tokens=end_tokens, capabilities=capabilities, device=device)
 
     def encode(self, text: str) -> list[int]:
+        """Return the token ids of a text, without the model's special tokens around it."""
         ids: list[int] = self._ids(text).reshape(-1).tolist()
         return ids
 
     def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
         return int(self._ids(text).size)
 
     def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of token ids."""
         return "".join(self._pieces(ids))
 
     def stream(
@@ -163,6 +168,8 @@ class OpenVinoGenerator:
     def read_ahead(
         self, prompt: str, *, max_context: int, cancel: threading.Event | None = None
     ) -> None:
+        """Prefill a prompt, so that an answer to what begins with it starts sooner; do nothing on a
+        target whose KV cache cannot be trimmed. Raises Cancelled, EngineFailed."""
         if not self.capabilities.rewinding:
             return
         ids = self._ids(prompt)[:, : max_context - 1]

@@ -28,43 +28,37 @@ _PART_SHARE = 0.6
 # Of 3: "boeing" (0.97 of its mentions are in its filing) keeps 0.9, "fees" (0.3 in the fee
 # schedule) 0.03. With 1, as good on filings, but on the finance recipe the right document is among
 # the first five for 90% of the questions, not 96%.
-_PECULIAR = 3
+_SPECIFICITY_POWER = 3
 _POSSESSIVE = re.compile("['\u2019]s\\b")
 _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
 _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not the "fy" of "fy2022"
 
 
 def name_terms(path: str) -> tuple[str, str]:
-    """What to find a document by, from its path below the library's folder, and its initials:
+    """Return what to find a document by, from its path below the library's folder, and its initials:
     "letters/ACME_2023Q4.pdf" gives "letters acme 2023q4 2023 q4 4" and "",
     "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
     place = PurePosixPath(path)
     runs = [run for part in (*place.parent.parts, place.stem) for run in _words(part)]
-    terms = dict.fromkeys(
-        term for run in runs for term in (run, *_parts(run, shortest=1), *_pairs(run))
+    terms: dict[str, None] = {}
+    for run in runs:
+        parts = parts_of(run)
+        pairs = ["".join(parts[i : i + 2]) for i in range(len(parts) - 1)]  # "q4" of "2023q4"
+        terms |= dict.fromkeys((run, *_parts(run, shortest=1), *(pairs if len(parts) > 2 else ())))
+    # Initials of each two to four words in a row: "johnson johnson" is asked for as JnJ or J&J. A
+    # word with digits ends a row.
+    letters = "".join(
+        word[0] if word.isalpha() else " "
+        for word in _words(place.stem)
+        if word not in QUESTION_WORDS
     )
-    return " ".join(terms), " ".join(_initials(_words(place.stem)))
-
-
-def _initials(words: Sequence[str]) -> list[str]:
-    """Of each two to four words in a row that have no digits: "johnson johnson" is asked for as JnJ
-    or J&J."""
-    letters = "".join(_initial(word) for word in words)
-    return sorted(
-        {
-            run[i : i + n]
-            for run in letters.split()
-            for n in (2, 3, 4)
-            for i in range(len(run) - n + 1)
-        }
-    )
-
-
-def _initial(word: str) -> str:
-    """A blank for what ends a row: a word with digits."""
-    if word in QUESTION_WORDS:
-        return ""
-    return word[0] if word.isalpha() else " "
+    initials = {
+        row[i : i + n]
+        for row in letters.split()
+        for n in (2, 3, 4)
+        for i in range(len(row) - n + 1)
+    }
+    return " ".join(terms), " ".join(sorted(initials))
 
 
 def write_names(database: sqlite3.Connection) -> None:
@@ -83,48 +77,59 @@ def named_documents(
     database: sqlite3.Connection,
     question: str,
     documents: int,
-    peculiar: Callable[[str, Sequence[int]], float],
+    specificity: Callable[[str, Sequence[int]], float],
 ) -> dict[int, float]:
-    """Document id -> how clearly the question names it.
+    """Return how clearly the question names each document, by id; those that it does not are left
+    out.
 
     A word of the name counts as its rarity among all names (1 for a word that only this name has, 0
-    for one that all have) times the cube of `peculiar(word, documents)`, the share of the library's
-    mentions that are in the documents of that name: "boeing" is Boeing's, "fees" is everybody's.
+    for one that all have) times the cube of `specificity(word, documents)`, the share of the
+    library's mentions that are in the documents of that name: "boeing" is Boeing's, "fees" is everybody's.
     The start of a word counts 0.6, and so do initials. A figure counts as far as words have named
     the document already: a year alone names none."""
     if documents < 2:
         return {}
     words: dict[int, float] = {}
     figures: dict[int, float] = {}
-    seen: dict[int, set[str]] = {}
+    counted: dict[int, set[str]] = {}
     for term, share, query in _queries(question):
-        found = [
+        matches = [
             row[0]
             for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
         ]
         # "2023" and "q4" are parts of the name's "2023q4": the whole counts, not its parts again
-        new = [i for i in found if not any(term in longer for longer in seen.get(i, ()))]
+        new = [i for i in matches if not any(term in longer for longer in counted.get(i, ()))]
         if not new:
             continue
-        weight = share * math.log(documents / len(found)) / math.log(documents)
+        weight = share * math.log(documents / len(matches)) / math.log(documents)
         if not term[0].isdigit():
-            weight *= peculiar(term, found) ** _PECULIAR
+            weight *= specificity(term, matches) ** _SPECIFICITY_POWER
         scores = figures if term[0].isdigit() else words
         for i in new:
             scores[i] = scores.get(i, 0.0) + weight
-            seen.setdefault(i, set()).add(term)
+            counted.setdefault(i, set()).add(term)
     return {
         i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0
     }
 
 
 def without_names(question: str, paths: Iterable[str]) -> str:
-    """The question without the words that these documents' names have: what is asked, of whomever
-    it is asked."""
+    """Return the question without the words that these documents' names have: what is asked, of
+    whomever it is asked."""
     names = {term for path in paths for part in name_terms(path) for term in part.split()}
     words = question.split()
     plain = ["".join(_words(_POSSESSIVE.sub("", word))) for word in words]
-    named = {i for i, word in enumerate(plain) if _is_name(word, names)}
+    named = set()
+    for i, word in enumerate(plain):
+        if not word or word in QUESTION_WORDS:
+            continue
+        is_long = len(word) >= _SHORTEST_PREFIX and not word.isdigit()
+        if (
+            word in names
+            or (is_long and any(name.startswith(word) for name in names))
+            or any(part in names for part in _parts(word, shortest=_PART))
+        ):
+            named.add(i)
     for count in _JOINED:
         for i in range(len(plain) - count + 1):
             if "".join(plain[i : i + count]) in names:
@@ -132,28 +137,18 @@ def without_names(question: str, paths: Iterable[str]) -> str:
     return " ".join(word for i, word in enumerate(words) if i not in named)
 
 
-def _is_name(word: str, names: set[str]) -> bool:
-    if not word or word in QUESTION_WORDS:
-        return False
-    begins = (
-        len(word) >= _SHORTEST_PREFIX
-        and not word.isdigit()
-        and any(name.startswith(word) for name in names)
-    )
-    return begins or word in names or any(part in names for part in _parts(word, shortest=_PART))
-
-
 def _queries(question: str) -> Iterator[tuple[str, float, str]]:
-    """Terms of a question, longest first, what each counts, and how FTS5 is asked for it."""
+    """Yield the terms of a question, longest first: each with what it counts, and how FTS5 is asked
+    for it."""
     runs = _words(question)[:_MOST_WORDS]
     terms = dict.fromkeys(runs)
     for count in _JOINED:
         terms |= dict.fromkeys("".join(runs[i : i + count]) for i in range(len(runs) - count + 1))
     terms |= dict.fromkeys(part for run in runs for part in _parts(run, shortest=_PART))
-    asked = sorted(
+    whole = sorted(
         (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
     )
-    for term in asked:
+    for term in whole:
         yield term, 1.0, f'terms : "{term}"'
     for term in dict.fromkeys(runs):
         if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and term not in QUESTION_WORDS:
@@ -169,9 +164,3 @@ def _words(text: str) -> list[str]:
 
 def _parts(run: str, *, shortest: int) -> list[str]:
     return [part for part in parts_of(run) if part.isdigit() or len(part) >= shortest]
-
-
-def _pairs(run: str) -> list[str]:
-    """ "q4" of "2023q4"."""
-    parts = parts_of(run)
-    return ["".join(parts[i : i + 2]) for i in range(len(parts) - 1)] if len(parts) > 2 else []

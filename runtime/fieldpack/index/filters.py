@@ -14,9 +14,12 @@ _WILD = frozenset("*?[")
 
 
 def allowed_ranges(database: sqlite3.Connection, where: Filter) -> list[tuple[int, int]]:
-    """[first, end) of the chunks of each document that the filter lets through; neighbouring ones
-    joined, ascending."""
-    conditions, values = _dates(where)
+    """Return [first, end) of the chunks of each document that the filter lets through; neighbouring
+    ones joined, ascending."""
+    # ISO dates sort as text; a document without one meets neither bound.
+    bounds = [("date >= ?", where.after), ("date <= ?", where.before)]
+    conditions = "".join(f" AND {condition}" for condition, value in bounds if value)
+    values = [value for _, value in bounds if value]
     if where.documents and not any(_WILD & set(document) for document in where.documents):
         conditions += f" AND path IN ({','.join('?' * len(where.documents))})"
         values += where.documents
@@ -47,10 +50,3 @@ def allowed_ranges(database: sqlite3.Connection, where: Filter) -> list[tuple[in
         else:
             ranges.append((first, end))
     return ranges
-
-
-def _dates(where: Filter) -> tuple[str, list[str]]:
-    """ISO dates sort as text; a document without one meets neither bound."""
-    bounds = [("date >= ?", where.after), ("date <= ?", where.before)]
-    used = [(condition, value) for condition, value in bounds if value]
-    return "".join(f" AND {condition}" for condition, _ in used), [value for _, value in used]

@@ -18,7 +18,7 @@ _KINDS = {"f16": (ord("i"), 12), "i8": (ord("c"), 23)}
 _WIDTHS = {"f16": 2, "i8": 1}
 _HEAD, _FACTS = 64, 40  # bytes: of what is stored; of the graph
 _NODE = 10  # bytes before a node's neighbours: its key and its level
-_MOST_LEVELS = 64
+_MAX_LEVELS = 64
 _BLOCK = 65_536  # nodes looked at in one go: 9 MB of neighbours at 32 a node
 
 
@@ -64,7 +64,7 @@ def check_graph(data: Any, path: Path, *, dim: int, dtype: str, end: int) -> Non
         raw[facts + _FACTS : facts + _FACTS + 2 * size].tobytes(), dtype="<i2"
     ).astype(np.int64)
     _require(
-        bool((levels >= 0).all()) and levels.max() <= _MOST_LEVELS,
+        bool((levels >= 0).all()) and levels.max() <= _MAX_LEVELS,
         path,
         "has levels that do not exist",
     )
@@ -98,17 +98,18 @@ def _check_links(
     words: NDArray[np.uint32],
     path: Path,
     lists: NDArray[np.int64],
-    most: int,
+    max_links: int,
     levels: NDArray[np.int64],
     level: int,
 ) -> None:
-    """`lists`: where the neighbours of one level begin, each with their number first."""
+    """Raise BundleCorrupt unless all neighbours of one level are nodes that reach this level.
+    `lists` [n]: the bytes at which each node's neighbours begin, their number first."""
     import numpy as np
 
     count = words[lists]
-    _require(bool((count <= most).all()), path, "has more neighbours than room for them")
-    used = np.arange(most) < count[:, None]
-    neighbours = words[lists[:, None] + 4 + 4 * np.arange(most)][used]
+    _require(bool((count <= max_links).all()), path, "has more neighbours than room for them")
+    used = np.arange(max_links) < count[:, None]
+    neighbours = words[lists[:, None] + 4 + 4 * np.arange(max_links)][used]
     there = neighbours < len(levels)
     _require(
         bool(there.all()) and bool((levels[neighbours] >= level).all()),

@@ -86,6 +86,7 @@ class KnowledgeIndex:
         return database
 
     def documents(self) -> list[str]:
+        """Return the paths of all documents that have chunks, sorted."""
         return [
             row[0]
             for row in self._database.execute(
@@ -94,7 +95,7 @@ class KnowledgeIndex:
         ]
 
     def records(self, where: Filter | None = None) -> list[DocumentRecord]:
-        """All documents by path, or those that a filter lets through and that hold text."""
+        """Return all documents by path, or those that a filter lets through and that hold text."""
         rows = self._database.execute(
             f"SELECT first, {RECORD_COLUMNS} FROM documents ORDER BY path"
         )
@@ -108,7 +109,7 @@ class KnowledgeIndex:
         ]
 
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
-        """All chunks, or one document's, with their ids, in reading order."""
+        """Return all chunks, or one document's, with their ids, in reading order."""
         where = "" if document is None else "WHERE d.path = ?"
         rows = self._database.execute(
             f"SELECT c.id, {CHUNK_COLUMNS} FROM documents d JOIN chunks c ON c.id >= d.first AND "
@@ -119,28 +120,28 @@ class KnowledgeIndex:
         return [(row[0], to_chunk(row[1:])) for row in rows]
 
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
-        """Stored chunks by id, in the order of `ids`; unknown ids are passed over."""
-        wanted = [int(i) for i in ids]
+        """Return stored chunks in the order of `ids`; unknown ids are passed over."""
+        numbers = [int(i) for i in ids]
         rows = self._of_chunks(
-            f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", wanted
+            f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", numbers
         )
         chunks = {
             row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows
         }
-        return [chunks[i] for i in wanted if i in chunks]
+        return [chunks[i] for i in numbers if i in chunks]
 
     def passage(self, chunk_id: int) -> Passage:
-        """One chunk as a passage of no question. Raises NoSuchPassage."""
+        """Return one chunk as a passage of no question. Raises NoSuchPassage."""
         return stored_passage(self._database, chunk_id)
 
     def context(self, chunk_id: int, end: int | None = None, characters: int = 0) -> PassageContext:
-        """A chunk, or what goes on to `end` on its page, with `characters` of the page around it.
-        Raises NoSuchPassage."""
+        """Return a chunk, or what goes on to `end` on its page, with `characters` of the page
+        around it. Raises NoSuchPassage."""
         return in_context(self._database, chunk_id, end, characters)
 
     def sample_vectors(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """At most `count` chunk ids, spread evenly over the library, and their unit vectors [n,
-        dim]."""
+        """Return at most `count` chunk ids [n], spread evenly over the library, and their unit
+        vectors [n, dim]."""
         import numpy as np
 
         rows = self._database.execute(
@@ -154,15 +155,16 @@ class KnowledgeIndex:
         return ids, self._vectors.get(ids)
 
     def places(self, ids: Iterable[int]) -> list[Place]:
-        """Where chunks stand, in the order of their ids; their texts are not read. Unknown ids are
-        passed over."""
+        """Return where chunks stand, in the order of their ids; their texts are not read. Unknown
+        ids are passed over."""
         rows = self._of_chunks(
             "c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of", ids
         )
         return list(map(Place._make, rows))
 
     def _of_chunks(self, columns: str, ids: Iterable[int]) -> sqlite3.Cursor:
-        """Columns of chunks (c), their documents (d) and twins (t), in the order of their ids."""
+        """Select columns of chunks (c), their documents (d) and duplicates (t), in the order of
+        their ids."""
         return self._database.execute(
             f"SELECT {columns} FROM {CHUNKS_WITH_DOCUMENTS} LEFT JOIN duplicates t ON t.id = c.id "
             "WHERE c.id IN (SELECT value FROM json_each(?)) ORDER BY c.id",
@@ -170,30 +172,30 @@ class KnowledgeIndex:
         )
 
     def pages_around(self, places: Iterable[Place]) -> dict[tuple[int, int], list[int]]:
-        """(document id, page) -> ids of the page's chunks, for every page that one of `places` is
-        on; a long page's as far as 16 chunks before and after."""
-        seen: dict[tuple[int, int], tuple[int, int]] = {}
+        """Return the ids of a page's chunks by (document id, page), for every page that one of
+        `places` is on; a long page's as far as 16 chunks before and after."""
+        bounds: dict[tuple[int, int], tuple[int, int]] = {}
         for place in places:
             if place.page is not None:
-                low, high = seen.get((place.document_id, place.page), (place.id, place.id))
-                seen[place.document_id, place.page] = min(low, place.id), max(high, place.id)
-        pages: dict[tuple[int, int], list[int]] = {page: [] for page in seen}
-        spans = [(*page, low - _PAGE, high + _PAGE) for page, (low, high) in seen.items()]
+                low, high = bounds.get((place.document_id, place.page), (place.id, place.id))
+                bounds[place.document_id, place.page] = min(low, place.id), max(high, place.id)
+        pages: dict[tuple[int, int], list[int]] = {page: [] for page in bounds}
+        spans = [(*page, low - _PAGE, high + _PAGE) for page, (low, high) in bounds.items()]
         for document, page, i in self._database.execute(_CHUNKS_OF_PAGES, (json.dumps(spans),)):
             pages[document, page].append(i)
         return pages
 
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
-        """Cosine of a unit vector and stored chunks'."""
+        """Return the cosines of a unit vector [dim] and stored chunks', by id."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
 
     def named(self, question: str) -> dict[int, float]:
-        """Document id -> how clearly the question names it, see `naming`."""
+        """Return how clearly the question names each document, by id: `named_documents`."""
         return named_documents(self._database, question, self._documents, self._term_specificity)
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
-        """Share of the chunks with a word that are these documents'; 1 where no chunk has it, as
-        with words written as one."""
+        """Return the share of the chunks with a word that are these documents'; 1 where no chunk
+        has it, as with words written as one."""
         match = f'"{word}"'
         (total,) = self._database.execute(
             "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
@@ -206,7 +208,8 @@ class KnowledgeIndex:
         return float(theirs / total) if total else 1.0
 
     def paths(self, documents: Iterable[int], where: Filter | None = None) -> list[str]:
-        """Paths of documents by id, in their order; those that a filter keeps out are left away."""
+        """Return paths of documents in the order of their ids; those that a filter keeps out are
+        left away."""
         rows = [
             self._database.execute(
                 "SELECT path, first FROM documents WHERE id = ?", (i,)
@@ -219,13 +222,14 @@ class KnowledgeIndex:
     def closest(
         self, vector: NDArray[np.float32], count: int, where: Filter | None = None
     ) -> dict[int, float]:
-        """Cosine of the `count` chunks nearest to a unit vector [dim]."""
+        """Return the cosines of the `count` chunks nearest to a unit vector [dim], by id."""
         ranges = allowed_ranges(self._database, where) if where else None
         cosines = self._vectors.closest(vector, count + _TIES, ranges)
         return {i: cosines[i] for i in self._best(cosines, count)}
 
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
-        """bm25 of the question's words, higher is better; headings count as much as text."""
+        """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
+        is better, headings count as much as text."""
         words = content_words(question)
         if not words:
             return {}
@@ -234,7 +238,7 @@ class KnowledgeIndex:
         return {i: scores[i] for i in self._best(scores, count)}
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
-        """The ids of the `count` best. Equal scores go by document and place in it, not by id: an
+        """Return the ids of the `count` best. Equal scores go by document and place in it, not by id: an
         index that was changed in place has other ids than a fresh one, and must answer alike."""
         best = sorted(scores, key=lambda i: (-scores[i], i))
         values = [scores[i] for i in best]
@@ -250,7 +254,8 @@ class KnowledgeIndex:
 
 
 def library_documents(folder: Path) -> list[DocumentRecord]:
-    """The documents of a written index by path, without opening its vectors."""
+    """Return the documents of a written index by path, without opening its vectors. Raises
+    BundleCorrupt."""
     with untrusted(folder / CHUNKS), closing(open_for_reading(folder / CHUNKS)) as database:
         read_meta(database, folder / CHUNKS)
         rows = database.execute(f"SELECT {RECORD_COLUMNS} FROM documents ORDER BY path")
@@ -258,7 +263,8 @@ def library_documents(folder: Path) -> list[DocumentRecord]:
 
 
 def library_size(folder: Path) -> tuple[int, int]:
-    """Documents and chunks of a written index, without opening its vectors."""
+    """Return the numbers of documents and chunks of a written index, without opening its vectors.
+    Raises BundleCorrupt."""
     with untrusted(folder / CHUNKS), closing(open_for_reading(folder / CHUNKS)) as database:
         meta = read_meta(database, folder / CHUNKS)
     return int(meta["documents"]), int(meta["chunks"])

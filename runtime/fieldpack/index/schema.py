@@ -61,8 +61,8 @@ def chunk_key(chunk: Chunk) -> bytes:
 
 
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
-    """A row of CHUNK_COLUMNS. Raises TypeError where a value is of another kind than its column's:
-    SQLite stores any."""
+    """Return a row of CHUNK_COLUMNS as a chunk. Raises TypeError where a value is of another kind
+    than its column's: SQLite stores any."""
     path, title, page, heading, start, end, text, gap = row
     if not (
         type(path) is type(title) is type(text) is type(gap) is str
@@ -83,7 +83,7 @@ def _heading(text: str) -> tuple[str, ...]:
 
 
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:
-    """A row of RECORD_COLUMNS."""
+    """Return a row of RECORD_COLUMNS as a document's record. Raises TypeError."""
     path, title, digest, pages, date, tags = row
     named = json.loads(tags)
     if (
@@ -95,6 +95,7 @@ def to_record(row: tuple[Any, ...]) -> DocumentRecord:
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
+    """Return a document's record as a row of RECORD_COLUMNS."""
     return (
         record.path,
         record.title,
@@ -106,6 +107,7 @@ def from_record(record: DocumentRecord) -> tuple[Any, ...]:
 
 
 def to_json(parts: tuple[str, ...]) -> str:
+    """Return texts as the JSON list that a column stores."""
     return json.dumps(parts, ensure_ascii=False)
 
 
@@ -121,7 +123,8 @@ class _Reader(sqlite3.Connection):
         return super().execute(*arguments)
 
     def watch(self, size: int) -> None:
-        """`size`: of the file. Reading all of it takes fewer steps than it has bytes."""
+        """Allow each statement the steps that reading a file of `size` bytes takes: fewer than it
+        has bytes."""
         self.most_steps = _LEAST_STEPS + size
         self.set_progress_handler(self._go_on, _STEPS)
 
@@ -225,6 +228,8 @@ def finished_generation(path: Path) -> int | None:
 
 
 def write_meta(database: sqlite3.Connection, **facts: Any) -> None:
+    """Write facts into the table `meta`, in the order of their names: the same facts give the same
+    bytes."""
     database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(facts.items()))
 
 

@@ -15,8 +15,8 @@ _ROW = f"SELECT c.document_id, c.id, {CHUNK_COLUMNS} FROM {CHUNKS_WITH_DOCUMENTS
 
 
 def stored_passage(database: sqlite3.Connection, chunk_id: int) -> Passage:
-    """A chunk as a passage of no question: score and similarity 0. Raises NoSuchPassage."""
-    _, c = _one(database, chunk_id)
+    """Return a chunk as a passage of no question: score and similarity 0. Raises NoSuchPassage."""
+    _, c = _read_chunk(database, chunk_id)
     return Passage(
         chunk_id, c.document, c.title, c.page, c.heading, c.text, 0.0, 0.0, c.start, c.end
     )
@@ -25,9 +25,9 @@ def stored_passage(database: sqlite3.Connection, chunk_id: int) -> Passage:
 def in_context(
     database: sqlite3.Connection, chunk_id: int, end: int | None, characters: int
 ) -> PassageContext:
-    """From the chunk's start to `end` (the chunk's, or where a passage of joined chunks ends), with
-    at most `characters` of the page on each side. Raises NoSuchPassage."""
-    document_id, chunk = _one(database, chunk_id)
+    """Return the text from the chunk's start to `end` (the chunk's, or where a passage of joined
+    chunks ends), with at most `characters` of the page on each side. Raises NoSuchPassage."""
+    document_id, chunk = _read_chunk(database, chunk_id)
     rows = database.execute(
         _ROW + "WHERE c.id BETWEEN ? AND ? AND c.document_id = ? AND c.page IS ? ORDER BY c.id",
         (chunk_id - _NEIGHBOURS, chunk_id + _NEIGHBOURS, document_id, chunk.page),
@@ -49,8 +49,8 @@ def in_context(
 
 
 def page_text(chunks: Sequence[Chunk]) -> tuple[str, int]:
-    """The text that neighbouring chunks of one page cover, and the place on the page where it
-    begins."""
+    """Return the text that neighbouring chunks of one page cover, and the place on the page where
+    it begins."""
     text, end = "", chunks[0].start
     for chunk in chunks:
         if chunk.start < end:
@@ -61,7 +61,7 @@ def page_text(chunks: Sequence[Chunk]) -> tuple[str, int]:
     return text, chunks[0].start
 
 
-def _one(database: sqlite3.Connection, chunk_id: int) -> tuple[int, Chunk]:
+def _read_chunk(database: sqlite3.Connection, chunk_id: int) -> tuple[int, Chunk]:
     row = database.execute(_ROW + "WHERE c.id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise NoSuchPassage(

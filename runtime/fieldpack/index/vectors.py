@@ -117,8 +117,7 @@ class FlatVectors:
         metric = MetricKind.Cos if self._dtype == "i8" else MetricKind.IP
         best: dict[int, float] = {}
         for ids, rows in self._batches(self._live if ranges is None else ranges):
-            wanted = min(count, len(rows))
-            hits = search(rows, query, wanted, metric=metric, exact=True, threads=1)
+            hits = search(rows, query, min(count, len(rows)), metric=metric, exact=True, threads=1)
             cosines = 1.0 - hits.distances if query.any() else hits.distances * 0
             near = zip(ids[hits.keys.astype(int)].tolist(), cosines.tolist(), strict=True)
             best = best_first(best | dict(near), count)

@@ -180,19 +180,16 @@ def _page(place: Place) -> tuple[int, int]:
 def group_neighbours(order: Iterable[int], places: Mapping[int, Place], k: int) -> list[list[int]]:
     """Return at most k groups of ids, in the order of their best: of the chunks that it takes to
     make k groups, neighbours on one page are one group, at most two long, in reading order."""
-
-    def adjoins(new: Place, group: Sequence[int]) -> bool:
-        first, last = places[group[0]], places[group[-1]]
-        if (new.document_id, new.page) != (first.document_id, first.page):
-            return False
-        return new.ordinal in (first.ordinal - 1, last.ordinal + 1)
-
     groups: list[list[int]] = []
     for i in order:
         if len(groups) == k:
             break
+        new = places[i]
         for group in groups:
-            if len(group) < _MAX_GROUP and adjoins(places[i], group):
+            first, last = places[group[0]], places[group[-1]]
+            same_page = (new.document_id, new.page) == (first.document_id, first.page)
+            adjoins = new.ordinal in (first.ordinal - 1, last.ordinal + 1)
+            if len(group) < _MAX_GROUP and same_page and adjoins:
                 group.append(i)
                 group.sort(key=lambda j: places[j].ordinal)
                 break

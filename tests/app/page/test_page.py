@@ -81,7 +81,18 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shelf") / "tiny-1.0.0"
-    report = {"shipped": "rag", "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "questions": 8}}}
+    report = {
+        "shipped": "rag",
+        "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "questions": 8}},
+        "guarantee": {
+            "questions": 40,
+            "answered": 37,
+            "right": 16,
+            "sure": 0.95,
+            "answered_of_100": 75.96,
+            "right_of_100": 22.98,
+        },
+    }
     fakes.write_bundle(folder, model=exported_llama, chunks=CHUNKS, report=report)
     (folder / "report" / "report.html").write_text(
         "<h1>Measured</h1><script>alert(4)</script>", encoding="utf-8"
@@ -612,6 +623,10 @@ def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
         facts["Right value"] == "13%" and facts["Words shared with the right answer (F1)"] == "0.50"
     )
     assert f"fieldpack {fieldpack.__version__}" in facts["Runs on"]
+    assert dialog.locator(".guarantee").inner_text() == (
+        "Of 100 questions like the test's at least 75 are answered, and of 100 answers at least 22 "
+        "are right, with 95% certainty (questions asked: 40, answered: 37, right answers: 16)."
+    )
     with reader.context.expect_page() as opened:
         dialog.get_by_role("link", name="Open the full report").click()
     opened.value.get_by_role("heading", name="Measured").wait_for()

@@ -156,6 +156,7 @@ def test_a_passage_where_it_stands(client: httpx.Client) -> None:
 def test_about(client: httpx.Client) -> None:
     about = client.get("/api/about").json()
     assert (about["id"], about["name"], about["report"]) == ("tiny-1.0.0", "tiny", False)
+    assert about["guarantee"] == {}
     assert about["knowledge"]["documents"] == 3 and about["runtime"]["onnxruntime"]
     response = client.get("/report")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "no_report")
@@ -165,7 +166,9 @@ def test_the_report_is_shut_in(bundle: Path, tmp_path: Path) -> None:
     html = "<!doctype html><style>b{}</style><script>alert(1)</script>"
     (bundle / "report" / "report.html").write_text(html)
     (bundle / "report" / "report.json").write_text(
-        json.dumps({"shipped": "tuned", "arms": {"tuned": {"f1": 0.5}}})
+        json.dumps(
+            {"shipped": "tuned", "arms": {"tuned": {"f1": 0.5}}, "guarantee": {"questions": 40}}
+        )
     )
     fakes.reseal(bundle)
     with served([bundle], tmp_path / "state") as server, server.client() as client:
@@ -177,6 +180,7 @@ def test_the_report_is_shut_in(bundle: Path, tmp_path: Path) -> None:
         assert policy.startswith("sandbox; default-src 'none'") and "script" not in policy
         about = client.get("/api/about").json()
         assert (about["report"], about["measured"]) == (True, {"f1": 0.5})
+        assert about["guarantee"] == {"questions": 40}
 
 
 def test_the_page_s_files(client: httpx.Client) -> None:

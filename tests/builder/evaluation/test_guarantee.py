@@ -15,6 +15,7 @@ from fieldpack_build.evaluation.guarantee import (
     fewest,
     least_share,
     passages_needed,
+    right_answers_missing,
 )
 
 
@@ -89,6 +90,38 @@ def test_the_card_s_bounds_hold() -> None:
 def test_a_bound_is_below_what_was_counted(hits: int, misses: int, sure: float) -> None:
     low = least_share(hits, hits + misses, sure=sure)
     assert 0 <= low <= (hits / (hits + misses) if hits + misses else 0)
+
+
+def test_choosing_among_arms_by_the_same_questions_is_allowed_for() -> None:
+    """The best of eight arms that are all right in half of their answers looks better than it is."""
+    broken, naive = 0, 0
+    for seed in range(300):
+        arms = [
+            [
+                Judged(0.0, True, random.Random(f"{seed} {arm} {n}").random() < 0.5)
+                for n in range(60)
+            ]
+            for arm in range(8)
+        ]
+        best = max(arms, key=lambda rows: sum(one.right for one in rows))
+        broken += card(best, arms=8).right_of_100 > 50
+        naive += card(best).right_of_100 > 50
+    assert broken <= 0.05 * 300 + 3 * (300 * 0.05 * 0.95) ** 0.5
+    assert naive > broken
+
+
+def test_how_many_right_answers_are_missing() -> None:
+    assert right_answers_missing(0, 0, wrong=0.05, sure=0.95) == fewest(0.05, 0.95) == 59
+    assert right_answers_missing(40, 40, wrong=0.05, sure=0.95) == 19
+    assert right_answers_missing(59, 59, wrong=0.05, sure=0.95) == 0
+    # one mistake: 93 answers, the sample size of the tables for 95% and 95%
+    assert right_answers_missing(39, 40, wrong=0.05, sure=0.95) == 93 - 40
+
+
+def test_a_bound_is_not_rounded_up_in_the_sentence() -> None:
+    promised = card([Judged(0.0, True, n < 80) for n in range(100)])
+    assert promised.right_of_100 % 1 > 0.5
+    assert f"at least {int(promised.right_of_100)} are right" in promised.sentence()
 
 
 def test_how_many_passages_must_be_shown() -> None:

@@ -42,6 +42,7 @@ def test_a_report_is_read_and_written_to_the_byte(toy: Project, built: dict[str,
         "training",
         "tools",
         "ship",
+        "guarantee",
     ]
 
 

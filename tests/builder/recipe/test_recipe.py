@@ -343,8 +343,24 @@ BAD = {
         SMALL + "evaluate:\n  questions: q\n  gates:\n    - citation_valid >= 1\n",
         [
             (
-                "r.yaml:13: evaluate.gates: 'citation_valid >= 1': unknown metric citation_valid (did "
+                "r.yaml:14: evaluate.gates.0: 'citation_valid >= 1': unknown metric citation_valid (did "
                 "you mean citations_valid?)"
+            )
+        ],
+    ),
+    "several gates that are none": (
+        SMALL + "evaluate: {questions: q, gates: [f11 >= 1, f1 >= 40%]}\n",
+        [
+            "r.yaml:11: evaluate.gates.0: 'f11 >= 1': unknown metric f11 (did you mean f1?)",
+            "r.yaml:11: evaluate.gates.1: 'f1 >= 40%': shares go from 0 to 1; write 0.4",
+        ],
+    ),
+    "an arm to ship that is none": (
+        SMALL + "evaluate: {questions: q, ship: quotes}\n",
+        [
+            (
+                "r.yaml:11: evaluate.ship: must be 'auto', 'all', 'quote', 'base', 'rag', 'tuned' or "
+                "'tuned+rag', not 'quotes'"
             )
         ],
     ),
@@ -352,7 +368,7 @@ BAD = {
         SMALL + "evaluate: {questions: q, gates: [tunedrag.f1 >= 1]}\n",
         [
             (
-                "r.yaml:11: evaluate.gates: 'tunedrag.f1 >= 1': unknown arm tunedrag; one of quote, "
+                "r.yaml:11: evaluate.gates.0: 'tunedrag.f1 >= 1': unknown arm tunedrag; one of quote, "
                 "base, rag, tuned, tuned+rag"
             )
         ],
@@ -365,7 +381,7 @@ BAD = {
         SMALL + "evaluate: {questions: q, gates: ['{f1} > {0}']}\n",
         [
             (
-                "r.yaml:11: evaluate.gates: '{f1} > {0}': write `metric >= number`, `arm.metric <= "
+                "r.yaml:11: evaluate.gates.0: '{f1} > {0}': write `metric >= number`, `arm.metric <= "
                 "number` or "
                 "`metric >= 1.5 * arm.metric + number`"
             )

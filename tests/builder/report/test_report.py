@@ -15,6 +15,7 @@ import pytest
 from fieldpack_build import report as pages
 from fieldpack_build.evaluation.bootstrap import PairedBootstrap
 from fieldpack_build.evaluation.calibration import Signals, describe, learn
+from fieldpack_build.evaluation.guarantee_part import make_guarantee
 from fieldpack_build.evaluation.outcome import outcome
 from fieldpack_build.evaluation.recommend import choose
 from fieldpack_build.evaluation.report_file import (
@@ -312,6 +313,37 @@ def test_verdict_does_not_make_much_of_a_few_questions(report: Report) -> None:
         "right on 2 and rag alone on 0 (may well be luck, p = 0.5)" in remark
         for remark in judged.remarks
     )
+
+
+def test_verdict_says_what_is_promised_and_how_many_answers_are_missing(report: Report) -> None:
+    assert "certainty" not in text_of(render(report))  # a report of an older build
+    promised = make_guarantee(
+        rows_in(report), "tuned+rag", arms=4, ranks=[1] * 90 + [None] * 10, depth=20, shown=5
+    )
+    assert promised is not None
+    report["guarantee"] = promised.to_dict()
+    seen = text_of(render(report))
+    assert promised.sentence in seen and "chosen among 4 is allowed for" in seen
+    assert f"{promised.missing:,} more answers would be needed, all of them right" in seen
+    assert "too few even if all" not in seen
+    assert "among the 5 shown in at least 83 of 100 questions" in seen
+    assert "not even 20 are enough" in seen
+    few = make_guarantee(rows_in(report)[:40], "tuned+rag", arms=1)
+    assert few is not None
+    report["guarantee"] = few.to_dict()
+    assert "too few even if all had been right (59 answers are needed then)" in text_of(
+        render(report)
+    )
+
+
+def test_verdict_promises_few_wrong_answers_where_that_is_shown(report: Report) -> None:
+    right = rows_of((100, "wrwr", True))
+    promised = make_guarantee(rows_in(with_rows(report, right)), "tuned+rag", arms=1)
+    assert promised is not None and promised.missing == 0
+    report["guarantee"] = promised.to_dict()
+    seen = text_of(render(report))
+    assert "With 95% certainty at most 5% of answers are wrong." in seen
+    assert "more answers would be needed" not in seen
 
 
 def test_missed_gate_is_the_verdict_and_stands_first(report: Report) -> None:

@@ -93,6 +93,16 @@ function runtimeOf(about) {
 
 const SHARES = ["value_match", "citations_right", "citations_valid", "refused_right", "refused_wrong"];
 
+/** What the build promises of questions like its test's; nothing for a bundle of an older build. Bounds are cut, not rounded up. */
+function promised(card) {
+  const known = ["answered_of_100", "right_of_100", "sure", "questions", "answered", "right"];
+  if (!known.every((name) => typeof card[name] === "number")) return [];
+  return [el("p", { class: "guarantee" }, t("guarantee", {
+    least_answered: Math.floor(card.answered_of_100), least_right: Math.floor(card.right_of_100), sure: percent(card.sure),
+    questions: card.questions, answered: card.answered, right: card.right,
+  }))];
+}
+
 /** What the build measured of the arm that ships, and the way to its whole report. */
 function measured(about) {
   const arm = about.measured ?? {};
@@ -103,6 +113,7 @@ function measured(about) {
   return [
     ...(rows.length ? [el("h3", { class: "list-heading" }, t("measured")), facts(rows)] : []),
     ...(rows.length && arm.questions ? [el("p", { class: "note" }, t("measured_on", { n: arm.questions }))] : []),
+    ...promised(about.guarantee ?? {}),
     about.report ? el("p", {}, link) : el("p", { class: "note" }, t("no_report")),
   ];
 }

@@ -19,7 +19,7 @@ from fieldpack.citations import place
 from fieldpack.devices import package_versions
 from fieldpack.index.reader import library_documents
 
-from ...info import BundleSummary, read_report, shipped_figures, summarize
+from ...info import BundleSummary, guarantee, read_report, shipped_figures, summarize
 from ...terminal.highlight import Span, question_spans
 from ..bundles import BundleEntry
 from ..errors import HttpError, bad_request
@@ -68,12 +68,14 @@ class SearchResultJson(PlacedPassageJson):
 
 class AboutJson(BundleSummary):
     """What a bundle says of itself, as in `fieldpack info --json`, but of the report only what was
-    `measured` of the arm that ships. `report`: whether there is a page of it; `examples`: questions that the
-    page offers, which were answered where the bundle was built; `runtime`: versions."""
+    `measured` of the arm that ships and its `guarantee`, empty where there is none. `report`:
+    whether there is a page of it; `examples`: questions that the page offers, which were answered
+    where the bundle was built; `runtime`: versions."""
 
     id: str
     report: bool
     measured: Mapping[str, object]
+    guarantee: Mapping[str, object]
     examples: list[str]
     runtime: dict[str, str]
 
@@ -188,6 +190,7 @@ def _about(bundle: BundleEntry) -> AboutJson:
         **summarize(bundle.path, manifest),
         "report": _has_report(bundle),
         "measured": shipped_figures(report),
+        "guarantee": guarantee(report),
         "examples": [golden.question for golden in read_golden(bundle.path) if not golden.refused],
         "runtime": own | versions,
     }

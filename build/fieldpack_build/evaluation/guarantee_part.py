@@ -1,0 +1,77 @@
+"""Makes the guarantee that report.json holds from the rows of the test questions. Knows nothing of
+how a bound is computed or shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import floor
+
+from .guarantee import Judged, card, least_share, passages_needed, right_answers_missing
+from .outcome import RIGHT, outcome
+from .report_file import Guarantee, PassageGuarantee, QuestionRow
+
+SURE = 0.95
+WRONG = 0.05  # the share of wrong answers that the report says is or is not shown
+_PASSAGE_SHARE = 0.95
+
+
+def judge_answers(rows: Sequence[QuestionRow], arm: str) -> list[Judged]:
+    """Return what became of each question in one arm: right is the outcome `RIGHT`, a refusal is no
+    answer. Left out, whatever was said, are answerable questions that name nothing to compare with.
+    """
+    return [
+        Judged(confidence=0.0, answered=not answer.refused, right=outcome(row, arm) == RIGHT)
+        for row in rows
+        if (answer := row.arms.get(arm)) is not None
+        and (row.expected is None or answer.value_match is not None)
+    ]
+
+
+def make_guarantee(
+    rows: Sequence[QuestionRow],
+    arm: str,
+    *,
+    arms: int,
+    ranks: Sequence[int | None] = (),
+    depth: int = 0,
+    shown: int = 0,
+) -> Guarantee | None:
+    """Return what may be promised of the arm that ships; None where no question can be judged.
+
+    `arms`: among how many arms it was chosen by these questions. `ranks`: the place of the right
+    passage of each question that names a document, among the first `depth`; `shown`: passages that
+    the bundle shows."""
+    judged = judge_answers(rows, arm)
+    if not judged:
+        return None
+    promised = card(judged, sure=SURE, arms=arms)
+    passages = None
+    if ranks:
+        near = sum(rank is not None and rank <= shown for rank in ranks)
+        passages = PassageGuarantee(
+            questions=len(ranks),
+            share=_PASSAGE_SHARE,
+            sure=SURE,
+            depth=depth,
+            needed=passages_needed(ranks, share=_PASSAGE_SHARE, sure=SURE),
+            shown=shown,
+            shown_of_100=_rounded_down(100 * least_share(near, len(ranks), sure=SURE)),
+        )
+    return Guarantee(
+        sentence=promised.sentence(),
+        questions=promised.questions,
+        answered=promised.answered,
+        right=promised.right,
+        sure=promised.sure,
+        arms=arms,
+        answered_of_100=_rounded_down(promised.answered_of_100),
+        right_of_100=_rounded_down(promised.right_of_100),
+        wrong=WRONG,
+        missing=right_answers_missing(promised.right, promised.answered, wrong=WRONG, sure=SURE),
+        passages=passages,
+    )
+
+
+def _rounded_down(value: float) -> float:
+    """A bound must not grow by rounding."""
+    return floor(100 * value) / 100
