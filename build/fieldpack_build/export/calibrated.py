@@ -44,7 +44,9 @@ def write_rounded(
         )
     except ValueError as error:
         raise StageError(f"{error}; take another export.algorithm") from None
-    shutil.copytree(source, folder, ignore=lambda _, names: {n for n in names if _is_weight(n)})
+    shutil.copytree(
+        source, folder, ignore=lambda _, names: {n for n in names if n.endswith(_WEIGHTS)}
+    )
     model.save_pretrained(folder)
 
 
@@ -58,7 +60,3 @@ def stays_int8(layer: int, name: str, *, layers: int) -> bool:
     chosen = layer < eighth or layer >= 7 * eighth or (layer - round(eighth)) % 3 == 2
     kinds = ("q_proj", "k_proj", "v_proj", "qkv_proj", "down_proj")
     return chosen and name.rpartition(".")[2] in kinds
-
-
-def _is_weight(name: str) -> bool:
-    return name.endswith(_WEIGHTS)

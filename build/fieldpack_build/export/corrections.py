@@ -91,7 +91,13 @@ def correct_graph(folder: Path, source: Path) -> None:
             for place in (7, 8):  # cos_cache, sin_cache
                 node.replace_input_with(place, None)
     if config.model_type in _GEMMAS:
-        _scale_embeddings(model.graph, float(config.hidden_size) ** 0.5)
+        # Multiply the embeddings with the factor itself, where the builder has put a rounded one.
+        scaling: Any = next(node for node in model.graph if node.name == "/model/embed_tokens/Mul")
+        dtype = scaling.inputs[1].producer().attributes["value"].as_tensor().dtype
+        factor = float(config.hidden_size) ** 0.5
+        scaling.replace_input_with(
+            1, _constant(model.graph, "embedding_scale", factor, dtype.numpy())
+        )
     if config.model_type == "olmo":
         # LayerNorms have the inputs of RMSNorms but for a bias, which may be left away.
         for node in model.graph:
@@ -150,13 +156,6 @@ def _layers_without_rope(config: Any) -> list[int]:
         return [layer for layer, rope in enumerate(config.no_rope_layers) if not rope]
     nowhere = config.model_type == "granitemoehybrid" and config.position_embedding_type != "rope"
     return list(range(config.num_hidden_layers)) if nowhere else []
-
-
-def _scale_embeddings(graph: Any, factor: float) -> None:
-    """Multiply the embeddings with `factor` itself, where the builder has put a rounded one."""
-    node = next(node for node in graph if node.name == "/model/embed_tokens/Mul")
-    dtype = node.inputs[1].producer().attributes["value"].as_tensor().dtype
-    node.replace_input_with(1, _constant(graph, "embedding_scale", factor, dtype.numpy()))
 
 
 def _clip_projections(graph: Any, limit: float) -> None:

@@ -43,22 +43,14 @@ def _is_number(value: object, low: float, high: float) -> bool:
     return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1
-
-
 def _are_paths(value: object) -> bool:
     paths = value if isinstance(value, list) else [value]
     return bool(paths) and all(isinstance(path, str) and path for path in paths)
 
 
-def _are_layers(value: object) -> bool:
-    return value == "all-linear" or (type(value) is list and _are_paths(value))
-
-
 CountOrAuto = Annotated[
     int | Literal["auto"],
-    OneOf("a whole number from 1, or auto", lambda v: v == "auto" or _is_count(v)),
+    OneOf("a whole number from 1, or auto", lambda v: v == "auto" or (type(v) is int and v >= 1)),
 ]
 LimitOrAuto = Annotated[
     float | Literal["auto"],
@@ -87,7 +79,11 @@ SwitchOrAuto = Annotated[
 ]
 Paths = Annotated[str | list[str], OneOf("a folder, a file or a list of them", _are_paths)]
 Targets = Annotated[
-    list[str] | Literal["all-linear"], OneOf("all-linear or a list of layer names", _are_layers)
+    list[str] | Literal["all-linear"],
+    OneOf(
+        "all-linear or a list of layer names",
+        lambda v: v == "all-linear" or (type(v) is list and _are_paths(v)),
+    ),
 ]
 Part = Annotated[
     float,

@@ -78,14 +78,6 @@ def _retrieval(report: Report) -> Names:
     }
 
 
-def _thresholds(report: Report) -> Names | None:
-    return {"view": thresholds_view(report.calibration)} if report.calibration else None
-
-
-def _library(report: Report) -> Names | None:
-    return {"library": view_library(report.library)} if report.library else None
-
-
 def _training(report: Report) -> Names | None:
     chart = loss_chart(report.training)
     return {"chart": chart} if chart else None
@@ -107,10 +99,6 @@ def _silence(report: Report) -> Names | None:
     return {"silence": silence, "rows": rows}
 
 
-def _questions(report: Report) -> Names:
-    return {"groups": groups(report), "rival": report.choice.rival if report.choice else None}
-
-
 # In the order of the page.
 SECTIONS: tuple[Section, ...] = (
     Section("gates", lambda report: {"gates": gates_table(report)}),
@@ -118,13 +106,16 @@ SECTIONS: tuple[Section, ...] = (
     Section("differences", _differences),
     Section("attribution", _attribution),
     Section("retrieval", _retrieval),
-    Section("thresholds", _thresholds),
-    Section("library", _library),
+    Section(
+        "thresholds",
+        lambda r: {"view": thresholds_view(r.calibration)} if r.calibration else None,
+    ),
+    Section("library", lambda r: {"library": view_library(r.library)} if r.library else None),
     Section("training", _training),
     Section("precision", _precision),
     Section("silence", _silence),
     Section("built", lambda report: {"facts": facts_table(report.model), "tools": report.tools}),
-    Section("questions", _questions),
+    Section("questions", lambda r: {"groups": groups(r), "rival": r.choice and r.choice.rival}),
     Section("figures", lambda report: {}),
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import DataError
 
 _KIND = "fieldpack-status"
-_MOST = 1 << 20  # bytes of one status
+_MAX_BYTES = 1 << 20  # bytes of one status
 
 
 def read_statuses(places: Iterable[Path]) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def read_statuses(places: Iterable[Path]) -> list[dict[str, Any]]:
     for place in places:
         inside = sorted(place.glob("*.json")) if place.is_dir() else [place]
         for path in inside:
-            status = _read(path, must=not place.is_dir())
+            status = _read(path, required=not place.is_dir())
             if status is not None:
                 before = newest.get(status["device"])
                 if before is None or status["signed"] >= before["signed"]:
@@ -30,8 +30,8 @@ def read_statuses(places: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def rows(statuses: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """A row for each bundle on each device; those behind the highest release of a bundle's channel
-    say so."""
+    """Return a row for each bundle on each device; those behind the highest release of a bundle's
+    channel say so."""
     highest: dict[tuple[str, str], int] = {}
     for bundle in (one for status in statuses for one in status["bundles"]):
         key = (bundle["name"], bundle["channel"])
@@ -98,10 +98,10 @@ def table(statuses: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _read(path: Path, *, must: bool) -> dict[str, Any] | None:
+def _read(path: Path, *, required: bool) -> dict[str, Any] | None:
     try:
-        if path.stat().st_size > _MOST:
-            raise ValueError(f"more than {_MOST:,} bytes")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES:,} bytes")
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["kind"] != _KIND:
             raise ValueError(f"its kind is {data['kind']!r:.40}")
@@ -114,7 +114,7 @@ def _read(path: Path, *, must: bool) -> dict[str, Any] | None:
         ):
             raise ValueError("a field is no text")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        if not must:
+        if not required:
             return None
         raise DataError(
             f"{path}: no status of a device ({error}); `fieldpack status --json -o FILE` writes one"

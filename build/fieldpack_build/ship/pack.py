@@ -106,25 +106,24 @@ def add_patches(
         for base in bases[:_EARLIER]:
             place = folder / blob_path(base)
             if base != file.sha256 and place.is_file():
-                blob = _write_patch(place, bundle / file.path, folder)
+                beside = folder / blob_path(".patch.new")
+                size = make_patch(place, bundle / file.path, beside)
+                blob = Blob(sha256_file(beside), size)
+                beside.replace(folder / blob_path(blob.sha256))
                 if blob.size * 2 <= file.size:
                     patches.append(Patch(base, blob))
         with_patches.append(replace(file, patches=tuple(patches)))
     return tuple(with_patches)
 
 
-def _write_patch(old: Path, new: Path, folder: Path) -> Blob:
-    beside = folder / blob_path(".patch.new")
-    size = make_patch(old, new, beside)
-    digest = sha256_file(beside)
-    beside.replace(folder / blob_path(digest))
-    return Blob(digest, size)
-
-
 def missing_blobs(folder: Path, release: Release) -> list[str]:
     """Return the blobs of a release that a folder does not hold, by size alone."""
-    parts = [part for file in release.files for part in file.parts]
-    return [part.sha256 for part in parts if _size(folder / blob_path(part.sha256)) != part.size]
+    missing = []
+    for part in (part for file in release.files for part in file.parts):
+        path = folder / blob_path(part.sha256)
+        if not path.is_file() or path.stat().st_size != part.size:
+            missing.append(part.sha256)
+    return missing
 
 
 def prune(folder: Path, manifests: Iterable[bytes]) -> int:
@@ -176,7 +175,3 @@ def _write(pieces: Iterable[bytes], place: Path, part: Blob) -> None:
             f"{place}: the bundle's file changed while it was read; run the same command again"
         )
     beside.replace(place)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1

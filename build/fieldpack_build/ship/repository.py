@@ -53,7 +53,7 @@ class Repository:
         return [path for _, path in sorted(numbered)]
 
     def root(self) -> Metadata[Root]:
-        """Raises SigningError where there is none."""
+        """Return the newest root. Raises SigningError where there is none."""
         if not (chain := self.roots()):
             raise SigningError(
                 f"{self.metadata}: no root of trust here; `build keys init` makes one, --keys names"
@@ -63,7 +63,7 @@ class Repository:
 
     @property
     def version(self) -> int:
-        """Of the timestamp; 0 where nothing was signed yet."""
+        """Return the version of the timestamp; 0 where nothing was signed yet."""
         return int(_read(self.metadata / "timestamp.json").signed.version) if self.exists else 0
 
     def current_targets(self) -> Metadata[Targets]:
@@ -103,17 +103,23 @@ class Repository:
     ) -> None:
         """Add or replace offers (target's path -> manifest's bytes and custom fields), write the
         recalls, raise every version, sign. The timestamp comes last: who reads meanwhile sees the
-        old state as a whole."""
+        old state as a whole. Raises SigningError for a key that is void."""
         root = self.root().signed
-        _require_key(root, key)
+        if key.id not in root.roles["targets"].keyids:
+            raise SigningError(
+                f"{key.path}: not the release key that the newest root names; after a rotation the"
+                " old one is void"
+            )
         targets = self.current_targets().signed if self.exists else Targets()
         snapshot_version = timestamp_version = 0
         if self.exists:
             targets.version += 1
             timestamp_version = self.version
             snapshot_version = _read(self.metadata / "timestamp.json").signed.snapshot_meta.version
-        recalled = _dumps({"recalls": list(recalls)})
-        for path, (data, custom) in {**offers, RECALLS: (recalled, {})}.items():
+        recalled = json.dumps(
+            {"recalls": list(recalls)}, indent=1, ensure_ascii=False, sort_keys=True
+        )
+        for path, (data, custom) in {**offers, RECALLS: (f"{recalled}\n".encode(), {})}.items():
             digest = sha256(data).hexdigest()
             place = self.targets / hashed_name(path, digest)
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -273,14 +279,6 @@ def _require_threshold(root: Root, keys: Sequence[KeyFile]) -> None:
         )
 
 
-def _require_key(root: Root, key: KeyFile) -> None:
-    if key.id not in root.roles["targets"].keyids:
-        raise SigningError(
-            f"{key.path}: not the release key that the newest root names; after a rotation the old"
-            " one is void"
-        )
-
-
 def _signed(signed: _Signed, keys: Sequence[KeyFile]) -> bytes:
     metadata = Metadata(signed)
     for key in keys:
@@ -303,7 +301,3 @@ def _read(path: Path) -> Metadata[Any]:
 
 def _in_years() -> datetime:
     return datetime.now(UTC).replace(microsecond=0) + timedelta(days=365 * YEARS)
-
-
-def _dumps(data: object) -> bytes:
-    return (json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode()

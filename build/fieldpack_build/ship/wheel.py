@@ -29,7 +29,10 @@ def write_wheel(folder: Path) -> Path:
         b"Wheel-Version: 1.0\nGenerator: fieldpack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
     members[f"{info}/entry_points.txt"] = b"[console_scripts]\nfieldpack = fieldpack_app.cli:main\n"
-    rows = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in sorted(members.items())]
+    rows = []
+    for name, data in sorted(members.items()):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        rows.append(f"{name},sha256={digest},{len(data)}")
     members[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
     path = folder / f"fieldpack-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -63,7 +66,3 @@ def _metadata(version: str) -> bytes:
         "Requires-Python: >=3.11",
     ]
     return "\n".join([*lines, *(f"Requires-Dist: {need}" for need in needs), ""]).encode()
-
-
-def _digest(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()

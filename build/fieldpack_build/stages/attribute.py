@@ -86,18 +86,16 @@ class _Asking:
         ):
             file.writelines(_line(answer) for answer in known)
             for question in self._questions[len(known) :]:
-                known.append(self._ask(expert, question, retrieval=arm.endswith("+rag")))
+                options = AnswerOptions(retrieval=arm.endswith("+rag"))
+                answer = expert.ask(question.question, options=options)
+                loss = expert.loss(answer, question.answer) if question.answer else None
+                score = metrics.score(answer, question, self._stored, loss)
+                known.append(score.to_row(answer.text, answer.citations))
                 file.write(_line(known[-1]))
                 file.flush()
                 self._done += 1
                 self._task.progress(self._done, self._total, f"questions asked ({arm})")
         return known
-
-    def _ask(self, expert: ScoringExpert, question: TestQuestion, *, retrieval: bool) -> ArmAnswer:
-        answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieval))
-        loss = expert.loss(answer, question.answer) if question.answer else None
-        score = metrics.score(answer, question, self._stored, loss)
-        return score.to_row(answer.text, answer.citations)
 
 
 def _line(answer: ArmAnswer) -> str:

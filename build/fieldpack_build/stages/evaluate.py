@@ -14,7 +14,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from fieldpack.answers import Answer
 from fieldpack.bundle.manifest import Manifest
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.prompt import PromptSettings
@@ -40,7 +39,6 @@ from ..evaluation.report_file import (
     LibrarySummary,
     PassageRead,
     QuestionRow,
-    Receipts,
     Report,
     Retrieval,
     Sample,
@@ -74,7 +72,10 @@ def run(task: Task) -> StageResult:
     measuring = _Measuring(
         task, question_split.sampled_part(task.recipe, every, evaluate.sample), arms_of(task.recipe)
     )
-    parts = _Parts(attribution=_attribution(task))
+    parts = _Parts()
+    if "attribute" in task.inputs:
+        path = task.inputs["attribute"] / "attribution.json"
+        parts.attribution = Attribution.model_validate_json(path.read_bytes())
     for number, (model, mine) in enumerate(by_model(task.recipe, measuring.names).items()):
         folder = task.out / f"staged-{model}"
         manifest = assemble(
@@ -174,7 +175,17 @@ class _Measuring:
                 self._longest[arm], (answer.timings.prompt_tokens, question.question)
             )
             row.arms[arm] = scored.to_row(answer.text, answer.citations)
-            self.passages.setdefault(arm, []).append(_passages_read(answer))
+            self.passages.setdefault(arm, []).append(
+                [
+                    PassageRead(
+                        document=p.document,
+                        page=p.page,
+                        similarity=round(p.similarity, 4),
+                        text=p.text,
+                    )
+                    for p in answer.passages
+                ]
+            )
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
         self.figures[arm] = metrics.summarize(scores)
@@ -194,15 +205,6 @@ class _Measuring:
                 folder, self._longest[arm][1], retrieval=retrieves(arm)
             )
         self.figures[arm] |= self.fixed[arm]
-
-
-def _passages_read(answer: Answer) -> list[PassageRead]:
-    return [
-        PassageRead(
-            document=p.document, page=p.page, similarity=round(p.similarity, 4), text=p.text
-        )
-        for p in answer.passages
-    ]
 
 
 def _report(
@@ -229,6 +231,9 @@ def _report(
     for row, passages in zip(measured.rows, measured.passages.get(shipped, ()), strict=True):
         row.passages = passages
     aside = question_split.calibration_part(recipe, every)
+    training = None
+    if "train" in task.inputs:
+        training = TrainingLog.model_validate_json((task.inputs["train"] / LOG).read_bytes())
     report = Report(
         name=recipe.name,
         version=recipe.version,
@@ -248,8 +253,11 @@ def _report(
             asked=len(measured.questions), of=len(every) - len(aside), set_aside=len(aside)
         ),
         questions=measured.rows,
-        model=_receipts(task),
-        training=_training(task),
+        model={  # what the stages before said of themselves
+            name: json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["result"]
+            for name, folder in task.inputs.items()
+        },
+        training=training,
         tools={name: version(name) for name in ("onnxruntime", "onnxruntime-genai", "usearch")},
     )
     report.ship = Shipping(
@@ -337,28 +345,6 @@ def _silence(task: Task, folder: Path, question: str) -> Silence:
             "see the report"
         )
     return watched
-
-
-def _attribution(task: Task) -> Attribution | None:
-    if "attribute" not in task.inputs:
-        return None
-    path = task.inputs["attribute"] / "attribution.json"
-    return Attribution.model_validate_json(path.read_bytes())
-
-
-def _receipts(task: Task) -> Receipts:
-    """What the stages before said of themselves, for the report."""
-    return {
-        name: json.loads((folder / RECEIPT).read_text(encoding="utf-8"))["result"]
-        for name, folder in task.inputs.items()
-    }
-
-
-def _training(task: Task) -> TrainingLog | None:
-    """Loss by step."""
-    if "train" not in task.inputs:
-        return None
-    return TrainingLog.model_validate_json((task.inputs["train"] / LOG).read_bytes())
 
 
 def _refuse_missed(task: Task, report: Report, folder: Path) -> None:

@@ -112,7 +112,16 @@ def export_model(
         },
     )
     if len(candidates) > 1:
-        facts |= {"candidates": _listed(results, limits), "limits": _named(limits)}
+        facts |= {
+            "candidates": [
+                {**figures, "refused": choose.refusal(figures, limits)} for figures in results
+            ],
+            "limits": {
+                "size_mb": limits.size_mb,
+                "memory_mb": limits.memory_mb,
+                "degradation": limits.degradation,
+            },
+        }
         task.say(_why(facts))
     (task.out / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for name in (_WORK, _REFERENCE):
@@ -229,18 +238,6 @@ def _chosen(task: Task, found: Sequence[CandidateFigures], limits: Limits) -> Ca
             f"{choose.advice(chosen)}"
         )
     return chosen
-
-
-def _listed(found: Sequence[CandidateFigures], limits: Limits) -> list[CandidateFigures]:
-    return [{**figures, "refused": choose.refusal(figures, limits)} for figures in found]
-
-
-def _named(limits: Limits) -> dict[str, float | None]:
-    return {
-        "size_mb": limits.size_mb,
-        "memory_mb": limits.memory_mb,
-        "degradation": limits.degradation,
-    }
 
 
 def _why(facts: ExportFacts) -> str:

@@ -20,7 +20,7 @@ from .source import Source
 from .store import Store
 
 _PIECE = 1 << 20
-_MOST_PATCH = 64 << 20  # bytes, which are held in memory; beyond it the whole file is copied
+_MAX_PATCH = 64 << 20  # bytes, which are held in memory; beyond it the whole file is copied
 
 
 class _Hash(Protocol):
@@ -32,8 +32,8 @@ class _Hash(Protocol):
 def fetch_release(store: Store, source: Source, release: Release) -> int:
     """Bring every file that is not here and whole. Returns the bytes copied. Raises StoreFailed
     where they do not fit."""
-    wanted: dict[str, ReleaseFile] = {file.sha256: file for file in release.files}
-    missing = [file for file in wanted.values() if not store.has_blob(file)]
+    by_hash: dict[str, ReleaseFile] = {file.sha256: file for file in release.files}
+    missing = [file for file in by_hash.values() if not store.has_blob(file)]
     present = sum(
         path.stat().st_size for file in missing if (path := store.partial / file.sha256).is_file()
     )
@@ -42,14 +42,10 @@ def fetch_release(store: Store, source: Source, release: Release) -> int:
     progress = Progress(total, f"{release.name} {release.version}")
     done = copied = 0
     for file in missing:
-        copied += fetch_file(source, file, store, functools.partial(_advance, progress, done))
+        copied += fetch_file(source, file, store, functools.partial(progress.at, before=done))
         done += file.size
     progress.done()
     return copied
-
-
-def _advance(progress: Progress, before: int, here: int) -> None:
-    progress.at(before + here)
 
 
 def fetch_file(
@@ -119,7 +115,7 @@ def _at_most(pieces: Iterable[bytes], size: int, sha256: str) -> Iterator[bytes]
     data = bytearray()
     for piece in pieces:
         data += piece
-        if len(data) > min(size, _MOST_PATCH):
+        if len(data) > min(size, _MAX_PATCH):
             raise BadPatch("longer than it was signed, or too long")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BadPatch("not the one that was signed")

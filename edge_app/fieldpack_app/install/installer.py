@@ -127,7 +127,9 @@ def _read_feed(store: Store, source: Source, options: InstallOptions) -> tuple[S
     """Verify the source; return the state with what it says of withdrawn releases, not yet
     saved."""
     state = store.state()
-    _sweep(store, state)
+    for folder in store.trust.iterdir():
+        if folder.name != state.trust:
+            shutil.rmtree(folder)  # what a killed command has left
     root = None if state.trust else _vouched_root(source, options)
     feed = read_feed(
         source, store.trust, state.trust, root, allow_downgrade=options.allow_downgrade
@@ -286,10 +288,3 @@ def in_share(state: State, offer: Offer) -> bool:
         sha256(f"{state.device}/{offer.name}/{offer.number}".encode()).digest()[:8], "big"
     )
     return drawn % 100 < offer.share
-
-
-def _sweep(store: Store, state: State) -> None:
-    """Remove what a killed command has left in trust/."""
-    for folder in store.trust.iterdir():
-        if folder.name != state.trust:
-            shutil.rmtree(folder)

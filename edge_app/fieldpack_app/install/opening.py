@@ -14,7 +14,7 @@ from fieldpack import BundleError, Expert
 
 from .errors import NotInstalled, Withdrawn
 from .rollback import go_back
-from .state import Installed, State
+from .state import Installed
 from .store import Store, default_store
 
 Opener = Callable[[Path], Expert]
@@ -40,7 +40,15 @@ def open_installed(path: Path, opener: Opener) -> Expert:
     digest = path.parent.name
     store = Store(path.parent.parent.parent)
     state = store.state() if store.slots == path.parent.parent and store.root.is_dir() else None
-    entry = _entry_of(state, digest) if state else None
+    installed = state.bundles.values() if state else ()
+    entry = next(
+        (
+            one
+            for one in installed
+            if digest in [s.digest for s in (one.current, one.previous) if s]
+        ),
+        None,
+    )
     if state is None or entry is None:
         return opener(path)
     if (recall := state.recall_of(digest)) is not None:
@@ -101,14 +109,3 @@ def _change(store: Store, before: Installed, now: Installed) -> None:
         ) is not None and entry_now.current.digest == before.current.digest
         if free and same:
             store.save(state.with_bundle(now))
-
-
-def _entry_of(state: State, digest: str) -> Installed | None:
-    return next(
-        (
-            entry
-            for entry in state.bundles.values()
-            if digest in (entry.current.digest, entry.previous.digest if entry.previous else "")
-        ),
-        None,
-    )

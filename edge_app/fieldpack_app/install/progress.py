@@ -9,7 +9,7 @@ _EVERY_TERMINAL, _EVERY_PLAIN = 0.2, 10.0  # seconds between two lines
 
 
 class Progress:
-    """`total`: bytes to copy. On a terminal one line that is written over, else a line every ten
+    """Shows how far a copy of `total` bytes is. On a terminal one line that is written over, else a line every ten
     seconds."""
 
     def __init__(self, total: int, what: str) -> None:
@@ -19,14 +19,20 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._shown = False
 
-    def at(self, done: int) -> None:
-        """Show that `done` bytes are copied, unless the last line is too fresh."""
+    def at(self, done: int, *, before: int = 0) -> None:
+        """Show that `done` bytes are copied, on top of `before`, unless the last line is too
+        fresh."""
+        done += before
         now = time.monotonic()
         if now - self._last < (_EVERY_TERMINAL if self._terminal else _EVERY_PLAIN):
             return
         self._last = now
         spent = now - self._begun
-        left = f", about {_seconds(spent / done * (self._total - done))} left" if done else ""
+        left = ""
+        if done:
+            seconds = spent / done * (self._total - done)
+            span = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+            left = f", about {span} left"
         line = f"{self._what}: {done / 1e6:,.0f} of {self._total / 1e6:,.0f} MB{left}"
         print(
             f"\r\x1b[K{line}" if self._terminal else line,
@@ -40,7 +46,3 @@ class Progress:
         """Clear the line on a terminal."""
         if self._terminal and self._shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -162,7 +162,8 @@ class Store:
         A slot that is there with all its links is taken as it is; one that is not is made anew."""
         final = self.slots / release.digest
         if final.is_dir():
-            if all(self._is_linked(final, file) for file in release.files):
+            links = [(final / BUNDLE / file.path, self.blob(file.sha256)) for file in release.files]
+            if all(path.is_file() and path.samefile(blob) for path, blob in links):
                 return final / BUNDLE
             self._remove_slot(release.digest)
         beside = self.slots / f".new-{release.digest}"
@@ -177,10 +178,6 @@ class Store:
         beside.rename(final)
         sync_folder(self.slots)
         return final / BUNDLE
-
-    def _is_linked(self, slot: Path, file: ReleaseFile) -> bool:
-        path = slot / BUNDLE / file.path
-        return path.is_file() and path.samefile(self.blob(file.sha256))
 
     def release(self, digest: str) -> Release:
         """Read an installed release's manifest. Raises NotInstalled; BundleCorrupt where its bytes

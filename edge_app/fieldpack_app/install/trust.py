@@ -33,14 +33,22 @@ RECALLS = "recalls.json"  # the target that lists withdrawn releases
 SIGNED = "x-fieldpack-signed"  # in the targets' metadata: when it was signed, ISO 8601
 _ROOT = "root.json"
 _FIRST_ROOT = f"{METADATA}/1.{_ROOT}"
-_MOST_ROOT = 512_000  # bytes, as the Updater's own limit
+_MAX_ROOT = 512_000  # bytes, as the Updater's own limit
 _SHOWN_DIGITS = 32  # of a fingerprint's 64: 128 bits are what a person can be asked to compare
 
 
 def first_root(source: Source) -> bytes:
     """Return the first root of a source, which nothing vouches for but its fingerprint. Raises
     SourceFailed."""
-    return _read_small(source, _FIRST_ROOT, _MOST_ROOT)
+    data = bytearray()
+    for piece in source.read(_FIRST_ROOT):
+        data += piece
+        if len(data) > _MAX_ROOT:
+            raise SourceFailed(
+                f"{source.name}/{_FIRST_ROOT}: more than {_MAX_ROOT:,} bytes; this is no shipped"
+                " folder"
+            )
+    return bytes(data)
 
 
 def fingerprint(root: bytes) -> str:
@@ -173,9 +181,6 @@ def _fetcher(source: Source) -> Any:
         def _fetch(self, url: str) -> Iterator[bytes]:
             """Read from our source; a file that is missing is the 404 by which the Updater knows
             the last root."""
-            return self._pieces(url)
-
-        def _pieces(self, url: str) -> Iterator[bytes]:
             try:
                 yield from source.read(url)
             except Missing as error:
@@ -186,7 +191,7 @@ def _fetcher(source: Source) -> Any:
     return Fetcher()
 
 
-def _target(updater: Updater, source: Source, path: str, most: int) -> bytes:
+def _target(updater: Updater, source: Source, path: str, max_bytes: int) -> bytes:
     """Download one small target, checked by its signed length and hash. Raises NotTrusted,
     SourceFailed."""
     from tuf.api import exceptions
@@ -195,9 +200,9 @@ def _target(updater: Updater, source: Source, path: str, most: int) -> bytes:
         info = updater.get_targetinfo(path)
         if info is None:
             raise NotTrusted(f"{source.name}: {path} is not signed; ask for a new release")
-        if info.length > most:
+        if info.length > max_bytes:
             raise NotTrusted(
-                f"{source.name}: {path} is signed with {info.length:,} bytes; at most {most:,} are"
+                f"{source.name}: {path} is signed with {info.length:,} bytes; at most {max_bytes:,} are"
                 " taken"
             )
         descriptor, file = tempfile.mkstemp(prefix="fieldpack-")
@@ -238,17 +243,6 @@ def _read_recalls(updater: Updater, source: Source) -> tuple[Recall, ...]:
             f"{source.name}: {RECALLS} is rightly signed and not readable ({error}); ask for a new"
             " release"
         ) from None
-
-
-def _read_small(source: Source, path: str, most: int) -> bytes:
-    data = bytearray()
-    for piece in source.read(path):
-        data += piece
-        if len(data) > most:
-            raise SourceFailed(
-                f"{source.name}/{path}: more than {most:,} bytes; this is no shipped folder"
-            )
-    return bytes(data)
 
 
 def _in_words(error: Exception, source: Source) -> Exception:

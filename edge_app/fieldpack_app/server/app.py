@@ -103,10 +103,6 @@ def _refused(request: Request, error: Exception) -> Response:
     return error_reply(error, request.url.path)
 
 
-def _gone(request: Request, error: Exception) -> Response:
-    return Response(status_code=400)  # nobody reads it
-
-
 def _failed(request: Request, error: Exception) -> Response:
     """Return the response to an error that nobody foresaw; uvicorn writes it to the terminal."""
     return error_reply(
@@ -120,5 +116,5 @@ _HANDLERS = {
     FileNotFoundError: _refused,
     FieldpackError: _refused,
     HTTPException: _refused,
-    ClientDisconnect: _gone,
+    ClientDisconnect: lambda request, error: Response(status_code=400),  # nobody reads it
 }

@@ -65,7 +65,9 @@ class FollowReleases:
             _say(str(error))
             return
         for bundle in self._loaded.bundles:
-            if _store_of(bundle) and (entry := _entry_of(bundle, store, state)) is not None:
+            entry = state.bundles.get(bundle.manifest.name)
+            inside = bundle.path.parent.parent == store.slots.resolve()
+            if entry is not None and inside and _store_of(bundle):
                 await self._go_over(bundle, entry, store, state)
 
     async def _go_over(
@@ -91,13 +93,11 @@ class FollowReleases:
             manifest = read_manifest(path)
             newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
             await self._loaded.move(bundle, newer)
-            _say(f"{bundle.id} is {self._id_of(newer)} now")
+            same = (one.id for one in self._loaded.bundles if one.path == newer.path)
+            _say(f"{bundle.id} is {next(same, newer.id)} now")
         except FieldpackError as error:
             self._tried.add(digest)
             _say(f"{bundle.id} stays: {error}")
-
-    def _id_of(self, newer: BundleEntry) -> str:
-        return next((one.id for one in self._loaded.bundles if one.path == newer.path), newer.id)
 
 
 def _store_of(bundle: BundleEntry) -> Store | None:
@@ -108,12 +108,6 @@ def _store_of(bundle: BundleEntry) -> Store | None:
         if slots.name == "slots" and (slots.parent / FILENAME).is_file()
         else None
     )
-
-
-def _entry_of(bundle: BundleEntry, store: Store, state: State) -> Installed | None:
-    if bundle.path.parent.parent != store.slots.resolve():
-        return None
-    return state.bundles.get(bundle.manifest.name)
 
 
 def _say(text: str) -> None:

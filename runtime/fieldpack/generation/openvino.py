@@ -141,13 +141,21 @@ class OpenVinoGenerator:
         stats: GenerationStats | None = None,
         schema: str | None = None,
     ) -> Iterator[str]:
-        """As `Engine.stream`. A cancel is heard once the prompt has been read: OpenVINO cannot be
-        stopped before that."""
+        """Stream an answer as `Engine.stream` does. A cancel is heard once the prompt has been read:
+        OpenVINO cannot be stopped before that. Raises QuestionTooLong for a prompt over the limit
+        that the target was compiled for."""
         stats = stats if stats is not None else GenerationStats()
         started = time.perf_counter()
         ids = self._ids(prompt)
         stats.prompt_tokens = ids.size
-        max_tokens = self._max_new_tokens(ids.size, max_new_tokens, max_context)
+        limits = self.capabilities
+        if limits.prompt_limit is not None and ids.size > limits.prompt_limit:
+            raise QuestionTooLong(
+                f"the prompt has {ids.size:,} tokens, this target was compiled for "
+                f"{limits.prompt_limit:,}; ask with fewer passages, or with --target cpu"
+            )
+        total = min(max_context, limits.total_limit or max_context)
+        max_tokens = min(max_new_tokens, total - ids.size)
         if max_tokens < 1:
             stats.cut = True
             return
@@ -179,17 +187,6 @@ class OpenVinoGenerator:
                 for _ in self._tokens(ids, self._config(1, 1.0, None), cancel):
                     pass
             raise_if_cancelled(cancel)
-
-    def _max_new_tokens(self, prompt: int, max_new_tokens: int, max_context: int) -> int:
-        """Return how many tokens an answer may have. Raises QuestionTooLong."""
-        limits = self.capabilities
-        if limits.prompt_limit is not None and prompt > limits.prompt_limit:
-            raise QuestionTooLong(
-                f"the prompt has {prompt:,} tokens, this target was compiled for "
-                f"{limits.prompt_limit:,}; ask with fewer passages, or with --target cpu"
-            )
-        total = min(max_context, limits.total_limit or max_context)
-        return min(max_new_tokens, total - prompt)
 
     def _ids(self, text: str) -> NDArray[np.int64]:
         """Return the token ids of `text`, int64 [1, n]."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from hashlib import sha256
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def test_unsigned_then_signed_elsewhere(toy: Path, yard: shipping.Yard) -> None:
     assert not (yard.stick / "unsigned").exists()
     newer = shipping.next_version(toy, yard.stick.parent / "toy-1.1.0", "1.1.0")
     ship(newer, yard.stick, keys=None)
-    next((yard.stick / "blobs" / "sha256").iterdir()).unlink()
+    manifest = (newer / "manifest.json").read_bytes()
+    (yard.stick / "blobs" / "sha256" / sha256(manifest).hexdigest()).unlink()
     with pytest.raises(SigningError, match="lacks 1 blobs"):
         sign(yard.stick, yard.keys)
 

@@ -84,8 +84,11 @@ def inspect_model(path: Path, use: Use, *, weights: bool = True) -> Inspection:
             *_token_problems(checkpoint),
         ]
         problems += _training_problems(checkpoint) if use.trains else ()
-        unexportable, warnings = _judge_export(checkpoint, use) if use.export else ([], [])
-        problems += unexportable
+        if use.export:  # as onnxruntime-genai's builder will see the model
+            fit_problems, warnings = _judge_fit(checkpoint, use)
+            problems += [*_architecture_problems(checkpoint), *_rope_problems(checkpoint)]
+            problems += fit_problems
+            warnings = warnings + _length_warnings(checkpoint, use.max_context)
         if contradiction := decide_ties(checkpoint)[1]:
             warnings.append(contradiction)
     if not checkpoint.has_chat_template:
@@ -250,13 +253,6 @@ def _training_problems(checkpoint: Checkpoint) -> Iterator[str]:
 
 
 # --- the export -----------------------------------------------------------------------------------
-
-
-def _judge_export(checkpoint: Checkpoint, use: Use) -> tuple[list[str], list[str]]:
-    """Return (problems, warnings) of the model as onnxruntime-genai's builder will see it."""
-    problems = [*_architecture_problems(checkpoint), *_rope_problems(checkpoint)]
-    fit_problems, warnings = _judge_fit(checkpoint, use)
-    return problems + fit_problems, warnings + _length_warnings(checkpoint, use.max_context)
 
 
 def _architecture_problems(checkpoint: Checkpoint) -> Iterator[str]:

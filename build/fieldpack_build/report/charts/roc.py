@@ -3,7 +3,6 @@ learned from, and of those that were measured. Units: the SVG's own pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...evaluation.report_file import Calibration, LearnedThresholds
@@ -85,7 +84,11 @@ def thresholds_view(calibration: Calibration) -> ThresholdsView:
 def _roc(calibration: Calibration) -> Roc | None:
     learned, measured = calibration.learned, calibration.measured
     curves = tuple(
-        Curve(name, colour, _points(of.curves[signal]))
+        Curve(
+            name,
+            colour,
+            " ".join(f"{_x(wrong)},{_y(right)}" for _, right, wrong in of.curves[signal]),
+        )
         for name, colour, of, signal in (
             ("lead, measured", "a-both", measured, "lead"),
             ("lead, learned from", "a-rag", learned, "lead"),
@@ -102,11 +105,6 @@ def _roc(calibration: Calibration) -> Roc | None:
         if of is not None and of.refused_wrong is not None and of.refused_right is not None
     )
     return Roc(_LEFT + _SIDE + 12, _TOP + _SIDE + 40, _LEFT, _TOP, _SIDE, ticks, curves, dots)
-
-
-def _points(curve: Sequence[tuple[float, float, float]]) -> str:
-    """A polyline's points, of (threshold, right, wrong)."""
-    return " ".join(f"{_x(wrong)},{_y(right)}" for _, right, wrong in curve)
 
 
 def _x(share: float) -> float:
