@@ -56,7 +56,8 @@ export function seconds(ms) {
 }
 
 export function bytes(count) {
-  const [unit, size] = count >= 1e9 ? ["gigabyte", 1e9] : ["megabyte", 1e6];
+  const units = [["gigabyte", 1e9], ["megabyte", 1e6], ["kilobyte", 1e3]];
+  const [unit, size] = units.find(([, least]) => count >= least) ?? units.at(-1);
   return number(count / size, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: count >= 1e9 ? 1 : 0 });
 }
 
