@@ -233,7 +233,7 @@ def test_a_process_killed_by_the_kernel_goes_on_with_half(
     (tmp_path / "training_dying.py").write_text(
         "import os, signal\nfrom fieldpack_build.training import microbatch as split\n\ndef "
         "run(task):\n"
-        "    now = split.read(task.out) or split.Split(4, False)\n    now.write(task.out)\n"
+        "    now = split.read(task.out) or split.MicrobatchPlan(4, False)\n    now.write(task.out)\n"
         "    if now.rows > 1: os.kill(os.getpid(), signal.SIGKILL)\n    return {'rows': now.rows}\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
