@@ -67,8 +67,13 @@ def expert(sealed: Path) -> Iterator[fieldpack.Expert]:
 _FIRST = ("test_real.py", "test_resume.py", "test_engines.py", "test_stages.py")  # minutes each
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what has a mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, so that of two workers none has them left when the other is done."""
+    """The long files first, so that of two workers none has them left when the other is done. What
+    asks for OpenVINO is marked so."""
+    for item in items:
+        if "openvino_tools" in getattr(item, "fixturenames", ()):
+            item.add_marker("openvino")
     rank = {name: number for number, name in enumerate(_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
