@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .answers import Answer, Done, Event
 from .bundle.manifest import Manifest, read_manifest, verify
 from .bundle.seal import Seal
+from .bundle.targets import CPU
 from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
@@ -23,8 +24,6 @@ from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Pr
 from .prompt import PromptBuilder, PromptSettings, read_prompt
 from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
-from .targets.choice import CPU, Chosen, choose
-from .targets.engines import Opening
 from .untrusted import untrusted
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .bundle.targets import Target
     from .generation.engine import Engine
     from .retrieval.retriever import Retriever
+    from .targets.choice import Chosen
 
 # Tokens of context beside the answer: system text, question, and a passage worth reading.
 _MIN_PROMPT_TOKENS = 192
@@ -83,7 +83,7 @@ class Expert:
         self.settings = replace(self.settings, max_context=max_context)
         self._speculate = speculate
         self._target, self._state = target, state
-        self._chosen = Chosen(None)
+        self._chosen: Chosen | None = None  # the CPU, whose engine is opened here
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
@@ -310,20 +310,20 @@ class Expert:
         """What the language model runs on: `cpu`, or a target's name. Opens it."""
         with self._reading():
             self._open_rag()
-        return self._chosen.name
+        return self._chosen.name if self._chosen else CPU
 
     @property
     def runs_on_because(self) -> str:
         """A sentence on what the language model runs on and which targets were passed over; empty
         before it is open, and where the CPU was all that was wanted."""
-        return self._chosen.says
+        return self._chosen.says if self._chosen else ""
 
     def _open_generator(self) -> Engine:
         from .generation.generator import TextGenerator
 
         if self._target != CPU:
             self._chosen = self._choose()
-        if self._chosen.engine is not None:
+        if self._chosen is not None and self._chosen.engine is not None:
             assert self._chosen.target
             self.settings = self._settings_on(self._chosen.target)
             return self._chosen.engine
@@ -335,6 +335,9 @@ class Expert:
         )
 
     def _choose(self) -> Chosen:
+        from .targets.choice import choose  # here: few bundles have targets
+        from .targets.engines import Opening
+
         retriever: Retriever | None = None
 
         def ask(engine: Engine, target: Target, question: str) -> Answer:

@@ -18,10 +18,10 @@ from typing import Any, TypedDict
 import fieldpack
 from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest
-from fieldpack.bundle.targets import Proof, Target
+from fieldpack.bundle.targets import CPU, Proof, Target
 from fieldpack.child import answer_parent
 from fieldpack.index.reader import KnowledgeIndex
-from fieldpack.targets.choice import CPU, EMULATED, how_it_differs
+from fieldpack.targets.choice import EMULATED, how_it_differs
 from fieldpack.targets.engines import missing, versions_of
 from fieldpack_build.data.rows import TestQuestion
 from fieldpack_build.evaluation import metrics

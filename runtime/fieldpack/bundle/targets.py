@@ -12,6 +12,7 @@ from ..untrusted import typed
 # How much of a target has been seen to work. executed: on such a device. emulated: its pipeline, on
 # another device. config: nothing ran; it was written as its documentation says.
 Proof = Literal["executed", "emulated", "config"]
+CPU = "cpu"  # the target that every bundle has
 VARIANTS = "variants"  # the bundle's folder of models in other formats than the CPU's
 _MAX_TOKENS = 1 << 24
 
