@@ -176,15 +176,17 @@ def _trial(
     def build(wanted: Candidate, folder: Path) -> None:
         rounded = task.out / _ROUNDED
         shutil.rmtree(rounded, ignore_errors=True)
-        if wanted.calibrated:
-            samples = calibration_samples(
-                task, chat, tokenizer, tokens=_TO_CALIBRATE, context=context
-            )
-            texts = [sample.prompt + sample.answer for sample in samples]
-            write_rounded(source, rounded, wanted, texts, on_progress=task.progress)
-        model = rounded if wanted.calibrated else source
-        build_onnx(model, folder, wanted, task.out / _SCRATCH)
-        shutil.rmtree(rounded, ignore_errors=True)
+        try:
+            if wanted.calibrated:
+                samples = calibration_samples(
+                    task, chat, tokenizer, tokens=_TO_CALIBRATE, context=context
+                )
+                texts = [sample.prompt + sample.answer for sample in samples]
+                write_rounded(source, rounded, wanted, texts, on_progress=task.progress)
+            model = rounded if wanted.calibrated else source
+            build_onnx(model, folder, wanted, task.out / _SCRATCH)
+        finally:  # a candidate that fails leaves no copy of the model in what the stage keeps
+            shutil.rmtree(rounded, ignore_errors=True)
         adjust_config(folder, tokenizer, chat, context)
 
     def measure(wanted: Candidate, folder: Path) -> CandidateFigures:
