@@ -24,7 +24,10 @@ BLOCKS = frozenset((
 ))
 # fmt: on
 LINE = "\0"  # a line's end inside a paragraph; decoded text has no such character
-_PLACED_STYLE = re.compile(r"vertical-align\s*:\s*(super|sub)\b", re.IGNORECASE)
+_PLACED_STYLE = re.compile(
+    r"vertical-align\s*:\s*(?:(super|[+]?(?=[\d.]*[1-9])[\d.]+(?:[a-z]+|%))|(sub|-[\d.]+(?:[a-z]+|%)))",
+    re.IGNORECASE,
+)
 # fmt: off
 _SHOWN_INPUTS = (
     "", "text", "number", "date", "datetime-local", "email", "month", "tel", "time", "url", "week",
@@ -67,7 +70,7 @@ def inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
     style = tag.get("style")
     placed = _PLACED_STYLE.search(str(style)) if style else None
     if placed and tag.name not in BLOCKS:
-        yield (raise_ if placed[1].lower() == "super" else lower)(
+        yield (raise_ if placed[1] else lower)(
             "".join(strings(tag, lists)).strip()
         )
         return

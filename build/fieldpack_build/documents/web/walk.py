@@ -170,11 +170,12 @@ class Walk:
         rows = [
             [
                 Cell(
-                    text_of(cell), _span(cell, "rowspan"), _span(cell, "colspan"), cell.name == "th"
+                    text_of(cell), _row_span(cell), _span(cell, "colspan"), cell.name == "th"
                 )
                 for cell in row.find_all(("td", "th"))
             ]
-            for row in tag.find_all("tr")
+            # A foot may be written before the body and is always shown below it.
+            for row in sorted(tag.find_all("tr"), key=lambda row: row.find_parent("tfoot") is not None)
         ]
         table = lay_out(rows, heads)
         self._builder.text(table.title)
@@ -184,6 +185,13 @@ class Walk:
 def _span(cell: Tag, name: str) -> int:
     value = str(cell.get(name, "1")).strip()
     return min(max(int(value), 1), _SPAN_LIMIT) if re.fullmatch(r"[0-9]{1,6}", value) else 1
+
+
+def _row_span(cell: Tag) -> int:
+    """A span of 0 reaches to the end of the head, body or foot that the row stands in."""
+    if str(cell.get("rowspan")).strip() != "0" or cell.parent is None:
+        return _span(cell, "rowspan")
+    return min(len(cell.parent.find_next_siblings("tr")) + 1, _SPAN_LIMIT)
 
 
 def _entries(tag: Tag) -> Iterator[Tag]:
