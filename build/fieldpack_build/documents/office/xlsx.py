@@ -2,8 +2,8 @@
 their last result.
 
 What is hidden, sheets, rows and columns, and comments are left out and counted, charts, pictures
-and error values too; text boxes come below the cells. openpyxl's read-only mode, which keeps memory flat, has none of them: they are looked up in the
-package.
+and error values too; text boxes come below the cells. openpyxl's read-only mode, which keeps memory
+flat, has none of them: they are looked up in the package.
 """
 
 from __future__ import annotations

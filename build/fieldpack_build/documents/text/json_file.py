@@ -7,7 +7,7 @@ from typing import Any
 
 from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder
-from fieldpack_build.documents.text.jsonl import Figure, add_record, parse
+from fieldpack_build.documents.text.jsonl import add_record, is_words, parse
 from fieldpack_build.errors import DocumentError
 
 _DEEPEST = 4  # names of lists in lists that become headings
@@ -23,7 +23,8 @@ def read(data: bytes, name: str) -> Content:
     builder = PageBuilder(HeadingPath())
     _add(builder, value, 1)
     title = value.get("title") if isinstance(value, dict) else None
-    return Content(title if isinstance(title, str) and not isinstance(title, Figure) else "", (builder.page(),), warnings=warnings)
+    stated = title if is_words(title) else ""
+    return Content(stated, (builder.page(),), warnings=warnings)
 
 
 def _add(builder: PageBuilder, value: Any, level: int) -> None:

@@ -63,7 +63,7 @@ def add_record(builder: PageBuilder, record: Any, level: int) -> None:
         return
     keys = {key.lower(): key for key in record}
     title, text = (record[keys[key]] if key in keys else None for key in (_TITLE, _TEXT))
-    title, text = (value if _is_words(value) else None for value in (title, text))
+    title, text = (value if is_words(value) else None for value in (title, text))
     named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if value is not None}
     builder.close(level)
     if title is not None and title.strip():
@@ -72,7 +72,8 @@ def add_record(builder: PageBuilder, record: Any, level: int) -> None:
     builder.text("\n".join(lines if text is None else [*lines, text]))
 
 
-def _is_words(value: Any) -> bool:
+def is_words(value: Any) -> bool:
+    """Return whether a value is a string in the file, and not a number as it is written."""
     return isinstance(value, str) and not isinstance(value, Figure)
 
 

@@ -30,7 +30,13 @@ _PERMALINKS = ("", "¶", "#", "§", "🔗", "∞", "⚓")
 _STRUCK = ("del", "s", "strike")
 _STRUCK_STYLE = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
 _HIDING = {"display": ("none",), "visibility": ("hidden", "collapse")}
-_READ_STYLES = ("display", "visibility", "text-decoration", "text-decoration-line", "vertical-align")
+_READ_STYLES = (
+    "display",
+    "visibility",
+    "text-decoration",
+    "text-decoration-line",
+    "vertical-align",
+)
 _SIMPLE = re.compile(r"([a-z][a-z0-9]*)?(?:([.#])([\w-]+))?", re.IGNORECASE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _BRACES = re.compile("[{}]")
@@ -142,10 +148,7 @@ def _write_styles_inline(soup: BeautifulSoup) -> None:
     for tag in soup.find_all(True) if styles else ():
         keys = [tag.name, *(f".{name}" for name in _classes(tag)), f"#{tag.get('id') or ''}"]
         own = [
-            style
-            for key in keys
-            for name, style in styles.get(key, ())
-            if name in ("", tag.name)
+            style for key in keys for name, style in styles.get(key, ()) if name in ("", tag.name)
         ]
         if own:
             tag["style"] = "; ".join([*own, str(tag.get("style") or "")])

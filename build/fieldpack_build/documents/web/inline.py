@@ -70,9 +70,7 @@ def inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
     style = tag.get("style")
     placed = _PLACED_STYLE.search(str(style)) if style else None
     if placed and tag.name not in BLOCKS:
-        yield (raise_ if placed[1] else lower)(
-            "".join(strings(tag, lists)).strip()
-        )
+        yield (raise_ if placed[1] else lower)("".join(strings(tag, lists)).strip())
         return
     space = " " if tag.name in BLOCKS else ""
     yield space

@@ -169,13 +169,13 @@ class Walk:
         heads = sum(len(part.find_all("tr")) for part in tag.find_all("thead"))
         rows = [
             [
-                Cell(
-                    text_of(cell), _row_span(cell), _span(cell, "colspan"), cell.name == "th"
-                )
+                Cell(text_of(cell), _row_span(cell), _span(cell, "colspan"), cell.name == "th")
                 for cell in row.find_all(("td", "th"))
             ]
             # A foot may be written before the body and is always shown below it.
-            for row in sorted(tag.find_all("tr"), key=lambda row: row.find_parent("tfoot") is not None)
+            for row in sorted(
+                tag.find_all("tr"), key=lambda row: row.find_parent("tfoot") is not None
+            )
         ]
         table = lay_out(rows, heads)
         self._builder.text(table.title)
