@@ -106,16 +106,13 @@ def read_folder(folder: Path) -> dict[str, Any]:
     started = time.process_time()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     said, chunks = [], 0
-    try:
-        for entry in read_library(folder, on_error="warn"):
-            if isinstance(entry, Skipped):
-                said.append(entry.reason)
-                continue
-            cut = chunk_document(entry, count_tokens=words, max_tokens=220)
-            chunks += len(cut)
-            said += [f"read, {len(cut):,} chunks", *entry.warnings]
-    except Exception as error:  # what a worker process reports as its reader's failure
-        said.append(f"FAILED: {type(error).__name__}: {error}")
+    for entry in read_library(folder, on_error="warn"):
+        if isinstance(entry, Skipped):
+            said.append(entry.reason)
+            continue
+        cut = chunk_document(entry, count_tokens=words, max_tokens=220)
+        chunks += len(cut)
+        said += [f"read, {len(cut):,} chunks", *entry.warnings]
     return {
         "seconds": round(time.process_time() - started, 1),
         "peak_mb": round(max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, before) / 1024),
@@ -189,8 +186,10 @@ def book(sheet: str, *parts: tuple[str, str | bytes]) -> bytes:
         ("_rels/.rels", f'{start}officeDocument" Target="xl/workbook.xml"/></Relationships>'),
         (
             "xl/_rels/workbook.xml.rels",
-            f'{start}worksheet" Target="worksheets/sheet1.xml"/>'
-            f"{strings if has_strings else ''}</Relationships>",
+            (
+                f'{start}worksheet" Target="worksheets/sheet1.xml"/>'
+                f"{strings if has_strings else ''}</Relationships>"
+            ),
         ),
         ("xl/workbook.xml", f"<workbook {_SHEET}>{sheets}</workbook>"),
         ("xl/worksheets/sheet1.xml", f"<worksheet {_SHEET}>{sheet}</worksheet>"),
@@ -268,14 +267,18 @@ def repeated_chapter(count: int, size: int) -> bytes:
         ("mimetype", "application/epub+zip"),
         (
             "META-INF/container.xml",
-            '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
-            '<rootfile full-path="b.opf" media-type="application/oebps-package+xml"/></rootfiles>'
-            "</container>",
+            (
+                '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+                '<rootfile full-path="b.opf" media-type="application/oebps-package+xml"/></rootfiles>'
+                "</container>"
+            ),
         ),
         (
             "b.opf",
-            '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="c" href="c.xhtml" '
-            f'media-type="application/xhtml+xml"/></manifest><spine>{order}</spine></package>',
+            (
+                '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="c" href="c.xhtml" '
+                f'media-type="application/xhtml+xml"/></manifest><spine>{order}</spine></package>'
+            ),
         ),
         ("c.xhtml", chapter),
     )
@@ -423,10 +426,12 @@ MAKERS: dict[str, Maker] = {
             "<w:p><w:pPr><w:pStyle w:val='A'/></w:pPr><w:r><w:t>Text.</w:t></w:r></w:p>",
             (
                 "word/styles.xml",
-                f"<w:styles {_WORD}>"
-                "<w:style w:type='paragraph' w:styleId='A'><w:basedOn w:val='B'/></w:style>"
-                "<w:style w:type='paragraph' w:styleId='B'><w:basedOn w:val='A'/></w:style>"
-                "</w:styles>",
+                (
+                    f"<w:styles {_WORD}>"
+                    "<w:style w:type='paragraph' w:styleId='A'><w:basedOn w:val='B'/></w:style>"
+                    "<w:style w:type='paragraph' w:styleId='B'><w:basedOn w:val='A'/></w:style>"
+                    "</w:styles>"
+                ),
             ),
         ),
     ),
@@ -436,8 +441,10 @@ MAKERS: dict[str, Maker] = {
             "<w:p><w:r><w:footnoteReference w:id='2'/><w:t>Text.</w:t></w:r></w:p>",
             (
                 "word/footnotes.xml",
-                f"<w:footnotes {_WORD}><w:footnote w:id='2'><w:p><w:r><w:footnoteReference "
-                "w:id='2'/></w:r></w:p></w:footnote></w:footnotes>",
+                (
+                    f"<w:footnotes {_WORD}><w:footnote w:id='2'><w:p><w:r><w:footnoteReference "
+                    "w:id='2'/></w:r></w:p></w:footnote></w:footnotes>"
+                ),
             ),
             related=f'<Relationship Id="n1" Type="{_OFFICE}/footnotes" Target="footnotes.xml"/>',
         ),
@@ -445,11 +452,13 @@ MAKERS: dict[str, Maker] = {
     "Word, a note of 1 MB named 20,000 times": later(
         "a.docx",
         lambda: word(
-            f"<w:p>{'<w:r><w:footnoteReference w:id="2"/></w:r>' * 20_000}</w:p>",
+            "<w:p>" + "<w:r><w:footnoteReference w:id='2'/></w:r>" * 20_000 + "</w:p>",
             (
                 "word/footnotes.xml",
-                f"<w:footnotes {_WORD}><w:footnote w:id='2'><w:p><w:r><w:t>{PROSE * 12_000}</w:t>"
-                "</w:r></w:p></w:footnote></w:footnotes>",
+                (
+                    f"<w:footnotes {_WORD}><w:footnote w:id='2'><w:p><w:r><w:t>{PROSE * 12_000}</w:t>"
+                    "</w:r></w:p></w:footnote></w:footnotes>"
+                ),
             ),
             related=f'<Relationship Id="n1" Type="{_OFFICE}/footnotes" Target="footnotes.xml"/>',
         ),

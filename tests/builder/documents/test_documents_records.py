@@ -354,3 +354,10 @@ Between a ~~ and b ~~ nothing is struck. <s>open
         "not read: 4 words of struck-out text",
         "not read: 2 words of comments",
     )
+
+
+def test_a_calendar_line_of_commas_takes_no_time(tmp_path: Path) -> None:
+    line = f"DTSTART;X={',' * 5000}"
+    event = f"BEGIN:VEVENT\nSUMMARY:Dock\n{line}\nLOCATION;A=b,\"c:d\":Gull\nEND:VEVENT\n"
+    document = read(tmp_path, "a.ics", f"BEGIN:VCALENDAR\n{event}END:VCALENDAR\n")
+    assert [text for _, _, text in blocks(document)] == ["Location: Gull"]
