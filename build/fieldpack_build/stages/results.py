@@ -165,6 +165,7 @@ _SHOWN = {
         "first_loss",
         "last_loss",
         "held_out_loss",
+        "held_out_wrong_refusals",
         "kept_step",
     ),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),

@@ -392,7 +392,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        3,
+        4,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
