@@ -335,7 +335,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        4,
+        5,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
