@@ -423,6 +423,7 @@ def _plan_json(plan: Plan, warnings: list[str]) -> dict[str, Any]:
         "parameters": ahead.parameters,
         "bundle_mb": ahead.bundle_mb,
         "disk_mb": ahead.disk_mb,
+        **({"originals_mb": ahead.originals_mb} if plan.recipe.bundle.originals else {}),
     }
 
 
@@ -447,6 +448,11 @@ def _print_plan(plan: Plan, word: str) -> None:
             f"{estimate.memory_mb:>7,.0f} MB"
         )
         click.echo(f"{line}  {step.stage.does}")
+    if plan.recipe.bundle.originals:
+        click.echo(
+            f"bundle.originals: {ahead.originals:,} PDFs go into the bundle, "
+            f"{ahead.originals_mb:,.1f} MB"
+        )
     click.echo(
         f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
         "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")

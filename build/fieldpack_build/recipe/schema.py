@@ -589,6 +589,9 @@ class BundleSection(Section):
     """A line on what it answers."""
     license: str | None = None
     """Licence of the bundle as a whole."""
+    originals: bool = False
+    """Whether the source PDFs go into the bundle, so that a device with `fieldpack[pages]` shows the
+    page that a quote stands on. `build check` and the build say their size."""
 
 
 class Recipe(Section):
@@ -658,6 +661,8 @@ class Recipe(Section):
             raise ValueError(
                 "train.synthesize: there is no `knowledge` section to write questions from"
             )
+        if self.knowledge is None and self.bundle.originals:
+            raise ValueError("bundle.originals: there is no `knowledge` section to take them from")
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
             raise ValueError(
                 "answer.max_answer_tokens: leaves no room for a question in export.max_context"

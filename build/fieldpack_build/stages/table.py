@@ -246,7 +246,7 @@ def _package_settings(recipe: Recipe) -> object:
     return {
         "name": recipe.name,
         "version": recipe.version,
-        "bundle": _dump(recipe.bundle),
+        "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
         "answer": _dump(recipe.answer),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),

@@ -109,6 +109,14 @@ class KnowledgeIndex:
             if any(first <= row[0] < end for first, end in ranges)
         ]
 
+    def sha256_of(self, document: str) -> str | None:
+        """Return the SHA-256 of the file that a document was read from; None for one that the
+        library does not hold."""
+        row = self._database.execute(
+            "SELECT sha256 FROM documents WHERE path = ?", (document,)
+        ).fetchone()
+        return str(row[0]) if row else None
+
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """Return all chunks, or one document's, with their ids, in reading order."""
         where = "" if document is None else "WHERE d.path = ?"
