@@ -11,7 +11,6 @@ Nothing that state.json points to is ever changed in place. Knows nothing of sou
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -25,6 +24,7 @@ from fieldpack.bundle.manifest import FILENAME as MANIFEST
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
+from .. import locks
 from .disk import explain_disk_errors, require_disk, sync_folder, sync_tree
 from .errors import NotInstalled, StoreFailed
 from .state import State, new_state, read_state, write_state
@@ -102,19 +102,16 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[int | None]:
         try:
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
+            descriptor = os.open(self.root / "lock", flags, 0o644)
         except OSError:
             if self.root.is_dir() and os.access(self.root, os.W_OK):
                 raise
             yield None
             return
         try:
-            fcntl.flock(
-                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # given back by the kernel, also of a killed process
-            yield descriptor
-        except BlockingIOError:
-            yield None
+            # Given back by the system, also of a killed process.
+            yield descriptor if locks.try_exclusive(descriptor) else None
         finally:
             os.close(descriptor)
 
@@ -146,7 +143,8 @@ class Store:
 
     def add_blob(self, partial: Path, sha256: str) -> None:
         """Move a file that is whole and synced from partial/ to blobs/."""
-        partial.chmod(0o444)
+        if os.name != "nt":  # where a file that must not be written cannot be removed either
+            partial.chmod(0o444)
         partial.rename(self.blob(sha256))
         sync_folder(self.blobs)
         sync_folder(self.partial)
@@ -273,22 +271,16 @@ class Store:
         path = folder / _IN_USE
         if not path.is_file():
             return False
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | locks.CLOSE_ON_EXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not locks.try_exclusive(descriptor)
         finally:
             os.close(descriptor)
-        return False
 
     def mark_read(self, digest: str) -> None:
         """Keep `gc` from a slot as long as this process lives. Does nothing where the slot cannot
         be written to."""
         with suppress(OSError):
-            descriptor = os.open(
-                self.slots / digest / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
-            )
-            fcntl.flock(
-                descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB
-            )  # never closed: the process' end gives it back
+            flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
+            # Never closed: the process' end gives it back.
+            locks.try_shared(os.open(self.slots / digest / _IN_USE, flags, 0o666))
