@@ -1,10 +1,12 @@
 """The store on a device's disk:
 
-    blobs/sha256/      files by their SHA-256, written once, never changed slots/<digest>/    a
-    release: bundle/ of hard links to blobs, and the release.json that names them partial/
-    files that are still being copied trust/             verified signing metadata, a folder for
-    each state state.json         the one pointer: what is current, what was before lock
-    held by the one command that changes anything
+- blobs/sha256/: files by their SHA-256, written once, never changed
+- slots/<digest>/: a release: bundle/ of hard links to blobs, and the release.json that names them
+- partial/: files that are still being copied
+- trust/: verified signing metadata, a folder for each state
+- env/: Fieldpack itself, an environment a version
+- state.json: the one pointer: what is current, what was before
+- lock: held by the one command that changes anything
 
 Nothing that state.json points to is ever changed in place. Knows nothing of sources or signatures.
 """
@@ -25,13 +27,14 @@ from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
 from .. import locks
+from . import environments
 from .disk import explain_disk_errors, require_disk, sync_folder, sync_tree
 from .errors import NotInstalled, StoreFailed
 from .state import State, new_state, read_state, write_state
 
 BUNDLE = "bundle"
 RELEASE = "release.json"
-_IN_USE = "in-use"
+_IN_USE = environments.IN_USE
 _VARIABLE = "FIELDPACK_STORE"
 
 
@@ -123,6 +126,7 @@ class Store:
     def save(self, state: State) -> None:
         """Write state.json: the one step that makes a change count."""
         write_state(self.root, state)
+        environments.point(self.root, state.runtime)
 
     def blob(self, sha256: str) -> Path:
         """Return where the file of this hash is, or would be."""
@@ -233,9 +237,9 @@ class Store:
         return damaged
 
     def collect(self) -> tuple[list[str], int]:
-        """Remove what nothing points to: slots, blobs, half-copied files, old trust. Returns the
-        digests of the slots removed, and the bytes that were freed. A slot that a running process
-        reads stays."""
+        """Remove what nothing points to: slots, blobs, environments, half-copied files, old trust. Returns the
+        digests of the slots removed, and the bytes that were freed. A slot or an environment that a
+        running process uses stays."""
         state = self.state()
         before = shutil.disk_usage(self.root).free
         removed = []
@@ -251,6 +255,14 @@ class Store:
         for folder in sorted(self.trust.iterdir()):
             if folder.name != state.trust:
                 shutil.rmtree(folder)
+        environments.point(self.root, state.runtime)
+        used = {slot.runtime for entry in state.bundles.values() if (slot := entry.previous)}
+        for folder in environments.unused(self.root, {state.runtime, *used}):
+            if not self._is_read(folder):
+                gone = folder.with_name(f".old-{folder.name.removeprefix('.old-')}")
+                folder.rename(gone)  # by its name first, as a slot
+                sync_folder(folder.parent)
+                shutil.rmtree(gone)
         for folder in (self.slots, self.blobs, self.partial, self.trust):
             sync_folder(folder)
         return [name for name in removed if not name.startswith(".")], max(
