@@ -34,7 +34,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fieldpack",
     ),
     "fieldpack_app": (
-        "fieldpack_app",
+        "fieldpack_app locks",
         "state info originals",
         "terminal",
         "batch feedback install",
