@@ -5,7 +5,6 @@ Reading never makes the folder."""
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from fieldpack import InputError
+
+from . import locks
 
 FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
@@ -48,14 +49,17 @@ def append_line(path: Path, line: str) -> None:
     Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     is_new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | locks.NON_BLOCKING | locks.BINARY
+    descriptor = os.open(path, flags, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file", str(path))
         # The lock is released by the close, also by that of a process that is killed.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locks.wait_exclusive(descriptor)
         end = os.fstat(descriptor).st_size
-        begins_line = end == 0 or os.pread(descriptor, 1, end - 1) == b"\n"
+        if end:
+            os.lseek(descriptor, end - 1, os.SEEK_SET)
+        begins_line = end == 0 or os.read(descriptor, 1) == b"\n"
         data = (b"" if begins_line else b"\n") + line.encode("utf-8", "backslashreplace") + b"\n"
         written = 0
         try:
@@ -67,7 +71,7 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if is_new:
+    if is_new and os.name != "nt":  # Windows opens no folder, and keeps names in order itself
         # The file's name is stored in its folder.
         descriptor = os.open(path.parent, os.O_RDONLY)
         try:
