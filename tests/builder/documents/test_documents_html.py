@@ -224,5 +224,5 @@ def test_a_page_of_many_elements_takes_a_time_in_proportion(tmp_path: Path) -> N
 
 
 def test_elements_nested_without_end_are_refused_at_once(tmp_path: Path) -> None:
-    for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b", "<header>"):
+    for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b"):
         assert "nested too deeply" in refusal(tmp_path, "a.html", element * 5000 + "text")
