@@ -16,6 +16,7 @@ import io
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -46,11 +47,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", choices=tuple(MAKERS), default=tuple(MAKERS))
-    parser.add_argument("--limit", type=float, default=600, help="seconds for one input")
+    parser.add_argument("--limit", type=float, default=120, help="seconds of one input")
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
+        limit = round(arguments.limit)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         print(json.dumps(read_folder(arguments.read)))
         return
     facts = machine(("pypdfium2", "lxml", "beautifulsoup4", "openpyxl", "python-docx"))
@@ -74,17 +77,14 @@ def main() -> None:
 
 def measured(folder: Path, limit: float) -> dict[str, Any]:
     """Read a folder in a process of its own; return what it took and what it said."""
-    command = [sys.executable, __file__, "--read", str(folder)]
+    command = [sys.executable, __file__, "--read", str(folder), "--limit", str(limit)]
     size = sum(path.lstat().st_size for path in folder.rglob("*"))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            out, errors = process.communicate(timeout=limit)
-            said = json.loads(out) if process.returncode == 0 else {}
-            ended = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            message = said.get("message") or f"ended with {process.returncode}: {ended}"
-        except subprocess.TimeoutExpired:
-            process.kill()
-            said, message = {}, f"stopped after {limit:.0f} s"
+    done = subprocess.run(command, capture_output=True, check=False)
+    said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    ended = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    if done.returncode == -signal.SIGXCPU:
+        ended = f"stopped after {limit:.0f} s of processor time"
+    message = said.get("message") or f"ended with {done.returncode}: {ended}"
     shown = f"{size / _MB:.1f} MB" if size >= _MB else f"{size / 1024:.1f} KB"
     return {
         "size": shown,
