@@ -57,6 +57,10 @@ def main() -> None:
         print(json.dumps(read_folder(arguments.read)))
         return
     facts = machine(("pypdfium2", "lxml", "beautifulsoup4", "openpyxl", "python-docx"))
+    kept: dict[str, dict[str, Any]] = {}  # of earlier runs that took other inputs
+    if arguments.output and arguments.output.exists():
+        before = json.loads(arguments.output.read_text(encoding="utf-8"))["inputs"]
+        kept = {row["input"]: row for row in before}
     rows = []
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:
@@ -64,6 +68,10 @@ def main() -> None:
             rows.append({"input": name, **measured(Path(folder), arguments.limit)})
         row = rows[-1]
         print(f"{name}: {row['seconds']} s, {row['peak_mb']} MB: {row['message']}", flush=True)
+        if arguments.output:  # at once: an input may take minutes
+            kept[name] = row
+            ordered = [kept[maker] for maker in MAKERS if maker in kept]
+            write_json(arguments.output, {"machine": facts, "inputs": ordered})
     print(machine_line(facts))
     head = ("input", "size", "seconds", "peak MB", "what is said")
     shown = [
@@ -71,8 +79,6 @@ def main() -> None:
         for row in rows
     ]
     print(table(head, shown))
-    if arguments.output:
-        write_json(arguments.output, {"machine": facts, "inputs": rows})
 
 
 def measured(folder: Path, limit: float) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             continue
         cut = chunk_document(entry, count_tokens=words, max_tokens=220)
         chunks += len(cut)
-        said += [f"read, {len(cut):,} chunks", *entry.warnings]
+        said += [f"read, {len(cut):,} chunk{'s' if len(cut) != 1 else ''}", *entry.warnings]
     return {
         "seconds": round(time.process_time() - started, 1),
         "peak_mb": round(max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, before) / 1024),
