@@ -17,6 +17,7 @@ from fieldpack import InputError
 
 FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
+LAN = "lan"  # the folder of paired devices
 
 
 def state_folder(folder: Path | None = None) -> Path:
@@ -76,6 +77,16 @@ def append_line(path: Path, line: str) -> None:
             os.close(descriptor)
 
 
+def read_regular(path: Path) -> bytes:
+    """Return what a regular file holds. A pipe or a device in its place is not waited for. Raises
+    OSError, FileNotFoundError among it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[IO[str]]:
     """Open a text file that is written beside `path` and renamed to it when all is written; after
@@ -84,6 +95,42 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
     with partial.open("w", encoding="utf-8") as file:
         yield file
     partial.replace(path)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a whole file that nobody else may read; it is on the disk when this returns. The folder
+    is made if need be. What root writes belongs to the folder's owner, so that a service that is
+    another user can read it. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = partial_path(path)
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        os.fsync(file.fileno())
+    partial.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: what two processes read, change and write again. The folder is
+    made if need be. The lock is released when the process ends, however it does. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def partial_path(path: Path) -> Path:
