@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "state info",
         "terminal",
         "batch feedback install",
-        "diagnostics server mcp",
+        "diagnostics server mcp service",
         "cli",
     ),
     "fieldpack_build": (

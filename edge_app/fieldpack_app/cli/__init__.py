@@ -29,7 +29,7 @@ from .options import (
     open_bundle,
     state_option,
 )
-from .programs import mcp
+from .programs import mcp, service
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
@@ -378,7 +378,7 @@ def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-for _command in (doctor, bench, feedback, mcp, *INSTALL_COMMANDS):
+for _command in (doctor, bench, feedback, mcp, service, *INSTALL_COMMANDS):
     cli.add_command(_command)
 
 
