@@ -18,6 +18,7 @@ from .bundles import BundleEntry
 from .errors import HttpError, from_runtime
 from .fair_queue import FairQueue
 from .feedback_log import FeedbackLog
+from .follow_ups import FollowUpCache
 from .jobs import AnswerService
 from .loaded_bundle import LoadedBundle, Opener
 from .metrics import Metrics
@@ -28,6 +29,7 @@ from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
+from .routes.responses import ResponsesRoute
 from .routes.static import StaticFiles
 from .routes.status import StatusRoutes
 from .search_pool import SearchPool
@@ -49,7 +51,9 @@ class Application:
 
         static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
-        completions, models = ChatCompletionsRoute(self.service), ModelsRoutes(self.loaded)
+        follow_ups, models = FollowUpCache(), ModelsRoutes(self.loaded)
+        completions = ChatCompletionsRoute(self.service, follow_ups)
+        responses = ResponsesRoute(self.service, follow_ups)
         embeddings = EmbeddingsRoute(self.service, self.search_pool)
         feedback = FeedbackRoute(self.loaded, self.search_pool, self.feedback_log, limits)
         routes = [
@@ -71,6 +75,7 @@ class Application:
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),
             Route("/v1/chat/completions", completions.create, methods=["POST"]),
+            Route("/v1/responses", responses.create, methods=["POST"]),
             Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
         inner = Starlette(routes=routes, exception_handlers=_HANDLERS)
