@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fieldpack_app",
         "state info",
         "terminal",
-        "batch feedback install",
+        "batch feedback install lan",
         "diagnostics server mcp service",
         "cli",
     ),

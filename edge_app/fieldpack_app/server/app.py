@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 
 from fieldpack import FieldpackError
 
-from .auth import AuthMiddleware
+from ..lan.device_keys import DeviceKeys
+from .auth import PAIR, AuthMiddleware
 from .bundles import BundleEntry
 from .errors import HttpError, from_runtime
 from .fair_queue import FairQueue
@@ -29,6 +30,7 @@ from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
+from .routes.pair import PairRoute
 from .routes.responses import ResponsesRoute
 from .routes.static import StaticFiles
 from .routes.status import StatusRoutes
@@ -78,9 +80,16 @@ class Application:
             Route("/v1/responses", responses.create, methods=["POST"]),
             Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
+        keys = DeviceKeys(settings.lan) if settings.lan else None
+        if keys is not None:
+            pairing = PairRoute(settings, keys)
+            routes += [
+                Route(PAIR, pairing.form),
+                Route(PAIR, pairing.pair, methods=["POST"]),
+            ]
         inner = Starlette(routes=routes, exception_handlers=_HANDLERS)
         inner.router.redirect_slashes = False
-        self.asgi: ASGIApp = AuthMiddleware(inner, settings)
+        self.asgi: ASGIApp = AuthMiddleware(inner, settings, keys)
 
     def close(self) -> None:
         """Stop the threads and give the models' memory back."""
