@@ -17,6 +17,7 @@ import fieldpack
 import shipping
 from fieldpack_app.install.store import Store
 
+PREPARED = "prepared"  # the file that a whole work folder has
 FAULTS = ("signal=KILL", "error=ENOSPC", "error=EIO")
 _CALLS = (
     "write",
@@ -94,6 +95,7 @@ def prepare(work: Path) -> None:
         store / "slots" / shipping.Device(work / "gc").entry()["current"]["digest"],
         store / "slots" / ("3" * 64),
     )
+    (work / PREPARED).write_text("")
 
 
 def trace(work: Path, scene: str) -> tuple[list[Point], list[str]]:

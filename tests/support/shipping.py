@@ -3,21 +3,28 @@ a shipped folder, and the device's commands run as their user runs them."""
 
 from __future__ import annotations
 
+import ensurepip
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy
+
 import fakes
 import fieldpack
+import fieldpack_app
+import fieldpack_build
 from fieldpack.bundle.golden import Golden, write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.runtime_list import own_platform
 from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.prompt import ChatFormat, write_prompt
 from fieldpack.retrieval.embedder import Embedder
@@ -107,6 +114,59 @@ class Yard:
 def make_yard(folder: Path) -> Yard:
     create(folder / "keys")
     return Yard(folder / "keys", folder / "stick")
+
+
+def write_newer_source(version: str, folder: Path) -> Path:
+    """The device's half as another version, to be put first on PYTHONPATH."""
+    source = Path(fieldpack.__file__).parent
+    shutil.copytree(source, folder / "fieldpack", ignore=shutil.ignore_patterns("__pycache__"))
+    init = folder / "fieldpack" / "__init__.py"
+    text = init.read_text().replace(f'"{fieldpack.__version__}"', f'"{version}"')
+    init.write_text(text)
+    return folder
+
+
+_WRITE_WHEELS = """
+import sys
+from pathlib import Path
+from fieldpack_build.ship.runtime_folder import write_lists
+from fieldpack_build.ship.wheel import write_wheel
+target = Path(sys.argv[1])
+write_wheel(target)
+write_lists(target, sorted(path.name for path in target.glob("*.whl")))
+"""
+
+
+def write_toy_runtime(folder: Path, source: Path | None = None) -> Path:
+    """runtime/<this platform>/ with three wheels: pip's, as Python brings it; Fieldpack's, of
+    `source` if given; and one that lets an environment see the libraries of the tests' own."""
+    target = folder / "runtime" / own_platform()
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    (pip,) = (Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl")
+    shutil.copy(pip, target)
+    info = "toylibs-1.0.dist-info"
+    members = {
+        "toylibs.pth": f"{Path(numpy.__file__).parent.parent}\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: toylibs\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(target / "toylibs-1.0-py3-none-any.whl", "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+        archive.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in members))
+    run_as(source, "-c", _WRITE_WHEELS, target)
+    return target
+
+
+def run_as(source: Path | None, *words: str | Path) -> None:
+    """Run Python with a version of the device's half, and the build of the tests."""
+    own = [Path(module.__file__ or "").parent.parent for module in (fieldpack_build, fieldpack_app)]
+    paths = [*([source] if source else []), Path(fieldpack.__file__).parent.parent, *own]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, "-P", *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @dataclass

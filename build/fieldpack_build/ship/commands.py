@@ -166,6 +166,11 @@ def rotate_keys(
     help="For a server: patches of knowledge files, so that a night's changes are a few MB.",
 )
 @click.option(
+    "--min-runtime",
+    metavar="VERSION",
+    help="Have devices update Fieldpack itself first, where theirs is older.",
+)
+@click.option(
     "--no-runtime", is_flag=True, help="The bundle alone: devices have Fieldpack already."
 )
 @click.option(
@@ -189,6 +194,7 @@ def ship(
     platforms: tuple[str, ...],
     pythons: tuple[str, ...],
     patches: bool,
+    min_runtime: str | None,
     no_runtime: bool,
     languages: tuple[str, ...],
     cache: Path | None,
@@ -207,6 +213,7 @@ def ship(
     build ship dist/finance-1.1.0 --to site --unsigned && build sign site --keys /media/safe/keys
     """
     from ..pipeline.store import default_cache
+    from .pack import MIN_RUNTIME
     from .readme import LANGUAGES
     from .runtime_folder import DEFAULT, PYTHONS, Wanted
     from .ship import fingerprint_of
@@ -224,6 +231,7 @@ def ship(
         runtime=runtime,
         languages=languages or LANGUAGES,
         patches=patches,
+        min_runtime=min_runtime or MIN_RUNTIME,
     )
     if as_json:
         click.echo(json.dumps({**done.to_dict(), "fingerprint": fingerprint_of(folder)}, indent=1))

@@ -15,6 +15,7 @@ import click
 
 import fieldpack
 
+from ..install.environments import hand_over_to_current
 from ..terminal import render
 from ..terminal.to_json import to_dicts
 from .device import bench, doctor, feedback
@@ -415,4 +416,5 @@ def main() -> None:
         # No text of a document or a shell ends in a UnicodeError.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
+    hand_over_to_current()
     cli(prog_name="fieldpack")

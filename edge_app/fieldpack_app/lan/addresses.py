@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import socket
 import struct
+import sys
 from contextlib import closing
 from ipaddress import IPv4Address
 
 _SIOCGIFADDR = 0x8915  # netdevice(7)
 _NAME_BYTES = 16  # IFNAMSIZ
+_ELSEWHERE = ("10.255.255.255", 9)  # a UDP socket that is connected has sent nothing yet
 
 
 def own_addresses() -> list[IPv4Address]:
     """Return the IPv4 addresses that others can reach, those of private networks first."""
     found = []
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
+        if sys.platform != "linux":  # the one address by which it would speak to its network
+            try:
+                asking.connect(_ELSEWHERE)
+            except OSError:
+                return []
+            return [IPv4Address(asking.getsockname()[0])]
+        import fcntl  # of Linux alone
+
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[: _NAME_BYTES - 1])
             try:

@@ -30,6 +30,7 @@ from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
+from .routes.originals import OriginalRoutes
 from .routes.pair import PairRoute
 from .routes.responses import ResponsesRoute
 from .routes.static import StaticFiles
@@ -53,6 +54,7 @@ class Application:
 
         static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
+        originals = OriginalRoutes(self.loaded, self.search_pool, limits)
         follow_ups, models = FollowUpCache(), ModelsRoutes(self.loaded)
         completions = ChatCompletionsRoute(self.service, follow_ups)
         responses = ResponsesRoute(self.service, follow_ups)
@@ -73,6 +75,8 @@ class Application:
             Route("/api/bundles", status.bundles),
             Route("/api/bundles/current", status.choose, methods=["POST"]),
             Route("/api/passages/{id}", library.passage),
+            Route("/api/originals", originals.find, methods=["POST"]),
+            Route("/api/originals/{id}/picture", originals.picture),
             Route("/api/feedback", feedback.rate, methods=["POST"]),
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),
