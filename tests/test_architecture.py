@@ -37,8 +37,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fieldpack_app locks",
         "state info originals",
         "terminal",
-        "batch feedback install",
-        "diagnostics server",
+        "batch feedback install lan",
+        "diagnostics server mcp service",
         "cli",
     ),
     "fieldpack_build": (
