@@ -311,11 +311,15 @@ def serve(
     def opened(path: Path) -> fieldpack.Expert:
         return open_bundle(path, threads, provider, quick)
 
+    def followed(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+        return open_bundle(path, threads, provider, quick, models_of=before)
+
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
     address = Address(host, port, allow_remote, names)
     run(
         bundles,
         opened,
+        followed,
         address,
         read_token(token_file),
         state=state_folder(state),

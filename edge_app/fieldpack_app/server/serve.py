@@ -24,7 +24,7 @@ from .app import Application
 from .bundles import find_bundles
 from .follow import FollowReleases
 from .http import Server
-from .loaded_bundle import Opener
+from .loaded_bundle import Follower, Opener
 from .settings import Limits, Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,512}")
@@ -78,6 +78,7 @@ class Address:
 def serve(
     paths: Sequence[Path],
     open_bundle: Opener,
+    follow_bundle: Follower,
     address: Address,
     token: Token,
     *,
@@ -95,7 +96,7 @@ def serve(
         settings = Settings(
             token.value, port, state, remote=address.remote_names, ticket=ticket, limits=limits
         )
-        with closing(Application(bundles, open_bundle, settings)) as application:
+        with closing(Application(bundles, open_bundle, settings, follow_bundle)) as application:
             _announce(application, address, token, port)
             if open_page:
                 url = f"http://{address.called}:{port}/?token={ticket}"
