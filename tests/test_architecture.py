@@ -35,7 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "fieldpack_app": (
         "fieldpack_app locks",
-        "state info",
+        "state info originals",
         "terminal",
         "batch feedback install",
         "diagnostics server",

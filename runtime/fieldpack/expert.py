@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .answers import Answer, Done, Event
-from .bundle.manifest import Manifest, read_manifest, verify
+from .bundle.manifest import ORIGINALS, Manifest, original_path, read_manifest, verify
 from .bundle.seal import Seal
 from .bundle.targets import CPU
 from .devices import Device
@@ -66,6 +66,9 @@ class Expert:
         self._seal = seal
         self.manifest = manifest
         self.device = device
+        self._originals = frozenset(
+            PurePosixPath(one.path).stem for one in manifest.files if one.role == ORIGINALS
+        )
         self._chat, self.settings = read_prompt(path)
         if not manifest.has("model") and not (manifest.has("knowledge") and self.settings.quoting):
             raise BundleCorrupt(f"{path}: no model in the bundle; build it again")
@@ -117,6 +120,29 @@ class Expert:
         """Return a document's chunks with their ids, in reading order; none for a document that the
         library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
         return self._knowledge().index.chunks(document)
+
+    def original_of(self, document: str) -> str | None:
+        """Return the SHA-256 of a document's source PDF, by which `open_original` opens it; None
+        where the bundle does not carry it (`bundle.originals`)."""
+        if not self.manifest.has(ORIGINALS):
+            return None
+        with self._reading():
+            digest = self._knowledge().index.sha256_of(document)
+            return digest if digest in self._originals else None
+
+    def open_original(self, sha256: str) -> BinaryIO:
+        """Open a source PDF for reading; close it. What it holds is foreign: give it to a process
+        that may die of it. Raises NoSuchPassage for one that the bundle does not carry."""
+        if sha256 not in self._originals:
+            raise NoSuchPassage(f"{self.path}: has no source PDF {sha256!r}")
+        with self._reading():
+            file = (self.path / original_path(sha256)).open("rb")
+        try:
+            self._check(opening=True)
+        except BundleCorrupt:
+            file.close()
+            raise
+        return file
 
     def context(
         self, chunk_id: int, *, characters: int = 1500, end: int | None = None

@@ -5,16 +5,20 @@ its letter counts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
-from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.manifest import Manifest, describe_files, original_path, write_manifest
+from fieldpack.index.schema import CHUNKS as CHUNKS_FILE
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
@@ -439,6 +443,17 @@ def write_knowledge(folder: Path, embedder: Embedder, chunks: Sequence[Chunk]) -
         chunks,
         embedder.embed_passages([f"{chunk.context}\n{chunk.text}" for chunk in chunks]),
     )
+
+
+def add_original(folder: Path, document: str, data: bytes) -> None:
+    """Put the source PDF of a document into a bundle, as `bundle.originals` does."""
+    digest = hashlib.sha256(data).hexdigest()
+    path = folder / original_path(digest)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    with closing(sqlite3.connect(folder / "knowledge" / CHUNKS_FILE)) as database, database:
+        database.execute("UPDATE documents SET sha256 = ? WHERE path = ?", (digest, document))
+    reseal(folder)
 
 
 def reseal(folder: Path) -> None:

@@ -29,6 +29,7 @@ from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
+from .routes.originals import OriginalRoutes
 from .routes.static import StaticFiles
 from .routes.status import StatusRoutes
 from .search_pool import SearchPool
@@ -55,6 +56,7 @@ class Application:
         static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
         changes = ChangesRoute(self.loaded, self.search_pool)
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
+        originals = OriginalRoutes(self.loaded, self.search_pool, limits)
         completions, models = ChatCompletionsRoute(self.service), ModelsRoutes(self.loaded)
         embeddings = EmbeddingsRoute(self.service, self.search_pool)
         feedback = FeedbackRoute(self.loaded, self.search_pool, self.feedback_log, limits)
@@ -74,6 +76,8 @@ class Application:
             Route("/api/bundles", status.bundles),
             Route("/api/bundles/current", status.choose, methods=["POST"]),
             Route("/api/passages/{id}", library.passage),
+            Route("/api/originals", originals.find, methods=["POST"]),
+            Route("/api/originals/{id}/picture", originals.picture),
             Route("/api/feedback", feedback.rate, methods=["POST"]),
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),

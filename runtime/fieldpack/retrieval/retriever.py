@@ -45,7 +45,7 @@ class Retriever:
         """Return the k best passages of the documents that `where` lets through, best first. A
         reranker's scores become the passages'."""
         vector = self.embedder.embed_query(question)
-        named = NamedDocuments({})
+        named = NamedDocuments(())
         if self.settings.names:
             named = named_documents(self.index, question, where)
         if named.paths:
