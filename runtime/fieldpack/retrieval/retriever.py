@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..passages import Filter, Passage
@@ -12,8 +13,6 @@ from .fusion import RetrievalSettings
 from .hybrid import NamedDocuments, find_passages, named_documents
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -76,21 +75,21 @@ class Retriever:
 
 
 def open_retriever(
-    embedder: Path,
+    embedder: Path | Embedder,
     knowledge: Path,
     settings: RetrievalSettings,
     *,
     reranker: Path | None = None,
     device: Device | None = None,
 ) -> Retriever:
-    """Open a retriever from the folders of a bundle, or of the build's stages. Raises
-    BundleCorrupt."""
+    """Open a retriever from the folders of a bundle, or of the build's stages; `embedder` may be
+    one that is open already. Raises BundleCorrupt."""
     from ..index.reader import KnowledgeIndex
     from .embedder import Embedder
     from .reranker import Reranker
 
     return Retriever(
-        Embedder.open(embedder, device=device),
+        Embedder.open(embedder, device=device) if isinstance(embedder, Path) else embedder,
         KnowledgeIndex(knowledge),
         settings,
         Reranker.open(reranker, device=device) if reranker else None,
