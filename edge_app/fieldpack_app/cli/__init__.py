@@ -329,6 +329,9 @@ def serve(
     def opened(path: Path) -> fieldpack.Expert:
         return open_bundle(path, threads, provider, quick)
 
+    def followed(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+        return open_bundle(path, threads, provider, quick, models_of=before)
+
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
     if lan:
         from ..lan.addresses import local_name
@@ -340,6 +343,7 @@ def serve(
     run(
         bundles,
         opened,
+        followed,
         address,
         read_token(token_file),
         state=state_folder(state),

@@ -14,7 +14,7 @@ from fieldpack import BundleError, Expert
 
 from .errors import NotInstalled, Withdrawn
 from .rollback import go_back
-from .state import Installed, State
+from .state import FILENAME, Installed, State
 from .store import Store, default_store
 
 Opener = Callable[[Path], Expert]
@@ -27,6 +27,15 @@ def installed_path(name: str) -> Path | None:
         return None
     entry = store.state().bundles.get(name)
     return store.slot(entry.current.digest) if entry else None
+
+
+def store_of(bundle: Path) -> Store | None:
+    """Return the store whose slot a bundle's folder lies in; None for a bundle that lies
+    elsewhere."""
+    slots = bundle.parent.parent
+    if slots.name == "slots" and (slots.parent / FILENAME).is_file():
+        return Store(slots.parent)
+    return None
 
 
 def open_installed(path: Path, opener: Opener) -> Expert:

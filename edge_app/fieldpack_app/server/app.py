@@ -21,10 +21,11 @@ from .fair_queue import FairQueue
 from .feedback_log import FeedbackLog
 from .follow_ups import FollowUpCache
 from .jobs import AnswerService
-from .loaded_bundle import LoadedBundle, Opener
+from .loaded_bundle import Follower, LoadedBundle, Opener
 from .metrics import Metrics
 from .responses import error_reply
 from .routes.ask import AskRoute
+from .routes.changes import ChangesRoute
 from .routes.chat_completions import ChatCompletionsRoute
 from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
@@ -44,15 +45,20 @@ class Application:
     the models' memory back."""
 
     def __init__(
-        self, bundles: Sequence[BundleEntry], open_bundle: Opener, settings: Settings
+        self,
+        bundles: Sequence[BundleEntry],
+        open_bundle: Opener,
+        settings: Settings,
+        follow_bundle: Follower | None = None,
     ) -> None:
         limits, metrics, queue = settings.limits, Metrics(), FairQueue(settings.limits.waiting)
-        self.loaded = LoadedBundle(bundles, open_bundle, queue)
+        self.loaded = LoadedBundle(bundles, open_bundle, queue, follow_bundle)
         self.feedback_log = FeedbackLog(settings.state, limits.feedback, metrics)
         self.service = AnswerService(self.loaded, queue, metrics, self.feedback_log, limits)
         self.search_pool = SearchPool()
 
         static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
+        changes = ChangesRoute(self.loaded, self.search_pool)
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
         originals = OriginalRoutes(self.loaded, self.search_pool, limits)
         follow_ups, models = FollowUpCache(), ModelsRoutes(self.loaded)
@@ -70,6 +76,7 @@ class Application:
             Route("/api/load", status.load, methods=["POST"]),
             Route("/api/search", library.search),
             Route("/api/about", library.about),
+            Route("/api/changes", changes.changes),
             Route("/api/documents", library.documents),
             Route("/api/passages", library.outline),
             Route("/api/bundles", status.bundles),

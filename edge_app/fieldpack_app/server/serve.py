@@ -29,7 +29,7 @@ from .app import Application
 from .bundles import find_bundles
 from .follow import FollowReleases
 from .http import Server
-from .loaded_bundle import Opener
+from .loaded_bundle import Follower, Opener
 from .settings import Limits, Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,512}")
@@ -94,6 +94,7 @@ class Address:
 def serve(
     paths: Sequence[Path],
     open_bundle: Opener,
+    follow_bundle: Follower,
     address: Address,
     token: Token,
     *,
@@ -119,7 +120,7 @@ def serve(
             lan=lan,
             limits=limits,
         )
-        with closing(Application(bundles, open_bundle, settings)) as application:
+        with closing(Application(bundles, open_bundle, settings, follow_bundle)) as application:
             if lan and tls and address.pair_seconds:
                 server = LanServer(f"https://{address.called}:{port}", tls.fingerprint)
                 _announce_lan(application, server, lan, address.pair_seconds)

@@ -169,7 +169,8 @@ def test_navigation_of_manuals_without_nav_elements(tmp_path: Path) -> None:
 
 
 def test_what_a_style_sheet_in_the_page_hides_strikes_and_raises(tmp_path: Path) -> None:
-    page = """<style>/* .seen {display: none} */ .gone, p.off { DISPLAY: none !important } @media print { .seen {display: none} }
+    page = """<style>/* .seen {display: none} */ .gone, p.off { DISPLAY: none !important }
+    @media print { .seen {display: none} }
     #old { text-decoration: line-through } .mark { vertical-align: super; font-size: 60% } ul li.deep {display:none}</style>
     <p class="x gone">secret</p><p class=off>also secret</p><div class=off>shown one</div><p id=old>70 euros</p>
     <p class=seen>482<span class=mark>1</span> lamps</p><p class=gone style="display: block">shown two</p>"""
@@ -189,3 +190,19 @@ def test_of_a_list_to_choose_from_the_choice_is_read(tmp_path: Path) -> None:
         "not read: 1 word of the site around the content (select)",
         "not read: 2 words of hidden elements; knowledge.hidden: read reads it",
     )
+
+
+def test_a_row_span_to_the_end_and_a_foot_before_the_body(tmp_path: Path) -> None:
+    page = """<table><thead><tr><th>Line<th>Mo<th>Tu</thead><tfoot><tr><td>All<td>9<td>9</tfoot><tbody><tr>
+    <td rowspan=0>Blue<td>1<td>2<tr><td>3<td>4</tbody></table>"""
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == (
+        "Line | Mo | Tu\nBlue | 1 | 2\nBlue | 3 | 4\nAll | 9 | 9"
+    )
+
+
+def test_text_raised_by_a_length(tmp_path: Path) -> None:
+    page = (
+        '<p>482<span style="vertical-align: 4px">1</span> of 10<i style="vertical-align:-2px">2</i>'
+    )
+    page += ' <b style="vertical-align: 0px">3</b>'
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == "482¹ of 10₂ 3"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fieldpack_build.documents.omissions import Omissions
+from fieldpack_build.documents.omissions import AROUND, Omissions
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -70,7 +70,7 @@ def leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> Non
         elif not hidden and tag.name not in ("html", "body") and _is_hidden(tag, style):
             _drop(tag, omissions, "words of hidden elements", hidden=True)
         elif name := _site_part(tag):
-            _drop(tag, omissions, "words of the site around the content", name=name)
+            _drop(tag, omissions, AROUND, name=name)
         elif tag.name == "select":
             _keep_chosen(tag, omissions)
         elif tag.name == "a" and _is_permalink(tag):
@@ -119,7 +119,7 @@ def _keep_chosen(tag: Tag, omissions: Omissions) -> None:
     """Of a list to choose from, what was chosen is content; the rest is the form's."""
     for option in tag.find_all("option"):
         if not option.has_attr("selected"):
-            _drop(option, omissions, "words of the site around the content", name="select")
+            _drop(option, omissions, AROUND, name="select")
 
 
 def _drop(
