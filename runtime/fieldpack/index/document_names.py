@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from ..language import PLAIN, analyzer, fold, spoken_question_words
 from .query_terms import QUESTION_WORDS, parts_of
 
 NAMES = """
@@ -34,10 +35,11 @@ _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
 _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not the "fy" of "fy2022"
 
 
-def name_terms(path: str) -> tuple[str, str]:
+def name_terms(path: str, language: str = PLAIN) -> tuple[str, str]:
     """Return what to find a document by, from its path below the library's folder, and its initials:
     "letters/ACME_2023Q4.pdf" gives "letters acme 2023q4 2023 q4 4" and "",
-    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
+    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj". A document in another language than English
+    has the stems of its name's words too."""
     place = PurePosixPath(path)
     runs = [run for part in (*place.parent.parts, place.stem) for run in _words(part)]
     terms: dict[str, None] = {}
@@ -58,6 +60,8 @@ def name_terms(path: str) -> tuple[str, str]:
         for n in (2, 3, 4)
         for i in range(len(row) - n + 1)
     }
+    if language != PLAIN:
+        terms |= dict.fromkeys(analyzer(language).terms(" ".join(runs)))
     return " ".join(terms), " ".join(sorted(initials))
 
 
@@ -66,9 +70,9 @@ def write_names(database: sqlite3.Connection) -> None:
     database.execute("DROP TABLE IF EXISTS names")
     database.execute(NAMES)
     rows = database.execute(
-        "SELECT id, path FROM documents WHERE chunks > 0 ORDER BY id"
+        "SELECT id, path, language FROM documents WHERE chunks > 0 ORDER BY id"
     ).fetchall()
-    names = ((i, *name_terms(path)) for i, path in rows)
+    names = ((i, *name_terms(path, language)) for i, path, language in rows)
     database.executemany("INSERT INTO names(rowid, terms, initials) VALUES (?, ?, ?)", names)
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
@@ -78,6 +82,7 @@ def named_documents(
     question: str,
     documents: int,
     specificity: Callable[[str, Sequence[int]], float],
+    languages: Collection[str] = (),
 ) -> dict[int, float]:
     """Return how clearly the question names each document, by id; those that it does not are left
     out.
@@ -92,7 +97,7 @@ def named_documents(
     words: dict[int, float] = {}
     figures: dict[int, float] = {}
     counted: dict[int, set[str]] = {}
-    for term, share, query in _queries(question):
+    for term, share, query in _queries(question, languages):
         matches = [
             row[0]
             for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
@@ -137,21 +142,25 @@ def without_names(question: str, paths: Iterable[str]) -> str:
     return " ".join(word for i, word in enumerate(words) if i not in named)
 
 
-def _queries(question: str) -> Iterator[tuple[str, float, str]]:
+def _queries(question: str, languages: Collection[str]) -> Iterator[tuple[str, float, str]]:
     """Yield the terms of a question, longest first: each with what it counts, and how FTS5 is asked
     for it."""
     runs = _words(question)[:_MOST_WORDS]
     terms = dict.fromkeys(runs)
+    others = [language for language in languages if language != PLAIN]
+    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    for language in others:
+        terms |= dict.fromkeys(analyzer(language).terms(" ".join(runs), leave_out))
     for count in _JOINED:
         terms |= dict.fromkeys("".join(runs[i : i + count]) for i in range(len(runs) - count + 1))
     terms |= dict.fromkeys(part for run in runs for part in _parts(run, shortest=_PART))
     whole = sorted(
-        (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
+        (t for t in terms if len(t) > 1 and fold(t) not in leave_out), key=lambda t: (-len(t), t)
     )
     for term in whole:
         yield term, 1.0, f'terms : "{term}"'
     for term in dict.fromkeys(runs):
-        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and term not in QUESTION_WORDS:
+        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and fold(term) not in leave_out:
             yield term, _PART_SHARE, f'terms : "{term}"*'
     for short in dict.fromkeys(_ABBREVIATION.findall(question)):
         letters = re.sub("[^A-Z]", "", short).lower()

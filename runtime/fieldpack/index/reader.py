@@ -19,7 +19,7 @@ from .bm25 import best_by_words
 from .document_names import named_documents
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import content_words
+from .query_terms import forms_of, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -27,6 +27,7 @@ from .schema import (
     RECORD_COLUMNS,
     open_for_reading,
     read_meta,
+    stored_languages,
     to_chunk,
     to_record,
 )
@@ -66,6 +67,7 @@ class KnowledgeIndex:
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
             live = allowed_ranges(self._database, Filter())
+            self.languages = stored_languages(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = open_vectors(
@@ -191,12 +193,14 @@ class KnowledgeIndex:
 
     def named(self, question: str) -> dict[int, float]:
         """Return how clearly the question names each document, by id: `named_documents`."""
-        return named_documents(self._database, question, self._documents, self._term_specificity)
+        return named_documents(
+            self._database, question, self._documents, self._term_specificity, self.languages
+        )
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Return the share of the chunks with a word that are these documents'; 1 where no chunk
         has it, as with words written as one."""
-        match = f'"{word}"'
+        match = " OR ".join(f'"{term}"' for term in forms_of(word, self.languages))
         (total,) = self._database.execute(
             "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
         ).fetchone()
@@ -230,7 +234,7 @@ class KnowledgeIndex:
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
         is better, headings count as much as text."""
-        words = content_words(question)
+        words = search_terms(question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
