@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fieldpack
+from fieldpack.index.document_names import named_scores
 from fieldpack.index.query_terms import QUESTION_WORDS, content_words, search_terms
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.index.schema import TABLES
@@ -221,12 +222,12 @@ def test_a_name_in_another_form_names_its_document(tmp_path: Path) -> None:
         "dovolenky.md": ("sk", "Text o nich."),
     }
     index = library(tmp_path, texts)
-    named = index.named("Ako sa kontroluje skúmavka?")
+    named = named_scores(index.naming_terms("Ako sa kontroluje skúmavka?"))
     assert [index.paths([i]) for i in named] == [["kontrola-skumaviek.md"]]
     # a word that all documents say names none by itself
     texts = {name: ("sk", f"{text} Dovolenka.") for name, (_, text) in texts.items()}
     index = library(tmp_path / "second", texts)
-    assert max(index.named("Komu patrí dovolenka?").values()) < 0.1
+    assert max(named_scores(index.naming_terms("Komu patrí dovolenka?")).values()) < 0.1
 
 
 def test_an_english_library_has_the_words_that_fts5_itself_makes(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def lines(document: Document) -> Iterator[str]:
     """
     yield f"{document.path}: {document.title}"
     language = f"language {document.language}" if document.language else ""
-    pages = f"{len(document.pages):,} pages"
+    pages = _counted(len(document.pages))
     stated = [document.date or "", language, ", ".join(document.tags), pages]
     yield "  " + "; ".join(filter(None, stated))
     yield "read in part:" if document.warnings else "nothing was left out that the reader knows of"
@@ -72,6 +72,10 @@ def lines(document: Document) -> Iterator[str]:
                 yield f"[{' > '.join(heading)}]"
             yield page.text[block.start : block.end]
             yield ""
+
+
+def _counted(pages: int) -> str:
+    return f"{pages:,} pages" if pages != 1 else "1 page"
 
 
 def as_json(document: Document) -> dict[str, object]:

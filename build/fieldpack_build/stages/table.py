@@ -246,7 +246,7 @@ def _package_settings(recipe: Recipe) -> object:
     return {
         "name": recipe.name,
         "version": recipe.version,
-        "bundle": _dump(recipe.bundle),
+        "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
         "answer": _dump(recipe.answer),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),
@@ -335,7 +335,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        5,
+        6,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -394,7 +394,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        3,
+        4,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -500,10 +500,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        1,
+        2,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
+        sees=lambda r: ("synthesize",),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"),
         active=_with_targets,

@@ -44,10 +44,11 @@ def search_terms(question: str, languages: Collection[str]) -> list[str]:
     return list(terms)[: _MOST_WORDS * len(others)]
 
 
-def forms_of(word: str, languages: Collection[str]) -> list[str]:
-    """Return a word as it is, and as documents in each of `languages` have it in the index."""
-    forms = dict.fromkeys((word,))
+def forms_of(phrase: str, languages: Collection[str]) -> list[str]:
+    """Return a word or phrase as it is, and as documents in each of `languages` have it in the
+    index."""
+    forms = dict.fromkeys((phrase,))
     for language in languages:
-        if language != PLAIN:
-            forms |= dict.fromkeys(analyzer(language).terms(word))
+        if language != PLAIN and (form := analyzer(language).text(phrase)):
+            forms.setdefault(form)
     return list(forms)

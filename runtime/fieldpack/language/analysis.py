@@ -112,6 +112,25 @@ class Analyzer:
         )
         return list(dict.fromkeys(terms))
 
+    def spans(self, text: str, terms: Collection[str]) -> list[tuple[int, int]]:
+        """Return where a text says one of a question's `terms`: [start, end) of each word, or of
+        each run of letters that neighbouring n-grams cover, in order."""
+        spans: list[tuple[int, int]] = []
+        for match in _WORD.finditer(text):
+            word, first = match[0], match.start()
+            if not is_unspaced(word):
+                if any(term in terms for term in self.terms(word)):
+                    spans.append(match.span())
+                continue
+            for start in range(len(word)):
+                for end in (start + 2, start + 3):
+                    if end <= len(word) and word[start:end] in terms:
+                        if spans and spans[-1][1] >= first + start:
+                            spans[-1] = (spans[-1][0], max(spans[-1][1], first + end))
+                        else:
+                            spans.append((first + start, first + end))
+        return spans
+
     def _normal(self, text: str) -> str:
         text = unicodedata.normalize("NFKC", text.translate(_UNWRITTEN))
         return text.replace("İ", "i").replace("I", "ı") if self.language == "tr" else text
