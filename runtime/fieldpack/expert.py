@@ -111,6 +111,14 @@ class Expert:
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages whose words the library's documents are indexed by; "" stands for English
+        and for those that are not known."""
+        with self._reading():
+            retriever = self._open_retriever()
+            return retriever.index.languages if retriever else ()
+
     def passage(self, chunk_id: int) -> Passage:
         """Return a passage by its `chunk_id`, with score and similarity 0. Raises NoSuchPassage."""
         with self._reading():

@@ -124,7 +124,8 @@ class LibraryRoutes:
 
         def search() -> list[SearchResultJson]:
             passages = expert.search(question, count)
-            spans = question_spans([passage.text for passage in passages], question)
+            texts = [passage.text for passage in passages]
+            spans = question_spans(texts, question, expert.languages)
             return [
                 {**placed_passage(passage), "highlights": highlights}
                 for passage, highlights in zip(passages, spans, strict=True)
