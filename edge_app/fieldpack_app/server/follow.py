@@ -15,7 +15,7 @@ from fieldpack import FieldpackError, read_manifest
 from ..install.state import FILENAME, Installed, State
 from ..install.store import Store
 from ..terminal.render import printable
-from .bundles import BundleEntry
+from .bundles import BundleEntry, entry_of
 from .loaded_bundle import LoadedBundle
 
 _EVERY = 1.0  # seconds between two looks at state.json, which cost some microseconds
@@ -71,7 +71,7 @@ class FollowReleases:
                 await self._go_over(bundle, entry, store, state)
 
     async def _go_over(
-        self, bundle: BundleEntry, entry: Installed, store: Store, state: State
+        self, bundle: entry_of, entry: Installed, store: Store, state: State
     ) -> None:
         digest = entry.current.digest
         recall = state.recall_of(digest)
@@ -91,7 +91,7 @@ class FollowReleases:
         path = store.slot(digest)
         try:
             manifest = read_manifest(path)
-            newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
+            newer = entry_of(f"{manifest.name}-{manifest.version}", path, manifest)
             await self._loaded.move(bundle, newer)
             same = (one.id for one in self._loaded.bundles if one.path == newer.path)
             _say(f"{bundle.id} is {next(same, newer.id)} now")
