@@ -125,6 +125,7 @@ def test_without_the_package_the_page_says_so(browser: Any, server: Served) -> N
             lambda route: route.fulfill(json={**route.fetch().json(), "lacks": "pypdfium2"}),
         )
         reader.page.reload()
+        reader.page.locator("#welcome h2").wait_for()
         reader.ask(FEE)
         reader.page.locator(".cite").click()
         reader.page.locator("#passage mark").wait_for()
