@@ -55,6 +55,7 @@ class ListedDocuments(TypedDict):
     skipped: list[list[str]]
     same: list[list[str]]
     warned: list[list[str]]
+    around: NotRequired[int]
     other_formats: dict[str, int]
 
 
@@ -168,6 +169,7 @@ _SHOWN = {
         "first_loss",
         "last_loss",
         "held_out_loss",
+        "held_out_wrong_refusals",
         "kept_step",
     ),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),

@@ -335,7 +335,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        4,
+        5,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -392,7 +392,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        3,
+        4,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -498,10 +498,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        1,
+        2,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
+        sees=lambda r: ("synthesize",),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"),
         active=_with_targets,

@@ -40,6 +40,8 @@ const post = (path, body, options = {}) =>
 const json = async (path) => (await call(path)).json();
 
 export const about = () => json("/api/about");
+/** What the last update changed, or null. */
+export const changes = () => json("/api/changes");
 export const bundles = () => json("/api/bundles");
 /** A passage with its page's text around it; `end` as the passage has it, which may be joined of two. */
 export const passage = ({ chunk_id: id, end }) => json(`/api/passages/${id}${end ? `?end=${end}` : ""}`);
