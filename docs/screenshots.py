@@ -75,10 +75,9 @@ def picture(
     if opens:
         page.locator(".turn:last-child .cite").first.click()
         page.locator("#passage .around").first.wait_for(state="attached")
-        page.wait_for_function(
-            "(!document.querySelector('.original') || document.querySelector('.lit')) && "
-            "[...document.images].every((one) => one.complete)"
-        )
+        if page.locator("#passage .original").count():
+            page.locator("#passage .lit").first.wait_for()
+            page.locator(".sheet img").evaluate("node => node.decode()")
     page.mouse.move(1, 1)
     shot = Image.open(BytesIO(page.screenshot())).convert("RGB")
     shot.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / f"page-{name}.png", optimize=True)

@@ -73,7 +73,7 @@ class FollowReleases:
                 await self._go_over(bundle, entry, store, state)
 
     async def _go_over(
-        self, bundle: entry_of, entry: Installed, store: Store, state: State
+        self, bundle: BundleEntry, entry: Installed, store: Store, state: State
     ) -> None:
         digest = entry.current.digest
         recall = state.recall_of(digest)

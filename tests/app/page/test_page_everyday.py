@@ -17,7 +17,7 @@ from browsing import Said, Visit, chromium, scripted, visit
 from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 from fieldpack_build.index.writer import IndexWriter
-from serving import TOKEN, Served, served
+from serving import TOKEN, Served, served, wait_for
 
 FEE = "What does the A class of the Global Equity Fund cost a year?"
 FILTER = "When is the filter changed?"
@@ -229,9 +229,9 @@ def test_folders_that_are_pressed_are_all_that_is_searched_and_asked(
     ):
         page = reader.page
         names = page.locator(".document-name")
-        page.wait_for_function("document.querySelectorAll('.document-name').length === 3")
+        wait_for(lambda: names.count() == 3)
         page.get_by_role("button", name="manuals", exact=True).click()
-        page.wait_for_function("document.querySelectorAll('.document-name').length === 2")
+        wait_for(lambda: names.count() == 2)
         assert names.all_inner_texts() == ["manuals/b.md", "manuals/old/c.md"]
         page.get_by_label("Search the documents").fill("A class costs 0.85% a year")
         page.keyboard.press("Enter")
