@@ -28,6 +28,7 @@ from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
+from .retrieval.codes import held_codes
 from .retrieval.quoting import Quote, pick
 
 if TYPE_CHECKING:
@@ -304,8 +305,11 @@ class Rag:
         return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
 
     def _is_refused(self, resolved: ResolvedQuestion, retriever: Retriever) -> bool:
-        """Return whether the library is too far from the question for an answer."""
+        """Return whether the library is too far from the question for an answer. A passage that
+        holds a code of the question is near, whatever its vector says."""
         settings = self.builder.settings
+        if any(held_codes(resolved.question, [p.in_context for p in resolved.passages])):
+            return False
         if resolved.similarity < settings.refuse_below:
             return True
         min_margin = settings.refuse_lead_below

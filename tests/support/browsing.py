@@ -153,7 +153,7 @@ def visit(browser: Browser, server: Served, **settings: Any) -> Iterator[Visit]:
     context = browser.new_context(
         **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **settings}
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     visitor = Visit(server, context, context.new_page())
     page = visitor.page
     page.on("pageerror", lambda error: visitor.problems.append(f"error: {error}"))

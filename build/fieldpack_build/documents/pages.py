@@ -145,6 +145,10 @@ class PageBuilder:
         self._path.enter(level, text)
         self._append(clean(text).strip())
 
+    def under(self, level: int, text: str) -> None:
+        """Let what comes next stand under `text` as under a heading, which is itself not added."""
+        self._path.enter(level, text)
+
     def close(self, level: int) -> None:
         """End the headings of `level` and below: what comes next stands under them no longer."""
         self._path.close(level)

@@ -82,7 +82,9 @@ _OTHERS: dict[str, Reader] = {
     ".eml": lambda data, name, o: eml.read(data, name, attachments=o, hidden=o.hidden),
     ".ics": lambda data, name, o: ics.read(data, name),
     ".mbox": lambda data, name, o: eml.read_mbox(data, name, attachments=o, hidden=o.hidden),
-    ".pdf": lambda data, name, o: pdf.read(data, name, ocr=o.ocr, vocabulary=o.vocabulary),
+    ".pdf": lambda data, name, o: pdf.read(
+        data, name, ocr=o.ocr, hidden=o.hidden, vocabulary=o.vocabulary
+    ),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGES: dict[str, Reader] = dict.fromkeys(

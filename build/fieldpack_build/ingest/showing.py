@@ -55,7 +55,7 @@ def lines(document: Document) -> Iterator[str]:
     path of headings before what stands under it.
     """
     yield f"{document.path}: {document.title}"
-    stated = [document.date or "", ", ".join(document.tags), f"{len(document.pages):,} pages"]
+    stated = [document.date or "", ", ".join(document.tags), _counted(len(document.pages))]
     yield "  " + "; ".join(filter(None, stated))
     yield "read in part:" if document.warnings else "nothing was left out that the reader knows of"
     yield from (f"  {warning.removeprefix(f'{document.path}: ')}" for warning in document.warnings)
@@ -69,6 +69,10 @@ def lines(document: Document) -> Iterator[str]:
                 yield f"[{' > '.join(heading)}]"
             yield page.text[block.start : block.end]
             yield ""
+
+
+def _counted(pages: int) -> str:
+    return f"{pages:,} pages" if pages != 1 else "1 page"
 
 
 def as_json(document: Document) -> dict[str, object]:

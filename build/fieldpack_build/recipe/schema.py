@@ -356,10 +356,13 @@ class Train(Section):
     """Decides the order of the rows and their distractors."""
     validation: Part = 0
     """How many rows are held out, whole documents and questions; the checkpoint with the least loss
-    on them becomes the adapter."""
+    on them becomes the adapter, of those that refuse few enough of them."""
     evaluate_steps: Positive | None = None
     """Updates from one evaluation on the held-out rows to the next; a tenth of the run where none is
     given."""
+    max_wrong_refusals: Fraction = 0.15
+    """Share of the held-out answerable questions that the adapter may refuse: a checkpoint that
+    refuses more is kept only if all do. Measured where rows are held out and some rows refuse."""
     early_stop: Positive | None = None
     """Evaluations without a better one that end the training."""
     checkpoint_steps: Positive = 20
@@ -586,6 +589,9 @@ class BundleSection(Section):
     """A line on what it answers."""
     license: str | None = None
     """Licence of the bundle as a whole."""
+    originals: bool = False
+    """Whether the source PDFs go into the bundle, so that a device with `fieldpack[pages]` shows the
+    page that a quote stands on. `build check` and the build say their size."""
 
 
 class Recipe(Section):
@@ -655,6 +661,8 @@ class Recipe(Section):
             raise ValueError(
                 "train.synthesize: there is no `knowledge` section to write questions from"
             )
+        if self.knowledge is None and self.bundle.originals:
+            raise ValueError("bundle.originals: there is no `knowledge` section to take them from")
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
             raise ValueError(
                 "answer.max_answer_tokens: leaves no room for a question in export.max_context"

@@ -246,7 +246,7 @@ def _package_settings(recipe: Recipe) -> object:
     return {
         "name": recipe.name,
         "version": recipe.version,
-        "bundle": _dump(recipe.bundle),
+        "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
         "answer": _dump(recipe.answer),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),
@@ -335,7 +335,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        4,
+        5,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -392,7 +392,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        3,
+        4,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),

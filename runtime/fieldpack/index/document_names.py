@@ -12,6 +12,7 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from .query_terms import QUESTION_WORDS, parts_of
@@ -73,26 +74,36 @@ def write_names(database: sqlite3.Connection) -> None:
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
 
-def named_documents(
+@dataclass(frozen=True, slots=True)
+class NamingTerm:
+    """A word of a question that file names have. `weight`: how clearly it names them, 0 to 1;
+    `documents`: their ids; `phrase`: the word as a text would say it; `figure`: whether it is one,
+    as a year is, which names nothing on its own."""
+
+    phrase: str
+    weight: float
+    documents: tuple[int, ...]
+    figure: bool
+
+
+def naming_terms(
     database: sqlite3.Connection,
     question: str,
     documents: int,
     specificity: Callable[[str, Sequence[int]], float],
-) -> dict[int, float]:
-    """Return how clearly the question names each document, by id; those that it does not are left
-    out.
+) -> list[NamingTerm]:
+    """Return the words by which the question names documents; parts of a word that has counted for
+    a document do not count for it again.
 
     A word of the name counts as its rarity among all names (1 for a word that only this name has, 0
     for one that all have) times the cube of `specificity(word, documents)`, the share of the
     library's mentions that are in the documents of that name: "boeing" is Boeing's, "fees" is everybody's.
-    The start of a word counts 0.6, and so do initials. A figure counts as far as words have named
-    the document already: a year alone names none."""
+    The start of a word counts 0.6, and so do initials."""
     if documents < 2:
-        return {}
-    words: dict[int, float] = {}
-    figures: dict[int, float] = {}
+        return []
+    terms = []
     counted: dict[int, set[str]] = {}
-    for term, share, query in _queries(question):
+    for term, share, query, phrase in _queries(question):
         matches = [
             row[0]
             for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
@@ -104,13 +115,35 @@ def named_documents(
         weight = share * math.log(documents / len(matches)) / math.log(documents)
         if not term[0].isdigit():
             weight *= specificity(term, matches) ** _SPECIFICITY_POWER
-        scores = figures if term[0].isdigit() else words
+        terms.append(NamingTerm(phrase, weight, tuple(new), term[0].isdigit()))
         for i in new:
-            scores[i] = scores.get(i, 0.0) + weight
             counted.setdefault(i, set()).add(term)
+    return terms
+
+
+def named_scores(terms: Iterable[NamingTerm]) -> dict[int, float]:
+    """Return how clearly each document is named, by id; those that are not are left out. A figure
+    counts as far as words have named the document already: a year alone names none."""
+    words: dict[int, float] = {}
+    figures: dict[int, float] = {}
+    for term in terms:
+        scores = figures if term.figure else words
+        for i in term.documents:
+            scores[i] = scores.get(i, 0.0) + term.weight
     return {
         i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0
     }
+
+
+def named_documents(
+    database: sqlite3.Connection,
+    question: str,
+    documents: int,
+    specificity: Callable[[str, Sequence[int]], float],
+) -> dict[int, float]:
+    """Return how clearly the question names each document, by id: `named_scores` of its
+    `naming_terms`."""
+    return named_scores(naming_terms(database, question, documents, specificity))
 
 
 def without_names(question: str, paths: Iterable[str]) -> str:
@@ -137,25 +170,28 @@ def without_names(question: str, paths: Iterable[str]) -> str:
     return " ".join(word for i, word in enumerate(words) if i not in named)
 
 
-def _queries(question: str) -> Iterator[tuple[str, float, str]]:
-    """Yield the terms of a question, longest first: each with what it counts, and how FTS5 is asked
-    for it."""
+def _queries(question: str) -> Iterator[tuple[str, float, str, str]]:
+    """Yield the terms of a question, longest first: each with what it counts, how FTS5 is asked for
+    it, and how a text says it."""
     runs = _words(question)[:_MOST_WORDS]
-    terms = dict.fromkeys(runs)
+    terms = {run: run for run in runs}
     for count in _JOINED:
-        terms |= dict.fromkeys("".join(runs[i : i + count]) for i in range(len(runs) - count + 1))
-    terms |= dict.fromkeys(part for run in runs for part in _parts(run, shortest=_PART))
+        for i in range(len(runs) - count + 1):
+            terms.setdefault("".join(runs[i : i + count]), " ".join(runs[i : i + count]))
+    for run in runs:
+        for part in _parts(run, shortest=_PART):
+            terms.setdefault(part, part)
     whole = sorted(
         (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
     )
     for term in whole:
-        yield term, 1.0, f'terms : "{term}"'
+        yield term, 1.0, f'terms : "{term}"', terms[term]
     for term in dict.fromkeys(runs):
         if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and term not in QUESTION_WORDS:
-            yield term, _PART_SHARE, f'terms : "{term}"*'
+            yield term, _PART_SHARE, f'terms : "{term}"*', term
     for short in dict.fromkeys(_ABBREVIATION.findall(question)):
         letters = re.sub("[^A-Z]", "", short).lower()
-        yield short, _PART_SHARE, f'initials : "{letters}"'
+        yield short, _PART_SHARE, f'initials : "{letters}"', " ".join(_RUN.findall(short))
 
 
 def _words(text: str) -> list[str]:

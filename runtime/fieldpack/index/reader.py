@@ -16,7 +16,8 @@ from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
 from .bm25 import best_by_words
-from .document_names import named_documents
+from .code_lookup import CodeLookup
+from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
 from .query_terms import content_words
@@ -108,6 +109,14 @@ class KnowledgeIndex:
             if any(first <= row[0] < end for first, end in ranges)
         ]
 
+    def sha256_of(self, document: str) -> str | None:
+        """Return the SHA-256 of the file that a document was read from; None for one that the
+        library does not hold."""
+        row = self._database.execute(
+            "SELECT sha256 FROM documents WHERE path = ?", (document,)
+        ).fetchone()
+        return str(row[0]) if row else None
+
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """Return all chunks, or one document's, with their ids, in reading order."""
         where = "" if document is None else "WHERE d.path = ?"
@@ -189,9 +198,19 @@ class KnowledgeIndex:
         """Return the cosines of a unit vector [dim] and stored chunks', by id."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
 
-    def named(self, question: str) -> dict[int, float]:
-        """Return how clearly the question names each document, by id: `named_documents`."""
-        return named_documents(self._database, question, self._documents, self._term_specificity)
+    def naming_terms(self, question: str) -> list[NamingTerm]:
+        """Return the words by which the question names documents."""
+        return naming_terms(self._database, question, self._documents, self._term_specificity)
+
+    def saying(self, phrase: str, ids: Iterable[int]) -> set[int]:
+        """Return those of the chunks that say a phrase, in their text or headings."""
+        # The plus keeps SQLite from asking FTS5 for each chunk apart.
+        query = (
+            "SELECT rowid FROM words WHERE words MATCH ? "
+            "AND +rowid IN (SELECT value FROM json_each(?))"
+        )
+        numbers = json.dumps([int(i) for i in ids])
+        return {row[0] for row in self._database.execute(query, (f'"{phrase}"', numbers))}
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Return the share of the chunks with a word that are these documents'; 1 where no chunk
@@ -236,6 +255,15 @@ class KnowledgeIndex:
         ranges = allowed_ranges(self._database, where) if where else None
         scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
         return {i: scores[i] for i in self._best(scores, count)}
+
+    def code_lookup(self) -> CodeLookup:
+        """Return what looks up one question's codes."""
+        return CodeLookup(self._database)
+
+    def allowed(self, ids: Iterable[int], where: Filter | None) -> list[int]:
+        """Return those of the ids that a filter lets through, in their order."""
+        ranges = allowed_ranges(self._database, where) if where else [(0, 1 << 62)]
+        return [i for i in ids if any(first <= i < end for first, end in ranges)]
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
         """Return the ids of the `count` best. Equal scores go by document and place in it, not by id: an

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..citations import words_of
 from ..index.query_terms import content_words
 from ..passages import COLUMNS, Citation, Passage
+from .codes import held_codes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,12 +182,16 @@ def pick(
     margin: float,
 ) -> Quote | None:
     """Return the best candidate as a quote; None where the passages hold none. `margin`: the
-    question's similarity margin."""
+    question's similarity margin. Where the question names a code ("AB-1234-X"), only candidates
+    that hold it are chosen from, and they are sufficient."""
     import numpy as np
 
     choices = candidates(passages)
     if not choices:
         return None
+    codes = held_codes(question, [choice.quote for choice in choices])
+    has_code = max(codes) > 0
+    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
     vectors = embedder.embed_few([candidate.text for candidate in choices])
     signals = signals_of(question, embedder.embed_query(question), vectors, choices, passages)
     scores = signals @ np.array(settings.weights)
@@ -197,7 +202,9 @@ def pick(
         chosen.text,
         Citation(passage.document, passage.page, chosen.quote, chosen.passage),
         round(sufficiency, 4),
-        sufficient=settings.refuse_below is None or sufficiency >= settings.refuse_below,
+        sufficient=has_code
+        or settings.refuse_below is None
+        or sufficiency >= settings.refuse_below,
         direct=is_direct(question),
     )
 

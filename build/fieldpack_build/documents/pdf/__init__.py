@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
-from fieldpack_build.documents.pdf.annotations import attachments, read_annotations, with_notes
+from fieldpack_build.documents.pdf.annotations import (
+    HIDEABLE,
+    attachments,
+    read_annotations,
+    with_notes,
+)
 from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
@@ -68,7 +73,8 @@ class _Reading:
             them = "them" if self.images > 1 else "it"
             yield f"{self.images} of {count} {pages}: set knowledge.ocr: true to read {them}"
         for what, number in sorted(self.left_out.items()):
-            yield f"{_counted(number, what)} not read"
+            how = "; knowledge.hidden: read reads it" if what in HIDEABLE else ""
+            yield f"{_counted(number, what)} not read{how}"
         if self.files:
             unread = _counted(len(self.files), "attachment")
             names = ", ".join(self.files)
@@ -86,8 +92,18 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}s are" if count > 1 else f"1 {what} is"
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, vocabulary: str = DEFAULT) -> Content:
-    """Read a PDF. `ocr`: the text in pages that are images too. `vocabulary`: see `vocabulary`.
+def read(
+    data: bytes,
+    name: str,
+    *,
+    ocr: bool = False,
+    hidden: bool = False,
+    vocabulary: str = DEFAULT,
+) -> Content:
+    """Read a PDF.
+
+    `ocr`: the text in pages that are images too. `hidden`: comments and hidden fields too.
+    `vocabulary`: see `vocabulary`.
 
     Raises DocumentError for a file that is encrypted, damaged as a whole or without any text.
     """
@@ -102,7 +118,8 @@ def read(data: bytes, name: str, *, ocr: bool = False, vocabulary: str = DEFAULT
             f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
         ) from error
     try:
-        return _content(document, name, ocr=ocr, vocabulary=read_vocabulary(vocabulary))
+        words = read_vocabulary(vocabulary)
+        return _content(document, name, ocr=ocr, hidden=hidden, vocabulary=words)
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
@@ -110,7 +127,12 @@ def read(data: bytes, name: str, *, ocr: bool = False, vocabulary: str = DEFAULT
 
 
 def _content(
-    document: pypdfium2.PdfDocument, name: str, *, ocr: bool, vocabulary: Vocabulary
+    document: pypdfium2.PdfDocument,
+    name: str,
+    *,
+    ocr: bool,
+    hidden: bool,
+    vocabulary: Vocabulary,
 ) -> Content:
     from pypdfium2 import PdfiumError
 
@@ -125,7 +147,8 @@ def _content(
     reading = _Reading()
     for i in range(count):
         try:
-            reading.sheets.append(_sheet(document, i, reading, ocr=ocr, vocabulary=vocabulary))
+            sheet = _sheet(document, i, reading, ocr=ocr, hidden=hidden, vocabulary=vocabulary)
+            reading.sheets.append(sheet)
         except PdfiumError:
             reading.damaged += 1
             reading.sheets.append(Sheet(i + 1, [], []))
@@ -151,12 +174,13 @@ def _sheet(
     reading: _Reading,
     *,
     ocr: bool,
+    hidden: bool,
     vocabulary: Vocabulary,
 ) -> Sheet:
     page = document[index]
     textpage = page.get_textpage()
     try:
-        notes = read_annotations(page, document.formenv)
+        notes = read_annotations(page, document.formenv, hidden=hidden)
         reading.left_out += notes.left_out
         reading.files += notes.files
         text = in_reading_order(

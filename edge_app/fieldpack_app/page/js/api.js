@@ -40,9 +40,13 @@ const post = (path, body, options = {}) =>
 const json = async (path) => (await call(path)).json();
 
 export const about = () => json("/api/about");
+/** What the last update changed, or null. */
+export const changes = () => json("/api/changes");
 export const bundles = () => json("/api/bundles");
 /** A passage with its page's text around it; `end` as the passage has it, which may be joined of two. */
 export const passage = ({ chunk_id: id, end }) => json(`/api/passages/${id}${end ? `?end=${end}` : ""}`);
+/** The page of its PDF, and where `quote` stands on it. */
+export const original = async ({ chunk_id, end }, quote) => (await post("/api/originals", { chunk_id, end, quote })).json();
 /** What the library holds; the passages of one of its documents, without their texts; those nearest to some words. */
 export const documents = () => json("/api/documents");
 export const outline = (document) => json(`/api/passages?document=${encodeURIComponent(document)}`);

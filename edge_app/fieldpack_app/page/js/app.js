@@ -10,6 +10,7 @@ import { chooseExpert, showAbout, confirm } from "./dialogs.js";
 import { announce, byId, el } from "./dom.js";
 import * as history from "./history.js";
 import { drawHistory } from "./history_view.js";
+import { setLacking } from "./original.js";
 import * as panel from "./passage_panel.js";
 import { drawWelcome } from "./welcome.js";
 import { LANGUAGES, formatNow, preferredLanguage, loadLanguage, currentLanguage, t, translate } from "./i18n.js";
@@ -208,6 +209,7 @@ async function start() {
   }
   page.loaded = false;
   drawBundle();
+  setLacking(page.about.lacks ?? "");
   composer.limit(page.about.limits?.max_question_chars);
   show(history.restoreOpen(page.served.current) ?? history.newConversation());
 }

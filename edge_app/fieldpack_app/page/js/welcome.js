@@ -1,6 +1,7 @@
 // What stands where no question was asked yet: what this expert knows, how it answers, a few questions to begin with.
 
 import { el, icon } from "./dom.js";
+import { drawChanges } from "./changes.js";
 import { drawLibrary } from "./library.js";
 import { bytes, range, t } from "./i18n.js";
 
@@ -16,6 +17,7 @@ export function drawWelcome(node, about, ask, open) {
     el("h2", { class: "welcome-name", dir: "auto" }, about.name, " ", el("span", { class: "version" }, about.version)),
     ...(about.description ? [el("p", { class: "welcome-text", dir: "auto" }, about.description)] : []),
     el("ul", { class: "facts" }, ...facts.map((fact) => el("li", {}, fact))),
+    drawChanges(),
     ...topics(about.knowledge?.folders ?? {}),
     ...examples(about.examples ?? [], ask),
     ...(documents ? [drawLibrary(open)] : []),
