@@ -398,6 +398,9 @@ class Train(Section):
     evaluate_steps: Positive | None = None
     """Updates from one evaluation on the held-out rows to the next; a tenth of the run where none is
     given."""
+    max_refusal_rows: Fraction = 1.0
+    """Share of the rows learned from that may refuse; more of them are left out at random. Held-out
+    rows stay as they are."""
     max_wrong_refusals: Fraction = 0.15
     """Share of the held-out answerable questions that the adapter may refuse: a checkpoint that
     refuses more is kept only if all do. Measured where rows are held out and some rows refuse."""
