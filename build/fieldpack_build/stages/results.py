@@ -126,6 +126,7 @@ class EvaluateResult(TypedDict):
     shipped: str
     ship: Shipping
     guarantee: GuaranteeResult | None
+    risk: NotRequired[Mapping[str, object] | None]
 
 
 class TargetsResult(TypedDict):

@@ -30,3 +30,11 @@ def content_words(question: str) -> list[str]:
         mixed = [part for part in parts_of(word) if len(part) > 1]
         found |= dict.fromkeys(w for w in (word, *mixed) if w not in QUESTION_WORDS)
     return list(found)[:_MOST_WORDS]
+
+
+def word_spans(question: str) -> list[tuple[int, int]]:
+    """Return the [start, end) of each of a question's words that are looked for, in characters; of
+    all its words where it has no such."""
+    spans = [match.span() for match in re.finditer(r"\w+", question)][:_MOST_WORDS]
+    content = [(a, b) for a, b in spans if question[a:b].lower() not in QUESTION_WORDS]
+    return content or spans

@@ -9,13 +9,14 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import best_by_words
+from .bm25 import best_by_words, count_chunks
 from .document_names import named_documents
 from .filters import allowed_ranges
 from .graph import open_vectors
@@ -49,6 +50,7 @@ ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.p
 # Results beyond the count that is wanted, so that equal scores at the end of a list can be told apart by
 # their place
 _TIES = 32
+_COUNTED = 50_000  # chunks with a word, beyond which it counts as common: a millisecond
 
 
 class KnowledgeIndex:
@@ -236,6 +238,12 @@ class KnowledgeIndex:
         ranges = allowed_ranges(self._database, where) if where else None
         scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
         return {i: scores[i] for i in self._best(scores, count)}
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return the inverse document frequency of words over the chunks, 0 for one that all have:
+        log((N + 1) / (n + 0.5))."""
+        counted = count_chunks(self._database, words, limit=_COUNTED)
+        return [max(log((self.size + 1) / (counted[word] + 0.5)), 0.0) for word in words]
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
         """Return the ids of the `count` best. Equal scores go by document and place in it, not by id: an
