@@ -105,9 +105,9 @@ function drawRefusal(turn) {
   return [el("div", { class: "refusal" },
     icon("none"),
     el("div", {},
-      el("p", { class: "refusal-title" }, t("refused")),
+      el("p", { class: "refusal-title" }, t(turn.kind === "unsure" ? "unsure" : "refused")),
       el("p", { class: "refusal-text", dir: "auto" }, turn.text),
-      el("p", { class: "note" }, t("refused_why"))))];
+      el("p", { class: "note" }, t(turn.kind === "unsure" ? "unsure_why" : "refused_why"))))];
 }
 
 function drawText(turn, actions) {
@@ -122,6 +122,7 @@ function drawWarnings(turn, pieces) {
   const figures = pieces.filter(({ kind }) => kind === "unsupported").length;
   const warn = (text) => el("div", { class: "notice warn" }, icon("warn"), el("p", {}, text));
   return [
+    ...(turn.cut ? [warn(t("cut"))] : []),
     ...(turn.kind === "related" ? [warn(t("quoted_only"))] : []),
     ...(figures ? [warn(t("unsupported", { n: figures }))] : []),
     ...((turn.citations.length && !isUncited(turn)) || !turn.text ? [] : [warn(t(turn.passages.length ? "no_citation" : "no_passages"))]),
