@@ -10,7 +10,7 @@ DEMO := dist/finance-quotes
 KNOWN := What is the garden leave of a portfolio manager?
 UNKNOWN := What is the wifi password of the Singapore office?
 
-.PHONY: help demo quickstart ask test test-avx2 matrix targets lint types setup wheel clean
+.PHONY: help demo quickstart ask test test-avx2 matrix targets nightly lint types setup wheel clean
 
 help:
 	@echo "make demo         the same documents, answered with their own sentences; no model is trained (about a minute)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
 	@echo "make matrix       every architecture through a whole build (3 minutes), as CI runs it too"
 	@echo "make targets      the tests of OpenVINO, which fetch its toolchain (0.35 GB unpacked) once"
+	@echo "make nightly      the device's half on emulated CPUs, ARM64 and AVX2; fetches 0.1 GB once"
 	@echo "make setup        only the environment in $(VENV)"
 	@echo "make wheel        the wheel in dist-wheel/"
 
@@ -27,7 +28,7 @@ setup: $(STAMP)
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Fieldpack needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,ray,ocr,data,dev]"
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,ray,ocr,data,lan,dev]"
 	@touch $@
 
 # Stages that the quickstart makes use of too.
@@ -68,6 +69,10 @@ matrix: $(STAMP)
 # Not in CI: what it fetches is as large as all the rest.
 targets: $(STAMP)
 	$(BIN)/python -m pytest -m openvino
+
+# Not in CI: what is emulated takes minutes.
+nightly: $(STAMP)
+	$(BIN)/python -m pytest -m nightly
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -93,7 +93,7 @@ def main(
     try:
         with tempfile.TemporaryDirectory(prefix="fieldpack-export-") as scratch:
             folder = keep or Path(scratch)
-            inputs = _inputs(loaded, Store(cache or default_cache()), merged)
+            inputs = cached_inputs(loaded, Store(cache or default_cache()), merged)
             rows = measure(loaded, inputs, folder, ("int4-rtn-32", *others), sample)
     except BuildError as error:
         raise click.ClickException(str(error)) from None
@@ -150,7 +150,9 @@ def measure(
     }
 
 
-def _inputs(recipe: Recipe, store: Store, merged: Path | None) -> dict[str, Path]:
+def cached_inputs(recipe: Recipe, store: Store, merged: Path | None) -> dict[str, Path]:
+    """Return the finished folders of the stages that an export builds on. `merged`: a merged model's
+    folder instead of the cache's."""
     plan = make_plan(recipe, store)
     found = {
         step.name: store.folder(step.name, step.key)

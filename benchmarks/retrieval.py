@@ -75,11 +75,16 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     facts = machine(PACKAGES)
     questions = read_questions(arguments.data / "eval.jsonl")
-    arguments.work.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    outcome = build_knowledge(str(_recipe(arguments)), cache=arguments.work / "cache")
+    folders, outcome = build_library(
+        arguments.data / "docs",
+        arguments.work,
+        tokens=arguments.tokens,
+        embedder=arguments.embedder,
+        sha256=arguments.sha256,
+        precision=arguments.precision,
+    )
     seconds = time.perf_counter() - started
-    folders = _folders(outcome, arguments.work / "cache")
     rows = {"fieldpack": measure(_ours(folders), questions, KS)}
     if arguments.ideas:
         rows |= dict(_ideas(folders, questions))
@@ -117,33 +122,41 @@ def run(arguments: argparse.Namespace) -> None:
         write_json(arguments.json, kept)
 
 
-def _recipe(arguments: argparse.Namespace) -> Path:
-    """A recipe of knowledge alone, all else its defaults."""
-    path: Path = arguments.work / "retrieval.yaml"
+def build_library(
+    documents: Path,
+    work: Path,
+    *,
+    tokens: int,
+    embedder: str = EMBEDDER,
+    sha256: str = SHA256,
+    precision: str = "fp32",
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Build a recipe of knowledge alone, all else its defaults, in `work`. Return the folders of
+    embedder and knowledge, and what the build says of itself."""
+    from fieldpack_build.pipeline.store import Store
+
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / "retrieval.yaml"
     lines = [
         "name: retrieval",
         "version: 1.0.0",
         "knowledge:",
-        f"  documents: {(arguments.data / 'docs').resolve()}",
-        f"  chunk: {{tokens: {arguments.tokens}}}",
+        f"  documents: {documents.resolve()}",
+        f"  chunk: {{tokens: {tokens}}}",
         "  embedder:",
-        f"    model: {arguments.embedder}",
-        f"    precision: {arguments.precision}",
+        f"    model: {embedder}",
+        f"    precision: {precision}",
     ]
-    lines += [f"    sha256: {arguments.sha256}"] if arguments.embedder.startswith("pypi:") else []
+    lines += [f"    sha256: {sha256}"] if embedder.startswith("pypi:") else []
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def _folders(outcome: dict[str, Any], cache: Path) -> dict[str, Path]:
-    from fieldpack_build.pipeline.store import Store
-
-    store = Store(cache)
-    return {
+    outcome = build_knowledge(str(path), cache=work / "cache")
+    store = Store(work / "cache")
+    folders = {
         name: store.folder(name, key)
         for name, key in outcome["keys"].items()
         if name in ("embedder", "knowledge")
     }
+    return folders, outcome
 
 
 def _totals(outcome: dict[str, Any]) -> str:

@@ -168,6 +168,7 @@ train:
   passages: 3
   questions_per_prompt: 3
   max_tokens: 1600
+  on_leak: drop
   checkpoint_steps: 10
 export:
   max_context: 2048

@@ -14,6 +14,7 @@ from .errors import GateMissed
 from .ship.commands import COMMANDS as SHIP_COMMANDS
 
 if TYPE_CHECKING:
+    from .evaluation.export_answers import Format
     from .pipeline.plan import Plan
 
 _EPILOG = """\b
@@ -41,6 +42,7 @@ def cli() -> None:
     build data clinic.yaml        its training rows: what is wrong with them, what a model will read
     build recipe clinic.yaml      run every stage that is not done yet; the bundle comes to dist/
     build compare A B             two bundles: figures, questions that turned, what was built differently
+    build answers BUNDLE          its test questions and answers as JSON Lines, for RAGAS, inspect and others
     build knowledge clinic.yaml   its documents alone: read, index, say what was skipped, measure retrieval
     build ship BUNDLE --to STICK  sign it and write what a bare machine installs from; `build keys init` first
     fieldpack ask dist/clinic-1.0.0 "..."
@@ -244,14 +246,14 @@ def data(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and
     take."""
-    from .check import check_recipe
+    from .check import check_languages, check_recipe
     from .device_budget import fit_line
     from .pipeline.store import Store, default_cache
     from .recipe.load import find_recipe, load_recipe
 
     models = Store(cache or default_cache()).models
     recipe = load_recipe(find_recipe(name), overrides)
-    warnings = check_recipe(recipe, name, models=models)
+    warnings = check_recipe(recipe, name, models=models) + check_languages(recipe, models)
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, warnings), indent=1))
@@ -322,6 +324,42 @@ def compare(
 
 
 @cli.command(epilog=_EPILOG)
+@click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option(
+    "--as",
+    "format",
+    type=click.Choice(["ragas", "inspect", "rows"]),
+    default="rows",
+    show_default=True,
+    help="RAGAS' samples, inspect's, or the questions alone, as a recipe has them.",
+)
+@click.option("--arm", help="Whose answers: quote, rag, tuned+rag, ... [default: what ships].")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE.jsonl")
+def answers(bundle: Path, format: Format, arm: str | None, output: Path | None) -> None:
+    """Print the test questions of BUNDLE's report with its answers, as JSON Lines.
+
+    BUNDLE may be a report.json too. What is printed can be scored by other tools.
+
+    \b
+    build answers dist/finance-1.0.0 --as ragas -o finance.jsonl
+        EvaluationDataset.from_jsonl("finance.jsonl")        # RAGAS
+    build answers dist/finance-1.0.0 --as inspect -o finance.jsonl
+        json_dataset("finance.jsonl")                        # inspect
+    """
+    from .evaluation.export_answers import answer_lines, read_report
+
+    lines = answer_lines(read_report(bundle), format, arm)
+    if output is None:
+        for line in lines:
+            click.echo(line)
+        return
+    text = "".join(line + "\n" for line in lines)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    click.echo(f"{output}: {text.count(chr(10))} questions", err=True)
+
+
+@cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="NAME")
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True
@@ -385,6 +423,7 @@ def _plan_json(plan: Plan, warnings: list[str]) -> dict[str, Any]:
         "parameters": ahead.parameters,
         "bundle_mb": ahead.bundle_mb,
         "disk_mb": ahead.disk_mb,
+        **({"originals_mb": ahead.originals_mb} if plan.recipe.bundle.originals else {}),
     }
 
 
@@ -409,6 +448,11 @@ def _print_plan(plan: Plan, word: str) -> None:
             f"{estimate.memory_mb:>7,.0f} MB"
         )
         click.echo(f"{line}  {step.stage.does}")
+    if plan.recipe.bundle.originals:
+        click.echo(
+            f"bundle.originals: {ahead.originals:,} PDFs go into the bundle, "
+            f"{ahead.originals_mb:,.1f} MB"
+        )
     click.echo(
         f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
         "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fieldpack.devices import available_cores
 
+from .bundle.originals import is_pdf
 from .errors import MachineError
 from .gpu import has_gpu
 from .pipeline.plan import Plan
@@ -50,12 +51,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a build takes: each stage, the base's parameters, MB of the bundle and of disk."""
+    """What a build takes: each stage, the base's parameters, MB of the bundle and of disk.
+    `originals` and `originals_mb`: source PDFs that go into the bundle."""
 
     stages: tuple[Estimate, ...]
     parameters: float
     bundle_mb: float
     disk_mb: float
+    originals: int = 0
+    originals_mb: float = 0.0
 
 
 def forecast(plan: Plan) -> Forecast:
@@ -74,9 +78,16 @@ def forecast(plan: Plan) -> Forecast:
             stages.append(Estimate(step.name, seconds, memory, known=False))
     model_mb = parameters * _BITS[recipe.export.precision] / 8 / 1e6
     knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
-    bundle = model_mb + knowledge_mb + 5
+    originals = _originals(plan)
+    originals_mb = sum(path.stat().st_size for path in originals) / 1e6
+    bundle = model_mb + knowledge_mb + originals_mb + 5
     return Forecast(
-        tuple(stages), parameters, round(bundle), round(parameters * 10 / 1e6 + 3 * bundle)
+        tuple(stages),
+        parameters,
+        round(bundle),
+        round(parameters * 10 / 1e6 + 3 * bundle),
+        len(originals),
+        round(originals_mb, 1),
     )
 
 
@@ -225,6 +236,14 @@ def _document_characters(plan: Plan) -> float:
     for file in step.stage.files(plan.recipe):
         total += file.stat().st_size * (0.1 if file.suffix.lower() in _PACKED else 0.9)
     return total
+
+
+def _originals(plan: Plan) -> list[Path]:
+    """The source PDFs that go into the bundle; where a file lies there twice, more than that."""
+    step = plan.step("knowledge")
+    if step is None or not plan.recipe.bundle.originals:
+        return []
+    return [path for path in step.stage.files(plan.recipe) if is_pdf(path)]
 
 
 def _lines(path: Path) -> int:

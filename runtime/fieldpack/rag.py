@@ -29,6 +29,7 @@ from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
+from .retrieval.codes import held_codes
 from .retrieval.quoting import Quote, pick
 
 if TYPE_CHECKING:
@@ -98,13 +99,17 @@ class Rag:
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: str | None = None,
+        begun: str = "",
     ) -> Iterator[Event]:
         """Yield the events of an answer: PassagesFound, QuoteFound (where a model answers and a
         passage's words are near enough), TextPiece..., CitationsFound, Done. Closing the iterator
         stops the model.
 
-        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed),
-        Cancelled, EngineFailed."""
+        `begun`: the text of an answer to the same question that was cut; the pieces go on from it,
+        and the whole answer begins with it.
+
+        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed; no
+        space to go on), Cancelled, EngineFailed."""
         options = options or AnswerOptions()
         if schema is not None and self.builder.settings.sure_from is not None:
             raise QuestionError(
@@ -122,12 +127,12 @@ class Rag:
         retriever = self.retriever if options.retrieval else None
         resolved = self._resolve(retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
-        prompt = self.builder.build(resolved.question, resolved.passages)
+        prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
         yield PassagesFound(passages)
 
         stats = GenerationStats()
-        text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
+        text, quote, quote_ms, before_ms = begun, None, 0.0, retrieval_ms
         least = settings.sure_from if retriever and options.threshold else None
         can_be_sure, shown = True, False
         if retriever and options.threshold and self._is_refused(resolved, retriever):
@@ -180,7 +185,7 @@ class Rag:
         if least is not None and not shown:
             refused = bool(text) and answer.refused
             answer = answer if refused else self._if_sure(answer, least)
-            yield TextPiece(answer.text)
+            yield TextPiece(answer.text.removeprefix(begun))
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
@@ -340,8 +345,11 @@ class Rag:
         return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
 
     def _is_refused(self, resolved: ResolvedQuestion, retriever: Retriever) -> bool:
-        """Return whether the library is too far from the question for an answer."""
+        """Return whether the library is too far from the question for an answer. A passage that
+        holds a code of the question is near, whatever its vector says."""
         settings = self.builder.settings
+        if any(held_codes(resolved.question, [p.in_context for p in resolved.passages])):
+            return False
         if resolved.similarity < settings.refuse_below:
             return True
         min_margin = settings.refuse_lead_below

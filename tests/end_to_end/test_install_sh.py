@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,12 @@ def test_a_second_run_changes_nothing_and_a_new_version_moves_the_pointer(
     ), again.stderr
     assert (env / "current").readlink() == before
     newer = Path(shutil.copytree(stick, tmp_path / "newer"))
-    sums = newer / "runtime" / "linux-x86_64" / "SHA256SUMS"
-    lines = sums.read_text().splitlines()
-    sums.write_text(
-        "\n".join(reversed(lines)) + "\n"
-    )  # other wheels, as far as the installer can tell
+    listed = newer / "runtime" / "linux-x86_64" / "runtime.json"
+    before_digest = sha256(listed.read_bytes()).hexdigest()
+    listed.write_text(listed.read_text() + "\n")  # other wheels, as far as the installer can tell
+    sums = listed.with_name("SHA256SUMS")
+    digest = sha256(listed.read_bytes()).hexdigest()
+    sums.write_text(sums.read_text().replace(before_digest, digest))
     moved = run(home, "sh", newer / "install.sh", "--python", BARE, "--yes")
     assert moved.returncode == 0 and (env / "current").readlink() != before, moved.stderr
     assert "400 hours" in run(home, "fieldpack", "ask", "toy", shipping.QUESTION).stdout

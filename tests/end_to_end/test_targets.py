@@ -13,7 +13,7 @@ import fieldpack
 from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import read_manifest, verify
 from fieldpack.generation.openvino import missing
-from fieldpack_build.export.openvino_ir import Toolchains
+from fieldpack_build.export.openvino_ir import Rounding, Toolchains
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages.table import make_plan
@@ -24,10 +24,12 @@ from toys import Made, Project, build_here, make_cache, write_project
 pytest_plugins = ["toys"]
 __all__ = ["openvino_tools"]
 OVERRIDES = (
-    "train=none",
+    "train.method=none",  # its rows are there for GPTQ
+    "export.algorithm=gptq_mixed",
     "targets=[{openvino-npu: {max_prompt: 512}}, cpu, openvino-cpu, openvino]",
     "export.max_perplexity_ratio=10",  # of random weights
 )
+FORMAT = "openvino-int4-gptq-mixed-64"
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,18 @@ def test_the_manifest_tells_what_ran_and_what_did_not(built: Built) -> None:
 
 
 def test_one_format_serves_both_openvino_targets(built: Built) -> None:
-    """128 does not divide rows of 64: the next group size is taken."""
+    """128 does not divide rows of 64: the next group size is taken. It is rounded as the CPU's."""
     formats = built.made.results["targets"]["formats"]
-    assert [one["folder"] for one in formats] == ["openvino-int4-64"]
+    assert [one["folder"] for one in formats] == [FORMAT]
+    assert formats[0]["rounded"] == {"calibrated": True, "mixed": True}
     assert formats[0]["tried"] == [
-        {"folder": "openvino-int4-128", "refused": "128 does not divide the model's widths"}
+        {
+            "folder": "openvino-int4-gptq-mixed-128",
+            "refused": "128 does not divide the model's widths",
+        }
     ]
     assert formats[0]["kl"] <= formats[0]["max_kl"] and formats[0]["texts_compared"] > 0
-    assert sorted(p.name for p in (built.made.bundle / "variants").iterdir()) == [
-        "openvino-int4-64"
-    ]
+    assert [path.name for path in (built.made.bundle / "variants").iterdir()] == [FORMAT]
 
 
 def test_the_bundle_answers_on_its_targets(built: Built) -> None:
@@ -110,14 +114,14 @@ def test_a_format_of_the_same_model_is_taken_over(built: Built, tmp_path: Path) 
     before = built.project.store.folder("targets", step.key)
     task = Task(recipe, {}, tmp_path, built.project.store, previous_output=before)
     source = step.parts["inputs"]["base"]
-    formats = _reused_formats(task, source, {"auto"})
-    assert formats and formats["auto"]["folder"] == "openvino-int4-64"
-    names = sorted(path.name for path in (tmp_path / "variants" / "openvino-int4-64").iterdir())
-    assert names == sorted(
-        path.name for path in (before / "variants" / "openvino-int4-64").iterdir()
-    )
-    assert _reused_formats(task, "another model", {"auto"}) is None
-    assert _reused_formats(task, source, {"auto", "64"}) is None
+    alike = Rounding(calibrated=True, mixed=True)
+    formats = _reused_formats(task, source, alike, {"auto"})
+    assert formats and formats["auto"]["folder"] == FORMAT
+    names = sorted(path.name for path in (tmp_path / "variants" / FORMAT).iterdir())
+    assert names == sorted(path.name for path in (before / "variants" / FORMAT).iterdir())
+    assert _reused_formats(task, "another model", alike, {"auto"}) is None
+    assert _reused_formats(task, source, Rounding(), {"auto"}) is None
+    assert _reused_formats(task, source, alike, {"auto", "64"}) is None
     assert step.stage.updates and step.stage.updates(step.parts)
 
 

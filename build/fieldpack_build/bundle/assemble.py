@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.bundle.golden import write_golden
-from fieldpack.bundle.manifest import Manifest, describe_files, write_manifest
+from fieldpack.bundle.manifest import (
+    ORIGINALS,
+    Manifest,
+    describe_files,
+    original_path,
+    write_manifest,
+)
 from fieldpack.bundle.targets import VARIANTS, Target, targets_from_json
 from fieldpack.prompt import ChatFormat, write_prompt
 
@@ -38,11 +44,12 @@ def assemble(
     model: str | None = "export",
     knowledge: bool = True,
     provenance: Mapping[str, Any],
+    originals: Mapping[str, Path] | None = None,
     place: Callable[[str, str], object] = shutil.copy2,
 ) -> Manifest:
     """Fill `folder` (it must not exist) from finished stages; `place(source, target)` copies or
     links a file. `model`: the stage whose model goes in; None: the bundle quotes. `knowledge`: off,
-    and the recipe's documents and embedder stay out."""
+    and the recipe's documents and embedder stay out. `originals`: source PDFs by their SHA-256."""
     folder.mkdir()
     if model is not None:
         shutil.copytree(inputs[model] / MODEL, folder / "model", copy_function=place)
@@ -51,6 +58,10 @@ def assemble(
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
         retrieval_settings(recipe).write(folder)
     risk = None
+    if originals:
+        (folder / ORIGINALS).mkdir()
+        for digest, source in originals.items():
+            place(str(source), str(folder / original_path(digest)))
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
         report = Report.read(folder / "report")

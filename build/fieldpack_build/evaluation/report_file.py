@@ -333,10 +333,13 @@ class TrainingStep(Part):
 
 
 class ValidationLoss(Part):
-    """The loss on the rows held out, after a step."""
+    """The loss on the rows held out, after a step, and the shares of their questions that the model
+    refuses, wrongly and rightly."""
 
     step: int
     loss: float
+    wrong_refusals: float | None = None
+    right_refusals: float | None = None
 
 
 class TrainingLog(Part):

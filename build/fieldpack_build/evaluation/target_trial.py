@@ -86,18 +86,18 @@ def try_target(question: Question) -> Trial:
 def _ask(
     bundle: Path, name: str, questions: Sequence[TestQuestion]
 ) -> tuple[dict[str, float], list[str]]:
-    """Return figures, and the answers to the golden questions. Every question is another one, so
-    that no engine answers from a prompt that it has in its cache."""
+    """Return figures, and the answers to the golden questions. These are asked last: they are among
+    the test questions, and no engine is to be timed on a prompt that it has in its cache."""
     started = time.perf_counter()
     with fieldpack.open(bundle, target=name, verify_contents=False) as expert:
         expert.load()
         load_s = time.perf_counter() - started
-        golden = read_golden(bundle)
-        answers = [expert.ask(one.question) for one in golden]
         stored = {}
         if expert.manifest.has("knowledge"):
             stored = stored_pages(KnowledgeIndex(bundle / "knowledge"))
         scores = [metrics.score(expert.ask(q.question), q, stored) for q in questions]
+        golden = read_golden(bundle)
+        answers = [expert.ask(one.question) for one in golden]
     measured = metrics.summarize(scores) if scores else {}
     figures = {key: float(value) for key, value in measured.items() if value is not None}
     right = [not how_it_differs(*pair) for pair in zip(golden, answers, strict=True)]

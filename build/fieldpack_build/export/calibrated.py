@@ -21,10 +21,12 @@ def write_rounded(
     candidate: Candidate,
     texts: Sequence[Sequence[int]],
     *,
+    half_scales: bool = False,
     on_progress: Callable[[int, int, str], None],
 ) -> None:
     """Write the model in `source`, in float32 and rounded as `candidate` is, to `folder`. `texts`:
-    prompts with their answers, as tokens. Raises StageError where the model cannot be rounded."""
+    prompts with their answers, as tokens. `half_scales`: as `round_to_int4` has it. Raises
+    StageError where the model cannot be rounded."""
     import torch
 
     assert candidate.block_size
@@ -39,6 +41,7 @@ def write_rounded(
             model,
             texts,
             block_size=candidate.block_size,
+            half_scales=half_scales,
             keep=keep,
             on_progress=lambda done, total: on_progress(done, total, "layers calibrated"),
         )

@@ -30,13 +30,15 @@ def round_to_int4(
     texts: Sequence[Sequence[int]],
     *,
     block_size: int,
+    half_scales: bool = False,
     keep: Callable[[int, str], bool] = lambda layer, name: False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
     """Round the decoder layers' linear weights in place; the output matrix and the embeddings stay.
 
     `model`: a causal language model of transformers in float32. `texts`: calibration prompts as
-    tokens. `block_size`: weights of a row that share a scale. `keep(layer, name)`: True for a
+    tokens. `block_size`: weights of a row that share a scale. `half_scales`: every scale is a
+    float16, as OpenVINO stores them. `keep(layer, name)`: True for a
     linear layer that stays as it is, by the number of its decoder layer and its name in it
     (`mlp.down_proj`). `on_progress`: decoder layers done, and all of them. Raises ValueError where
     the model has no list of decoder layers."""
@@ -57,7 +59,10 @@ def round_to_int4(
             for name, module in linears.items():
                 if name in hessians:  # an expert that no text reached has none
                     rounded = round_matrix(
-                        module.weight.float(), hessians.pop(name), block_size=block_size
+                        module.weight.float(),
+                        hessians.pop(name),
+                        block_size=block_size,
+                        half_scales=half_scales,
                     )
                     module.weight.copy_(rounded)
             for index, (states, given) in enumerate(zip(hidden, arguments, strict=True)):
@@ -127,9 +132,9 @@ def _hessians(linears: dict[str, Any]) -> Iterator[dict[str, Any]]:
             handle.remove()
 
 
-def round_matrix(weights: Any, hessian: Any, *, block_size: int) -> Any:
+def round_matrix(weights: Any, hessian: Any, *, block_size: int, half_scales: bool = False) -> Any:
     """Return `weights`, float32 [out, in], on the grid of int4 with a scale for each `block_size`
-    of a row.
+    of a row, which is a float16 if `half_scales` says so.
 
     `hessian`: the sum of x^T x over the inputs x, float32 [in, in]. Columns are rounded in the
     order of what their inputs weigh (the paper's "act-order"); blocks keep the scales that they
@@ -143,7 +148,7 @@ def round_matrix(weights: Any, hessian: Any, *, block_size: int) -> Any:
     diagonal[dead] = 1
     importance = diagonal.clone()
     diagonal += _DAMPING * diagonal.mean()
-    scales, lowest = _scales(weights, importance, block_size)
+    scales, lowest = _scales(weights, importance, block_size, half_scales=half_scales)
     order = importance.argsort(descending=True)
     weights, scales, lowest = weights[:, order], scales[:, order], lowest[:, order]
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian[order][:, order]))
@@ -167,7 +172,9 @@ def round_matrix(weights: Any, hessian: Any, *, block_size: int) -> Any:
     return rounded[:, order.argsort()]
 
 
-def _scales(weights: Any, importance: Any, block_size: int) -> tuple[Any, Any]:
+def _scales(
+    weights: Any, importance: Any, block_size: int, *, half_scales: bool
+) -> tuple[Any, Any]:
     """For every weight, float32 and bool [out, in]: its block's scale, and whether it is the one
     that becomes the lowest whole number (the furthest from zero). Of the scales that `_SHARES`
     gives each block takes the one with the least squared rounding error, weighted by `importance`.
@@ -180,16 +187,19 @@ def _scales(weights: Any, importance: Any, block_size: int) -> tuple[Any, Any]:
     blocks = torch.nn.functional.pad(weights, (0, missing)).reshape(out, count, block_size)
     weight = torch.nn.functional.pad(importance, (0, missing)).reshape(count, block_size)
     index = blocks.abs().argmax(dim=-1, keepdim=True)
-    full = blocks.gather(-1, index) / _LOWEST
-    full = torch.where(full == 0, torch.ones_like(full), full)
+
+    def stored(scale: Any) -> Any:
+        return scale.half().float() if half_scales else scale
+
+    full = stored(blocks.gather(-1, index) / _LOWEST)
+    zero = full == 0  # also where a float16 has no scale that small
+    full = torch.where(zero, torch.ones_like(full), full)
     best, least = full, torch.full_like(full, torch.inf)
     for share in _SHARES:
-        scale = full * share
+        scale = stored(full * share)
         rounded = (blocks / scale).round().clamp(_LOWEST, _HIGHEST) * scale
         error = ((rounded - blocks).square() * weight).sum(dim=-1, keepdim=True)
-        best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
-    lowest = torch.zeros_like(blocks, dtype=torch.bool).scatter_(
-        -1, index, blocks.gather(-1, index) != 0
-    )
+        best, least = torch.where(error < least, scale, best), torch.fmin(error, least)
+    lowest = torch.zeros_like(blocks, dtype=torch.bool).scatter_(-1, index, ~zero)
     spread = best.expand(-1, -1, block_size).reshape(out, -1)[:, :width]
     return spread, lowest.reshape(out, -1)[:, :width]

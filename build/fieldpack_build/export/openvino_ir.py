@@ -1,5 +1,6 @@
-"""Exports a model to OpenVINO's int4 format (IR) with optimum-intel, and measures what came out in
-a process that has OpenVINO. Knows nothing of stages, targets or bundles."""
+"""Exports a model to OpenVINO's int4 format (IR): optimum-intel converts it, nncf compresses it.
+Measures what came out in a process that has OpenVINO. Knows nothing of stages, targets or bundles.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack.child import ChildFailed, ask_child, python
-from fieldpack.generation.openvino import GENERATION_CONFIG
+from fieldpack.generation.openvino import GENERATION_CONFIG, MODEL
 
 from .. import toolchains
 from ..errors import StageError
@@ -24,7 +25,7 @@ CHANNEL = -1  # a scale for each row of a matrix, as optimum-intel writes it
 GROUPS = (128, 64, CHANNEL)  # Intel's guide names 128 or per channel for its NPUs
 # What OpenVINO GenAI reads. optimum-intel also writes tokenizer files of transformers' own.
 _SHIPPED = (
-    "openvino_model.xml",
+    MODEL,
     "openvino_model.bin",
     "openvino_tokenizer.xml",
     "openvino_tokenizer.bin",
@@ -43,9 +44,29 @@ class Toolchains:
     runtime: Path
 
 
-def name_of(group: int) -> str:
-    """Return what an IR of this group size is called: its folder's name in a bundle."""
-    return f"openvino-int4-{'channel' if group == CHANNEL else group}"
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How an IR's weights become int4, after the recipe's own algorithm for the CPU. `calibrated`:
+    by GPTQ on the training prompts, else to the nearest. `mixed`: the matrices that lose most by
+    it, the same as on the CPU, are in int8."""
+
+    calibrated: bool = False
+    mixed: bool = False
+
+    @classmethod
+    def like(cls, exported: Candidate) -> Rounding:
+        """Return the rounding that is most like that of the CPU's model."""
+        return cls(exported.calibrated, exported.mixed)
+
+    def name(self, group: int) -> str:
+        """Return what an IR of this group size is called: its folder's name in a bundle."""
+        kinds = ["gptq"] * self.calibrated + ["mixed"] * self.mixed
+        return "-".join(["openvino-int4", *kinds, "channel" if group == CHANNEL else str(group)])
+
+    def candidate(self, group: int, config: Mapping[str, Any]) -> Candidate:
+        """Return the candidate as which the model is rounded before it is exported."""
+        algorithm = "gptq_mixed" if self.mixed else "gptq"
+        return Candidate("int4", algorithm, _block(group, config))
 
 
 def divides(group: int, config: Mapping[str, Any]) -> bool:
@@ -60,17 +81,30 @@ def divides(group: int, config: Mapping[str, Any]) -> bool:
 
 
 def rounded_as(group: int, config: Mapping[str, Any]) -> Candidate:
-    """Return the candidate whose rounding in torch is this export's: symmetric int4 by groups, the
-    output matrix in int8. A row that is one group is no longer than the model's widest."""
+    """Return the candidate whose rounding in torch costs what this export may cost: symmetric int4
+    by groups, to the nearest, the output matrix in int8."""
+    return Candidate("int4", "k_quant_last", _block(group, config))
+
+
+def _block(group: int, config: Mapping[str, Any]) -> int:
+    """Return how many weights share a scale. A row that is one group is no longer than the model's
+    widest."""
     widest = max(int(config["hidden_size"]), int(config["intermediate_size"]))
-    return Candidate("int4", "k_quant_last", widest if group == CHANNEL else group)
+    return widest if group == CHANNEL else group
 
 
 def build_ir(
-    source: Path, folder: Path, *, group: int, ends: Sequence[int], tools: Toolchains
+    source: Path,
+    folder: Path,
+    *,
+    group: int,
+    mixed: bool = False,
+    ends: Sequence[int],
+    tools: Toolchains,
 ) -> None:
-    """Export the model in `source` (as transformers writes it) to `folder`. `ends`: tokens that end
-    an answer. Raises StageError."""
+    """Export the model in `source` (as transformers writes it, in float32) to `folder`. `group`:
+    weights that share a scale. `mixed`: the matrices that lose most are in int8. `ends`: tokens
+    that end an answer. Raises StageError."""
     partial = folder.with_name(folder.name + ".building")
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)
@@ -84,12 +118,7 @@ def build_ir(
         "--task",
         "text-generation-with-past",
         "--weight-format",
-        "int4",
-        "--sym",
-        "--group-size",
-        str(group),
-        "--ratio",
-        "1.0",
+        "fp32",
         str(partial),
     ]
     toolchains.run(tools.exporter, command, tools.runtime)
@@ -98,6 +127,9 @@ def build_ir(
     for path in sorted(partial.iterdir()):
         if path.name not in _SHIPPED:
             path.unlink()
+    script = Path(__file__).with_name("openvino_compress.py")
+    question = {"model": str(partial / MODEL), "group": group, "mixed": mixed}
+    ask_in_openvino(tools, script, question, exporting=True)
     # The tokens that end an answer on the device's other engines end it here, too.
     settings = json.loads((partial / GENERATION_CONFIG).read_text(encoding="utf-8"))
     settings["eos_token_id"] = list(ends)
@@ -125,10 +157,14 @@ def probe_ir(
     return figures
 
 
-def ask_in_openvino(tools: Toolchains, script: Path, question: Mapping[str, object]) -> Any:
-    """Put a question to a script of ours in a process that can import OpenVINO, and return its
-    answer (`fieldpack.child.ask_child`). Raises StageError with the script's last words."""
-    paths = [str(tools.runtime), *filter(None, [os.environ.get("PYTHONPATH")])]
+def ask_in_openvino(
+    tools: Toolchains, script: Path, question: Mapping[str, object], *, exporting: bool = False
+) -> Any:
+    """Put a question to a script of ours in a process that can import OpenVINO, and with
+    `exporting` nncf too, and return its answer (`fieldpack.child.ask_child`). Raises StageError
+    with the script's last words."""
+    packages = [str(tools.exporter)] * exporting + [str(tools.runtime)]
+    paths = [*packages, *filter(None, [os.environ.get("PYTHONPATH")])]
     changes = {"PYTHONPATH": os.pathsep.join(paths)}
     try:
         return ask_child(python(script), question, changes=changes)

@@ -17,6 +17,7 @@ import openvino_genai
 from numpy.typing import NDArray
 
 from fieldpack.child import answer_parent
+from fieldpack.generation.openvino import CPU_PRECISION, MODEL
 from fieldpack_build.export.openvino_ir import IrFigures
 from fieldpack_build.export.reference_figures import figures_against, read_rows
 
@@ -32,7 +33,7 @@ class Question(TypedDict):
 def measure(question: Question) -> IrFigures:
     """Measure how near an IR is to the reference, and encode the texts."""
     folder, reference = Path(question["folder"]), Path(question["reference"])
-    model = Reader(folder / "openvino_model.xml")
+    model = Reader(folder / MODEL)
     figures = figures_against(model.logits, read_rows(reference), reference)
     return {**figures, "tokens": tokens_of(folder, question["texts"])}
 
@@ -45,11 +46,11 @@ def tokens_of(folder: Path, texts: Sequence[str]) -> list[list[int]]:
 
 
 class Reader:
-    """A compiled IR, read a text at a time. Its shapes and weights are the device's; its precision
-    is what OpenVINO chooses for this CPU."""
+    """A compiled IR, read a text at a time, with the precision that a device's CPU computes in."""
 
     def __init__(self, path: Path) -> None:
-        self._request = openvino.Core().compile_model(path, "CPU").create_infer_request()
+        model = openvino.Core().compile_model(path, "CPU", dict(CPU_PRECISION))
+        self._request = model.create_infer_request()
 
     def logits(self, prompt: Sequence[int], answer: Sequence[int]) -> NDArray[np.float32]:
         """Return the logits that predict each token of `answer`, [len(answer), vocabulary]."""

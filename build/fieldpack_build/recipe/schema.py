@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from fieldpack.language import PLAIN
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
@@ -168,9 +169,40 @@ class Knowledge(Section):
     hidden: Literal["skip", "read"] = "skip"
     """What becomes of what documents hide (sheets, rows, columns, slides, text, HTML elements,
     comments); skip names it."""
-    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
+    language: Literal[
+        "auto",
+        "en",
+        "ca",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "es",
+        "et",
+        "fi",
+        "fr",
+        "hu",
+        "it",
+        "ja",
+        "ko",
+        "lt",
+        "nl",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sk",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "zh",
+    ] = "auto"
+    """The documents' language, by which words are stemmed; auto finds it out for each one."""
+    vocabulary: Literal["auto", "en-us-filings", "en", "de", "sk", "uk", "none"] = "auto"
     """What readers know of the documents' language and kind: months, units, titles of tables, names
-    of forms; none goes by columns and type alone."""
+    of forms; auto goes by each document's language, none by columns and type alone."""
     max_file_mb: Positive = 512
     """Larger files are skipped and named."""
     chunk: Chunking = Chunking()
@@ -187,6 +219,12 @@ class Knowledge(Section):
     """Processes that read documents; all cores where none is given."""
     retrieval: Retrieval = Retrieval()
     """How passages are found."""
+
+    @property
+    def index_language(self) -> str:
+        """`language` as `fieldpack.language` has it: English is indexed as text of no known
+        language is."""
+        return PLAIN if self.language == "en" else self.language
 
     @property
     def places(self) -> list[str]:
@@ -356,10 +394,13 @@ class Train(Section):
     """Decides the order of the rows and their distractors."""
     validation: Part = 0
     """How many rows are held out, whole documents and questions; the checkpoint with the least loss
-    on them becomes the adapter."""
+    on them becomes the adapter, of those that refuse few enough of them."""
     evaluate_steps: Positive | None = None
     """Updates from one evaluation on the held-out rows to the next; a tenth of the run where none is
     given."""
+    max_wrong_refusals: Fraction = 0.15
+    """Share of the held-out answerable questions that the adapter may refuse: a checkpoint that
+    refuses more is kept only if all do. Measured where rows are held out and some rows refuse."""
     early_stop: Positive | None = None
     """Evaluations without a better one that end the training."""
     checkpoint_steps: Positive = 20
@@ -602,6 +643,9 @@ class BundleSection(Section):
     """A line on what it answers."""
     license: str | None = None
     """Licence of the bundle as a whole."""
+    originals: bool = False
+    """Whether the source PDFs go into the bundle, so that a device with `fieldpack[pages]` shows the
+    page that a quote stands on. `build check` and the build say their size."""
 
 
 class Recipe(Section):
@@ -671,6 +715,8 @@ class Recipe(Section):
             raise ValueError(
                 "train.synthesize: there is no `knowledge` section to write questions from"
             )
+        if self.knowledge is None and self.bundle.originals:
+            raise ValueError("bundle.originals: there is no `knowledge` section to take them from")
         if self.export.max_context <= self.answer.max_answer_tokens + 32:
             raise ValueError(
                 "answer.max_answer_tokens: leaves no room for a question in export.max_context"

@@ -25,7 +25,7 @@ from fieldpack.bundle.release import (
 
 from ..errors import MachineError
 
-MIN_RUNTIME = "0.1.0"  # the first Fieldpack that reads releases of this format
+MIN_RUNTIME = "0.1.0"  # the first Fieldpack that reads releases of this format, and bundles
 _PIECE = 1 << 20
 _PATCHED = "knowledge/"
 _EARLIER = 2  # releases that a release is patched from
@@ -51,14 +51,18 @@ def describe(
 
 
 def make_release(
-    manifest: Manifest, files: tuple[ReleaseFile, ...], number: int
+    manifest: Manifest,
+    files: tuple[ReleaseFile, ...],
+    number: int,
+    *,
+    min_runtime: str = MIN_RUNTIME,
 ) -> tuple[Release, bytes]:
     """Return the release and the config blob that its manifest names."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
     config = model_config(manifest.name, manifest.version, created, files)
     blob = Blob(hashlib.sha256(config).hexdigest(), len(config))
     return (
-        Release(manifest.name, manifest.version, number, created, MIN_RUNTIME, files, blob),
+        Release(manifest.name, manifest.version, number, created, min_runtime, files, blob),
         config,
     )
 

@@ -17,6 +17,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.api.serialization.json import JSONSerializer
 
+from fieldpack.bundle.runtime_list import TARGETS as RUNTIMES
+
 from ..errors import OutputExists, SigningError
 from .keys import RELEASE_KEY, ROOT_KEYS, THRESHOLD, KeyFile, make_key, read_key, root_key_path
 
@@ -84,7 +86,18 @@ class Repository:
         return {
             path: {**(info.custom or {}), "sha256": info.hashes["sha256"]}
             for path, info in targets.items()
-            if path != RECALLS
+            if path != RECALLS and not path.startswith(f"{RUNTIMES}/")
+        }
+
+    def runtimes(self) -> dict[str, str]:
+        """Target's path -> SHA-256 of each signed list of Fieldpack's wheels."""
+        if not self.exists:
+            return {}
+        targets = self.current_targets().signed.targets
+        return {
+            path: info.hashes["sha256"]
+            for path, info in targets.items()
+            if path.startswith(f"{RUNTIMES}/")
         }
 
     def recalls(self) -> list[dict[str, str]]:
@@ -101,8 +114,8 @@ class Repository:
         recalls: Sequence[Mapping[str, str]],
         key: KeyFile,
     ) -> None:
-        """Add or replace offers (target's path -> manifest's bytes and custom fields), write the
-        recalls, raise every version, sign. The timestamp comes last: who reads meanwhile sees the
+        """Add or replace offers (target's path -> manifest's bytes and custom fields; lists of wheels
+        without fields), write the recalls, raise every version, sign. The timestamp comes last: who reads meanwhile sees the
         old state as a whole. Raises SigningError for a key that is void."""
         root = self.root().signed
         if key.id not in root.roles["targets"].keyids:

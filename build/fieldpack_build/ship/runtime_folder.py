@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -14,10 +14,18 @@ from pathlib import Path
 
 import fieldpack
 from fieldpack.bundle.manifest import sha256_file
+from fieldpack.bundle.runtime_list import (
+    FILENAME,
+    RuntimeList,
+    Wheel,
+    parse_list,
+    target_of,
+    to_bytes,
+)
 from fieldpack.child import python, safe_environment
 
 from ..console import say
-from ..errors import MachineError
+from ..errors import MachineError, SigningError
 from .wheel import write_wheel
 
 RUNTIME = "runtime"
@@ -74,11 +82,30 @@ def write_runtime(folder: Path, wanted: Wanted) -> int:
         for stale in target.glob("*.whl"):
             if stale.name not in names:
                 stale.unlink()
-        total += _write_lists(target, sorted(names))
+        total += write_lists(target, sorted(names))
     for name in _INSTALLERS:
         (folder / name).write_bytes((files(__package__) / "files" / name).read_bytes())
         (folder / name).chmod(0o755)
     return total
+
+
+def runtime_lists(folder: Path, signed: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the lists of wheels that a shipped folder carries, by their targets, to be signed.
+    `signed`: the SHA-256 of those that are signed already, by target; the wheels of the others are
+    hashed. Raises SigningError where a wheel is not there as its list says."""
+    lists = {}
+    for path in sorted((folder / RUNTIME).glob(f"*/{FILENAME}")):
+        data, target = path.read_bytes(), target_of(path.parent.name)
+        if sha256(data).hexdigest() == signed.get(target):
+            continue
+        for wheel in parse_list(data, str(path)).wheels:
+            file = path.with_name(wheel.name)
+            if not file.is_file() or sha256_file(file) != wheel.sha256:
+                raise SigningError(
+                    f"{file}: not the wheel that {FILENAME} lists; ship with the runtime again"
+                )
+        lists[target] = data
+    return lists
 
 
 def device_pins(platform: str) -> str:
@@ -139,9 +166,9 @@ def _pip_download(pins: str, platform: str, version: str, folder: Path) -> None:
     (folder / "complete").write_text("", encoding="utf-8")
 
 
-def _write_lists(target: Path, names: Sequence[str]) -> int:
-    """requirements.txt with every wheel's hash, which pip holds them to; SHA256SUMS of all files;
-    VERSION."""
+def write_lists(target: Path, names: Sequence[str]) -> int:
+    """Write requirements.txt with every wheel's hash, which pip holds them to; VERSION; the list of
+    wheels that is signed; SHA256SUMS of all files. Return the wheels' bytes."""
     digests = {name: sha256_file(target / name) for name in names}
     packages: dict[str, list[str]] = {}
     for name, digest in digests.items():
@@ -156,7 +183,12 @@ def _write_lists(target: Path, names: Sequence[str]) -> int:
     ]
     (target / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (target / "VERSION").write_text(fieldpack.__version__ + "\n", encoding="utf-8")
-    for name in ("requirements.txt", "VERSION"):
+    wheels = tuple(
+        Wheel(name, digest, (target / name).stat().st_size) for name, digest in digests.items()
+    )
+    listed = RuntimeList(fieldpack.__version__, target.name, wheels)
+    (target / FILENAME).write_bytes(to_bytes(listed))
+    for name in ("requirements.txt", "VERSION", FILENAME):
         digests[name] = sha256_file(target / name)
     (target / "SHA256SUMS").write_text(
         "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())), encoding="utf-8"

@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import fieldpack
 from fieldpack.bundle.manifest import Manifest
 from fieldpack.bundle.release import (
     LARGEST_PART,
@@ -22,13 +23,15 @@ from fieldpack.bundle.release import (
     parse_manifest,
     to_manifest,
 )
+from fieldpack.bundle.runtime_list import TARGETS as RUNTIMES
+from fieldpack.bundle.runtime_list import version_numbers
 
 from ..console import duration, say
 from ..errors import MachineError, OutputExists, SigningError
-from . import pack
+from . import oci, pack
 from .readme import write_readme
 from .repository import METADATA, TARGETS, Repository, hashed_name, newest, release_key
-from .runtime_folder import Wanted, write_runtime
+from .runtime_folder import Wanted, runtime_lists, write_runtime
 
 UNSIGNED = "unsigned"  # folder of manifests that wait for `build sign`
 _MARGIN = 8 << 20
@@ -65,18 +68,32 @@ def ship(
     languages: Sequence[str] = ("en",),
     part_bytes: int = LARGEST_PART,
     patches: bool = False,
+    min_runtime: str = pack.MIN_RUNTIME,
+    as_oci: bool = False,
 ) -> Shipment:
     """Write a bundle into `folder` and sign that `channel` offers it. `keys`: the folder with the
     release key; None: `build sign` does it later. `patches`: for a server, so that devices fetch
-    changes of knowledge files alone. What the folder carries of other bundles stays.
+    changes of knowledge files alone. `min_runtime`: the version of Fieldpack that devices get
+    first, from the wheels that a folder carries. `as_oci`: make the folder an OCI image layout,
+    too. What the folder carries of other bundles stays.
 
     Raises BundleError, SigningError, OutputExists, MachineError."""
     started = time.monotonic()
+    own = fieldpack.__version__
+    if version_numbers(min_runtime) > version_numbers(own):
+        raise SigningError(
+            f"--min-runtime {min_runtime}: this is Fieldpack {own}, whose wheels would be shipped;"
+            " update the build server first"
+        )
+    if channel == RUNTIMES:
+        raise SigningError(f"--channel {channel}: kept for Fieldpack's own wheels; name another")
     _check_target(folder)
     base = _base(folder, keys)
     manifest, files = pack.describe(bundle, part_bytes=part_bytes)
     _require_room(folder, files)
-    release, config, data = _release_of(base, manifest, files, folder if patches else None, bundle)
+    release, config, data = _release_of(
+        base, manifest, files, folder if patches else None, bundle, min_runtime
+    )
     total = release.size
     meter = _Meter(total, f"{release.name} {release.version}")
     written = pack.write_blobs(bundle, release, config, folder, meter.at)
@@ -96,6 +113,8 @@ def ship(
     )
     if runtime is not None:
         write_runtime(folder, runtime)
+    if as_oci and not oci.is_layout(folder):
+        oci.write_layout(folder, [])  # filled when it is signed
     if keys is not None:
         sign(folder, keys)
     write_readme(folder, languages, fingerprint_of(folder))
@@ -128,7 +147,10 @@ def sign(folder: Path, keys: Path) -> list[dict[str, Any]]:
                 " ship it again"
             )
         offers[f"{offer['channel']}/{release.name}.json"] = (data, offer)
-    _sign(base, folder, keys, offers, base.recalls())
+    lists: Mapping[str, tuple[bytes, Mapping[str, Any]]] = {
+        path: (data, {}) for path, data in runtime_lists(folder, base.runtimes()).items()
+    }
+    _sign(base, folder, keys, {**offers, **lists}, base.recalls())
     return [dict(offer) for _, offer in offers.values()]
 
 
@@ -198,29 +220,36 @@ def _sign(
     """Sign in the keys' folder, which remembers every version, then copy to the shipped one."""
     own, there = Repository(keys / "repository"), Repository(folder)
     if base.folder != own.folder:
-        base.copy_to(own, base.offers())
+        base.copy_to(own, {**base.offers(), **base.runtimes()})
     own.sign(offers, recalls, release_key(keys))
+    digests = {path: str(offer["sha256"]) for path, offer in own.offers().items()}
     carried = {
         path
-        for path, offer in own.offers().items()
-        if path in offers or (there.targets / hashed_name(path, offer["sha256"])).is_file()
+        for path, digest in digests.items()
+        if path in offers or (there.targets / hashed_name(path, digest)).is_file()
     }
+    carried |= set(own.runtimes())  # small; a folder without wheels may be followed by one with
     own.copy_to(there, carried)
     shutil.rmtree(folder / UNSIGNED, ignore_errors=True)
-    _prune(there)
+    manifests = _prune(there)
+    if oci.is_layout(folder):
+        oci.write_layout(folder, manifests)
 
 
-def _prune(there: Repository) -> None:
-    """Remove manifests that are offered no more, then blobs that none names."""
+def _prune(there: Repository) -> list[bytes]:
+    """Remove manifests that are offered no more, then blobs that none names; return the manifests
+    that stay."""
     offered = {hashed_name(path, offer["sha256"]) for path, offer in there.offers().items()}
+    lists = {hashed_name(path, digest) for path, digest in there.runtimes().items()}
     manifests = []
     for path in sorted(there.targets.rglob("*.json")):
         relative = path.relative_to(there.targets).as_posix()
         if relative in offered:
             manifests.append(path.read_bytes())
-        elif "/" in relative:
+        elif "/" in relative and relative not in lists:
             path.unlink()
     pack.prune(there.folder, manifests)
+    return manifests
 
 
 def _release_of(
@@ -229,9 +258,10 @@ def _release_of(
     files: tuple[ReleaseFile, ...],
     patched: Path | None,
     bundle: Path,
+    min_runtime: str,
 ) -> tuple[Release, bytes, bytes]:
     """Return release, config blob and manifest: those of another channel where it offers the very
-    same files, else new ones. `patched`: the folder that patches are written to, if any are."""
+    same files to the same runtimes, else new ones. `patched`: the folder that patches are written to, if any are."""
     earlier, number = [], 0
     for path, offer in base.offers().items():
         place = base.targets / hashed_name(path, offer["sha256"])
@@ -241,14 +271,15 @@ def _release_of(
         if place.is_file():
             data = place.read_bytes()
             release = parse_manifest(data, str(place))
-            if tuple(replace(file, patches=()) for file in release.files) == files:
+            same = tuple(replace(file, patches=()) for file in release.files) == files
+            if same and release.min_runtime == min_runtime:
                 config = model_config(release.name, release.version, release.created, files)
                 return release, config, data
             earlier.append(release)
     highest = max(earlier, key=lambda release: release.number, default=None)
     if patched is not None and highest is not None:
         files = pack.add_patches(bundle, files, highest, patched)
-    release, config = pack.make_release(manifest, files, number + 1)
+    release, config = pack.make_release(manifest, files, number + 1, min_runtime=min_runtime)
     return release, config, to_manifest(release)
 
 
@@ -259,7 +290,8 @@ def _digests_of(base: Repository, folder: Path, name: str, version: str) -> set[
     for root in {base.targets, folder / TARGETS}:
         for path in root.rglob("*.json"):
             data = path.read_bytes()
-            if "/" in path.relative_to(root).as_posix():
+            folder_name, slash, _ = path.relative_to(root).as_posix().partition("/")
+            if slash and folder_name != RUNTIMES:
                 release = parse_manifest(data, str(path))
                 if (release.name, release.version) == (name, version):
                     digests.add(release.digest)

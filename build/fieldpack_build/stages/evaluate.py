@@ -120,11 +120,12 @@ def run(task: Task) -> StageResult:
         and not task.recipe.rehearsal
     ):
         task.warn(report.ship.why)
+    risk = risk_in_words(report.risk) if report.risk else None
     if report.risk and report.risk.sure_from is None and not task.recipe.rehearsal:
-        task.warn(risk_in_words(report.risk))
+        task.warn(str(risk))
     written = report.to_dict()
-    shown = ("arms", "retrieval", "gates", "shipped", "ship", "guarantee", "risk")
-    return {key: written.get(key) for key in shown}
+    shown = ("arms", "retrieval", "gates", "shipped", "ship", "guarantee")
+    return {**{key: written[key] for key in shown}, **({"risk": risk} if risk else {})}
 
 
 @dataclass

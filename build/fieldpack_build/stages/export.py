@@ -30,7 +30,12 @@ from ..export.facts import (
     RoundingCost,
     read_facts,
 )
-from ..export.held_out import calibration_samples, domain_texts, held_out_samples
+from ..export.held_out import (
+    CALIBRATION_TOKENS,
+    calibration_samples,
+    domain_texts,
+    held_out_samples,
+)
 from ..export.reference_logits import FILE, cost_of_rounding, write_reference
 from ..export.search import CandidateSearch, probe
 from ..models import causal_lm
@@ -46,9 +51,6 @@ _WORK, _REFERENCE, _SCRATCH, _ROUNDED = "candidates", "reference", "builder", "r
 # Tokens of held-out text. SmolLM2-135M in float32 reads 300 a second on one AVX2 core: to choose
 # wants more than to check.
 _TO_CHOOSE, _TO_CHECK = 5000, 2000
-# Tokens of training prompts that GPTQ rounds on. The paper takes 262,144, which a CPU has no time
-# for; with 13,377 SmolLM2-135M's KL fell from 0.104 (rounded to the nearest) to 0.028.
-_TO_CALIBRATE = 12_000
 _NEW_TOKENS = 32  # of an own answer, and of the speed measured
 
 
@@ -179,7 +181,7 @@ def _trial(
         try:
             if wanted.calibrated:
                 samples = calibration_samples(
-                    task, chat, tokenizer, tokens=_TO_CALIBRATE, context=context
+                    task, chat, tokenizer, tokens=CALIBRATION_TOKENS, context=context
                 )
                 texts = [sample.prompt + sample.answer for sample in samples]
                 write_rounded(source, rounded, wanted, texts, on_progress=task.progress)

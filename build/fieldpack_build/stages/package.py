@@ -7,10 +7,14 @@ bundle/        as it is delivered
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from fieldpack.bundle.manifest import read_manifest, verify
+from fieldpack.bundle.manifest import ORIGINALS, read_manifest, verify
+from fieldpack.index.reader import library_documents
 
 from ..bundle.assemble import assemble
+from ..bundle.originals import check_copied, find_originals
 from ..evaluation.arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
 from ..pipeline.store import read_receipt
 from ..pipeline.task import Task
@@ -26,6 +30,10 @@ def run(task: Task) -> PackageResult:
     task.note("copying and hashing")
     arm = shipped_by(task)
     model = model_of(recipe, arm)
+    originals: dict[str, Path] = {}
+    if recipe.bundle.originals and retrieves(arm):
+        documents = library_documents(task.inputs["knowledge"])
+        originals = find_originals(recipe, documents, task.store)
     manifest = assemble(
         folder,
         recipe,
@@ -33,14 +41,20 @@ def run(task: Task) -> PackageResult:
         model=model,
         knowledge=retrieves(arm),
         provenance=_provenance(task, arm, model),
+        originals=originals,
     )
+    check_copied((one for one in manifest.files if one.role == ORIGINALS), originals)
     verify(folder, read_manifest(folder))
-    return {
+    result: PackageResult = {
         "files": len(manifest.files),
         "size_mb": round(manifest.size / 1e6, 1),
         "arm": arm,
         "left_out": left_out(recipe, arm),
     }
+    if recipe.bundle.originals:
+        result["originals"] = len(originals)
+        result["originals_mb"] = round(manifest.size_of(ORIGINALS) / 1e6, 1)
+    return result
 
 
 def shipped_by(task: Task) -> str:
@@ -82,10 +96,13 @@ def _provenance(task: Task, arm: str, model: str | None) -> Mapping[str, object]
         if recipe.knowledge.retrieval.reranker:
             licences["reranker"] = recipe.knowledge.retrieval.reranker.license
     # Sections that few recipes have are named only where one has them: other bundles stay the same.
-    absent = {name for name in ("targets", "device") if not getattr(recipe, name)}
+    excluded: dict[str, Any] = {"folder": True}
+    excluded |= {name: True for name in ("targets", "device") if not getattr(recipe, name)}
+    if not recipe.bundle.originals:
+        excluded["bundle"] = {"originals"}
     return {
         "arm": arm,
-        "recipe": recipe.model_dump(exclude={"folder", *absent}),
+        "recipe": recipe.model_dump(exclude=excluded),
         "stages": stages,
         "licences": licences,
     }

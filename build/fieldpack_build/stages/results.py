@@ -55,6 +55,7 @@ class ListedDocuments(TypedDict):
     skipped: list[list[str]]
     same: list[list[str]]
     warned: list[list[str]]
+    around: NotRequired[int]
     other_formats: dict[str, int]
 
 
@@ -118,7 +119,7 @@ class GuaranteeResult(TypedDict):
 
 class EvaluateResult(TypedDict):
     """Parts of report.json: the figures of each arm, which of them ships and why, gates, what may
-    be promised."""
+    be promised, and at the risk that the recipe names how much is answered."""
 
     arms: dict[str, dict[str, float | None]]
     retrieval: Mapping[str, object] | None
@@ -126,7 +127,7 @@ class EvaluateResult(TypedDict):
     shipped: str
     ship: Shipping
     guarantee: GuaranteeResult | None
-    risk: NotRequired[Mapping[str, object] | None]
+    risk: NotRequired[str]
 
 
 class TargetsResult(TypedDict):
@@ -137,12 +138,15 @@ class TargetsResult(TypedDict):
 
 
 class PackageResult(TypedDict):
-    """`files` and `size_mb` of the bundle, the arm that it answers as, and what was left out."""
+    """`files` and `size_mb` of the bundle, the arm that it answers as, and what was left out;
+    `originals`: how many source PDFs it carries, where the recipe wants them."""
 
     files: int
     size_mb: float
     arm: str
     left_out: list[str]
+    originals: NotRequired[int]
+    originals_mb: NotRequired[float]
 
 
 def evaluate_result(result: StageResult) -> EvaluateResult:
@@ -166,13 +170,14 @@ _SHOWN = {
         "first_loss",
         "last_loss",
         "held_out_loss",
+        "held_out_wrong_refusals",
         "kept_step",
     ),
     "merge": ("matrices_moved", "logit_shift", "merge_gap"),
     "export": ("size_mb", "perplexity_torch", "perplexity_onnx", "same_next_token"),
     "baseline": ("size_mb", "perplexity_torch", "perplexity_onnx"),
     "attribute": ("questions",),
-    "package": ("files", "size_mb"),
+    "package": ("files", "size_mb", "originals", "originals_mb"),
 }
 
 

@@ -128,7 +128,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the
     # runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary", "language")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
     return {
@@ -253,7 +253,7 @@ def _package_settings(recipe: Recipe) -> object:
     return {
         "name": recipe.name,
         "version": recipe.version,
-        "bundle": _dump(recipe.bundle),
+        "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
         "answer": _answer(recipe, risk=True),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),
@@ -342,7 +342,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        4,
+        6,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -362,6 +362,8 @@ STAGES: tuple[Stage, ...] = (
             "lxml",
             "markdown-it-py",
             "charset-normalizer",
+            "py3langid",
+            "snowballstemmer",
         ),
     ),
     Stage(
@@ -399,7 +401,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        3,
+        4,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -505,10 +507,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        1,
+        2,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
+        sees=lambda r: ("synthesize",),
         files=lambda r: [r.path(r.evaluate.questions)] if r.evaluate else [],
         tools=(*_MODEL_TOOLS, "onnxruntime", "onnxruntime-genai", "usearch"),
         active=_with_targets,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -26,12 +26,20 @@ from ..errors import CheckFailed, StageError
 from ..evaluation import question_split, target_trial
 from ..evaluation.arms import EXPORT, model_of, retrieves
 from ..export import choose, openvino_ir
-from ..export.facts import FormatFigures, RefusedFormat
-from ..export.held_out import domain_texts, held_out_samples
+from ..export.calibrated import write_rounded
+from ..export.facts import FormatFigures, RefusedFormat, read_facts
+from ..export.held_out import (
+    CALIBRATION_TOKENS,
+    calibration_samples,
+    domain_texts,
+    held_out_samples,
+)
+from ..export.openvino_ir import Rounding
 from ..export.reference_logits import cost_of_rounding, write_reference
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
 from ..models.chat_template import encode, read_chat
+from ..models.precision import parse
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..recipe.targets import CPU, OPENVINO, TargetSection
@@ -39,7 +47,7 @@ from .export import agreement_limits
 from .package import shipped_by
 from .results import TargetsResult
 
-_REFERENCE, _STAGED = "reference", "staged"
+_REFERENCE, _ROUNDED, _STAGED = "reference", "rounded", "staged"
 _TOKENS = 2000  # of held-out text, as an export of one precision is checked on
 _NEW_TOKENS = 32
 _PROMPT = 1024  # tokens, where the recipe does not say; OpenVINO GenAI's own default for NPUs
@@ -91,26 +99,29 @@ def _formats(task: Task, model: str, tools: openvino_ir.Toolchains) -> dict[str,
     if not groups:
         return {}
     source_key = task.keys["merge" if model == EXPORT and "merge" in task.inputs else "base"]
-    if reused := _reused_formats(task, source_key, set(groups)):
+    rounding = Rounding.like(parse(read_facts(task.inputs[model])["candidate"]))
+    if reused := _reused_formats(task, source_key, rounding, set(groups)):
         return reused
-    maker = _FormatMaker(task, model, tools)
+    maker = _FormatMaker(task, model, rounding, tools)
     formats: dict[str, FormatFigures] = {}
     for name, group in groups.items():
-        formats[name] = {"asked": name, "source": source_key, **maker.make(group)}
+        made = maker.make(group)
+        formats[name] = {"asked": name, "source": source_key, "rounded": asdict(rounding), **made}
     shutil.rmtree(task.out / _REFERENCE)
     return formats
 
 
 def _reused_formats(
-    task: Task, source_key: str, groups: set[str]
+    task: Task, source_key: str, rounding: Rounding, groups: set[str]
 ) -> dict[str, FormatFigures] | None:
-    """Link the formats that an earlier run made of the model of `source_key`, and return their
-    figures; None where it made others than `groups`."""
+    """Link the formats that an earlier run made of the model of `source_key`, rounded alike, and
+    return their figures; None where it made others than `groups`."""
     if task.previous_output is None or not (task.previous_output / TARGETS).is_file():
         return None
     data = json.loads((task.previous_output / TARGETS).read_text(encoding="utf-8"))
     earlier: list[FormatFigures] = data["formats"]
-    formats = {one["asked"]: one for one in earlier if one["source"] == source_key}
+    wanted = source_key, asdict(rounding)
+    formats = {one["asked"]: one for one in earlier if (one["source"], one["rounded"]) == wanted}
     if set(formats) != groups:
         return None
     task.note("reusing the formats of the same model")
@@ -121,8 +132,10 @@ def _reused_formats(
 class _FormatMaker:
     """Exports the model by group sizes until one passes the gates; each is built once."""
 
-    def __init__(self, task: Task, model: str, tools: openvino_ir.Toolchains) -> None:
-        self._task, self._tools = task, tools
+    def __init__(
+        self, task: Task, model: str, rounding: Rounding, tools: openvino_ir.Toolchains
+    ) -> None:
+        self._task, self._rounding, self._tools = task, rounding, tools
         tuned = model == EXPORT and "merge" in task.inputs
         self._source = task.inputs["merge" if tuned else "base"] / MODEL
         self._config = json.loads((self._source / "config.json").read_text(encoding="utf-8"))
@@ -151,7 +164,7 @@ class _FormatMaker:
 
     def _try(self, size: int) -> FormatFigures:
         if size not in self._made:
-            name = openvino_ir.name_of(size)
+            name = self._rounding.name(size)
             if openvino_ir.divides(size, self._config):
                 self._task.note(f"exporting {name}")
                 self._made[size] = {"folder": name, **self._build(size, name)}
@@ -166,15 +179,45 @@ class _FormatMaker:
         folder.parent.mkdir(exist_ok=True)
         try:
             openvino_ir.build_ir(
-                self._source, folder, group=size, ends=self._ends, tools=self._tools
+                self._rounded(size),
+                folder,
+                group=size,
+                mixed=self._rounding.mixed,
+                ends=self._ends,
+                tools=self._tools,
             )
             figures = self._figures(size, folder)
         except StageError as error:
             figures = {"refused": str(error)}
+        finally:
+            shutil.rmtree(task.out / _ROUNDED, ignore_errors=True)
         if figures["refused"]:
             shutil.rmtree(folder, ignore_errors=True)
         task.note(f"{name}: {figures['refused'] or 'passes'}")
         return figures
+
+    def _rounded(self, size: int) -> Path:
+        """Return the folder of the model that is exported: the model itself, or a copy that is
+        rounded on the training prompts. Raises StageError where it cannot be rounded."""
+        if not self._rounding.calibrated:
+            return self._source
+        task, folder = self._task, self._task.out / _ROUNDED
+        samples = calibration_samples(
+            task,
+            read_chat(task.inputs["base"]),
+            self._tokenizer,
+            tokens=CALIBRATION_TOKENS,
+            context=task.recipe.export.max_context,
+        )
+        write_rounded(
+            self._source,
+            folder,
+            self._rounding.candidate(size, self._config),
+            [sample.prompt + sample.answer for sample in samples],
+            half_scales=True,
+            on_progress=task.progress,
+        )
+        return folder
 
     def _figures(self, size: int, folder: Path) -> FormatFigures:
         """Measure one format. Raises StageError for a tokenizer that is not the model's."""

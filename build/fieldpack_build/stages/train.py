@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..data.prompts import IGNORED
 from ..data.rows import raise_problems
 from ..data.tokenize import PreparedRows, prepare_rows
 from ..data.training_rows import examples_of
 from ..errors import DataError, MachineError
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
-from ..models.chat_template import encode
+from ..models.chat_template import encode, read_chat
 from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..training import validation_split
@@ -44,7 +45,15 @@ def run(task: Task) -> StageResult:
     parts = _hold_out(task, prepared)
     from ..training.engine import train  # imports transformers
 
-    training = train(_job(task, device, pad=_pad(tokenizer)), parts.train, parts.validation, task)
+    job = _job(task, device, pad=_pad(tokenizer), refusal=_refusal(task, prepared, tokenizer))
+    training = train(job, parts.train, parts.validation, task)
+    refused, limit = training.adapter.held_out_wrong_refusals, task.recipe.train.max_wrong_refusals
+    if refused is not None and refused > limit:
+        task.warn(
+            f"every checkpoint refuses more of the held-out answerable questions than "
+            f"train.max_wrong_refusals, {limit:.0%}; the one that refuses least is kept, "
+            f"{refused:.0%}: fewer rows without an answer, more steps or a lower learning rate help"
+        )
     return {
         "examples": len(parts.train),
         "held_out": len(parts.validation),
@@ -91,13 +100,27 @@ def _choose_device(task: Task) -> str:
     return "cpu"
 
 
-def _job(task: Task, device: str, *, pad: int) -> Job:
+def _refusal(task: Task, prepared: PreparedRows, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that rows without an answer are taught to say, without those that end an
+    answer; none where no row refuses."""
+    chat = read_chat(task.inputs["base"])
+    said = chat.plain(task.recipe.answer.refusal) + chat.end
+    for rendered, row in zip(prepared.rendered, prepared.rows, strict=True):
+        if rendered.answer == said:
+            tokens = [label for label in row.labels if label != IGNORED]
+            end = encode(tokenizer, chat.end)
+            return tuple(tokens[: -len(end)] if end and tokens[-len(end) :] == end else tokens)
+    return ()
+
+
+def _job(task: Task, device: str, *, pad: int, refusal: tuple[int, ...]) -> Job:
     from ..training.launch import processes_here
 
     launch = task.recipe.train.launch
     processes = processes_here(launch, device) * launch.hosts
     steps = _REHEARSED_STEPS if task.recipe.rehearsal else task.recipe.train.max_steps
-    return Job(task.recipe, task.inputs["base"] / MODEL, task.out, device, pad, steps, processes)
+    base = task.inputs["base"] / MODEL
+    return Job(task.recipe, base, task.out, device, pad, steps, processes, refusal)
 
 
 def _hold_out(task: Task, prepared: PreparedRows) -> validation_split.TrainValidationSplit:

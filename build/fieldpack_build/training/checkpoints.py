@@ -15,6 +15,7 @@ from ..errors import CheckFailed
 FOLDER, ADAPTER, LOG = "checkpoints", "adapter", "log.json"
 _STATE = "trainer_state.json"  # what the trainer writes last
 _ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_HELD_OUT = ("loss", "wrong_refusals", "right_refusals")
 _LOGGED = ("step", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s")
 
 LogEntry: TypeAlias = dict[str, float]
@@ -23,11 +24,13 @@ LogEntry: TypeAlias = dict[str, float]
 @dataclass(frozen=True, slots=True)
 class TrainedAdapter:
     """How a training went. `kept_step`: the step whose adapter is kept, of `steps`. Losses are in
-    nats a token; None where none was computed."""
+    nats a token; `held_out_wrong_refusals` is the share of the held-out answerable questions that
+    the kept adapter refuses. None where none was computed."""
 
     first_loss: float | None
     last_loss: float | None
     held_out_loss: float | None
+    held_out_wrong_refusals: float | None
     tokens_per_s: float | None
     steps: int
     kept_step: int
@@ -102,23 +105,29 @@ def keep_adapter(out: Path) -> TrainedAdapter:
         shutil.copyfile(source / name, out / ADAPTER / name)
     train = [_rounded(entry, _LOGGED) for entry in state.history if "loss" in entry]
     validation = [
-        _rounded({"step": entry["step"], "loss": entry["eval_loss"]}, ("step", "loss"))
+        _rounded({"step": entry["step"], **_held_out_figures(entry)}, ("step", *_HELD_OUT))
         for entry in state.history
         if "eval_loss" in entry
     ]
     log = {"train": train, "validation": validation, "kept_step": kept}
     (out / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
-    held_out = {entry["step"]: entry["loss"] for entry in validation}
+    held_out: LogEntry = next((entry for entry in validation if entry["step"] == kept), {})
     seconds = sum(entry["tokens"] / entry["tokens_per_s"] for entry in train)
     tokens = sum(entry["tokens"] for entry in train)
     return TrainedAdapter(
         first_loss=train[0]["loss"] if train else None,
         last_loss=train[-1]["loss"] if train else None,
-        held_out_loss=held_out.get(kept),
+        held_out_loss=held_out.get("loss"),
+        held_out_wrong_refusals=held_out.get("wrong_refusals"),
         tokens_per_s=round(tokens / seconds, 1) if seconds else None,
         steps=step,
         kept_step=kept,
     )
+
+
+def _held_out_figures(entry: Mapping[str, float]) -> LogEntry:
+    """Return the figures of an evaluation under our names; transformers puts `eval_` before them."""
+    return {name: entry[f"eval_{name}"] for name in _HELD_OUT if f"eval_{name}" in entry}
 
 
 def _rounded(entry: Mapping[str, float], names: tuple[str, ...]) -> LogEntry:

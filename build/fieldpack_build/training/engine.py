@@ -2,10 +2,11 @@
 much, from checkpoint to checkpoint until an adapter stands. A run that was killed goes on where it
 was.
 
-adapter/       the last checkpoint's, or with held-out rows that of the least loss on them; as peft
-               writes it
+adapter/       the last checkpoint's, or with held-out rows that of the least loss on them among
+               those that refuse few enough of them; as peft writes it
 log.json       {"train": [{"step", "loss", "learning_rate", "grad_norm", "tokens", "tokens_per_s"}],
-                "validation": [{"step", "loss"}], "kept_step": the adapter's step}
+                "validation": [{"step", "loss", "wrong_refusals", "right_refusals"}],
+                "kept_step": the adapter's step}
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from .isolation import prove_rows_isolated, refuse_windowed_sharing, rows_to_pro
 from .job import Job
 from .memory import OutOfMemory, free_bytes, is_memory_error
 from .microbatch import MicrobatchPlan, ModelShape
-from .trainer import make_trainer
+from .refusals import refusal_rows
+from .trainer import HeldOut, make_trainer
 
 T = TypeVar("T")
 
@@ -134,13 +136,17 @@ def _train(
         PartialState(cpu=job.device == "cpu")
     model = load_model_with_adapter(job)
     refuse_windowed_sharing(model.config, [*train_rows, *validation_rows])
-    if job.train.packing:
-        width = job.train.max_tokens
-        train_set = SequenceDataset.packed(train_rows, width)
-        validation_set = SequenceDataset.packed(validation_rows, width)
-    else:
-        train_set = SequenceDataset.with_shared_prompts(train_rows)
-        validation_set = SequenceDataset.with_shared_prompts(validation_rows)
+
+    def dataset(rows: Sequence[Tokenized]) -> SequenceDataset:
+        if job.train.packing:
+            return SequenceDataset.packed(rows, job.train.max_tokens)
+        return SequenceDataset.with_shared_prompts(rows)
+
+    train_set = dataset(train_rows)
+    refusals = refusal_rows(validation_rows, job.refusal)
+    held_out = HeldOut(
+        dataset(validation_rows), dataset(refusals.answerable), dataset(refusals.unanswerable)
+    )
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     shape = ModelShape.of(model.config, number_bytes=compute_dtype(job).itemsize)
     plan = _plan(job, shape, trainable, train_set)
@@ -152,7 +158,7 @@ def _train(
         job,
         model,
         train_set,
-        validation_set,
+        held_out,
         plan,
         trackers=tracking.set_up(job.recipe),
         on_event=on_event,

@@ -18,7 +18,8 @@ ROWS, SPEC = "rows.json", "job.json"
 class Job:
     """`base`: the model's folder. `out`: where checkpoints are kept and the adapter will stand.
     `pad`: the token that fills up a batch. `steps`: updates to make, None for `train.epochs`.
-    `processes`: of all hosts together."""
+    `processes`: of all hosts together. `refusal`: the tokens of a refusal, without those that
+    end an answer; none where no row refuses."""
 
     recipe: Recipe
     base: Path
@@ -27,6 +28,7 @@ class Job:
     pad: int
     steps: int | None
     processes: int = 1
+    refusal: tuple[int, ...] = ()
 
     @property
     def train(self) -> Train:
@@ -56,6 +58,7 @@ class Job:
             "pad": self.pad,
             "steps": self.steps,
             "processes": self.processes,
+            "refusal": self.refusal,
         }
         (folder / SPEC).write_text(json.dumps(spec), encoding="utf-8")
 
@@ -65,7 +68,8 @@ class Job:
         spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
         rows = json.loads((folder / ROWS).read_text(encoding="utf-8"))
         paths = {name: Path(spec[name]) for name in ("base", "out")}
-        job = cls(**{**spec, **paths, "recipe": Recipe.model_validate(spec["recipe"])})
+        typed = {"recipe": Recipe.model_validate(spec["recipe"]), "refusal": (*spec["refusal"],)}
+        job = cls(**{**spec, **paths, **typed})
         train_rows, validation_rows = (
             [Tokenized(**row) for row in rows[name]] for name in ("train", "validation")
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,16 +20,18 @@ from .events import OnEvent
 from .job import Job
 from .loss import answer_loss, count_supervised
 from .microbatch import MicrobatchPlan
+from .refusals import count_refused
 from .sampler import LengthGroupedSampler
 
 _EVALUATIONS = 10  # in a run, where the recipe names no steps
+_TOO_MANY_REFUSED = 1e6  # more than any mean loss in nats a token
 
 
 def make_trainer(
     job: Job,
     model: Any,
     train_set: SequenceDataset,
-    validation_set: SequenceDataset,
+    held_out: HeldOut,
     plan: MicrobatchPlan,
     *,
     trackers: list[str],
@@ -42,10 +45,7 @@ def make_trainer(
     sampler = LengthGroupedSampler(
         train_set.lengths, rows_per_update=train.rows_an_update, slots=slots, seed=train.seed
     )
-    eval_sampler = LengthGroupedSampler(
-        validation_set.lengths, rows_per_update=slots, slots=slots, seed=0, shuffled=False
-    )
-    evaluate = bool(len(validation_set))
+    evaluate = bool(len(held_out.rows))
     progress = ProgressCallback(sampler, on_event)
     callbacks: list[TrainerCallback] = [progress]
     if evaluate:
@@ -56,13 +56,25 @@ def make_trainer(
         model=model,
         args=_arguments(job, plan, sampler, evaluate=evaluate, trackers=trackers),
         train_dataset=train_set,
-        eval_dataset=validation_set if evaluate else None,
+        eval_dataset=held_out.rows if evaluate else None,
         data_collator=Collator(job.pad, packed=train.packing),
         callbacks=callbacks,
         sampler=sampler,
-        eval_sampler=eval_sampler,
+        held_out=held_out,
+        slots=slots,
+        job=job,
         progress=progress,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """What is held out: its rows, and the same prompts with the refusal behind them, apart by
+    whether the refusal is wrong (`answerable`) or right."""
+
+    rows: SequenceDataset
+    answerable: SequenceDataset
+    unanswerable: SequenceDataset
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]
@@ -74,20 +86,29 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
         self,
         *,
         sampler: LengthGroupedSampler,
-        eval_sampler: LengthGroupedSampler,
+        held_out: HeldOut,
+        slots: int,
+        job: Job,
         progress: ProgressCallback,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._sampler, self._eval_sampler, self._progress = sampler, eval_sampler, progress
+        self._sampler, self._progress = sampler, progress
+        self._held_out, self._slots, self._job = held_out, slots, job
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
         self._loss_shifts_labels = True
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         return self._sampler
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> LengthGroupedSampler:
-        return self._eval_sampler
+    def _get_eval_sampler(self, eval_dataset: SequenceDataset) -> LengthGroupedSampler:
+        return LengthGroupedSampler(
+            eval_dataset.lengths,
+            rows_per_update=self._slots,
+            slots=self._slots,
+            seed=0,
+            shuffled=False,
+        )
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -98,8 +119,10 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
     def evaluation_loop(
         self, dataloader: Any, description: str, *_: Any, metric_key_prefix: str = "eval", **__: Any
     ) -> Any:
-        """Return the mean over the held-out answers' tokens, over all processes; transformers' own
-        is a mean of batches' means."""
+        """Return the mean loss over the held-out answers' tokens, over all processes
+        (transformers' own is a mean of batches' means), the shares of held-out questions that the
+        model refuses, and `selection`, by which the checkpoint to keep is chosen: the loss, and
+        more than any loss where too many are refused wrongly."""
         self.model.eval()
         total = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         for batch in dataloader:
@@ -109,10 +132,32 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
                     [answer_loss(self.model, batch, 1).double(), count_supervised(batch).double()]
                 )
         loss, count = self.accelerator.reduce(total, "sum").tolist()
-        metrics = {f"{metric_key_prefix}_loss": loss / count}
+        figures = {"loss": loss / count, "selection": loss / count}
+        wrong = self._share_refused(self._held_out.answerable)
+        right = self._share_refused(self._held_out.unanswerable)
+        limit = self._job.train.max_wrong_refusals
+        if wrong is not None:
+            figures["wrong_refusals"] = wrong
+            if wrong > limit:
+                figures["selection"] = loss / count + _TOO_MANY_REFUSED * (1 + wrong - limit)
+        if right is not None:
+            figures["right_refusals"] = right
         return EvalLoopOutput(
-            predictions=None, label_ids=None, metrics=metrics, num_samples=len(self.eval_dataset)
+            predictions=None,
+            label_ids=None,
+            metrics={f"{metric_key_prefix}_{name}": value for name, value in figures.items()},
+            num_samples=len(self.eval_dataset),
         )
+
+    def _share_refused(self, dataset: SequenceDataset) -> float | None:
+        """Return the share of a set of `RefusalRows` that the model would refuse, 0 to 1, over all
+        processes; None where the set is empty."""
+        if not len(dataset):
+            return None
+        batches = (self._prepare_inputs(batch) for batch in self.get_eval_dataloader(dataset))
+        counts = count_refused(self.model, batches, len(self._job.refusal))
+        refused, rows = self.accelerator.reduce(counts.to(self.args.device), "sum").tolist()
+        return float(refused / rows)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log with the tokens of the last update and their speed."""
@@ -159,6 +204,8 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]
         logs = logs or {}
         if "eval_loss" in logs:
             self._validation_loss = f", held out {logs['eval_loss']:.3f}"
+            if "eval_wrong_refusals" in logs:
+                self._validation_loss += f" refusing {logs['eval_wrong_refusals']:.0%} wrongly"
         if "loss" not in logs:
             return
         if not math.isfinite(logs["loss"]):
@@ -229,7 +276,7 @@ def _arguments(
         optional |= {
             "eval_strategy": "steps",
             "eval_steps": train.evaluate_steps or max(1, steps // _EVALUATIONS),
-            "metric_for_best_model": "eval_loss",
+            "metric_for_best_model": "eval_selection",
             "greater_is_better": False,
         }
     if job.sharded:

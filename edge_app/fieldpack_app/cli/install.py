@@ -4,7 +4,8 @@ list, gc, repair, status. Thin covers; imports nothing of weight."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,7 +88,9 @@ def install(
         max_age,
         _note,
     )
-    _show(run(_store_at(store), source, options), as_json)
+    with _in_newer_runtime():
+        outcomes = run(_store_at(store), source, options)
+    _show(outcomes, as_json)
 
 
 @click.command(short_help="Bring installed bundles up to date.")
@@ -109,7 +112,8 @@ def update(
     are copied.
 
     A source with nothing newer is no error. A server that is running goes over to the new release
-    between two questions.
+    between two questions. Where a release needs a newer Fieldpack and SOURCE carries it, that is
+    installed beside this one and used from then on.
 
     \b
     Examples:
@@ -120,7 +124,9 @@ def update(
     from ..install.installer import update as run
 
     options = InstallOptions(name, allow_downgrade=allow_downgrade, max_age=max_age, say=_note)
-    _show(run(_store_at(store), source, options), as_json)
+    with _in_newer_runtime():
+        outcomes = run(_store_at(store), source, options)
+    _show(outcomes, as_json)
 
 
 @click.command(short_help="Go back to the release before.")
@@ -171,8 +177,8 @@ def list_(store: Path | None, as_json: bool) -> None:
 )
 @json_option
 def status(store: Path | None, output: Path | None, as_json: bool) -> None:
-    """Show this device's id and version of Fieldpack and what is installed. It names no questions
-    and no people.
+    """Show this device's id and version of Fieldpack, what is installed and how many documents the
+    last update changed. It names no documents, no questions and no people.
 
     With --json and -o onto the stick it can be carried back: `build fleet STATUS...` shows which
     device runs what.
@@ -183,7 +189,7 @@ def status(store: Path | None, output: Path | None, as_json: bool) -> None:
     """
     from ..install.status import lines, status_of
 
-    facts = status_of(_store_at(store))
+    facts = status_of(_store_at(store), with_changes=True)
     text = (
         render.dumps(facts, indent=2)
         if as_json
@@ -275,6 +281,19 @@ def _store_at(given: Path | None) -> Store:
     from ..install.store import Store, default_store
 
     return Store((given or default_store()).absolute())
+
+
+@contextmanager
+def _in_newer_runtime() -> Iterator[None]:
+    """Run this very command again in the environment that the next release needs, once it is
+    whole."""
+    from ..install.environments import RuntimeReady, run_in, version_of
+
+    try:
+        yield
+    except RuntimeReady as ready:
+        _note(f"Fieldpack {version_of(ready.environment.name)} is here, and goes on from here")
+        run_in(ready.environment, sys.argv[1:])
 
 
 def _asked(fingerprint: str) -> bool:

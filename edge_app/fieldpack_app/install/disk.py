@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..locks import BINARY
 from .errors import StoreFailed
 
 # Without hard links or without a rename that replaces: FAT. Without a lock and a sync that can be
@@ -43,7 +44,10 @@ _MARGIN = 4 << 20  # bytes beside the files themselves: metadata, state, folders
 
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk: a renamed file is there after a power cut only once
-    its folder is synced."""
+    its folder is synced. Nothing on Windows, which opens no folder; NTFS keeps a journal of
+    names."""
+    if os.name == "nt":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,7 +61,8 @@ def sync_tree(folder: Path) -> None:
         for name in names:
             path = Path(root) / name
             if not path.is_symlink():
-                descriptor = os.open(path, os.O_RDONLY)
+                # Windows syncs only what may be written.
+                descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -69,7 +74,7 @@ def replace_file(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, sync it, rename it into place, sync the folder: a reader sees the
     old file or the new."""
     beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o644)
     try:
         view = memoryview(data)
         while view:

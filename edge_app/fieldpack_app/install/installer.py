@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-import fieldpack
-from fieldpack import BundleCorrupt, BundleUnsupported
+from fieldpack import BundleCorrupt
 from fieldpack.bundle.manifest import read_manifest
 from fieldpack.bundle.release import Release
 
 from .changes import compare_documents
+from .environments import RuntimeReady, own_environment
 from .errors import NotInstalled, NotTrusted, Older, SourceFailed, Withdrawn
 from .fetch import fetch_release
 from .health import check_health
 from .outcome import Outcome
+from .runtime_update import bring_runtime, is_too_new
 from .source import Source, open_source
 from .state import TRIES, Installed, Slot, State
 from .store import Store
@@ -58,7 +59,8 @@ def install(store: Store, given: str, options: InstallOptions) -> list[Outcome]:
 
     Raises NotTrusted, Older, SourceFailed, StoreFailed, Unhealthy, BundleCorrupt,
     BundleUnsupported; the store is then as it was, but for files already copied, with which the
-    next try goes on."""
+    next try goes on. Raises RuntimeReady where the release needs a newer Fieldpack, which is here
+    now: the same command has to be run in it."""
     source = open_source(given)
     with store.lock():
         state, feed = _read_feed(store, source, options)
@@ -68,7 +70,7 @@ def install(store: Store, given: str, options: InstallOptions) -> list[Outcome]:
 
 def update(store: Store, given: str | None, options: InstallOptions) -> list[Outcome]:
     """Bring installed bundles up to date from `given`, or each from where it came. A source that
-    has nothing newer is no error."""
+    has nothing newer is no error. Raises as `install` does."""
     with store.lock():
         state = store.state()
         entries = [entry for entry in state.bundles.values() if options.name in (None, entry.name)]
@@ -189,6 +191,8 @@ def _take(
     what = f"{release.name} {release.version} (release {release.number})"
     before = state.bundles.get(release.name)
     _refuse(state, before, release, what, options, insist=insist)
+    if is_too_new(release):
+        raise RuntimeReady(bring_runtime(store, feed, release))
     if before and before.current.digest == release.digest:
         return _settle(
             store, state, feed, Outcome(release.name, "unchanged", release.version, release.number)
@@ -208,7 +212,7 @@ def _take(
         offer.channel,
         feed.source.name,
         slot,
-        previous=before.current if before else None,
+        previous=replace(before.current, runtime=state.runtime) if before else None,
         tries=TRIES if before else None,
         highest=max(release.number, before.highest if before else 0),
     )
@@ -229,8 +233,12 @@ def _take(
 
 
 def _settle(store: Store, state: State, feed: Feed, outcome: Outcome) -> Outcome:
-    """Keep the verified metadata, then replace state.json: from then on the new is what counts."""
-    store.save(replace(state, trust=feed.keep(store.trust)))
+    """Keep the verified metadata, then replace state.json: from then on the new is what counts, and
+    the environment of this process with it."""
+    own = own_environment()
+    ours = own is not None and own.parent.parent == store.root.resolve()
+    runtime = own.name if own is not None and ours else state.runtime
+    store.save(replace(state, trust=feed.keep(store.trust), runtime=runtime))
     return outcome
 
 
@@ -253,16 +261,6 @@ def _refuse(
             " mistakes that were mended. `fieldpack rollback` goes to the release before,"
             " --allow-downgrade takes this one"
         )
-    if _numbers(release.min_runtime) > _numbers(fieldpack.__version__):
-        raise BundleUnsupported(
-            f"{what}: needs Fieldpack {release.min_runtime}, this is {fieldpack.__version__}; run"
-            " install.sh of the stick or server again: it brings both, and leaves what is"
-            " installed in place"
-        )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def _match(release: Release, store: Store, what: str) -> None:

@@ -14,7 +14,7 @@ from fieldpack import BundleError, Expert
 
 from .errors import NotInstalled, Withdrawn
 from .rollback import go_back
-from .state import Installed
+from .state import FILENAME, Installed, State
 from .store import Store, default_store
 
 Opener = Callable[[Path], Expert]
@@ -27,6 +27,15 @@ def installed_path(name: str) -> Path | None:
         return None
     entry = store.state().bundles.get(name)
     return store.slot(entry.current.digest) if entry else None
+
+
+def store_of(bundle: Path) -> Store | None:
+    """Return the store whose slot a bundle's folder lies in; None for a bundle that lies
+    elsewhere."""
+    slots = bundle.parent.parent
+    if slots.name == "slots" and (slots.parent / FILENAME).is_file():
+        return Store(slots.parent)
+    return None
 
 
 def open_installed(path: Path, opener: Opener) -> Expert:
@@ -69,7 +78,7 @@ def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
     if tries == 0:
         returned = _return(store, entry, f"{entry.current.version} did not start")
         return opener(store.slot(returned.current.digest))
-    _change(store, entry, replace(entry, tries=tries - 1))
+    _change(store, entry, lambda state: state.with_bundle(replace(entry, tries=tries - 1)))
     digest = entry.current.digest
     store.mark_read(digest)
     try:
@@ -79,7 +88,8 @@ def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
     except BundleError as error:
         returned = _return(store, entry, f"{entry.current.version} did not open: {error}")
         return opener(store.slot(returned.current.digest))
-    _change(store, entry, replace(entry, tries=None, failed=""))
+    good = replace(entry, tries=None, failed="")
+    _change(store, entry, lambda state: state.with_bundle(good))
     return expert
 
 
@@ -92,20 +102,20 @@ def _return(store: Store, entry: Installed, why: str) -> Installed:
             f"{entry.name}: {why}, and there is no release before it; run `fieldpack repair` or"
             " `fieldpack update`"
         )
-    returned = go_back(store, state, entry, why)
-    _change(store, entry, returned)
+    returned = go_back(store, state, entry, why).bundles[entry.name]
+    _change(store, entry, lambda state: go_back(store, state, entry, why))
     click.echo(f"fieldpack: {entry.name}: {why}; back to {returned.current.version}", err=True)
     store.mark_read(returned.current.digest)
     return returned
 
 
-def _change(store: Store, before: Installed, now: Installed) -> None:
-    """Write the entry unless another command is changing the store, or has changed this entry: then
-    it knows better."""
+def _change(store: Store, before: Installed, change: Callable[[State], State]) -> None:
+    """Write the changed state unless another command is changing the store, or has changed this
+    entry: then it knows better."""
     with store.lock_if_free() as free:
         state = store.state()
         same = (
             entry_now := state.bundles.get(before.name)
         ) is not None and entry_now.current.digest == before.current.digest
         if free and same:
-            store.save(state.with_bundle(now))
+            store.save(change(state))

@@ -6,6 +6,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from fieldpack import BundleError
+from fieldpack.bundle.runtime_list import version_numbers
+
+from .environments import COMPLETE, FOLDER, version_of
 from .errors import NotInstalled, Withdrawn
 from .outcome import Outcome
 from .state import Installed, State
@@ -19,9 +23,9 @@ def rollback(store: Store, name: str | None) -> Outcome:
     with store.lock():
         state = store.state()
         entry = find_entry(state, name, store)
-        returned = go_back(store, state, entry, "rolled back by hand")
-        store.save(state.with_bundle(returned))
-    slot = returned.current
+        state = go_back(store, state, entry, "rolled back by hand")
+        store.save(state)
+    slot = state.bundles[entry.name].current
     return Outcome(
         entry.name,
         "rolled back",
@@ -31,9 +35,9 @@ def rollback(store: Store, name: str | None) -> Outcome:
     )
 
 
-def go_back(store: Store, state: State, entry: Installed, why: str) -> Installed:
-    """Return the entry with the release before as the current one. Raises NotInstalled where there
-    is none, Withdrawn."""
+def go_back(store: Store, state: State, entry: Installed, why: str) -> State:
+    """Return the state with the release before as the current one, and the environment that it was
+    used with. Raises NotInstalled where there is none, Withdrawn."""
     if entry.previous is None or not store.slot(entry.previous.digest).is_dir():
         raise NotInstalled(
             f"{entry.name}: no release before {entry.current.version} on this device; install one"
@@ -44,7 +48,27 @@ def go_back(store: Store, state: State, entry: Installed, why: str) -> Installed
             f"{entry.name} {entry.previous.version}: was withdrawn on {recall.at[:10]}:"
             f" {recall.reason}; run `fieldpack update`"
         )
-    return replace(entry, current=entry.previous, previous=entry.current, tries=None, failed=why)
+    left = replace(entry.current, runtime=state.runtime)
+    current = replace(entry.previous, runtime="")
+    returned = replace(entry, current=current, previous=left, tries=None, failed=why)
+    runtime = entry.previous.runtime
+    state = state.with_bundle(returned)
+    return replace(state, runtime=runtime) if _suffices(store, state, runtime) else state
+
+
+def _suffices(store: Store, state: State, runtime: str) -> bool:
+    """Whether an environment is here and new enough for every current release: another bundle's may
+    need the newer one."""
+    if not runtime or not (store.root / FOLDER / runtime / COMPLETE).is_file():
+        return False
+    has = version_numbers(version_of(runtime))
+    try:
+        return all(
+            version_numbers(store.release(entry.current.digest).min_runtime) <= has
+            for entry in state.bundles.values()
+        )
+    except BundleError:  # damaged: what it needs is not known
+        return False
 
 
 def find_entry(state: State, name: str | None, store: Store) -> Installed:

@@ -12,12 +12,13 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
+from ..locks import BINARY, CLOSE_ON_EXEC, NON_BLOCKING
 from .errors import SourceFailed
 
 if TYPE_CHECKING:
     import urllib3
 
-METADATA = "metadata"  # the folder by which a shipped folder is content_range from any other
+METADATA = "metadata"  # the folder by which a shipped folder is told from any other
 _PIECE = 1 << 20  # bytes read at once
 _SECONDS = 30.0  # without a byte, after which a server counts as gone
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -70,8 +71,9 @@ class FolderSource:
         full = self._folder / PurePosixPath(path)
         try:
             descriptor = os.open(
-                full, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-            )  # a pipe would keep us waiting
+                full,
+                os.O_RDONLY | NON_BLOCKING | CLOSE_ON_EXEC | BINARY,  # a pipe would keep us waiting
+            )
             with os.fdopen(descriptor, "rb", buffering=0) as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise SourceFailed(f"{full}: no regular file; ship to this folder again")

@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fieldpack.untrusted import typed
 
@@ -19,17 +19,20 @@ FILENAME = "state.json"
 # Starts that a new release gets to open and load everything once, before the one before comes back.
 TRIES = 3
 _SCHEMA = 1
+_Kind = TypeVar("_Kind", "Slot", "Recall")
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One installed release. `digest`: of its OCI manifest, the name of its folder. `installed`:
-    ISO 8601."""
+    ISO 8601. `runtime`: of a release that is current no more, the environment that it was last
+    used with, "" if none of ours."""
 
     digest: str
     version: str
     number: int
     installed: str
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,15 @@ class Recall:
 class State:
     """`device`: a random id, for shares of devices. `trust`: the folder in trust/ that holds the
     verified metadata, "" before the first install. `signed`: when the newest metadata seen was
-    signed, ISO 8601."""
+    signed, ISO 8601. `runtime`: the environment in env/ that every command runs in, "" where
+    Fieldpack was installed in another way."""
 
     device: str
     trust: str = ""
     signed: str = ""
     bundles: Mapping[str, Installed] = field(default_factory=dict)
     recalls: tuple[Recall, ...] = ()
+    runtime: str = ""
 
     def with_bundle(self, entry: Installed) -> State:
         """Return the state with this bundle's entry added or replaced."""
@@ -111,7 +116,8 @@ def read_state(folder: Path) -> State | None:
             trust=str(data["trust"]),
             signed=str(data["signed"]),
             bundles={entry.name: entry for entry in entries},
-            recalls=tuple(typed(Recall, row) for row in data["recalls"]),
+            recalls=tuple(_known(Recall, row) for row in data["recalls"]),
+            runtime=str(data.get("runtime", "")),
         )
     except FileNotFoundError:
         return None
@@ -129,6 +135,7 @@ def write_state(folder: Path, state: State) -> None:
         "device": state.device,
         "trust": state.trust,
         "signed": state.signed,
+        "runtime": state.runtime,
         "bundles": [asdict(entry) for _, entry in sorted(state.bundles.items())],
         "recalls": [asdict(recall) for recall in state.recalls],
     }
@@ -137,14 +144,20 @@ def write_state(folder: Path, state: State) -> None:
     )
 
 
+def _known(kind: type[_Kind], row: Mapping[str, Any]) -> _Kind:
+    """Read the fields that this version knows: a later one, from which a device has come back, may
+    have written more."""
+    return typed(kind, {one.name: row[one.name] for one in fields(kind) if one.name in row})
+
+
 def _entry(row: Mapping[str, Any]) -> Installed:
     current, previous, tries = row["current"], row["previous"], row["tries"]
     return Installed(
         name=str(row["name"]),
         channel=str(row["channel"]),
         source=str(row["source"]),
-        current=typed(Slot, current),
-        previous=None if previous is None else typed(Slot, previous),
+        current=_known(Slot, current),
+        previous=None if previous is None else _known(Slot, previous),
         tries=None if tries is None else int(tries),
         highest=int(row["highest"]),
         failed=str(row["failed"]),

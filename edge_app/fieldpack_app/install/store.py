@@ -1,17 +1,18 @@
 """The store on a device's disk:
 
-    blobs/sha256/      files by their SHA-256, written once, never changed slots/<digest>/    a
-    release: bundle/ of hard links to blobs, and the release.json that names them partial/
-    files that are still being copied trust/             verified signing metadata, a folder for
-    each state state.json         the one pointer: what is current, what was before lock
-    held by the one command that changes anything
+- blobs/sha256/: files by their SHA-256, written once, never changed
+- slots/<digest>/: a release: bundle/ of hard links to blobs, and the release.json that names them
+- partial/: files that are still being copied
+- trust/: verified signing metadata, a folder for each state
+- env/: Fieldpack itself, an environment a version
+- state.json: the one pointer: what is current, what was before
+- lock: held by the one command that changes anything
 
 Nothing that state.json points to is ever changed in place. Knows nothing of sources or signatures.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -25,13 +26,15 @@ from fieldpack.bundle.manifest import FILENAME as MANIFEST
 from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
+from .. import locks
+from . import environments
 from .disk import explain_disk_errors, require_disk, sync_folder, sync_tree
 from .errors import NotInstalled, StoreFailed
 from .state import State, new_state, read_state, write_state
 
 BUNDLE = "bundle"
 RELEASE = "release.json"
-_IN_USE = "in-use"
+_IN_USE = environments.IN_USE
 _VARIABLE = "FIELDPACK_STORE"
 
 
@@ -102,19 +105,16 @@ class Store:
     @contextmanager
     def _locked(self) -> Iterator[int | None]:
         try:
-            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
+            descriptor = os.open(self.root / "lock", flags, 0o644)
         except OSError:
             if self.root.is_dir() and os.access(self.root, os.W_OK):
                 raise
             yield None
             return
         try:
-            fcntl.flock(
-                descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
-            )  # given back by the kernel, also of a killed process
-            yield descriptor
-        except BlockingIOError:
-            yield None
+            # Given back by the system, also of a killed process.
+            yield descriptor if locks.try_exclusive(descriptor) else None
         finally:
             os.close(descriptor)
 
@@ -126,6 +126,7 @@ class Store:
     def save(self, state: State) -> None:
         """Write state.json: the one step that makes a change count."""
         write_state(self.root, state)
+        environments.point(self.root, state.runtime)
 
     def blob(self, sha256: str) -> Path:
         """Return where the file of this hash is, or would be."""
@@ -146,7 +147,8 @@ class Store:
 
     def add_blob(self, partial: Path, sha256: str) -> None:
         """Move a file that is whole and synced from partial/ to blobs/."""
-        partial.chmod(0o444)
+        if os.name != "nt":  # where a file that must not be written cannot be removed either
+            partial.chmod(0o444)
         partial.rename(self.blob(sha256))
         sync_folder(self.blobs)
         sync_folder(self.partial)
@@ -235,9 +237,9 @@ class Store:
         return damaged
 
     def collect(self) -> tuple[list[str], int]:
-        """Remove what nothing points to: slots, blobs, half-copied files, old trust. Returns the
-        digests of the slots removed, and the bytes that were freed. A slot that a running process
-        reads stays."""
+        """Remove what nothing points to: slots, blobs, environments, half-copied files, old trust. Returns the
+        digests of the slots removed, and the bytes that were freed. A slot or an environment that a
+        running process uses stays."""
         state = self.state()
         before = shutil.disk_usage(self.root).free
         removed = []
@@ -253,6 +255,14 @@ class Store:
         for folder in sorted(self.trust.iterdir()):
             if folder.name != state.trust:
                 shutil.rmtree(folder)
+        environments.point(self.root, state.runtime)
+        used = {slot.runtime for entry in state.bundles.values() if (slot := entry.previous)}
+        for folder in environments.unused(self.root, {state.runtime, *used}):
+            if not self._is_read(folder):
+                gone = folder.with_name(f".old-{folder.name.removeprefix('.old-')}")
+                folder.rename(gone)  # by its name first, as a slot
+                sync_folder(folder.parent)
+                shutil.rmtree(gone)
         for folder in (self.slots, self.blobs, self.partial, self.trust):
             sync_folder(folder)
         return [name for name in removed if not name.startswith(".")], max(
@@ -273,22 +283,16 @@ class Store:
         path = folder / _IN_USE
         if not path.is_file():
             return False
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | locks.CLOSE_ON_EXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not locks.try_exclusive(descriptor)
         finally:
             os.close(descriptor)
-        return False
 
     def mark_read(self, digest: str) -> None:
         """Keep `gc` from a slot as long as this process lives. Does nothing where the slot cannot
         be written to."""
         with suppress(OSError):
-            descriptor = os.open(
-                self.slots / digest / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666
-            )
-            fcntl.flock(
-                descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB
-            )  # never closed: the process' end gives it back
+            flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
+            # Never closed: the process' end gives it back.
+            locks.try_shared(os.open(self.slots / digest / _IN_USE, flags, 0o666))

@@ -18,6 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack.bundle.release import MOST_BYTES, Release, parse_manifest
+from fieldpack.bundle.runtime_list import MOST_BYTES as MOST_LIST_BYTES
+from fieldpack.bundle.runtime_list import TARGETS as RUNTIME_TARGETS
+from fieldpack.bundle.runtime_list import RuntimeList, parse_list
+from fieldpack.bundle.runtime_list import target_of as runtime_target
 from fieldpack.untrusted import typed
 
 from .disk import sync_folder, sync_tree
@@ -83,13 +87,14 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Feed:
     """What a source says, verified. `scratch`: the Updater's folder, not yet kept. `signed`: ISO
-    8601."""
+    8601. `runtimes`: the targets that list wheels of Fieldpack."""
 
     source: Source
     offers: tuple[Offer, ...]
     recalls: tuple[Recall, ...]
     signed: str
     scratch: Path
+    runtimes: frozenset[str]
     _updater: Updater
 
     def download(self, offer: Offer) -> tuple[Release, bytes]:
@@ -104,6 +109,15 @@ class Feed:
                 " made a mistake: ask for a new release"
             )
         return release, data
+
+    def runtime(self, platform: str) -> RuntimeList | None:
+        """Return the newest signed wheels of a platform; None where none were signed. Raises
+        NotTrusted, SourceFailed, BundleCorrupt, BundleUnsupported."""
+        path = runtime_target(platform)
+        if path not in self.runtimes:
+            return None
+        data = _target(self._updater, self.source, path, MOST_LIST_BYTES)
+        return parse_list(data, f"{self.source.name}: {path}")
 
     def carries(self, offer: Offer) -> bool:
         """Whether the source holds the release that it offers: the metadata names every bundle of
@@ -150,7 +164,7 @@ def read_feed(
             bootstrap=root,
         )
         updater.refresh()
-        signed, offers = _read_targets(scratch / "targets.json")
+        signed, offers, runtimes = _read_targets(scratch / "targets.json")
         recalls = _read_recalls(updater, source)
     except (
         exceptions.RepositoryError,
@@ -160,7 +174,7 @@ def read_feed(
     ) as error:
         shutil.rmtree(scratch, ignore_errors=True)
         raise _in_words(error, source) from error
-    return Feed(source, offers, recalls, signed, scratch, updater)
+    return Feed(source, offers, recalls, signed, scratch, runtimes, updater)
 
 
 def age_in_days(signed: str, now: datetime | None = None) -> int | None:
@@ -216,17 +230,19 @@ def _target(updater: Updater, source: Source, path: str, max_bytes: int) -> byte
         raise _in_words(error, source) from error
 
 
-def _read_targets(path: Path) -> tuple[str, tuple[Offer, ...]]:
+def _read_targets(path: Path) -> tuple[str, tuple[Offer, ...], frozenset[str]]:
     """Read the metadata that the Updater has just verified. Raises NotTrusted where it is not of
     our kind."""
     signed = json.loads(path.read_text(encoding="utf-8"))["signed"]
     try:
-        offers = []
+        offers, runtimes = [], set()
         for target, info in sorted(signed["targets"].items()):
-            if target != RECALLS:
+            if target.startswith(f"{RUNTIME_TARGETS}/"):
+                runtimes.add(str(target))
+            elif target != RECALLS:
                 custom = info["custom"]
                 offers.append(typed(Offer, {**custom, "target": target}))
-        return str(signed[SIGNED]), tuple(offers)
+        return str(signed[SIGNED]), tuple(offers), frozenset(runtimes)
     except (KeyError, TypeError, ValueError) as error:
         raise NotTrusted(
             f"{path.name}: rightly signed, and no list of Fieldpack's releases ({error}); update"

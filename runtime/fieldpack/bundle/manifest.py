@@ -20,8 +20,10 @@ KIND = "fieldpack-bundle"
 # Major: a reader of another major refuses. Minor: a reader ignores what it does not know. 1.1:
 # `model` may be absent, and the bundle then quotes its documents; prompt.json has `quoting`. 1.2:
 # `targets`, with their models under variants/; a bundle without them is written as 1.1.
+# `originals`, source PDFs that are named by their SHA-256, change nothing for a reader without them.
 SCHEMA = (1, 1)
 _WITH_TARGETS = (1, 2)
+ORIGINALS = "originals"
 ROLES = {
     "model": "model",
     "embedder": "embedder",
@@ -29,6 +31,7 @@ ROLES = {
     "reranker": "reranker",
     "report": "report",
     "variants": "variant",
+    "originals": "originals",
 }
 
 
@@ -68,6 +71,15 @@ class Manifest:
     def size(self) -> int:
         """The bytes of all files, without the manifest."""
         return sum(entry.size for entry in self.files)
+
+    def size_of(self, role: str) -> int:
+        """The bytes of the files of a role."""
+        return sum(entry.size for entry in self.files if entry.role == role)
+
+
+def original_path(sha256: str) -> str:
+    """Return where in a bundle the source PDF lies that has this SHA-256."""
+    return f"{ORIGINALS}/{sha256}.pdf"
 
 
 class Stamp(NamedTuple):

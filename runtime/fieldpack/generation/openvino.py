@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("openvino", "openvino-genai", "openvino-tokenizers")
 MODEL, GENERATION_CONFIG = "openvino_model.xml", "generation_config.json"
+# The defaults, bfloat16 where the processor has it and keys and values in u8, round by blocks: words
+# then depend on the drafts before them.
+CPU_PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f16"}
 _BLOCK = 32  # tokens of a KV cache block on a CPU (OpenVINO's CPU plug-in)
 # Contexts that the kept blocks may fill: the prompt at hand, and the one before it.
 _CACHED_PROMPTS = 2
@@ -348,9 +351,7 @@ def _dynamic_options(
         options["prompt_lookup"] = True
     if device == "CPU":
         options["INFERENCE_NUM_THREADS"] = threads or available_cores()
-        # u8, which is the default, rounds by blocks: words then depend on the drafts before them.
-        options["KV_CACHE_PRECISION"] = "f16"
-        options["INFERENCE_PRECISION_HINT"] = "f32"
+        options |= CPU_PRECISION
     return options
 
 

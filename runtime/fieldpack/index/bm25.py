@@ -67,26 +67,17 @@ def best_by_words(
     return dict(best[:count])
 
 
-def count_chunks(
-    database: sqlite3.Connection, words: Sequence[str], *, limit: int
-) -> dict[str, int]:
-    """Return how many chunks have each word, counted to `limit`."""
-    query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-    return {
-        word: int(database.execute(query, (f'"{word}"', limit)).fetchone()[0])
-        for word in dict.fromkeys(words)
-    }
-
-
 def _by_rarity(
     database: sqlite3.Connection, words: Sequence[str], *, limit: int
 ) -> list[tuple[int, str]]:
     """Return words with the number of rows that have them, the rarest first, without those that no
     row or more than `limit` rows have; only the rarest one where all have more."""
-    counted = count_chunks(database, words, limit=limit + 1)
-    there = sorted(
-        ((rows, word) for word, rows in counted.items() if rows), key=lambda pair: pair[0]
-    )
+    query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+    counted = [
+        (int(database.execute(query, (f'"{word}"', limit + 1)).fetchone()[0]), word)
+        for word in words
+    ]
+    there = sorted(((rows, word) for rows, word in counted if rows), key=lambda pair: pair[0])
     return [pair for pair in there if pair[0] <= limit] or there[:1]
 
 

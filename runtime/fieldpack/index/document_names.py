@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ..language import PLAIN, analyzer, fold, spoken_question_words
 from .query_terms import QUESTION_WORDS, parts_of
 
 NAMES = """
@@ -34,10 +36,11 @@ _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
 _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not the "fy" of "fy2022"
 
 
-def name_terms(path: str) -> tuple[str, str]:
+def name_terms(path: str, language: str = PLAIN) -> tuple[str, str]:
     """Return what to find a document by, from its path below the library's folder, and its initials:
     "letters/ACME_2023Q4.pdf" gives "letters acme 2023q4 2023 q4 4" and "",
-    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
+    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj". A document in another language than English
+    has the stems of its name's words too."""
     place = PurePosixPath(path)
     runs = [run for part in (*place.parent.parts, place.stem) for run in _words(part)]
     terms: dict[str, None] = {}
@@ -58,6 +61,8 @@ def name_terms(path: str) -> tuple[str, str]:
         for n in (2, 3, 4)
         for i in range(len(row) - n + 1)
     }
+    if language != PLAIN:
+        terms |= dict.fromkeys(analyzer(language).terms(" ".join(runs)))
     return " ".join(terms), " ".join(sorted(initials))
 
 
@@ -66,33 +71,44 @@ def write_names(database: sqlite3.Connection) -> None:
     database.execute("DROP TABLE IF EXISTS names")
     database.execute(NAMES)
     rows = database.execute(
-        "SELECT id, path FROM documents WHERE chunks > 0 ORDER BY id"
+        "SELECT id, path, language FROM documents WHERE chunks > 0 ORDER BY id"
     ).fetchall()
-    names = ((i, *name_terms(path)) for i, path in rows)
+    names = ((i, *name_terms(path, language)) for i, path, language in rows)
     database.executemany("INSERT INTO names(rowid, terms, initials) VALUES (?, ?, ?)", names)
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
 
-def named_documents(
+@dataclass(frozen=True, slots=True)
+class NamingTerm:
+    """A word of a question that file names have. `weight`: how clearly it names them, 0 to 1;
+    `documents`: their ids; `phrase`: the word as a text would say it; `figure`: whether it is one,
+    as a year is, which names nothing on its own."""
+
+    phrase: str
+    weight: float
+    documents: tuple[int, ...]
+    figure: bool
+
+
+def naming_terms(
     database: sqlite3.Connection,
     question: str,
     documents: int,
     specificity: Callable[[str, Sequence[int]], float],
-) -> dict[int, float]:
-    """Return how clearly the question names each document, by id; those that it does not are left
-    out.
+    languages: Collection[str] = (),
+) -> list[NamingTerm]:
+    """Return the words by which the question names documents; parts of a word that has counted for
+    a document do not count for it again. `languages`: those of the library's documents.
 
     A word of the name counts as its rarity among all names (1 for a word that only this name has, 0
     for one that all have) times the cube of `specificity(word, documents)`, the share of the
     library's mentions that are in the documents of that name: "boeing" is Boeing's, "fees" is everybody's.
-    The start of a word counts 0.6, and so do initials. A figure counts as far as words have named
-    the document already: a year alone names none."""
+    The start of a word counts 0.6, and so do initials."""
     if documents < 2:
-        return {}
-    words: dict[int, float] = {}
-    figures: dict[int, float] = {}
+        return []
+    terms = []
     counted: dict[int, set[str]] = {}
-    for term, share, query in _queries(question):
+    for term, share, query, phrase in _queries(question, languages):
         matches = [
             row[0]
             for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
@@ -104,13 +120,35 @@ def named_documents(
         weight = share * math.log(documents / len(matches)) / math.log(documents)
         if not term[0].isdigit():
             weight *= specificity(term, matches) ** _SPECIFICITY_POWER
-        scores = figures if term[0].isdigit() else words
+        terms.append(NamingTerm(phrase, weight, tuple(new), term[0].isdigit()))
         for i in new:
-            scores[i] = scores.get(i, 0.0) + weight
             counted.setdefault(i, set()).add(term)
+    return terms
+
+
+def named_scores(terms: Iterable[NamingTerm]) -> dict[int, float]:
+    """Return how clearly each document is named, by id; those that are not are left out. A figure
+    counts as far as words have named the document already: a year alone names none."""
+    words: dict[int, float] = {}
+    figures: dict[int, float] = {}
+    for term in terms:
+        scores = figures if term.figure else words
+        for i in term.documents:
+            scores[i] = scores.get(i, 0.0) + term.weight
     return {
         i: score + figures.get(i, 0.0) * min(score, 1.0) for i, score in words.items() if score > 0
     }
+
+
+def named_documents(
+    database: sqlite3.Connection,
+    question: str,
+    documents: int,
+    specificity: Callable[[str, Sequence[int]], float],
+) -> dict[int, float]:
+    """Return how clearly the question names each document, by id: `named_scores` of its
+    `naming_terms`."""
+    return named_scores(naming_terms(database, question, documents, specificity))
 
 
 def without_names(question: str, paths: Iterable[str]) -> str:
@@ -137,25 +175,33 @@ def without_names(question: str, paths: Iterable[str]) -> str:
     return " ".join(word for i, word in enumerate(words) if i not in named)
 
 
-def _queries(question: str) -> Iterator[tuple[str, float, str]]:
-    """Yield the terms of a question, longest first: each with what it counts, and how FTS5 is asked
-    for it."""
+def _queries(question: str, languages: Collection[str]) -> Iterator[tuple[str, float, str, str]]:
+    """Yield the terms of a question, longest first: each with what it counts, how FTS5 is asked for
+    it, and how a text says it."""
     runs = _words(question)[:_MOST_WORDS]
-    terms = dict.fromkeys(runs)
+    terms = {run: run for run in runs}
+    others = [language for language in languages if language != PLAIN]
+    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    for language in others:
+        for stem in analyzer(language).terms(" ".join(runs), leave_out):
+            terms.setdefault(stem, stem)
     for count in _JOINED:
-        terms |= dict.fromkeys("".join(runs[i : i + count]) for i in range(len(runs) - count + 1))
-    terms |= dict.fromkeys(part for run in runs for part in _parts(run, shortest=_PART))
+        for i in range(len(runs) - count + 1):
+            terms.setdefault("".join(runs[i : i + count]), " ".join(runs[i : i + count]))
+    for run in runs:
+        for part in _parts(run, shortest=_PART):
+            terms.setdefault(part, part)
     whole = sorted(
-        (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
+        (t for t in terms if len(t) > 1 and fold(t) not in leave_out), key=lambda t: (-len(t), t)
     )
     for term in whole:
-        yield term, 1.0, f'terms : "{term}"'
+        yield term, 1.0, f'terms : "{term}"', terms[term]
     for term in dict.fromkeys(runs):
-        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and term not in QUESTION_WORDS:
-            yield term, _PART_SHARE, f'terms : "{term}"*'
+        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and fold(term) not in leave_out:
+            yield term, _PART_SHARE, f'terms : "{term}"*', term
     for short in dict.fromkeys(_ABBREVIATION.findall(question)):
         letters = re.sub("[^A-Z]", "", short).lower()
-        yield short, _PART_SHARE, f'initials : "{letters}"'
+        yield short, _PART_SHARE, f'initials : "{letters}"', " ".join(_RUN.findall(short))
 
 
 def _words(text: str) -> list[str]:

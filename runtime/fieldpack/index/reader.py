@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import untrusted
-from .bm25 import best_by_words, count_chunks
-from .document_names import named_documents
+from .bm25 import best_by_words
+from .code_lookup import CodeLookup
+from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import content_words
+from .query_terms import forms_of, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -28,6 +29,7 @@ from .schema import (
     RECORD_COLUMNS,
     open_for_reading,
     read_meta,
+    stored_languages,
     to_chunk,
     to_record,
 )
@@ -68,6 +70,7 @@ class KnowledgeIndex:
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
             live = allowed_ranges(self._database, Filter())
+            self.languages = stored_languages(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = open_vectors(
@@ -109,6 +112,14 @@ class KnowledgeIndex:
             for row in rows
             if any(first <= row[0] < end for first, end in ranges)
         ]
+
+    def sha256_of(self, document: str) -> str | None:
+        """Return the SHA-256 of the file that a document was read from; None for one that the
+        library does not hold."""
+        row = self._database.execute(
+            "SELECT sha256 FROM documents WHERE path = ?", (document,)
+        ).fetchone()
+        return str(row[0]) if row else None
 
     def chunks(self, document: str | None = None) -> list[tuple[int, Chunk]]:
         """Return all chunks, or one document's, with their ids, in reading order."""
@@ -191,14 +202,30 @@ class KnowledgeIndex:
         """Return the cosines of a unit vector [dim] and stored chunks', by id."""
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
 
-    def named(self, question: str) -> dict[int, float]:
-        """Return how clearly the question names each document, by id: `named_documents`."""
-        return named_documents(self._database, question, self._documents, self._term_specificity)
+    def naming_terms(self, question: str) -> list[NamingTerm]:
+        """Return the words by which the question names documents."""
+        return naming_terms(
+            self._database, question, self._documents, self._term_specificity, self.languages
+        )
+
+    def saying(self, phrase: str, ids: Iterable[int]) -> set[int]:
+        """Return those of the chunks that say a phrase, in their text or headings."""
+        # The plus keeps SQLite from asking FTS5 for each chunk apart.
+        query = (
+            "SELECT rowid FROM words WHERE words MATCH ? "
+            "AND +rowid IN (SELECT value FROM json_each(?))"
+        )
+        numbers = json.dumps([int(i) for i in ids])
+        return {row[0] for row in self._database.execute(query, (self._forms(phrase), numbers))}
+
+    def _forms(self, phrase: str) -> str:
+        """Return FTS5's query for a phrase in any of the forms in which documents have it."""
+        return " OR ".join(f'"{form}"' for form in forms_of(phrase, self.languages))
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Return the share of the chunks with a word that are these documents'; 1 where no chunk
         has it, as with words written as one."""
-        match = f'"{word}"'
+        match = self._forms(word)
         (total,) = self._database.execute(
             "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
         ).fetchone()
@@ -232,7 +259,7 @@ class KnowledgeIndex:
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
         is better, headings count as much as text."""
-        words = content_words(question)
+        words = search_terms(question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
@@ -242,8 +269,21 @@ class KnowledgeIndex:
     def rarity(self, words: Sequence[str]) -> list[float]:
         """Return the inverse document frequency of words over the chunks, 0 for one that all have:
         log((N + 1) / (n + 0.5))."""
-        counted = count_chunks(self._database, words, limit=_COUNTED)
-        return [max(log((self.size + 1) / (counted[word] + 0.5)), 0.0) for word in words]
+        query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+        counted = [
+            int(self._database.execute(query, (self._forms(word), _COUNTED)).fetchone()[0])
+            for word in words
+        ]
+        return [max(log((self.size + 1) / (count + 0.5)), 0.0) for count in counted]
+
+    def code_lookup(self) -> CodeLookup:
+        """Return what looks up one question's codes."""
+        return CodeLookup(self._database)
+
+    def allowed(self, ids: Iterable[int], where: Filter | None) -> list[int]:
+        """Return those of the ids that a filter lets through, in their order."""
+        ranges = allowed_ranges(self._database, where) if where else [(0, 1 << 62)]
+        return [i for i in ids if any(first <= i < end for first, end in ranges)]
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
         """Return the ids of the `count` best. Equal scores go by document and place in it, not by id: an

@@ -4,6 +4,7 @@ documents."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -112,6 +113,13 @@ class Embedder:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return cls(folder, tokenizer, settings, device or Device())
+
+    def moved(self, folder: Path) -> Embedder:
+        """Return an embedder that shares this one's open sessions, and opens further ones from
+        `folder`, which has the same files."""
+        twin = copy.copy(self)
+        twin._folder = folder
+        return twin
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens `text` has, special ones left out, not truncated."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..index.document_names import NamingTerm
 from ..passages import Chunk, Passage, Place
 from ..untrusted import read_settings, write_settings
 
@@ -121,12 +122,34 @@ def add_page_bonus(
 def add_name_bonus(
     scores: Mapping[int, float],
     places: Mapping[int, Place],
-    named: Mapping[int, float],
+    naming: Iterable[tuple[NamingTerm, Set[int]]],
     bonus: float,
 ) -> dict[int, float]:
-    """Add `bonus` to chunks of documents that the question names, for each word that only this
-    document's name has."""
-    return {i: score + bonus * named.get(places[i].document_id, 0.0) for i, score in scores.items()}
+    """Add `bonus` times a word's weight to the chunks of documents that the word names, and to those
+    whose text says it: a file's name never outvotes a text that says the same words. A figure
+    counts in names alone, and as far as words have counted. `naming`: the words that name
+    documents, each with the candidates that say it."""
+    terms = list(naming)
+    words = dict.fromkeys(scores, 0.0)
+    figures = dict.fromkeys(scores, 0.0)
+    for term, saying in terms:
+        named = set(term.documents)
+        gains = figures if term.figure else words
+        for i in scores:
+            if places[i].document_id in named or (not term.figure and i in saying):
+                gains[i] += term.weight
+    return {
+        i: score + bonus * (words[i] + figures[i] * min(words[i], 1.0))
+        for i, score in scores.items()
+    }
+
+
+def add_code_bonus(scores: Mapping[int, float], codes: Mapping[int, int]) -> dict[int, float]:
+    """Lift chunks that hold codes of the question above all others, those with more of its codes
+    higher: what stands there word for word outweighs every likeness. `codes`: how many of them each
+    chunk holds, by id."""
+    step = max(scores.values(), default=0.0) + 1.0
+    return {i: score + step * codes.get(i, 0) for i, score in scores.items()}
 
 
 def rank(scores: Mapping[int, float], places: Mapping[int, Place]) -> list[int]:

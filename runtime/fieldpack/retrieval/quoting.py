@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from ..citations import words_of
 from ..index.query_terms import content_words, word_spans
 from ..passages import COLUMNS, Citation, Passage
+from .codes import held_codes
 from .sufficiency import ANSWERABLE, FEATURES, SAYS_IT, features_of, probability, weigh
 
 if TYPE_CHECKING:
@@ -250,12 +251,17 @@ def pick(
     rarity: Callable[[Sequence[str]], Sequence[float]],
 ) -> Quote | None:
     """Return the best candidate as a quote; None where the passages hold none. `margin`: the
-    question's similarity margin; `rarity`: how rare words are in the library."""
+    question's similarity margin; `rarity`: how rare words are in the library. Where the question
+    names a code ("AB-1234-X"), only candidates that hold it are chosen from, and they are
+    sufficient."""
     import numpy as np
 
     choices = candidates(passages)
     if not choices:
         return None
+    codes = held_codes(question, [choice.quote for choice in choices])
+    has_code = max(codes) > 0
+    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
     words = question_words(question, embedder, rarity)
     vectors = embedder.embed_tokens([candidate.text for candidate in choices])
     titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
@@ -273,7 +279,9 @@ def pick(
         Citation(passage.document, passage.page, chosen.quote, chosen.passage),
         sufficiency,
         round(probability(weigh(features, settings.says_it)), 4),
-        sufficient=settings.refuse_below is None or sufficiency >= settings.refuse_below,
+        sufficient=has_code
+        or settings.refuse_below is None
+        or sufficiency >= settings.refuse_below,
         direct=is_direct(question),
     )
 

@@ -79,7 +79,9 @@ Second line.
     document = read(tmp_path, "fees.md", text)
     assert document.title == "Fees, in front"
     assert document.sha256 == hashlib.sha256(text.encode()).hexdigest()
-    assert document.pages[0].text == text.split("---\n", 2)[2]
+    shown = text.split("---\n", 2)[2].replace("<!-- not for readers -->", "")
+    assert document.pages[0].text == shown
+    assert document.warnings == ("not read: 3 words of comments",)
     assert blocks(document) == [
         ("text", ("Fees",), "Two *kinds*.\nSecond line."),
         ("table", ("Fees", "Table of AMC"), "| Fund | A |\n|---|---|\n| CGEF | 0.75% |"),

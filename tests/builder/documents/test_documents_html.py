@@ -3,11 +3,13 @@ with numbers of their own."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from test_documents import blocks, read
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
+from fieldpack_build.documents.web import html
 
 
 def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -108,3 +110,119 @@ def test_a_heading_without_words_ends_no_other(tmp_path: Path) -> None:
         tmp_path, "a.html", "<h1>Fees</h1><h2>Basic</h2><h1> <img></h1><p>70 euros.</p>"
     )
     assert blocks(document) == [("text", ("Fees", "Basic"), "70 euros.")]
+
+
+def test_a_definition_keeps_its_paragraphs_code_and_tables(tmp_path: Path) -> None:
+    page = """<h1>Pump</h1><dl><dt>start(pump)</dt><dd><p>Starts it.</p><pre>start(7)
+stop(7)</pre><ul><li>quietly<li>at once</ul></dd>
+    <dt>stop</dt><dd>Stops it.<table><tr><th>State<th>Code<tr><td>on<td>1</table>Then it is off.</dd></dl><p>End.</p>"""
+    assert blocks(read(tmp_path, "a.html", page)) == [
+        ("text", ("Pump",), "start(pump)\nStarts it.\nstart(7)\nstop(7)\n- quietly\n- at once"),
+        ("text", ("Pump",), "stop\nStops it."),
+        ("table", ("Pump",), "State | Code\non | 1"),
+        ("text", ("Pump",), "Then it is off."),
+        ("text", ("Pump",), "End."),
+    ]
+
+
+def test_definitions_in_each_other_are_read_once_under_their_term(tmp_path: Path) -> None:
+    page = """<h2>API</h2><dl><dt>class Valve</dt><dd><p>A valve.</p><dl><dt>open()</dt><dd>Opens it.</dd>
+    <div><dt>shut()</dt><dd>Shuts it.</dd></div></dl><p>Not for steam.</p></dd><dt>class Tap</dt><dd>A tap.</dd></dl>"""
+    assert blocks(read(tmp_path, "a.html", page)) == [
+        ("text", ("API", "class Valve"), "class Valve\nA valve."),
+        ("text", ("API", "class Valve"), "open()\nOpens it."),
+        ("text", ("API", "class Valve"), "shut()\nShuts it."),
+        ("text", ("API", "class Valve"), "Not for steam."),
+        ("text", ("API",), "class Tap\nA tap."),
+    ]
+
+
+def test_a_long_definition_is_a_section_under_its_term(tmp_path: Path) -> None:
+    page = f"<h1>Settings</h1><dl><dt>pressure</dt><dd><p>{'Bar above all. ' * 80}</p></dd></dl><p>End."
+    first, last = blocks(read(tmp_path, "a.html", page))
+    assert first[1] == ("Settings", "pressure") and first[2].startswith("pressure\nBar above")
+    assert last == ("text", ("Settings",), "End.")
+
+
+def test_code_and_tables_in_a_list_stay_what_they_are(tmp_path: Path) -> None:
+    page = """<ol><li>Write this:<pre>if x:
+    y()</pre>and save.<li>Look at<table><tr><th>Lamp<th>Means<tr><td>red<td>fault</table></ol>"""
+    assert blocks(read(tmp_path, "a.html", page)) == [
+        ("text", (), "1. Write this:\nif x:\n    y()\nand save."),
+        ("text", (), "2. Look at"),
+        ("table", (), "Lamp | Means\nred | fault"),
+    ]
+
+
+def test_navigation_of_manuals_without_nav_elements(tmp_path: Path) -> None:
+    page = """<div class="navheader"><table><tr><th colspan=3>7. Valves</th></tr><tr><td>Prev<td>Chapter 7<td>Next
+    </table></div><div role="navigation"><a href=i>index</a></div><h1 id=v>Valves<a class=headerlink href="#v">¶</a></h1>
+    <p class="navigation">Navigation by stars needs a clear <a href=s>sky</a>.</p><ul class=breadcrumb><li><a href=h>Home</a>
+    </ul><p>See <a href="#t">table 2</a>.</p>"""
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == [
+        "Navigation by stars needs a clear sky.",
+        "See table 2.",
+    ]
+    assert document.title == "Valves"
+    assert document.warnings == (
+        "not read: 8 words of the site around the content (navheader, navigation, breadcrumb)",
+    )
+
+
+def test_what_a_style_sheet_in_the_page_hides_strikes_and_raises(tmp_path: Path) -> None:
+    page = """<style>/* .seen {display: none} */ .gone, p.off { DISPLAY: none !important }
+    @media print { .seen {display: none} }
+    #old { text-decoration: line-through } .mark { vertical-align: super; font-size: 60% } ul li.deep {display:none}</style>
+    <p class="x gone">secret</p><p class=off>also secret</p><div class=off>shown one</div><p id=old>70 euros</p>
+    <p class=seen>482<span class=mark>1</span> lamps</p><p class=gone style="display: block">shown two</p>"""
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == ["shown one", "482¹ lamps", "shown two"]
+    assert document.warnings == (
+        "not read: 3 words of hidden elements; knowledge.hidden: read reads it",
+        "not read: 2 words of struck-out text",
+    )
+
+
+def test_of_a_list_to_choose_from_the_choice_is_read(tmp_path: Path) -> None:
+    page = "<p>Berth <select><option>28<option selected>31</select></p><dialog>Log in</dialog>"
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == ["Berth 31"]
+    assert document.warnings == (
+        "not read: 1 word of the site around the content (select)",
+        "not read: 2 words of hidden elements; knowledge.hidden: read reads it",
+    )
+
+
+def test_a_row_span_to_the_end_and_a_foot_before_the_body(tmp_path: Path) -> None:
+    page = """<table><thead><tr><th>Line<th>Mo<th>Tu</thead><tfoot><tr><td>All<td>9<td>9</tfoot><tbody><tr>
+    <td rowspan=0>Blue<td>1<td>2<tr><td>3<td>4</tbody></table>"""
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == (
+        "Line | Mo | Tu\nBlue | 1 | 2\nBlue | 3 | 4\nAll | 9 | 9"
+    )
+
+
+def test_text_raised_by_a_length(tmp_path: Path) -> None:
+    page = (
+        '<p>482<span style="vertical-align: 4px">1</span> of 10<i style="vertical-align:-2px">2</i>'
+    )
+    page += ' <b style="vertical-align: 0px">3</b>'
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == "482¹ of 10₂ 3"
+
+
+def test_a_page_of_many_elements_takes_a_time_in_proportion(tmp_path: Path) -> None:
+    """A page twice as long took four times as long, by a property of the parser's tags."""
+
+    def seconds(count: int) -> float:
+        page = ("<div><p>One <b>two</b> three.</p></div>" * count).encode()
+        started = time.process_time()
+        html.read(page, "a.html")
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(8000) < 16 * max(seconds(1000), 0.01)
+
+
+def test_elements_nested_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b"):
+        assert "nested too deeply" in refusal(tmp_path, "a.html", element * 5000 + "text")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import Label, Numbering
-from fieldpack_build.documents.office.docx_text import Notes, Runs, style_of
+from fieldpack_build.documents.office.docx_text import Notes, Runs, is_placeholder, style_of
 from fieldpack_build.documents.office.package import (
     PACKAGE_ERRORS,
     open_package,
@@ -157,6 +157,8 @@ class _Reader:
             self._builder.text(table.title)
             self._builder.table(table.rows)
             self._flush_aside()
+        elif element.tag == _W + "altChunk":
+            self._omissions.add("embedded documents")
 
     def flush(self) -> None:
         """The list that was gathered, and the notes to it."""
@@ -367,6 +369,7 @@ def _unwrapped(parent: Any) -> Iterator[Any]:
     """The children, those of content controls and insertions in the place of these."""
     for child in parent:
         if child.tag in _WRAPPERS:
-            yield from _unwrapped(child)
+            if not is_placeholder(child):
+                yield from _unwrapped(child)
         else:
             yield child

@@ -34,6 +34,8 @@ _MARKS = {
 _SKIPPED = frozenset((_W + "pPr", _W + "rPr", _W + "sdtPr", _FALLBACK))
 _DELETED = frozenset((_W + "del", _W + "moveFrom"))
 _HEXADECIMAL = re.compile("[0-9A-Fa-f]+")
+_HALF_POINTS = re.compile(r"-?\d{1,4}")
+_SHIFTED = 4  # half points; less is a correction of the line
 _FALSE = ("0", "false", "off", "none")
 _BASES_DEEP = 20
 # Signs of Wingdings and Symbol that say something, by their place in the font (Word adds F000).
@@ -160,7 +162,7 @@ class Runs:
                     _raw_text(part) for part in (child.find(_W + "rubyBase"), child.find(_W + "rt"))
                 )
                 yield f"{base}({reading})" if reading else base
-            elif child.tag not in _SKIPPED:
+            elif child.tag not in _SKIPPED and not is_placeholder(child):
                 yield from self._pieces(child)
 
     def _run(self, run: Any) -> str:
@@ -287,6 +289,13 @@ def style_of(paragraph: Any) -> str:
     return _value(properties, "pStyle") or ""
 
 
+def is_placeholder(element: Any) -> bool:
+    """Return whether a content control shows its hint, "Click here to enter text", as nobody has
+    filled it in."""
+    shown = element.find(f"{_W}sdtPr/{_W}showingPlcHdr") if element.tag == _W + "sdt" else None
+    return shown is not None and shown.get(_W + "val", "1") not in _FALSE
+
+
 def _raw_text(element: Any | None) -> str:
     if element is None:
         return ""
@@ -315,8 +324,17 @@ def _look_of(properties: Any | None) -> _Look:
     return _Look(
         _switch(properties, "vanish"),
         any(stated) if stated else None,
-        _value(properties, "vertAlign"),
+        _value(properties, "vertAlign") or _moved(properties),
     )
+
+
+def _moved(properties: Any) -> str | None:
+    """A superscript or subscript that is made by hand: smaller text moved up or down."""
+    position, size = _value(properties, "position"), _value(properties, "sz")
+    if position is None or size is None or not _HALF_POINTS.fullmatch(position):
+        return None
+    shift = int(position)
+    return None if abs(shift) < _SHIFTED else "superscript" if shift > 0 else "subscript"
 
 
 def _switch(properties: Any, name: str) -> bool | None:

@@ -1,9 +1,9 @@
 """Reads workbooks: each visible sheet a page under its name, cells as Excel shows them, formulas as
 their last result.
 
-What is hidden, sheets, rows and columns, and comments are left out and counted, charts and pictures
-too. openpyxl's read-only mode, which keeps memory flat, has none of them: they are looked up in the
-package.
+What is hidden, sheets, rows and columns, and comments are left out and counted, charts, pictures
+and error values too; text boxes come below the cells. openpyxl's read-only mode, which keeps memory
+flat, has none of them: they are looked up in the package.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _ROW = re.compile(rb"<(?:\w+:)?row\s([^>]*)>")
 _COLUMN = re.compile(rb"<(?:\w+:)?col\s([^>]*)>")
 _HIDDEN = re.compile(rb"""\bhidden=["'](?:1|true)["']""")
 _NUMBER = rb"""\b%s=["']([0-9]{1,7})["']"""
+_ERROR_CELL = re.compile(rb"""<(?:\w+:)?c\s[^>]*\bt=["']e["']""")
 _STRINGS = "xl/sharedStrings.xml"
 _MAX_COLUMNS = 1 << 14
 _OBJECTS = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
@@ -67,7 +68,9 @@ class _Sheet:
     hidden_columns: set[int] = field(default_factory=set)
     comments: list[tuple[str, str]] = field(default_factory=list)
     objects: list[str] = field(default_factory=list)
+    boxes: list[str] = field(default_factory=list)
     struck_words: int = 0  # words of struck-out text
+    errors: int = 0  # cells that show #N/A and the like
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
@@ -107,6 +110,8 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
             omissions.add("hidden sheets", sheet.title, hidden=True)
         if sheet.struck_words:
             omissions.add("words of struck-out text", sheet.title, count=sheet.struck_words)
+        if sheet.errors:
+            omissions.add("error values", sheet.title, count=sheet.errors)
         for kind in sheet.objects:
             omissions.add(kind, sheet.title)
         if hidden:
@@ -188,7 +193,7 @@ def _sheet(
         first, last = (re.search(_NUMBER % end, column[1]) for end in (b"min", b"max"))
         if _HIDDEN.search(column[1]) and first and last:
             hidden_columns.update(range(int(first[1]) - 1, min(int(last[1]), _MAX_COLUMNS)))
-    comments, objects = _beside(package, path)
+    comments, objects, boxes = _beside(package, path)
     return _Sheet(
         number,
         sheet.title,
@@ -200,14 +205,20 @@ def _sheet(
         hidden_columns,
         comments,
         objects,
+        boxes,
         struck_words,
+        len(_ERROR_CELL.findall(xml)),
     )
 
 
-def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """Comments of a sheet as (cell, words), and the kinds of objects drawn on it."""
+def _beside(
+    package: zipfile.ZipFile, path: str
+) -> tuple[list[tuple[str, str]], list[str], list[str]]:
+    """Comments of a sheet as (cell, words), the kinds of objects drawn on it, and what its text
+    boxes and shapes say."""
     comments: list[tuple[str, str]] = []
     objects: list[str] = []
+    boxes: list[str] = []
     for kind, target in _relations(package, path):
         if kind == "comments" and (root := parse_xml(package.read(target))) is not None:
             for entry in root.iter("{*}comment"):
@@ -221,7 +232,14 @@ def _beside(package: zipfile.ZipFile, path: str) -> tuple[list[tuple[str, str]],
             objects += [
                 _OBJECTS[inner] for inner, _ in _relations(package, target) if inner in _OBJECTS
             ]
-    return comments, objects
+            root = parse_xml(package.read(target))
+            for shape in () if root is None else root.iter("{*}sp"):
+                lines = (
+                    squeeze("".join(node.text or "" for node in line.iter("{*}t")))
+                    for line in shape.iterfind("{*}txBody/{*}p")
+                )
+                boxes.append("\n".join(filter(None, lines)))
+    return comments, objects, boxes
 
 
 def _relations(package: zipfile.ZipFile, path: str) -> list[tuple[str, str]]:
@@ -256,6 +274,8 @@ def _page(sheet: _Sheet, *, hidden: bool) -> Page:
     if not hidden and (sheet.hidden_rows or sheet.hidden_columns):
         rows, spans = _visible(sheet, spans)
     add_grid(builder, rows, spans)
+    for box in sheet.boxes:
+        builder.text(box)
     for cell, words in sheet.comments if hidden else ():
         builder.text(f"Comment on {cell}: {words}")
     return builder.page(sheet.number)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from fieldpack_build.documents.pdf.columns import Columns, columns_of
 from fieldpack_build.documents.pdf.grid import take_grids
 from fieldpack_build.documents.pdf.rows import Row, read_rows
+from fieldpack_build.documents.pdf.ruled_rows import take_ruled_rows
 from fieldpack_build.documents.pdf.text import Line, PageText
 from fieldpack_build.documents.pdf.word_tables import find_word_tables
 from fieldpack_build.documents.vocabulary import Vocabulary
@@ -67,6 +68,10 @@ def find_tables(page: PageText, vocabulary: Vocabulary) -> tuple[list[Line], lis
     inside = frozenset().union(*(table.lines for table in bordered))
     others = [i for i in range(len(lines)) if i not in inside]
     tables = [Table(table.rows, table.lines) for table in bordered]
+    for ruled in take_ruled_rows([lines[i] for i in others], page.rules):
+        tables.append(Table(ruled.rows, frozenset(others[i] for i in ruled.lines)))
+    inside = frozenset().union(*(table.lines for table in tables))
+    others = [i for i in range(len(lines)) if i not in inside]
     rest = replace(page, lines=[lines[i] for i in others])
     if sum(len(line.segments) > 1 or "...." in line.text for line in rest.lines) > 1:
         for table in _TableFinder(rest, vocabulary).tables():

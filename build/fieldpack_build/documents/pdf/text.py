@@ -40,6 +40,7 @@ COLUMN_GAP = 1.2  # times the size: wider than any space within a heading
 # times the height of the type, up or down: another line, though pdfium joins the two at a hyphen
 _JUMP = 0.5
 _UNEVEN = 0.06  # times the height: a box may be a script's; the boxes of one font differ by less
+_BESIDE, _LEVEL = 0.05, 0.01  # times the height, between characters of a word
 _WIDEST = (
     1.0  # times the height, for each character: a wider piece has a gap that pdfium does not see
 )
@@ -157,6 +158,7 @@ class _Reader:
             return PageText([], text, boxes, rules, self._turned_by)
         pieces = _Pieces.of(text, boxes, first, last)
         text, struck = _without_struck(text, pieces, rules)
+        text = _with_whole_words(text, pieces)
         text = self._with_scripts(text, pieces)
         # A new line begins where the text jumps up or down, also where pdfium sees none. Two fonts
         # on one baseline, such as a tick box beside its words, may have boxes as far apart as two
@@ -355,7 +357,9 @@ def _pieces(text: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     own = codes[solid]
     digit = (own >= 48) & (own <= 57)
     inside = np.zeros_like(digit)
-    inside[1:-1] = ((own == 44) | (own == 46))[1:-1] & digit[2:] & digit[:-2]
+    next_to = np.diff(solid) == 1  # not across a blank: the comma of "482, 512" is in no figure
+    inside[1:-1] = ((own == 44) | (own == 46))[1:-1] & (digit[2:] & next_to[1:])
+    inside[1:-1] &= digit[:-2] & next_to[:-1]
     number = digit | inside
     apart = np.flatnonzero((np.diff(solid) > 1) | (number[1:] != number[:-1]))
     return solid[np.concatenate(([0], apart + 1))], solid[np.concatenate((apart, [solid.size - 1]))]
@@ -511,6 +515,25 @@ def _without_struck(text: str, pieces: _Pieces, rules: Rules) -> tuple[str, int]
         chars[start:end] = [DROPPED] * (end - start)
     pieces.keep(~struck)
     return "".join(chars), count
+
+
+def _with_whole_words(text: str, pieces: _Pieces) -> str:
+    """The text without the line ends that pdfium sees between characters drawn one by one, each
+    right beside the one before and at its height, as browsers print the fields of a form."""
+    import numpy as np
+
+    height = np.maximum(pieces.top - pieces.bottom, 1)[:-1]
+    beside = np.abs(pieces.left[1:] - pieces.right[:-1]) < _BESIDE * height
+    level = np.abs(pieces.bottom[1:] - pieces.bottom[:-1]) < _LEVEL * height
+    level &= np.abs(pieces.top[1:] - pieces.top[:-1]) < _LEVEL * height
+    wrong = (np.flatnonzero(pieces.breaks[1:] & beside & level) + 1).tolist()
+    if not wrong:
+        return text
+    chars = list(text)
+    for i in wrong:
+        pieces.breaks[i] = False
+        _close_gap(chars, pieces, i, is_script=True)
+    return "".join(chars)
 
 
 def _close_gap(chars: list[str], pieces: _Pieces, i: int, *, is_script: bool) -> None:

@@ -33,7 +33,9 @@ _SHOWN = {
     "COMMENT": "Comment",
 }
 _PROPERTY = re.compile(
-    r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL
+    # no character can be read in two ways: a line of commas took longer than anybody waits
+    r'([A-Za-z0-9-]+)((?:;[^=:;",]+=(?:"[^"]*"|[^":;,]*)(?:,(?:"[^"]*"|[^":;,]*))*)*):(.*)',
+    re.DOTALL,
 )
 _PARAMETER = re.compile(r';([^=:;]+)=("[^"]*"|[^":;]*)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")
@@ -76,6 +78,7 @@ def add_events(builder: PageBuilder, text: str) -> None:
 def _events(text: str) -> Iterator[list[_Property]]:
     depth: list[str] = []
     event: list[_Property] = []
+    cancelled = False
     for line in re.sub(r"\r?\n[ \t]", "", text).splitlines():
         parts = _PROPERTY.fullmatch(line)
         if parts is None:
@@ -87,8 +90,12 @@ def _events(text: str) -> Iterator[list[_Property]]:
                 event = []
         elif key == "END":
             if depth and depth[-1] in _KINDS:
+                if cancelled and not any(entry.name == "STATUS" for entry in event):
+                    event.insert(0, _Property("STATUS", {}, "CANCELLED"))
                 yield event
             depth = depth[:-1]
+        elif key == "METHOD":  # of the whole calendar, before its events
+            cancelled = parts[3].strip().upper() == "CANCEL"
         elif depth and depth[-1] in _KINDS:
             parameters = {
                 name.upper(): value.strip('"') for name, value in _PARAMETER.findall(parts[2])

@@ -3,12 +3,11 @@ inside under its name."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder
-from fieldpack_build.documents.text.jsonl import add_record
+from fieldpack_build.documents.text.jsonl import add_record, is_words, parse
 from fieldpack_build.errors import DocumentError
 
 _DEEPEST = 4  # names of lists in lists that become headings
@@ -18,13 +17,14 @@ def read(data: bytes, name: str) -> Content:
     """Read JSON. Raises DocumentError for what is none."""
     try:
         text, warnings = read_text(data, name)
-        value = json.loads(text)
+        value = parse(text)
     except ValueError as error:
         raise DocumentError(f"{name}: is no JSON: {error}; one record a line is .jsonl") from error
     builder = PageBuilder(HeadingPath())
     _add(builder, value, 1)
     title = value.get("title") if isinstance(value, dict) else None
-    return Content(title if isinstance(title, str) else "", (builder.page(),), warnings=warnings)
+    stated = title if is_words(title) else ""
+    return Content(stated, (builder.page(),), warnings=warnings)
 
 
 def _add(builder: PageBuilder, value: Any, level: int) -> None:

@@ -15,6 +15,17 @@ _TITLE = "title"
 _TEXT = "text"
 
 
+class Figure(str):
+    """A number as the file writes it: 4.10 is not 4.1, and a part's number has twenty digits."""
+
+    __slots__ = ()
+
+
+def parse(text: str) -> Any:
+    """Return a JSON value whose numbers are `Figure`s. Raises ValueError for what is no JSON."""
+    return json.loads(text, parse_float=Figure, parse_int=Figure)
+
+
 def read(data: bytes, name: str) -> Content:
     """Read JSONL, one record a line. Raises DocumentError where no line is one."""
     builder = PageBuilder(HeadingPath())
@@ -25,8 +36,8 @@ def read(data: bytes, name: str) -> Content:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except ValueError as error:  # JSONDecodeError, and a whole number of more than 4,300 digits
+            record = parse(line)
+        except ValueError as error:
             bad.append(f"line {number}: {error}")
             continue
         except RecursionError:
@@ -52,12 +63,18 @@ def add_record(builder: PageBuilder, record: Any, level: int) -> None:
         return
     keys = {key.lower(): key for key in record}
     title, text = (record[keys[key]] if key in keys else None for key in (_TITLE, _TEXT))
-    named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if isinstance(value, str)}
+    title, text = (value if is_words(value) else None for value in (title, text))
+    named = {keys[key] for key, value in ((_TITLE, title), (_TEXT, text)) if value is not None}
     builder.close(level)
-    if isinstance(title, str) and title.strip():
+    if title is not None and title.strip():
         builder.heading(level, label(title))
     lines = list(_lines("", {key: value for key, value in record.items() if key not in named}))
-    builder.text("\n".join([*lines, text] if isinstance(text, str) else lines))
+    builder.text("\n".join(lines if text is None else [*lines, text]))
+
+
+def is_words(value: Any) -> bool:
+    """Return whether a value is a string in the file, and not a number as it is written."""
+    return isinstance(value, str) and not isinstance(value, Figure)
 
 
 def _lines(path: str, value: Any) -> Iterator[str]:

@@ -32,7 +32,9 @@ def read(data: bytes, name: str) -> Content:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         raise DocumentError(f"{name}: is no Jupyter notebook, or a damaged one: {error}") from error
     content = markdown.read("\n\n".join(parts).encode("utf-8", "replace"), name)
-    return Content(content.title, content.pages, warnings=omissions.sentences())
+    return Content(
+        content.title, content.pages, warnings=(*omissions.sentences(), *content.warnings)
+    )
 
 
 def _parts(cell: dict[str, Any], language: str, omissions: Omissions) -> Iterator[str]:

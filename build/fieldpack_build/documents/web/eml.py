@@ -26,6 +26,7 @@ from fieldpack_build.documents.pages import (
 )
 from fieldpack_build.documents.text import ics
 from fieldpack_build.documents.web import html
+from fieldpack_build.documents.web.around import words_of
 from fieldpack_build.errors import DocumentError
 
 _SHOWN = ("From", "To", "Cc", "Date")
@@ -255,7 +256,7 @@ def _chosen(alternatives: list[list[_Body]]) -> list[_Body]:
 
 def _vocabulary(bodies: list[_Body]) -> set[str]:
     """The different words of some bodies, without markup."""
-    texts = (html.words_of(body.text) if body.kind == "html" else body.text for body in bodies)
+    texts = (words_of(body.text) if body.kind == "html" else body.text for body in bodies)
     return {word.lower() for text in texts for word in re.findall(r"\w{3,}", text)}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
 
-from ...evaluation.report_file import TrainingLog
+from ...evaluation.report_file import TrainingLog, ValidationLoss
 from .axis import WIDTH, round_step
 
 _LEFT, _RIGHT, _TOP, _HEIGHT = 44.0, 6.0, 10.0, 190.0
@@ -67,13 +67,23 @@ def loss_chart(log: TrainingLog | None) -> LossChart | None:
         ticks=tuple((place(step, low)[0], f"{step:,}") for step in by_step),
         raw=line(steps),
         smooth=line((step, loss) for (step, _), loss in zip(steps, smooth, strict=True)),
-        held=tuple((*place(step, loss), f"step {step}: {loss:.3f}") for step, loss in held),
+        held=tuple(
+            (*place(entry.step, entry.loss), _held_out_label(entry)) for entry in log.validation
+        ),
         kept_x=place(kept, low)[0] if kept else None,
         kept=kept,
         first=steps[0][1],
         last=smooth[-1],
         tokens_per_s=speeds[len(speeds) // 2] if speeds else None,
     )
+
+
+def _held_out_label(entry: ValidationLoss) -> str:
+    """What is shown of an evaluation on held-out rows when a reader points at it."""
+    label = f"step {entry.step}: {entry.loss:.3f}"
+    if entry.wrong_refusals is not None:
+        label += f", {entry.wrong_refusals:.0%} of the answerable questions refused"
+    return label
 
 
 def _running_mean(values: Sequence[float]) -> list[float]:

@@ -19,8 +19,9 @@ foreach ($line in Get-Content "$wheels\SHA256SUMS") {
   $found = (Get-FileHash -Algorithm SHA256 (Join-Path $wheels $file)).Hash.ToLower()
   if ($found -ne $digest) { throw "${file}: damaged; copy the folder again" }
 }
-$sums = (Get-FileHash -Algorithm SHA256 "$wheels\SHA256SUMS").Hash.ToLower().Substring(0, 8)
-$version = (Get-Content "$wheels\VERSION").Trim() + "-" + $sums
+$sums = (Get-FileHash -Algorithm SHA256 "$wheels\runtime.json").Hash.ToLower().Substring(0, 8)
+$tag = & $Python -I -c "import sys; print('py%d%d' % sys.version_info[:2])"
+$version = (Get-Content "$wheels\VERSION").Trim() + "-$sums-$tag"
 $environment = Join-Path $Store "env\$version"
 if (-not (Test-Path "$environment\complete")) {
   if (Test-Path $environment) { Remove-Item -Recurse -Force $environment }
@@ -31,8 +32,11 @@ if (-not (Test-Path "$environment\complete")) {
     --no-index --find-links $wheels --require-hashes --only-binary ":all:" -r "$wheels\requirements.txt"
   if ($LASTEXITCODE -ne 0) { throw "installing failed; is there a wheel for this Python in ${wheels}?" }
   Remove-Item Env:PYTHONPATH
-  New-Item -ItemType File "$environment\complete" | Out-Null
+  & "$environment\Scripts\python.exe" -I -m fieldpack_app.install.environments
+  if ($LASTEXITCODE -ne 0) { throw "the installed Fieldpack does not start; see above" }
 }
+& "$environment\Scripts\python.exe" -I -m fieldpack_app.install.runtime_update $Store
+if ($LASTEXITCODE -ne 0) { throw "the store cannot be changed; see above" }
 $env:FIELDPACK_STORE = $Store
 [Environment]::SetEnvironmentVariable("FIELDPACK_STORE", $Store, "User")
 $scripts = "$environment\Scripts"

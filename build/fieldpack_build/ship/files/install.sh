@@ -92,7 +92,7 @@ needed = 256 << 20
 free = shutil.disk_usage(data).free
 if free < needed:
     sys.exit(f"install.sh: {data}: Fieldpack needs {needed:,} bytes, {free:,} are free; make room, or name another disk with --store")
-print((wheels / "VERSION").read_text().strip() + "-" + hashlib.sha256(text.encode()).hexdigest()[:8] + "-py%d%d" % sys.version_info[:2])
+print((wheels / "VERSION").read_text().strip() + "-" + hashlib.sha256((wheels / "runtime.json").read_bytes()).hexdigest()[:8] + "-py%d%d" % sys.version_info[:2])
 END
 ) || exit 1
 
@@ -107,19 +107,13 @@ if [ ! -f "$environment/complete" ]; then
   PYTHONPATH=$pip "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir --no-compile --no-deps \
     --no-index --find-links "$wheels" --require-hashes --only-binary :all: -r "$wheels/requirements.txt" ||
     fail "installing failed; is there a wheel for this Python ($("$python" -V 2>&1)) in $wheels? Name another Python with --python"
-  # What no answer needs: tests of libraries, tools that make models. 14 MB in all.
-  packages=$(echo "$environment"/lib/python3.*/site-packages)
-  find "$packages/numpy" -type d -name tests -prune -exec rm -rf {} +
-  rm -rf "$packages/onnxruntime/transformers" "$packages/onnxruntime/quantization" "$packages/onnxruntime/tools" \
-    "$packages/onnxruntime/datasets" "$packages/onnxruntime_genai/models" "$packages/securesystemslib/_vendor/ed25519/test_data"
   "$environment/bin/fieldpack" --version >/dev/null || fail "the installed Fieldpack does not start; see above"
-  : >"$environment/complete"
-  sync
+  # Removes what no answer needs (14 MB), and says that the environment is whole once it is on the disk.
+  "$environment/bin/python" -I -m fieldpack_app.install.environments
 fi
 
 # One pointer, replaced by a rename: whoever runs `fieldpack` meanwhile gets the old version or the new one.
-ln -s "$version" "$data/env/.current.$$"
-"$python" -I -c 'import os, sys; os.replace(*sys.argv[1:])' "$data/env/.current.$$" "$data/env/current"
+"$environment/bin/python" -I -m fieldpack_app.install.runtime_update "$data" || exit 1
 ln -sf "$data/env/current/bin/fieldpack" "$bin/fieldpack"
 FIELDPACK_STORE=$data
 export FIELDPACK_STORE

@@ -1,9 +1,12 @@
-// The passage beside the answer: a page's text with the passage in it and the quote marked. Knows nothing of asking.
+// The passage beside the answer: a page's text with the passage in it and the quote marked, and where the bundle carries it
+// the page as it looks. Knows nothing of asking.
 
 import * as api from "./api.js";
 import { openDrawer, closeDrawer } from "./drawers.js";
 import { byId, copyButton, el, icon, iconButton } from "./dom.js";
-import { findQuote, readingOrder, isUncited, parsePage, unwrapLines } from "./parse.js";
+import { getSetting, saveSetting } from "./history.js";
+import { fill, newHolder, scrollToLight } from "./original.js";
+import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
 import { comma, pageOf, place, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener}
@@ -15,14 +18,15 @@ export async function open(turn, number, opener) {
   shown = { turn, number, opener: opener ?? shown?.opener };
   const passage = turn.passages[number - 1];
   const quote = turn.citations?.find((one) => one.passage === number)?.quote ?? "";
-  const body = el("div", { class: "page", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
-  drawPanel(turn, number, passage, quote, body);
+  const body = el("div", { class: "page", id: "view-text", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
+  const views = el("div", { class: "views" }, body);
+  drawPanel(turn, number, passage, quote, views);
   draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
   openDrawer(byId("passage"), close);
   shown.opener = buttonFor(number, shown.opener);
   byId("passage-title").focus({ preventScroll: true });
   markOpen(true);
-  await drawAround(body, passage, quote);
+  await drawAround(views, body, passage, quote);
 }
 
 export function close() {
@@ -30,6 +34,7 @@ export function close() {
   const { opener } = shown;
   markOpen(false);
   shown = null;
+  byId("room").classList.remove("with-original");
   closeDrawer(byId("passage"));
   byId("passage").replaceChildren();
   if (opener?.isConnected) opener.focus();
@@ -40,21 +45,49 @@ export function close() {
 export const redraw = () => shown && open(shown.turn, shown.number, shown.opener);
 
 /** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
-async function drawAround(body, passage, quote) {
+async function drawAround(views, body, passage, quote) {
   try {
     const around = await api.passage(passage);
     passage.text ||= around.text; // of a document that is paged through, it comes only now
     draw(body, around, passage, quote);
+    if (around.original && views.isConnected) await drawOriginal(views, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
-    body.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
+    views.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
   }
 }
 
-function drawPanel(turn, number, passage, quote, body) {
+/** Puts the page as it looks before its text. Both are there where there is room; else one of them, as the reader chose last. */
+async function drawOriginal(views, passage, quote) {
+  const holder = newHolder();
+  holder.id = "view-page";
+  const choose = (view) => {
+    views.dataset.view = view;
+    for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.dataset.view === view));
+    scrollToLight(holder.querySelector(".paper"));
+  };
+  const tabs = el("div", { class: "tabs", role: "group", "aria-label": t("views") }, ...[["page", t("view_page")], ["text", t("view_text")]].map(([view, label]) =>
+    el("button", {
+      type: "button", "data-view": view, "aria-controls": `view-${view}`,
+      onclick: () => { choose(view); saveSetting("view", view); },
+    }, label)));
+  views.before(tabs);
+  views.prepend(holder);
+  byId("room").classList.add("with-original");
+  choose(getSetting("view") === "text" ? "text" : "page");
+  const isDrawn = await fill(holder, passage, quote);
+  if (isDrawn || !views.isConnected) return;
+  choose("text"); // and below it, why
+  views.after(holder);
+  tabs.remove();
+  byId("room").classList.remove("with-original");
+}
+
+function drawPanel(turn, number, passage, quote, views) {
   const order = readingOrder(turn);
   const at = order.indexOf(number);
   const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
+  byId("room").classList.remove("with-original");
   const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isUncited(turn) ? "marked_related" : "marked");
   byId("passage").replaceChildren(
     el("div", { class: "passage-head" },
@@ -64,7 +97,7 @@ function drawPanel(turn, number, passage, quote, body) {
       iconButton("close", t("close"), close)),
     el("h2", { id: "passage-title", tabindex: "-1", class: "place" }, icon("page"), el("span", {}, ...placeNodes(passage))),
     drawTrail(passage),
-    body,
+    views,
     el("div", { class: "passage-foot" },
       el("p", { class: "note" }, rest),
       copyButton(t("copy_passage"), t("copied"), () => `${passage.text}\n\n${place(passage)}`)),
@@ -90,7 +123,7 @@ function draw(body, { before, text, after }, passage, quote) {
   const page = before + text + after;
   const own = findQuote(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
   const marked = findQuote(page, quote, own[0]);
-  const paint = painter(unwrapLines(page), own, marked);
+  const paint = painter(unwrapLines(page), own, marked, markupOf(page));
   body.replaceChildren(...parsePage(page).map((block) => drawBlock(block, paint, marked)));
   const target = body.querySelector("mark") ?? body.querySelector(".own");
   if (target) body.scrollTop += target.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
@@ -99,6 +132,10 @@ function draw(body, { before, text, after }, passage, quote) {
 function drawBlock(block, paint, marked) {
   if (block.kind === "heading") return el("p", { class: "page-heading" }, ...paint(block.start, block.end));
   if (block.kind === "lines") return el("p", {}, ...paint(block.start, block.end));
+  if (block.kind === "list") {
+    return el("ul", { class: "page-list" }, ...block.items.map(({ start, end, sign, level }) =>
+      el("li", { class: level ? `level-${level}` : null }, el("span", { class: "sign" }, sign), el("span", {}, ...paint(start, end)))));
+  }
   const isQuoted = ({ cells }) => marked !== null && marked[0] <= cells[0][0] && cells.at(-1)[1] <= marked[1];
   const rows = block.rows.map((row) =>
     el("tr", { class: isQuoted(row) ? "quoted" : null },
@@ -106,14 +143,18 @@ function drawBlock(block, paint, marked) {
   return el("div", { class: "table" }, el("table", {}, el("tbody", {}, ...rows)));
 }
 
-/** A function from a slice of the page to its nodes: the quote in <mark>, the passage in .own, the rest in .around. */
-function painter(page, own, marked) {
-  const edges = [...own, ...(marked ?? [])];
+/**
+ * A function from a slice of the page to its nodes: the quote in <mark>, the passage in .own, the rest in .around, and
+ * nothing of what is `hidden`.
+ */
+function painter(page, own, marked, hidden) {
+  const edges = [...new Set([...own, ...(marked ?? []), ...hidden.flat()])];
   const within = (at, range) => range !== null && at >= range[0] && at < range[1];
   return (start, end) => {
     const cuts = [start, ...edges.filter((at) => at > start && at < end).sort((a, b) => a - b), end];
     return cuts.slice(1).map((stop, i) => {
       const from = cuts[i];
+      if (hidden.some((range) => within(from, range))) return null;
       if (within(from, marked)) return el("mark", {}, page.slice(from, stop));
       return el("span", { class: within(from, own) ? "own" : "around" }, page.slice(from, stop));
     });

@@ -7,19 +7,21 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 import fieldpack
+from fieldpack import Filter
 from fieldpack.bundle.golden import read_golden
-from fieldpack.bundle.manifest import read_manifest
+from fieldpack.bundle.manifest import ORIGINALS, read_manifest
 from fieldpack.citations import place
 from fieldpack.devices import package_versions
 from fieldpack.index.reader import library_documents
 
 from ...info import BundleSummary, guarantee, read_report, shipped_figures, summarize
+from ...originals.drawing import PACKAGE, is_installed
 from ...terminal.highlight import Span, question_spans
 from ..bundles import BundleEntry
 from ..errors import HttpError, bad_request
@@ -70,7 +72,8 @@ class AboutJson(BundleSummary):
     """What a bundle says of itself, as in `fieldpack info --json`, but of the report only what was
     `measured` of the arm that ships and its `guarantee`, empty where there is none. `report`:
     whether there is a page of it; `examples`: questions that the page offers, which were answered
-    where the bundle was built; `runtime`: versions."""
+    where the bundle was built; `runtime`: versions. `originals`: whether the bundle carries source
+    PDFs, and `lacks`: the package that this machine needs to show them, empty where it is there."""
 
     id: str
     report: bool
@@ -78,6 +81,25 @@ class AboutJson(BundleSummary):
     guarantee: Mapping[str, object]
     examples: list[str]
     runtime: dict[str, str]
+    originals: bool
+    lacks: str
+
+
+class ContextJson(TypedDict):
+    """A passage with its page's text around it. `original`: whether the bundle carries the page that
+    it stands on, as a PDF."""
+
+    document: str
+    title: str
+    page: int | None
+    heading: Sequence[str]
+    before: str
+    text: str
+    after: str
+    start: int
+    end: int
+    place: str
+    original: bool
 
 
 class LibraryRoutes:
@@ -92,18 +114,21 @@ class LibraryRoutes:
         self._limits = limits
 
     async def search(self, request: Request) -> Response:
-        """Return the best passages for a question, with its words in them. Raises HttpError (400,
-        429)."""
+        """Return the best passages for a question, of the folders that are named if any are, with
+        its words in them. Raises HttpError (400, 429)."""
         question = request.query_params.get("q", "")
-        count = _number(request.query_params.get("k", "5"), "k")
+        count = number_of(request.query_params.get("k", "5"), "k")
         if not 1 <= count <= self._limits.passages:
             raise bad_request(f"k: want a number from 1 to {self._limits.passages}", param="k")
+        folders = tuple(request.query_params.getlist("folder")[: self._limits.passages])
+        where = Filter(folders=folders) if folders else None
         self._metrics.count("searches")
         expert = self._loaded.expert
 
         def search() -> list[SearchResultJson]:
-            passages = expert.search(question, count)
-            spans = question_spans([passage.text for passage in passages], question)
+            passages = expert.search(question, count, where=where)
+            texts = [passage.text for passage in passages]
+            spans = question_spans(texts, question, expert.languages)
             return [
                 {**placed_passage(passage), "highlights": highlights}
                 for passage, highlights in zip(passages, spans, strict=True)
@@ -114,10 +139,23 @@ class LibraryRoutes:
     async def passage(self, request: Request) -> Response:
         """Return a passage with its page's text around it. `end`: the passage's, which may be joined
         of two chunks."""
-        expert, chunk = self._loaded.expert, _number(request.path_params["id"], "id")
-        end = _number(request.query_params["end"], "end") if "end" in request.query_params else None
-        context = await self._search_pool.run(lambda: expert.context(chunk, end=end))
-        return Json({**asdict(context), "place": place(context.document, context.page)})
+        expert, chunk = self._loaded.expert, number_of(request.path_params["id"], "id")
+        end = (
+            number_of(request.query_params["end"], "end") if "end" in request.query_params else None
+        )
+
+        def read() -> ContextJson:
+            context = expert.context(chunk, end=end)
+            return cast(
+                ContextJson,
+                {
+                    **asdict(context),
+                    "place": place(context.document, context.page),
+                    "original": expert.original_of(context.document) is not None,
+                },
+            )
+
+        return Json(await self._search_pool.run(read))
 
     async def documents(self, request: Request) -> Response:
         """Return the library's documents, by path; no model is opened for it."""
@@ -173,7 +211,7 @@ class LibraryRoutes:
         return Response(html, media_type="text/html; charset=utf-8", headers=headers)
 
 
-def _number(text: str, name: str) -> int:
+def number_of(text: str, name: str) -> int:
     """Return the number of a query, no larger than SQLite holds. Raises HttpError (400)."""
     if not re.fullmatch("[0-9]{1,18}", text):
         raise bad_request(f"{name}: want a number", param=name)
@@ -193,6 +231,8 @@ def _about(bundle: BundleEntry) -> AboutJson:
         "guarantee": guarantee(report),
         "examples": [golden.question for golden in read_golden(bundle.path) if not golden.refused],
         "runtime": own | versions,
+        "originals": manifest.has(ORIGINALS),
+        "lacks": "" if is_installed() else PACKAGE,
     }
 
 
