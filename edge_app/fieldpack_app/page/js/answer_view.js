@@ -109,9 +109,9 @@ function drawRefusal(turn) {
   return [el("div", { class: "refusal" },
     icon("none"),
     el("div", {},
-      el("p", { class: "refusal-title" }, t("refused")),
+      el("p", { class: "refusal-title" }, t(turn.kind === "unsure" ? "unsure" : "refused")),
       el("p", { class: "refusal-text", dir: "auto" }, turn.text),
-      el("p", { class: "note" }, t("refused_why"))))];
+      el("p", { class: "note" }, t(turn.kind === "unsure" ? "unsure_why" : "refused_why"))))];
 }
 
 function drawText(turn, actions) {
