@@ -226,7 +226,7 @@ def search(
         if as_json:
             click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
         elif passages:
-            click.echo(render.passages(passages, question))
+            click.echo(render.passages(passages, question, expert.languages))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
