@@ -269,10 +269,10 @@ def search(
 )
 @click.option(
     "--pair-minutes",
-    type=click.IntRange(1, 60),
+    type=click.IntRange(0, 60),
     default=5,
     show_default=True,
-    help="With --lan: how long the first code is good.",
+    help="With --lan: how long the first code is good; 0 makes none.",
 )
 @click.option(
     "--allow-remote", is_flag=True, help="Let --host be an address that others can reach."
