@@ -28,7 +28,7 @@ setup: $(STAMP)
 $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Fieldpack needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,ray,ocr,data,dev]"
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0" -e ".[build,ray,ocr,data,lan,dev]"
 	@touch $@
 
 # Stages that the quickstart makes use of too.

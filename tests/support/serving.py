@@ -149,7 +149,7 @@ def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
             yield "", None
 
 
-def wait_for(happened: Any, seconds: float = 20) -> None:
+def wait_for(happened: Any, seconds: float = 60) -> None:
     """Until `happened()` is true."""
     end = time.monotonic() + seconds
     while not happened():

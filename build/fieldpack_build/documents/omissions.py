@@ -5,8 +5,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+AROUND = "words of the site around the content"
 _NAMED = 8  # names of a kind in one line
 _READ_IT = "knowledge.hidden: read reads it"
+
+
+def is_routine(warning: str) -> bool:
+    """Return whether a sentence of `Omissions` says that the site around a page's content is left
+    out, as it is of nearly every page of a site."""
+    return AROUND in warning
 
 
 class Omissions:

@@ -13,8 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
+from fieldpack.language import PLAIN
+
 _FILE = Path(__file__).with_name("vocabularies.toml")
 NONE = "none"
+AUTO = "auto"
 DEFAULT = "en-us-filings"
 _LINE_BREAKS = (",", "—", "–", "-")  # a label that ends with one goes on, in every language
 
@@ -52,6 +55,16 @@ class Vocabulary:
 def vocabulary_names() -> tuple[str, ...]:
     """Return the names that `read_vocabulary` takes: the file's sections, and "none"."""
     return (*_sections(), NONE)
+
+
+def vocabulary_for(name: str, language: str) -> str:
+    """Return the name of the vocabulary for a document in `language` (as `fieldpack.language` has
+    it), where `name` is "auto"; any other name itself."""
+    if name != AUTO:
+        return name
+    if language == PLAIN:
+        return DEFAULT
+    return language if language in _sections() else NONE
 
 
 @cache

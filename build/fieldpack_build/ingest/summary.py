@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired, Required, TypedDict
 
+from ..documents.omissions import is_routine
+
 SHOWN = 40  # rows of a list on a screen; twenty broken files are all named
 
 
@@ -16,6 +18,7 @@ class DocumentRow(TypedDict, total=False):
     document: Required[str]
     title: str
     date: str | None
+    language: str  # as `fieldpack.language` has it; not there for English and unknown ones
     tags: list[str]
     own_tags: list[str]
     pages: int
@@ -51,11 +54,16 @@ class Library(TypedDict):
 
 
 class Listed(TypedDict):
-    """Skipped, same and warned documents as [document, words] pairs, as far as there is room."""
+    """Skipped, same and warned documents as [document, words] pairs, as far as there is room.
+
+    `around`: how many of those that were read in part lack the site around their content alone;
+    they are in no list.
+    """
 
     skipped: list[list[str]]
     same: list[list[str]]
     warned: list[list[str]]
+    around: NotRequired[int]
     other_formats: dict[str, int]
 
 
@@ -97,14 +105,16 @@ def listed(library: Library, max_rows: int = SHOWN) -> Listed:
 
     skipped = [[row["document"], reason(row, row["skipped"])] for row in rows if "skipped" in row]
     same = [[row["document"], f"same as {row['same_as']}"] for row in rows if "same_as" in row]
+    in_part = [row for row in rows if row.get("warnings")]
     warned = [
         [row["document"], "; ".join(reason(row, warning) for warning in row["warnings"])]
-        for row in rows
-        if row.get("warnings")
+        for row in in_part
+        if not all(map(is_routine, row["warnings"]))
     ]
     return {
         "skipped": skipped[:max_rows],
         "same": same[:max_rows],
         "warned": warned[:max_rows],
+        "around": len(in_part) - len(warned),
         "other_formats": library["other_formats"],
     }

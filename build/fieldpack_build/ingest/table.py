@@ -52,9 +52,16 @@ def lists(result: LibraryResult) -> Iterable[tuple[str, list[list[str]], str]]:
     """
     for key, title in _LISTS:
         rows = result["listed"][key]
-        if rows:
-            more = result[key] - len(rows)
-            yield title, rows, f"... and {more:,} more, all in library.json" if more else ""
+        around = result["listed"].get("around", 0) if key == "warned" else 0
+        if rows or around:
+            more = result[key] - len(rows) - around
+            rest = [f"{more:,} more"] if more else []
+            if around:
+                pages = f"{around:,} web page" + ("s" if around > 1 else "")
+                rest.append(f"{pages} without the site around the content (menus, heads, feet)")
+            where = "all in library.json" if rows else "in library.json"
+            start = "... and " if rows else ""
+            yield title, rows, f"{start}{' and '.join(rest)}, {where}" if rest else ""
 
 
 def passed_over(result: LibraryResult) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from fieldpack.language import PLAIN
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
@@ -168,9 +169,40 @@ class Knowledge(Section):
     hidden: Literal["skip", "read"] = "skip"
     """What becomes of what documents hide (sheets, rows, columns, slides, text, HTML elements,
     comments); skip names it."""
-    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
+    language: Literal[
+        "auto",
+        "en",
+        "ca",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "es",
+        "et",
+        "fi",
+        "fr",
+        "hu",
+        "it",
+        "ja",
+        "ko",
+        "lt",
+        "nl",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sk",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "zh",
+    ] = "auto"
+    """The documents' language, by which words are stemmed; auto finds it out for each one."""
+    vocabulary: Literal["auto", "en-us-filings", "en", "de", "sk", "uk", "none"] = "auto"
     """What readers know of the documents' language and kind: months, units, titles of tables, names
-    of forms; none goes by columns and type alone."""
+    of forms; auto goes by each document's language, none by columns and type alone."""
     max_file_mb: Positive = 512
     """Larger files are skipped and named."""
     chunk: Chunking = Chunking()
@@ -187,6 +219,12 @@ class Knowledge(Section):
     """Processes that read documents; all cores where none is given."""
     retrieval: Retrieval = Retrieval()
     """How passages are found."""
+
+    @property
+    def index_language(self) -> str:
+        """`language` as `fieldpack.language` has it: English is indexed as text of no known
+        language is."""
+        return PLAIN if self.language == "en" else self.language
 
     @property
     def places(self) -> list[str]:

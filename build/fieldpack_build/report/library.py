@@ -23,6 +23,7 @@ from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.hybrid import find_passages
 
 from ..data import TestQuestion
+from ..documents.omissions import is_routine
 from ..evaluation.metrics import rank_of
 from ..evaluation.report_file import (
     ChunkLengths,
@@ -123,10 +124,12 @@ def summarize_documents(folder: Path) -> LibraryDocuments:
         if "skipped" in row
     ]
     same = [(row["document"], row["same_as"]) for row in rows if "same_as" in row]
+    # Those without the site around their content alone come last.
+    in_part = [row for row in read if row.get("warnings")]
+    in_part.sort(key=lambda row: all(map(is_routine, row["warnings"])))
     warned = [
         (row["document"], _reason(row["document"], *row["warnings"], length=PARTS))
-        for row in read
-        if row.get("warnings")
+        for row in in_part
     ]
     dates = sorted(row["date"] for row in read if row.get("date"))
     folders: dict[str, list[int]] = {}

@@ -55,6 +55,7 @@ class ListedDocuments(TypedDict):
     skipped: list[list[str]]
     same: list[list[str]]
     warned: list[list[str]]
+    around: NotRequired[int]
     other_formats: dict[str, int]
 
 

@@ -128,7 +128,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the
     # runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary", "language")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
     return {
@@ -335,7 +335,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        5,
+        6,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -355,6 +355,8 @@ STAGES: tuple[Stage, ...] = (
             "lxml",
             "markdown-it-py",
             "charset-normalizer",
+            "py3langid",
+            "snowballstemmer",
         ),
     ),
     Stage(

@@ -22,6 +22,7 @@ from .device import bench, doctor, feedback
 from .filter_options import filter_options, make_filter, why_none
 from .install import COMMANDS as INSTALL_COMMANDS
 from .install import verify_store
+from .keys import keys
 from .options import (
     BundlePath,
     bundle_argument,
@@ -30,6 +31,7 @@ from .options import (
     open_bundle,
     state_option,
 )
+from .programs import mcp, service
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
@@ -224,7 +226,7 @@ def search(
         if as_json:
             click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
         elif passages:
-            click.echo(render.passages(passages, question))
+            click.echo(render.passages(passages, question, expert.languages))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
@@ -258,7 +260,19 @@ def search(
     show_default=True,
     help="For one answer.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host", help="Address to listen on [default: 127.0.0.1; with --lan this machine's]."
+)
+@click.option(
+    "--lan", is_flag=True, help="Let phones of the local network in, by one-time codes and TLS."
+)
+@click.option(
+    "--pair-minutes",
+    type=click.IntRange(1, 60),
+    default=5,
+    show_default=True,
+    help="With --lan: how long the first code is good.",
+)
 @click.option(
     "--allow-remote", is_flag=True, help="Let --host be an address that others can reach."
 )
@@ -282,7 +296,9 @@ def serve(
     state: Path | None,
     max_waiting: int,
     max_seconds: int,
-    host: str,
+    host: str | None,
+    lan: bool,
+    pair_minutes: int,
     allow_remote: bool,
     names: tuple[str, ...],
     token_file: Path | None,
@@ -293,17 +309,19 @@ def serve(
     """Serve each BUNDLE, or the bundles in a folder, one at a time: a page for people, an API that OpenAI's clients speak.
 
     The address printed holds a key; without it nothing is answered. Only this machine can reach it, unless --host names
-    another address, which takes --allow-remote and a key of your own.
+    another address, which takes --allow-remote and a key of your own, or --lan lets phones in: over TLS, each by a one-time
+    code, with a key of its own that `fieldpack keys revoke` takes back.
 
     \b
     Examples:
       fieldpack serve finance-1.0.0 --open
       fieldpack serve /opt/bundles --port 0
+      fieldpack serve finance-1.0.0 --lan
       FIELDPACK_TOKEN=$(cat key) fieldpack serve finance-1.0.0 --host 192.168.1.7 --allow-remote
 
     The API is under /v1 of the same address: base_url http://127.0.0.1:8420/v1, api_key the key.
     """
-    from ..server.serve import Address, read_token
+    from ..server.serve import Address, lan_address, read_token
     from ..server.serve import serve as run
     from ..server.settings import Limits
     from ..state import state_folder
@@ -315,7 +333,13 @@ def serve(
         return open_bundle(path, threads, provider, quick, models_of=before)
 
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
-    address = Address(host, port, allow_remote, names)
+    if lan:
+        from ..lan.addresses import local_name
+
+        names = (*names, local_name())
+        address = Address(lan_address(host), port, names=names, pair_seconds=60 * pair_minutes)
+    else:
+        address = Address(host or "127.0.0.1", port, allow_remote, names)
     run(
         bundles,
         opened,
@@ -382,7 +406,7 @@ def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-for _command in (doctor, bench, feedback, *INSTALL_COMMANDS):
+for _command in (doctor, bench, feedback, keys, mcp, service, *INSTALL_COMMANDS):
     cli.add_command(_command)
 
 

@@ -164,13 +164,13 @@ def _shorten(text: str) -> str:
 # --- passages -------------------------------------------------------------------------------------
 
 
-def passages(ranked: Sequence[Passage], question: str) -> str:
+def passages(ranked: Sequence[Passage], question: str, languages: Sequence[str] = ()) -> str:
     """Return passages as text, with their rank, the question's words in bold; on a terminal fitted
     to its width, elsewhere lines as they are."""
     width = None
     if on_terminal():
         width = min(get_terminal_size().columns, _MAX_COLUMNS) - len(_INDENT)
-    all_spans = question_spans([passage.text for passage in ranked], question)
+    all_spans = question_spans([passage.text for passage in ranked], question, languages)
     blocks = []
     for rank, (passage, spans) in enumerate(zip(ranked, all_spans, strict=True), 1):
         where = place(passage.document, passage.page)

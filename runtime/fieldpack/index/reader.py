@@ -20,7 +20,7 @@ from .code_lookup import CodeLookup
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import content_words
+from .query_terms import forms_of, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -28,6 +28,7 @@ from .schema import (
     RECORD_COLUMNS,
     open_for_reading,
     read_meta,
+    stored_languages,
     to_chunk,
     to_record,
 )
@@ -67,6 +68,7 @@ class KnowledgeIndex:
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
             live = allowed_ranges(self._database, Filter())
+            self.languages = stored_languages(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = open_vectors(
@@ -200,7 +202,9 @@ class KnowledgeIndex:
 
     def naming_terms(self, question: str) -> list[NamingTerm]:
         """Return the words by which the question names documents."""
-        return naming_terms(self._database, question, self._documents, self._term_specificity)
+        return naming_terms(
+            self._database, question, self._documents, self._term_specificity, self.languages
+        )
 
     def saying(self, phrase: str, ids: Iterable[int]) -> set[int]:
         """Return those of the chunks that say a phrase, in their text or headings."""
@@ -210,12 +214,16 @@ class KnowledgeIndex:
             "AND +rowid IN (SELECT value FROM json_each(?))"
         )
         numbers = json.dumps([int(i) for i in ids])
-        return {row[0] for row in self._database.execute(query, (f'"{phrase}"', numbers))}
+        return {row[0] for row in self._database.execute(query, (self._forms(phrase), numbers))}
+
+    def _forms(self, phrase: str) -> str:
+        """Return FTS5's query for a phrase in any of the forms in which documents have it."""
+        return " OR ".join(f'"{form}"' for form in forms_of(phrase, self.languages))
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Return the share of the chunks with a word that are these documents'; 1 where no chunk
         has it, as with words written as one."""
-        match = f'"{word}"'
+        match = self._forms(word)
         (total,) = self._database.execute(
             "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
         ).fetchone()
@@ -249,7 +257,7 @@ class KnowledgeIndex:
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
         is better, headings count as much as text."""
-        words = content_words(question)
+        words = search_terms(question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None

@@ -3,11 +3,13 @@ with numbers of their own."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from test_documents import blocks, read
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
+from fieldpack_build.documents.web import html
 
 
 def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -169,7 +171,8 @@ def test_navigation_of_manuals_without_nav_elements(tmp_path: Path) -> None:
 
 
 def test_what_a_style_sheet_in_the_page_hides_strikes_and_raises(tmp_path: Path) -> None:
-    page = """<style>/* .seen {display: none} */ .gone, p.off { DISPLAY: none !important } @media print { .seen {display: none} }
+    page = """<style>/* .seen {display: none} */ .gone, p.off { DISPLAY: none !important }
+    @media print { .seen {display: none} }
     #old { text-decoration: line-through } .mark { vertical-align: super; font-size: 60% } ul li.deep {display:none}</style>
     <p class="x gone">secret</p><p class=off>also secret</p><div class=off>shown one</div><p id=old>70 euros</p>
     <p class=seen>482<span class=mark>1</span> lamps</p><p class=gone style="display: block">shown two</p>"""
@@ -189,3 +192,37 @@ def test_of_a_list_to_choose_from_the_choice_is_read(tmp_path: Path) -> None:
         "not read: 1 word of the site around the content (select)",
         "not read: 2 words of hidden elements; knowledge.hidden: read reads it",
     )
+
+
+def test_a_row_span_to_the_end_and_a_foot_before_the_body(tmp_path: Path) -> None:
+    page = """<table><thead><tr><th>Line<th>Mo<th>Tu</thead><tfoot><tr><td>All<td>9<td>9</tfoot><tbody><tr>
+    <td rowspan=0>Blue<td>1<td>2<tr><td>3<td>4</tbody></table>"""
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == (
+        "Line | Mo | Tu\nBlue | 1 | 2\nBlue | 3 | 4\nAll | 9 | 9"
+    )
+
+
+def test_text_raised_by_a_length(tmp_path: Path) -> None:
+    page = (
+        '<p>482<span style="vertical-align: 4px">1</span> of 10<i style="vertical-align:-2px">2</i>'
+    )
+    page += ' <b style="vertical-align: 0px">3</b>'
+    assert blocks(read(tmp_path, "a.html", page))[0][2] == "482¹ of 10₂ 3"
+
+
+def test_a_page_of_many_elements_takes_a_time_in_proportion(tmp_path: Path) -> None:
+    """A page twice as long took four times as long, by a property of the parser's tags."""
+
+    def seconds(count: int) -> float:
+        page = ("<div><p>One <b>two</b> three.</p></div>" * count).encode()
+        started = time.process_time()
+        html.read(page, "a.html")
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(8000) < 16 * max(seconds(1000), 0.01)
+
+
+def test_elements_nested_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b"):
+        assert "nested too deeply" in refusal(tmp_path, "a.html", element * 5000 + "text")

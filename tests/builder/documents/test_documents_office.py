@@ -400,3 +400,22 @@ def test_entities_are_refused_in_any_encoding(tmp_path: Path, encoding: str) -> 
     part = '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode(encoding)
     data = with_part(workbook([["a"]]), "xl/sharedStrings.xml", part)
     assert refusal(tmp_path, "a.xlsx", data).startswith("xl/sharedStrings.xml defines XML entities")
+
+
+def test_xlsx_text_boxes_are_read_and_errors_counted(tmp_path: Path) -> None:
+    import xlsxwriter
+
+    buffer = BytesIO()
+    with xlsxwriter.Workbook(buffer) as book:
+        sheet = book.add_worksheet("Plan")
+        sheet.write_row(0, 0, ["Item", "Left"])
+        sheet.write_row(1, 0, ["Wiper", 14])
+        sheet.write(2, 0, "Bulb")
+        sheet.write_formula(2, 1, "=1/0", None, "#DIV/0!")
+        sheet.insert_textbox(5, 1, "Order before noon.\nElse tomorrow.")
+    document = read(tmp_path, "a.xlsx", buffer.getvalue())
+    assert [text for _, _, text in blocks(document)] == [
+        "Item | Left\nWiper | 14\nBulb |",
+        "Order before noon.\nElse tomorrow.",
+    ]
+    assert document.warnings == ("not read: 1 error value (Plan)",)

@@ -325,3 +325,39 @@ def test_a_file_name_in_words() -> None:
     assert words_of("a/fund_guide-for-all_2024-01-31.md") == "fund guide for all 2024-01-31"
     assert words_of("3M_2018_10K.pdf") == "3M 2018 10K"
     assert words_of("___.md") == "___"
+
+
+def test_a_calendar_that_cancels_says_so(tmp_path: Path) -> None:
+    event = "BEGIN:VEVENT\nSUMMARY:Dock\nDTSTART:20250612T090000Z\nEND:VEVENT\n"
+    calendar = f"BEGIN:VCALENDAR\nMETHOD:CANCEL\n{event}END:VCALENDAR\n"
+    assert blocks(read(tmp_path, "a.ics", calendar))[0][2] == (
+        "Status: CANCELLED\nStart: 2025-06-12 09:00 UTC"
+    )
+
+
+def test_struck_text_and_comments_of_markdown(tmp_path: Path) -> None:
+    text = """Now ~~old 70~~ 80 euros<!-- ask Eve --> a month, <del class="x">not 60</del> in `~~code~~`.
+
+```
+~~kept~~ <!-- kept -->
+```
+
+Between a ~~ and b ~~ nothing is struck. <s>open
+"""
+    document = read(tmp_path, "a.md", text)
+    assert [words for _, _, words in blocks(document)] == [
+        "Now  80 euros a month,  in `~~code~~`.",
+        "```\n~~kept~~ <!-- kept -->\n```",
+        "Between a ~~ and b ~~ nothing is struck. <s>open",
+    ]
+    assert document.warnings == (
+        "not read: 4 words of struck-out text",
+        "not read: 2 words of comments",
+    )
+
+
+def test_a_calendar_line_of_commas_takes_no_time(tmp_path: Path) -> None:
+    line = f"DTSTART;X={',' * 5000}"
+    event = f"BEGIN:VEVENT\nSUMMARY:Dock\n{line}\nLOCATION;A=b,\"c:d\":Gull\nEND:VEVENT\n"
+    document = read(tmp_path, "a.ics", f"BEGIN:VCALENDAR\n{event}END:VCALENDAR\n")
+    assert [text for _, _, text in blocks(document)] == ["Location: Gull"]

@@ -503,3 +503,20 @@ def test_documents_with_macros_and_templates(tmp_path: Path, name: str) -> None:
     assert usual in types
     data = with_part(data, "[Content_Types].xml", types.replace(usual, other[name]))
     assert texts(read(tmp_path, name, data)) == ["The notice period is six weeks."]
+
+
+def test_text_raised_by_hand(tmp_path: Path) -> None:
+    small = '<w:position w:val="{0}"/><w:sz w:val="14"/>'
+    body = f"<w:p>{run('482')}{run('1', small.format(8))}{run(' lamps, 10')}{run('2', small.format(-6))}"
+    body += f"{run(' and 7', small.format(2))}</w:p>"
+    document = read(tmp_path, "a.docx", word(tmp_path, body))
+    assert texts(document) == ["482¹ lamps, 10₂ and 7"]
+
+
+def test_hints_that_nobody_filled_in_and_embedded_documents(tmp_path: Path) -> None:
+    hint = f"<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>{run('Click here.')}</w:sdtContent></w:sdt>"
+    filled = f"<w:sdt><w:sdtPr/><w:sdtContent>{run('Berth 28')}</w:sdtContent></w:sdt>"
+    body = (f"<w:p>{run('Berth: ')}{hint}{filled}</w:p>", "<w:altChunk></w:altChunk>")
+    document = read(tmp_path, "a.docx", word(tmp_path, *body))
+    assert texts(document) == ["Berth: Berth 28"]
+    assert document.warnings == ("not read: 1 embedded document",)

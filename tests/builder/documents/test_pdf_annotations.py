@@ -101,7 +101,7 @@ def test_hidden_fields_are_counted() -> None:
     hidden = widget("Tx", 200, 696, "/T(f0)/V(secret)").replace("/F 4", "/F 2")
     content = read_form([Text(50, 700, "Name")], hidden)
     assert "secret" not in content.pages[0].text
-    assert content.warnings == ("1 hidden form field is not read",)
+    assert content.warnings == ("1 hidden form field is not read; knowledge.hidden: read reads it",)
 
 
 def test_text_written_over_a_page_is_read() -> None:
@@ -118,7 +118,7 @@ def test_comments_and_stamps_are_counted() -> None:
         note("Text", "is that so?"), note("Highlight", "check"), note("Stamp", ""), note("Link", "")
     )
     assert content.warnings == (
-        "2 comment annotations are not read",
+        "2 comment annotations are not read; knowledge.hidden: read reads it",
         "1 stamp annotation is not read",
     )
     assert "is that so" not in content.pages[0].text
@@ -149,3 +149,11 @@ def test_attachments_are_named(where: str) -> None:
     assert content.warnings == (
         "1 attachment is not read (save attachments as files of their own): rates.csv",
     )
+
+
+def test_comments_and_hidden_fields_are_read_when_they_are_asked_for() -> None:
+    texts, comment = [Text(50, 700, PROSE)], note("Text", "Is that so?")
+    data = write_pdf(Page(texts, keys=f"/Annots[{comment}]"))
+    assert "Is that so" not in pdf.read(data, "a.pdf").pages[0].text
+    content = pdf.read(data, "a.pdf", hidden=True)
+    assert "Comment: Is that so?" in content.pages[0].text and content.warnings == ()

@@ -338,3 +338,51 @@ def test_lines_that_strike_nothing(line: Stroke) -> None:
     content = read(Page(texts, stroked([line])))
     assert content.pages[0].text.startswith("The fare is 70 crowns today.")
     assert content.warnings == ()
+
+
+PARTS = [
+    *cell(50, 700, "Code"),
+    *cell(150, 700, "Description"),
+    *cell(350, 700, "Price"),
+    *cell(50, 680, "A-1"),
+    *cell(150, 680, "Seal ring, nitrile, for pumps", "of the second series"),
+    *cell(350, 680, "4.20"),
+    *cell(50, 650, "A-2"),
+    *cell(150, 650, "Gasket"),
+    *cell(350, 650, "1.10"),
+]
+PART_ROWS = """\
+Code | Description | Price
+A-1 | Seal ring, nitrile, for pumps of the second series | 4.20
+A-2 | Gasket | 1.10"""
+
+
+@pytest.mark.parametrize("ys", [(682, 652, 632), (702, 682, 652, 632)])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_rows_parted_by_lines_across_alone(ys: Sequence[float], pieces: int) -> None:
+    """With and without a line above the head, drawn as one or cell by cell."""
+    edges = [50, 450] if pieces == 1 else [50, 150, 350, 450]
+    lines = [(a, y, b, y) for y in ys for a, b in pairwise(edges)]
+    after = Text(50, 600, PROSE)
+    assert blocks(read(Page([*PARTS, after], stroked(lines)))) == [
+        ("table", (), PART_ROWS),
+        ("text", (), PROSE),
+    ]
+
+
+def test_lines_across_around_several_rows_of_figures_part_no_rows() -> None:
+    texts = [
+        text
+        for i, (name, left, other) in enumerate(
+            (("Rivets", "1400", "1520"), ("Hinges", "32", "18"), ("Lamps", "64", "71"))
+        )
+        for text in (
+            Text(50, 690 - 12 * i, name),
+            right(300, 690 - 12 * i, left),
+            right(400, 690 - 12 * i, other),
+        )
+    ]
+    lines = [(50, y, 450, y) for y in (702, 660, 655)]
+    assert blocks(read(Page(texts, stroked(lines)))) == [
+        ("table", (), "Rivets | 1400 | 1520\nHinges | 32 | 18\nLamps | 64 | 71")
+    ]

@@ -132,3 +132,18 @@ def test_figures_with_marks_in_a_table() -> None:
 def test_no_scripts(texts: list[Text]) -> None:
     text = read(Page([*texts, Text(50, 600, PROSE)])).pages[0].text
     assert not set("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉^") & set(text)
+
+
+def test_a_mark_before_a_comma_and_another_figure() -> None:
+    """The comma stands in no figure, though figures stand on both of its sides."""
+    texts = [*marked(50, 700, "482", "1", 0.4), Text(71, 700, ", 512 and 2.")]
+    assert read(Page(texts)).pages[0].text == "482¹, 512 and 2."
+
+
+def test_characters_drawn_one_by_one_with_their_own_clip_are_a_word() -> None:
+    """Browsers print what stands in a field so, and pdfium sees a line end behind each character."""
+    clip = "".join(
+        f"q {50 + 5.56 * i} 695 5.56 14 re W n BT /F1 10 Tf {50 + 5.56 * i} 700 Td ({char}) Tj ET Q\n"
+        for i, char in enumerate("4417029")
+    )
+    assert read(Page([], clip)).pages[0].text == "4417029"

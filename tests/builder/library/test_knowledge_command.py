@@ -197,7 +197,7 @@ def test_show_prints_one_document_with_what_was_left_out(shelf: Shelf) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "a/fees.html: Fees",
-        "  1 pages",
+        "  1 page",
         "read in part:",
         "  not read: 1 word of struck-out text",
         "",

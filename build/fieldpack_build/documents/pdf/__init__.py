@@ -9,20 +9,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.language import detect_language
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
-from fieldpack_build.documents.pdf.annotations import attachments, read_annotations, with_notes
+from fieldpack_build.documents.pdf.annotations import (
+    HIDEABLE,
+    attachments,
+    read_annotations,
+    with_notes,
+)
 from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
 from fieldpack_build.documents.pdf.text import Line, read_page
 from fieldpack_build.documents.titles import says_something
-from fieldpack_build.documents.vocabulary import DEFAULT, Vocabulary, read_vocabulary
+from fieldpack_build.documents.vocabulary import (
+    AUTO,
+    DEFAULT,
+    Vocabulary,
+    read_vocabulary,
+    vocabulary_for,
+)
 from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -31,6 +44,7 @@ if TYPE_CHECKING:
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _XFA = 2  # FORMTYPE_XFA_FULL
 _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
+_PEEK_PAGES = 8  # whose plain text says which language a PDF is in
 _MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
 _NO_TITLE = re.compile(
@@ -68,7 +82,8 @@ class _Reading:
             them = "them" if self.images > 1 else "it"
             yield f"{self.images} of {count} {pages}: set knowledge.ocr: true to read {them}"
         for what, number in sorted(self.left_out.items()):
-            yield f"{_counted(number, what)} not read"
+            how = "; knowledge.hidden: read reads it" if what in HIDEABLE else ""
+            yield f"{_counted(number, what)} not read{how}"
         if self.files:
             unread = _counted(len(self.files), "attachment")
             names = ", ".join(self.files)
@@ -86,8 +101,18 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}s are" if count > 1 else f"1 {what} is"
 
 
-def read(data: bytes, name: str, *, ocr: bool = False, vocabulary: str = DEFAULT) -> Content:
-    """Read a PDF. `ocr`: the text in pages that are images too. `vocabulary`: see `vocabulary`.
+def read(
+    data: bytes,
+    name: str,
+    *,
+    ocr: bool = False,
+    hidden: bool = False,
+    vocabulary: str = DEFAULT,
+) -> Content:
+    """Read a PDF.
+
+    `ocr`: the text in pages that are images too. `hidden`: comments and hidden fields too.
+    `vocabulary`: see `vocabulary`.
 
     Raises DocumentError for a file that is encrypted, damaged as a whole or without any text.
     """
@@ -102,15 +127,38 @@ def read(data: bytes, name: str, *, ocr: bool = False, vocabulary: str = DEFAULT
             f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
         ) from error
     try:
-        return _content(document, name, ocr=ocr, vocabulary=read_vocabulary(vocabulary))
+        if vocabulary == AUTO:
+            vocabulary = vocabulary_for(AUTO, _language(document))
+        words = read_vocabulary(vocabulary)
+        return _content(document, name, ocr=ocr, hidden=hidden, vocabulary=words)
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
         document.close()
 
 
+def _language(document: pypdfium2.PdfDocument) -> str:
+    """Return the language of a PDF by the plain text of a few of its pages."""
+    from pypdfium2 import PdfiumError
+
+    texts = []
+    for i in range(0, len(document), max(len(document) // _PEEK_PAGES, 1)):
+        with suppress(PdfiumError):  # `_content` reports the page
+            page = document[i]
+            textpage = page.get_textpage()
+            texts.append(textpage.get_text_range())
+            textpage.close()
+            page.close()
+    return detect_language(texts)
+
+
 def _content(
-    document: pypdfium2.PdfDocument, name: str, *, ocr: bool, vocabulary: Vocabulary
+    document: pypdfium2.PdfDocument,
+    name: str,
+    *,
+    ocr: bool,
+    hidden: bool,
+    vocabulary: Vocabulary,
 ) -> Content:
     from pypdfium2 import PdfiumError
 
@@ -125,7 +173,8 @@ def _content(
     reading = _Reading()
     for i in range(count):
         try:
-            reading.sheets.append(_sheet(document, i, reading, ocr=ocr, vocabulary=vocabulary))
+            sheet = _sheet(document, i, reading, ocr=ocr, hidden=hidden, vocabulary=vocabulary)
+            reading.sheets.append(sheet)
         except PdfiumError:
             reading.damaged += 1
             reading.sheets.append(Sheet(i + 1, [], []))
@@ -151,12 +200,13 @@ def _sheet(
     reading: _Reading,
     *,
     ocr: bool,
+    hidden: bool,
     vocabulary: Vocabulary,
 ) -> Sheet:
     page = document[index]
     textpage = page.get_textpage()
     try:
-        notes = read_annotations(page, document.formenv)
+        notes = read_annotations(page, document.formenv, hidden=hidden)
         reading.left_out += notes.left_out
         reading.files += notes.files
         text = in_reading_order(

@@ -29,6 +29,7 @@ _NOVIEW = 2 | 32  # FPDF_ANNOT_FLAG_HIDDEN, FPDF_ANNOT_FLAG_NOVIEW
 _PASSWORD = 1 << 13  # of a text field's flags
 _CHECKBOX, _RADIO, _COMBO, _LIST, _TEXT = 2, 3, 4, 5, 6  # FPDF_FORMFIELD_*
 _FREE_TEXT, _STRIKE_OUT, _STAMP, _FILE, _WIDGET = 3, 12, 13, 17, 20  # FPDF_ANNOT_*
+HIDEABLE = frozenset(("comment annotation", "hidden annotation", "hidden form field"))
 _SILENT = frozenset((0, 2, 16))  # unknown ones, links, and the windows that comments open in
 _COMMENTS = frozenset((1, *range(4, 16)))  # notes, and marks, shapes and stamps that may have one
 
@@ -64,10 +65,11 @@ class Annotations:
     files: list[str] = field(default_factory=list)
 
 
-def read_annotations(page: Any, form: Any) -> Annotations:
+def read_annotations(page: Any, form: Any, *, hidden: bool = False) -> Annotations:
     """Read what lies on top of a page.
 
-    `page` is a pypdfium2.PdfPage, `form` the document's form environment or None.
+    `page` is a pypdfium2.PdfPage, `form` the document's form environment or None. `hidden`: read
+    comments and hidden fields too.
     """
     from pypdfium2 import raw
 
@@ -79,7 +81,8 @@ def read_annotations(page: Any, form: Any) -> Annotations:
         if address:
             kind = api.annotation_type(address)
             if kind not in _SILENT:
-                _add(annotations, kind, ctypes.cast(address, raw.FPDF_ANNOTATION), form)
+                one = ctypes.cast(address, raw.FPDF_ANNOTATION)
+                _add(annotations, kind, one, form, read_hidden=hidden)
             api.close_annotation(address)
     return annotations
 
@@ -92,12 +95,14 @@ def attachments(document: Any) -> list[str]:
     ]
 
 
-def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> None:
+def _add(
+    annotations: Annotations, kind: int, annotation: Any, form: Any, *, read_hidden: bool
+) -> None:
     from pypdfium2 import raw
 
     if kind == _STRIKE_OUT:
         annotations.strikes += _strikes(annotation)
-    hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW)
+    hidden = bool(raw.FPDFAnnot_GetFlags(annotation) & _NOVIEW) and not read_hidden
     words = _text_of(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
     if kind == _WIDGET:
         note = _field(annotation, form) if form else None
@@ -114,6 +119,10 @@ def _add(annotations: Annotations, kind: int, annotation: Any, form: Any) -> Non
     elif kind == _STAMP and not hidden:
         annotations.left_out["stamp annotation"] += 1
     elif words and (kind in _COMMENTS or kind == _FREE_TEXT):
+        if read_hidden and len(annotations.notes) < _MOST_NOTES:
+            comment = Note(f"Comment: {words}", *_box(annotation), is_field=False)
+            annotations.notes.append(comment)
+            return
         annotations.left_out["hidden annotation" if hidden else "comment annotation"] += 1
 
 

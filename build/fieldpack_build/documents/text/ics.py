@@ -33,7 +33,9 @@ _SHOWN = {
     "COMMENT": "Comment",
 }
 _PROPERTY = re.compile(
-    r'([A-Za-z0-9-]+)((?:;[^=:;]+=(?:"[^"]*"|[^":;]*)(?:,(?:"[^"]*"|[^":;]*))*)*):(.*)', re.DOTALL
+    # no character can be read in two ways: a line of commas took longer than anybody waits
+    r'([A-Za-z0-9-]+)((?:;[^=:;",]+=(?:"[^"]*"|[^":;,]*)(?:,(?:"[^"]*"|[^":;,]*))*)*):(.*)',
+    re.DOTALL,
 )
 _PARAMETER = re.compile(r';([^=:;]+)=("[^"]*"|[^":;]*)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z?))?")

@@ -17,7 +17,7 @@ from fieldpack_build.documents.encoding import (
     refuse_binary,
 )
 from fieldpack_build.documents.office.package import split_tags
-from fieldpack_build.documents.omissions import Omissions
+from fieldpack_build.documents.omissions import AROUND, Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
 from fieldpack_build.documents.web.around import leave_out, word_count
 from fieldpack_build.documents.web.inline import text_of
@@ -98,7 +98,7 @@ def _main_content(soup: BeautifulSoup, omissions: Omissions) -> Tag:
         return page
     if whole > inside:
         omissions.add(
-            "words of the site around the content",
+            AROUND,
             f"outside of <{main.name}>",
             count=whole - inside,
         )
