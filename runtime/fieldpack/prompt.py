@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
-from .errors import BundleCorrupt
+from .errors import BundleCorrupt, QuestionError
 from .retrieval.quoting import QuoteSettings
 from .untrusted import typed
 
@@ -106,10 +106,21 @@ class PromptBuilder:
         self.settings = settings
         self.count_tokens = count_tokens
 
-    def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
+    def build(self, question: str, passages: Sequence[PassageText], *, begun: str = "") -> Prompt:
         """Return a prompt that leaves space for the answer, whatever the lengths: where it would be
-        too long, passages are dropped from the last (one is cut first), then the question's end."""
+        too long, passages are dropped from the last (one is cut first), then the question's end.
+
+        `begun`: the beginning of the answer, which the model goes on from; there is space for as
+        much again. Raises QuestionError where there is not."""
         limit = self.settings.max_context - self.settings.max_answer_tokens
+        begun = self.chat.plain(begun)
+        if begun:
+            limit -= self.count_tokens(begun)
+            if limit < self.count_tokens(self._in_template(question)) + 8:
+                raise QuestionError(
+                    "the answer is as long as this bundle's context takes; ask for the rest in a "
+                    "new question"
+                )
         budget = limit - self.count_tokens(self._in_template("")) - 8
         question_budget = budget // 2 if passages else budget
         question = "Question: " + self._cut(self.chat.plain(question), question_budget)
@@ -130,7 +141,7 @@ class PromptBuilder:
         # Joined, the parts may count more tokens.
         while parts and self.count_tokens(self._in_template("".join(parts) + question)) > limit:
             parts.pop()
-        return Prompt(self._in_template("".join(parts) + question), len(parts))
+        return Prompt(self._in_template("".join(parts) + question) + begun, len(parts))
 
     def opening(self) -> Prompt:
         """Return what every prompt begins with."""

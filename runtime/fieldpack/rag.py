@@ -98,13 +98,17 @@ class Rag:
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: str | None = None,
+        begun: str = "",
     ) -> Iterator[Event]:
         """Yield the events of an answer: PassagesFound, QuoteFound (where a model answers and a
         passage's words are near enough), TextPiece..., CitationsFound, Done. Closing the iterator
         stops the model.
 
-        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed),
-        Cancelled, EngineFailed."""
+        `begun`: the text of an answer to the same question that was cut; the pieces go on from it,
+        and the whole answer begins with it.
+
+        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed; no
+        space to go on), Cancelled, EngineFailed."""
         options = options or AnswerOptions()
         if self.generator is None:
             yield from self._stream_quote(question, cancel, options, previous, where, schema)
@@ -117,12 +121,12 @@ class Rag:
         retriever = self.retriever if options.retrieval else None
         resolved = self._resolve(retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
-        prompt = self.builder.build(resolved.question, resolved.passages)
+        prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
         yield PassagesFound(passages)
 
         stats = GenerationStats()
-        text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
+        text, quote, quote_ms, before_ms = begun, None, 0.0, retrieval_ms
         if retriever and options.threshold and self._is_refused(resolved, retriever):
             text = settings.refusal
             yield TextPiece(text)

@@ -166,6 +166,11 @@ def test_an_image_is_prepared_and_nothing_is_started(
         "LoadCredential=key:/etc/fieldpack/fieldpack.key"
         in (units / "fieldpack.service").read_text()
     )
+    assert "PrivateDevices=yes" in (units / "fieldpack.service").read_text()
+    (image / "etc" / "group").write_text("root:x:0:\nrender:x:105:ana\n")
+    assert run("install", "/opt/tiny", "--target", "openvino-gpu", "--root", image).exit_code == 0
+    unit = (units / "fieldpack.service").read_text()
+    assert "PrivateDevices=no" in unit and "SupplementaryGroups=render\n" in unit
     link = units / "multi-user.target.wants" / "fieldpack.service"
     assert link.readlink() == Path("/etc/systemd/system/fieldpack.service")
     assert (image / "etc/fieldpack/fieldpack.key").stat().st_mode & 0o777 == 0o600

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,8 @@ class PageDrawer:
         the quote.
 
         Raises CannotDraw, TooManyDrawings."""
+        if sys.platform == "win32":  # which has no such limits for a process
+            raise CannotDraw("pages of PDFs are drawn on Linux and macOS alone")
         if not is_installed():
             raise CannotDraw(
                 f"{PACKAGE} is not installed here, which draws pages of PDFs: "

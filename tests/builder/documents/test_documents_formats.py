@@ -360,3 +360,9 @@ def test_figures_of_json_stay_as_they_are_written(tmp_path: Path) -> None:
     lines = "title: 12\nmin: 4.10\nmax: 1e3\npart: 12345678901234567890123\ntolerance: 0.100, -0.10"
     for name in ("a.json", "a.jsonl"):
         assert blocks(read(tmp_path, name, value)) == [("text", (), lines)]
+
+
+def test_xml_beyond_the_limits_of_its_parser(tmp_path: Path) -> None:
+    deep = "<a>" * 300 + "x" + "</a>" * 300
+    assert "nested too deeply" in refusal(tmp_path, "a.xml", deep)
+    assert "more than 10 MB" in refusal(tmp_path, "b.xml", f"<a>{'word ' * 2_200_000}</a>")

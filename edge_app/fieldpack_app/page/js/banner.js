@@ -20,7 +20,7 @@ export function hide() {
 }
 
 export function showMissingKey() {
-  show(t("no_key"), t("no_key_text"));
+  show(t("no_key"), t("no_key_text"), el("a", { class: "plain small", href: "/" }, t("key_enter")));
 }
 
 /** A sentence that can be put away. */
