@@ -34,8 +34,8 @@ const SLOW = 1500; // milliseconds without a passage: then something is still op
 
 const actions = {
   open: (turn, number, button) => panel.open(turn, number, button),
-  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone, folders: turn.folders }),
-  alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders }),
+  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone, folders: turn.folders ?? [] }),
+  alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders ?? [] }),
   edit: (turn) => edit(turn),
   goOn: (turn) => goOn(turn),
   keep: (turn) => saveTurn(page.served.current, page.conversation, turn),
