@@ -1,7 +1,10 @@
-"""Attacks on `fieldpack serve`, and what became of each: foreign pages and programs, oversized and
-slow requests, documents and answers that bring code, passages that give the model orders.
+"""Attacks on Fieldpack's device half, and what became of each: foreign pages and programs, oversized
+and slow requests, documents and answers that bring code, passages that give the model orders; and
+those that the tests hold, on hostile bundles, pairing, MCP and damaged files.
 
     python benchmarks/attacks.py dist/finance-1.0.0 --json attacks.json
+
+It runs every line of the tables in docs/serve.md but the mutations (attacks_mutations.py).
 
 BUNDLE lends its models; its documents are replaced by a few hostile ones (attacks_bundle.py). The
 page is tried in a browser where playwright and a chromium are installed. "held" says that the
@@ -20,6 +23,7 @@ from attacks_bundle import write_hostile
 from attacks_http import ATTACKS
 from attacks_model import chat_tokens, obeyed
 from attacks_page import in_a_browser
+from attacks_tests import in_the_tests
 from measuring import machine, machine_line, table, write_json
 from serve_process import serving
 
@@ -36,6 +40,7 @@ def main(bundle: Path, threads: int, json_path: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="fieldpack-attacks-") as name:
         hostile = write_hostile(bundle, Path(name) / "hostile-1.0.0")
         rows = [*_at_server(hostile, threads), *in_a_browser(hostile), chat_tokens(hostile)]
+        rows += in_the_tests()
     data = {
         "benchmark": "attacks",
         "machine": facts,
@@ -56,11 +61,12 @@ def _at_server(hostile: Path, threads: int) -> list[dict[str, Any]]:
         rows = [attack(target) for attack in ATTACKS]
         rows += obeyed(target)
         status, _ = target.get("/health")
+        peak = target.peak_mb()
     return [
         *rows,
         {
             "attack": "the server after all this",
-            "happened": f"/health {status}",
+            "happened": f"/health {status}; it never had more than {peak:.0f} MB",
             "held": status == 200,
         },
     ]

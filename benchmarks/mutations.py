@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -23,6 +27,7 @@ from fieldpack.child import python
 
 QUESTION = "What does the A class cost a year?"
 SECONDS = 10.0
+_POLL_SECONDS = 0.05
 _WRONG: tuple[Any, ...] = (
     None,
     True,
@@ -48,13 +53,19 @@ _CELLS: tuple[Any, ...] = (None, -1, 1 << 62, 0.5, "text", "[1]", "{", b"\xff\xf
 @dataclass(frozen=True)
 class Outcome:
     """`kind`: "refused" (exit code 3 and a sentence; of `doctor` also 1 and a finding), "answered"
-    (0); or what must not be: "signal", "hang", "traceback", "other"."""
+    (0); or what must not be: "signal", "hang", "traceback", "other". `file`: the one that was
+    mutated, below the bundle. `seconds`: by the clock. `peak_mb`: the largest resident memory of the command's process."""
 
     mutation: str
     command: str
     kind: str
     says: str
     seconds: float
+    peak_mb: float
+
+    @property
+    def file(self) -> str:
+        return self.mutation.partition(": ")[0]
 
     @property
     def held(self) -> bool:
@@ -63,19 +74,19 @@ class Outcome:
 
 def mutated(bundle: Path, folder: Path, seed: int) -> str:
     """Write a mutated copy of `bundle` to `folder`, and say what was done. The same seed does the
-    same."""
+    same; seeds that follow one another take the files in turn, the manifest among them."""
     chance = random.Random(seed)
     shutil.copytree(bundle, folder)
-    path = chance.choice(sorted(p for p in folder.rglob("*") if p.is_file() and p.name != FILENAME))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    path = files[seed % len(files)]
     ways: list[Callable[[Path, random.Random], str]] = [_flip, _swap, _cut, _fill]
     if path.suffix == ".json":
         ways = [_wrong_type] * 4 + [_flip, _cut]
     if path.suffix == ".sqlite":
         ways = [_wrong_cell] * 4 + [_view, _flip, _swap, _cut, _fill]
     done = chance.choice(ways)(path, chance)
-    seal(folder)
-    if chance.random() < 0.1:
-        return _wrong_type(folder / FILENAME, chance)
+    if path != folder / FILENAME:
+        seal(folder)
     return f"{path.relative_to(folder)}: {done}"
 
 
@@ -90,30 +101,60 @@ def seal(folder: Path) -> None:
 
 def outcome(folder: Path, mutation: str, command: str, *, seconds: float = SECONDS) -> Outcome:
     """Run one command on the bundle in `folder`, in a process of its own that is ended after
-    `seconds`."""
+    `seconds`, as `_wait` counts them."""
     arguments = [command, str(folder), *([QUESTION] if command in ("ask", "search") else [])]
     threads = ["--threads", "1"] if command != "info" else []
     started = time.monotonic()
-    try:
-        done = subprocess.run(
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
             python("-m", "fieldpack_app.cli", *arguments, *threads),
-            capture_output=True,
-            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
-    except subprocess.TimeoutExpired:
-        return Outcome(mutation, command, "hang", f"more than {seconds:g} s", seconds)
-    text = (done.stdout + done.stderr).decode("utf-8", "replace")
-    kind = {0: "answered", 3: "refused"}.get(
-        done.returncode, "signal" if done.returncode < 0 else "other"
-    )
-    if command == "doctor" and done.returncode == 1 and "to put right" in text:
+        hung, status, usage = _wait(process.pid, seconds)
+        code = process.returncode = os.waitstatus_to_exitcode(status)  # it has been waited for
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    took, peak_mb = time.monotonic() - started, usage.ru_maxrss / 1024
+    if hung:
+        return Outcome(mutation, command, "hang", f"more than {seconds:g} s", took, peak_mb)
+    kind = {0: "answered", 3: "refused"}.get(code, "signal" if code < 0 else "other")
+    if command == "doctor" and code == 1 and "to put right" in text:
         kind = "refused"
     if "Traceback" in text or "Exception ignored" in text:
         kind = "traceback"
     says = text.strip().splitlines()[-1] if text.strip() else ""
-    return Outcome(
-        mutation, command, kind, f"{done.returncode}: {says}", time.monotonic() - started
-    )
+    return Outcome(mutation, command, kind, f"{code}: {says}", took, peak_mb)
+
+
+def _wait(pid: int, seconds: float) -> tuple[bool, int, resource.struct_rusage]:
+    """Wait for a child, and end it after `seconds` in which it ran or slept; while it waits for a
+    processor or a disk, which others may have, no time is counted. Returns whether it was ended so,
+    its status and what it used."""
+    slept = 0.0
+    while True:
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
+        if ended:
+            return False, status, usage
+        ran, sleeps = _activity(pid)
+        slept += _POLL_SECONDS * sleeps
+        if ran + slept > seconds:
+            os.kill(pid, signal.SIGKILL)
+            return True, *os.wait4(pid, 0)[1:]
+        time.sleep(_POLL_SECONDS)
+
+
+def _activity(pid: int) -> tuple[float, bool]:
+    """Return the processor's time that a process has used, in seconds, and whether all its threads
+    sleep just now (proc(5))."""
+    ticks, states = 0, set()
+    for path in (Path(f"/proc/{pid}/stat"), *Path(f"/proc/{pid}/task").glob("*/stat")):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            states.add(fields[0])
+            ticks = max(ticks, int(fields[11]) + int(fields[12]))  # the process's are the most
+    return ticks / os.sysconf("SC_CLK_TCK"), states == {"S"}
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -21,7 +21,14 @@ _FILLER = (
     "The annual charge is taken from the fund every month and shown in the yearly statement of "
     "costs. "
 )
-_COUNTING = "".join(f"Line {n} of the list.\n" for n in range(1, 20_000))
+# Pairs of texts that a model goes on with, and that differ from their first token on: what one of
+# them left in a KV cache is no use to the other.
+_TEXTS = (
+    tuple(
+        "".join(f"{word} {n} of the list.\n" for n in range(1, 20_000)) for word in ("Line", "Row")
+    ),
+    (_FILLER * 2000, f"Note. {_FILLER * 2000}"),
+)
 
 
 def bare(spec: Spec) -> dict[str, Any]:
@@ -37,9 +44,9 @@ def bare(spec: Spec) -> dict[str, Any]:
     model, rope = og.Model(config), LongRope.read(Path(spec["bundle"]) / "model")
     tokenizer = og.Tokenizer(model)
 
-    def generate(tokens: int) -> dict[str, Any]:
+    def generate(prompt: str, tokens: int) -> dict[str, Any]:
         started = time.perf_counter()
-        ids = tokenizer.encode(spec["prompt"]).tolist()[spec["skip"] :]
+        ids = tokenizer.encode(prompt).tolist()[spec["skip"] :]
         params = og.GeneratorParams(model)
         length = len(ids) + spec["new_tokens"]
         least = {"min_length": length} if spec["min_length"] else {}
@@ -69,38 +76,52 @@ def bare(spec: Spec) -> dict[str, Any]:
             "".join(pieces),
         )
 
-    return _both(generate, spec["new_tokens"])
+    return _measured(generate, spec)
 
 
 def ours(spec: Spec) -> dict[str, Any]:
-    """The bundle opened and TextGenerator.stream alone on the same prompt: no retrieval, no prompt
-    building."""
+    """The bundle opened and TextGenerator.stream alone on the same prompts: no retrieval, no prompt
+    building. Then the last prompt once more, which its KV cache holds."""
     generator = _open_ours(spec)
-    return _both(lambda tokens: _stream(generator, spec, tokens), spec["new_tokens"])
+
+    def generate(prompt: str, tokens: int) -> dict[str, Any]:
+        return _stream(generator, spec, prompt, tokens)
+
+    measured = _measured(generate, spec)
+    kept = generate(spec["prompts"][-1], spec["new_tokens"])
+    return {
+        **measured,
+        "kept_first_token_ms": kept["first_token_ms"],
+        "kept_cached_tokens": kept["cached_tokens"],
+    }
 
 
 def ours_cold(spec: Spec) -> dict[str, Any]:
     """Ours to the first token only; with spec["verify"] False the files' hashes are not read."""
-    return {"first_at": _stream(_open_ours(spec), spec, 1)["first_at"]}
+    return {"first_at": _stream(_open_ours(spec), spec, spec["prompts"][0], 1)["first_at"]}
 
 
 def ask(spec: Spec) -> dict[str, Any]:
-    """fieldpack.open().ask(): search, prompt, answer, citations; first cold, streamed, then warm."""
+    """fieldpack.open().ask(): search, prompt, answer, citations. One question cold and streamed,
+    another one warm, then that once more, whose prompt the KV cache holds."""
     import fieldpack
 
     with fieldpack.open(
         spec["bundle"], threads=spec["threads"], verify_contents=spec["verify"]
     ) as expert:
         first_at = None
-        for event in expert.stream(spec["question"]):
+        for event in expert.stream(spec["first_question"]):
             if isinstance(event, fieldpack.TextPiece) and first_at is None:
                 first_at = time.monotonic()
                 if spec.get("first_only"):
                     return {"first_at": first_at}
         answer = expert.ask(spec["question"])
         timings = answer.to_dict()["timings"]
+        kept = expert.ask(spec["question"]).timings
     return {
         "first_at": first_at,
+        "kept_first_token_ms": kept.first_token_ms,
+        "kept_total_ms": kept.total_ms,
         "answer": answer.text,
         "refused": answer.refused,
         "citations": len(answer.citations),
@@ -110,8 +131,8 @@ def ask(spec: Spec) -> dict[str, Any]:
 
 
 def prepare(spec: Spec) -> dict[str, Any]:
-    """A prompt of exactly the wanted tokens after which the model does not stop early, and a
-    question."""
+    """Two prompts of exactly the wanted tokens after which the model does not stop early, and two
+    questions."""
     import fieldpack
     from fieldpack.prompt import read_prompt
 
@@ -133,20 +154,23 @@ def prepare(spec: Spec) -> dict[str, Any]:
     }
     generator = _open_ours(spec)
     tried = []
-    for text in (_COUNTING, _FILLER * 2000):
-        prompt = _exactly(generator.encode, text, wanted)
-        made = _stream(generator, {**spec, "prompt": prompt}, spec["new_tokens"])
-        tried.append((made["tokens"], prompt, made["prompt_tokens"]))
-        if made["tokens"] == spec["new_tokens"]:
+    for texts in _TEXTS:
+        prompts = [_exactly(generator.encode, text, wanted) for text in texts]
+        made = [_stream(generator, spec, prompt, spec["new_tokens"]) for prompt in prompts]
+        tokens = min(one["tokens"] for one in made)
+        tried.append((tokens, prompts, made[-1]["prompt_tokens"]))
+        if tokens == spec["new_tokens"]:
             break
-    tokens, prompt, prompt_tokens = max(tried, key=lambda t: t[0])
+    tokens, prompts, prompt_tokens = max(tried, key=lambda t: t[0])
     manifest = fieldpack.read_manifest(bundle)
+    first, second = _questions(bundle, manifest.has("knowledge"))
     return {
         **spec,
-        "prompt": prompt,
+        "prompts": prompts,
         "prompt_tokens": prompt_tokens,
         "min_length": tokens < spec["new_tokens"],
-        "question": spec["question"] or _question(bundle, manifest.has("knowledge")),
+        "first_question": first,
+        "question": spec["question"] or second,
         "bundle_mb": manifest.size / 1e6,
         "name": f"{manifest.name} {manifest.version}",
     }
@@ -158,10 +182,12 @@ def _threads(threads: int) -> str:
     )
 
 
-def _both(generate: Callable[[int], dict[str, Any]], new_tokens: int) -> dict[str, Any]:
-    """The first token of a cold process, then a whole generation warm; the peak covers both."""
-    cold = generate(1)
-    warm = generate(new_tokens)
+def _measured(generate: Callable[[str, int], dict[str, Any]], spec: Spec) -> dict[str, Any]:
+    """The first token of a cold process, then a whole generation warm, each on a prompt that was not
+    read before; the peak covers both."""
+    first, second = spec["prompts"]
+    cold = generate(first, 1)
+    warm = generate(second, spec["new_tokens"])
     return {
         **warm,
         "first_at": cold["first_at"],
@@ -182,13 +208,13 @@ def _open_ours(spec: Spec) -> Any:
     return TextGenerator.open(expert.path / "model", device=device, skip_tokens=spec["skip"])
 
 
-def _stream(generator: Any, spec: Spec, tokens: int) -> dict[str, Any]:
+def _stream(generator: Any, spec: Spec, prompt: str, tokens: int) -> dict[str, Any]:
     from fieldpack.generation.engine import GenerationStats
 
     stats, text = GenerationStats(), ""
     started = time.monotonic()
     pieces = generator.stream(
-        spec["prompt"],
+        prompt,
         max_new_tokens=spec["new_tokens"],
         max_context=spec["context"],
         repetition_penalty=spec["repetition_penalty"],
@@ -200,9 +226,10 @@ def _stream(generator: Any, spec: Spec, tokens: int) -> dict[str, Any]:
             break
     pieces.close()
     first_at = started + stats.first_token_ms / 1000
-    return _generation(
+    made = _generation(
         stats.prompt_tokens, stats.tokens, stats.first_token_ms, stats.total_ms, first_at, text
     )
+    return {**made, "cached_tokens": stats.cached_tokens}
 
 
 def _generation(
@@ -230,21 +257,22 @@ def _exactly(encode: Callable[[str], list[int]], text: str, tokens: int) -> str:
     return text[:low]
 
 
-def _question(bundle: Path, has_knowledge: bool) -> str:
-    """Of the library itself, so that any bundle has one that retrieval finds and the threshold lets
-    through."""
+def _questions(bundle: Path, has_knowledge: bool) -> tuple[str, str]:
+    """Two questions of the library itself, so that any bundle has some that retrieval finds and the
+    threshold lets through."""
     import sqlite3
     from contextlib import closing
 
-    if not has_knowledge:
-        return "What can you tell me?"
-    with closing(
-        sqlite3.connect(f"file:{bundle / 'knowledge' / 'chunks.sqlite'}?mode=ro", uri=True)
-    ) as database:
-        (text,) = database.execute(
-            "SELECT text FROM chunks ORDER BY length(text) DESC, id LIMIT 1"
-        ).fetchone()
-    return "What do the documents say about this: " + " ".join(text.split()[:20]) + "?"
+    texts = ["you", "anybody"]
+    if has_knowledge:
+        with closing(
+            sqlite3.connect(f"file:{bundle / 'knowledge' / 'chunks.sqlite'}?mode=ro", uri=True)
+        ) as database:
+            longest = "SELECT text FROM chunks ORDER BY length(text) DESC, id LIMIT 2"
+            texts = [text for (text,) in database.execute(longest)]
+    first, second = (" ".join(text.split()[:20]) for text in (texts[-1], texts[0]))
+    asked = "What do the documents say about this: {}?"
+    return asked.format(first), asked.format(second)
 
 
 def _peak_rss_mb() -> float:

@@ -26,8 +26,14 @@ class Target:
     state: Path
 
     def rss_mb(self) -> float:
+        return self._status_mb("VmRSS")
+
+    def peak_mb(self) -> float:
+        return self._status_mb("VmHWM")
+
+    def _status_mb(self, name: str) -> float:
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
-        return round(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, 1)  # type: ignore[index]
+        return round(int(re.search(rf"{name}:\s+(\d+)", status)[1]) / 1024, 1)  # type: ignore[index]
 
     def send(
         self, method: str, path: str, body: Any = None, *, timeout: float = 300, **headers: str

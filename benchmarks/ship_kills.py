@@ -8,9 +8,9 @@ again must end well.
 
 WORK: a folder that `prepare` of tests/support/plugs.py fills with a toy bundle's sticks and
 devices, if it is empty. What was tried is noted in WORK/journal.jsonl, under a hash of the code
-that was tried: cut off, the same command goes on where it stopped. Besides, each command's trace is read for what a power cut could undo:
-every file that is renamed was synced, every folder that got a name is synced before state.json
-points to it."""
+that was tried: cut off, the same command goes on where it stopped. Besides, each command's trace is
+read for what a power cut could undo: every file that is renamed was synced, every folder that got a
+name is synced before state.json points to it."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "fieldpack": (
         "errors child figures",
         "untrusted",
-        "passages devices",
+        "passages devices language",
         "citations index generation",
         "retrieval",
         "prompt answers",
@@ -37,8 +37,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "fieldpack_app locks",
         "state info originals",
         "terminal",
-        "batch feedback install",
-        "diagnostics server",
+        "batch feedback install lan",
+        "diagnostics server mcp service",
         "cli",
     ),
     "fieldpack_build": (

@@ -42,7 +42,7 @@ class PlainConsole(Listener):
     def __init__(self) -> None:
         self._last = 0.0
         self._begun = 0.0
-        self._done = 0.0
+        self._done, self._counted = 0.0, ""
 
     def skipped(self, step: Step) -> None:
         """Say that a stage was done before; nothing of one that `--only` leaves out."""
@@ -52,7 +52,7 @@ class PlainConsole(Listener):
     def started(self, step: Step, number: int, total: int) -> None:
         """Say what a stage does."""
         self._begun = self._last = time.monotonic()
-        self._done = 0.0
+        self._done, self._counted = 0.0, ""
         say(f"  {step.name:<10} [{number}/{total}] {step.stage.does}")
 
     def event(self, step: Step, event: StageEvent) -> None:
@@ -62,9 +62,8 @@ class PlainConsole(Listener):
         elif event["event"] == "say":
             say(f"  {step.name:<10} {event['text']}")
         elif event["event"] == "progress":
-            if event["done"] < self._done:  # another thing is counted now, and the time left is its
+            if self._counts_anew(event):
                 self._begun = time.monotonic()
-            self._done = event["done"]
             if time.monotonic() - self._last >= _EVERY:
                 self._last = time.monotonic()
                 say(f"  {step.name:<10} {_count(event)} {event['note']}{self._left(event)}")
@@ -78,11 +77,20 @@ class PlainConsole(Listener):
         if step.name == "knowledge":
             show_library(receipt.result, indent=13)
 
+    def _counts_anew(self, event: ProgressEvent) -> bool:
+        """Whether a stage counts another thing than before, so that the time left is that one's."""
+        counted = event["note"].partition(" ")[0]  # "steps, loss 1.2": its figures change
+        anew = event["done"] < self._done or self._counted not in ("", counted)
+        self._done, self._counted = event["done"], counted
+        return anew
+
     def _left(self, event: ProgressEvent) -> str:
-        """The time left as a clause; nothing where nothing is done yet."""
+        """The time left as a clause; nothing where nothing is done yet, or all is."""
         left = event.get("left")  # of a stage that knows: what an earlier run did took no time now
-        if left is None and event["done"]:
+        if left is None and 0 < event["done"] < event["total"]:
             spent = time.monotonic() - self._begun
+            if spent < 1:  # the first of another thing: no speed is known yet
+                return ""
             left = spent / event["done"] * (event["total"] - event["done"])
         return "" if left is None else f", about {duration(left)} left"
 
@@ -130,9 +138,8 @@ class BarConsole(PlainConsole):
         """Move the bar; say lines and warnings above it."""
         if event["event"] == "progress":
             shown: dict[str, Any] = {"count": _count(event), "note": event["note"]}
-            if event["done"] < self._done:
+            if self._counts_anew(event):
                 self._progress.reset(self._bar, total=event["total"], **shown)
-            self._done = event["done"]
             self._progress.update(self._bar, completed=event["done"], total=event["total"], **shown)
         elif event["event"] == "note":
             self._progress.reset(self._bar, total=1, count="", note=event["text"])

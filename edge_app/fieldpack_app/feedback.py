@@ -15,6 +15,7 @@ import click
 from fieldpack import Expert, InputError, NoSuchPassage
 from fieldpack.citations import marked_numbers, strip_marks
 
+from .state import read_regular
 from .terminal.render import printable
 
 FILL_IN = "fill_in"  # a key that no build knows: it refuses the row until a person has edited it
@@ -82,9 +83,10 @@ def read_notes(
     """Return the notes in the order of the file; none where there is no file.
 
     A line that cannot be read is reported and left out. Of several notes that one reader left on
-    one answer (a thumb, then a sentence; a change of mind) the last counts."""
+    one answer (a thumb, then a sentence; a change of mind) the last counts. Raises OSError, also
+    where it is no regular file."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_regular(path).split(b"\n")
     except FileNotFoundError:
         return []
     notes: dict[str | int, Note] = {}

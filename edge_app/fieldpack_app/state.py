@@ -18,6 +18,7 @@ from . import locks
 
 FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
+LAN = "lan"  # the folder of paired devices
 
 
 def state_folder(folder: Path | None = None) -> Path:
@@ -71,13 +72,18 @@ def append_line(path: Path, line: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    if is_new and os.name != "nt":  # Windows opens no folder, and keeps names in order itself
-        # The file's name is stored in its folder.
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    if is_new:
+        _sync_folder(path.parent)
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what a regular file holds. A pipe or a device in its place is not waited for. Raises
+    OSError, FileNotFoundError among it."""
+    descriptor = os.open(path, os.O_RDONLY | locks.NON_BLOCKING | locks.BINARY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return file.read()
 
 
 @contextmanager
@@ -88,6 +94,50 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
     with partial.open("w", encoding="utf-8") as file:
         yield file
     partial.replace(path)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a whole file that nobody else may read; it is on the disk when this returns. The folder
+    is made if need be. What root writes belongs to the folder's owner, so that a service that is
+    another user can read it. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = partial_path(path)
+    partial.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | locks.BINARY
+    descriptor = os.open(partial, flags, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        if os.name != "nt" and os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk: a file's name is stored there. Windows opens no
+    folder, and keeps names in order itself."""
+    if os.name != "nt":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder: what two processes read, change and write again. The folder is
+    made if need be. The lock is released when the process ends, however it does. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        locks.wait_exclusive(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def partial_path(path: Path) -> Path:

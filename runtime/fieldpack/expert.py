@@ -90,6 +90,7 @@ class Expert:
         self._opening = threading.Lock()
         self._retriever: Retriever | None = None
         self._rag: Rag | None = None
+        self._lender: Expert | None = None
 
     def search(self, question: str, k: int = 5, *, where: Filter | None = None) -> list[Passage]:
         """Return the k best passages of the documents that `where` lets through, best first; an
@@ -109,6 +110,14 @@ class Expert:
         with self._reading():
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages whose words the library's documents are indexed by; "" stands for English
+        and for those that are not known."""
+        with self._reading():
+            retriever = self._open_retriever()
+            return retriever.index.languages if retriever else ()
 
     def passage(self, chunk_id: int) -> Passage:
         """Return a passage by its `chunk_id`, with score and similarity 0. Raises NoSuchPassage."""
@@ -206,17 +215,24 @@ class Expert:
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: Mapping[str, Any] | None = None,
+        begun: str = "",
     ) -> Iterator[Event]:
         """Yield PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
         enough), TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
 
         `previous`: what a follow-up refers to. `where`: which documents may answer. `schema`: a
-        JSON schema that the answer's text then follows; such an answer has no citations. Raises as
+        JSON schema that the answer's text then follows; such an answer has no citations. `begun`:
+        the text of an answer to this question that was cut (`Answer.cut`), to go on from. Raises as
         `ask` does."""
         schema_text = _schema_text(schema)
         with self._reading():
             events = self._open_rag().stream(
-                question, cancel=cancel, previous=previous, where=where, schema=schema_text
+                question,
+                cancel=cancel,
+                previous=previous,
+                where=where,
+                schema=schema_text,
+                begun=begun,
             )
 
         def checked() -> Iterator[Event]:
@@ -242,6 +258,11 @@ class Expert:
         with self._reading():
             self._open_rag().read_ahead(question, previous=previous, where=where, cancel=cancel)
 
+    def borrow_models(self, other: Expert) -> None:
+        """Use the models that `other` has open in place of opening the very same files once more,
+        when this expert opens its own. `other` may go on answering meanwhile, and be closed."""
+        self._lender = other
+
     def load(self) -> None:
         """Open all models now instead of at the first question, and read what every prompt begins
         with. Raises BundleCorrupt, BundleUnsupported."""
@@ -262,7 +283,7 @@ class Expert:
     def close(self) -> None:
         """Give the models' memory back."""
         with self._opening:
-            self._rag = self._retriever = None
+            self._rag = self._retriever = self._lender = None
 
     def __enter__(self) -> Expert:
         return self
@@ -308,8 +329,9 @@ class Expert:
         from .retrieval.retriever import open_retriever
 
         reranker = self.path / "reranker" if self.manifest.has("reranker") else None
+        lent = self._lender._retriever if self._lender and self._has_same("embedder") else None
         return open_retriever(
-            self.path / "embedder",
+            lent.embedder.moved(self.path / "embedder") if lent else self.path / "embedder",
             self.path / "knowledge",
             RetrievalSettings.read(self.path),
             reranker=reranker,
@@ -325,6 +347,7 @@ class Expert:
                     generator = self._open_generator() if self.manifest.has("model") else None
                     self._retriever = opened.result()
                 self._check(opening=True)
+                self._lender = None
                 counter = generator or (self._retriever and self._retriever.embedder)
                 assert counter
                 builder = PromptBuilder(self._chat, self.settings, counter.count_tokens)
@@ -344,9 +367,46 @@ class Expert:
         before it is open, and where the CPU was all that was wanted."""
         return self._chosen.says if self._chosen else ""
 
+    def _has_same(self, folder: str) -> bool:
+        """Whether the lender's files of a folder are the same, by their hashes, and run on the same
+        device."""
+
+        def files(manifest: Manifest) -> set[tuple[str, str]]:
+            inside = (entry for entry in manifest.files if entry.path.startswith(f"{folder}/"))
+            return {(entry.path, entry.sha256) for entry in inside}
+
+        lender, mine = self._lender, files(self.manifest)
+        return (
+            lender is not None
+            and not lender.damaged
+            and lender.device == self.device
+            and bool(mine)
+            and files(lender.manifest) == mine
+        )
+
+    def _lent_generator(self) -> Engine | None:
+        """Return the lender's language model where it is open on the CPU, and would be opened here
+        in the same way; of a bundle with targets each opens its own."""
+        lender = self._lender
+        if lender is None or lender._rag is None or not self._has_same("model"):
+            return None
+        same = (
+            lender._target == self._target
+            and lender._speculate == self._speculate
+            and lender._chat.skip_tokens == self._chat.skip_tokens
+        )
+        if not same or lender.manifest.targets or self.manifest.targets:
+            return None
+        if lender._chosen is not None and lender._chosen.engine is not None:
+            return None
+        self._chosen = lender._chosen
+        return lender._rag.generator
+
     def _open_generator(self) -> Engine:
         from .generation.generator import TextGenerator
 
+        if (lent := self._lent_generator()) is not None:
+            return lent
         if self._target != CPU:
             self._chosen = self._choose()
         if self._chosen is not None and self._chosen.engine is not None:

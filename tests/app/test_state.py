@@ -15,15 +15,15 @@ import pytest
 
 from fieldpack import InputError
 from fieldpack_app.feedback import NoteFilter, read_notes
-from fieldpack_app.state import append_line, state_folder
+from fieldpack_app.state import append_line, read_regular, state_folder, write_private
 from fieldpack_app.terminal.line_input import read_lines
 
-# Appends a line and says so once it is on the disk; is killed before the system call of that number
-# within the append.
+# Appends a line (to another file than .jsonl: writes it whole) and says so once it is on the disk; is
+# killed before the system call of that number within the append.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fieldpack_app.state import append_line
+from fieldpack_app.state import append_line, write_private
 
 left = int(sys.argv[2])
 
@@ -34,8 +34,9 @@ def count(frame, event, function):
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
+path, text = Path(sys.argv[1]), sys.argv[3]
 sys.setprofile(count)
-append_line(Path(sys.argv[1]), sys.argv[3])
+append_line(path, text) if path.suffix == ".jsonl" else write_private(path, text.encode())
 sys.setprofile(None)
 print("kept", flush=True)
 """
@@ -117,6 +118,29 @@ def test_a_pipe_in_the_files_place_holds_nobody_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "lines")
     with pytest.raises(OSError, match="no regular file"):
         append_line(tmp_path / "lines", "x")
+    with pytest.raises(OSError, match="no regular file"):
+        read_regular(tmp_path / "lines")
+    with pytest.raises(OSError, match="no regular file"):
+        read_notes(tmp_path / "lines", NoteFilter(), on_bad_line=pytest.fail)
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="no regular file"):
+        read_regular(tmp_path / "endless")
+
+
+def test_a_pipe_in_the_historys_place_keeps_no_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "history")
+    monkeypatch.setattr("builtins.input", lambda prompt: "next")
+    assert next(read_lines([], tmp_path / "history")) == "next"
+    assert "history is not kept" in capsys.readouterr().err
+
+
+def test_feedback_in_a_pipe_is_named_by_the_command(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "feedback.jsonl")
+    command = [sys.executable, "-m", "fieldpack_app.cli", "feedback", "list", "--state"]
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "feedback.jsonl: it is no regular file" in done.stderr
 
 
 def test_a_kill_before_any_system_call_loses_nothing_that_was_kept(tmp_path: Path) -> None:
@@ -151,6 +175,72 @@ def test_a_kill_before_any_system_call_loses_nothing_that_was_kept(tmp_path: Pat
     assert kept[-1].startswith("Question") and kills >= 8, (
         "mkdir, open, fstat, flock, fstat, write, fsync, close"
     )
+
+
+def test_a_kill_while_a_whole_file_is_written_leaves_the_old_one_or_the_new_one(
+    tmp_path: Path,
+) -> None:
+    """As the keys of paired devices are written. The next write needs no tidying up."""
+    path = tmp_path / "keys.json"
+    path.write_text("old")
+    kills = 0
+    for call in range(60):
+        command = [sys.executable, "-c", KILLED, path, str(call), f"new {call}"]
+        child = subprocess.run(command, capture_output=True, text=True, check=False)
+        if child.stdout == "kept\n":
+            assert path.read_text() == f"new {call}"
+            break
+        assert child.returncode == -signal.SIGKILL, child.stderr
+        kills += 1
+        assert path.read_text() in ("old", f"new {call}")
+        write_private(path, b"old")
+    assert kills >= 8, "mkdir, unlink, open, write, fsync, rename, open, fsync, close"
+    assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+FILLED = """
+import sys
+from pathlib import Path
+from fieldpack_app.state import append_line, write_private
+
+folder = Path(sys.argv[1])
+write_private(folder / "keys.json", b"old")
+(folder / "ballast").write_bytes(bytes(8192))
+kept = []
+try:
+    for number in range(10_000):
+        append_line(folder / "feedback.jsonl", f"{number} " + "x" * 300)
+        kept.append(number)
+    sys.exit("the disk took everything")
+except OSError as error:
+    print(error.strerror)
+lines = (folder / "feedback.jsonl").read_text().splitlines()
+assert [int(line.split()[0]) for line in lines] == kept and len(kept) > 10, lines[-1]
+assert all(len(line) > 300 for line in lines)
+try:
+    write_private(folder / "keys.json", b"new" * 3000)
+except OSError:
+    assert (folder / "keys.json").read_bytes() == b"old"
+(folder / "ballast").unlink()
+append_line(folder / "feedback.jsonl", "after")
+write_private(folder / "keys.json", b"new")
+assert (folder / "feedback.jsonl").read_text().splitlines() == [*lines, "after"]
+print("held")
+"""
+
+
+def test_a_full_disk_keeps_every_line_that_was_kept(tmp_path: Path) -> None:
+    """A real one, of 64 kB, in a mount namespace of its own."""
+    mount = (
+        f'mount -t tmpfs -o size=64k none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
+    )
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("no `unshare -rm` here (util-linux, user namespaces)")
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", mount, FILLED], capture_output=True, text=True
+    )
+    assert done.stdout == "No space left on device\nheld\n", done.stderr
 
 
 def test_the_history_of_a_disk_that_lost_power_is_read(

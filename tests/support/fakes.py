@@ -17,11 +17,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
+from fieldpack.bundle.golden import Golden, write_golden
 from fieldpack.bundle.manifest import Manifest, describe_files, original_path, write_manifest
+from fieldpack.bundle.targets import VARIANTS, Target
 from fieldpack.index.schema import CHUNKS as CHUNKS_FILE
 from fieldpack.passages import Chunk
 from fieldpack.prompt import ChatFormat, PromptSettings, write_prompt
 from fieldpack.retrieval.embedder import Embedder, EmbedderSettings
+from fieldpack.retrieval.fusion import RetrievalSettings
 from fieldpack.retrieval.reranker import RerankerSettings
 from fieldpack_build.index.writer import write_index
 
@@ -436,6 +439,34 @@ def write_bundle(
     return folder
 
 
+def write_every_part(folder: Path, *, model: Path) -> Path:
+    """A bundle that has a file of every kind: also a reranker, a graph of vectors, golden
+    questions, retrieval's settings, a report with its page, and a target's folder."""
+    write_bundle(folder, model=model, report={"recipe": "tiny", "scores": {"recall@5": 0.75}})
+    shutil.rmtree(folder / "knowledge")
+    (folder / "knowledge").mkdir()
+    embedder = Embedder.open(folder / "embedder")
+    vectors = embedder.embed_passages([chunk.embedded for chunk in CHUNKS])
+    write_index(folder / "knowledge", CHUNKS, vectors, graph_from=0)
+    write_letter_reranker(folder / "reranker")
+    RetrievalSettings().write(folder)
+    (folder / "report" / "report.html").write_text("<h1>Measured</h1>", encoding="utf-8")
+    target = Target(
+        "openvino-cpu",
+        "openvino",
+        "CPU",
+        f"{VARIANTS}/openvino-cpu",
+        "executed",
+        packages={"openvino": "2026.4.0"},
+        figures={"decode_tokens_per_s": 100.0},
+    )
+    (folder / target.folder).mkdir(parents=True)
+    (folder / target.folder / "openvino_model.xml").write_text("<net/>", encoding="utf-8")
+    write_golden(folder, [Golden("What does the A class cost?", "0.85%", False, "fees.pdf")])
+    reseal(folder, targets=(target,))
+    return folder
+
+
 def write_knowledge(folder: Path, embedder: Embedder, chunks: Sequence[Chunk]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_index(
@@ -456,7 +487,7 @@ def add_original(folder: Path, document: str, data: bytes) -> None:
     reseal(folder)
 
 
-def reseal(folder: Path) -> None:
+def reseal(folder: Path, *, targets: Sequence[Target] = ()) -> None:
     """Write the manifest for what the folder holds now."""
     provenance = {
         "model": {"source": "random two-layer llama", "licence": "none"},
@@ -476,6 +507,7 @@ def reseal(folder: Path) -> None:
             limits,
             {"provider": "cpu"},
             provenance,
+            targets=tuple(targets),
         ),
     )
 

@@ -30,6 +30,7 @@ _CALLS = (
     "sendfile",
     "copy_file_range",
     "chmod",
+    "symlink",
 )
 _TRACED = ",".join((*_CALLS, "fdatasync", "renameat", "renameat2", "linkat", "unlinkat", "openat"))
 # What each command is tried on: the device as it is before, and the command. {0} is the work
@@ -39,11 +40,26 @@ SCENES: dict[str, tuple[str, ...]] = {
     "update": ("update", "{0}/stick-2"),
     "rollback": ("rollback", "toy"),
     "gc": ("gc",),
+    "runtime": ("update", "{0}/stick-3"),
 }
+_NEWER = "9.9.0"  # the Fieldpack that the release of stick-3 needs
 # The version that is current when the command has ended well, and the one before it.
-_AFTER = {"install": "1.0.0", "update": "1.1.0", "rollback": "1.0.0", "gc": "1.1.0"}
-_BEFORE = {"install": None, "update": "1.0.0", "rollback": "1.1.0", "gc": "1.1.0"}
-_WORDS = {"1.0.0": "400 hours", "1.1.0": "900 hours"}
+_AFTER = {
+    "install": "1.0.0",
+    "update": "1.1.0",
+    "rollback": "1.0.0",
+    "gc": "1.1.0",
+    "runtime": "1.2.0",
+}
+_BEFORE = {
+    "install": None,
+    "update": "1.0.0",
+    "rollback": "1.1.0",
+    "gc": "1.1.0",
+    "runtime": "1.0.0",
+}
+_WORDS = {"1.0.0": "400 hours", "1.1.0": "900 hours", "1.2.0": "1200 hours"}
+_SECONDS = 3600.0  # of one command: it may share its machine with a dozen others
 _LINE = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)")
 _FD = re.compile(r"^\d+<([^>]*)>")
 _PATH = re.compile(r'(?:AT_FDCWD(?:<[^>]*>)?, )?"([^"]*)"')
@@ -83,18 +99,29 @@ def prepare(work: Path) -> None:
     (work / "install").mkdir()
     device = shipping.Device(work / "update")
     assert device.install(work / "stick-1").code == 0
-    _copy(work / "update", work / "rollback")
+    shipping.copy_with_links(work / "update", work / "rollback")
     device = shipping.Device(work / "rollback")
     assert device.run("update", work / "stick-2").code == 0
     assert device.run("ask", "toy", shipping.QUESTION).code == 0
-    _copy(work / "rollback", work / "gc")
+    shipping.copy_with_links(work / "rollback", work / "gc")
     store = work / "gc" / "store"
     (store / "partial" / ("1" * 64)).write_bytes(b"half a file")
     (store / "blobs" / "sha256" / ("2" * 64)).write_bytes(b"a blob of nobody")
-    _copy(
+    shipping.copy_with_links(
         store / "slots" / shipping.Device(work / "gc").entry()["current"]["digest"],
         store / "slots" / ("3" * 64),
     )
+    third = shipping.next_version(
+        first, work / "toy-1.2.0", "1.2.0", said="Change the filter after 1200 hours of use."
+    )
+    yard.ship_with_runtime(third, _NEWER, to=work / "stick-3")
+    # Made where it is tried, as the paths of an environment are absolute.
+    managed = shipping.Managed(work / "device")
+    shipping.copy_with_links(work / "stick-1", work / "stick-0")
+    shipping.write_toy_runtime(work / "stick-0")
+    managed.make_environment(work / "stick-0")
+    assert managed.install(work / "stick-1").code == 0
+    shipping.copy_with_links(work / "device", work / "runtime")
     (work / PREPARED).write_text("")
 
 
@@ -143,7 +170,7 @@ def pull(work: Path, scene: str, point: Point, fault: str) -> Pulled:
     )
     if scene == "rollback" and version == _AFTER[scene]:
         return Pulled(state, "")  # again would be there and back
-    again = device.run(*_words(work, scene))
+    again = device.run(*_words(work, scene), timeout=_SECONDS)
     if again.code:
         return Pulled(state, f"the retry failed: {again.err[-300:]}")
     try:
@@ -174,18 +201,18 @@ def _sound(device: shipping.Device) -> str | None:
     with fieldpack.open(store.slot(entry.current.digest)) as expert:
         text = expert.ask(shipping.QUESTION).text
     assert _WORDS[entry.current.version] in text, text
+    if isinstance(device, shipping.Managed):
+        wanted = _NEWER if entry.current.version == "1.2.0" else fieldpack.__version__
+        assert device.version == wanted, f"{entry.current.version} with {device.version}"
     return entry.current.version
 
 
 def _fresh(work: Path, scene: str) -> shipping.Device:
+    """Return a device as it is before the command of a scene."""
     folder = work / "device"
     shutil.rmtree(folder, ignore_errors=True)
-    _copy(work / scene, folder)
-    return shipping.Device(folder)
-
-
-def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # keeps hard links
+    shipping.copy_with_links(work / scene, folder)
+    return shipping.Managed(folder) if scene == "runtime" else shipping.Device(folder)
 
 
 def _words(work: Path, scene: str) -> list[str]:
@@ -197,17 +224,15 @@ def _strace(
     work: Path, scene: str, device: shipping.Device, *options: str
 ) -> subprocess.CompletedProcess[str]:
     """The command's own process is traced, not the child that checks the bundle's health."""
-    command = [
-        "strace",
-        *options,
-        sys.executable,
-        "-P",
-        "-m",
-        "fieldpack_app.cli",
-        *_words(work, scene),
-    ]
+    program = [sys.executable, "-P", "-m", "fieldpack_app.cli"]
+    if isinstance(device, shipping.Managed):
+        program = [str(device.store / "env" / "current" / "bin" / "fieldpack")]
     return subprocess.run(
-        command, env=device.environment(), capture_output=True, text=True, timeout=300
+        ["strace", *options, *program, *_words(work, scene)],
+        env=device.environment(),
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
     )
 
 

@@ -29,6 +29,7 @@ from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.prompt import ChatFormat, write_prompt
 from fieldpack.retrieval.embedder import Embedder
 from fieldpack.retrieval.quoting import QuoteSettings
+from fieldpack_app.install.environments import environment_name, make_environment
 from fieldpack_build.index.writer import IndexWriter
 from fieldpack_build.ship.repository import create
 from fieldpack_build.ship.ship import Shipment, ship
@@ -109,6 +110,15 @@ class Yard:
 
     def ship(self, bundle: Path, to: Path | None = None, **options: Any) -> Shipment:
         return ship(bundle, to or self.stick, keys=self.keys, **options)
+
+    def ship_with_runtime(self, bundle: Path, version: str, to: Path | None = None) -> None:
+        """Ship by a build of another version, with its toy wheels, a bundle that needs it."""
+        stick = to or self.stick
+        source = write_newer_source(version, self.keys.parent / f"source-{version}")
+        self.ship(bundle, to=stick)  # a folder that runtime/ may be put into
+        write_toy_runtime(stick, source)
+        words = ["-m", "fieldpack_build.cli", "ship", bundle, "--to", stick, "--no-runtime"]
+        run_as(source, *words, "--keys", self.keys, "--min-runtime", version)
 
 
 def make_yard(folder: Path) -> Yard:
@@ -200,7 +210,7 @@ class Device:
             "XDG_STATE_HOME": str(self.home / "state"),
         }
 
-    def run(self, *words: str | Path, timeout: float = 120) -> Ran:
+    def run(self, *words: str | Path, timeout: float = 600) -> Ran:
         command = [sys.executable, "-P", "-m", "fieldpack_app.cli", *map(str, words)]
         done = subprocess.run(
             command,
@@ -227,6 +237,62 @@ class Device:
 
     def entry(self, name: str = "toy") -> dict[str, Any]:
         return next(row for row in self.state()["bundles"] if row["name"] == name)
+
+
+@dataclass
+class Managed(Device):
+    """A device whose `fieldpack` lies in an environment in its store, as install.sh makes it."""
+
+    def run(self, *words: str | Path, timeout: float = 600) -> Ran:
+        command = [self.store / "env" / "current" / "bin" / "fieldpack", *words]
+        return self.started(command, timeout)
+
+    def run_in(self, environment: str, *words: str | Path) -> Ran:
+        return self.started([self.store / "env" / environment / "bin" / "fieldpack", *words], 300)
+
+    def started(self, command: list[str | Path], timeout: float) -> Ran:
+        done = subprocess.run(
+            [str(word) for word in command],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def environment(self) -> dict[str, str]:
+        base = super().environment()
+        return {name: value for name, value in base.items() if name != "PYTHONPATH"}
+
+    @property
+    def version(self) -> str:
+        return self.run("--version").out.split()[-1]
+
+    @property
+    def environments(self) -> set[str]:
+        return {path.name for path in (self.store / "env").iterdir() if not path.is_symlink()}
+
+    def answers(self, hours: int) -> bool:
+        return f"{hours} hours" in self.run("ask", "toy", QUESTION).out
+
+    def make_environment(self, stick: Path) -> None:
+        """Install the wheels that a stick carries, as install.sh does it."""
+        wheels = stick / "runtime" / own_platform()
+        name = environment_name(fieldpack.__version__, (wheels / "runtime.json").read_bytes())
+        environment = self.store / "env" / name
+        copied = Path(shutil.copytree(wheels, self.home / "wheels"))
+        (pip,) = copied.glob("pip-*.whl")
+        make_environment(environment, copied, (copied / "requirements.txt").read_text(), pip)
+        shutil.rmtree(copied)
+        command = [environment / "bin" / "python", "-I", "-m"]
+        done = self.started([*command, "fieldpack_app.install.runtime_update", self.store], 300)
+        assert done.code == 0, done.err
+
+
+def copy_with_links(source: Path, target: Path) -> None:
+    """Copy a device; its slots stay links to its blobs."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)
 
 
 def flip(path: Path, bit: int) -> None:

@@ -171,6 +171,18 @@ def rotate_keys(
     help="Have devices update Fieldpack itself first, where theirs is older.",
 )
 @click.option(
+    "--as",
+    "form",
+    type=click.Choice(["oci"]),
+    help="Make the folder an OCI image layout, too, for oras, skopeo and podman.",
+)
+@click.option(
+    "--push",
+    "reference",
+    metavar="REGISTRY/NAME:TAG",
+    help="With --as oci: copy the release there with oras, and check its digest there.",
+)
+@click.option(
     "--no-runtime", is_flag=True, help="The bundle alone: devices have Fieldpack already."
 )
 @click.option(
@@ -195,6 +207,8 @@ def ship(
     pythons: tuple[str, ...],
     patches: bool,
     min_runtime: str | None,
+    form: str | None,
+    reference: str | None,
     no_runtime: bool,
     languages: tuple[str, ...],
     cache: Path | None,
@@ -210,15 +224,19 @@ def ship(
     \b
     build ship dist/finance-1.0.0 --to /media/stick
     build ship dist/finance-1.1.0 --to /srv/www/field --channel canary --share 10 --no-runtime
+    build ship dist/finance-1.1.0 --to site --as oci --push registry.example.org/finance:1.1.0
     build ship dist/finance-1.1.0 --to site --unsigned && build sign site --keys /media/safe/keys
     """
     from ..pipeline.store import default_cache
+    from .oci import push
     from .pack import MIN_RUNTIME
     from .readme import LANGUAGES
     from .runtime_folder import DEFAULT, PYTHONS, Wanted
     from .ship import fingerprint_of
     from .ship import ship as run
 
+    if reference and (unsigned or form != "oci"):
+        raise click.UsageError("--push takes --as oci, and a key: what is pushed is signed first")
     runtime = None
     if not no_runtime:
         runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS)
@@ -232,7 +250,10 @@ def ship(
         languages=languages or LANGUAGES,
         patches=patches,
         min_runtime=min_runtime or MIN_RUNTIME,
+        as_oci=form == "oci",
     )
+    if reference:
+        push(folder, f"{done.name}-{done.version}", reference)
     if as_json:
         click.echo(json.dumps({**done.to_dict(), "fingerprint": fingerprint_of(folder)}, indent=1))
         return

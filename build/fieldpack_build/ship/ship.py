@@ -28,7 +28,7 @@ from fieldpack.bundle.runtime_list import version_numbers
 
 from ..console import duration, say
 from ..errors import MachineError, OutputExists, SigningError
-from . import pack
+from . import oci, pack
 from .readme import write_readme
 from .repository import METADATA, TARGETS, Repository, hashed_name, newest, release_key
 from .runtime_folder import Wanted, runtime_lists, write_runtime
@@ -69,11 +69,13 @@ def ship(
     part_bytes: int = LARGEST_PART,
     patches: bool = False,
     min_runtime: str = pack.MIN_RUNTIME,
+    as_oci: bool = False,
 ) -> Shipment:
     """Write a bundle into `folder` and sign that `channel` offers it. `keys`: the folder with the
     release key; None: `build sign` does it later. `patches`: for a server, so that devices fetch
     changes of knowledge files alone. `min_runtime`: the version of Fieldpack that devices get
-    first, from the wheels that a folder carries. What the folder carries of other bundles stays.
+    first, from the wheels that a folder carries. `as_oci`: make the folder an OCI image layout,
+    too. What the folder carries of other bundles stays.
 
     Raises BundleError, SigningError, OutputExists, MachineError."""
     started = time.monotonic()
@@ -92,6 +94,14 @@ def ship(
     release, config, data = _release_of(
         base, manifest, files, folder if patches else None, bundle, min_runtime
     )
+    digest = sha256(data).hexdigest()
+    if (
+        recalled := next((row for row in base.recalls() if row["digest"] == digest), None)
+    ) is not None:
+        raise SigningError(
+            f"{release.name} {release.version}: was withdrawn ({recalled['reason']}), and devices refuse"
+            " it; build a new version"
+        )
     total = release.size
     meter = _Meter(total, f"{release.name} {release.version}")
     written = pack.write_blobs(bundle, release, config, folder, meter.at)
@@ -111,6 +121,8 @@ def ship(
     )
     if runtime is not None:
         write_runtime(folder, runtime)
+    if as_oci and not oci.is_layout(folder):
+        oci.write_layout(folder, [])  # filled when it is signed
     if keys is not None:
         sign(folder, keys)
     write_readme(folder, languages, fingerprint_of(folder))
@@ -227,11 +239,14 @@ def _sign(
     carried |= set(own.runtimes())  # small; a folder without wheels may be followed by one with
     own.copy_to(there, carried)
     shutil.rmtree(folder / UNSIGNED, ignore_errors=True)
-    _prune(there)
+    manifests = _prune(there)
+    if oci.is_layout(folder):
+        oci.write_layout(folder, manifests)
 
 
-def _prune(there: Repository) -> None:
-    """Remove manifests that are offered no more, then blobs that none names."""
+def _prune(there: Repository) -> list[bytes]:
+    """Remove manifests that are offered no more, then blobs that none names; return the manifests
+    that stay."""
     offered = {hashed_name(path, offer["sha256"]) for path, offer in there.offers().items()}
     lists = {hashed_name(path, digest) for path, digest in there.runtimes().items()}
     manifests = []
@@ -242,6 +257,7 @@ def _prune(there: Repository) -> None:
         elif "/" in relative and relative not in lists:
             path.unlink()
     pack.prune(there.folder, manifests)
+    return manifests
 
 
 def _release_of(

@@ -22,6 +22,7 @@ from .device import bench, doctor, feedback
 from .filter_options import filter_options, make_filter, why_none
 from .install import COMMANDS as INSTALL_COMMANDS
 from .install import verify_store
+from .keys import keys
 from .options import (
     BundlePath,
     bundle_argument,
@@ -30,6 +31,7 @@ from .options import (
     open_bundle,
     state_option,
 )
+from .programs import mcp, service
 
 
 def _fail(message: str, code: int) -> click.exceptions.Exit:
@@ -119,11 +121,12 @@ def ask(
       fieldpack ask finance-1.0.0 "What does the A class cost a year?" --json | jq .citations
       fieldpack ask finance-1.0.0 --batch questions.jsonl -o answers.jsonl
 
-    --json prints {question, answer, refused, cut, kind, quote, citations: [{document, page, quote, passage}], passages,
-    timings}; `cut` is true where a limit on tokens ended the answer;
-    `passage` is the number in the answer's [n]; `kind` is written (by a language model), quote (a passage's words) or related
-    (such words for a question that wants yes or no or a sum). --batch prints one such object a line, with the row's `id`
-    if it has one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
+    --json prints {question, answer, refused, cut, guessed, kind, sureness, quote,
+    citations: [{document, page, quote, passage}], passages, timings}; `cut` is true where a limit on tokens ended the
+    answer, `guessed` where it names no passage and its citation is only related; `passage` is the number in the answer's
+    [n]; `kind` is written (by a language model), quote (a passage's words), related (such words for a question that wants
+    yes or no or a sum) or unsure (no answer, as it was not sure enough). --batch prints one such object a line, with the
+    row's `id` if it has one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
     """
     if (question is None) == (batch is None):
         raise click.UsageError("give a QUESTION or --batch FILE.jsonl, one of the two")
@@ -224,7 +227,7 @@ def search(
         if as_json:
             click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
         elif passages:
-            click.echo(render.passages(passages, question))
+            click.echo(render.passages(passages, question, expert.languages))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
@@ -258,7 +261,19 @@ def search(
     show_default=True,
     help="For one answer.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host", help="Address to listen on [default: 127.0.0.1; with --lan this machine's]."
+)
+@click.option(
+    "--lan", is_flag=True, help="Let phones of the local network in, by one-time codes and TLS."
+)
+@click.option(
+    "--pair-minutes",
+    type=click.IntRange(0, 60),
+    default=5,
+    show_default=True,
+    help="With --lan: how long the first code is good; 0 makes none.",
+)
 @click.option(
     "--allow-remote", is_flag=True, help="Let --host be an address that others can reach."
 )
@@ -282,7 +297,9 @@ def serve(
     state: Path | None,
     max_waiting: int,
     max_seconds: int,
-    host: str,
+    host: str | None,
+    lan: bool,
+    pair_minutes: int,
     allow_remote: bool,
     names: tuple[str, ...],
     token_file: Path | None,
@@ -293,17 +310,19 @@ def serve(
     """Serve each BUNDLE, or the bundles in a folder, one at a time: a page for people, an API that OpenAI's clients speak.
 
     The address printed holds a key; without it nothing is answered. Only this machine can reach it, unless --host names
-    another address, which takes --allow-remote and a key of your own.
+    another address, which takes --allow-remote and a key of your own, or --lan lets phones in: over TLS, each by a one-time
+    code, with a key of its own that `fieldpack keys revoke` takes back.
 
     \b
     Examples:
       fieldpack serve finance-1.0.0 --open
       fieldpack serve /opt/bundles --port 0
+      fieldpack serve finance-1.0.0 --lan
       FIELDPACK_TOKEN=$(cat key) fieldpack serve finance-1.0.0 --host 192.168.1.7 --allow-remote
 
     The API is under /v1 of the same address: base_url http://127.0.0.1:8420/v1, api_key the key.
     """
-    from ..server.serve import Address, read_token
+    from ..server.serve import Address, lan_address, read_token
     from ..server.serve import serve as run
     from ..server.settings import Limits
     from ..state import state_folder
@@ -311,11 +330,21 @@ def serve(
     def opened(path: Path) -> fieldpack.Expert:
         return open_bundle(path, threads, provider, quick)
 
+    def followed(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+        return open_bundle(path, threads, provider, quick, models_of=before)
+
     limits = Limits(waiting=max_waiting, answer_seconds=max_seconds)
-    address = Address(host, port, allow_remote, names)
+    if lan:
+        from ..lan.addresses import local_name
+
+        names = (*names, local_name())
+        address = Address(lan_address(host), port, names=names, pair_seconds=60 * pair_minutes)
+    else:
+        address = Address(host or "127.0.0.1", port, allow_remote, names)
     run(
         bundles,
         opened,
+        followed,
         address,
         read_token(token_file),
         state=state_folder(state),
@@ -378,7 +407,7 @@ def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
         click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
 
 
-for _command in (doctor, bench, feedback, *INSTALL_COMMANDS):
+for _command in (doctor, bench, feedback, keys, mcp, service, *INSTALL_COMMANDS):
     cli.add_command(_command)
 
 

@@ -177,8 +177,8 @@ def list_(store: Path | None, as_json: bool) -> None:
 )
 @json_option
 def status(store: Path | None, output: Path | None, as_json: bool) -> None:
-    """Show this device's id and version of Fieldpack and what is installed. It names no questions
-    and no people.
+    """Show this device's id and version of Fieldpack, what is installed and how many documents the
+    last update changed. It names no documents, no questions and no people.
 
     With --json and -o onto the stick it can be carried back: `build fleet STATUS...` shows which
     device runs what.
@@ -189,7 +189,7 @@ def status(store: Path | None, output: Path | None, as_json: bool) -> None:
     """
     from ..install.status import lines, status_of
 
-    facts = status_of(_store_at(store))
+    facts = status_of(_store_at(store), with_changes=True)
     text = (
         render.dumps(facts, indent=2)
         if as_json

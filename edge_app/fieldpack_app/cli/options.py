@@ -71,18 +71,30 @@ def device_options(command: _Command) -> _Command:
     return command
 
 
-def open_bundle(bundle: Path, threads: int | None, provider: str, quick: bool) -> fieldpack.Expert:
+def open_bundle(
+    bundle: Path,
+    threads: int | None,
+    provider: str,
+    quick: bool,
+    *,
+    models_of: fieldpack.Expert | None = None,
+) -> fieldpack.Expert:
     """Open a bundle as the device options say, an installed one with its starts counted.
     `provider`: the target's name. Under `auto` the state folder remembers which targets work here;
-    without a home there is none, and they are tried each time. Raises BundleError."""
+    without a home there is none, and they are tried each time. `models_of`: an expert that is open,
+    whose models are used where they are of the same files. Raises BundleError."""
     from ..install.opening import open_installed
 
     state: Path | None = None
     with suppress(fieldpack.InputError):
         state = state_folder()
-    return open_installed(
-        bundle,
-        lambda path: fieldpack.open(
+
+    def opened(path: Path) -> fieldpack.Expert:
+        expert = fieldpack.open(
             path, target=provider, threads=threads, verify_contents=not quick, state=state
-        ),
-    )
+        )
+        if models_of is not None:
+            expert.borrow_models(models_of)
+        return expert
+
+    return open_installed(bundle, opened)

@@ -11,6 +11,8 @@ from fieldpack import BundleError, read_manifest
 from fieldpack.index.reader import library_documents
 
 from ..info import at, read_report
+from .state import Installed
+from .store import Store
 
 _FIGURES = ("f1", "value_match", "refused_right", "refused_wrong", "citations_valid")
 _SHOWN = 5  # names of each kind in a line
@@ -26,6 +28,16 @@ class Changes:
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     figures: Mapping[str, tuple[float, float]]
+
+    def counts(self) -> dict[str, object]:
+        """Return how many documents there are of each kind, and the figures, as plain values."""
+        return {
+            "before": self.before,
+            "added": len(self.added),
+            "changed": len(self.changed),
+            "removed": len(self.removed),
+            "figures": {name: list(pair) for name, pair in self.figures.items()},
+        }
 
     def lines(self) -> list[str]:
         """One line for each kind of change; none where the documents are the same."""
@@ -44,6 +56,17 @@ class Changes:
             if then != now
         ]
         return texts
+
+
+def changes_of(store: Store, entry: Installed) -> Changes | None:
+    """Return what the current release of a bundle changed against the one before it, from the two
+    on the disk; None where there is none before it, or the device went back to this one."""
+    before = entry.previous
+    if before is None or before.number >= entry.current.number:
+        return None
+    if not store.slot(before.digest).is_dir():
+        return None
+    return compare_documents(store.slot(before.digest), store.slot(entry.current.digest))
 
 
 def compare_documents(old: Path, new: Path) -> Changes | None:

@@ -3,8 +3,8 @@ env/<version>-<hash of the wheels>-py<Python>/. state.json names the current one
 environment is started hands over to that one, so that one pointer switches release and runtime
 together. Knows nothing of sources or signatures.
 
-`python -m fieldpack_app.install.environments finish` ends what pip has begun in the environment
-that runs it, and `... use STORE` makes that environment the current one; both are for installers.
+`python -m fieldpack_app.install.environments`, for installers, ends what pip has begun in the
+environment that runs it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
@@ -92,7 +91,8 @@ def hand_over_to_current() -> None:
             named = str(json.loads(text).get("runtime", ""))
         there = here.parent / named
         if named and Path(named).name == named and there != here and (there / COMPLETE).is_file():
-            run_in(there, sys.argv[1:])
+            with suppress(OSError):  # its Python was removed: this one goes on
+                run_in(there, sys.argv[1:])
     with suppress(OSError):
         flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
         # Never closed: the process' end gives it back.
@@ -132,9 +132,14 @@ def make_environment(folder: Path, wheels: Path, requirements: str, pip: Path) -
     )
     command = [str(python_of(folder)), "-P", *words.split()]
     command += ["--find-links", str(wheels), "-r", str(listed)]
-    _run(command, {**os.environ, "PYTHONPATH": str(pip), "PIP_CONFIG_FILE": os.devnull})
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    _run([str(python_of(folder)), "-I", "-m", __name__, "finish"], own)
+    # No settings of whoever runs this: an index, a target folder.
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith("PIP_")
+    }
+    _run(command, {**own, "PYTHONPATH": str(pip), "PIP_CONFIG_FILE": os.devnull})
+    _run([str(python_of(folder)), "-I", "-m", __name__], own)
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> None:
@@ -158,26 +163,6 @@ def finish() -> None:
         os.sync()  # some thousand files: one by one would take longer, and others' writes are few
     with (here / COMPLETE).open("wb") as marker:
         os.fsync(marker.fileno())
-
-
-def use(root: Path) -> None:
-    """Make the environment of this process the current one of the store at `root`."""
-    from fieldpack import FieldpackError
-
-    from .store import Store
-
-    here = own_environment()
-    if here is None or here.parent.parent != root.resolve():
-        raise SystemExit(f"{sys.prefix}: no environment of {root}")
-    store = Store(root)
-    try:
-        with store.lock():
-            state = store.state()
-            if state.runtime != here.name:
-                store.save(replace(state, runtime=here.name))
-            point(root, here.name)
-    except FieldpackError as error:
-        raise SystemExit(f"fieldpack: {error}") from None
 
 
 def point(root: Path, name: str) -> None:
@@ -218,7 +203,4 @@ def unused(root: Path, kept: set[str]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["finish"]:
-        finish()
-    else:
-        use(Path(sys.argv[2]))
+    finish()

@@ -1,16 +1,20 @@
 """A newer Fieldpack for a release that needs one: its wheels, signed as the releases are, are
 copied from the source, checked and installed into an environment of their own, without a network's
-package index. Nothing uses it until state.json names it."""
+package index. Nothing uses it until state.json names it.
+
+`python -m fieldpack_app.install.runtime_update STORE`, for installers, makes the environment that
+runs it the current one."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import fieldpack
-from fieldpack import BundleUnsupported
+from fieldpack import BundleUnsupported, FieldpackError
 from fieldpack.bundle.release import Release
 from fieldpack.bundle.runtime_list import (
     RuntimeList,
@@ -29,8 +33,9 @@ from .environments import (
     environment_name,
     make_environment,
     own_environment,
+    point,
 )
-from .errors import NotTrusted, SourceFailed
+from .errors import NotTrusted, SourceFailed, StoreFailed
 from .source import Missing, Source
 from .store import Store
 from .trust import Feed
@@ -76,6 +81,18 @@ def bring_runtime(store: Store, feed: Feed, release: Release) -> Path:
     if not (folder / COMPLETE).is_file():
         _install(store, feed.source, listed, folder)
     return folder
+
+
+def use_own_environment(store: Store) -> None:
+    """Make the environment of this process the current one. Raises StoreFailed."""
+    own = own_environment()
+    if own is None or own.parent.parent != store.root.resolve():
+        raise StoreFailed(f"{sys.prefix}: no environment of {store.root}; run install.sh")
+    with store.lock():
+        state = store.state()
+        if state.runtime != own.name:
+            store.save(replace(state, runtime=own.name))
+        point(store.root, own.name)
 
 
 def _install(store: Store, source: Source, listed: RuntimeList, folder: Path) -> None:
@@ -136,3 +153,10 @@ def _requirements(wheels: list[Wheel]) -> str:
             pin = f"{wheel.package}=={wheel.name.split('-')[1]}"
             hashes.setdefault(pin, []).append(f"--hash=sha256:{wheel.sha256}")
     return "".join(f"{pin} {' '.join(given)}\n" for pin, given in sorted(hashes.items()))
+
+
+if __name__ == "__main__":
+    try:
+        use_own_environment(Store(Path(sys.argv[1])))
+    except FieldpackError as error:
+        raise SystemExit(f"fieldpack: {error}") from None

@@ -9,23 +9,30 @@ from typing import Any
 
 import fieldpack
 
+from .changes import changes_of
 from .store import Store
 from .trust import age_in_days
 
 
-def status_of(store: Store) -> dict[str, Any]:
+def status_of(store: Store, *, with_changes: bool = False) -> dict[str, Any]:
     """Return device, versions and bundles, ready for JSON; of the machine only what tells which
-    wheels it needs."""
+    wheels it needs. `with_changes`: also how many documents each current release changed, for which
+    two libraries are read."""
     state = store.state()
     bundles = []
     for name, entry in sorted(state.bundles.items()):
         recall = state.recall_of(entry.current.digest)
         withdrawn = None if recall is None else {"reason": recall.reason, "at": recall.at}
-        bundles.append({**asdict(entry), "name": name, "withdrawn": withdrawn})
+        row = {**asdict(entry), "name": name, "withdrawn": withdrawn}
+        if with_changes:
+            changes = changes_of(store, entry)
+            row["changes"] = None if changes is None else changes.counts()
+        bundles.append(row)
     return {
         "kind": "fieldpack-status",
         "device": state.device,
         "fieldpack": fieldpack.__version__,
+        "runtime": state.runtime,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}".lower(),
         "signed": state.signed,
@@ -56,6 +63,16 @@ def lines(status: Mapping[str, Any], *, device: bool = False) -> list[str]:
             )
         if bundle["failed"]:
             shown.append(f"  {bundle['failed']}")
+        if changes := bundle.get("changes"):
+            counts = (f"{changes[kind]:,} {kind}" for kind in ("added", "changed", "removed"))
+            figures = "".join(
+                f"; {name.replace('_', ' ')}: {then:.3g} -> {now:.3g}"
+                for name, (then, now) in changes["figures"].items()
+                if then != now
+            )
+            moved = any(changes[kind] for kind in ("added", "changed", "removed"))
+            said = f": {', '.join(counts)}" if moved else " are the same"
+            shown.append(f"  documents since {changes['before']}{said}{figures}")
         if bundle["withdrawn"]:
             shown.append(f"  WITHDRAWN: {bundle['withdrawn']['reason']}; run `fieldpack update`")
     if not status["bundles"]:

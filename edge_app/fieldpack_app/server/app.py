@@ -13,22 +13,27 @@ from starlette.types import ASGIApp
 
 from fieldpack import FieldpackError
 
-from .auth import AuthMiddleware
+from ..lan.device_keys import DeviceKeys
+from .auth import PAIR, AuthMiddleware
 from .bundles import BundleEntry
 from .errors import HttpError, from_runtime
 from .fair_queue import FairQueue
 from .feedback_log import FeedbackLog
+from .follow_ups import FollowUpCache
 from .jobs import AnswerService
-from .loaded_bundle import LoadedBundle, Opener
+from .loaded_bundle import Follower, LoadedBundle, Opener
 from .metrics import Metrics
 from .responses import error_reply
 from .routes.ask import AskRoute
+from .routes.changes import ChangesRoute
 from .routes.chat_completions import ChatCompletionsRoute
 from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
 from .routes.originals import OriginalRoutes
+from .routes.pair import PairRoute
+from .routes.responses import ResponsesRoute
 from .routes.static import StaticFiles
 from .routes.status import StatusRoutes
 from .search_pool import SearchPool
@@ -40,18 +45,25 @@ class Application:
     the models' memory back."""
 
     def __init__(
-        self, bundles: Sequence[BundleEntry], open_bundle: Opener, settings: Settings
+        self,
+        bundles: Sequence[BundleEntry],
+        open_bundle: Opener,
+        settings: Settings,
+        follow_bundle: Follower | None = None,
     ) -> None:
         limits, metrics, queue = settings.limits, Metrics(), FairQueue(settings.limits.waiting)
-        self.loaded = LoadedBundle(bundles, open_bundle, queue)
+        self.loaded = LoadedBundle(bundles, open_bundle, queue, follow_bundle)
         self.feedback_log = FeedbackLog(settings.state, limits.feedback, metrics)
         self.service = AnswerService(self.loaded, queue, metrics, self.feedback_log, limits)
         self.search_pool = SearchPool()
 
         static, status, asking = StaticFiles(), StatusRoutes(self.service), AskRoute(self.service)
+        changes = ChangesRoute(self.loaded, self.search_pool)
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
         originals = OriginalRoutes(self.loaded, self.search_pool, limits)
-        completions, models = ChatCompletionsRoute(self.service), ModelsRoutes(self.loaded)
+        follow_ups, models = FollowUpCache(), ModelsRoutes(self.loaded)
+        completions = ChatCompletionsRoute(self.service, follow_ups)
+        responses = ResponsesRoute(self.service, follow_ups)
         embeddings = EmbeddingsRoute(self.service, self.search_pool)
         feedback = FeedbackRoute(self.loaded, self.search_pool, self.feedback_log, limits)
         routes = [
@@ -64,6 +76,7 @@ class Application:
             Route("/api/load", status.load, methods=["POST"]),
             Route("/api/search", library.search),
             Route("/api/about", library.about),
+            Route("/api/changes", changes.changes),
             Route("/api/documents", library.documents),
             Route("/api/passages", library.outline),
             Route("/api/bundles", status.bundles),
@@ -75,11 +88,19 @@ class Application:
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),
             Route("/v1/chat/completions", completions.create, methods=["POST"]),
+            Route("/v1/responses", responses.create, methods=["POST"]),
             Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
+        keys = DeviceKeys(settings.lan) if settings.lan else None
+        if keys is not None:
+            pairing = PairRoute(settings, keys)
+            routes += [
+                Route(PAIR, pairing.form),
+                Route(PAIR, pairing.pair, methods=["POST"]),
+            ]
         inner = Starlette(routes=routes, exception_handlers=_HANDLERS)
         inner.router.redirect_slashes = False
-        self.asgi: ASGIApp = AuthMiddleware(inner, settings)
+        self.asgi: ASGIApp = AuthMiddleware(inner, settings, keys)
 
     def close(self) -> None:
         """Stop the threads and give the models' memory back."""

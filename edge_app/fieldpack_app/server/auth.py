@@ -10,17 +10,22 @@ same site. Against other users and programs of the machine: the token.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from hmac import compare_digest
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fieldpack import InputError
+
+from ..lan.device_keys import DeviceKeys
 from .errors import HttpError
 from .http import HEAD
+from .key_page import KeyPage
 from .responses import error_reply
 from .settings import Settings
 
@@ -29,6 +34,8 @@ CLIENT_HEADER = "x-fieldpack-client"
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _READS = ("GET", "HEAD")
 _OPEN = "/health"
+_log = logging.getLogger("fieldpack.server")
+PAIR = "/pair"  # open where devices are paired
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "font-src 'self'; "
@@ -42,20 +49,19 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-_NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fieldpack</title>
-<h1>This page needs its key</h1>
-<p>Open the whole address that <code>fieldpack serve</code> printed in the terminal, from http:// to its end.</p>
-<p>If the server was started again since, it has a new key: take the new address.</p></html>
-"""
 
 
 class AuthMiddleware:
     """Checks host, origin and token of every request, and adds the headers of every response."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keys: DeviceKeys | None = None) -> None:
+        """`keys`: of paired devices, which are as good as the token."""
         self._app = app
         self._settings = settings
+        self._keys = keys
+        self._open = {_OPEN, *([PAIR] if keys else [])}
         self._ticket = settings.ticket
+        self._key_page = KeyPage()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,8 +102,9 @@ class AuthMiddleware:
                 421, "wrong_host", f"this server answers to {names}; open the address it printed"
             )
         origins = [origin.lower() for origin in headers.getlist("origin")]
-        # https is a proxy's in front of us, which passes the Host on.
-        own = [f"{scheme}://{hosts[0].lower()}" for scheme in ("http", "https")]
+        # Without TLS of our own, https is a proxy's in front of us, which passes the Host on.
+        schemes = ("https",) if self._settings.lan else ("http", "https")
+        own = [f"{scheme}://{hosts[0].lower()}" for scheme in schemes]
         site = headers.get("sec-fetch-site", "same-origin")
         foreign = bool(origins) and (len(origins) > 1 or origins[0] not in own)
         if foreign or (
@@ -110,20 +117,27 @@ class AuthMiddleware:
     def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
         """Return None if the request may pass, with its client in the scope, and the response to it
         otherwise. Raises HttpError (401)."""
-        if scope["path"] == _OPEN:
+        if scope["path"] in self._open:
             return None
         tokens = None
         if scope["path"] == "/":
             tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if tokens and scope["method"] in _READS:
-            if not self._is_token(tokens[0]) and not self._use_ticket(tokens[0]):
-                return HTMLResponse(_NO_TOKEN, 401)
+            # Perhaps the whole address, put into the page's box.
+            key = tokens[0].strip().rpartition("token=")[2]
+            if not self._is_own(key) and not self._use_ticket(key):
+                return self._key_page.response(headers.get("accept-language", ""), wrong=True)
             # A cookie that no script and no other site gets, with a name of this browser's own
             # behind the token.
             response = RedirectResponse("/", 303)
             value = f"{self._settings.token}.{secrets.token_urlsafe(9)}"
             response.set_cookie(
-                self._settings.cookie, value, path="/", httponly=True, samesite="strict"
+                self._settings.cookie,
+                value,
+                path="/",
+                secure=self._settings.lan is not None,
+                httponly=True,
+                samesite="strict",
             )
             return response
         client = self._client(headers)
@@ -132,7 +146,9 @@ class AuthMiddleware:
             scope[CLIENT] = f"{address} {client}"
             return None
         if scope["method"] in _READS and scope["path"] in ("/", "/report"):
-            return HTMLResponse(_NO_TOKEN, 401)
+            if self._keys:
+                return RedirectResponse(PAIR, 303)
+            return self._key_page.response(headers.get("accept-language", ""), wrong=False)
         message = (
             "the key is missing or wrong; send Authorization: Bearer <key>, as the terminal shows "
             "it after token="
@@ -165,8 +181,20 @@ class AuthMiddleware:
             self._ticket = ""
         return right
 
-    def _is_token(self, text: str) -> bool:
+    def _is_own(self, text: str) -> bool:
+        """Return whether `text` is the server's token. A device's key is none: it would be turned
+        into a cookie that its revocation leaves valid."""
         return compare_digest(text.encode("utf-8", "replace"), self._settings.token.encode())
+
+    def _is_token(self, text: str) -> bool:
+        """Return whether `text` is the token, or a paired device's key."""
+        if self._is_own(text):
+            return True
+        try:
+            return self._keys is not None and bool(text) and self._keys.find(text) is not None
+        except InputError as error:  # a damaged file of keys lets nobody in
+            _log.warning("%s", error)
+            return False
 
 
 class _Exchange:

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fieldpack import FieldpackError, read_manifest
 
+from ..install.opening import store_of
+from ..install.runtime_update import is_too_new
 from ..install.state import FILENAME, Installed, State
 from ..install.store import Store
 from ..terminal.render import printable
-from .bundles import BundleEntry
+from .bundles import BundleEntry, entry_of
 from .loaded_bundle import LoadedBundle
 
 _EVERY = 1.0  # seconds between two looks at state.json, which cost some microseconds
@@ -35,14 +37,14 @@ class FollowReleases:
         )  # digests that did not open: not again until the server's next start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._task is None and any(_store_of(bundle) for bundle in self._loaded.bundles):
+        if self._task is None and any(store_of(bundle.path) for bundle in self._loaded.bundles):
             self._task = asyncio.create_task(self._follow())
         await self._app(scope, receive, send)
 
     async def _follow(self) -> None:
         while True:
             for bundle in self._loaded.bundles:
-                store = _store_of(bundle)
+                store = store_of(bundle.path)
                 if store is not None and self._changed(store):
                     await self._look(store)
             await asyncio.sleep(_EVERY)
@@ -67,7 +69,7 @@ class FollowReleases:
         for bundle in self._loaded.bundles:
             entry = state.bundles.get(bundle.manifest.name)
             inside = bundle.path.parent.parent == store.slots.resolve()
-            if entry is not None and inside and _store_of(bundle):
+            if entry is not None and inside and store_of(bundle.path):
                 await self._go_over(bundle, entry, store, state)
 
     async def _go_over(
@@ -90,24 +92,22 @@ class FollowReleases:
             return
         path = store.slot(digest)
         try:
+            release = store.release(digest)
+            if is_too_new(release):
+                self._tried.add(digest)
+                _say(
+                    f"{bundle.id} stays until this server is started again: {release.version} needs"
+                    f" Fieldpack {release.min_runtime}, which is installed"
+                )
+                return
             manifest = read_manifest(path)
-            newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
+            newer = entry_of(f"{manifest.name}-{manifest.version}", path, manifest)
             await self._loaded.move(bundle, newer)
             same = (one.id for one in self._loaded.bundles if one.path == newer.path)
             _say(f"{bundle.id} is {next(same, newer.id)} now")
         except FieldpackError as error:
             self._tried.add(digest)
             _say(f"{bundle.id} stays: {error}")
-
-
-def _store_of(bundle: BundleEntry) -> Store | None:
-    """Return the store whose slot a bundle lies in; None for a bundle that lies elsewhere."""
-    slots = bundle.path.parent.parent
-    return (
-        Store(slots.parent)
-        if slots.name == "slots" and (slots.parent / FILENAME).is_file()
-        else None
-    )
 
 
 def _say(text: str) -> None:

@@ -8,15 +8,33 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ..lan.certificate import Certificate
+
 _MAX_CONNECTIONS = 200  # of the 1,024 files that a process may usually have open
 _MANY_CONNECTIONS = 150  # beyond which idle ones make room for new ones
 HEAD = 16 * 1024  # bytes
 _STOP_SECONDS = 5
+_HANDSHAKE_SECONDS = 10.0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop whose TLS handshakes end in time: until then a connection is none that
+    `Protocol` knows and closes."""
+
+    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
+        """Make a server, as any event loop does."""
+        if options.get("ssl"):
+            options |= {
+                "ssl_handshake_timeout": _HANDSHAKE_SECONDS,
+                "ssl_shutdown_timeout": _STOP_SECONDS,
+            }
+        return await super().create_server(*args, **options)
 
 
 class Protocol(H11Protocol):
@@ -83,12 +101,21 @@ class Server(uvicorn.Server):
     of it; `stop` is called first."""
 
     def __init__(
-        self, app: ASGIApp, stop: Callable[[], None], protocol: type[Protocol] = Protocol
+        self,
+        app: ASGIApp,
+        stop: Callable[[], None],
+        protocol: type[Protocol] = Protocol,
+        tls: Certificate | None = None,
     ) -> None:
+        """`tls`: the server's certificate; without one it speaks plain HTTP."""
+        files: dict[str, Any] = {}
+        if tls is not None:
+            files = {"ssl_certfile": tls.certificate, "ssl_keyfile": tls.key}
         super().__init__(
             uvicorn.Config(
                 app,
-                loop="asyncio",
+                **files,
+                loop=f"{Loop.__module__}:{Loop.__name__}",
                 http=protocol,
                 ws="none",
                 lifespan="off",

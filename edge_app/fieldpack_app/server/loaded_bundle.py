@@ -13,21 +13,30 @@ from .bundles import BundleEntry
 from .errors import HttpError
 from .fair_queue import FairQueue
 
+_FIRST_TEXT = "What is this about?"
 Opener = Callable[[Path], Expert]
+# Opens a release with the models of the one before it, where they are of the same files.
+Follower = Callable[[Path, Expert], Expert]
 
 
 class LoadedBundle:
     """The bundle that questions are answered from, and the others that it can be exchanged for."""
 
     def __init__(
-        self, bundles: Sequence[BundleEntry], open_bundle: Opener, queue: FairQueue
+        self,
+        bundles: Sequence[BundleEntry],
+        open_bundle: Opener,
+        queue: FairQueue,
+        follow_bundle: Follower | None = None,
     ) -> None:
         """`open_bundle` verifies a bundle and opens it, its models not yet; the first of `bundles`
-        is opened at once."""
+        is opened at once. `follow_bundle`: in place of it, for a newer release of the current
+        one."""
         self.bundles = tuple(bundles)
         self.current = self.bundles[0]
         self.expert = open_bundle(self.current.path)
         self._open = open_bundle
+        self._follow = follow_bundle
         self._queue = queue
         self._loading: asyncio.Task[None] | None = None
         self._switching = asyncio.Lock()
@@ -81,22 +90,25 @@ class LoadedBundle:
         self.bundles = tuple(newer if one is bundle else one for one in self.bundles)
 
     def _open_loaded(self, path: Path) -> Expert:
-        expert = self._open(path)
+        expert = self._follow(path, self.expert) if self._follow else self._open(path)
         expert.load()
+        if expert.manifest.has("knowledge"):
+            # The encoder's network is loaded at the first text, which must not be a reader's.
+            expert.search(_FIRST_TEXT)
         return expert
 
     async def _replace(self, chosen: BundleEntry, expert: Expert, client: str) -> None:
-        """Wait for the running answer, put `expert` in its place, give the old one's memory
-        back."""
+        """Wait for the running answer, put `expert` in its place, let the next question in, and
+        give the old one's memory back."""
         ticket = self._queue.enter_first(client)
         try:
             while ticket.position:
                 await ticket.moved()
             old, self.expert = self.expert, expert
             self.current, self._loading = chosen, None
-            await asyncio.to_thread(old.close)
         finally:
             ticket.leave()
+        await asyncio.to_thread(old.close)
 
     def close(self) -> None:
         """Give the models' memory back."""

@@ -19,12 +19,17 @@ import click
 
 from fieldpack import InputError
 
+from ..lan.addresses import own_addresses
+from ..lan.announce import LanServer, invitation, remember_server
+from ..lan.certificate import own_certificate
+from ..lan.pairing import open_pairing
+from ..state import LAN
 from ..terminal.render import printable
 from .app import Application
 from .bundles import find_bundles
 from .follow import FollowReleases
 from .http import Server
-from .loaded_bundle import Opener
+from .loaded_bundle import Follower, Opener
 from .settings import Limits, Settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,512}")
@@ -43,12 +48,24 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen. `names`: other hosts than the address itself that browsers call this machine
-    by."""
+    by. `pair_seconds`: for a server of the local network, how long its first code is good; 0 makes
+    none."""
 
     host: str
     port: int
     allow_remote: bool = False
     names: tuple[str, ...] = ()
+    pair_seconds: int | None = None
+
+    @property
+    def lan(self) -> bool:
+        """Whether devices of the local network are let in, by TLS and keys of their own."""
+        return self.pair_seconds is not None
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the server's address."""
+        return "https" if self.lan else "http"
 
     @property
     def local(self) -> bool:
@@ -78,6 +95,7 @@ class Address:
 def serve(
     paths: Sequence[Path],
     open_bundle: Opener,
+    follow_bundle: Follower,
     address: Address,
     token: Token,
     *,
@@ -89,20 +107,32 @@ def serve(
     KeyboardInterrupt."""
     check(address, token)
     bundles = find_bundles(paths)
+    lan = state / LAN if address.lan else None
+    tls = own_certificate(lan, _certified(address)) if lan else None
     with closing(listen(address.host, address.port)) as listening:
         port = listening.getsockname()[1]
         ticket = secrets.token_urlsafe(24) if open_page else ""
         settings = Settings(
-            token.value, port, state, remote=address.remote_names, ticket=ticket, limits=limits
+            token.value,
+            port,
+            state,
+            remote=address.remote_names,
+            ticket=ticket,
+            lan=lan,
+            limits=limits,
         )
-        with closing(Application(bundles, open_bundle, settings)) as application:
-            _announce(application, address, token, port)
+        with closing(Application(bundles, open_bundle, settings, follow_bundle)) as application:
+            if lan and tls:
+                server = LanServer(f"https://{address.called}:{port}", tls.fingerprint)
+                _announce_lan(application, server, lan, address.pair_seconds or 0)
+            else:
+                _announce(application, address, token, port)
             if open_page:
-                url = f"http://{address.called}:{port}/?token={ticket}"
+                url = f"{address.scheme}://{address.called}:{port}/?token={ticket}"
                 # In a thread: some browsers keep their caller waiting. The socket listens already.
                 threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
             following = FollowReleases(application.asgi, application.loaded)
-            Server(following, application.service.stop_all).run([listening])
+            Server(following, application.service.stop_all, tls=tls).run([listening])
 
 
 def check(address: Address, token: Token) -> None:
@@ -112,7 +142,7 @@ def check(address: Address, token: Token) -> None:
         raise click.UsageError(
             "the key must be 16 to 512 letters, digits and ._~-; `openssl rand -hex 32` makes one"
         )
-    if address.local:
+    if address.local or address.lan:
         return
     if not address.allow_remote or not token.from_user:
         raise click.UsageError(
@@ -152,6 +182,38 @@ def listen(host: str, port: int) -> socket.socket:
         what = f"{host}:{port}: {error.strerror or error}"
         raise InputError(f"{what}; name another port with --port (0: any free one)") from None
     return listening
+
+
+def lan_address(host: str | None) -> str:
+    """Return the address to listen on for the local network: `host`, or else this machine's own.
+    Raises InputError where it has none, or `host` means all."""
+    if host in ("0.0.0.0", "::"):
+        raise InputError(f"--lan --host {host}: name the one address that phones shall open")
+    if host is not None:
+        return host
+    addresses = own_addresses()
+    if not addresses:
+        raise InputError(
+            "this machine is in no network; connect it, or name an address with --host"
+        )
+    return str(addresses[0])
+
+
+def _certified(address: Address) -> list[str]:
+    """Return the names and addresses that the certificate is for."""
+    return sorted({name.strip("[]") for name in address.remote_names} | {address.host})
+
+
+def _announce_lan(
+    application: Application, server: LanServer, lan: Path, pair_seconds: int
+) -> None:
+    names = printable(", ".join(bundle.id for bundle in application.loaded.bundles))
+    remember_server(lan, server)
+    click.echo(f"{names}: {server.url}, for devices of this network that are paired")
+    if pair_seconds:
+        click.echo(invitation(server, open_pairing(lan, seconds=pair_seconds), pair_seconds))
+    click.echo("`fieldpack keys pair` lets a device in, `fieldpack keys revoke` shuts it out.")
+    click.echo("Ctrl-C ends.")
 
 
 def _announce(application: Application, address: Address, token: Token, port: int) -> None:

@@ -33,7 +33,8 @@ class Settings:
     """What a server is started with. `names`: hosts that a browser on this machine may name;
     `remote`: hosts that browsers elsewhere may name, those also without the port, which a proxy in
     front hides. `ticket`: opens the page once, in place of the token, for the browser that we
-    start: every user of the machine can read its command line."""
+    start: every user of the machine can read its command line. `lan`: the folder of paired devices'
+    keys, for a server of the local network, which speaks TLS; None for any other."""
 
     token: str
     port: int
@@ -41,6 +42,7 @@ class Settings:
     names: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     remote: tuple[str, ...] = ()
     ticket: str = ""
+    lan: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     @property

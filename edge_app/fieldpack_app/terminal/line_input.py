@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ..state import append_line
+from ..state import append_line, read_regular
 
 _PROMPT = "> "
 _MAX_HISTORY = 1000  # lines of earlier sessions that the arrow keys reach
@@ -20,7 +20,7 @@ def read_lines(commands: Sequence[str], history: Path | None) -> Iterator[str]:
     any; None keeps none."""
     lines: list[str] = []
     try:
-        text = history.read_text(encoding="utf-8", errors="replace") if history else ""
+        text = read_regular(history).decode("utf-8", "replace") if history else ""
         # NUL bytes are what a power cut leaves of lines; readline takes none.
         lines = [line for line in text.replace("\0", "").splitlines() if line][-_MAX_HISTORY:]
     except FileNotFoundError:

@@ -3,6 +3,8 @@ hashed, some of them at the first question, and stay mapped. Knows nothing of wh
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +21,8 @@ class Seal:
         self._digests = {entry.path: entry.sha256 for entry in manifest.files}
         self._stamps = dict(stamps)
         self.broken = ""  # why, once a check has failed
+        self._linked: queue.SimpleQueue[str] = queue.SimpleQueue()  # to be hashed again
+        self._hashing = threading.Lock()
 
     def check(self, *, opening: bool = False) -> None:
         """Raise BundleCorrupt where a file is no longer what was verified. To be called before
@@ -26,10 +30,11 @@ class Seal:
         some 5 us a file.
 
         A file with another time or inode is hashed again, and accepted if the hash is right: it was
-        linked, or overwritten by a copy. Once a check has failed, all fail: what was read meanwhile
-        nobody knows. `opening`: right after files were opened by their names; then none may have
-        been exchanged, not even to and fro: only the time of an inode's last change may be another,
-        which a hard link to it moves (an installation beside, which shares files)."""
+        overwritten by a copy. One of which only the time of the inode's last change is another was
+        most likely linked, by an installation beside that shares files: it is hashed in a thread,
+        as a question must not wait for gigabytes. Once a check has failed, all fail: what was read
+        meanwhile nobody knows. `opening`: right after files were opened by their names; then none
+        may have been exchanged, not even to and fro, and one that was linked is hashed at once."""
         if self.broken:
             raise BundleCorrupt(self.broken)
         for path, stamp in self._stamps.items():
@@ -37,6 +42,10 @@ class Seal:
                 now = stamp_of(self._folder / path)
                 same = now == stamp
                 linked = now._replace(changed=stamp.changed) == stamp
+                if not same and linked and not opening:
+                    self._stamps[path] = now
+                    self._hash_in_thread(path)
+                    continue
                 if not same and now.size == stamp.size and (linked or not opening):
                     same = sha256_file(self._folder / path) == self._digests[path]
                     self._stamps[path] = now if same else stamp
@@ -44,6 +53,27 @@ class Seal:
                 raise self._changed(path, error.strerror or "cannot be read") from None
             if not same:
                 raise self._changed(path, "has changed since the bundle was verified")
+
+    def _hash_in_thread(self, path: str) -> None:
+        """Hash a file again beside the questions; one thread does all that are waiting."""
+        self._linked.put(path)
+        if self._hashing.acquire(blocking=False):
+            threading.Thread(target=self._hash_linked, name="seal", daemon=True).start()
+
+    def _hash_linked(self) -> None:
+        try:
+            while True:
+                path = self._linked.get_nowait()
+                try:
+                    same = sha256_file(self._folder / path) == self._digests[path]
+                except OSError:  # gone: the next check says so
+                    continue
+                if not same:
+                    self._changed(path, "has changed since the bundle was verified")
+        except queue.Empty:
+            pass
+        finally:
+            self._hashing.release()
 
     def _changed(self, path: str, how: str) -> BundleCorrupt:
         self.broken = f"{self._folder}: {path}: {how}; copy the bundle again and open it anew"

@@ -27,6 +27,12 @@ _HARMLESS_OPTIONS = frozenset(
     {"log_id", "provider_options", "intra_op_num_threads", "inter_op_num_threads"}
 )
 CONFIG = "genai_config.json"
+# Sizes by which genai makes tensors: it takes any number, and the engine fails at the first prompt.
+_SIZES = frozenset(
+    "context_length head_size hidden_size num_attention_heads num_hidden_layers "
+    "num_key_value_heads vocab_size".split()
+)
+_MAX_SIZE = 1 << 24
 _EMPTY_STRING = re.compile(rb'""')
 # Tokens that the cache has space for when a prompt's beginning is read ahead, so that the rest of
 # the prompt and the answer fit.
@@ -246,20 +252,21 @@ class TextGenerator:
 
 def check_config(path: Path) -> None:
     """Refuse a genai_config.json that would load a library or run on another provider than the
-    CPU's by itself. Raises BundleCorrupt, BundleUnsupported."""
+    CPU's by itself, or that names sizes that cannot be. Raises BundleCorrupt, BundleUnsupported."""
 
-    def refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # json keeps the last of two equal keys, genai obeys both: it loaded a library from the
         # first (measured).
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
             raise ValueError("a key is there twice")
+        for name, value in pairs:
+            if name in _SIZES and not (type(value) is int and 0 < value <= _MAX_SIZE):
+                raise ValueError(f"{name}: want a size, not {value!r:.80}")
         return dict(pairs)
 
     try:
-        config = json.loads(
-            path.read_text(encoding="utf-8"), object_pairs_hook=refuse_repeated_keys
-        )
+        config = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=checked)
     except (OSError, ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
     for options in _session_options(config):

@@ -117,8 +117,11 @@ def find_evidence(
     named: NamedDocuments,
 ) -> Evidence:
     """Return what the index says of a question's candidates: `count` of vectors and of words each,
-    as many of documents that the question names, and the chunks with its codes. `vector`: as for
-    `find_passages`."""
+    as many of documents that the question names, and the chunks with its codes. `vector`: of the
+    question, [dim]; `named`: as `named_documents` returns it, with its vector.
+
+    Where the question names documents, these bring candidates of their own, and chunks are compared
+    with `named.vector`: inside a company's report its name says nothing."""
     near, words = index.closest(vector, count, where), index.matching(question, count, where)
     codes = chunks_with_codes(index, question, where)
     word_floor, query_vector = _score_floor(words, count), vector
@@ -160,24 +163,20 @@ def choose_groups(
     return [[i] for i in diversify_pages(order, scores, places, k, settings.mix)]
 
 
-def find_passages(
+def candidates_for(k: int, settings: RetrievalSettings) -> int:
+    """Return how many chunks vectors and words bring each, for k passages."""
+    return max(settings.candidates, _SPARE * k)
+
+
+def rank_passages(
     index: KnowledgeIndex,
-    question: str,
+    evidence: Evidence,
     vector: NDArray[np.float32],
     k: int,
-    where: Filter | None = None,
-    settings: RetrievalSettings | None = None,
-    named: NamedDocuments | None = None,
+    settings: RetrievalSettings,
 ) -> list[Passage]:
-    """Return the k best passages for a question and its unit vector [dim], best first; fewer where
-    the library has no more. `named`: as `named_documents` returns it, with its vector.
-
-    Where the question names documents, these bring candidates of their own, and chunks are compared
-    with `named.vector`: inside a company's report its name says nothing."""
-    settings = settings or RetrievalSettings()
-    named = named or NamedDocuments(index.naming_terms(question))
-    count = max(settings.candidates, _SPARE * k)
-    evidence = find_evidence(index, question, vector, count, where, named)
+    """Return the k best passages of a question's candidates, best first; fewer where the library has
+    no more. `vector`: of the question, [dim]."""
     scores = score_candidates(evidence, settings)
     groups = choose_groups(scores, evidence.places, k, settings)
     chosen = [i for group in groups for i in group]
@@ -187,6 +186,23 @@ def find_passages(
         to_passage(g, chunks, max(scores[i] for i in g), max(similarity[i] for i in g))
         for g in groups
     ]
+
+
+def find_passages(
+    index: KnowledgeIndex,
+    question: str,
+    vector: NDArray[np.float32],
+    k: int,
+    where: Filter | None = None,
+    settings: RetrievalSettings | None = None,
+) -> list[Passage]:
+    """Return the k best passages for a question and its unit vector [dim], best first, without an
+    embedder: all chunks are compared with the whole question's vector."""
+    settings = settings or RetrievalSettings()
+    named = NamedDocuments(index.naming_terms(question))
+    count = candidates_for(k, settings)
+    evidence = find_evidence(index, question, vector, count, where, named)
+    return rank_passages(index, evidence, vector, k, settings)
 
 
 def _score_floor(scores: Mapping[int, float], count: int) -> float:

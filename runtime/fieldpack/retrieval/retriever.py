@@ -3,17 +3,23 @@ reranker. Knows nothing of prompts, language models or answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..passages import Filter, Passage
 from .fusion import RetrievalSettings
-from .hybrid import NamedDocuments, find_passages, named_documents
+from .hybrid import (
+    Evidence,
+    NamedDocuments,
+    candidates_for,
+    find_evidence,
+    named_documents,
+    rank_passages,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -45,6 +51,20 @@ class Retriever:
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         """Return the k best passages of the documents that `where` lets through, best first. A
         reranker's scores become the passages'."""
+        count = max(k, self.settings.rerank) if self.reranker else k
+        evidence, vector = self.evidence(question, count, where)
+        passages = rank_passages(self.index, evidence, vector, count, self.settings)
+        if self.reranker and passages:
+            scores = self.reranker.score(question, [p.in_context for p in passages])
+            order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))
+            passages = [replace(passages[i], score=float(scores[i])) for i in order]
+        return passages[:k]
+
+    def evidence(
+        self, question: str, k: int, where: Filter | None = None
+    ) -> tuple[Evidence, NDArray[np.float32]]:
+        """Return what the index says of the candidates for k passages, before any weight, and the
+        question's unit vector [dim]."""
         vector = self.embedder.embed_query(question)
         named = NamedDocuments(())
         if self.settings.names:
@@ -52,13 +72,8 @@ class Retriever:
         if named.paths:
             rest = self.embedder.embed_query(named.question)
             named = replace(named, vector=unit_midpoint(vector, rest))
-        count = max(k, self.settings.rerank) if self.reranker else k
-        passages = find_passages(self.index, question, vector, count, where, self.settings, named)
-        if self.reranker and passages:
-            scores = self.reranker.score(question, [p.in_context for p in passages])
-            order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))
-            passages = [replace(passages[i], score=float(scores[i])) for i in order]
-        return passages[:k]
+        count = candidates_for(k, self.settings)
+        return find_evidence(self.index, question, vector, count, where, named), vector
 
     def passages_of(self, ids: Iterable[int], current: Iterable[Passage]) -> tuple[Passage, ...]:
         """Return the passages that were read before, in the order of their `ids`; those that are
@@ -74,23 +89,27 @@ class Retriever:
         near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], None)
         return similarity_margin(near.values())
 
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return how rare words are in the library, 0 and up."""
+        return self.index.rarity(words)
+
 
 def open_retriever(
-    embedder: Path,
+    embedder: Path | Embedder,
     knowledge: Path,
     settings: RetrievalSettings,
     *,
     reranker: Path | None = None,
     device: Device | None = None,
 ) -> Retriever:
-    """Open a retriever from the folders of a bundle, or of the build's stages. Raises
-    BundleCorrupt."""
+    """Open a retriever from the folders of a bundle, or of the build's stages; `embedder` may be
+    one that is open already. Raises BundleCorrupt."""
     from ..index.reader import KnowledgeIndex
     from .embedder import Embedder
     from .reranker import Reranker
 
     return Retriever(
-        Embedder.open(embedder, device=device),
+        Embedder.open(embedder, device=device) if isinstance(embedder, Path) else embedder,
         KnowledgeIndex(knowledge),
         settings,
         Reranker.open(reranker, device=device) if reranker else None,

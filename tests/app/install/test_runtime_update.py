@@ -10,56 +10,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import fieldpack
+import serving
 import shipping
 from fieldpack.bundle.runtime_list import own_platform
-from fieldpack_app.install.environments import environment_name, make_environment
 from fieldpack_build.ship.repository import Repository, hashed_name
 
 NEWER = "9.9.0"
-
-
-@dataclass
-class Managed(shipping.Device):
-    """A device whose `fieldpack` lies in an environment in its store, as install.sh makes it."""
-
-    def run(self, *words: str | Path, timeout: float = 300) -> shipping.Ran:
-        command = [self.store / "env" / "current" / "bin" / "fieldpack", *words]
-        return self.started(command, timeout)
-
-    def run_in(self, environment: str, *words: str | Path) -> shipping.Ran:
-        return self.started([self.store / "env" / environment / "bin" / "fieldpack", *words], 300)
-
-    def started(self, command: list[str | Path], timeout: float) -> shipping.Ran:
-        done = subprocess.run(
-            [str(word) for word in command],
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
-        return shipping.Ran(done.returncode, done.stdout, done.stderr)
-
-    def environment(self) -> dict[str, str]:
-        base = super().environment()
-        return {name: value for name, value in base.items() if name != "PYTHONPATH"}
-
-    @property
-    def version(self) -> str:
-        return self.run("--version").out.split()[-1]
-
-    @property
-    def environments(self) -> set[str]:
-        return {path.name for path in (self.store / "env").iterdir() if not path.is_symlink()}
-
-    def answers(self, hours: int) -> bool:
-        return f"{hours} hours" in self.run("ask", "toy", shipping.QUESTION).out
 
 
 @pytest.fixture(scope="module")
@@ -74,35 +35,20 @@ def made(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "stick", folder / "stick-1")
     said = "Change the filter after 900 hours of use."
     second = shipping.next_version(toy, folder / "toy-1.1.0", "1.1.0", said=said)
-    source = shipping.write_newer_source(NEWER, folder / "source")
-    shipping.write_toy_runtime(folder / "stick", source)
-    ship = ["-m", "fieldpack_build.cli", "ship", second, "--to", folder / "stick", "--no-runtime"]
-    shipping.run_as(source, *ship, "--keys", folder / "keys", "--min-runtime", NEWER)
-    device = Managed(folder / "device")
-    env = device.store / "env"
-    wheels = Path(shutil.copytree(folder / "stick-1" / "runtime" / own_platform(), folder / "w"))
-    listed = (wheels / "runtime.json").read_bytes()
-    name = environment_name(fieldpack.__version__, listed)
-    (pip,) = wheels.glob("pip-*.whl")
-    make_environment(env / name, wheels, (wheels / "requirements.txt").read_text(), pip)
-    use = [env / name / "bin" / "python", "-I", "-m", "fieldpack_app.install.environments", "use"]
-    done = device.started([*use, device.store], 120)
-    assert done.code == 0, done.err
+    yard.ship_with_runtime(second, NEWER)
+    device = shipping.Managed(folder / "device")
+    device.make_environment(folder / "stick-1")
     done = device.install(folder / "stick-1")
     assert done.code == 0, done.err
-    _copy(device.home, folder / "kept")
+    shipping.copy_with_links(device.home, folder / "kept")
     return folder
 
 
-def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # keeps hard links
-
-
 @pytest.fixture
-def device(made: Path) -> Iterator[Managed]:
+def device(made: Path) -> Iterator[shipping.Managed]:
     shutil.rmtree(made / "device", ignore_errors=True)
-    _copy(made / "kept", made / "device")
-    yield Managed(made / "device")
+    shipping.copy_with_links(made / "kept", made / "device")
+    yield shipping.Managed(made / "device")
 
 
 @pytest.fixture
@@ -110,7 +56,9 @@ def stick(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made / "stick", tmp_path / "stick"))
 
 
-def test_a_release_brings_the_fieldpack_that_it_needs(device: Managed, stick: Path) -> None:
+def test_a_release_brings_the_fieldpack_that_it_needs(
+    device: shipping.Managed, stick: Path
+) -> None:
     (old,) = device.environments
     assert device.version == fieldpack.__version__ and device.answers(400)
     done = device.run("update", stick)
@@ -127,7 +75,7 @@ def test_a_release_brings_the_fieldpack_that_it_needs(device: Managed, stick: Pa
     assert device.version == NEWER and device.answers(900)
 
 
-def test_what_nothing_uses_any_more_goes(device: Managed, stick: Path, made: Path) -> None:
+def test_what_nothing_uses_any_more_goes(device: shipping.Managed, stick: Path, made: Path) -> None:
     (old,) = device.environments
     assert device.run("update", stick).code == 0
     yard = shipping.Yard(Path(shutil.copytree(made / "keys", stick.parent / "keys")), stick)
@@ -153,7 +101,7 @@ def test_what_nothing_uses_any_more_goes(device: Managed, stick: Path, made: Pat
     assert len(device.environments) == 1 and device.version == NEWER
 
 
-def test_wheels_that_are_not_those_signed(device: Managed, stick: Path) -> None:
+def test_wheels_that_are_not_those_signed(device: shipping.Managed, stick: Path) -> None:
     folder = stick / "runtime" / own_platform()
     wheel = folder / "toylibs-1.0-py3-none-any.whl"
     good = wheel.read_bytes()
@@ -177,6 +125,32 @@ def test_wheels_that_are_not_those_signed(device: Managed, stick: Path) -> None:
     assert len([one for one in device.environments if not one.startswith(".")]) == 1
 
 
+def test_a_server_of_the_older_version_answers_on_and_says_so(
+    device: shipping.Managed, stick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slot = device.store / "slots" / device.entry()["current"]["digest"] / "bundle"
+    said = ""
+
+    def has_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "toy-1.0.0 stays until this server is started again" in said
+
+    def opened(path: Path) -> fieldpack.Expert:
+        return fieldpack.open(path, threads=1)
+
+    with (
+        serving.served([slot], tmp_path / "state", opener=opened) as served,
+        served.client() as client,
+    ):
+        assert client.get("/health").json() == {"status": "ok"}
+        assert device.run("update", stick).code == 0
+        serving.wait_for(has_said, 60)
+        assert f"needs Fieldpack {NEWER}, which is installed" in said
+        answer = client.post("/api/ask", json={"question": shipping.QUESTION})
+        assert answer.status_code == 200 and "400 hours" in answer.text
+
+
 def test_a_plain_installation_says_what_to_do(made: Path, stick: Path) -> None:
     device = shipping.Device(stick.parent / "plain")
     assert device.install(made / "stick-1").code == 0
@@ -185,7 +159,7 @@ def test_a_plain_installation_says_what_to_do(made: Path, stick: Path) -> None:
     assert "400 hours" in device.run("ask", "toy", shipping.QUESTION).out
 
 
-def test_killed_while_it_installs(device: Managed, stick: Path) -> None:
+def test_killed_while_it_installs(device: shipping.Managed, stick: Path) -> None:
     """At the first wheel, with half an environment, at its end: the old one goes on, the same
     command again ends well."""
     env = device.store / "env"

@@ -413,3 +413,140 @@ def test_the_key_is_wanted_there_too(server: Served) -> None:
         httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False).status_code
         == 401
     )
+
+
+# --- responses ------------------------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"fee": {"type": "string", "enum": ["low", "high"]}},
+    "required": ["fee"],
+    "additionalProperties": False,
+}
+FORMAT: Any = {"format": {"type": "json_schema", "name": "fee", "schema": SCHEMA}}
+
+
+def test_a_response(client: openai.OpenAI, expert: fieldpack.Expert) -> None:
+    done = client.responses.create(model=MODEL, input=QUESTION, instructions="Be brief.")
+    same = expert.ask(QUESTION)
+    assert done.output_text == same.text and done.object == "response"
+    assert (done.status, done.incomplete_details and done.incomplete_details.reason) == (
+        "incomplete",
+        "max_output_tokens",
+    )  # 24 of 24 tokens
+    assert done.usage and done.usage.output_tokens == same.timings.tokens
+    assert done.usage.total_tokens == done.usage.input_tokens + done.usage.output_tokens
+    found = ours(done)
+    assert found["ignored"] == ["instructions"]
+    assert [one["quote"] for one in found["citations"]] == [c.quote for c in same.citations]
+    (item,) = done.output
+    assert item.type == "message" and item.content[0].type == "output_text"
+    assert [one.filename for one in item.content[0].annotations] == [  # type: ignore[union-attr]
+        c.document for c in same.citations
+    ]
+
+
+def test_a_streamed_response_ends_as_the_whole_one(client: openai.OpenAI) -> None:
+    whole = client.responses.create(model=MODEL, input=QUESTION)
+    events = list(client.responses.create(model=MODEL, input=QUESTION, stream=True))
+    kinds = [event.type for event in events]
+    assert kinds[:4] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+    ]
+    assert kinds[-4:] == [
+        "response.output_text.done",
+        "response.content_part.done",
+        "response.output_item.done",
+        "response.incomplete",
+    ]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    pieces = [event.delta for event in events if event.type == "response.output_text.delta"]
+    last: Any = events[-1]
+    assert len(pieces) > 5 and "".join(pieces).split()[0] == whole.output_text.split()[0]
+    assert last.response.output_text == whole.output_text
+    assert ours(last.response)["citations"] == ours(whole)["citations"]
+    with client.responses.stream(model=MODEL, input="東京") as stream:  # it takes whole ones alone
+        assert stream.get_final_response().output_text.startswith("I cannot answer")
+
+
+def test_a_response_goes_on_from_another(client: openai.OpenAI) -> None:
+    """By its id, or by the messages that a client sends back."""
+    first = client.responses.create(model=MODEL, input=QUESTION)
+    then = "And the I class?"
+    by_id = client.responses.create(model=MODEL, input=then, previous_response_id=first.id)
+    assert ours(by_id)["asked"] == f"{QUESTION} {then}"
+    said: Any = [item.model_dump(exclude_none=True) for item in first.output]
+    items: Any = [{"role": "user", "content": QUESTION}, *said, {"role": "user", "content": then}]
+    by_items = client.responses.create(model=MODEL, input=items)
+    assert ours(by_items)["asked"] == f"{QUESTION} {then}"
+    assert by_items.output_text == by_id.output_text
+    kept = client.responses.create(model=MODEL, input=QUESTION, store=False)
+    for unknown in (kept.id, "resp_0"):
+        with pytest.raises(openai.NotFoundError, match="not remembered here"):
+            client.responses.create(model=MODEL, input=then, previous_response_id=unknown)
+
+
+def test_a_response_follows_a_schema_and_a_refusal_is_none(client: openai.OpenAI) -> None:
+    done = client.responses.create(model=MODEL, input=QUESTION, text=FORMAT)
+    assert json.loads(done.output_text)["fee"] in ("low", "high")
+    streamed = list(client.responses.create(model=MODEL, input=QUESTION, text=FORMAT, stream=True))
+    pieces = [event.delta for event in streamed if event.type == "response.output_text.delta"]
+    assert json.loads("".join(pieces)) == json.loads(done.output_text)
+    refused = client.responses.create(model=MODEL, input="東京", text=FORMAT)
+    assert refused.output_text == "" and refused.status == "completed"
+    part: Any = refused.output[0].content[0]  # type: ignore[union-attr]
+    assert part.type == "refusal" and part.refusal.startswith("I cannot answer")
+    events = list(client.responses.create(model=MODEL, input="東京", text=FORMAT, stream=True))
+    kinds = [event.type for event in events]
+    assert "response.refusal.done" in kinds and "response.output_text.delta" not in kinds
+
+
+def _tool_item(kind: str) -> list[Any]:
+    return [{"type": kind, "call_id": "c", "output": "1"}, {"role": "user", "content": QUESTION}]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "this model calls no tools"),
+        ({"tool_choice": "required"}, "this model calls no tools"),
+        ({"input": _tool_item("function_call_output")}, "this model calls no tools"),
+        ({"input": _tool_item("item_reference")}, "messages alone"),
+        ({"input": []}, "want a string, or a list"),
+        ({"input": 3}, "want a string, or a list"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "parts of text"),
+        ({"input": [{"role": "assistant", "content": "a"}]}, "the last one must be the user's"),
+        ({"background": True}, "background"),
+        ({"conversation": "c"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "the prompt is the bundle's"),
+        ({"top_logprobs": 2}, "log-probabilities"),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "at most 16 pairs"),
+    ],
+    ids=str,
+)
+def test_what_a_response_cannot_be_is_said(
+    client: openai.OpenAI, change: dict[str, Any], says: str
+) -> None:
+    body: Any = {"input": QUESTION, **change}
+    with pytest.raises(openai.BadRequestError, match=says):
+        client.responses.create(model=MODEL, **body)
+
+
+def test_tools_that_are_not_to_be_called_are_named_as_ignored(client: openai.OpenAI) -> None:
+    tools: Any = [{"type": "function", "name": "f", "parameters": {}}]
+    done = client.responses.create(model=MODEL, input=QUESTION, tools=tools, tool_choice="none")
+    assert ours(done)["ignored"] == ["tools"]
+
+
+def test_a_response_that_takes_too_long_ends_with_an_error(sealed: Path, tmp_path: Path) -> None:
+    limits = Limits(answer_seconds=1)
+    with (
+        served([sealed], tmp_path / "state", limits=limits, opener=paced(0.4)) as running,
+        openai_client(running) as slow,
+    ):
+        events: list[Any] = list(slow.responses.create(model=MODEL, input=QUESTION, stream=True))
+        assert (events[-1].type, events[-1].code) == ("error", "too_slow")

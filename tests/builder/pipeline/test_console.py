@@ -85,6 +85,31 @@ def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFix
     ]
 
 
+def test_the_time_left_is_that_of_what_is_counted(
+    steps: dict[str, Step], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An export that has rounded its one precision has not 0.0 s left, and what it counts then
+    takes its own time."""
+    console = PlainConsole()
+    console.started(steps["export"], 1, 1)
+    for done, total, note in (
+        (1, 1, "precisions rounded"),
+        (10, 30, "layers calibrated"),
+        (20, 30, "layers calibrated"),
+    ):
+        begun = console._begun = console._begun - 50.0
+        console._last -= 20.0
+        console.event(
+            steps["export"], {"event": "progress", "done": done, "total": total, "note": note}
+        )
+    assert console._begun == begun  # the third event's: nothing was counted anew
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "  export     1/1 precisions rounded",
+        "  export     10/30 layers calibrated",
+        "  export     20/30 layers calibrated, about 25.0 s left",
+    ]
+
+
 def test_the_bar_says_no_less(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
     play(BarConsole(), steps)
     err = capsys.readouterr().err

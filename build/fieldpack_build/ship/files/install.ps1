@@ -32,10 +32,10 @@ if (-not (Test-Path "$environment\complete")) {
     --no-index --find-links $wheels --require-hashes --only-binary ":all:" -r "$wheels\requirements.txt"
   if ($LASTEXITCODE -ne 0) { throw "installing failed; is there a wheel for this Python in ${wheels}?" }
   Remove-Item Env:PYTHONPATH
-  & "$environment\Scripts\python.exe" -I -m fieldpack_app.install.environments finish
+  & "$environment\Scripts\python.exe" -I -m fieldpack_app.install.environments
   if ($LASTEXITCODE -ne 0) { throw "the installed Fieldpack does not start; see above" }
 }
-& "$environment\Scripts\python.exe" -I -m fieldpack_app.install.environments use $Store
+& "$environment\Scripts\python.exe" -I -m fieldpack_app.install.runtime_update $Store
 if ($LASTEXITCODE -ne 0) { throw "the store cannot be changed; see above" }
 $env:FIELDPACK_STORE = $Store
 [Environment]::SetEnvironmentVariable("FIELDPACK_STORE", $Store, "User")

@@ -109,11 +109,11 @@ if [ ! -f "$environment/complete" ]; then
     fail "installing failed; is there a wheel for this Python ($("$python" -V 2>&1)) in $wheels? Name another Python with --python"
   "$environment/bin/fieldpack" --version >/dev/null || fail "the installed Fieldpack does not start; see above"
   # Removes what no answer needs (14 MB), and says that the environment is whole once it is on the disk.
-  "$environment/bin/python" -I -m fieldpack_app.install.environments finish
+  "$environment/bin/python" -I -m fieldpack_app.install.environments
 fi
 
 # One pointer, replaced by a rename: whoever runs `fieldpack` meanwhile gets the old version or the new one.
-"$environment/bin/python" -I -m fieldpack_app.install.environments use "$data" || exit 1
+"$environment/bin/python" -I -m fieldpack_app.install.runtime_update "$data" || exit 1
 ln -sf "$data/env/current/bin/fieldpack" "$bin/fieldpack"
 FIELDPACK_STORE=$data
 export FIELDPACK_STORE

@@ -1,1 +1,1 @@
-"""OpenAI's chat completions: requests read, replies written."""
+"""OpenAI's chat completions and responses: requests read, replies written."""

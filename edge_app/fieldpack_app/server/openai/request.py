@@ -11,9 +11,9 @@ from ..errors import bad_request
 from ..json_body import JsonObject, field
 
 _USED = {"model", "messages", "stream", "stream_options", "response_format", "user"}
-_TOOL_CHOICES = {"tool_choice", "function_call"}
-_MAX_MESSAGES = 400
-_NO_TOOLS = (
+TOOL_CHOICES = {"tool_choice", "function_call"}
+MAX_MESSAGES = 400
+NO_TOOLS = (
     "this model calls no tools: it answers from the bundle's documents alone. Leave them out; for "
     "an answer in a form that a "
     "program reads, send a response_format with a JSON schema"
@@ -21,8 +21,8 @@ _NO_TOOLS = (
 # What would change the answer's meaning: name -> (the value that does not, why no other is taken).
 _REFUSED: dict[str, tuple[object, str]] = {
     "n": (1, "one answer is given; leave n out or 1"),
-    "tools": ([], _NO_TOOLS),
-    "functions": ([], _NO_TOOLS),
+    "tools": ([], NO_TOOLS),
+    "functions": ([], NO_TOOLS),
     "logprobs": (False, "there are no log-probabilities"),
     "top_logprobs": (0, "there are no log-probabilities"),
     "stop": ([], "an answer ends where it ends; leave stop out"),
@@ -58,9 +58,9 @@ def read_chat(data: JsonObject) -> ChatRequest:
     """Return the request that the body of one stands for. Raises HttpError (400)."""
     # A call that is left to the model is one that this model never makes; one that is demanded is
     # refused.
-    for name in sorted(_TOOL_CHOICES & set(data)):
+    for name in sorted(TOOL_CHOICES & set(data)):
         if data[name] not in (None, "none", "auto"):
-            raise bad_request(f"{name}: not supported: {_NO_TOOLS}", param=name)
+            raise bad_request(f"{name}: not supported: {NO_TOOLS}", param=name)
     for name, (harmless, why) in _REFUSED.items():
         if name == "tools" and data.get("tool_choice") == "none":
             continue  # tools are offered, and not to be called: nothing is missed
@@ -68,9 +68,9 @@ def read_chat(data: JsonObject) -> ChatRequest:
             raise bad_request(f"{name}: not supported: {why}", param=name)
     messages = [
         _message(value, i)
-        for i, value in enumerate(field(data, "messages", list, max_length=_MAX_MESSAGES))
+        for i, value in enumerate(field(data, "messages", list, max_length=MAX_MESSAGES))
     ]
-    question, before = _last_question(
+    question, before = last_question(
         [(role, text) for role, text in messages if role in ("user", "assistant")]
     )
     options = field(data, "stream_options", dict, {})
@@ -93,7 +93,7 @@ def read_chat(data: JsonObject) -> ChatRequest:
     )
 
 
-def _last_question(messages: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
+def last_question(messages: list[tuple[str, str]]) -> tuple[str, Exchange | None]:
     """Return the last question, and the one before it with its answer, of (role, text) pairs.
     Raises HttpError (400)."""
     if not messages or messages[-1][0] != "user":
@@ -114,7 +114,7 @@ def _message(value: object, number: int) -> tuple[str, str]:
         role in ("tool", "function") or value.get("tool_calls") or value.get("function_call")
     ):
         raise bad_request(
-            f"{where}: a tool's call or result is not taken: {_NO_TOOLS}", param="messages"
+            f"{where}: a tool's call or result is not taken: {NO_TOOLS}", param="messages"
         )
     if not isinstance(value, dict) or role not in ("system", "developer", "user", "assistant"):
         raise bad_request(

@@ -1,0 +1,1 @@
+"""The Model Context Protocol over stdin and stdout: lets a program ask, search and read a bundle."""

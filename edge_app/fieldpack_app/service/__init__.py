@@ -1,0 +1,1 @@
+"""`fieldpack serve` as a service of systemd."""
