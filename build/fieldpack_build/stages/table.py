@@ -342,7 +342,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        6,
+        7,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
