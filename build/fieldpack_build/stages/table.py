@@ -361,7 +361,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibrate",
-        1,
+        2,
         "learn from which similarity on a question is refused",
         settings=_calibrate_settings,
         needs=("embedder", "reranker", "knowledge"),
@@ -371,7 +371,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        1,
+        2,
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
@@ -394,7 +394,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        4,
+        5,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -442,7 +442,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        2,
+        3,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -472,7 +472,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        5,
+        6,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
@@ -500,7 +500,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        2,
+        3,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
