@@ -92,15 +92,13 @@ def main(
 
 def check_out(commit: str, folder: Path) -> Path:
     """Unpack a commit of this repository into `folder`, and return it."""
-    folder.mkdir()
-    command = ["git", "-C", str(_HOME), "archive", commit]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE) as archive,
-        tarfile.open(fileobj=archive.stdout, mode="r|") as files,
-    ):
+    archive = folder.with_suffix(".tar")
+    command = ["git", "-C", str(_HOME), "archive", "--output", str(archive), commit]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(f"git archive {commit}: {done.stderr.strip()}")
+    with tarfile.open(archive) as files:
         files.extractall(folder, filter="data")
-    if archive.returncode:
-        raise click.ClickException(f"git archive {commit}: exit {archive.returncode}")
     return folder
 
 

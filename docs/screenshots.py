@@ -24,7 +24,6 @@ PATIENCE = 300_000  # milliseconds; of a busy machine
 COLOURS = 256  # text and flat colours: a fifth of the size, and nothing to be seen of it
 LEAVE = "A portfolio manager resigns. How long is the garden leave?"
 FEE = "What does the A class of the Global Equity Fund cost a year under the 2025 schedule?"
-CALLS = "How long are calls on the client services lines kept?"
 BREAK = "Can a manager in operations write off a break of GBP 2,000, or who does it?"
 
 
@@ -89,7 +88,7 @@ def main(bundle: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--headless"]
         )
-        picture(browser, address, "light", [LEAVE, CALLS, FEE], opens=True)
+        picture(browser, address, "light", [LEAVE, FEE], opens=True)
         picture(browser, address, "dark", [BREAK], opens=True, color_scheme="dark")
         narrow = {"width": 390, "height": 800}
         picture(browser, address, "narrow", [FEE], opens=True, viewport=narrow)

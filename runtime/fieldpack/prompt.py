@@ -24,6 +24,7 @@ FILENAME = "prompt.json"
 CODE_VERSION = 2
 _PROMPT_MARK = re.compile(r"^(\s*)(?:\[(\d+)\]|(Question)\s*:)", re.IGNORECASE)
 _MAX_COUNT = 1 << 24  # tokens, characters, passages: beyond what any model or person reads
+NEVER_SURE = 2.0  # a `sure_from` above any sureness, which is a probability
 _MIN_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
 
 
@@ -73,7 +74,9 @@ class PromptSettings:
     characters. `refuse_below`: the cosine of the best passage under which nothing is generated;
     `refuse_lead_below`: the same for the question's similarity margin
     (`retriever.similarity_margin`), None where it is not looked at. `quoting`: how the passages'
-    own words are picked, None in a bundle without documents or from before there were quotes."""
+    own words are picked, None in a bundle without documents or from before there were quotes.
+    `sure_from`: the sureness under which `unsure` is said in the place of an answer; NEVER_SURE where
+    nothing is sure enough, None where no risk was asked for."""
 
     system: str
     refusal: str
@@ -84,6 +87,8 @@ class PromptSettings:
     max_question_chars: int
     repetition_penalty: float = 1.0
     refuse_lead_below: float | None = None
+    sure_from: float | None = None
+    unsure: str | None = None
     quoting: QuoteSettings | None = None
 
 
@@ -206,11 +211,13 @@ def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
             or min(counts) < 1
             or max(counts) > _MAX_COUNT
             or settings.repetition_penalty <= 0
+            or (settings.sure_from is not None and not settings.unsure)
         ):
             raise ValueError("a length or a count that cannot be")
         if "quoting" in data:
             known = {field.name for field in fields(QuoteSettings)}
-            quoting = {name: value for name, value in data["quoting"].items() if name in known}
+            given = QuoteSettings.of_older(data["quoting"])
+            quoting = {name: value for name, value in given.items() if name in known}
             settings = replace(settings, quoting=typed(QuoteSettings, quoting))
         return chat, settings
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -67,6 +67,12 @@ def test_the_unit_says_what_the_documentation_promises() -> None:
     assert (unit["ProtectSystem"], unit["CapabilityBoundingSet"]) == ("strict", "")
     assert (unit["IPAddressDeny"], unit["IPAddressAllow"]) == ("any", "localhost")
     assert unit["StandardOutput"] == "journal"
+    lan = lines_of(unit_text(Service(**{**_fields(), "lan": True})))  # type: ignore[arg-type]
+    assert lan["ExecStart"].endswith("--lan --pair-minutes 0"), "no code in the journal"
+    assert (
+        "192.168.0.0/16" in lan["IPAddressAllow"] and "AF_NETLINK" in lan["RestrictAddressFamilies"]
+    )
+    assert "AF_NETLINK" not in unit["RestrictAddressFamilies"]
 
 
 def test_a_store_in_a_home_is_written_to_by_its_owner() -> None:

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from other_cpus import Processor, arm64, avx2, this_processor
 
-pytestmark = [pytest.mark.nightly, pytest.mark.timeout(4 * 3600)]  # emulated, a hundred times slower
+pytestmark = [
+    pytest.mark.nightly,
+    pytest.mark.timeout(4 * 3600),
+]  # emulated, a hundred times slower
 QUESTIONS = ("What does the A class cost?", "When is the filter changed?", "Кто закрывает дверь?")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from fieldpack.index.document_names import NamingTerm
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import COLUMNS, Chunk, Filter, Passage, Place
 from fieldpack.retrieval.codes import code_spans, held_codes, holders
-from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder, TokenVectors
 from fieldpack.retrieval.fusion import RetrievalSettings, add_code_bonus, add_name_bonus
 from fieldpack.retrieval.hybrid import chunks_with_codes
 from fieldpack.retrieval.quoting import QuoteSettings, pick
@@ -173,22 +174,21 @@ def test_a_code_is_sufficient_whatever_the_likeness() -> None:
     class Nowhere:
         """Embeds every text at a right angle to every question."""
 
-        def embed_query(self, text: str) -> object:
+        def embed_tokens(self, texts: list[str], *, query: bool = False) -> list[TokenVectors]:
             import numpy as np
 
-            return np.array([1.0, 0.0], dtype=np.float32)
+            vector = np.array([query, not query], dtype=np.float32)
+            return [TokenVectors(vector, vector[None, :], ((0, len(text)),)) for text in texts]
 
-        def embed_few(self, texts: list[str]) -> object:
-            import numpy as np
-
-            return np.tile(np.array([0.0, 1.0], dtype=np.float32), (len(texts), 1))
+    def rarity(words: Sequence[str]) -> list[float]:
+        return [1.0] * len(words)
 
     text = "The first is AB-1234-Y here.\nThe second is AB-1234-X here."
     passage = Passage(0, "a.md", "", None, (), text, 1.0, 0.0)
     strict = QuoteSettings(refuse_below=5.0)
-    quote = pick("AB 1234 X", [passage], Nowhere(), strict, margin=0.0)  # type: ignore[arg-type]
+    quote = pick("AB 1234 X", [passage], Nowhere(), strict, margin=0.0, rarity=rarity)
     assert quote and quote.sufficient and "1234-X" in quote.text
-    other = pick("second one", [passage], Nowhere(), strict, margin=0.0)  # type: ignore[arg-type]
+    other = pick("second one", [passage], Nowhere(), strict, margin=0.0, rarity=rarity)
     assert other and not other.sufficient
 
 

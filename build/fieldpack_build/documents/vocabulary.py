@@ -69,12 +69,13 @@ def vocabulary_for(name: str, language: str) -> str:
 
 @cache
 def read_vocabulary(name: str = DEFAULT) -> Vocabulary:
-    """Return the vocabulary of a section of the file, or the empty one for "none".
+    """Return the vocabulary of a section of the file, or the empty one for "none"; the default's for
+    "auto", as long as a document's language is not known.
 
     Raises KeyError for a name that is none of `vocabulary_names`.
     """
     words: dict[str, list[str]] = {}
-    section: str | None = None if name == NONE else name
+    section: str | None = {NONE: None, AUTO: DEFAULT}.get(name, name)
     while section is not None:
         entries = dict(_sections()[section])
         section = str(entries.pop("extends")) if "extends" in entries else None

@@ -167,6 +167,13 @@ def _embedder_settings(recipe: Recipe) -> object:
     }
 
 
+def _answer(recipe: Recipe, *, risk: bool = False) -> object:
+    """How the device answers. A risk is learned and applied by the evaluation and the package alone;
+    where none is asked for, its keys name nothing."""
+    aside = () if risk and recipe.answer.risk is not None else ("risk", "unsure")
+    return _dump(recipe.answer, without=aside)
+
+
 def _calibrate_settings(recipe: Recipe) -> object:
     share = recipe.evaluate.calibration if recipe.evaluate else None
     learns_from_rows = share == "train"
@@ -214,7 +221,7 @@ def _halve(folder: Path) -> str | None:
 def _attribute_settings(recipe: Recipe) -> object:
     return {
         "attribution": _dump(recipe.evaluate.attribution) if recipe.evaluate else None,
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe),
         "rehearsal": recipe.rehearsal,
         "calibration": recipe.evaluate.calibration if recipe.evaluate else None,
         "retrieval": _retrieval(recipe),
@@ -247,7 +254,7 @@ def _package_settings(recipe: Recipe) -> object:
         "name": recipe.name,
         "version": recipe.version,
         "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe, risk=True),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),
         "prompt": runtime_prompt.CODE_VERSION,
@@ -283,7 +290,7 @@ def _targets_settings(recipe: Recipe) -> object:
     limits = ("max_kl", "min_same_next_token", "max_perplexity_ratio", "max_context")
     return {
         "targets": [target.model_dump() for target in recipe.targets],
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe),
         "export": {name: getattr(recipe.export, name) for name in limits},
         "retrieval": _retrieval(recipe),
         "sample": recipe.evaluate.sample if recipe.evaluate else None,
@@ -476,7 +483,7 @@ STAGES: tuple[Stage, ...] = (
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
-            "answer": _dump(r.answer),
+            "answer": _answer(r, risk=True),
             "rehearsal": r.rehearsal,
             "retrieval": _retrieval(r),
             "prompt": runtime_prompt.CODE_VERSION,
@@ -513,7 +520,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        3,
+        4,
         "seal what ships into a bundle",
         settings=_package_settings,
         needs=(*_BUNDLED, "targets"),

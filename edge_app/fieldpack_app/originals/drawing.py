@@ -19,7 +19,9 @@ from .draw_page import CANNOT_OPEN, CPU_SECONDS, NO_SUCH_PAGE, DrawReply
 
 EXTRA = "pages"  # of the distribution: fieldpack[pages]
 PACKAGE = "pypdfium2"
-_SECONDS = CPU_SECONDS + 10.0  # the CPU may be shared with an answer that is being generated
+# The CPU limit ends a child that works without end. This one is for a child that waits, and long: on
+# a machine with thirty other processes a page that takes 0.6 s took more than 30.
+_SECONDS = 6.0 * CPU_SECONDS
 _MOST_BYTES = 32 << 20  # of what a child says: 6 million pixels of three colours are 18 MB raw
 _AT_ONCE = 2  # children
 _MOST_WAITING = 16

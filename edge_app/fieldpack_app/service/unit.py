@@ -91,7 +91,8 @@ def unit_text(service: Service) -> str:
         "--token-file",
         "%d/key",
         *state,
-        *(["--lan"] if service.lan else []),
+        # A code belongs on a terminal, not into the journal.
+        *(["--lan", "--pair-minutes", "0"] if service.lan else []),
         *service.options,
     ]
     lines = [

@@ -29,6 +29,14 @@ def content_words(question: str, leave_out: Collection[str] = QUESTION_WORDS) ->
     return list(found)[:_MOST_WORDS]
 
 
+def word_spans(question: str) -> list[tuple[int, int]]:
+    """Return the [start, end) of each of a question's words that are looked for, in characters; of
+    all its words where it has no such."""
+    spans = [match.span() for match in re.finditer(r"\w+", question)][:_MOST_WORDS]
+    content = [(a, b) for a, b in spans if question[a:b].lower() not in QUESTION_WORDS]
+    return content or spans
+
+
 def search_terms(question: str, languages: Collection[str]) -> list[str]:
     """Return what to look for in the index, each once: the words as they are, for English documents
     and for codes, and as each of `languages`, those of the library's documents, indexes them. A

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.p
 # Results beyond the count that is wanted, so that equal scores at the end of a list can be told apart by
 # their place
 _TIES = 32
+_COUNTED = 50_000  # chunks with a word, beyond which it counts as common: a millisecond
 
 
 class KnowledgeIndex:
@@ -263,6 +265,16 @@ class KnowledgeIndex:
         ranges = allowed_ranges(self._database, where) if where else None
         scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
         return {i: scores[i] for i in self._best(scores, count)}
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return the inverse document frequency of words over the chunks, 0 for one that all have:
+        log((N + 1) / (n + 0.5))."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+        counted = [
+            int(self._database.execute(query, (self._forms(word), _COUNTED)).fetchone()[0])
+            for word in words
+        ]
+        return [max(log((self.size + 1) / (count + 0.5)), 0.0) for count in counted]
 
     def code_lookup(self) -> CodeLookup:
         """Return what looks up one question's codes."""

@@ -3,7 +3,7 @@ reranker. Knows nothing of prompts, language models or answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,10 @@ class Retriever:
         however they are ranked as passages."""
         near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], None)
         return similarity_margin(near.values())
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return how rare words are in the library, 0 and up."""
+        return self.index.rarity(words)
 
 
 def open_retriever(

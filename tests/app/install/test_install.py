@@ -228,7 +228,8 @@ def test_a_damaged_file_is_found_and_mended(yard: shipping.Yard, device: shippin
         found.code == 3 and "knowledge/vectors.bin" in found.err and "fieldpack repair" in found.err
     )
     asked = device.run("ask", "toy", shipping.QUESTION)
-    assert asked.code == 3 and "sha256 differs" in asked.err
+    assert asked.code == 3 and "sha256 differs" in asked.err and "`fieldpack repair`" in asked.err
+    assert "copy the bundle again" not in asked.err
     mended = device.run("repair", "--json")
     assert mended.code == 0 and [Path(path).name for path in mended.json["mended"]] == [
         "vectors.bin"

@@ -7,7 +7,7 @@ import * as composer from "./composer.js";
 import * as banner from "./banner.js";
 import { closeOpenDrawer, openDrawer, isCovering, closeDrawer, watchWidth } from "./drawers.js";
 import { chooseExpert, showAbout, confirm } from "./dialogs.js";
-import { announce, byId, el, iconButton } from "./dom.js";
+import { announce, byId, el, iconButton, phrase } from "./dom.js";
 import * as history from "./history.js";
 import { drawHistory } from "./history_view.js";
 import { setLacking } from "./original.js";
@@ -34,8 +34,8 @@ const SLOW = 1500; // milliseconds without a passage: then something is still op
 
 const actions = {
   open: (turn, number, button) => panel.open(turn, number, button),
-  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone, folders: turn.folders }),
-  alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders }),
+  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone, folders: turn.folders ?? [] }),
+  alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders ?? [] }),
   edit: (turn) => edit(turn),
   goOn: (turn) => goOn(turn),
   keep: (turn) => saveTurn(page.served.current, page.conversation, turn),
@@ -204,7 +204,7 @@ function drawBundle() {
 
 /** Above the box: what a question would be held to, and which one it would take the place of. Each can be put away. */
 function drawScope() {
-  const part = (words, drop) => el("span", { class: "scope-part" }, el("span", {}, words), iconButton("close", t("drop"), drop));
+  const part = (words, drop) => el("span", { class: "scope-part" }, el("span", {}, phrase(words)), iconButton("close", t("drop"), drop));
   const folders = page.folders.length ? [part(t("only_in", { folders: page.folders.join(comma()) }), () => {
     page.folders = [];
     draw();

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { openDrawer, closeDrawer } from "./drawers.js";
-import { byId, copyButton, el, icon, iconButton } from "./dom.js";
+import { byId, copyButton, el, icon, iconButton, phrase } from "./dom.js";
 import { getSetting, saveSetting } from "./history.js";
 import { fill, newHolder, scrollToLight } from "./original.js";
 import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
@@ -53,7 +53,7 @@ async function drawAround(views, body, passage, quote) {
     if (around.original && views.isConnected) await drawOriginal(views, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
-    views.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
+    views.after(el("p", { class: "note" }, phrase(t("context_failed", { why: error.message }))));
   }
 }
 
