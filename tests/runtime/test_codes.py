@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fakes
@@ -59,6 +59,7 @@ PARTS = st.lists(st.text("ABCXYZ0123456789", min_size=1, max_size=4), min_size=1
 MARKS = st.sampled_from(["-", ".", "/", " ", "_", "", "–", " - "])
 
 
+@settings(deadline=None)
 @given(PARTS, MARKS, MARKS)
 def test_a_code_stands_in_a_text_whatever_joins_its_parts(
     parts: list[str], written: str, asked: str
@@ -69,6 +70,7 @@ def test_a_code_stands_in_a_text_whatever_joins_its_parts(
     assert held_codes(asked.join(parts), [text])[0] in (0, 1)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_any_question_has_spans_of_its_own_words(question: str) -> None:
     runs = {run.lower() for run in re.findall(r"[^\W_]+", question)}
@@ -214,6 +216,7 @@ def test_a_figure_counts_in_names_and_beside_words_alone() -> None:
     assert scores == pytest.approx({0: 0.8, 1: 0.0, 2: 0.8 + 0.5 * 0.8})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(0, 9), st.floats(0, 5), min_size=1),
     st.dictionaries(st.integers(0, 9), st.integers(1, 3)),

@@ -368,7 +368,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibrate",
-        1,
+        2,
         "learn from which similarity on a question is refused",
         settings=_calibrate_settings,
         needs=("embedder", "reranker", "knowledge"),
@@ -401,7 +401,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        4,
+        5,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -449,7 +449,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        2,
+        3,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -507,7 +507,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        2,
+        3,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,

@@ -73,7 +73,9 @@ class Retriever:
             rest = self.embedder.embed_query(named.question)
             named = replace(named, vector=unit_midpoint(vector, rest))
         count = candidates_for(k, self.settings)
-        return find_evidence(self.index, question, vector, count, where, named), vector
+        pages = self.settings.page > 0
+        evidence = find_evidence(self.index, question, vector, count, where, named, pages=pages)
+        return evidence, vector
 
     def passages_of(self, ids: Iterable[int], current: Iterable[Passage]) -> tuple[Passage, ...]:
         """Return the passages that were read before, in the order of their `ids`; those that are
