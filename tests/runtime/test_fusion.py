@@ -188,7 +188,9 @@ def test_a_question_without_the_names(question: str, rest: str) -> None:
 )
 def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
     found = sqlite3.connect(":memory:")
-    found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER, language TEXT)")
+    found.execute(
+        "CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER, language TEXT)"
+    )
     usable = [path.encode("utf-8", "replace").decode() for path in paths]
     found.executemany("INSERT INTO documents VALUES (?, ?, 1, '')", enumerate(usable))
     write_names(found)
