@@ -62,7 +62,7 @@ def test_a_release_brings_the_fieldpack_that_it_needs(
     (old,) = device.environments
     assert device.version == fieldpack.__version__ and device.answers(400)
     done = device.run("update", stick)
-    assert done.code == 0 and "toy 1.1.0 (release 2) updated" in done.out, done.err
+    assert done.code == 0 and "toy 1.1.0 (release 3) updated" in done.out, done.err
     assert f"Fieldpack {NEWER} is here" in done.err
     assert device.version == NEWER and device.answers(900)
     assert device.run_in(old, "--version").out.split()[-1] == NEWER  # hands over
