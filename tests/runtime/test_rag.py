@@ -57,6 +57,8 @@ def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
         "answer",
         "refused",
         "cut",
+        "guessed",
+        "sureness",
         "kind",
         "quote",
         "unsupported",
