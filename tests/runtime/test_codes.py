@@ -155,6 +155,21 @@ def test_an_exact_number_comes_first_in_every_form(
     assert quote and quote.citation.quote.startswith(f"{number} |")
 
 
+class Backwards:
+    """A reranker that puts first what the search put last."""
+
+    def score(self, question: str, texts: list[str]) -> list[float]:
+        return [float(i) for i in range(len(texts))]
+
+
+def test_a_reranker_leaves_the_code_first(parts: Retriever) -> None:
+    backwards = Backwards()
+    ranked = Retriever(parts.embedder, parts.index, parts.settings, backwards)  # type: ignore[arg-type]
+    assert ranked.search("What does AB 1234 X cost?", 3)[0].text.startswith("AB-1234-X |")
+    plain = parts.search("what does the part cost", 20)
+    assert ranked.search("what does the part cost", 3)[0].text == plain[-1].text
+
+
 def test_a_number_that_the_library_lacks_lifts_nothing(parts: Retriever) -> None:
     assert chunks_with_codes(parts.index, "What does AB-1234-Z cost?") == {}
     assert chunks_with_codes(parts.index, "What does 47110899 cost?") == {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..passages import Filter, Passage
+from .codes import held_codes
 from .fusion import RetrievalSettings
 from .hybrid import (
     Evidence,
@@ -50,13 +51,17 @@ class Retriever:
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         """Return the k best passages of the documents that `where` lets through, best first. A
-        reranker's scores become the passages'."""
+        reranker's scores become the passages', and it orders those with codes of the question, and
+        those without, among themselves."""
         count = max(k, self.settings.rerank) if self.reranker else k
         evidence, vector = self.evidence(question, count, where)
         passages = rank_passages(self.index, evidence, vector, count, self.settings)
         if self.reranker and passages:
             scores = self.reranker.score(question, [p.in_context for p in passages])
-            order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))
+            held = [0] * len(passages)
+            if evidence.codes:
+                held = held_codes(question, [p.in_context for p in passages])
+            order = sorted(range(len(passages)), key=lambda i: (-held[i], -scores[i], i))
             passages = [replace(passages[i], score=float(scores[i])) for i in order]
         return passages[:k]
 
