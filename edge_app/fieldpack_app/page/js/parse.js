@@ -151,6 +151,9 @@ function goesOn(text, list, { start, end }) {
   return /^\s{2,}/.test(text.slice(start, end)) || (before.length >= 50 && !/[.!?:;]\s*$/.test(before));
 }
 
+// A link to a place; what has another scheme, such as javascript:, is shown as it stands, and so is an image.
+const LINK = /(?<!!)(\[)([^\]\n]+)(\]\((?:(?:https?:\/\/|mailto:)[^)\s]*|[^)\s:]*[a-z/#][^)\s:]*)\))/gi;
+
 /**
  * Returns what of a page's text are only signs for emphasis, code and links, as [[start, end]]: not shown, and part of what
  * is marked and copied all the same.
@@ -158,7 +161,7 @@ function goesOn(text, list, { start, end }) {
 export function markupOf(text) {
   const hidden = [];
   const hide = (start, length) => { if (length) hidden.push([start, start + length]); };
-  for (const match of text.matchAll(/(!?\[)([^\]\n]+)(\]\([^)\s]*[a-z/#][^)\s]*\))/gi)) {
+  for (const match of text.matchAll(LINK)) {
     hide(match.index, match[1].length);
     hide(match.index + match[1].length + match[2].length, match[3].length);
   }
