@@ -69,7 +69,7 @@ class _Word:
 
 
 def code_spans(question: str) -> list[CodeSpan]:
-    """Return what may be a code in a question, spans of more words first: one word ("AB-1234-X"),
+    """Return what may be a code in a question, each once, spans of more words first: one word ("AB-1234-X"),
     or several with a blank between ("HX 220/7", "AB 1234 X")."""
     words = list(_words(question))
     usable = [_is_part(word, question) for word in words]
@@ -83,7 +83,10 @@ def code_spans(question: str) -> list[CodeSpan]:
             if _may_be_code(parts, written, apart=end - first > 1):
                 spans.append(CodeSpan(parts, first, end))
     spans.sort(key=lambda span: (span.first - span.end, span.first))
-    return spans[:_MOST_SPANS]
+    by_code: dict[str, CodeSpan] = {}
+    for span in spans:
+        by_code.setdefault(span.glued, span)
+    return list(by_code.values())[:_MOST_SPANS]
 
 
 def holders(glued: str, texts: Mapping[int, str]) -> list[int]:
