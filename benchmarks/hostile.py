@@ -16,6 +16,7 @@ import io
 import json
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -46,14 +47,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", choices=tuple(MAKERS), default=tuple(MAKERS))
-    parser.add_argument("--limit", type=float, default=600, help="seconds for one input")
+    parser.add_argument("--limit", type=float, default=120, help="seconds of one input")
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.read:
+        limit = round(arguments.limit)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         print(json.dumps(read_folder(arguments.read)))
         return
     facts = machine(("pypdfium2", "lxml", "beautifulsoup4", "openpyxl", "python-docx"))
+    kept: dict[str, dict[str, Any]] = {}  # of earlier runs that took other inputs
+    if arguments.output and arguments.output.exists():
+        before = json.loads(arguments.output.read_text(encoding="utf-8"))["inputs"]
+        kept = {row["input"]: row for row in before}
     rows = []
     for name in arguments.only:
         with tempfile.TemporaryDirectory() as folder:
@@ -61,6 +68,10 @@ def main() -> None:
             rows.append({"input": name, **measured(Path(folder), arguments.limit)})
         row = rows[-1]
         print(f"{name}: {row['seconds']} s, {row['peak_mb']} MB: {row['message']}", flush=True)
+        if arguments.output:  # at once: an input may take minutes
+            kept[name] = row
+            ordered = [kept[maker] for maker in MAKERS if maker in kept]
+            write_json(arguments.output, {"machine": facts, "inputs": ordered})
     print(machine_line(facts))
     head = ("input", "size", "seconds", "peak MB", "what is said")
     shown = [
@@ -68,23 +79,18 @@ def main() -> None:
         for row in rows
     ]
     print(table(head, shown))
-    if arguments.output:
-        write_json(arguments.output, {"machine": facts, "inputs": rows})
 
 
 def measured(folder: Path, limit: float) -> dict[str, Any]:
     """Read a folder in a process of its own; return what it took and what it said."""
-    command = [sys.executable, __file__, "--read", str(folder)]
+    command = [sys.executable, __file__, "--read", str(folder), "--limit", str(limit)]
     size = sum(path.lstat().st_size for path in folder.rglob("*"))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            out, errors = process.communicate(timeout=limit)
-            said = json.loads(out) if process.returncode == 0 else {}
-            ended = errors.decode(errors="replace").strip().rpartition("\n")[2]
-            message = said.get("message") or f"ended with {process.returncode}: {ended}"
-        except subprocess.TimeoutExpired:
-            process.kill()
-            said, message = {}, f"stopped after {limit:.0f} s"
+    done = subprocess.run(command, capture_output=True, check=False)
+    said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {}
+    ended = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+    if done.returncode == -signal.SIGXCPU:
+        ended = f"stopped after {limit:.0f} s of processor time"
+    message = said.get("message") or f"ended with {done.returncode}: {ended}"
     shown = f"{size / _MB:.1f} MB" if size >= _MB else f"{size / 1024:.1f} KB"
     return {
         "size": shown,
@@ -112,7 +118,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             continue
         cut = chunk_document(entry, count_tokens=words, max_tokens=220)
         chunks += len(cut)
-        said += [f"read, {len(cut):,} chunks", *entry.warnings]
+        said += [f"read, {len(cut):,} chunk{'s' if len(cut) != 1 else ''}", *entry.warnings]
     return {
         "seconds": round(time.process_time() - started, 1),
         "peak_mb": round(max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, before) / 1024),

@@ -130,28 +130,31 @@ def outcome(folder: Path, mutation: str, command: str, *, seconds: float = SECON
 
 def _wait(pid: int, seconds: float) -> tuple[bool, int, resource.struct_rusage]:
     """Wait for a child, and end it after `seconds` in which it ran or slept; while it waits for a
-    processor, which others may have, no time is counted. Returns whether it was ended so, its
-    status and what it used."""
-    started, waited = time.monotonic(), 0.0
+    processor or a disk, which others may have, no time is counted. Returns whether it was ended so,
+    its status and what it used."""
+    slept = 0.0
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return False, status, usage
-        waited = max(waited, _waited(pid))
-        if time.monotonic() - started - waited > seconds:
+        ran, sleeps = _activity(pid)
+        slept += _POLL_SECONDS * sleeps
+        if ran + slept > seconds:
             os.kill(pid, signal.SIGKILL)
             return True, *os.wait4(pid, 0)[1:]
         time.sleep(_POLL_SECONDS)
 
 
-def _waited(pid: int) -> float:
-    """Return for how many seconds a process has waited for a processor: its thread that waited
-    longest."""
-    found = [0]
-    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+def _activity(pid: int) -> tuple[float, bool]:
+    """Return the processor's time that a process has used, in seconds, and whether all its threads
+    sleep just now (proc(5))."""
+    ticks, states = 0, set()
+    for path in (Path(f"/proc/{pid}/stat"), *Path(f"/proc/{pid}/task").glob("*/stat")):
         with suppress(OSError):  # a thread that has ended meanwhile
-            found.append(int(path.read_text(encoding="ascii").split()[1]))
-    return max(found) / 1e9
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            states.add(fields[0])
+            ticks = max(ticks, int(fields[11]) + int(fields[12]))  # the process's are the most
+    return ticks / os.sysconf("SC_CLK_TCK"), states == {"S"}
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

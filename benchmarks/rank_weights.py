@@ -24,7 +24,7 @@ import pickle
 import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,10 @@ _SPARE = 3  # chunks a passage, as the search takes them
 RECIPE = Path(__file__).parents[1] / "recipes" / "finance"
 OLD = RetrievalSettings(weight=0.5, names=1.25, page=0.1, mix=0.2)  # until this measurement
 GRID = {
-    "weight": (0.3, 0.4, 0.5, 0.6, 0.7),
-    "names": (0.0, 0.5, 1.0, 1.5),
-    "page": (0.0, 0.1, 0.2),
-    "mix": (0.0, 0.1, 0.2),
+    "weight": (0.3, 0.4, 0.5, 0.6),
+    "names": (0.0, 0.5, 1.0),
+    "page": (0.0, 0.1),
+    "mix": (0.0, 0.1),
     "blend": (0.0, 0.5),
 }
 
@@ -97,7 +97,9 @@ class Case:
         count = RetrievalSettings().candidates
         own = {i: evidence.cosines[i] for i in ids}
         page = blend_page_vectors(own, evidence.pages, evidence.cosines)
-        mixed = {share: {i: own[i] + 2 * share * (page[i] - own[i]) for i in ids} for share in (0.0, 0.5)}
+        mixed = {
+            share: {i: own[i] + 2 * share * (page[i] - own[i]) for i in ids} for share in (0.0, 0.5)
+        }
         floors = {share: _floor(near, count) for share, near in mixed.items()}
 
         def column(values: Mapping[int, float]) -> NDArray[np.float64]:
@@ -151,7 +153,9 @@ class Case:
             order_ = diversify_pages(order_, values, self.places, _SPARE * PASSAGES, weights.mix)
             groups = group_neighbours(order_, self.places, PASSAGES)
         else:
-            groups = [[i] for i in diversify_pages(order_, values, self.places, PASSAGES, weights.mix)]
+            groups = [
+                [i] for i in diversify_pages(order_, values, self.places, PASSAGES, weights.mix)
+            ]
         return _ranks([self.places[group[0]] for group in groups], self.document, self.pages)
 
 
@@ -163,6 +167,17 @@ class Library:
     cases: Sequence[Case]
     join: bool
     paged: bool
+    _ranks: dict[Weights, list[tuple[int | None, int | None]]] = field(default_factory=dict)
+
+    def ranks(self, weights: Weights) -> list[tuple[int | None, int | None]]:
+        """Return the ranks of the right document and page for each question."""
+        if all(place.page is None for case in self.cases for place in case.places.values()):
+            weights = replace(weights, page=0.0, mix=0.0, blend=0.0)  # which say nothing there
+        if not any(case.names.any() for case in self.cases):
+            weights = replace(weights, names=0.0)
+        if weights not in self._ranks:
+            self._ranks[weights] = [case.ranks(weights, join=self.join) for case in self.cases]
+        return self._ranks[weights]
 
 
 def main() -> None:
@@ -246,7 +261,8 @@ def gather(
     if kept.is_file():
         found: list[tuple[Evidence, dict[str, Any]]] = pickle.loads(kept.read_bytes())
         return found
-    retriever = open_retriever(folders["embedder"], folders["knowledge"], RetrievalSettings())
+    settings = RetrievalSettings(page=0.1)  # any: so that the pages' other chunks are looked at
+    retriever = open_retriever(folders["embedder"], folders["knowledge"], settings)
     found = []
     for number, question in enumerate(asked, 1):
         evidence, _ = retriever.evidence(question.question, PASSAGES)
@@ -262,7 +278,8 @@ def compare_with_search(library: Library) -> None:
     from fieldpack.retrieval.hybrid import choose_groups, score_candidates
 
     settings = replace(RetrievalSettings(), join=library.join)
-    weights = Weights(settings.weight, settings.names, settings.page, settings.mix, settings.blend)
+    blend = 0.5 if settings.page else 0.0
+    weights = Weights(settings.weight, settings.names, settings.page, settings.mix, blend)
     for case in library.cases:
         groups = choose_groups(
             score_candidates(case.evidence, settings), case.places, PASSAGES, settings
@@ -289,20 +306,22 @@ def fit(libraries: Sequence[Library], tests: Sequence[Library]) -> dict[str, Any
     if old not in combinations:
         combinations.append(old)
     gains = {
-        library.name: np.array(
-            [[_gain(case.ranks(w, join=library.join)) for case in library.cases] for w in combinations]
-        )
+        library.name: np.array([list(map(_gain, library.ranks(w))) for w in combinations])
         for library in libraries
     }
     documents = {library.name: [case.document for case in library.cases] for library in libraries}
     everything = {name: np.ones(values.shape[1], bool) for name, values in gains.items()}
     best = choose(gains, everything, documents, combinations, plain=False)
     plain = choose(gains, everything, documents, combinations, plain=True)
-    print(f"\nbest on all questions:  {combinations[best]}\nplainest within one SE: {combinations[plain]}")
+    print(
+        f"\nbest on all questions:  {combinations[best]}\nplainest within one SE: {combinations[plain]}"
+    )
     ways = {
         "as it was": lambda kept: combinations.index(old),
         "best": lambda kept: choose(gains, kept, documents, combinations, plain=False),
-        "plainest within one SE": lambda kept: choose(gains, kept, documents, combinations, plain=True),
+        "plainest within one SE": lambda kept: choose(
+            gains, kept, documents, combinations, plain=True
+        ),
     }
     rows: list[dict[str, Any]] = []
     for way, chooser in ways.items():
@@ -316,14 +335,30 @@ def fit(libraries: Sequence[Library], tests: Sequence[Library]) -> dict[str, Any
                 {"way": f"{way} on the two others", "library": library.name, "chosen": str(combinations[chosen]),
                  **figures(library, combinations[chosen])}
             )  # fmt: skip
-    for way, w in (("as it was", old), ("best", combinations[best]), ("plainest within one SE", combinations[plain])):  # fmt: skip
+    chosen_on_all = {
+        "as it was": old,
+        "best": combinations[best],
+        "plainest within one SE": combinations[plain],
+    }
+    for way, w in chosen_on_all.items():
         for library in (*libraries, *tests):
             label = f"{way}, in sight" if library in libraries else way
             rows.append({"way": label, "library": library.name, **figures(library, w)})
     head = ("weights", "library", "page@1", "page@5", "doc@1", "doc@5", "MRR")
     print("\n" + table(head, [_row(row) for row in rows]))
-    ablations = ablate(libraries, combinations[plain], gains, combinations)
-    return {"best": asdict(combinations[best]), "plain": asdict(combinations[plain]), "rows": rows, "ablations": ablations}  # fmt: skip
+    now = RetrievalSettings()
+    shipped = Weights(now.weight, now.names, now.page, now.mix, 0.5 if now.page else 0.0)
+    shipped_rows = [
+        {"way": "today's defaults", "library": library.name, **figures(library, shipped)}
+        for library in (*libraries, *tests)
+    ]
+    print("\n" + table(head, [_row(row) for row in shipped_rows]))
+    return {
+        "best": asdict(combinations[best]),
+        "plain": asdict(combinations[plain]),
+        "rows": rows + shipped_rows,
+        "one_change": compare_one_by_one(libraries, shipped),
+    }
 
 
 def choose(
@@ -366,7 +401,9 @@ def out_of_fold(
     all draws of folds."""
     import numpy as np
 
-    ranks: dict[str, list[tuple[int | None, int | None]]] = {library.name: [] for library in libraries}
+    ranks: dict[str, list[tuple[int | None, int | None]]] = {
+        library.name: [] for library in libraries
+    }
     for draw in range(DRAWS):
         folds = {
             name: _folds(names, random.Random(f"{SEED} {draw} {name}"))
@@ -376,46 +413,51 @@ def out_of_fold(
             kept = {name: np.array([f != fold for f in own]) for name, own in folds.items()}
             weights = combinations[chooser(kept)]
             for library in libraries:
-                ranks[library.name] += [
-                    case.ranks(weights, join=library.join)
-                    for case, keep in zip(library.cases, kept[library.name], strict=True)
-                    if not keep
-                ]
+                seen = zip(library.ranks(weights), kept[library.name], strict=True)
+                ranks[library.name] += [rank for rank, keep in seen if not keep]
     return [
-        {"way": f"{way}, out of fold", "library": library.name, **_figures(ranks[library.name], library)}
+        {
+            "way": f"{way}, out of fold",
+            "library": library.name,
+            **_figures(ranks[library.name], library),
+        }
         for library in libraries
     ]
 
 
-def ablate(
-    libraries: Sequence[Library],
-    weights: Weights,
-    gains: Mapping[str, NDArray[np.float64]],
-    combinations: Sequence[Weights],
-) -> list[dict[str, Any]]:
-    """Print and return what each weight brings beside the chosen ones: the difference of the mean
-    reciprocal rank to without it (or with it, where it is 0), and its standard error."""
+def compare_one_by_one(libraries: Sequence[Library], weights: Weights) -> list[dict[str, Any]]:
+    """Print and return what each change of one weight brings: the difference of the mean reciprocal
+    rank, and its standard error."""
     import numpy as np
 
-    tried = {
-        "names": replace(weights, names=0.0 if weights.names else 1.0),
-        "page": replace(weights, page=0.0 if weights.page else 0.1),
-        "mix": replace(weights, mix=0.0 if weights.mix else 0.2),
-        "blend": replace(weights, blend=0.0 if weights.blend else 0.5),
-        "weight": replace(weights, weight=0.5 if weights.weight != 0.5 else 0.6),
+    values = {
+        "weight": (0.3, 0.5, 0.6),
+        "names": (0.0, 0.5, 1.25),
+        "page": (0.1,),
+        "mix": (0.0, 0.1, 0.2),
+        "blend": (0.5,),
     }
-    own = combinations.index(weights)
-    found = []
-    for name, other in tried.items():
-        row: dict[str, Any] = {"weight": name, "other": str(other)}
-        for library in libraries:
-            values = gains[library.name]
-            behind = values[own] - values[combinations.index(other)]
-            error = behind.std(ddof=1) / np.sqrt(len(behind))
-            row[library.name] = [round(float(behind.mean()), 4), round(float(error), 4)]
-        found.append(row)
-    head = ("what the chosen weights gain over", *(library.name for library in libraries))
-    print("\n" + table(head, [(row["other"], *(f"{row[n.name][0]:+.3f} ± {row[n.name][1]:.3f}" for n in libraries)) for row in found]))  # fmt: skip
+    found: list[dict[str, Any]] = []
+    for name, others in values.items():
+        for value in others:
+            if value == getattr(weights, name):
+                continue
+            row: dict[str, Any] = {"change": f"{name} {value:g}"}
+            for library in libraries:
+                own, other = (
+                    library.ranks(weights),
+                    library.ranks(replace(weights, **{name: value})),
+                )
+                gain = np.array(list(map(_gain, other))) - np.array(list(map(_gain, own)))
+                error = gain.std(ddof=1) / np.sqrt(len(gain))
+                row[library.name] = [round(float(gain.mean()), 4), round(float(error), 4)]
+            found.append(row)
+    rows = [
+        (row["change"], *(f"{row[n.name][0]:+.3f} ± {row[n.name][1]:.3f}" for n in libraries))
+        for row in found
+    ]
+    print(f"\ndifference of MRR to {weights}:")
+    print(table(("one change", *(library.name for library in libraries)), rows))
     return found
 
 
@@ -424,7 +466,7 @@ def ablate(
 
 def figures(library: Library, weights: Weights) -> dict[str, Any]:
     """Return a library's figures under one combination."""
-    return _figures([case.ranks(weights, join=library.join) for case in library.cases], library)
+    return _figures(library.ranks(weights), library)
 
 
 def _figures(ranks: Sequence[tuple[int | None, int | None]], library: Library) -> dict[str, Any]:

@@ -111,9 +111,20 @@ def _update_under_load(
     def opener(path: Path) -> fieldpack.Expert:
         return open_installed(path, lambda folder: fieldpack.open(folder, threads=1))
 
+    def follower(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+        def opened(folder: Path) -> fieldpack.Expert:
+            expert = fieldpack.open(folder, threads=1)
+            expert.borrow_models(before)
+            return expert
+
+        return open_installed(path, opened)
+
     asked: list[tuple[int, float]] = []
     stop = threading.Event()
-    with serving.served([slot], work / "state", opener=opener) as served, served.client() as client:
+    with (
+        serving.served([slot], work / "state", opener=opener, follower=follower) as served,
+        served.client() as client,
+    ):
 
         def ask() -> None:
             while not stop.is_set():

@@ -189,8 +189,12 @@ class Given:
         self.retriever = retriever
         self.document = ""
 
-    def search(self, question: str, k: int) -> list[Passage]:
+    def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
+        """Search the document alone, whatever filter is asked for."""
         return self.retriever.search(question, k, Filter(documents=(self.document,)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.retriever, name)
 
 
 def _ask(

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "fieldpack": (
         "errors child figures",
         "untrusted",
-        "passages devices",
+        "passages devices language",
         "citations index generation",
         "retrieval",
         "prompt answers",

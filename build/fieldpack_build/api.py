@@ -300,6 +300,8 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
         say(f"measured ({evaluated['shipped']}): {summary('evaluate', receipt.result)}")
         if evaluated["guarantee"]:
             say(evaluated["guarantee"]["sentence"])
+        if "risk" in evaluated:
+            say(evaluated["risk"])
         say(f"report: {target / 'report' / 'report.html'}")
     if plan.recipe.rehearsal:
         say("the rehearsal went through; its weights are random, so its answers mean nothing")

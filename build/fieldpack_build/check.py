@@ -6,18 +6,24 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .base_model import inspect_base
 from .data.rows import TestQuestion, raise_problems, shortened
 from .data.training_rows import training_rows
 from .device_budget import solve
+from .documents import read_document
 from .embedding.engines import problems as engine_problems
-from .errors import RecipeError, SourceError
+from .embedding.languages import language_warning
+from .errors import DocumentError, RecipeError, SourceError
 from .ingest.files import hint, roots_of, survey_of
 from .models import sources
 from .models.inspection import Use, file_problems, inspect_model
 from .recipe.schema import ModelSource, Recipe
+
+# Documents that are read to see their language, and the largest of them in bytes.
+_READ, _SMALL = 5, 1 << 20
 
 
 def check_recipe(
@@ -77,6 +83,30 @@ def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     if problems := _knowledge_problems(recipe):
         raise RecipeError([f"{name}: {problem}" for problem in problems])
     return list(recipe.notes)
+
+
+def check_languages(recipe: Recipe, models: Path | None) -> list[str]:
+    """Return a warning where the embedder was not made for the languages of some documents: a few
+    small ones are read for it. A build warns of all of them, in its knowledge stage."""
+    knowledge = recipe.knowledge
+    if knowledge is None:
+        return []
+    survey = survey_of(recipe, knowledge)
+    small = [path for path in survey.paths if path.stat().st_size <= _SMALL]
+    texts: dict[str, list[str]] = {}
+    for path in small[:: max(len(small) // _READ, 1)][:_READ]:
+        with suppress(DocumentError):  # the build reports it
+            document = read_document(
+                path,
+                survey.names[path],
+                vocabulary=knowledge.vocabulary,
+                language=knowledge.index_language,
+            )
+            pages = texts.setdefault(document.language, [])
+            pages += [page.text for page in document.pages]
+    folder = sources.on_disk(knowledge.embedder, recipe, models)
+    warning = language_warning(knowledge.embedder.model, folder, texts)
+    return [f"knowledge.embedder.model: {warning}"] if warning else []
 
 
 def _inspect_models(recipe: Recipe, models: Path | None) -> tuple[list[str], list[str]]:

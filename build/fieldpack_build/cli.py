@@ -246,14 +246,14 @@ def data(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and
     take."""
-    from .check import check_recipe
+    from .check import check_languages, check_recipe
     from .device_budget import fit_line
     from .pipeline.store import Store, default_cache
     from .recipe.load import find_recipe, load_recipe
 
     models = Store(cache or default_cache()).models
     recipe = load_recipe(find_recipe(name), overrides)
-    warnings = check_recipe(recipe, name, models=models)
+    warnings = check_recipe(recipe, name, models=models) + check_languages(recipe, models)
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(_plan_json(plan, warnings), indent=1))

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TypedDict, cast
 
+from .citations import marked_numbers
 from .passages import Citation, Passage, Previous
 from .retrieval.quoting import Quote
 
-WRITTEN, QUOTED, RELATED = "written", "quote", "related"
+WRITTEN, QUOTED, RELATED, UNSURE = "written", "quote", "related", "unsure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ class AnswerJson(TypedDict):
     asked: str
     refused: bool
     cut: bool
+    guessed: bool
     kind: str
+    sureness: float | None
     quote: QuoteJson | None
     unsupported: list[list[int]]
     citations: Sequence[CitationJson]
@@ -83,7 +86,12 @@ class Answer:
     refusal cites nothing. `read_as`: the question as it was read, a follow-up with the question that
     it refers to. `unsupported`: [start, end) of the figures in `text` that stand in no passage.
     `kind`: "written" by a language model; "quote", the words of a passage; "related", such words
-    for a question that wants yes or no or a figure worked out, which they do not say by themselves.
+    for a question that wants yes or no or a figure worked out, which they do not say by themselves;
+    "unsure", no answer, as it would not be sure enough for the risk that the bundle was built for.
+    `sureness`: the estimated probability that the quote says the answer, 0 to 1, times the share of
+    a written answer's words that the quote has; None where there was no quote. `guessed`: the
+    answer names no passage, and the one in `citations` only shares most words with it: it is
+    related, not what the answer rests on.
     `quote`: what stood above a written answer before it came, or is the answer. `cut`: a limit on
     tokens ended the answer, not the model."""
 
@@ -98,6 +106,12 @@ class Answer:
     kind: str = WRITTEN
     quote: Quote | None = None
     cut: bool = False
+    sureness: float | None = None
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the citation is not the answer's own."""
+        return bool(self.citations) and not marked_numbers(self.text)
 
     @property
     def previous(self) -> Previous:
@@ -112,7 +126,9 @@ class Answer:
             "asked": self.read_as,
             "refused": self.refused,
             "cut": self.cut,
+            "guessed": self.guessed,
             "kind": self.kind,
+            "sureness": self.sureness,
             "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],
             "citations": [citation_dict(c) for c in self.citations],

@@ -111,6 +111,14 @@ class Expert:
             retriever = self._open_retriever()
             return retriever.index.records(where) if retriever else []
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages whose words the library's documents are indexed by; "" stands for English
+        and for those that are not known."""
+        with self._reading():
+            retriever = self._open_retriever()
+            return retriever.index.languages if retriever else ()
+
     def passage(self, chunk_id: int) -> Passage:
         """Return a passage by its `chunk_id`, with score and similarity 0. Raises NoSuchPassage."""
         with self._reading():
@@ -207,17 +215,24 @@ class Expert:
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: Mapping[str, Any] | None = None,
+        begun: str = "",
     ) -> Iterator[Event]:
         """Yield PassagesFound, QuoteFound (before a model's answer, where a passage's words are near
         enough), TextPiece..., CitationsFound, Done. Close the iterator to stop the model.
 
         `previous`: what a follow-up refers to. `where`: which documents may answer. `schema`: a
-        JSON schema that the answer's text then follows; such an answer has no citations. Raises as
+        JSON schema that the answer's text then follows; such an answer has no citations. `begun`:
+        the text of an answer to this question that was cut (`Answer.cut`), to go on from. Raises as
         `ask` does."""
         schema_text = _schema_text(schema)
         with self._reading():
             events = self._open_rag().stream(
-                question, cancel=cancel, previous=previous, where=where, schema=schema_text
+                question,
+                cancel=cancel,
+                previous=previous,
+                where=where,
+                schema=schema_text,
+                begun=begun,
             )
 
         def checked() -> Iterator[Event]:

@@ -105,7 +105,8 @@ class StoredChunk:
 @dataclass(frozen=True, slots=True)
 class DocumentRecord:
     """What the index knows of a document: `path` below the library's folder, `sha256` of its bytes,
-    `date` as YYYY-MM-DD where the file states one."""
+    `date` as YYYY-MM-DD where the file states one, `language` as `fieldpack.language` has it: how
+    its words are indexed."""
 
     path: str
     title: str
@@ -113,6 +114,7 @@ class DocumentRecord:
     pages: int
     date: str | None = None
     tags: tuple[str, ...] = ()
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol
 
-from .errors import BundleCorrupt
+from .errors import BundleCorrupt, QuestionError
 from .retrieval.quoting import QuoteSettings
 from .untrusted import typed
 
@@ -24,6 +24,7 @@ FILENAME = "prompt.json"
 CODE_VERSION = 2
 _PROMPT_MARK = re.compile(r"^(\s*)(?:\[(\d+)\]|(Question)\s*:)", re.IGNORECASE)
 _MAX_COUNT = 1 << 24  # tokens, characters, passages: beyond what any model or person reads
+NEVER_SURE = 2.0  # a `sure_from` above any sureness, which is a probability
 _MIN_PASSAGE_TOKENS = 24  # a passage cut shorter than this says nothing
 
 
@@ -73,7 +74,9 @@ class PromptSettings:
     characters. `refuse_below`: the cosine of the best passage under which nothing is generated;
     `refuse_lead_below`: the same for the question's similarity margin
     (`retriever.similarity_margin`), None where it is not looked at. `quoting`: how the passages'
-    own words are picked, None in a bundle without documents or from before there were quotes."""
+    own words are picked, None in a bundle without documents or from before there were quotes.
+    `sure_from`: the sureness under which `unsure` is said in the place of an answer; NEVER_SURE where
+    nothing is sure enough, None where no risk was asked for."""
 
     system: str
     refusal: str
@@ -84,6 +87,8 @@ class PromptSettings:
     max_question_chars: int
     repetition_penalty: float = 1.0
     refuse_lead_below: float | None = None
+    sure_from: float | None = None
+    unsure: str | None = None
     quoting: QuoteSettings | None = None
 
 
@@ -106,10 +111,21 @@ class PromptBuilder:
         self.settings = settings
         self.count_tokens = count_tokens
 
-    def build(self, question: str, passages: Sequence[PassageText]) -> Prompt:
+    def build(self, question: str, passages: Sequence[PassageText], *, begun: str = "") -> Prompt:
         """Return a prompt that leaves space for the answer, whatever the lengths: where it would be
-        too long, passages are dropped from the last (one is cut first), then the question's end."""
+        too long, passages are dropped from the last (one is cut first), then the question's end.
+
+        `begun`: the beginning of the answer, which the model goes on from; there is space for as
+        much again. Raises QuestionError where there is not."""
         limit = self.settings.max_context - self.settings.max_answer_tokens
+        begun = self.chat.plain(begun)
+        if begun:
+            limit -= self.count_tokens(begun)
+            if limit < self.count_tokens(self._in_template(question)) + 8:
+                raise QuestionError(
+                    "the answer is as long as this bundle's context takes; ask for the rest in a "
+                    "new question"
+                )
         budget = limit - self.count_tokens(self._in_template("")) - 8
         question_budget = budget // 2 if passages else budget
         question = "Question: " + self._cut(self.chat.plain(question), question_budget)
@@ -130,7 +146,7 @@ class PromptBuilder:
         # Joined, the parts may count more tokens.
         while parts and self.count_tokens(self._in_template("".join(parts) + question)) > limit:
             parts.pop()
-        return Prompt(self._in_template("".join(parts) + question), len(parts))
+        return Prompt(self._in_template("".join(parts) + question) + begun, len(parts))
 
     def opening(self) -> Prompt:
         """Return what every prompt begins with."""
@@ -195,11 +211,13 @@ def read_prompt(folder: Path) -> tuple[ChatFormat, PromptSettings]:
             or min(counts) < 1
             or max(counts) > _MAX_COUNT
             or settings.repetition_penalty <= 0
+            or (settings.sure_from is not None and not settings.unsure)
         ):
             raise ValueError("a length or a count that cannot be")
         if "quoting" in data:
             known = {field.name for field in fields(QuoteSettings)}
-            quoting = {name: value for name, value in data["quoting"].items() if name in known}
+            given = QuoteSettings.of_older(data["quoting"])
+            quoting = {name: value for name, value in given.items() if name in known}
             settings = replace(settings, quoting=typed(QuoteSettings, quoting))
         return chat, settings
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -13,6 +13,7 @@ from unicodedata import category
 from .answers import (
     QUOTED,
     RELATED,
+    UNSURE,
     Answer,
     CitationsFound,
     Done,
@@ -98,14 +99,23 @@ class Rag:
         previous: Previous | None = None,
         where: Filter | None = None,
         schema: str | None = None,
+        begun: str = "",
     ) -> Iterator[Event]:
         """Yield the events of an answer: PassagesFound, QuoteFound (where a model answers and a
         passage's words are near enough), TextPiece..., CitationsFound, Done. Closing the iterator
         stops the model.
 
-        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed),
-        Cancelled, EngineFailed."""
+        `begun`: the text of an answer to the same question that was cut; the pieces go on from it,
+        and the whole answer begins with it.
+
+        Raises EmptyQuestion, QuestionTooLong, QuestionError (a schema that cannot be followed; no
+        space to go on), Cancelled, EngineFailed."""
         options = options or AnswerOptions()
+        if schema is not None and self.builder.settings.sure_from is not None:
+            raise QuestionError(
+                "this bundle answers only what it is sure enough of (answer.risk), which was "
+                "measured on text and says nothing of a JSON schema's answers"
+            )
         if self.generator is None:
             yield from self._stream_quote(question, cancel, options, previous, where, schema)
             return
@@ -117,21 +127,26 @@ class Rag:
         retriever = self.retriever if options.retrieval else None
         resolved = self._resolve(retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
-        prompt = self.builder.build(resolved.question, resolved.passages)
+        prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
         yield PassagesFound(passages)
 
         stats = GenerationStats()
-        text, quote, quote_ms, before_ms = "", None, 0.0, retrieval_ms
+        text, quote, quote_ms, before_ms = begun, None, 0.0, retrieval_ms
+        least = settings.sure_from if retriever and options.threshold else None
+        can_be_sure, shown = True, False
         if retriever and options.threshold and self._is_refused(resolved, retriever):
-            text = settings.refusal
+            text, shown = settings.refusal, True
             yield TextPiece(text)
         else:
             quote = self._quote(resolved.question, passages, retriever) if schema is None else None
-            if quote:
+            # A written answer is at most as sure as its quote, so the model need not write it.
+            can_be_sure = least is None or (quote is not None and quote.sureness >= least)
+            if quote and least is None:
                 quote_ms = (time.perf_counter() - started) * 1000
                 yield QuoteFound(quote)
             before_ms = (time.perf_counter() - started) * 1000
+        if not shown and can_be_sure:
             pieces = self.generator.stream(
                 prompt.text,
                 max_new_tokens=settings.max_answer_tokens,
@@ -143,7 +158,8 @@ class Rag:
             )
             for piece in pieces:
                 text += piece
-                yield TextPiece(piece)
+                if least is None:  # else it is held back until it is known to be sure
+                    yield TextPiece(piece)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(
             retrieval_ms,
@@ -164,7 +180,12 @@ class Rag:
             citations=self._checked_citations(answer),
             quote=quote,
             cut=stats.cut,
+            sureness=sureness_of(text, resolved.question, quote, passages),
         )
+        if least is not None and not shown:
+            refused = bool(text) and answer.refused
+            answer = answer if refused else self._if_sure(answer, least)
+            yield TextPiece(answer.text.removeprefix(begun))
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
@@ -216,11 +237,24 @@ class Rag:
                 timings=replace(timings, quote_ms=total_ms),
                 kind=QUOTED if quote.direct else RELATED,
                 quote=quote,
+                sureness=quote.sureness,
             )
             answer = replace(answer, citations=self._checked_citations(answer))
+            if settings.sure_from is not None and options.threshold:
+                answer = self._if_sure(answer, settings.sure_from)
         yield TextPiece(answer.text)
         yield CitationsFound(answer.citations)
         yield Done(answer)
+
+    def _if_sure(self, answer: Answer, least: float) -> Answer:
+        """Return an answer that is sure enough, else one that says that it is not and shows the
+        passages alone."""
+        if answer.sureness is not None and answer.sureness >= least:
+            return answer
+        text = self.builder.settings.unsure or ""
+        return replace(
+            answer, text=text, refused=True, citations=(), unsupported=(), kind=UNSURE, quote=None
+        )
 
     def _quote(
         self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None
@@ -230,8 +264,14 @@ class Rag:
         quoting = self.builder.settings.quoting
         if retriever is None or quoting is None:
             return None
-        margin = retriever.similarity_margin(question) if quoting.refuse_below is not None else 0.0
-        quote = pick(question, passages, retriever.embedder, quoting, margin=margin)
+        quote = pick(
+            question,
+            passages,
+            retriever.embedder,
+            quoting,
+            margin=retriever.similarity_margin(question),
+            rarity=retriever.rarity,
+        )
         return quote if quote and quote.sufficient else None
 
     def ask(self, question: str, **options: Any) -> Answer:
@@ -350,6 +390,21 @@ def finish(
         text, citations = cite(text, passages)
     figures = unsupported(text, passages) if passages else ()
     return Answer(question, text, False, citations, passages, timings, question, figures)
+
+
+def sureness_of(
+    text: str, question: str, quote: Quote | None, passages: tuple[Passage, ...]
+) -> float | None:
+    """Return how sure a written answer is, 0 to 1: the quote's sureness times the share of the
+    answer's words, those of the question left out, that stand in the quote or its passage's title.
+    None without a quote to compare it with."""
+    if quote is None:
+        return None
+    answered = content_words(strip_marks(text))
+    new = set(answered) - set(content_words(question)) or set(answered)
+    context = passages[quote.citation.passage - 1].context
+    shared = new & set(content_words(f"{quote.text} {context}"))
+    return round(quote.sureness * len(shared) / len(new), 4) if new else 0.0
 
 
 def is_refusal(text: str, refusal: str) -> bool:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 import fakes
 import fieldpack
+from fieldpack.answers import UNSURE
 from fieldpack.prompt import read_prompt, write_prompt
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_app.cli import cli
@@ -50,8 +51,35 @@ def test_ask_in_a_pipe_is_plain(sealed: Path, expert: fieldpack.Expert) -> None:
     assert result.exit_code == 0 and result.stderr == ""
     answer = expert.ask(QUESTION)
     text, figure = render.printable(answer.text), answer.text[slice(*answer.unsupported[0])]
-    assert result.stdout.startswith(f"{text}\n\nCheck: no passage says {figure}\n\nSources:")
+    assert answer.cut, "the toy's noise ends at the limit alone"
+    cut = "Cut: the answer reached its longest length; its end is missing"
+    assert result.stdout.startswith(
+        f"{text}\n\n{cut}\n\nCheck: no passage says {figure}\n\nSources:"
+    )
     assert "\x1b" not in result.stdout
+
+
+def test_what_stands_below_an_answer_says_what_it_is(expert: fieldpack.Expert) -> None:
+    """An answer that ends by itself has no warning; a passage that it does not name is no source;
+    one that is not sure enough has the passages."""
+    whole = replace(expert.ask(QUESTION), cut=False, unsupported=())
+    passage = whole.passages[0]
+    cited = replace(
+        whole,
+        text="Forty a year. [1]",
+        citations=(fieldpack.Citation(passage.document, passage.page, passage.text, 1),),
+    )
+    assert not cited.guessed and not cited.to_dict()["guessed"]
+    (sources,) = render.below(cited)
+    assert sources.startswith(f"Sources:\n[1] {render.place(passage.document, passage.page)}")
+    named_none = replace(cited, text="Forty a year.")
+    assert named_none.guessed and named_none.to_dict()["guessed"]
+    (related,) = render.below(named_none)
+    assert related.startswith("Related (the answer names no source):\n[1] ")
+    unsure = replace(whole, refused=True, kind=UNSURE, citations=(), text="Not sure.")
+    (passages,) = render.below(unsure)
+    assert passages.count("\n") == len(whole.passages) and passages.startswith("Passages:\n[1] ")
+    assert not unsure.guessed
 
 
 def test_ask_as_json(sealed: Path) -> None:
@@ -62,7 +90,9 @@ def test_ask_as_json(sealed: Path) -> None:
         "asked",
         "refused",
         "cut",
+        "guessed",
         "kind",
+        "sureness",
         "quote",
         "unsupported",
         "citations",

@@ -342,6 +342,32 @@ def test_words_light_up_by_their_stems(text: str, question: str, expected: list[
     assert lit(text, question) == expected
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "question", "expected"),
+    [
+        (
+            "sk",
+            "Dávky a skúmavky, skúmaviek.",
+            "Kde je skúmavka a dávka?",
+            ["Dávky", "skúmavky", "skúmaviek"],
+        ),
+        ("uk", "Пліт, плоти — і вода.", "Де плотів і воду?", ["Пліт", "плоти", "вода"]),
+        (
+            "de",
+            "Die Strassen, TESTER-100.",
+            "Wo ist die Straße des Tester 100?",
+            ["Strassen", "TESTER", "100"],
+        ),
+        ("zh", "叉车充电在东侧充电间进行。", "在哪里充电间", ["充电", "充电间"]),
+    ],
+)
+def test_words_of_other_languages_light_up_by_their_stems(
+    language: str, text: str, question: str, expected: list[str]
+) -> None:
+    (spans,) = question_spans([text], question, ["", language])
+    assert [text[start:end] for start, end in spans] == expected
+
+
 def test_highlights_of_several_texts_stay_with_their_text() -> None:
     assert question_spans(["no", "a fee", "", "fees of fees"], "fee") == [
         [],

@@ -67,6 +67,12 @@ def test_the_unit_says_what_the_documentation_promises() -> None:
     assert (unit["ProtectSystem"], unit["CapabilityBoundingSet"]) == ("strict", "")
     assert (unit["IPAddressDeny"], unit["IPAddressAllow"]) == ("any", "localhost")
     assert unit["StandardOutput"] == "journal"
+    lan = lines_of(unit_text(Service(**{**_fields(), "lan": True})))  # type: ignore[arg-type]
+    assert lan["ExecStart"].endswith("--lan --pair-minutes 0"), "no code in the journal"
+    assert (
+        "192.168.0.0/16" in lan["IPAddressAllow"] and "AF_NETLINK" in lan["RestrictAddressFamilies"]
+    )
+    assert "AF_NETLINK" not in unit["RestrictAddressFamilies"]
 
 
 def test_a_store_in_a_home_is_written_to_by_its_owner() -> None:
@@ -166,6 +172,11 @@ def test_an_image_is_prepared_and_nothing_is_started(
         "LoadCredential=key:/etc/fieldpack/fieldpack.key"
         in (units / "fieldpack.service").read_text()
     )
+    assert "PrivateDevices=yes" in (units / "fieldpack.service").read_text()
+    (image / "etc" / "group").write_text("root:x:0:\nrender:x:105:ana\n")
+    assert run("install", "/opt/tiny", "--target", "openvino-gpu", "--root", image).exit_code == 0
+    unit = (units / "fieldpack.service").read_text()
+    assert "PrivateDevices=no" in unit and "SupplementaryGroups=render\n" in unit
     link = units / "multi-user.target.wants" / "fieldpack.service"
     assert link.readlink() == Path("/etc/systemd/system/fieldpack.service")
     assert (image / "etc/fieldpack/fieldpack.key").stat().st_mode & 0o777 == 0o600

@@ -24,6 +24,19 @@ import sys, fieldpack
 with fieldpack.open(sys.argv[1]) as expert:
     print(expert.search(sys.argv[2])[0].document, expert.ask(sys.argv[2]).text)
 """
+# Two requests; what is not answered when stdin ends is stopped.
+MCP = "".join(
+    json.dumps({"jsonrpc": "2.0", "id": number, **request}) + "\n"
+    for number, request in enumerate(
+        (
+            {"method": "initialize", "params": {"protocolVersion": "2025-11-25"}},
+            {
+                "method": "tools/call",
+                "params": {"name": "ask", "arguments": {"question": QUESTION}},
+            },
+        )
+    )
+)
 # What is run, and what it reads from its standard input.
 COMMANDS: dict[str, tuple[list[str], str]] = {
     "ask": ([*COMMAND, "ask", "{bundle}", QUESTION, "--json"], ""),
@@ -34,6 +47,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {
     ),
     "search": ([*COMMAND, "search", "{bundle}", QUESTION], ""),
     "info": ([*COMMAND, "info", "{bundle}"], ""),
+    "mcp": ([*COMMAND, "mcp", "{bundle}"], MCP),
     "doctor": ([*COMMAND, "doctor", "{bundle}", "--state", "{state}"], ""),
     "the library": ([sys.executable, "-c", LIBRARY, "{bundle}", QUESTION], ""),
 }

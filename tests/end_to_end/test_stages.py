@@ -337,6 +337,26 @@ def test_thresholds_are_learned_and_shipped(toy: Project, built: Built) -> None:
     )
 
 
+def test_a_risk_that_too_few_questions_show_is_said_and_held_to(toy: Project, built: Built) -> None:
+    made = build_here(
+        toy,
+        "answer.risk.wrong=0.05",
+        "evaluate.calibration=0.5",
+        "evaluate.ship=quote",
+        'evaluate.arms=["quote"]',
+    )
+    report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["sample"]["set_aside"] == report["risk"]["learned"]["questions"] == 3
+    assert report["risk"]["sure_from"] is None and report["risk"]["missing"] >= 87
+    golden = read_golden(made.bundle)
+    with fieldpack.open(made.bundle) as expert:
+        answer = expert.ask("How often is the filter changed?")
+        assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(
+            golden
+        )
+    assert (answer.kind, answer.refused) == ("unsure", True) and answer.passages
+
+
 # --- broken documents -----------------------------------------------------------------------------
 
 

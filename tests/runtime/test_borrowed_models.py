@@ -32,7 +32,7 @@ def test_models_of_the_same_files_are_shared(sealed: Path, tmp_path: Path) -> No
     with fieldpack.open(newer_path, threads=1) as alone:
         wanted = alone.ask(QUESTION)
     old = fieldpack.open(sealed, threads=1)
-    old.load()
+    assert old.ask(QUESTION).text == wanted.text
     with fieldpack.open(newer_path, threads=1) as newer:
         newer.borrow_models(old)
         newer.load()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fakes
@@ -14,7 +15,7 @@ from fieldpack.index.document_names import NamingTerm
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import COLUMNS, Chunk, Filter, Passage, Place
 from fieldpack.retrieval.codes import code_spans, held_codes, holders
-from fieldpack.retrieval.embedder import Embedder
+from fieldpack.retrieval.embedder import Embedder, TokenVectors
 from fieldpack.retrieval.fusion import RetrievalSettings, add_code_bonus, add_name_bonus
 from fieldpack.retrieval.hybrid import chunks_with_codes
 from fieldpack.retrieval.quoting import QuoteSettings, pick
@@ -58,6 +59,7 @@ PARTS = st.lists(st.text("ABCXYZ0123456789", min_size=1, max_size=4), min_size=1
 MARKS = st.sampled_from(["-", ".", "/", " ", "_", "", "–", " - "])
 
 
+@settings(deadline=None)
 @given(PARTS, MARKS, MARKS)
 def test_a_code_stands_in_a_text_whatever_joins_its_parts(
     parts: list[str], written: str, asked: str
@@ -68,6 +70,7 @@ def test_a_code_stands_in_a_text_whatever_joins_its_parts(
     assert held_codes(asked.join(parts), [text])[0] in (0, 1)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=120))
 def test_any_question_has_spans_of_its_own_words(question: str) -> None:
     runs = {run.lower() for run in re.findall(r"[^\W_]+", question)}
@@ -152,6 +155,21 @@ def test_an_exact_number_comes_first_in_every_form(
     assert quote and quote.citation.quote.startswith(f"{number} |")
 
 
+class Backwards:
+    """A reranker that puts first what the search put last."""
+
+    def score(self, question: str, texts: list[str]) -> list[float]:
+        return [float(i) for i in range(len(texts))]
+
+
+def test_a_reranker_leaves_the_code_first(parts: Retriever) -> None:
+    backwards = Backwards()
+    ranked = Retriever(parts.embedder, parts.index, parts.settings, backwards)  # type: ignore[arg-type]
+    assert ranked.search("What does AB 1234 X cost?", 3)[0].text.startswith("AB-1234-X |")
+    plain = parts.search("what does the part cost", 20)
+    assert ranked.search("what does the part cost", 3)[0].text == plain[-1].text
+
+
 def test_a_number_that_the_library_lacks_lifts_nothing(parts: Retriever) -> None:
     assert chunks_with_codes(parts.index, "What does AB-1234-Z cost?") == {}
     assert chunks_with_codes(parts.index, "What does 47110899 cost?") == {}
@@ -171,22 +189,21 @@ def test_a_code_is_sufficient_whatever_the_likeness() -> None:
     class Nowhere:
         """Embeds every text at a right angle to every question."""
 
-        def embed_query(self, text: str) -> object:
+        def embed_tokens(self, texts: list[str], *, query: bool = False) -> list[TokenVectors]:
             import numpy as np
 
-            return np.array([1.0, 0.0], dtype=np.float32)
+            vector = np.array([query, not query], dtype=np.float32)
+            return [TokenVectors(vector, vector[None, :], ((0, len(text)),)) for text in texts]
 
-        def embed_few(self, texts: list[str]) -> object:
-            import numpy as np
-
-            return np.tile(np.array([0.0, 1.0], dtype=np.float32), (len(texts), 1))
+    def rarity(words: Sequence[str]) -> list[float]:
+        return [1.0] * len(words)
 
     text = "The first is AB-1234-Y here.\nThe second is AB-1234-X here."
     passage = Passage(0, "a.md", "", None, (), text, 1.0, 0.0)
     strict = QuoteSettings(refuse_below=5.0)
-    quote = pick("AB 1234 X", [passage], Nowhere(), strict, margin=0.0)  # type: ignore[arg-type]
+    quote = pick("AB 1234 X", [passage], Nowhere(), strict, margin=0.0, rarity=rarity)
     assert quote and quote.sufficient and "1234-X" in quote.text
-    other = pick("second one", [passage], Nowhere(), strict, margin=0.0)  # type: ignore[arg-type]
+    other = pick("second one", [passage], Nowhere(), strict, margin=0.0, rarity=rarity)
     assert other and not other.sufficient
 
 
@@ -214,6 +231,7 @@ def test_a_figure_counts_in_names_and_beside_words_alone() -> None:
     assert scores == pytest.approx({0: 0.8, 1: 0.0, 2: 0.8 + 0.5 * 0.8})
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(0, 9), st.floats(0, 5), min_size=1),
     st.dictionaries(st.integers(0, 9), st.integers(1, 3)),

@@ -88,13 +88,15 @@ def test_without_pages_nothing_is_mixed() -> None:
 @pytest.fixture
 def database() -> sqlite3.Connection:
     found = sqlite3.connect(":memory:")
-    found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER)")
+    found.execute(
+        "CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER, language TEXT)"
+    )
     return found
 
 
 def names(database: sqlite3.Connection, paths: Sequence[str], question: str) -> list[str]:
     """Paths that the question names, the clearest first."""
-    database.executemany("INSERT INTO documents VALUES (?, ?, 1)", enumerate(paths))
+    database.executemany("INSERT INTO documents VALUES (?, ?, 1, '')", enumerate(paths))
     write_names(database)
     found = named_documents(database, question, len(paths), lambda word, documents: 1.0)
     return [paths[i] for i in sorted(found, key=lambda i: (-found[i], i)) if found[i] > 0]
@@ -130,7 +132,7 @@ def test_what_all_names_have_names_none(database: sqlite3.Connection) -> None:
 
 def test_parts_of_a_word_do_not_count_beside_it(database: sqlite3.Connection) -> None:
     database.executemany(
-        "INSERT INTO documents VALUES (?, ?, 1)",
+        "INSERT INTO documents VALUES (?, ?, 1, '')",
         [(0, "x_acme2023.pdf"), (1, "y_2021.pdf"), (2, "z.pdf")],
     )
     write_names(database)
@@ -143,7 +145,7 @@ def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(
     database: sqlite3.Connection,
 ) -> None:
     database.executemany(
-        "INSERT INTO documents VALUES (?, ?, 1)",
+        "INSERT INTO documents VALUES (?, ?, 1, '')",
         [(0, "acme-2021.pdf"), (1, "acme-2022.pdf"), (2, "fees-2022.pdf")],
     )
     write_names(database)
@@ -186,9 +188,11 @@ def test_a_question_without_the_names(question: str, rest: str) -> None:
 )
 def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
     found = sqlite3.connect(":memory:")
-    found.execute("CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER)")
+    found.execute(
+        "CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT, chunks INTEGER, language TEXT)"
+    )
     usable = [path.encode("utf-8", "replace").decode() for path in paths]
-    found.executemany("INSERT INTO documents VALUES (?, ?, 1)", enumerate(usable))
+    found.executemany("INSERT INTO documents VALUES (?, ?, 1, '')", enumerate(usable))
     write_names(found)
     asked = question.encode("utf-8", "replace").decode()
     named = named_documents(found, asked, len(usable), lambda word, documents: 0.5)

@@ -14,10 +14,11 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack import QuestionError, QuoteFound
-from fieldpack.answers import QUOTED, RELATED, WRITTEN
-from fieldpack.passages import Chunk, Passage
+from fieldpack.answers import QUOTED, RELATED, UNSURE, WRITTEN, TextPiece
+from fieldpack.passages import Chunk, Citation, Passage
 from fieldpack.prompt import read_prompt
-from fieldpack.retrieval.quoting import QuoteSettings, candidates, is_direct, with_heads
+from fieldpack.rag import AnswerOptions, sureness_of
+from fieldpack.retrieval.quoting import Quote, QuoteSettings, candidates, is_direct, with_heads
 
 TABLE = (
     "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | "
@@ -161,6 +162,77 @@ def test_yes_or_no_gets_the_words_as_such(quoting: Path) -> None:
     assert answer.kind == RELATED and answer.text.startswith("Change the filter after 400 hours")
 
 
+def with_risk(source: Path, folder: Path, sure_from: float) -> Path:
+    """The bundle, which answers from a sureness on; `says_it` makes every quote as sure as 0.88."""
+    shutil.copytree(source, folder)
+    data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    data["quoting"]["says_it"] = [0.0, 0.0, 0.0, 0.0, 0.0, 2.0]
+    data["settings"] |= {"sure_from": sure_from, "unsure": "Not sure: see the passages."}
+    (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
+    fakes.reseal(folder)
+    return folder
+
+
+HOURS = "After how many hours of use is the filter changed?"
+
+
+def test_a_quote_is_given_from_the_sureness_on_that_the_risk_wants(
+    quoting: Path, tmp_path: Path
+) -> None:
+    with fieldpack.open(with_risk(quoting, tmp_path / "sure", 0.85)) as expert:
+        answer = expert.ask(HOURS)
+    assert answer.sureness == pytest.approx(0.8808) and answer.kind == QUOTED
+    with fieldpack.open(with_risk(quoting, tmp_path / "unsure", 0.9)) as expert:
+        events = list(expert.stream(HOURS))
+        as_evaluated = expert.ask(HOURS, options=AnswerOptions(threshold=False))
+    answer = events[-1].answer  # type: ignore[union-attr]
+    assert (answer.kind, answer.refused, answer.text) == (
+        UNSURE,
+        True,
+        "Not sure: see the passages.",
+    )
+    assert answer.passages and not answer.citations and answer.quote is None
+    assert answer.to_dict()["kind"] == "unsure" and answer.to_dict()["sureness"] == 0.8808
+    assert [e.text for e in events if isinstance(e, TextPiece)] == [answer.text]
+    assert as_evaluated.kind == QUOTED, "without thresholds it says what it has"
+
+
+def test_a_written_answer_is_held_back_until_it_is_sure(both: Path, tmp_path: Path) -> None:
+    """The toy model writes noise, which its quote does not have: it is never shown."""
+    with fieldpack.open(with_risk(both, tmp_path / "some", 0.5)) as expert:
+        events = list(expert.stream(HOURS))
+        with pytest.raises(QuestionError, match=r"answer\.risk"):
+            expert.ask(HOURS, schema={"type": "object"})
+    answer = events[-1].answer  # type: ignore[union-attr]
+    assert answer.kind == UNSURE and answer.timings.tokens > 0
+    assert answer.sureness is not None and answer.sureness < 0.5
+    assert [type(e).__name__ for e in events] == [
+        "PassagesFound",
+        "TextPiece",
+        "CitationsFound",
+        "Done",
+    ]
+    with fieldpack.open(with_risk(both, tmp_path / "none", 2.0)) as expert:
+        answer = expert.ask(HOURS)
+    assert answer.kind == UNSURE and answer.timings.tokens == 0, "nothing is written in vain"
+    with fieldpack.open(with_risk(both, tmp_path / "all", 0.0)) as expert:
+        answer = expert.ask(HOURS)
+    assert answer.kind == WRITTEN and answer.text
+
+
+def test_a_written_answer_is_as_sure_as_its_quote_has_its_words() -> None:
+    read = passage("The fee is 40 pounds a year.")
+    quote = Quote(read.text, Citation("a.md", None, read.text, 1), 1.0, 0.8, True, True)
+
+    def sureness(text: str) -> float | None:
+        return sureness_of(text, "What is the fee?", quote, (read,))
+
+    assert sureness("The fee is 40 pounds. [1]") == 0.8
+    assert sureness("The fee is 50 pounds.") == 0.4
+    assert sureness("") == 0.0
+    assert sureness_of("40 pounds", "What is the fee?", None, (read,)) is None
+
+
 def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(
     both: Path, quoting: Path, tmp_path: Path
 ) -> None:
@@ -168,7 +240,7 @@ def test_an_insufficient_quote_is_a_refusal_and_no_quote_above_an_answer(
         folder = tmp_path / name
         shutil.copytree(source, folder)
         data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
-        data["quoting"]["refuse_below"] = 99.0
+        data["quoting"]["refuse_below"] = 99.0  # log odds that no quote has
         (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
         fakes.reseal(folder)
     with fieldpack.open(tmp_path / "b") as expert:
@@ -198,17 +270,24 @@ def test_a_model_s_answer_comes_below_a_quote_that_stands_at_once(both: Path) ->
     assert 0 < answer.timings.quote_ms < answer.timings.first_token_ms <= answer.timings.total_ms
 
 
-def test_a_few_texts_have_the_vectors_of_passages(quoting: Path) -> None:
+def test_texts_read_by_token_have_the_vectors_of_passages_and_questions(quoting: Path) -> None:
     from fieldpack.retrieval.embedder import Embedder
 
     embedder = Embedder.open(quoting / "embedder")
     texts = ["Change the filter.", "Quiet hours begin at ten."]
-    assert np.allclose(
-        embedder.embed_few(texts),
-        embedder.embed_passages(texts),
-        atol=64 * np.finfo(np.float32).eps,
-    )
-    assert embedder.embed_few([]).shape == embedder.embed_passages([]).shape
+    read = embedder.embed_tokens(texts)
+    exact = 64 * np.finfo(np.float32).eps
+    assert np.allclose([one.vector for one in read], embedder.embed_passages(texts), atol=exact)
+    (question,) = embedder.embed_tokens(texts[:1], query=True)
+    assert np.allclose(question.vector, embedder.embed_query(texts[0]), atol=exact)
+    for text, one in zip(texts, read, strict=True):
+        assert len(one.tokens) == len(one.spans)
+        lengths = np.linalg.norm(one.tokens, axis=1)
+        letters = [text[start:end].isalpha() for start, end in one.spans]
+        assert np.allclose(lengths, letters, atol=exact), "the toy's other vectors are zeros"
+        words = "".join(text[start:end] for start, end in one.spans)
+        assert words.replace(" ", "") == text.replace(" ", "")
+    assert embedder.embed_tokens([]) == []
 
 
 def test_a_schema_wants_a_model(quoting: Path) -> None:
@@ -236,7 +315,39 @@ def test_a_bundle_from_before_quotes_shows_none_and_needs_its_model(
 def test_older_runtimes_read_the_settings_of_a_bundle_that_quotes(both: Path) -> None:
     """They take `settings` by name and refuse what they do not know; `quoting` stands beside it."""
     data = json.loads((both / "prompt.json").read_text(encoding="utf-8"))
-    assert "quoting" not in data["settings"] and data["quoting"]["cosine"] == 1.0
+    assert "quoting" not in data["settings"] and data["quoting"]["tokens"] == 1.0
+
+
+def test_a_bundle_from_before_tokens_were_compared_quotes_as_it_did(
+    quoting: Path, tmp_path: Path
+) -> None:
+    """Its threshold is on the score plus twice the margin; tokens count nothing."""
+    folder = tmp_path / "older"
+    shutil.copytree(quoting, folder)
+    data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    data["quoting"] = {
+        "cosine": 1.0,
+        "words": 0.2,
+        "words_in_context": 0.2,
+        "rank": -0.05,
+        "lead": 3.0,
+        "refuse_below": 0.7,
+    }
+    (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
+    settings = read_prompt(folder)[1].quoting
+    assert settings is not None
+    assert settings.weights == (1.0, 0.2, 0.2, -0.05, 0.0)
+    assert settings.answerable == (1.0, 3.0, 0.0, 0.0, 0.0, 0.0) and settings.refuse_below == 0.7
+
+
+def test_a_damaged_judge_is_a_damaged_bundle(quoting: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(quoting, folder)
+    data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    data["quoting"]["answerable"] = [1.0, 2.0]
+    (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(fieldpack.BundleCorrupt, match="answerable: want 6 weights"):
+        read_prompt(folder)
 
 
 def test_a_memory_limit_without_a_model(quoting: Path) -> None:

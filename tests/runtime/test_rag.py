@@ -57,6 +57,8 @@ def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
         "answer",
         "refused",
         "cut",
+        "guessed",
+        "sureness",
         "kind",
         "quote",
         "unsupported",
@@ -336,3 +338,24 @@ def test_the_context_is_at_most_the_model_s(bundle: Path) -> None:
         assert small.settings.max_context == 300 < fakes.SETTINGS.max_context
         answer = small.ask("What does the A class cost? " * 15)
     assert answer.timings.prompt_tokens + answer.timings.tokens <= 300
+
+
+def test_an_answer_that_was_cut_is_gone_on_with(expert: fieldpack.Expert) -> None:
+    """The tiny model knows no end, so that each of its answers is cut."""
+    first = expert.ask(QUESTION)
+    assert first.cut
+    events = list(expert.stream(QUESTION, begun=first.text))
+    pieces = "".join(event.text for event in events if isinstance(event, fieldpack.TextPiece))
+    done = events[-1]
+    assert isinstance(done, fieldpack.Done)
+    assert done.answer.timings.tokens > 0 and pieces
+    assert done.answer.text.startswith(first.text) and done.answer.text.endswith(
+        pieces.strip()[-1:]
+    )
+    assert len(done.answer.text) > len(first.text)
+    assert done.answer.passages[0] == first.passages[0]
+
+
+def test_an_answer_as_long_as_the_context_is_not_gone_on_with(expert: fieldpack.Expert) -> None:
+    with pytest.raises(fieldpack.QuestionError, match="as long as this bundle's context takes"):
+        list(expert.stream(QUESTION, begun="word " * 600))

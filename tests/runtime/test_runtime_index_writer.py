@@ -29,7 +29,8 @@ from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack_build.index.writer import IndexFacts, IndexWriter, chunk_key, write_index
 
 DIM = 16
-WORDS = [f"word{i}" for i in range(40)]
+WORDS = [f"word{i}" for i in range(30)] + "kontrola kontroly Prüfung Prüfungen 安全帽".split()
+LANGUAGES = ("", "de", "sk", "zh")
 Dtype = Literal["f16", "i8"]
 
 
@@ -56,7 +57,15 @@ def document(
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     tags = ("even",) if number % 2 == 0 else ("odd", "third") if number % 3 == 0 else ()
     return (
-        DocumentRecord(path, title, f"{number}-{version}", count, f"20{10 + number}-06-01", tags),
+        DocumentRecord(
+            path,
+            title,
+            f"{number}-{version}",
+            count,
+            f"20{10 + number}-06-01",
+            tags,
+            LANGUAGES[(number + version) % len(LANGUAGES)],
+        ),
         chunks,
         vectors,
     )
@@ -346,12 +355,14 @@ def test_files_of_an_older_schema_go(tmp_path: Path) -> None:
     assert sorted(files(tmp_path)) == ["chunks.sqlite", "vectors.bin"]
 
 
-def test_an_index_with_blobs_of_words_is_refused_by_its_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize("schema", [2, 3])
+def test_an_index_of_an_older_schema_is_refused_by_its_number(tmp_path: Path, schema: int) -> None:
     build(tmp_path, [(1, 0)])
     with sqlite3.connect(tmp_path / "chunks.sqlite") as database:
-        database.execute("UPDATE meta SET value = 2 WHERE name = 'schema'")
+        database.execute("UPDATE meta SET value = ? WHERE name = 'schema'", (schema,))
     database.close()
     with pytest.raises(
-        fieldpack.BundleUnsupported, match=r"schema 2, this version reads 3; build the bundle again"
+        fieldpack.BundleUnsupported,
+        match=rf"schema {schema}, this version reads 4; build the bundle again",
     ):
         KnowledgeIndex(tmp_path)

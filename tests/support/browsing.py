@@ -30,7 +30,8 @@ EXPECTED = ("401 (Unauthorized)", "429 (Too Many Requests)", "ERR_INTERNET_DISCO
 @dataclass
 class Said:
     """What the scripted expert answers to a question; `hold` keeps it before its last word until it
-    is set. `quoted`: a quote stands above the answer; `kind`: as Answer's."""
+    is set. `quoted`: a quote stands above the answer; `kind`: as Answer's. `goes_on`: the answer is
+    cut, and this follows when it is gone on with."""
 
     text: str
     refused: bool = False
@@ -38,6 +39,7 @@ class Said:
     hold: threading.Event | None = None
     quoted: bool = False
     kind: str = "written"
+    goes_on: str = ""
 
 
 @dataclass
@@ -75,12 +77,14 @@ class Scripted:
             )
             assert quote
             yield QuoteFound(quote)
-        words = [] if said.refused else said.text.split(" ")
+        begun = options.get("begun", "")
+        said_now = said.goes_on if begun else said.text
+        words = [] if said.refused else said_now.split(" ")
         for number, word in enumerate(words, 1):
             if said.hold and number == len(words) and not self._held(said.hold, cancel):
                 return
             yield TextPiece(word + " " * (number < len(words)))
-        text, citations = (said.text, ()) if said.refused else cite(said.text, passages)
+        text, citations = (said.text, ()) if said.refused else cite(begun + said_now, passages)
         before = options.get("previous")
         asked = f"{before.question} {question}" if before else question
         timings = Timings(3, 420, 1260, len(words), 30, 880, cached_tokens=412)
@@ -89,6 +93,7 @@ class Scripted:
             "unsupported": said.unsupported,
             "kind": said.kind,
             "quote": quote,
+            "cut": bool(said.goes_on) and not begun,
         }
         yield Done(Answer(question, text, said.refused, citations, passages, timings, **rest))
 

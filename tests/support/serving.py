@@ -22,7 +22,7 @@ from fieldpack_app.server.app import Application
 from fieldpack_app.server.bundles import find_bundles
 from fieldpack_app.server.follow import FollowReleases
 from fieldpack_app.server.http import Protocol, Server
-from fieldpack_app.server.loaded_bundle import Opener
+from fieldpack_app.server.loaded_bundle import Follower, Opener
 from fieldpack_app.server.serve import listen
 from fieldpack_app.server.settings import Limits, Settings
 
@@ -91,12 +91,13 @@ def served(
     *,
     limits: Limits | None = None,
     opener: Opener = open_toy,
+    follower: Follower | None = None,
     protocol: type[Protocol] = Protocol,
 ) -> Iterator[Served]:
     with closing(listen("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         settings = Settings(TOKEN, port, state, ticket=TICKET, limits=limits or Limits())
-        with closing(Application(find_bundles(bundles), opener, settings)) as application:
+        with closing(Application(find_bundles(bundles), opener, settings, follower)) as application:
             following = FollowReleases(application.asgi, application.loaded)
             server = Server(following, application.service.stop_all, protocol)
             thread = threading.Thread(target=server.run, args=([listening],))
@@ -148,7 +149,7 @@ def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
             yield "", None
 
 
-def wait_for(happened: Any, seconds: float = 20) -> None:
+def wait_for(happened: Any, seconds: float = 60) -> None:
     """Until `happened()` is true."""
     end = time.monotonic() + seconds
     while not happened():

@@ -210,7 +210,7 @@ class Device:
             "XDG_STATE_HOME": str(self.home / "state"),
         }
 
-    def run(self, *words: str | Path, timeout: float = 120) -> Ran:
+    def run(self, *words: str | Path, timeout: float = 600) -> Ran:
         command = [sys.executable, "-P", "-m", "fieldpack_app.cli", *map(str, words)]
         done = subprocess.run(
             command,
@@ -243,7 +243,7 @@ class Device:
 class Managed(Device):
     """A device whose `fieldpack` lies in an environment in its store, as install.sh makes it."""
 
-    def run(self, *words: str | Path, timeout: float = 300) -> Ran:
+    def run(self, *words: str | Path, timeout: float = 600) -> Ran:
         command = [self.store / "env" / "current" / "bin" / "fieldpack", *words]
         return self.started(command, timeout)
 

@@ -57,13 +57,16 @@ def assemble(
         for name in ("embedder", "knowledge", *(("reranker",) if "reranker" in inputs else ())):
             shutil.copytree(inputs[name], folder / name, copy_function=place, ignore=_NOT_SHIPPED)
         retrieval_settings(recipe).write(folder)
+    risk = None
     if originals:
         (folder / ORIGINALS).mkdir()
         for digest, source in originals.items():
             place(str(source), str(folder / original_path(digest)))
     if "evaluate" in inputs:
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
-        golden = choose(Report.read(folder / "report"))
+        report = Report.read(folder / "report")
+        risk = report.risk
+        golden = choose(report, unsure=recipe.answer.unsure.strip())
         if golden:
             write_golden(folder, golden)
     exported = read_facts(inputs[model]) if model is not None else None
@@ -73,7 +76,11 @@ def assemble(
         else _NO_CHAT
     )
     settings = prompt_settings(
-        recipe, inputs.get("calibrate"), inputs.get("quoting"), knowledge=knowledge
+        recipe,
+        inputs.get("calibrate"),
+        inputs.get("quoting"),
+        knowledge=knowledge,
+        sure_from=risk.threshold if risk else None,
     )
     tools = (
         ("onnxruntime", "onnxruntime-genai", "usearch") if exported else ("onnxruntime", "usearch")

@@ -13,12 +13,20 @@ ANSWERED, REFUSED = 4, 1
 _RIGHT = 0.5  # F1 from which on an answer without a value to look for counts as right
 
 
-def choose(report: Report) -> list[Golden]:
+def choose(report: Report, *, unsure: str = "") -> list[Golden]:
     """Choose from a report's questions. Right answers before others, the better before the worse,
     one a document where there are enough: what comes out the same here as there need not be right,
-    but one that is tells more."""
+    but one that is tells more. `unsure`: what the bundle says in the place of an answer that is not
+    sure enough for the risk in the report."""
     arm = report.shipped
     asked = [row for row in report.questions if arm in row.arms]
+    if report.risk is not None:
+        least = report.risk.threshold
+        asked = [
+            row
+            for row in asked
+            if row.arms[arm].refused or (row.arms[arm].sureness or 0.0) >= least
+        ] or [_unsure(row, arm, unsure) for row in asked]
     answered = [row for row in asked if row.expected is not None and not row.arms[arm].refused]
     answered.sort(
         key=lambda row: (not _right(row.arms[arm]), -(row.arms[arm].f1 or 0.0), row.line or 0)
@@ -34,6 +42,12 @@ def choose(report: Report) -> list[Golden]:
         )
         for row in chosen
     ]
+
+
+def _unsure(row: QuestionRow, arm: str, text: str) -> QuestionRow:
+    """The row as a bundle answers it that is not sure enough."""
+    said = row.arms[arm].model_copy(update={"refused": True, "answer": text})
+    return row.model_copy(update={"arms": {**row.arms, arm: said}, "expected": None})
 
 
 def _right(answer: ArmAnswer) -> bool:

@@ -15,10 +15,11 @@ from typing import Literal
 
 from fieldpack_build.documents import find, readers
 from fieldpack_build.documents.find import EVERYTHING, Survey
+from fieldpack_build.documents.language import detect_language
 from fieldpack_build.documents.pages import Block, Document, Page, Skipped, label
 from fieldpack_build.documents.readers import IMAGE_SUFFIXES, SUFFIXES
 from fieldpack_build.documents.titles import says_something, words_of
-from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
+from fieldpack_build.documents.vocabulary import AUTO, read_vocabulary, vocabulary_for
 from fieldpack_build.errors import DocumentError
 
 __all__ = [
@@ -131,29 +132,41 @@ def read_document(
     ocr: bool = False,
     hidden: bool = False,
     max_file_mb: int = MAX_FILE_MB,
-    vocabulary: str = DEFAULT,
+    vocabulary: str = AUTO,
+    language: str = AUTO,
 ) -> Document:
     """Read one file; `relative` is its name in the library.
 
     `hidden`: read what a document hides too (`knowledge.hidden: read`). `vocabulary`: what is known
-    of its language and kind (`knowledge.vocabulary`). Raises DocumentError, on one line that begins
-    with `relative`, for a file that cannot be read or has no text.
+    of its language and kind (`knowledge.vocabulary`). `language`: a code of `fieldpack.language`, or
+    "auto" where it is to be found out. Raises DocumentError, on one line that begins with
+    `relative`, for a file that cannot be read or has no text.
     """
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
-        content = readers.read(data, relative, readers.Options(ocr, hidden, vocabulary))
+        named = vocabulary if language == AUTO else vocabulary_for(vocabulary, language)
+        content = readers.read(data, relative, readers.Options(ocr, hidden, named))
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:
         raise DocumentError(f"{relative}: needs more memory than there is; split it") from error
     if not any(page.blocks for page in content.pages):
         raise DocumentError(f"{relative}: has no text")
+    if language == AUTO:
+        language = detect_language([page.text for page in content.pages])
     title = label(content.title)
-    if not says_something(title, read_vocabulary(vocabulary)):
+    if not says_something(title, read_vocabulary(vocabulary_for(vocabulary, language))):
         title = label(words_of(relative))
     digest = hashlib.sha256(data).hexdigest()
     return Document(
-        relative, title, digest, content.pages, content.date, content.tags, content.warnings
+        relative,
+        title,
+        digest,
+        content.pages,
+        content.date,
+        content.tags,
+        content.warnings,
+        language,
     )
 
 

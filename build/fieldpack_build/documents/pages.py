@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from fieldpack.language import PLAIN
+
 # What no reader may let through: control characters but tab and newline, the byte order mark,
 # non-characters, halves of surrogate pairs (which sqlite and JSON refuse).
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
@@ -50,7 +52,7 @@ class Document:
 
     `path` is the posix path below the library's folder, `sha256` that of the file's bytes. `date`
     is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was
-    not read.
+    not read; `language`: as `fieldpack.language` has it.
     """
 
     path: str
@@ -60,6 +62,7 @@ class Document:
     date: str | None = None
     tags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    language: str = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from fieldpack_build.documents.text import (
     plain,
     xml_file,
 )
-from fieldpack_build.documents.vocabulary import DEFAULT
+from fieldpack_build.documents.vocabulary import AUTO
 from fieldpack_build.documents.web import eml, epub, html
 from fieldpack_build.errors import DocumentError
 
@@ -28,12 +28,12 @@ class Options(NamedTuple):
     """How documents are read; also the reader of what is attached to one.
 
     `ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`).
-    `vocabulary`: a name of `vocabulary.vocabulary_names`.
+    `vocabulary`: a name of `vocabulary.vocabulary_names`, or "auto".
     """
 
     ocr: bool = False
     hidden: bool = False
-    vocabulary: str = DEFAULT
+    vocabulary: str = AUTO
 
     def reads(self, name: str) -> bool:
         """Return whether there is a reader for a file of this name."""

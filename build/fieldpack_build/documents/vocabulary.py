@@ -13,8 +13,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
+from fieldpack.language import PLAIN
+
 _FILE = Path(__file__).with_name("vocabularies.toml")
 NONE = "none"
+AUTO = "auto"
 DEFAULT = "en-us-filings"
 _LINE_BREAKS = (",", "—", "–", "-")  # a label that ends with one goes on, in every language
 
@@ -54,14 +57,25 @@ def vocabulary_names() -> tuple[str, ...]:
     return (*_sections(), NONE)
 
 
+def vocabulary_for(name: str, language: str) -> str:
+    """Return the name of the vocabulary for a document in `language` (as `fieldpack.language` has
+    it), where `name` is "auto"; any other name itself."""
+    if name != AUTO:
+        return name
+    if language == PLAIN:
+        return DEFAULT
+    return language if language in _sections() else NONE
+
+
 @cache
 def read_vocabulary(name: str = DEFAULT) -> Vocabulary:
-    """Return the vocabulary of a section of the file, or the empty one for "none".
+    """Return the vocabulary of a section of the file, or the empty one for "none"; the default's for
+    "auto", as long as a document's language is not known.
 
     Raises KeyError for a name that is none of `vocabulary_names`.
     """
     words: dict[str, list[str]] = {}
-    section: str | None = None if name == NONE else name
+    section: str | None = {NONE: None, AUTO: DEFAULT}.get(name, name)
     while section is not None:
         entries = dict(_sections()[section])
         section = str(entries.pop("extends")) if "extends" in entries else None

@@ -146,6 +146,7 @@ def _sample(
                 ocr=knowledge.ocr,
                 hidden=knowledge.hidden == "read",
                 vocabulary=knowledge.vocabulary,
+                language=knowledge.index_language,
             )
         except DocumentError:
             continue  # the knowledge stage reports it

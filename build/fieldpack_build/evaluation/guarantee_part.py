@@ -6,9 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor
 
-from .guarantee import Judged, card, least_share, passages_needed, right_answers_missing
+from .guarantee import (
+    Judged,
+    card,
+    control_risk,
+    least_share,
+    passages_needed,
+    right_answers_missing,
+)
 from .outcome import RIGHT, outcome
-from .report_file import Guarantee, PassageGuarantee, QuestionRow
+from .report_file import Guarantee, PassageGuarantee, QuestionRow, RiskMeasured, RiskReport
 
 SURE = 0.95
 WRONG = 0.05  # the share of wrong answers that the report says is or is not shown
@@ -20,7 +27,11 @@ def judge_answers(rows: Sequence[QuestionRow], arm: str) -> list[Judged]:
     answer. Left out, whatever was said, are answerable questions that name nothing to compare with.
     """
     return [
-        Judged(confidence=0.0, answered=not answer.refused, right=outcome(row, arm) == RIGHT)
+        Judged(
+            confidence=-1.0 if answer.sureness is None else answer.sureness,
+            answered=not answer.refused,
+            right=outcome(row, arm) == RIGHT,
+        )
         for row in rows
         if (answer := row.arms.get(arm)) is not None
         and (row.expected is None or answer.value_match is not None)
@@ -69,6 +80,44 @@ def make_guarantee(
         wrong=WRONG,
         missing=right_answers_missing(promised.right, promised.answered, wrong=WRONG, sure=SURE),
         passages=passages,
+    )
+
+
+def make_risk(
+    aside: Sequence[QuestionRow],
+    measured: Sequence[QuestionRow],
+    arm: str,
+    *,
+    wrong: float,
+    sure: float,
+) -> RiskReport:
+    """Return from which sureness on an arm answers so that at most the share `wrong` of its answers
+    is wrong, with probability `sure`: learned on the questions `aside`, which choose nothing else,
+    and held against the `measured` ones."""
+    learned = judge_answers(aside, arm)
+    control = control_risk(
+        [one for one in learned if one.confidence >= 0 or not one.answered], wrong=wrong, sure=sure
+    )
+
+    def figures(judged: Sequence[Judged]) -> RiskMeasured:
+        given = [
+            one
+            for one in judged
+            if control.threshold is not None
+            and one.answered
+            and one.confidence >= control.threshold
+        ]
+        return RiskMeasured(
+            questions=len(judged), answered=len(given), wrong=sum(not one.right for one in given)
+        )
+
+    return RiskReport(
+        wrong=wrong,
+        sure=sure,
+        sure_from=control.threshold,
+        missing=control.missing,
+        learned=figures(learned),
+        measured=figures(judge_answers(measured, arm)),
     )
 
 

@@ -19,11 +19,12 @@ def measured_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[Tes
 
 
 def calibration_part(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[TestQuestion]:
-    """Return the questions that the refusal threshold is learned from and that are never measured:
-    the recipe's share of the answerable and of the others; none where the threshold is given, or
-    learned from the training rows. A question is in it by its own words, so that a row added to the
-    file moves no other."""
-    if not recipe.calibrated or recipe.evaluate is None or recipe.evaluate.calibration == "train":
+    """Return the questions that a threshold is learned from, on similarity or on sureness
+    (`answer.risk`), and that are never measured: the recipe's share of the answerable and of the
+    others; none where no threshold is learned, or it is learned from the training rows. A question
+    is in it by its own words, so that a row added to the file moves no other."""
+    learned = recipe.calibrated or recipe.answer.risk is not None
+    if not learned or recipe.evaluate is None or recipe.evaluate.calibration == "train":
         return []
     aside: list[TestQuestion] = []
     for answerable in (True, False):

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from fieldpack.prompt import NEVER_SURE
+
 from ..errors import DataError
 
 NAME = "report.json"
@@ -86,6 +88,7 @@ class ArmAnswer(Part):
     loss: float | None = None
     loss_tokens: int = 0
     answer: str = ""
+    sureness: float | None = None
 
 
 class PassageRead(Part):
@@ -222,6 +225,35 @@ class Guarantee(Part):
     wrong: float
     missing: int
     passages: PassageGuarantee | None = None
+
+
+class RiskMeasured(Part):
+    """What a threshold on sureness does to questions: `answered` of `questions` are at least so
+    sure, and `wrong` of these are wrong."""
+
+    questions: int
+    answered: int
+    wrong: int
+
+
+class RiskReport(Part):
+    """From which sureness on the bundle answers, so that at most the share `wrong` of its answers is
+    wrong, with probability `sure` (`guarantee.control_risk`). `sure_from`: None where nothing can be
+    promised, and then the bundle gives no answer; `missing` says how many more answers as good as
+    the surest would be needed at least. `learned`: on the questions set aside; `measured`: on the
+    test questions."""
+
+    wrong: float
+    sure: float
+    sure_from: float | None
+    missing: int
+    learned: RiskMeasured
+    measured: RiskMeasured
+
+    @property
+    def threshold(self) -> float:
+        """The threshold as the bundle has it: above any sureness where nothing can be promised."""
+        return NEVER_SURE if self.sure_from is None else self.sure_from
 
 
 # --- parts that not every recipe has --------------------------------------------------------------
@@ -449,6 +481,7 @@ class Report(Part):
     tools: dict[str, str] = {}
     ship: Shipping | None = None
     guarantee: Guarantee | None = None
+    risk: RiskReport | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -25,6 +25,7 @@ from fieldpack.index.schema import (
     write_meta,
 )
 from fieldpack.index.vectors import SCALARS, VECTORS, DType
+from fieldpack.language import analysis_version, analyzer
 from fieldpack.passages import Chunk, DocumentRecord
 
 from .hnsw import change_graph, write_graph
@@ -117,6 +118,7 @@ def build_anew(plan: Plan, progress: Progress) -> None:
         database,
         schema=SCHEMA_VERSION,
         documents=_count(database, "documents"),
+        words=analysis_version(),
         removed=0,
         duplicates=mark_duplicates(database),
         **facts,
@@ -171,7 +173,7 @@ def _pending(plan: Plan) -> Iterator[tuple[str, Callable[[], _Document]]]:
 def _insert(database: sqlite3.Connection, number: int, first: int, document: _Document) -> None:
     record, chunks = document.record, document.chunks
     row = (number, *from_record(record), first, len(chunks))
-    database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?)", row)
+    database.execute("INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?)", row)
     database.execute("INSERT INTO sketches VALUES (?,?)", (number, document.sketches.tobytes()))
     rows = (
         (
@@ -190,8 +192,14 @@ def _insert(database: sqlite3.Connection, number: int, first: int, document: _Do
         for i, (c, key) in enumerate(zip(chunks, document.keys, strict=True))
     )
     database.executemany("INSERT INTO chunks VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
-    words = ((first + i, c.context, c.text) for i, c in enumerate(chunks))
+    words = ((first + i, *_words(c, record)) for i, c in enumerate(chunks))
     database.executemany("INSERT INTO words(rowid, context, text) VALUES (?,?,?)", words)
+
+
+def _words(chunk: Chunk, record: DocumentRecord) -> tuple[str, str]:
+    """Return a chunk's context and text as they go into the index of words."""
+    analyze = analyzer(record.language).text
+    return analyze(chunk.context), analyze(chunk.text)
 
 
 def mark_duplicates(database: sqlite3.Connection) -> int:
@@ -255,7 +263,7 @@ def update_in_place(plan: Plan, progress: Progress) -> bool:
     database = sqlite3.connect(plan.folder / CHUNKS)
     with database:
         for first, count, record in documents:
-            _delete(database, first, count, record.path)
+            _delete(database, first, count, record)
         (number,) = database.execute("SELECT coalesce(max(id), -1) + 1 FROM documents").fetchone()
         first = base.next_id
         for _, load in _pending(plan):
@@ -290,14 +298,14 @@ def _change_matrix(plan: Plan, removed: Sequence[int]) -> None:
             file.write(data.tobytes())
 
 
-def _delete(database: sqlite3.Connection, first: int, count: int, path: str) -> None:
-    rows = [(i, c.context, c.text) for i, _, c in document_chunks(database, first, count)]
+def _delete(database: sqlite3.Connection, first: int, count: int, record: DocumentRecord) -> None:
+    rows = [(i, *_words(c, record)) for i, _, c in document_chunks(database, first, count)]
     database.executemany(
         "INSERT INTO words(words, rowid, context, text) VALUES ('delete', ?, ?, ?)", rows
     )
     database.execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (first, first + count))
     database.execute(
         "DELETE FROM sketches WHERE document_id = (SELECT id FROM documents WHERE path = ?)",
-        (path,),
+        (record.path,),
     )
-    database.execute("DELETE FROM documents WHERE path = ?", (path,))
+    database.execute("DELETE FROM documents WHERE path = ?", (record.path,))

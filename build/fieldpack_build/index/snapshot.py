@@ -31,6 +31,7 @@ class IndexSnapshot:
         self.generation, self.chunks = int(meta["generation"]), int(meta["chunks"])
         self.graph = bool(meta["graph"])
         self.removed, self.next_id = int(meta["removed"]), int(meta["next_id"])
+        self.words = str(meta["words"])
         self.usable = (meta["dim"], meta["dtype"]) == (dim, dtype)
 
     @classmethod

@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS target (generation INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS removed (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS documents (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
                                       sha256 TEXT NOT NULL, pages INTEGER NOT NULL, date TEXT, tags TEXT NOT NULL,
-                                      chunks INTEGER NOT NULL);
+                                      language TEXT NOT NULL, chunks INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS chunks (document_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, title TEXT NOT NULL,
                                    page INTEGER, heading TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
                                    key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL,
@@ -100,7 +100,7 @@ class StagingArea:
         with self._database:
             self.remove(record.path, finished=finished)
             row = self._database.execute(
-                f"INSERT INTO documents ({RECORD_COLUMNS}, chunks) VALUES (?,?,?,?,?,?,?)",
+                f"INSERT INTO documents ({RECORD_COLUMNS}, chunks) VALUES (?,?,?,?,?,?,?,?)",
                 (*from_record(record), len(chunks)),
             )
             rows = (

@@ -18,6 +18,7 @@ from fieldpack.index.schema import (
     read_meta,
 )
 from fieldpack.index.vectors import GRAPH_FROM, VECTORS, DType
+from fieldpack.language import analysis_version
 from fieldpack.passages import Chunk, DocumentRecord
 
 from .rebuild import NEW, PART, Plan, build_anew, update_in_place
@@ -141,6 +142,8 @@ class IndexWriter:
                 and self.stale <= MAX_STALE
                 and self._base is not None
                 and self._base.graph == plan.graph
+                # its rows are taken out by giving their words again
+                and self._base.words == analysis_version()
             )
             in_place = may_change and update_in_place(plan, on_progress)
             if not in_place:

@@ -116,6 +116,8 @@ def _row_of(outcome: ReadDocument | ReadFailure, sha256: str) -> DocumentRow:
         "characters": outcome.characters,
         "sha256": record.sha256,
     }
+    if record.language:
+        row["language"] = record.language
     if outcome.warnings:
         row["warnings"] = list(outcome.warnings)
     return row

@@ -15,7 +15,7 @@ from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 
 from ..documents.find import matcher
-from ..documents.vocabulary import DEFAULT
+from ..documents.vocabulary import AUTO
 from ..errors import DocumentError
 from ..recipe.schema import Knowledge
 
@@ -33,7 +33,8 @@ class ReadJob:
 class ReaderConfig:
     """How documents are read and cut: `embedder` is a folder, `tags` glob -> tags.
 
-    `vocabulary`: what is known of their language and kind; see `documents.vocabulary`.
+    `vocabulary`: what is known of their language and kind; see `documents.vocabulary`. `language`:
+    a code of `fieldpack.language`, or "auto".
     """
 
     embedder: Path
@@ -43,7 +44,8 @@ class ReaderConfig:
     max_file_mb: int
     tags: Mapping[str, Sequence[str]]
     hidden: bool = False
-    vocabulary: str = DEFAULT
+    vocabulary: str = AUTO
+    language: str = AUTO
 
     @classmethod
     def of(cls, knowledge: Knowledge, embedder: Path) -> ReaderConfig:
@@ -57,6 +59,7 @@ class ReaderConfig:
             knowledge.tags,
             knowledge.hidden == "read",
             knowledge.vocabulary,
+            knowledge.index_language,
         )
 
 
@@ -104,6 +107,7 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
             hidden=config.hidden,
             max_file_mb=config.max_file_mb,
             vocabulary=config.vocabulary,
+            language=config.language,
         )
     except DocumentError as error:
         return ReadFailure(
@@ -120,7 +124,13 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
     )
     tags = tags_of(job.relative, document.tags, config.tags)
     record = DocumentRecord(
-        job.relative, document.title, document.sha256, len(document.pages), document.date, tags
+        job.relative,
+        document.title,
+        document.sha256,
+        len(document.pages),
+        document.date,
+        tags,
+        document.language,
     )
     characters = sum(len(page.text) for page in document.pages)
     return ReadDocument(record, document.tags, tuple(chunks), characters, document.warnings)

@@ -45,6 +45,7 @@ def _read(path: Path, name: str, knowledge: Knowledge) -> Document:
         hidden=knowledge.hidden == "read",
         max_file_mb=knowledge.max_file_mb,
         vocabulary=knowledge.vocabulary,
+        language=knowledge.index_language,
     )
 
 
@@ -55,7 +56,9 @@ def lines(document: Document) -> Iterator[str]:
     path of headings before what stands under it.
     """
     yield f"{document.path}: {document.title}"
-    stated = [document.date or "", ", ".join(document.tags), _counted(len(document.pages))]
+    language = f"language {document.language}" if document.language else ""
+    pages = _counted(len(document.pages))
+    stated = [document.date or "", language, ", ".join(document.tags), pages]
     yield "  " + "; ".join(filter(None, stated))
     yield "read in part:" if document.warnings else "nothing was left out that the reader knows of"
     yield from (f"  {warning.removeprefix(f'{document.path}: ')}" for warning in document.warnings)
@@ -81,6 +84,7 @@ def as_json(document: Document) -> dict[str, object]:
         "document": document.path,
         "title": document.title,
         "date": document.date,
+        "language": document.language,
         "tags": list(document.tags),
         "read_in_part": list(document.warnings),
         "pages": [

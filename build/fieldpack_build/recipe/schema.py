@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from fieldpack.language import PLAIN
 from fieldpack.retrieval.fusion import RetrievalSettings
 
 from ..errors import suggest
@@ -168,9 +169,40 @@ class Knowledge(Section):
     hidden: Literal["skip", "read"] = "skip"
     """What becomes of what documents hide (sheets, rows, columns, slides, text, HTML elements,
     comments); skip names it."""
-    vocabulary: Literal["en-us-filings", "en", "de", "none"] = "en-us-filings"
+    language: Literal[
+        "auto",
+        "en",
+        "ca",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "es",
+        "et",
+        "fi",
+        "fr",
+        "hu",
+        "it",
+        "ja",
+        "ko",
+        "lt",
+        "nl",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sk",
+        "sv",
+        "th",
+        "tr",
+        "uk",
+        "zh",
+    ] = "auto"
+    """The documents' language, by which words are stemmed; auto finds it out for each one."""
+    vocabulary: Literal["auto", "en-us-filings", "en", "de", "sk", "uk", "none"] = "auto"
     """What readers know of the documents' language and kind: months, units, titles of tables, names
-    of forms; none goes by columns and type alone."""
+    of forms; auto goes by each document's language, none by columns and type alone."""
     max_file_mb: Positive = 512
     """Larger files are skipped and named."""
     chunk: Chunking = Chunking()
@@ -187,6 +219,12 @@ class Knowledge(Section):
     """Processes that read documents; all cores where none is given."""
     retrieval: Retrieval = Retrieval()
     """How passages are found."""
+
+    @property
+    def index_language(self) -> str:
+        """`language` as `fieldpack.language` has it: English is indexed as text of no known
+        language is."""
+        return PLAIN if self.language == "en" else self.language
 
     @property
     def places(self) -> list[str]:
@@ -360,6 +398,9 @@ class Train(Section):
     evaluate_steps: Positive | None = None
     """Updates from one evaluation on the held-out rows to the next; a tenth of the run where none is
     given."""
+    max_refusal_rows: Fraction = 1.0
+    """Share of the rows learned from that may refuse; more of them are left out at random. Held-out
+    rows stay as they are."""
     max_wrong_refusals: Fraction = 0.15
     """Share of the held-out answerable questions that the adapter may refuse: a checkpoint that
     refuses more is kept only if all do. Measured where rows are held out and some rows refuse."""
@@ -490,6 +531,16 @@ class Export(Section):
         return names
 
 
+class Risk(Section):
+    """How often an answer may be wrong. The bundle answers only what is sure enough for that, and
+    says of anything else that it is not sure and shows the passages."""
+
+    wrong: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """The largest share of wrong answers among those given."""
+    sure: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """The probability with which that holds, for questions like those that it is learned from."""
+
+
 class AnswerSection(Section):
     """How the device answers."""
 
@@ -506,6 +557,12 @@ class AnswerSection(Section):
     are set aside (`evaluate.calibration`)."""
     max_wrong_refusals: Fraction = 0.1
     """Under auto, the share of the answerable questions set aside that may be refused."""
+    risk: Risk | None = None
+    """How often an answer may be wrong. From which sureness on an answer is given is learned on test
+    questions that are set aside (`evaluate.calibration`, a share); the report says which share of
+    questions gets an answer, or how many more questions are needed."""
+    unsure: str = Field(min_length=1, default="Not sure enough to answer: see the passages.")
+    """Under `risk`, what is said in the place of an answer that is not sure enough."""
     max_question_chars: Annotated[int, Field(ge=1, le=100_000)] = 4000
     """Longest question."""
     repetition_penalty: Annotated[float, Field(ge=1, le=2)] = 1.0
@@ -558,9 +615,9 @@ class Evaluate(Section):
     """What the best arm is chosen by: a figure of `gates` to its worth (below 0 where less is
     better), times a second, sizes a hundred megabytes."""
     calibration: ShareOrTrain = 0.3
-    """What `answer.refuse_below: auto` is learned from: a share of the questions, which are then
-    not measured, or train, the training rows, which leaves all questions to be measured (retrieval
-    alone is looked at, and it has learned from no row)."""
+    """What `answer.refuse_below: auto` and `answer.risk` are learned from: a share of the questions,
+    which are then not measured, or (not for a risk) train, the training rows, which leaves all
+    questions to be measured (retrieval alone is looked at, and it has learned from no row)."""
     attribution: Attribution | None = None
     """Where quality was won and lost."""
 
@@ -689,6 +746,7 @@ class Recipe(Section):
             and not self.train.data
         ):
             raise ValueError("evaluate.calibration: train: there is no train.data")
+        self._check_risk()
         if (
             self.evaluate
             and self.evaluate.ship not in ("auto", "all")
@@ -699,6 +757,23 @@ class Recipe(Section):
             for arm in parse_gate(text).arms:
                 self._check_measured(arm, text)
         return self
+
+    def _check_risk(self) -> None:
+        if self.answer.risk is None:
+            return
+        if self.knowledge is None or self.evaluate is None:
+            lacking = "`knowledge` section" if self.knowledge is None else "evaluate.questions"
+            raise ValueError(f"answer.risk: there is no {lacking} to learn from")
+        if self.evaluate.calibration == "train":
+            raise ValueError(
+                "answer.risk: is learned from test questions that are set aside, as training rows "
+                "name no value that a right answer has; give evaluate.calibration a share"
+            )
+        if self.calibrated:
+            raise ValueError(
+                "answer.risk: answer.refuse_below: auto would learn from the same questions, and "
+                "the risk would no longer hold; give refuse_below a number"
+            )
 
     def _check_measured(self, arm: str, gate: str) -> None:
         assert self.evaluate

@@ -24,7 +24,7 @@ from ..evaluation.outcome import (
     WRONG_REFUSAL,
     outcome,
 )
-from ..evaluation.report_file import Guarantee, QuestionRow, Report
+from ..evaluation.report_file import Guarantee, QuestionRow, Report, RiskReport
 from .advice import advise
 
 _EXPLAINED = {
@@ -187,6 +187,7 @@ def judge(report: Report) -> Verdict:
         *([_against_strongest(shipped, pairs[0])] if pairs else []),
         *_outdone(report, pairs),
         *([guarantee_in_words(report.guarantee)] if report.guarantee else []),
+        *([risk_in_words(report.risk)] if report.risk else []),
         _sample_in_words(report, shipped),
     ]
     others = tuple(_short(tally(report, pair.arm)) for pair in pairs)
@@ -300,6 +301,27 @@ def _outdone(report: Report, pairs: Sequence[Pair]) -> list[str]:
         if own is not None and best > own:
             ahead.append(f"{label} ({arm} {best:.2f}, shipped {own:.2f})")
     return [f"Another arm is ahead in {'; '.join(ahead)}."] if ahead else []
+
+
+def risk_in_words(risk: RiskReport) -> str:
+    """Return which share of the questions gets an answer at the wanted risk, or what is missing for
+    any."""
+    wanted = f"at most {risk.wrong:.0%} of answers wrong, with {risk.sure:.0%} certainty"
+    learned, measured = risk.learned, risk.measured
+    if risk.sure_from is None:
+        return (
+            f"For {wanted} (answer.risk), no answer is sure enough: of the {learned.questions} "
+            f"questions set aside too few were answered, or too many wrong. At least {risk.missing:,} "
+            "more answers as good as the surest ones are needed (more test questions, or a larger "
+            "evaluate.calibration); until then the bundle shows passages and gives no answer."
+        )
+    return (
+        f"For {wanted} (answer.risk), answers are given from a sureness of {risk.sure_from:.2f} on: "
+        f"to {learned.answered} of the {learned.questions} questions that this was learned from, "
+        f"{learned.wrong} of them wrong; of the {measured.questions} test questions "
+        f"{measured.answered} get one, {measured.wrong} wrong. To the others the bundle says that "
+        "it is not sure and shows the passages."
+    )
 
 
 def guarantee_in_words(promised: Guarantee) -> str:

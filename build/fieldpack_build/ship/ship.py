@@ -94,6 +94,14 @@ def ship(
     release, config, data = _release_of(
         base, manifest, files, folder if patches else None, bundle, min_runtime
     )
+    digest = sha256(data).hexdigest()
+    if (
+        recalled := next((row for row in base.recalls() if row["digest"] == digest), None)
+    ) is not None:
+        raise SigningError(
+            f"{release.name} {release.version}: was withdrawn ({recalled['reason']}), and devices refuse"
+            " it; build a new version"
+        )
     total = release.size
     meter = _Meter(total, f"{release.name} {release.version}")
     written = pack.write_blobs(bundle, release, config, folder, meter.at)

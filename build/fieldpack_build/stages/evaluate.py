@@ -27,7 +27,7 @@ from ..evaluation import ask_trace, calibration, metrics, question_split
 from ..evaluation.arms import arms_of, by_model, fixed_arm, left_out, retrieves
 from ..evaluation.bootstrap import PairedBootstrap
 from ..evaluation.gates import check_gates
-from ..evaluation.guarantee_part import make_guarantee
+from ..evaluation.guarantee_part import make_guarantee, make_risk
 from ..evaluation.peak_memory import peak_mb
 from ..evaluation.recommend import choose, pick
 from ..evaluation.report_file import (
@@ -57,6 +57,7 @@ from ..recipe.runtime_settings import CALIBRATION, read_thresholds
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import summarize_library
+from ..report.verdict import risk_in_words
 from ..training.checkpoints import LOG
 
 REPORT = "report"
@@ -70,7 +71,10 @@ def run(task: Task) -> StageResult:
     assert evaluate
     every = read_questions(task.recipe.path(evaluate.questions), refusal=task.recipe.answer.refusal)
     measuring = _Measuring(
-        task, question_split.sampled_part(task.recipe, every, evaluate.sample), arms_of(task.recipe)
+        task,
+        question_split.sampled_part(task.recipe, every, evaluate.sample),
+        arms_of(task.recipe),
+        question_split.calibration_part(task.recipe, every) if task.recipe.answer.risk else (),
     )
     parts = _Parts()
     if "attribute" in task.inputs:
@@ -116,9 +120,12 @@ def run(task: Task) -> StageResult:
         and not task.recipe.rehearsal
     ):
         task.warn(report.ship.why)
+    risk = risk_in_words(report.risk) if report.risk else None
+    if report.risk and report.risk.sure_from is None and not task.recipe.rehearsal:
+        task.warn(str(risk))
     written = report.to_dict()
     shown = ("arms", "retrieval", "gates", "shipped", "ship", "guarantee")
-    return {key: written[key] for key in shown}
+    return {**{key: written[key] for key in shown}, **({"risk": risk} if risk else {})}
 
 
 @dataclass
@@ -141,7 +148,9 @@ class _Measuring:
     task: Task
     questions: Sequence[TestQuestion]
     names: Sequence[str]
+    aside: Sequence[TestQuestion] = ()  # that a risk is learned from, and nothing else
     rows: list[QuestionRow] = field(default_factory=list)
+    aside_rows: list[QuestionRow] = field(default_factory=list)
     figures: dict[str, Figures] = field(default_factory=dict)
     fixed: dict[str, dict[str, float]] = field(default_factory=dict)
     # by arm, of each question
@@ -149,17 +158,20 @@ class _Measuring:
     _longest: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.rows = [
-            QuestionRow(
-                question=q.question,
-                expected=q.answer,
-                value=q.value,
-                document=q.document,
-                line=q.line,
-                arms={},
-            )
-            for q in self.questions
-        ]
+        self.rows, self.aside_rows = (
+            [
+                QuestionRow(
+                    question=q.question,
+                    expected=q.answer,
+                    value=q.value,
+                    document=q.document,
+                    line=q.line,
+                    arms={},
+                )
+                for q in questions
+            ]
+            for questions in (self.questions, self.aside)
+        )
         self._stored = stored_text(self.task)
 
     def ask_all(self, expert: ScoringExpert, arm: str) -> None:
@@ -175,6 +187,7 @@ class _Measuring:
                 self._longest[arm], (answer.timings.prompt_tokens, question.question)
             )
             row.arms[arm] = scored.to_row(answer.text, answer.citations)
+            row.arms[arm].sureness = answer.sureness
             self.passages.setdefault(arm, []).append(
                 [
                     PassageRead(
@@ -189,6 +202,11 @@ class _Measuring:
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
         self.figures[arm] = metrics.summarize(scores)
+        for question, row in zip(self.aside, self.aside_rows, strict=True):
+            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
+            scored = metrics.score(answer, question, self._stored)
+            row.arms[arm] = scored.to_row(answer.text, answer.citations)
+            row.arms[arm].sureness = answer.sureness
 
     def weigh(self, folder: Path, manifest: Manifest, arm: str) -> None:
         """Memory on the longest prompt, and megabytes of the files that the arm reads."""
@@ -274,6 +292,10 @@ def _report(
         depth=max(KS),
         shown=parts.passages_shown,
     )
+    if risk := recipe.answer.risk:
+        report.risk = make_risk(
+            measured.aside_rows, measured.rows, shipped, wrong=risk.wrong, sure=risk.sure
+        )
     return report
 
 

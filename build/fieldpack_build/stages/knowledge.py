@@ -12,15 +12,19 @@ disk, the memory or a crash stood in the way of, in every build.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldpack.devices import available_cores
+from fieldpack.index.schema import CHUNKS, open_for_reading, stored_languages
 from fieldpack.passages import DocumentRecord
 from fieldpack.retrieval.embedder import EmbedderSettings
 from fieldpack_build.index.writer import IndexWriter
 
 from ..embedding.engine import WINDOW, Engine
 from ..embedding.engines import OnnxEngine, choose, open_engine
+from ..embedding.languages import language_warning
 from ..errors import DocumentError
 from ..ingest.embed import Indexer
 from ..ingest.files import File, Files, find_files, roots_of
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
 
     from ..recipe.schema import Knowledge
 
+_SAMPLE = 100  # chunks of a language that its tokenizer is measured on
 _LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 
 __all__ = ["LIBRARY", "run"]
@@ -74,6 +79,11 @@ def run(task: Task) -> KnowledgeResult:
     finally:
         journal.close()
         writer.close()
+    model = sources.on_disk(knowledge.embedder, task.recipe, task.store.models)
+    if strange := language_warning(
+        knowledge.embedder.model, model or task.inputs["embedder"], _texts_by_language(task.out)
+    ):
+        task.warnings.append(f"knowledge.embedder.model: {strange}")
     library = library_of(_rows(files, journal), other_formats=files.passed.other_formats)
     journal.finish(library)
     totals, short = library["totals"], listed(library)
@@ -91,6 +101,19 @@ def run(task: Task) -> KnowledgeResult:
         "resumed": journal.resumed,
         "listed": short,
     }
+
+
+def _texts_by_language(folder: Path) -> dict[str, list[str]]:
+    """Return the texts of some chunks of a finished index, by their documents' language."""
+    texts: dict[str, list[str]] = {}
+    with closing(open_for_reading(folder / CHUNKS)) as database:
+        for language in stored_languages(database, folder / CHUNKS):
+            query = (
+                "SELECT c.text FROM documents d JOIN chunks c ON c.document_id = d.id "
+                "WHERE d.language = ? LIMIT ?"
+            )
+            texts[language] = [row[0] for row in database.execute(query, (language, _SAMPLE))]
+    return texts
 
 
 def _due(

@@ -1,16 +1,16 @@
-"""Fit how passages are quoted on the training rows, which no test question is among: weights and
-threshold.
+"""Fit how passages are quoted on the training rows, which no test question is among: weights, what
+judges a quote, and the threshold.
 
 quoting.json     the settings
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
-from fieldpack.retrieval.quoting import candidates, signals_of
+from fieldpack.retrieval.quoting import SIGNALS, candidates, question_words, signals_of
 from fieldpack.retrieval.retriever import Retriever
+from fieldpack.retrieval.sufficiency import lacks_figure, missing
 
 from ..data import read_examples
 from ..data.training_rows import load_options
@@ -20,12 +20,9 @@ from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import open_library, prompt_settings
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 _REHEARSED = 12
 _MAX_ROWS = 1000  # the mean F1 of so many has a standard error of about 0.01
+_KEPT_TEXTS = 2000  # of 25 tokens of 384 dimensions each: 80 MB
 
 
 def run(task: Task) -> StageResult:
@@ -58,42 +55,45 @@ def questions(task: Task) -> list[tuple[str, str | None]]:
 
 
 class _QuoteRows:
-    """Makes the rows to fit on. Keeps the vectors of candidates, as many questions meet the same
-    sentences."""
+    """Makes the rows to fit on. Keeps the vectors of the texts seen last, as many questions meet
+    the same sentences."""
 
     def __init__(self, task: Task, retriever: Retriever) -> None:
         self._settings = prompt_settings(task.recipe, task.inputs.get("calibrate"))
         self._retriever = retriever
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._read = lru_cache(_KEPT_TEXTS)(lambda text: retriever.embedder.embed_tokens([text])[0])
 
     def row(self, question: str, answer: str | None) -> quote_fit.QuoteRow:
         import numpy as np
 
-        passages = self._retriever.search(question, self._settings.passages)
+        retriever = self._retriever
+        passages = retriever.search(question, self._settings.passages)
         sentences = candidates(passages)
-        lead = self._retriever.similarity_margin(question)
+        margin = retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
-        unfounded = best < self._settings.refuse_below or (below is not None and lead < below)
-        if not sentences:
-            return quote_fit.QuoteRow(
-                answer is not None, np.zeros((0, 4)), np.zeros(0), lead, unfounded
+        signals = np.zeros((0, len(SIGNALS)))
+        if sentences:
+            signals = signals_of(
+                question_words(question, retriever.embedder, retriever.rarity),
+                [self._read(sentence.text) for sentence in sentences],
+                [self._read(passage.context) for passage in passages],
+                sentences,
+                passages,
             )
-        vectors = self._embed([sentence.text for sentence in sentences])
-        signals = signals_of(
-            question, self._retriever.embedder.embed_query(question), vectors, sentences, passages
-        )
-        worth = np.array(
-            [token_f1(sentence.text, answer) if answer else 0.0 for sentence in sentences]
-        )
-        return quote_fit.QuoteRow(answer is not None, signals, worth, lead, unfounded)
-
-    def _embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        import numpy as np
-
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-        if new:
-            self._vectors |= dict(
-                zip(new, self._retriever.embedder.embed_passages(new), strict=True)
+        lacking = [
+            (
+                missing(question, passages[sentence.passage - 1].in_context),
+                lacks_figure(question, sentence.text),
             )
-        return np.stack([self._vectors[text] for text in texts])
+            for sentence in sentences
+        ]
+        return quote_fit.QuoteRow(
+            answer is not None,
+            signals,
+            np.array([token_f1(s.text, answer) if answer else 0.0 for s in sentences]),
+            margin,
+            np.array(lacking, dtype=float).reshape(len(sentences), 2),
+            unfounded=best < self._settings.refuse_below or (below is not None and margin < below),
+            group=passages[0].document if passages else "",
+        )

@@ -119,7 +119,7 @@ class GuaranteeResult(TypedDict):
 
 class EvaluateResult(TypedDict):
     """Parts of report.json: the figures of each arm, which of them ships and why, gates, what may
-    be promised."""
+    be promised, and at the risk that the recipe names how much is answered."""
 
     arms: dict[str, dict[str, float | None]]
     retrieval: Mapping[str, object] | None
@@ -127,6 +127,7 @@ class EvaluateResult(TypedDict):
     shipped: str
     ship: Shipping
     guarantee: GuaranteeResult | None
+    risk: NotRequired[str]
 
 
 class TargetsResult(TypedDict):

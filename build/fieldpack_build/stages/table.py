@@ -128,7 +128,7 @@ def _knowledge_settings(recipe: Recipe) -> object:
         return None
     # Where and by how many a text is embedded makes no other vectors; how they are searched, the
     # runtime decides.
-    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary")
+    shaped_by = ("chunk", "on_error", "tags", "ocr", "hidden", "vectors", "vocabulary", "language")
     # With several folders each document's name begins with that of its folder.
     named = {"documents": knowledge.places} if len(knowledge.places) > 1 else {}
     return {
@@ -165,6 +165,13 @@ def _embedder_settings(recipe: Recipe) -> object:
         "passage_prefix": embedder.passage_prefix,
         "questions": recipe.evaluate.questions if recipe.evaluate and measured else None,
     }
+
+
+def _answer(recipe: Recipe, *, risk: bool = False) -> object:
+    """How the device answers. A risk is learned and applied by the evaluation and the package alone;
+    where none is asked for, its keys name nothing."""
+    aside = () if risk and recipe.answer.risk is not None else ("risk", "unsure")
+    return _dump(recipe.answer, without=aside)
 
 
 def _calibrate_settings(recipe: Recipe) -> object:
@@ -214,7 +221,7 @@ def _halve(folder: Path) -> str | None:
 def _attribute_settings(recipe: Recipe) -> object:
     return {
         "attribution": _dump(recipe.evaluate.attribution) if recipe.evaluate else None,
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe),
         "rehearsal": recipe.rehearsal,
         "calibration": recipe.evaluate.calibration if recipe.evaluate else None,
         "retrieval": _retrieval(recipe),
@@ -247,7 +254,7 @@ def _package_settings(recipe: Recipe) -> object:
         "name": recipe.name,
         "version": recipe.version,
         "bundle": _dump(recipe.bundle, without=() if recipe.bundle.originals else ("originals",)),
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe, risk=True),
         "licences": [model.license if model else None for model in models],
         "retrieval": _retrieval(recipe),
         "prompt": runtime_prompt.CODE_VERSION,
@@ -283,7 +290,7 @@ def _targets_settings(recipe: Recipe) -> object:
     limits = ("max_kl", "min_same_next_token", "max_perplexity_ratio", "max_context")
     return {
         "targets": [target.model_dump() for target in recipe.targets],
-        "answer": _dump(recipe.answer),
+        "answer": _answer(recipe),
         "export": {name: getattr(recipe.export, name) for name in limits},
         "retrieval": _retrieval(recipe),
         "sample": recipe.evaluate.sample if recipe.evaluate else None,
@@ -335,7 +342,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        5,
+        7,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -355,11 +362,13 @@ STAGES: tuple[Stage, ...] = (
             "lxml",
             "markdown-it-py",
             "charset-normalizer",
+            "py3langid",
+            "snowballstemmer",
         ),
     ),
     Stage(
         "calibrate",
-        1,
+        2,
         "learn from which similarity on a question is refused",
         settings=_calibrate_settings,
         needs=("embedder", "reranker", "knowledge"),
@@ -369,7 +378,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        1,
+        3,
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
@@ -392,7 +401,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "train",
-        4,
+        5,
         "tune an adapter on the recipe's examples",
         settings=_train_settings,
         needs=("base", "synthesize"),
@@ -440,7 +449,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        2,
+        3,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -470,11 +479,11 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        5,
+        7,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
-            "answer": _dump(r.answer),
+            "answer": _answer(r, risk=True),
             "rehearsal": r.rehearsal,
             "retrieval": _retrieval(r),
             "prompt": runtime_prompt.CODE_VERSION,
@@ -498,7 +507,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        2,
+        3,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
@@ -511,7 +520,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        3,
+        4,
         "seal what ships into a bundle",
         settings=_package_settings,
         needs=(*_BUNDLED, "targets"),

@@ -25,6 +25,7 @@ from ..pipeline.task import Task
 from ..training import validation_split
 from ..training.checkpoints import ADAPTER, LOG
 from ..training.job import Job
+from ..training.refusals import limit_refusals
 
 __all__ = ["ADAPTER", "LOG", "prepare", "run"]
 _REHEARSED_STEPS = 3
@@ -45,9 +46,13 @@ def run(task: Task) -> StageResult:
     parts = _hold_out(task, prepared)
     from ..training.engine import train  # imports transformers
 
-    job = _job(task, device, pad=_pad(tokenizer), refusal=_refusal(task, prepared, tokenizer))
-    training = train(job, parts.train, parts.validation, task)
-    refused, limit = training.adapter.held_out_wrong_refusals, task.recipe.train.max_wrong_refusals
+    settings, refusal = task.recipe.train, _refusal(task, prepared, tokenizer)
+    learned = limit_refusals(parts.train, refusal, settings.max_refusal_rows, seed=settings.seed)
+    if left_out := len(parts.train) - len(learned):
+        task.say(f"{left_out} rows that refuse are left out, by train.max_refusal_rows")
+    job = _job(task, device, pad=_pad(tokenizer), refusal=refusal)
+    training = train(job, learned, parts.validation, task)
+    refused, limit = training.adapter.held_out_wrong_refusals, settings.max_wrong_refusals
     if refused is not None and refused > limit:
         task.warn(
             f"every checkpoint refuses more of the held-out answerable questions than "
@@ -55,7 +60,7 @@ def run(task: Task) -> StageResult:
             f"{refused:.0%}: fewer rows without an answer, more steps or a lower learning rate help"
         )
     return {
-        "examples": len(parts.train),
+        "examples": len(learned),
         "held_out": len(parts.validation),
         "tokens": sum(len(row.ids) for row in rows),
         "supervised_tokens": sum(row.supervised for row in rows),

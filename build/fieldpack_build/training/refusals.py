@@ -7,6 +7,7 @@ of trainers or recipes."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,14 +31,31 @@ def refusal_rows(rows: Sequence[Tokenized], refusal: Sequence[int]) -> RefusalRo
     parts = RefusalRows([], [])
     for row in rows if refusal else ():
         prompt = next(place for place, label in enumerate(row.labels) if label != IGNORED)
-        wanted = row.labels[prompt : prompt + len(refusal)]
         asked = replace(
             row,
             ids=[*row.ids[:prompt], *refusal],
             labels=[IGNORED] * prompt + list(refusal),
         )
-        (parts.unanswerable if wanted == list(refusal) else parts.answerable).append(asked)
+        (parts.unanswerable if refuses(row, refusal) else parts.answerable).append(asked)
     return parts
+
+
+def refuses(row: Tokenized, refusal: Sequence[int]) -> bool:
+    """Return whether a row's answer is the refusal."""
+    answer = [label for label in row.labels if label != IGNORED]
+    return bool(refusal) and answer[: len(refusal)] == list(refusal)
+
+
+def limit_refusals(
+    rows: Sequence[Tokenized], refusal: Sequence[int], max_share: float, *, seed: int
+) -> list[Tokenized]:
+    """Leave out rows that refuse, at random, until they are at most `max_share` of the rows."""
+    refusing = [place for place, row in enumerate(rows) if refuses(row, refusal)]
+    if max_share >= 1:
+        return list(rows)
+    allowed = int(max_share * (len(rows) - len(refusing)) / (1 - max_share))
+    left_out = set(random.Random(seed).sample(refusing, max(0, len(refusing) - allowed)))
+    return [row for place, row in enumerate(rows) if place not in left_out]
 
 
 def count_refused(model: Any, batches: Iterable[Any], length: int) -> Any:

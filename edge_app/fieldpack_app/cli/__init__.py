@@ -121,11 +121,12 @@ def ask(
       fieldpack ask finance-1.0.0 "What does the A class cost a year?" --json | jq .citations
       fieldpack ask finance-1.0.0 --batch questions.jsonl -o answers.jsonl
 
-    --json prints {question, answer, refused, cut, kind, quote, citations: [{document, page, quote, passage}], passages,
-    timings}; `cut` is true where a limit on tokens ended the answer;
-    `passage` is the number in the answer's [n]; `kind` is written (by a language model), quote (a passage's words) or related
-    (such words for a question that wants yes or no or a sum). --batch prints one such object a line, with the row's `id`
-    if it has one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
+    --json prints {question, answer, refused, cut, guessed, kind, sureness, quote,
+    citations: [{document, page, quote, passage}], passages, timings}; `cut` is true where a limit on tokens ended the
+    answer, `guessed` where it names no passage and its citation is only related; `passage` is the number in the answer's
+    [n]; `kind` is written (by a language model), quote (a passage's words), related (such words for a question that wants
+    yes or no or a sum) or unsure (no answer, as it was not sure enough). --batch prints one such object a line, with the
+    row's `id` if it has one; a question that cannot be asked gets an `error` there, and the exit code is 4 at the end.
     """
     if (question is None) == (batch is None):
         raise click.UsageError("give a QUESTION or --batch FILE.jsonl, one of the two")
@@ -226,7 +227,7 @@ def search(
         if as_json:
             click.echo(render.dumps(to_dicts(passages, question, expert.documents()), indent=2))
         elif passages:
-            click.echo(render.passages(passages, question))
+            click.echo(render.passages(passages, question, expert.languages))
         else:
             click.echo(render.printable(why_none(where, expert.documents)))
 
@@ -268,10 +269,10 @@ def search(
 )
 @click.option(
     "--pair-minutes",
-    type=click.IntRange(1, 60),
+    type=click.IntRange(0, 60),
     default=5,
     show_default=True,
-    help="With --lan: how long the first code is good.",
+    help="With --lan: how long the first code is good; 0 makes none.",
 )
 @click.option(
     "--allow-remote", is_flag=True, help="Let --host be an address that others can reach."

@@ -121,7 +121,11 @@ class Conversation:
         except QuestionError as error:
             click.echo(f"fieldpack: {render.printable(str(error))}", err=True)
             return
-        text = render.passages(passages, words) if passages else "no passages in this bundle"
+        text = (
+            render.passages(passages, words, self._expert.languages)
+            if passages
+            else "no passages in this bundle"
+        )
         click.echo(text + "\n")
 
 

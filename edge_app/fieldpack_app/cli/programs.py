@@ -152,6 +152,7 @@ def install_service(
         for_user=for_user,
         lan=lan,
         devices=provider != "cpu",
+        groups=systemd.device_groups(manager) if provider != "cpu" and not for_user else (),
     )
     if print_only:
         click.echo(unit_text(wanted), nl=False)

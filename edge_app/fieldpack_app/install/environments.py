@@ -91,7 +91,8 @@ def hand_over_to_current() -> None:
             named = str(json.loads(text).get("runtime", ""))
         there = here.parent / named
         if named and Path(named).name == named and there != here and (there / COMPLETE).is_file():
-            run_in(there, sys.argv[1:])
+            with suppress(OSError):  # its Python was removed: this one goes on
+                run_in(there, sys.argv[1:])
     with suppress(OSError):
         flags = os.O_RDWR | os.O_CREAT | locks.CLOSE_ON_EXEC
         # Never closed: the process' end gives it back.
@@ -131,8 +132,13 @@ def make_environment(folder: Path, wheels: Path, requirements: str, pip: Path) -
     )
     command = [str(python_of(folder)), "-P", *words.split()]
     command += ["--find-links", str(wheels), "-r", str(listed)]
-    _run(command, {**os.environ, "PYTHONPATH": str(pip), "PIP_CONFIG_FILE": os.devnull})
-    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    # No settings of whoever runs this: an index, a target folder.
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith("PIP_")
+    }
+    _run(command, {**own, "PYTHONPATH": str(pip), "PIP_CONFIG_FILE": os.devnull})
     _run([str(python_of(folder)), "-I", "-m", __name__], own)
 
 

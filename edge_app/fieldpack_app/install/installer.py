@@ -92,6 +92,12 @@ def _update_one(store: Store, source: Source, entry: Installed, options: Install
         state, feed = _read_feed(store, source, options)
     except Older as error:
         return replace(unchanged, notes=(str(error),))
+    if (recall := state.recall_of(current.digest)) is not None:
+        options.say(
+            f"{entry.name} {current.version}: was withdrawn on {recall.at[:10]}: {recall.reason}; it"
+            f" answers no more. `fieldpack rollback {entry.name}` goes to the release before, where"
+            " no newer one is here"
+        )
     offer = next(
         (one for one in feed.offers if (one.channel, one.name) == (entry.channel, entry.name)), None
     )

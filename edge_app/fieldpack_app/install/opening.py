@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from fieldpack import BundleError, Expert
+from fieldpack import BundleCorrupt, BundleError, Expert
 
 from .errors import NotInstalled, Withdrawn
 from .rollback import go_back
 from .state import FILENAME, Installed, State
 from .store import Store, default_store
 
+COPY_AGAIN = "; copy the bundle again"  # how the runtime's sentences end, of a bundle anywhere
 Opener = Callable[[Path], Expert]
 
 
@@ -69,15 +70,26 @@ def open_installed(path: Path, opener: Opener) -> Expert:
     if entry.current.digest != digest or entry.tries is None:
         store.mark_read(digest)
         store.check_manifest(digest)
-        return opener(path)
+        return _opened(opener, path, entry)
     return _first_start(store, entry, opener)
+
+
+def _opened(opener: Opener, path: Path, entry: Installed) -> Expert:
+    """Open a release whose files nobody copies by hand. Raises BundleCorrupt with what mends it."""
+    try:
+        return opener(path)
+    except BundleCorrupt as error:
+        what = str(error).removeprefix(f"{path}: ").removesuffix(COPY_AGAIN)
+        raise BundleCorrupt(
+            f"{entry.name}: {what}; `fieldpack repair` with the stick plugged in mends this"
+        ) from None
 
 
 def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
     tries = entry.tries or 0
     if tries == 0:
         returned = _return(store, entry, f"{entry.current.version} did not start")
-        return opener(store.slot(returned.current.digest))
+        return _opened(opener, store.slot(returned.current.digest), returned)
     _change(store, entry, lambda state: state.with_bundle(replace(entry, tries=tries - 1)))
     digest = entry.current.digest
     store.mark_read(digest)
@@ -87,7 +99,7 @@ def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
         expert.load()
     except BundleError as error:
         returned = _return(store, entry, f"{entry.current.version} did not open: {error}")
-        return opener(store.slot(returned.current.digest))
+        return _opened(opener, store.slot(returned.current.digest), returned)
     good = replace(entry, tries=None, failed="")
     _change(store, entry, lambda state: state.with_bundle(good))
     return expert

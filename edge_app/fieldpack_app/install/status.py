@@ -70,7 +70,9 @@ def lines(status: Mapping[str, Any], *, device: bool = False) -> list[str]:
                 for name, (then, now) in changes["figures"].items()
                 if then != now
             )
-            shown.append(f"  documents since {changes['before']}: {', '.join(counts)}{figures}")
+            moved = any(changes[kind] for kind in ("added", "changed", "removed"))
+            said = f": {', '.join(counts)}" if moved else " are the same"
+            shown.append(f"  documents since {changes['before']}{said}{figures}")
         if bundle["withdrawn"]:
             shown.append(f"  WITHDRAWN: {bundle['withdrawn']['reason']}; run `fieldpack update`")
     if not status["bundles"]:

@@ -46,12 +46,6 @@ def open_pairing(folder: Path, *, seconds: int) -> str:
     return f"{code[:4]}-{code[4:]}"
 
 
-def close_pairing(folder: Path) -> None:
-    """Take back the code, if there is one. Raises OSError."""
-    with locked(folder):
-        (folder / _FILE).unlink(missing_ok=True)
-
-
 def redeem(folder: Path, text: str) -> None:
     """Use the code up if `text` is it; spaces and dashes do not count. A wrong one costs a try,
     which is on the disk before the codes are compared. Raises PairingRefused, OSError."""

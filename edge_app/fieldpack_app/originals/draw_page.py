@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import struct
 import sys
 import zlib
@@ -61,6 +60,8 @@ class DrawReply(TypedDict):
 def confine() -> None:
     """Take from this process what drawing a page does not need. What is open stays open. Root is
     not held by the limit on processes; without a file no program can be started anyway."""
+    import resource  # here, as this module's names are wanted where there is none, on Windows
+
     limits = {
         resource.RLIMIT_AS: MEMORY,
         resource.RLIMIT_CPU: CPU_SECONDS,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from .draw_page import CANNOT_OPEN, CPU_SECONDS, NO_SUCH_PAGE, DrawReply
 
 EXTRA = "pages"  # of the distribution: fieldpack[pages]
 PACKAGE = "pypdfium2"
-_SECONDS = CPU_SECONDS + 10.0  # the CPU may be shared with an answer that is being generated
+# The CPU limit ends a child that works without end. This one is for a child that waits, and long: on
+# a machine with thirty other processes a page that takes 0.6 s took more than 30.
+_SECONDS = 6.0 * CPU_SECONDS
 _MOST_BYTES = 32 << 20  # of what a child says: 6 million pixels of three colours are 18 MB raw
 _AT_ONCE = 2  # children
 _MOST_WAITING = 16
@@ -69,6 +72,8 @@ class PageDrawer:
         the quote.
 
         Raises CannotDraw, TooManyDrawings."""
+        if sys.platform == "win32":  # which has no such limits for a process
+            raise CannotDraw("pages of PDFs are drawn on Linux and macOS alone")
         if not is_installed():
             raise CannotDraw(
                 f"{PACKAGE} is not installed here, which draws pages of PDFs: "

@@ -17,7 +17,7 @@ from hmac import compare_digest
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fieldpack import InputError
@@ -25,6 +25,7 @@ from fieldpack import InputError
 from ..lan.device_keys import DeviceKeys
 from .errors import HttpError
 from .http import HEAD
+from .key_page import KeyPage
 from .responses import error_reply
 from .settings import Settings
 
@@ -48,11 +49,6 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-_NO_TOKEN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Fieldpack</title>
-<h1>This page needs its key</h1>
-<p>Open the whole address that <code>fieldpack serve</code> printed in the terminal, from http:// to its end.</p>
-<p>If the server was started again since, it has a new key: take the new address.</p></html>
-"""
 
 
 class AuthMiddleware:
@@ -65,6 +61,7 @@ class AuthMiddleware:
         self._keys = keys
         self._open = {_OPEN, *([PAIR] if keys else [])}
         self._ticket = settings.ticket
+        self._key_page = KeyPage()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -126,8 +123,10 @@ class AuthMiddleware:
         if scope["path"] == "/":
             tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if tokens and scope["method"] in _READS:
-            if not self._is_own(tokens[0]) and not self._use_ticket(tokens[0]):
-                return HTMLResponse(_NO_TOKEN, 401)
+            # Perhaps the whole address, put into the page's box.
+            key = tokens[0].strip().rpartition("token=")[2]
+            if not self._is_own(key) and not self._use_ticket(key):
+                return self._key_page.response(headers.get("accept-language", ""), wrong=True)
             # A cookie that no script and no other site gets, with a name of this browser's own
             # behind the token.
             response = RedirectResponse("/", 303)
@@ -147,7 +146,9 @@ class AuthMiddleware:
             scope[CLIENT] = f"{address} {client}"
             return None
         if scope["method"] in _READS and scope["path"] in ("/", "/report"):
-            return RedirectResponse(PAIR, 303) if self._keys else HTMLResponse(_NO_TOKEN, 401)
+            if self._keys:
+                return RedirectResponse(PAIR, 303)
+            return self._key_page.response(headers.get("accept-language", ""), wrong=False)
         message = (
             "the key is missing or wrong; send Authorization: Bearer <key>, as the terminal shows "
             "it after token="

@@ -1,5 +1,5 @@
-"""Finds the bundles that a server offers, once at its start, by their manifests. Opens none. Knows
-nothing of HTTP."""
+"""Finds the bundles that a server offers, once at its start, by their manifests and their lists of
+documents. Opens none. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from fieldpack import BundleNotFound, InputError, Manifest, read_manifest
+from fieldpack import BundleCorrupt, BundleNotFound, InputError, Manifest, read_manifest
 from fieldpack.bundle.manifest import FILENAME
+from fieldpack.index.reader import library_documents
 
 
 class BundleJson(TypedDict):
@@ -20,16 +21,21 @@ class BundleJson(TypedDict):
     version: str
     description: str
     size: int
+    documents: int
+    dates: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
     """A bundle that may be opened. `id`: name and version; of two folders that hold the same one,
-    the second has its folder's name too."""
+    the second has its folder's name too. `documents` and the first and last of their `dates`: of its
+    library, by which a reader tells versions apart."""
 
     id: str
     path: Path
     manifest: Manifest
+    documents: int = 0
+    dates: tuple[str, ...] = ()
 
     def to_dict(self) -> BundleJson:
         """Return the entry of the page's list."""
@@ -40,6 +46,8 @@ class BundleEntry:
             "version": manifest.version,
             "description": manifest.description,
             "size": manifest.size,
+            "documents": self.documents,
+            "dates": list(self.dates),
         }
 
 
@@ -69,5 +77,18 @@ def find_bundles(paths: Sequence[Path]) -> list[BundleEntry]:
             raise InputError(
                 f"{folder}: the same bundle, {name}, as {entries[name].path}; name one of the two"
             )
-        entries[name] = BundleEntry(name, folder, manifest)
+        entries[name] = entry_of(name, folder, manifest)
     return list(entries.values())
+
+
+def entry_of(name: str, folder: Path, manifest: Manifest) -> BundleEntry:
+    """Return a bundle with what its library holds; nothing of one that cannot be read: who opens
+    the bundle will be told."""
+    if not manifest.has("knowledge"):
+        return BundleEntry(name, folder, manifest)
+    try:
+        records = library_documents(folder / "knowledge")
+    except BundleCorrupt:
+        return BundleEntry(name, folder, manifest)
+    dates = sorted(one.date for one in records if one.date)
+    return BundleEntry(name, folder, manifest, len(records), (dates[0], dates[-1]) if dates else ())

@@ -17,7 +17,7 @@ from ..install.runtime_update import is_too_new
 from ..install.state import FILENAME, Installed, State
 from ..install.store import Store
 from ..terminal.render import printable
-from .bundles import BundleEntry
+from .bundles import BundleEntry, entry_of
 from .loaded_bundle import LoadedBundle
 
 _EVERY = 1.0  # seconds between two looks at state.json, which cost some microseconds
@@ -101,7 +101,7 @@ class FollowReleases:
                 )
                 return
             manifest = read_manifest(path)
-            newer = BundleEntry(f"{manifest.name}-{manifest.version}", path, manifest)
+            newer = entry_of(f"{manifest.name}-{manifest.version}", path, manifest)
             await self._loaded.move(bundle, newer)
             same = (one.id for one in self._loaded.bundles if one.path == newer.path)
             _say(f"{bundle.id} is {next(same, newer.id)} now")

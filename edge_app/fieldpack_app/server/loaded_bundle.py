@@ -13,6 +13,7 @@ from .bundles import BundleEntry
 from .errors import HttpError
 from .fair_queue import FairQueue
 
+_FIRST_TEXT = "What is this about?"
 Opener = Callable[[Path], Expert]
 # Opens a release with the models of the one before it, where they are of the same files.
 Follower = Callable[[Path, Expert], Expert]
@@ -91,6 +92,9 @@ class LoadedBundle:
     def _open_loaded(self, path: Path) -> Expert:
         expert = self._follow(path, self.expert) if self._follow else self._open(path)
         expert.load()
+        if expert.manifest.has("knowledge"):
+            # The encoder's network is loaded at the first text, which must not be a reader's.
+            expert.search(_FIRST_TEXT)
         return expert
 
     async def _replace(self, chosen: BundleEntry, expert: Expert, client: str) -> None:

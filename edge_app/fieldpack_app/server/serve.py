@@ -48,7 +48,8 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen. `names`: other hosts than the address itself that browsers call this machine
-    by. `pair_seconds`: for a server of the local network, how long its first code is good."""
+    by. `pair_seconds`: for a server of the local network, how long its first code is good; 0 makes
+    none."""
 
     host: str
     port: int
@@ -121,9 +122,9 @@ def serve(
             limits=limits,
         )
         with closing(Application(bundles, open_bundle, settings, follow_bundle)) as application:
-            if lan and tls and address.pair_seconds:
+            if lan and tls:
                 server = LanServer(f"https://{address.called}:{port}", tls.fingerprint)
-                _announce_lan(application, server, lan, address.pair_seconds)
+                _announce_lan(application, server, lan, address.pair_seconds or 0)
             else:
                 _announce(application, address, token, port)
             if open_page:
@@ -209,8 +210,9 @@ def _announce_lan(
     names = printable(", ".join(bundle.id for bundle in application.loaded.bundles))
     remember_server(lan, server)
     click.echo(f"{names}: {server.url}, for devices of this network that are paired")
-    click.echo(invitation(server, open_pairing(lan, seconds=pair_seconds), pair_seconds))
-    click.echo("`fieldpack keys pair` makes another code, `fieldpack keys revoke` shuts one out.")
+    if pair_seconds:
+        click.echo(invitation(server, open_pairing(lan, seconds=pair_seconds), pair_seconds))
+    click.echo("`fieldpack keys pair` lets a device in, `fieldpack keys revoke` shuts it out.")
     click.echo("Ctrl-C ends.")
 
 

@@ -74,6 +74,14 @@ def own_command() -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "fieldpack_app.cli")
 
 
+def device_groups(manager: Manager) -> tuple[str, ...]:
+    """Return the groups that GPUs and NPUs belong to, of those that the system has."""
+    path = manager.below(Path("/etc/group"))
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    known = {line.partition(":")[0] for line in text.splitlines()}
+    return tuple(name for name in ("render", "video") if name in known)
+
+
 def install(manager: Manager, service: Service, *, start: bool) -> str:
     """Write key and unit, and start the service, now and whenever the system starts. A key that is
     there stays. Returns the key. Raises InputError, OSError."""

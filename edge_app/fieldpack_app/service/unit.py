@@ -53,7 +53,7 @@ class Service:
     `bundles`: folders, or names of installed bundles. `key_file`: holds the server's key.
     `options`: more of `fieldpack serve`. `store`: of installed bundles, None where none is served;
     the service then runs as its `owner` and may write to it. `for_user`: a service of one user
-    alone. `devices`: whether it may use a GPU or an NPU."""
+    alone. `devices`: whether it may use a GPU or an NPU; `groups`: to whom those belong."""
 
     name: str
     command: tuple[str, ...]
@@ -66,6 +66,7 @@ class Service:
     for_user: bool = False
     lan: bool = False
     devices: bool = False
+    groups: tuple[str, ...] = ()
 
     @property
     def unit_name(self) -> str:
@@ -90,7 +91,8 @@ def unit_text(service: Service) -> str:
         "--token-file",
         "%d/key",
         *state,
-        *(["--lan"] if service.lan else []),
+        # A code belongs on a terminal, not into the journal.
+        *(["--lan", "--pair-minutes", "0"] if service.lan else []),
         *service.options,
     ]
     lines = [
@@ -147,6 +149,7 @@ def _system_lines(service: Service) -> Sequence[str]:
         *([f"ReadWritePaths={_quoted(str(service.store))}"] if service.store else []),
         f"ProtectHome={home}",
         f"PrivateDevices={'no' if service.devices else 'yes'}",
+        *([f"SupplementaryGroups={' '.join(service.groups)}"] if service.groups else []),
         *_FOR_THE_SYSTEM.splitlines(),
         "IPAddressDeny=any",
         f"IPAddressAllow=localhost{' ' + _LAN if service.lan else ''}",

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 
-from fieldpack.index.query_terms import content_words
+from fieldpack.index.query_terms import QUESTION_WORDS, content_words
 from fieldpack.index.schema import TOKENIZER
+from fieldpack.language import PLAIN, analyzer, spoken_question_words
 
 Span = tuple[int, int]  # start and end in characters, end exclusive
 
@@ -21,11 +22,37 @@ _MARKED = re.compile(f"{_BEGIN}.*?{_END}", re.DOTALL)
 _UNSAFE = re.compile(f"[\0{_BEGIN}{_END}\ud800-\udfff]")
 
 
-def question_spans(texts: Sequence[str], question: str) -> list[list[Span]]:
+def question_spans(
+    texts: Sequence[str], question: str, languages: Collection[str] = ()
+) -> list[list[Span]]:
     """Return for each text the spans of the words that share a stem with one of the question's, in
-    order. Words that every question has ("what", "does", "the") are not highlighted."""
+    order. Words that every question has ("what", "does", "the") are not highlighted. `languages`:
+    those of the library's documents."""
+    others = [language for language in languages if language != PLAIN]
+    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    spans = _english_spans(texts, content_words(_UNSAFE.sub(" ", question), leave_out))
+    for language in others:
+        words = analyzer(language)
+        terms = frozenset(words.terms(question, leave_out))
+        for i, text in enumerate(texts):
+            spans[i] = _joined([*spans[i], *words.spans(text, terms)])
+    return spans
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Return spans in order, those that overlap as one."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def _english_spans(texts: Sequence[str], words: Sequence[str]) -> list[list[Span]]:
+    """Return the spans of words that SQLite's own tokenizer, with its English stems, finds."""
     spans: list[list[Span]] = [[] for _ in texts]
-    words = content_words(_UNSAFE.sub(" ", question))
     if not words:
         return spans
     query = " OR ".join(f'"{word}"' for word in words)

@@ -13,7 +13,7 @@ from shutil import get_terminal_size
 import click
 
 from fieldpack import Answer, Done, Event, Passage, Quote, QuoteFound, TextPiece
-from fieldpack.answers import RELATED, WRITTEN
+from fieldpack.answers import RELATED, UNSURE, WRITTEN
 from fieldpack.citations import place as plain_place
 from fieldpack.passages import COLUMNS
 
@@ -116,7 +116,13 @@ def quoted(quote: Quote) -> str:
 
 def below(finished: Answer) -> list[str]:
     """Return what stands below an answer, block by block."""
-    return [part for part in (doubts(finished), verbatim(finished), sources(finished)) if part]
+    parts = (cut(finished), doubts(finished), verbatim(finished), sources(finished))
+    return [part for part in parts if part]
+
+
+def cut(finished: Answer) -> str:
+    """Return the warning that a limit on tokens ended an answer; empty for others."""
+    return "Cut: the answer reached its longest length; its end is missing" if finished.cut else ""
 
 
 def verbatim(finished: Answer) -> str:
@@ -136,12 +142,20 @@ def doubts(finished: Answer) -> str:
 
 
 def sources(finished: Answer) -> str:
-    """Return the list below an answer; empty for a refusal or a bundle without documents."""
+    """Return the list below an answer: its sources, or the passage nearest to an answer that names
+    none; of an answer that was not sure enough the passages. Empty for a refusal or a bundle
+    without documents."""
+    if finished.kind == UNSURE and finished.passages:
+        places = [
+            f"[{number}] {place(passage.document, passage.page)}"
+            for number, passage in enumerate(finished.passages, 1)
+        ]
+        return "\n".join(["Passages:", *places])
     if finished.refused or not finished.passages:
         return ""
     if not finished.citations:
         return "Sources: none of the passages carries this answer"
-    lines = ["Sources:"]
+    lines = ["Related (the answer names no source):" if finished.guessed else "Sources:"]
     for citation in finished.citations:
         line = f"[{citation.passage}] {place(citation.document, citation.page)}"
         if finished.kind == WRITTEN:  # else the answer is the quote
@@ -164,13 +178,13 @@ def _shorten(text: str) -> str:
 # --- passages -------------------------------------------------------------------------------------
 
 
-def passages(ranked: Sequence[Passage], question: str) -> str:
+def passages(ranked: Sequence[Passage], question: str, languages: Sequence[str] = ()) -> str:
     """Return passages as text, with their rank, the question's words in bold; on a terminal fitted
     to its width, elsewhere lines as they are."""
     width = None
     if on_terminal():
         width = min(get_terminal_size().columns, _MAX_COLUMNS) - len(_INDENT)
-    all_spans = question_spans([passage.text for passage in ranked], question)
+    all_spans = question_spans([passage.text for passage in ranked], question, languages)
     blocks = []
     for rank, (passage, spans) in enumerate(zip(ranked, all_spans, strict=True), 1):
         where = place(passage.document, passage.page)

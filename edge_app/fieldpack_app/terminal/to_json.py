@@ -33,7 +33,8 @@ def to_dicts(
 ) -> list[SearchResult]:
     """Return each passage as JSON, in their order."""
     records = {record.path: record for record in documents}
-    spans = question_spans([passage.text for passage in passages], question)
+    languages = {records[passage.document].language for passage in passages}
+    spans = question_spans([passage.text for passage in passages], question, languages)
     return [
         {
             "document": passage.document,

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ..language import PLAIN, analyzer, fold, spoken_question_words
 from .query_terms import QUESTION_WORDS, parts_of
 
 NAMES = """
@@ -35,10 +36,11 @@ _ABBREVIATION = re.compile(r"\b[A-Z](?:[&n]?[A-Z]){1,3}\b")
 _PART = 3  # letters of a mixed word that stand for themselves: "corp2023", not the "fy" of "fy2022"
 
 
-def name_terms(path: str) -> tuple[str, str]:
+def name_terms(path: str, language: str = PLAIN) -> tuple[str, str]:
     """Return what to find a document by, from its path below the library's folder, and its initials:
     "letters/ACME_2023Q4.pdf" gives "letters acme 2023q4 2023 q4 4" and "",
-    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj"."""
+    "JOHNSON_JOHNSON_2023.pdf" "johnson 2023" and "jj". A document in another language than English
+    has the stems of its name's words too."""
     place = PurePosixPath(path)
     runs = [run for part in (*place.parent.parts, place.stem) for run in _words(part)]
     terms: dict[str, None] = {}
@@ -59,6 +61,8 @@ def name_terms(path: str) -> tuple[str, str]:
         for n in (2, 3, 4)
         for i in range(len(row) - n + 1)
     }
+    if language != PLAIN:
+        terms |= dict.fromkeys(analyzer(language).terms(" ".join(runs)))
     return " ".join(terms), " ".join(sorted(initials))
 
 
@@ -67,9 +71,9 @@ def write_names(database: sqlite3.Connection) -> None:
     database.execute("DROP TABLE IF EXISTS names")
     database.execute(NAMES)
     rows = database.execute(
-        "SELECT id, path FROM documents WHERE chunks > 0 ORDER BY id"
+        "SELECT id, path, language FROM documents WHERE chunks > 0 ORDER BY id"
     ).fetchall()
-    names = ((i, *name_terms(path)) for i, path in rows)
+    names = ((i, *name_terms(path, language)) for i, path, language in rows)
     database.executemany("INSERT INTO names(rowid, terms, initials) VALUES (?, ?, ?)", names)
     database.execute("INSERT INTO names(names) VALUES ('optimize')")
 
@@ -91,9 +95,10 @@ def naming_terms(
     question: str,
     documents: int,
     specificity: Callable[[str, Sequence[int]], float],
+    languages: Collection[str] = (),
 ) -> list[NamingTerm]:
     """Return the words by which the question names documents; parts of a word that has counted for
-    a document do not count for it again.
+    a document do not count for it again. `languages`: those of the library's documents.
 
     A word of the name counts as its rarity among all names (1 for a word that only this name has, 0
     for one that all have) times the cube of `specificity(word, documents)`, the share of the
@@ -103,7 +108,7 @@ def naming_terms(
         return []
     terms = []
     counted: dict[int, set[str]] = {}
-    for term, share, query, phrase in _queries(question):
+    for term, share, query, phrase in _queries(question, languages):
         matches = [
             row[0]
             for row in database.execute("SELECT rowid FROM names WHERE names MATCH ?", (query,))
@@ -170,11 +175,16 @@ def without_names(question: str, paths: Iterable[str]) -> str:
     return " ".join(word for i, word in enumerate(words) if i not in named)
 
 
-def _queries(question: str) -> Iterator[tuple[str, float, str, str]]:
+def _queries(question: str, languages: Collection[str]) -> Iterator[tuple[str, float, str, str]]:
     """Yield the terms of a question, longest first: each with what it counts, how FTS5 is asked for
     it, and how a text says it."""
     runs = _words(question)[:_MOST_WORDS]
     terms = {run: run for run in runs}
+    others = [language for language in languages if language != PLAIN]
+    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    for language in others:
+        for stem in analyzer(language).terms(" ".join(runs), leave_out):
+            terms.setdefault(stem, stem)
     for count in _JOINED:
         for i in range(len(runs) - count + 1):
             terms.setdefault("".join(runs[i : i + count]), " ".join(runs[i : i + count]))
@@ -182,12 +192,12 @@ def _queries(question: str) -> Iterator[tuple[str, float, str, str]]:
         for part in _parts(run, shortest=_PART):
             terms.setdefault(part, part)
     whole = sorted(
-        (t for t in terms if len(t) > 1 and t not in QUESTION_WORDS), key=lambda t: (-len(t), t)
+        (t for t in terms if len(t) > 1 and fold(t) not in leave_out), key=lambda t: (-len(t), t)
     )
     for term in whole:
         yield term, 1.0, f'terms : "{term}"', terms[term]
     for term in dict.fromkeys(runs):
-        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and term not in QUESTION_WORDS:
+        if len(term) >= _SHORTEST_PREFIX and not term.isdigit() and fold(term) not in leave_out:
             yield term, _PART_SHARE, f'terms : "{term}"*', term
     for short in dict.fromkeys(_ABBREVIATION.findall(question)):
         letters = re.sub("[^A-Z]", "", short).lower()

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .code_lookup import CodeLookup
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import content_words
+from .query_terms import forms_of, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -28,6 +29,7 @@ from .schema import (
     RECORD_COLUMNS,
     open_for_reading,
     read_meta,
+    stored_languages,
     to_chunk,
     to_record,
 )
@@ -50,6 +52,7 @@ ON c.id BETWEEN s.low AND s.high AND c.document_id = s.document AND c.page = s.p
 # Results beyond the count that is wanted, so that equal scores at the end of a list can be told apart by
 # their place
 _TIES = 32
+_COUNTED = 50_000  # chunks with a word, beyond which it counts as common: a millisecond
 
 
 class KnowledgeIndex:
@@ -67,6 +70,7 @@ class KnowledgeIndex:
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
             live = allowed_ranges(self._database, Filter())
+            self.languages = stored_languages(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
         self._vectors = open_vectors(
@@ -200,7 +204,9 @@ class KnowledgeIndex:
 
     def naming_terms(self, question: str) -> list[NamingTerm]:
         """Return the words by which the question names documents."""
-        return naming_terms(self._database, question, self._documents, self._term_specificity)
+        return naming_terms(
+            self._database, question, self._documents, self._term_specificity, self.languages
+        )
 
     def saying(self, phrase: str, ids: Iterable[int]) -> set[int]:
         """Return those of the chunks that say a phrase, in their text or headings."""
@@ -210,12 +216,16 @@ class KnowledgeIndex:
             "AND +rowid IN (SELECT value FROM json_each(?))"
         )
         numbers = json.dumps([int(i) for i in ids])
-        return {row[0] for row in self._database.execute(query, (f'"{phrase}"', numbers))}
+        return {row[0] for row in self._database.execute(query, (self._forms(phrase), numbers))}
+
+    def _forms(self, phrase: str) -> str:
+        """Return FTS5's query for a phrase in any of the forms in which documents have it."""
+        return " OR ".join(f'"{form}"' for form in forms_of(phrase, self.languages))
 
     def _term_specificity(self, word: str, documents: Sequence[int]) -> float:
         """Return the share of the chunks with a word that are these documents'; 1 where no chunk
         has it, as with words written as one."""
-        match = f'"{word}"'
+        match = self._forms(word)
         (total,) = self._database.execute(
             "SELECT count(*) FROM words WHERE words MATCH ?", (match,)
         ).fetchone()
@@ -249,12 +259,22 @@ class KnowledgeIndex:
     def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
         is better, headings count as much as text."""
-        words = content_words(question)
+        words = search_terms(question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
         scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
         return {i: scores[i] for i in self._best(scores, count)}
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return the inverse document frequency of words over the chunks, 0 for one that all have:
+        log((N + 1) / (n + 0.5))."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+        counted = [
+            int(self._database.execute(query, (self._forms(word), _COUNTED)).fetchone()[0])
+            for word in words
+        ]
+        return [max(log((self.size + 1) / (count + 0.5)), 0.0) for count in counted]
 
     def code_lookup(self) -> CodeLookup:
         """Return what looks up one question's codes."""

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleCorrupt, BundleError, BundleUnsupported
+from ..language import LANGUAGES, PLAIN, same_analysis
 from ..passages import Chunk, DocumentRecord
 from ..untrusted import limit, untrusted
 
 CHUNKS = "chunks.sqlite"
-SCHEMA_VERSION = 3  # 2: common words in blobs, vectors in a graph
+SCHEMA_VERSION = 4  # 2: common words in blobs, vectors in a graph; 3: documents without languages
 # Words by their stems, accents aside. A superscript is no part of the word or figure before it:
 # "482¹" is found by 482.
 TOKENIZER = "porter unicode61 remove_diacritics 2 separators ''⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁱⁿ''"
@@ -29,8 +30,8 @@ TOKENIZER = "porter unicode61 remove_diacritics 2 separators ''⁰¹²³⁴⁵�
 TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE documents (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, title TEXT NOT NULL, sha256 TEXT NOT NULL,
-                        pages INTEGER NOT NULL, date TEXT, tags TEXT NOT NULL, first INTEGER NOT NULL,
-                        chunks INTEGER NOT NULL);
+                        pages INTEGER NOT NULL, date TEXT, tags TEXT NOT NULL, language TEXT NOT NULL,
+                        first INTEGER NOT NULL, chunks INTEGER NOT NULL);
 CREATE TABLE chunks (id INTEGER PRIMARY KEY, document_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, title TEXT,
                      page INTEGER, heading TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
                      key BLOB NOT NULL, text TEXT NOT NULL, gap TEXT NOT NULL);
@@ -52,7 +53,7 @@ CHUNK_COLUMNS = (
     "d.path, coalesce(c.title, d.title), c.page, c.heading, c.start, c.end, c.text, c.gap"
 )
 CHUNKS_WITH_DOCUMENTS = "chunks c JOIN documents d ON d.id = c.document_id"
-RECORD_COLUMNS = "path, title, sha256, pages, date, tags"
+RECORD_COLUMNS = "path, title, sha256, pages, date, tags, language"
 
 
 def chunk_key(chunk: Chunk) -> bytes:
@@ -84,14 +85,12 @@ def _heading(text: str) -> tuple[str, ...]:
 
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:
     """Return a row of RECORD_COLUMNS as a document's record. Raises TypeError."""
-    path, title, digest, pages, date, tags = row
+    path, title, digest, pages, date, tags, language = row
     named = json.loads(tags)
-    if (
-        not all(isinstance(part, str) for part in (path, title, digest, date or "", *named))
-        or type(pages) is not int
-    ):
+    texts = (path, title, digest, date or "", language, *named)
+    if not all(isinstance(part, str) for part in texts) or type(pages) is not int:
         raise TypeError("a document's values are of other kinds than its columns")
-    return DocumentRecord(path, title, digest, pages, date, tuple(named))
+    return DocumentRecord(path, title, digest, pages, date, tuple(named), language)
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
@@ -103,6 +102,7 @@ def from_record(record: DocumentRecord) -> tuple[Any, ...]:
         record.pages,
         record.date,
         to_json(record.tags),
+        record.language,
     )
 
 
@@ -204,13 +204,21 @@ def _our_tables() -> frozenset[tuple[str, ...]]:
 
 
 def check_meta(meta: Mapping[str, Any], path: Path) -> None:
-    """Raise BundleCorrupt unless the facts of an index are of their kinds."""
+    """Raise BundleCorrupt unless the facts of an index are of their kinds, and BundleUnsupported
+    where its words are stemmed otherwise than here."""
     for name, least in _COUNTS.items():
         if type(meta.get(name)) is not int or not least <= meta[name] < 1 << 48:
             raise BundleCorrupt(
                 f"{path}: {name} is {meta.get(name)!r:.80}, which is no count; copy the bundle "
                 "again"
             )
+    words = meta.get("words")
+    if not isinstance(words, str) or not same_analysis(words):
+        raise BundleUnsupported(
+            f"{path}: its words were indexed by another version ({words!r:.80}), in which a "
+            "question's would not be found; build the bundle again, or bring this device's runtime "
+            "up to date"
+        )
     if meta.get("dtype") not in ("f16", "i8"):
         raise BundleCorrupt(
             f"{path}: vectors of dtype {meta.get('dtype')!r:.80}; copy the bundle again"
@@ -231,6 +239,20 @@ def write_meta(database: sqlite3.Connection, **facts: Any) -> None:
     """Write facts into the table `meta`, in the order of their names: the same facts give the same
     bytes."""
     database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", sorted(facts.items()))
+
+
+def stored_languages(database: sqlite3.Connection, path: Path) -> tuple[str, ...]:
+    """Return the languages of the documents, sorted. Raises BundleUnsupported for one that this
+    version does not know."""
+    query = "SELECT DISTINCT language FROM documents ORDER BY language LIMIT ?"
+    found = [row[0] for row in database.execute(query, (len(LANGUAGES) + 2,))]
+    for language in found:
+        if language not in (PLAIN, *LANGUAGES):
+            raise BundleUnsupported(
+                f"{path}: has documents in {language!r:.40}, whose words this version cannot search; "
+                "bring this device's runtime up to date, or copy the bundle again"
+            )
+    return tuple(found)
 
 
 def document_chunks(

@@ -58,6 +58,17 @@ class EmbedderSettings:
         return read_settings(folder / SETTINGS, cls)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenVectors:
+    """A text as the network reads it. `vector`: the text's unit vector, [dim]; `tokens`: the unit
+    vectors of its tokens, [n, hidden], special ones and the prefix left out; `spans`: the [start,
+    end) of each in the text, in characters."""
+
+    vector: NDArray[np.float32]
+    tokens: NDArray[np.float32]
+    spans: tuple[tuple[int, int], ...]
+
+
 class Embedder:
     """An ONNX encoder of texts. Safe to use from several threads.
 
@@ -133,18 +144,34 @@ class Embedder:
         ids = self._tokenizer.encode(self.settings.query_prefix + text).ids
         return self._vector(self._session(self._device.threads), ids)
 
-    def embed_few(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the unit vectors of n texts, [n, dim], one text after another on the session for
-        questions; up to rounding those of `embed_passages`. A device that embeds a few sentences
-        per question has no use for a second session, which holds the weights once more (90 MB for
-        MiniLM)."""
+    def embed_tokens(self, texts: Sequence[str], *, query: bool = False) -> list[TokenVectors]:
+        """Return the vectors of n texts and of their tokens, one text after another on the session
+        for questions; up to rounding the texts' vectors are those of `embed_passages`, or with
+        `query` of `embed_query`. A device that embeds a few sentences per question has no use for a
+        second session, which holds the weights once more (90 MB for MiniLM)."""
         import numpy as np
 
         session = self._session(self._device.threads)
-        vectors = np.zeros((len(texts), self.settings.dim), dtype=np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            ids = self._tokenizer.encode(self.settings.passage_prefix + text).ids
-            row[:] = self._vector(session, ids)
+        prefix = self.settings.query_prefix if query else self.settings.passage_prefix
+        vectors = []
+        for text in texts:
+            encoding = self._tokenizer.encode(prefix + text)
+            hidden = self._hidden(session, encoding.ids)
+            spans = [(start - len(prefix), end - len(prefix)) for start, end in encoding.offsets]
+            kept = [
+                place
+                for place, (start, end) in enumerate(spans)
+                if end > max(start, 0) and not encoding.special_tokens_mask[place]
+            ]
+            tokens = hidden[kept]
+            lengths = np.maximum(np.linalg.norm(tokens, axis=1, keepdims=True), 1e-12)
+            vectors.append(
+                TokenVectors(
+                    self._to_vector(hidden),
+                    (tokens / lengths).astype(np.float32),
+                    tuple(spans[place] for place in kept),
+                )
+            )
         return vectors
 
     def embed_passages(
@@ -189,10 +216,14 @@ class Embedder:
 
     def _vector(self, session: Any, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the vector of a text's tokens, [dim]; zeros for a text without any."""
+        return self._to_vector(self._hidden(session, ids))
+
+    def _hidden(self, session: Any, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the network's vectors of a text's tokens, [tokens, hidden]."""
         import numpy as np
 
         if not ids:
-            return np.zeros(self.settings.dim, dtype=np.float32)
+            return np.zeros((0, self.settings.dim), dtype=np.float32)
         tokens = np.array([ids], dtype=np.int64)
         feeds = {
             "input_ids": tokens,
@@ -201,7 +232,14 @@ class Embedder:
         }
         names = {value.name for value in session.get_inputs()}
         inputs = {name: values for name, values in feeds.items() if name in names}
-        hidden = session.run(["token_embeddings"], inputs)[0][0]
+        return np.asarray(session.run(["token_embeddings"], inputs)[0][0])
+
+    def _to_vector(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the text's vector, [dim], of its tokens' [tokens, hidden]; zeros without any."""
+        import numpy as np
+
+        if not len(hidden):
+            return np.zeros(self.settings.dim, dtype=np.float32)
         vector = _pool(hidden, self.settings.pooling)
         for weight, bias, activation in self._dense:
             vector = weight @ vector + bias

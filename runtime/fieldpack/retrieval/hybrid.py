@@ -115,10 +115,13 @@ def find_evidence(
     count: int,
     where: Filter | None,
     named: NamedDocuments,
+    *,
+    pages: bool,
 ) -> Evidence:
     """Return what the index says of a question's candidates: `count` of vectors and of words each,
     as many of documents that the question names, and the chunks with its codes. `vector`: of the
-    question, [dim]; `named`: as `named_documents` returns it, with its vector.
+    question, [dim]; `named`: as `named_documents` returns it, with its vector; `pages`: whether to
+    look at the other chunks on the candidates' pages.
 
     Where the question names documents, these bring candidates of their own, and chunks are compared
     with `named.vector`: inside a company's report its name says nothing."""
@@ -133,11 +136,11 @@ def find_evidence(
         words |= words_inside
         ids |= {*words, *index.closest(query_vector, count, inside)}
     places = {place.id: place for place in index.places(sorted(ids))}
-    pages = index.pages_around(list(places.values()))
-    page_mates = {i for page in pages.values() for i in page}
+    around = index.pages_around(list(places.values())) if pages else {}
+    page_mates = {i for page in around.values() for i in page}
     cosines = index.similarity(query_vector, sorted({*places, *page_mates}))
     naming = [(term, frozenset(index.saying(term.phrase, places))) for term in named.terms]
-    return Evidence(places, cosines, pages, words, word_floor, naming, codes)
+    return Evidence(places, cosines, around, words, word_floor, naming, codes)
 
 
 def score_candidates(evidence: Evidence, settings: RetrievalSettings) -> dict[int, float]:
@@ -201,7 +204,8 @@ def find_passages(
     settings = settings or RetrievalSettings()
     named = NamedDocuments(index.naming_terms(question))
     count = candidates_for(k, settings)
-    evidence = find_evidence(index, question, vector, count, where, named)
+    pages = settings.page > 0
+    evidence = find_evidence(index, question, vector, count, where, named, pages=pages)
     return rank_passages(index, evidence, vector, k, settings)
 
 

@@ -3,12 +3,13 @@ reranker. Knows nothing of prompts, language models or answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..passages import Filter, Passage
+from .codes import held_codes
 from .fusion import RetrievalSettings
 from .hybrid import (
     Evidence,
@@ -50,13 +51,17 @@ class Retriever:
 
     def search(self, question: str, k: int, where: Filter | None = None) -> list[Passage]:
         """Return the k best passages of the documents that `where` lets through, best first. A
-        reranker's scores become the passages'."""
+        reranker's scores become the passages', and it orders those with codes of the question, and
+        those without, among themselves."""
         count = max(k, self.settings.rerank) if self.reranker else k
         evidence, vector = self.evidence(question, count, where)
         passages = rank_passages(self.index, evidence, vector, count, self.settings)
         if self.reranker and passages:
             scores = self.reranker.score(question, [p.in_context for p in passages])
-            order = sorted(range(len(passages)), key=lambda i: (-scores[i], i))
+            held = [0] * len(passages)
+            if evidence.codes:
+                held = held_codes(question, [p.in_context for p in passages])
+            order = sorted(range(len(passages)), key=lambda i: (-held[i], -scores[i], i))
             passages = [replace(passages[i], score=float(scores[i])) for i in order]
         return passages[:k]
 
@@ -73,7 +78,9 @@ class Retriever:
             rest = self.embedder.embed_query(named.question)
             named = replace(named, vector=unit_midpoint(vector, rest))
         count = candidates_for(k, self.settings)
-        return find_evidence(self.index, question, vector, count, where, named), vector
+        pages = self.settings.page > 0
+        evidence = find_evidence(self.index, question, vector, count, where, named, pages=pages)
+        return evidence, vector
 
     def passages_of(self, ids: Iterable[int], current: Iterable[Passage]) -> tuple[Passage, ...]:
         """Return the passages that were read before, in the order of their `ids`; those that are
@@ -88,6 +95,10 @@ class Retriever:
         however they are ranked as passages."""
         near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], None)
         return similarity_margin(near.values())
+
+    def rarity(self, words: Sequence[str]) -> list[float]:
+        """Return how rare words are in the library, 0 and up."""
+        return self.index.rarity(words)
 
 
 def open_retriever(

@@ -3,15 +3,21 @@ does it."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import shipping
+from fieldpack.bundle.release import Blob, ReleaseFile, blob_path
+from fieldpack_app.install.fetch import fetch_file
+from fieldpack_app.install.source import open_source
 from fieldpack_app.install.state import TRIES
+from fieldpack_app.install.store import Store
 
 
 def links(store: Path) -> set[Path]:
@@ -222,7 +228,8 @@ def test_a_damaged_file_is_found_and_mended(yard: shipping.Yard, device: shippin
         found.code == 3 and "knowledge/vectors.bin" in found.err and "fieldpack repair" in found.err
     )
     asked = device.run("ask", "toy", shipping.QUESTION)
-    assert asked.code == 3 and "sha256 differs" in asked.err
+    assert asked.code == 3 and "sha256 differs" in asked.err and "`fieldpack repair`" in asked.err
+    assert "copy the bundle again" not in asked.err
     mended = device.run("repair", "--json")
     assert mended.code == 0 and [Path(path).name for path in mended.json["mended"]] == [
         "vectors.bin"
@@ -321,3 +328,31 @@ def test_a_stick_that_carries_one_of_two_bundles_updates_that_one(
     assert device.run("update", yard.stick).code == 0
     assert device.entry("other")["current"]["version"] == "1.1.0"
     assert "400 hours" in device.run("ask", "other", shipping.QUESTION).out
+
+
+@pytest.mark.real
+def test_a_file_over_two_gib_goes_on_behind_them(tmp_path: Path) -> None:
+    """Sparse on the stick and, up to where an earlier try was cut off, in the store: at 2 GiB and a
+    byte, behind which no offset fits into 31 bits."""
+    zeros, tail = 2 << 30, os.urandom(4096)
+    digest = sha256()
+    for _ in range(zeros >> 20):
+        digest.update(bytes(1 << 20))
+    digest.update(tail)
+    name, size = digest.hexdigest(), zeros + len(tail)
+    (tmp_path / "stick" / "metadata").mkdir(parents=True)
+    blob = tmp_path / "stick" / blob_path(name)
+    blob.parent.mkdir(parents=True)
+    with blob.open("wb") as file:
+        file.truncate(zeros)
+        file.seek(zeros)
+        file.write(tail)
+    large = ReleaseFile("model/model.onnx.data", name, size, (Blob(name, size),))
+    store, source = Store(tmp_path / "store"), open_source(str(tmp_path / "stick"))
+    with store.lock():
+        with (store.partial / name).open("wb") as file:
+            file.truncate(zeros)
+            file.seek(zeros)
+            file.write(tail[:1])
+        assert fetch_file(source, large, store, lambda done: None) == size - zeros - 1
+        assert store.has_blob(large)

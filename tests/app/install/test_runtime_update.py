@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import fieldpack
+import serving
 import shipping
 from fieldpack.bundle.runtime_list import own_platform
 from fieldpack_build.ship.repository import Repository, hashed_name
@@ -61,7 +62,7 @@ def test_a_release_brings_the_fieldpack_that_it_needs(
     (old,) = device.environments
     assert device.version == fieldpack.__version__ and device.answers(400)
     done = device.run("update", stick)
-    assert done.code == 0 and "toy 1.1.0 (release 2) updated" in done.out, done.err
+    assert done.code == 0 and "toy 1.1.0 (release 3) updated" in done.out, done.err
     assert f"Fieldpack {NEWER} is here" in done.err
     assert device.version == NEWER and device.answers(900)
     assert device.run_in(old, "--version").out.split()[-1] == NEWER  # hands over
@@ -122,6 +123,32 @@ def test_wheels_that_are_not_those_signed(device: shipping.Managed, stick: Path)
     assert done.code == 3 and "not the one that was signed" in done.err
     assert device.version == fieldpack.__version__ and device.answers(400)
     assert len([one for one in device.environments if not one.startswith(".")]) == 1
+
+
+def test_a_server_of_the_older_version_answers_on_and_says_so(
+    device: shipping.Managed, stick: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slot = device.store / "slots" / device.entry()["current"]["digest"] / "bundle"
+    said = ""
+
+    def has_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "toy-1.0.0 stays until this server is started again" in said
+
+    def opened(path: Path) -> fieldpack.Expert:
+        return fieldpack.open(path, threads=1)
+
+    with (
+        serving.served([slot], tmp_path / "state", opener=opened) as served,
+        served.client() as client,
+    ):
+        assert client.get("/health").json() == {"status": "ok"}
+        assert device.run("update", stick).code == 0
+        serving.wait_for(has_said, 60)
+        assert f"needs Fieldpack {NEWER}, which is installed" in said
+        answer = client.post("/api/ask", json={"question": shipping.QUESTION})
+        assert answer.status_code == 200 and "400 hours" in answer.text
 
 
 def test_a_plain_installation_says_what_to_do(made: Path, stick: Path) -> None:

@@ -24,6 +24,17 @@ def opener(path: Path) -> fieldpack.Expert:
     return open_installed(path, lambda slot: fieldpack.open(slot, threads=1))
 
 
+def follower(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+    """As `fieldpack serve` opens a newer release."""
+
+    def opened(slot: Path) -> fieldpack.Expert:
+        expert = fieldpack.open(slot, threads=1)
+        expert.borrow_models(before)
+        return expert
+
+    return open_installed(path, opened)
+
+
 def ask(served: serving.Served) -> tuple[int, str, float]:
     started = time.monotonic()
     with (
@@ -42,7 +53,10 @@ def test_an_update_under_a_client_that_asks_all_the_while(
     toy: Path, yard: shipping.Yard, device: shipping.Device, tmp_path: Path
 ) -> None:
     assert device.install(yard.stick).code == 0
-    with serving.served([current(device)], tmp_path / "state", opener=opener) as served:
+    with serving.served(
+        [current(device)], tmp_path / "state", opener=opener, follower=follower
+    ) as served:
+        first = served.expert
         asked: list[tuple[int, str, float]] = []
         stop = threading.Event()
 
@@ -65,6 +79,10 @@ def test_an_update_under_a_client_that_asks_all_the_while(
             assert device.run("update").code == 0
             serving.wait_for(lambda: "900 hours" in asked[-1][1], 60)
             updated = len(asked)
+            # Only documents changed: the encoder that was open answers on, and the old rest is gone.
+            sessions = served.expert._retriever.embedder._sessions
+            assert served.expert is not first and len(sessions) == 1
+            serving.wait_for(lambda: first._retriever is None)
             assert device.run("rollback").code == 0
             serving.wait_for(lambda: "400 hours" in asked[-1][1], 60)
         finally:

@@ -134,7 +134,7 @@ def test_a_bomb_ends_its_own_process_alone(tmp_path: Path) -> None:
             assert str(error)
         else:
             assert page.width * page.height < 6_100_000
-        assert time.monotonic() - begun < 35
+        assert time.monotonic() - begun < 130
 
 
 CONFINED = """

@@ -82,11 +82,8 @@ def test_every_language_says_everything(language: str) -> None:
 
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
-    used = set(
-        re.findall(
-            r"data-t(?:-label|-title)?=\"(\w+)\"", (PAGE / "index.html").read_text(encoding="utf-8")
-        )
-    )
+    pages = "".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.html"))
+    used = set(re.findall(r"data-t(?:-label|-title)?=\"(\w+)\"", pages))
     source = scripts()
     assert used <= set(words("en"))
     assert [

@@ -12,7 +12,7 @@ import pytest
 import fakes
 from broken import pdf
 from browsing import Said, Visit, chromium, scripted, visit
-from serving import Served, served
+from serving import Served, served, wait_for
 
 FEE = "What does the A class of the Global Equity Fund cost a year?"
 FILTER = "When is the filter changed?"
@@ -73,7 +73,7 @@ def test_the_quote_is_lit_on_its_page(
         page.keyboard.press("Enter")
         page.locator(".turn:last-child[aria-busy=false] .cite").click()
         page.locator("#passage .lit").wait_for()
-        page.wait_for_function("document.querySelector('.sheet img').naturalWidth === 1240")
+        wait_for(lambda: page.locator(".sheet img").evaluate("node => node.naturalWidth") == 1240)
         left, top, wide, high = share_of(reader, ".lit")
         # Where the PDF has it: 50 points from the left, 486 of 842 from the bottom, 12 high.
         assert left == pytest.approx(50 / 595, abs=0.01)
@@ -125,6 +125,7 @@ def test_without_the_package_the_page_says_so(browser: Any, server: Served) -> N
             lambda route: route.fulfill(json={**route.fetch().json(), "lacks": "pypdfium2"}),
         )
         reader.page.reload()
+        reader.page.locator("#welcome h2").wait_for()
         reader.ask(FEE)
         reader.page.locator(".cite").click()
         reader.page.locator("#passage mark").wait_for()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import fakes
+from fieldpack.passages import Chunk
 from fieldpack.prompt import read_prompt, write_prompt
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_app.server.routes.static import PAGE
@@ -356,3 +357,35 @@ def test_what_is_typed_is_read_ahead(server: Served, client: httpx.Client) -> No
 )
 def test_only_a_question_is_read_ahead(client: httpx.Client, wrong: dict[str, Any]) -> None:
     assert client.post("/api/load", json=wrong).status_code == 400
+
+
+# --- folders --------------------------------------------------------------------------------------
+
+
+def test_questions_and_searches_of_some_folders_alone(exported_llama: Path, tmp_path: Path) -> None:
+    texts = {"fees/a.md": "The A class costs 0.85% a year.", "rules/b.md": "The A class rests."}
+    chunks = [Chunk(name, name, None, (), 0, len(text), text) for name, text in texts.items()]
+    bundle = fakes.write_bundle(tmp_path / "tiny-1.0.0", model=exported_llama, chunks=chunks)
+    with served([bundle], tmp_path / "state") as running, running.client() as client:
+        passages = ask(client, folders=["rules"])[1][1]
+        assert [one["document"] for one in passages] == ["rules/b.md"]
+        both = {one["document"] for one in ask(client)[1][1]}
+        assert both == set(texts)
+        found = client.get(
+            "/api/search", params={"q": QUESTION, "folder": ["rules", "none"]}
+        ).json()
+        assert [one["document"] for one in found] == ["rules/b.md"]
+        reply = client.post("/api/ask", json={"question": QUESTION, "folders": "rules"})
+        assert reply.status_code == 400
+        [entry] = client.get("/api/bundles").json()["bundles"]
+        assert (entry["documents"], entry["dates"]) == (2, [])
+
+
+def test_an_answer_that_was_cut_is_gone_on_with(client: httpx.Client) -> None:
+    first = ask(client)[-1][1]
+    assert first["cut"] is True
+    events = ask(client, begun=first["answer"])
+    whole = events[-1][1]["answer"]
+    assert whole.startswith(first["answer"]) and len(whole) > len(first["answer"])
+    reply = client.post("/api/ask", json={"question": QUESTION, "begun": "x" * 20_001})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "too_long")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -76,6 +78,21 @@ def test_without_the_key_there_is_nothing(server: Served, path: str) -> None:
     html = path.startswith(("/?", "/report")) or path == "/"
     assert response.headers["content-type"].startswith("text/html" if html else "application/json")
     assert html or code(response) == (401, "no_token")
+
+
+def test_the_page_without_the_key_has_a_box_and_needs_nothing_else(server: Served) -> None:
+    page = get(server, "/", accept_language="xx, de-CH;q=0.9, en")
+    assert '<html lang="de" dir="ltr">' in page.text
+    assert "Diese Seite braucht ihren Schlüssel" in page.text
+    assert re.findall(r"(?:src|href)=", page.text) == []
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "form-action 'self'" in policy
+    assert "script" not in policy and "unsafe" not in policy
+    assert "Das ist nicht der Schlüssel" not in page.text
+    wrong = get(server, "/?token=wrong", accept_language="de")
+    assert wrong.status_code == 401 and "Das ist nicht der Schlüssel" in wrong.text
+    whole = quote(f" {server.url}/?token={TOKEN} ")
+    assert get(server, f"/?token={whole}").status_code == 303, "the whole address, put into the box"
 
 
 @pytest.mark.parametrize(

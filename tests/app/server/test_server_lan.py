@@ -191,6 +191,17 @@ def test_a_browser_pairs_by_the_form_and_then_has_the_page(sealed: Path, tmp_pat
         phone.close()
 
 
+def test_without_minutes_no_code_is_made_until_it_is_asked_for(
+    sealed: Path, tmp_path: Path
+) -> None:
+    """As a service starts: what it prints is kept in a journal."""
+    with lan_server(sealed, tmp_path / "state", "--pair-minutes", "0") as lan:
+        assert "type " not in lan.said and not (lan.folder / "pairing.json").exists()
+        with lan.client() as phone:
+            assert pair(phone, "").status_code == 403
+            assert pair(phone, new_code(lan)).status_code == 303
+
+
 # --- who would be one -----------------------------------------------------------------------------
 
 

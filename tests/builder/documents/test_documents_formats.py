@@ -249,7 +249,7 @@ def book(chapter: str, encryption: str = "") -> bytes:
     <dc:title>The kiln</dc:title><dc:date>2024-01-31</dc:date></metadata><manifest>
     <item id="b" href="two.xhtml" media-type="application/xhtml+xml"/><item id="a" href="one.xhtml"
     media-type="application/xhtml+xml"/><item id="p" href="p.png" media-type="image/png"/></manifest>
-    <spine><itemref idref="a"/><itemref idref="b"/><itemref idref="gone"/></spine></package>"""
+    <spine><itemref idref="a"/><itemref idref="b"/><itemref idref="a"/><itemref idref="gone"/></spine></package>"""
     parts = {
         "META-INF/container.xml": (
             '<container><rootfiles><rootfile full-path="in/book.opf"/></rootfiles></container>'
@@ -281,8 +281,8 @@ def test_epub(tmp_path: Path) -> None:
     ]
     assert document.warnings == (
         "one.xhtml: not read: 1 word of struck-out text",
-        "1 chapters that the book names are not in it",
-        "not read: 1 pictures",
+        "1 chapter that the book names is not in it",
+        "not read: 1 picture",
     )
     assert "protected" in refusal(
         tmp_path, "b.epub", book("x", "http://www.w3.org/2001/04/xmlenc#aes128-cbc")
@@ -360,3 +360,9 @@ def test_figures_of_json_stay_as_they_are_written(tmp_path: Path) -> None:
     lines = "title: 12\nmin: 4.10\nmax: 1e3\npart: 12345678901234567890123\ntolerance: 0.100, -0.10"
     for name in ("a.json", "a.jsonl"):
         assert blocks(read(tmp_path, name, value)) == [("text", (), lines)]
+
+
+def test_xml_beyond_the_limits_of_its_parser(tmp_path: Path) -> None:
+    deep = "<a>" * 300 + "x" + "</a>" * 300
+    assert "nested too deeply" in refusal(tmp_path, "a.xml", deep)
+    assert "more than 10 MB" in refusal(tmp_path, "b.xml", f"<a>{'word ' * 2_200_000}</a>")

@@ -3,11 +3,13 @@ with numbers of their own."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-from test_documents import blocks, read
+from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
+from fieldpack_build.documents.web import html
 
 
 def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -206,3 +208,21 @@ def test_text_raised_by_a_length(tmp_path: Path) -> None:
     )
     page += ' <b style="vertical-align: 0px">3</b>'
     assert blocks(read(tmp_path, "a.html", page))[0][2] == "482¹ of 10₂ 3"
+
+
+def test_a_page_of_many_elements_takes_a_time_in_proportion(tmp_path: Path) -> None:
+    """A page twice as long took four times as long, by a property of the parser's tags."""
+
+    def seconds(count: int) -> float:
+        page = ("<div><p>One <b>two</b> three.</p></div>" * count).encode()
+        started = time.process_time()
+        html.read(page, "a.html")
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(8000) < 16 * max(seconds(1000), 0.01)
+
+
+def test_elements_nested_without_end_are_refused_at_once(tmp_path: Path) -> None:
+    for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b"):
+        assert "nested too deeply" in refusal(tmp_path, "a.html", element * 5000 + "text")

@@ -358,6 +358,6 @@ Between a ~~ and b ~~ nothing is struck. <s>open
 
 def test_a_calendar_line_of_commas_takes_no_time(tmp_path: Path) -> None:
     line = f"DTSTART;X={',' * 5000}"
-    event = f"BEGIN:VEVENT\nSUMMARY:Dock\n{line}\nLOCATION;A=b,\"c:d\":Gull\nEND:VEVENT\n"
+    event = f'BEGIN:VEVENT\nSUMMARY:Dock\n{line}\nLOCATION;A=b,"c:d":Gull\nEND:VEVENT\n'
     document = read(tmp_path, "a.ics", f"BEGIN:VCALENDAR\n{event}END:VCALENDAR\n")
     assert [text for _, _, text in blocks(document)] == ["Location: Gull"]

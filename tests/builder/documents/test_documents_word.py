@@ -520,3 +520,13 @@ def test_hints_that_nobody_filled_in_and_embedded_documents(tmp_path: Path) -> N
     document = read(tmp_path, "a.docx", word(tmp_path, *body))
     assert texts(document) == ["Berth: Berth 28"]
     assert document.warnings == ("not read: 1 embedded document",)
+
+
+def test_a_note_that_is_referred_to_again_is_said_once(tmp_path: Path) -> None:
+    mark = "<w:r><w:footnoteReference w:id='2'/></w:r>"
+    body = f"<w:p>{run('High')}{mark}{run(' and late')}{mark}</w:p>"
+    inside = note("footnote", " In storms.").replace(
+        "<w:footnoteRef/>", "<w:footnoteReference w:id='2'/>"
+    )
+    data = word(tmp_path, body, parts={"footnotes": inside})
+    assert texts(read(tmp_path, "a.docx", data)) == ["High¹ and late¹", "¹ ¹ In storms."]

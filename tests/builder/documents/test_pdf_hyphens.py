@@ -44,6 +44,23 @@ def test_the_documents_own_words_come_first() -> None:
     )
 
 
+def test_words_that_two_others_make_are_known() -> None:
+    """Before, "data-set" and "file-name": both parts are words, and the list had no "dataset"."""
+    text = "A data~set, a file~name, check~sums of the work~space and a long~term plan."
+    assert resolved(f"{ENGLISH} {text}")[0].endswith(
+        "A dataset, a filename, checksums of the workspace and a long-term plan."
+    )
+
+
+def test_another_form_of_the_word_in_the_document_is_evidence() -> None:
+    assert resolved(f"{ENGLISH} on~boarded", "onboarding takes a day")[0].endswith("onboarded")
+    assert resolved(f"{ENGLISH} a sub~ledger", "two sub-ledgers")[0].endswith("sub-ledger")
+    german = "die E-Mail-Adresse und der U~Bahnhof an der Lager~halle"
+    assert resolved(german, "Lagerhallen und U-Bahnhöfe")[0] == (
+        "die E-Mail-Adresse und der U-Bahnhof an der Lagerhalle"
+    )
+
+
 def test_other_languages_join() -> None:
     german = (
         "Die Versicherungs~bedingungen gelten; Ein- und Aus~gänge werden gezählt. Die Bedingungen "

@@ -9,9 +9,11 @@ from typing import get_args
 import pytest
 from test_pdf import PROSE, STATEMENT, STATEMENT_ROWS, Page, Text, blocks, right, write_pdf
 
+from fieldpack.language import LANGUAGES
 from fieldpack_build.documents import pdf, read_document
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.documents.vocabulary import (
+    AUTO,
     DEFAULT,
     NONE,
     read_vocabulary,
@@ -100,8 +102,14 @@ def test_a_stated_title_is_judged_by_the_vocabulary(tmp_path: Path) -> None:
 
 def test_the_recipe_names_the_sections_of_the_file() -> None:
     field = Knowledge.model_fields["vocabulary"]
-    assert set(get_args(field.annotation)) == set(vocabulary_names())
-    assert field.default == DEFAULT
+    assert set(get_args(field.annotation)) == {*vocabulary_names(), AUTO}
+    assert field.default == AUTO
+
+
+def test_the_recipe_names_the_languages_that_are_indexed() -> None:
+    field = Knowledge.model_fields["language"]
+    assert set(get_args(field.annotation)) == {*LANGUAGES, "en", "auto"}
+    assert field.default == "auto"
 
 
 def test_every_vocabulary_is_read_and_an_unknown_one_is_an_error() -> None:

@@ -57,6 +57,23 @@ def test_right_answers_of_several_documents_and_one_refusal() -> None:
     assert chosen[-1].refused
 
 
+def with_risk(rows: list[dict[str, Any]], sure_from: float | None) -> Report:
+    none = {"questions": 0, "answered": 0, "wrong": 0}
+    risk = {"wrong": 0.1, "sure": 0.9, "sure_from": sure_from, "missing": 0}
+    report = report_of(rows).to_dict()
+    return Report.model_validate({**report, "risk": {**risk, "learned": none, "measured": none}})
+
+
+def test_under_a_risk_only_what_the_bundle_says_is_chosen() -> None:
+    rows = [row(1, f1=0.9), row(2, f1=0.5), row(3, answerable=False, refused=True)]
+    for one, sureness in zip(rows, (0.3, 0.8, None), strict=True):
+        one["arms"]["rag"]["sureness"] = sureness
+    chosen = choose(with_risk(rows, 0.7), unsure="Not sure.")
+    assert [one.question for one in chosen] == ["question 2", "question 3"]
+    (never,) = choose(with_risk(rows[:2], None), unsure="Not sure.")
+    assert never.refused and never.answer == "Not sure."
+
+
 def test_nothing_was_asked_nothing_is_chosen() -> None:
     assert choose(report_of([])) == []
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import guarantee as benchmark
 
 from fieldpack_build.evaluation.guarantee import least_share
-from fieldpack_build.evaluation.guarantee_part import judge_answers, make_guarantee
+from fieldpack_build.evaluation.guarantee_part import judge_answers, make_guarantee, make_risk
 from fieldpack_build.evaluation.report_file import ArmAnswer, Guarantee, QuestionRow, Report
+from fieldpack_build.report.verdict import risk_in_words
 
 
-def row(*, expected: bool = True, **answer: bool | None) -> QuestionRow:
+def row(*, expected: bool = True, **answer: bool | float | None) -> QuestionRow:
     """A question, answered by `rag` alone."""
     said = ArmAnswer.model_validate(answer)
     return QuestionRow(question="?", expected="yes" if expected else None, arms={"rag": said})
@@ -45,6 +46,32 @@ def test_only_answers_count_and_only_right_ones_as_right() -> None:
 def test_a_question_that_nothing_can_be_compared_with_is_left_out_refused_or_not() -> None:
     assert len(judge_answers([RIGHT, NO_VALUE, NO_VALUE_REFUSED], "rag")) == 1
     assert make_guarantee([NO_VALUE], "rag", arms=1) is None
+
+
+def sure(count: int, sureness: float, *, right: bool = True) -> list[QuestionRow]:
+    return [row(value_match=right, cites_right=True, sureness=sureness)] * count
+
+
+def test_a_risk_is_learned_on_some_questions_and_held_against_others() -> None:
+    aside = [*sure(200, 0.9), *sure(100, 0.4, right=False), WRONG_REFUSAL]
+    measured = [*sure(20, 0.95), *sure(1, 0.9, right=False), *sure(5, 0.5), RIGHT_REFUSAL, RIGHT]
+    risk = make_risk(aside, measured, "rag", wrong=0.05, sure=0.95)
+    assert risk.sure_from == 0.9 == risk.threshold and risk.missing == 0
+    assert (risk.learned.questions, risk.learned.answered, risk.learned.wrong) == (301, 200, 0)
+    # An answer without a sureness is none that the bundle would give.
+    assert (risk.measured.questions, risk.measured.answered, risk.measured.wrong) == (28, 21, 1)
+    assert "from a sureness of 0.90 on" in risk_in_words(risk)
+    assert "of the 28 test questions 21 get one, 1 wrong" in risk_in_words(risk)
+
+
+def test_where_nothing_can_be_promised_no_answer_is_sure_enough() -> None:
+    risk = make_risk(sure(40, 0.9), sure(10, 1.0), "rag", wrong=0.05, sure=0.95)
+    assert risk.sure_from is None and risk.threshold > 1
+    assert risk.missing == 50, "90 without a wrong one show it: 0.95^90 is below a fifth of 5%"
+    assert (risk.measured.answered, risk.learned.answered) == (0, 0)
+    assert "At least 50 more answers" in risk_in_words(risk)
+    unsure = make_risk([RIGHT] * 500, [RIGHT], "rag", wrong=0.05, sure=0.95)
+    assert unsure.sure_from is None, "answers that say nothing of how sure they are"
 
 
 def test_the_card_of_a_report() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from broken import PROSE, write_broken_files, write_good_files
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack_build.errors import DocumentError
 from fieldpack_build.ingest import table
 from fieldpack_build.ingest.journal import read_library_file
@@ -415,6 +416,30 @@ def test_documents_are_read_with_the_recipes_vocabulary(shelf: Shelf, tmp_path: 
         shelf.make(tmp_path / str(number), *overrides)
         titles.append(read_library_file(tmp_path / str(number))["documents"][0]["title"])
     assert titles == ["letter", "Annual report"]
+
+
+SLOVAK = "Skúmavky sa po odbere odnášajú do laboratória a ukladajú sa do chladničky na lieky. "
+
+
+def test_words_are_indexed_in_each_document_s_language_or_the_recipe_s(
+    shelf: Shelf, tmp_path: Path
+) -> None:
+    shelf.write("sk.txt", SLOVAK * 3)
+    shelf.write("en.txt", "The tubes are brought to the laboratory and stored in the fridge. " * 3)
+    for number, overrides in enumerate(
+        [(), ("knowledge.language=en",), ("knowledge.language=sk",)]
+    ):
+        shelf.make(tmp_path / str(number), *overrides)
+    by_itself, english, slovak = (KnowledgeIndex(tmp_path / str(number)) for number in range(3))
+    assert [record.language for record in by_itself.records()] == ["", "sk"]
+    assert [record.language for record in english.records()] == ["", ""]
+    assert [record.language for record in slovak.records()] == ["sk", "sk"]
+    assert by_itself.matching("skúmaviek", 5) and not english.matching("skúmaviek", 5)
+    rows = read_library_file(tmp_path / "0")["documents"]
+    assert {row["document"]: row.get("language") for row in rows} == {
+        "en.txt": None,
+        "sk.txt": "sk",
+    }
 
 
 def test_half_a_copy_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:

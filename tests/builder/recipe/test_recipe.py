@@ -782,3 +782,20 @@ def test_targets_are_names_or_names_with_options(tmp_path: Path) -> None:
 def test_a_target_that_cannot_be_is_named(tmp_path: Path, line: str, problem: str) -> None:
     [found] = problems(tmp_path, SMALL + line + "\n")
     assert found.startswith(problem)
+
+
+QUESTIONS = "evaluate: {questions: q.jsonl}"
+
+
+def test_a_risk_and_what_it_cannot_be_learned_from(tmp_path: Path) -> None:
+    plain = SMALL + "  risk: {wrong: 0.1}\n" + QUESTIONS
+    risk = read(tmp_path, plain).answer.risk
+    assert risk is not None and (risk.wrong, risk.sure) == (0.1, 0.95)
+    for text, said in (
+        (SMALL + "  risk: {wrong: 0.1}\n", "answer.risk: there is no evaluate.questions"),
+        (plain.replace("q.jsonl", "q.jsonl, calibration: train"), "evaluate.calibration a share"),
+        (plain.replace("  risk", "  refuse_below: auto\n  risk"), "give refuse_below a number"),
+        (plain.replace("0.1", "1.0"), "less than 1"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            read(tmp_path, text)

@@ -174,7 +174,11 @@ def test_a_recall_is_seen_and_names_its_reason(
     with pytest.raises(SigningError, match=r"offered now: toy 1\.0\.0"):
         recall(yard.stick, yard.keys, "toy", "9.9.9", "no such")
     recall(yard.stick, yard.keys, "toy", "1.0.0", "wrong dosage in table 3")
-    assert device.run("update").code == 0  # nothing newer, and the news
+    news = device.run("update")
+    assert news.code == 0 and "nothing newer" in news.out
+    assert "wrong dosage in table 3" in news.err and "rollback toy" in news.err
+    with pytest.raises(SigningError, match="was withdrawn"):
+        yard.ship(toy, channel="canary")
     asked = device.run("ask", "toy", shipping.QUESTION)
     assert asked.code == 3 and "wrong dosage in table 3" in asked.err
     assert "WITHDRAWN" in device.run("list").out

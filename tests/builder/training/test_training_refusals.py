@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import training
 from fieldpack_build.data.prompts import IGNORED, Tokenized
 from fieldpack_build.models import causal_lm
 from fieldpack_build.training.dataset import Collator, SequenceDataset
-from fieldpack_build.training.refusals import count_refused, refusal_rows
+from fieldpack_build.training.refusals import count_refused, limit_refusals, refusal_rows
 
 LENGTH = 3
 
@@ -67,6 +69,22 @@ def test_a_refusal_is_counted_where_the_model_would_write_it(home: Path, shared:
 def test_without_a_refusal_nothing_is_asked() -> None:
     parts = refusal_rows([_row([1, 2], [3])], ())
     assert not parts.answerable and not parts.unanswerable
+
+
+@given(st.lists(st.booleans(), max_size=40), st.floats(0, 1), st.integers(0, 5))
+def test_rows_that_refuse_are_left_out_down_to_a_share(
+    refusing: list[bool], share: float, seed: int
+) -> None:
+    rows = [_row([5, n], [7, 8, 0] if yes else [n]) for n, yes in enumerate(refusing)]
+    kept = limit_refusals(rows, (7, 8), share, seed=seed)
+    left = sum(row.ids[2:] == [7, 8, 0] for row in kept)
+    assert [row for row in rows if row in kept] == kept  # in their order
+    assert [row for row in rows if row.ids[2:] != [7, 8, 0]] == [
+        row for row in kept if row.ids[2:] != [7, 8, 0]
+    ]
+    assert left <= share * len(kept) + 1e-9 or share == 1
+    # no more than need be
+    assert left == sum(refusing) or left + 1 > share * (len(kept) + 1) - 1e-9
 
 
 def _rows_that_refuse(home: Path) -> None:

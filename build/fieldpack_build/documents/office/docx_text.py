@@ -135,6 +135,8 @@ class Runs:
         self._omissions = omissions
         self._hidden = hidden
         self._counts = {"footnote": 0, "endnote": 0}
+        self._marks: dict[tuple[str, str], str] = {}  # (kind, id) of each note met -> its mark
+        self._commented: set[str] = set()
         self._style = ""
         self._with_marks = True
 
@@ -216,13 +218,17 @@ class Runs:
             if kind == "footnote"
             else (self._notes.endnotes, self._notes.endnote_format)
         )
-        note = notes.get(reference.get(_W + "id"))
+        key = reference.get(_W + "id") or ""
+        note = notes.get(key)
         if note is None:
             return ""
+        if (kind, key) in self._marks:  # its text stands at its first mark
+            return raise_(self._marks[kind, key]) if self._with_marks else ""
         mark = ""
         if reference.get(_W + "customMarkFollows", "0") in _FALSE:
             self._counts[kind] += 1
             mark = FORMATS.get(form, str)(self._counts[kind])
+        self._marks[kind, key] = mark
         at = len(self.aside)
         text = squeeze(" ".join(self.text(paragraph) for paragraph in note.iter(_W + "p")))
         self.aside.insert(at, f"{settle(raise_(mark))} {text}".strip())
@@ -230,8 +236,9 @@ class Runs:
 
     def _comment(self, key: str | None) -> None:
         comment = self._notes.comments.get(key or "")
-        if comment is None:
+        if comment is None or (key or "") in self._commented:
             return
+        self._commented.add(key or "")
         text = (
             squeeze(" ".join(self.text(paragraph) for paragraph in comment.iter(_W + "p")))
             if self._hidden

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
+from fieldpack_build.documents.language import detect_language
 from fieldpack_build.documents.pages import Content, clean, label, squeeze
 from fieldpack_build.documents.pdf.annotations import (
     HIDEABLE,
@@ -27,7 +29,13 @@ from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
 from fieldpack_build.documents.pdf.text import Line, read_page
 from fieldpack_build.documents.titles import says_something
-from fieldpack_build.documents.vocabulary import DEFAULT, Vocabulary, read_vocabulary
+from fieldpack_build.documents.vocabulary import (
+    AUTO,
+    DEFAULT,
+    Vocabulary,
+    read_vocabulary,
+    vocabulary_for,
+)
 from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
 _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _XFA = 2  # FORMTYPE_XFA_FULL
 _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
+_PEEK_PAGES = 8  # whose plain text says which language a PDF is in
 _MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
 _NO_TITLE = re.compile(
@@ -118,12 +127,29 @@ def read(
             f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
         ) from error
     try:
+        if vocabulary == AUTO:
+            vocabulary = vocabulary_for(AUTO, _language(document))
         words = read_vocabulary(vocabulary)
         return _content(document, name, ocr=ocr, hidden=hidden, vocabulary=words)
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
         document.close()
+
+
+def _language(document: pypdfium2.PdfDocument) -> str:
+    """Return the language of a PDF by the plain text of a few of its pages."""
+    from pypdfium2 import PdfiumError
+
+    texts = []
+    for i in range(0, len(document), max(len(document) // _PEEK_PAGES, 1)):
+        with suppress(PdfiumError):  # `_content` reports the page
+            page = document[i]
+            textpage = page.get_textpage()
+            texts.append(textpage.get_text_range())
+            textpage.close()
+            page.close()
+    return detect_language(texts)
 
 
 def _content(

@@ -1,9 +1,10 @@
 """Hyphens at the ends of lines: whether the word goes on without one, "mainte-" and "nance", or
 keeps it, "price-" and "determining".
 
-What the document itself says comes first: the word in one piece or with its hyphen elsewhere, and
-whether it hyphenates at all, as few programs for letters and filings do. Then, for English, a list
-of words (SCOWL's). Knows nothing of pdfium and of layout.
+What the document itself says comes first: the word in one piece or with its hyphen elsewhere, in
+this form or in another one of the document's language, and whether it hyphenates at all, as few
+programs for letters and filings do. Then, for English, a list of words (SCOWL's). Knows nothing of
+pdfium and of layout.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+from snowballstemmer.english_stemmer import EnglishStemmer
+
+from fieldpack.language import analyzer
+from fieldpack_build.documents.language import detect_language
 from fieldpack_build.documents.pdf.text import HYPHEN
 
 _SPLIT = re.compile(rf"((?<=\w)[-–]|\b)(\w+){HYPHEN}[ \n]?(\w+)")
@@ -40,6 +45,11 @@ class _Verdict(Enum):
     KEPT = "kept"
     BROKEN = "broken"  # joined, and one of its parts is no word: the document hyphenates
     UNKNOWN = "unknown"
+
+
+@cache
+def _english_stemmer() -> EnglishStemmer:
+    return EnglishStemmer()
 
 
 @cache
@@ -72,6 +82,16 @@ class Hyphens:
                         self._compounds[f"{first}-{second}"] += count
         common = sum(self._words[word] for word in _ENGLISH)
         self._is_english = bool(splits) and common >= _ENGLISH_SHARE * self._words.total()
+        self._stem: Callable[[str], str] = _english_stemmer().stemWord
+        if splits and not self._is_english:
+            self._stem = analyzer(detect_language(rest)).stem
+        self._stems: Counter[str] = Counter()
+        self._compound_stems: Counter[str] = Counter()
+        if splits:
+            for word, count in self._words.items():
+                self._stems[self._stem(word)] += count
+            for compound, count in self._compounds.items():
+                self._compound_stems[self._compound_stem(*compound.split("-"))] += count
         verdicts = Counter(self._verdict(*parts) for parts in splits)
         self._keeps = verdicts[_Verdict.KEPT] >= _HABIT * max(verdicts[_Verdict.BROKEN], 1)
 
@@ -90,12 +110,12 @@ class Hyphens:
 
     def _verdict(self, hyphen: str, first: str, second: str) -> _Verdict:
         whole, pair = (first + second).lower(), f"{first}-{second}".lower()
-        if self._words[whole] or self._compounds[pair]:
-            return (
-                self._evident(first, second)
-                if self._words[whole] >= self._compounds[pair]
-                else _Verdict.KEPT
-            )
+        joined, kept = self._words[whole], self._compounds[pair]
+        if not joined and not kept and whole.isalpha():
+            joined = self._stems[self._stem(whole)]
+            kept = self._compound_stems[self._compound_stem(first.lower(), second.lower())]
+        if joined or kept:
+            return self._evident(first, second) if joined >= kept else _Verdict.KEPT
         if (
             hyphen
             or not (first.isalpha() and second.isalpha() and second.islower())
@@ -104,9 +124,12 @@ class Hyphens:
             return _Verdict.KEPT
         if not self._is_english:
             return _Verdict.UNKNOWN
-        if whole in _english()[1]:
+        if whole in _english()[1] or whole.removesuffix("s") in _english()[1]:
             return self._evident(first, second)
         return _Verdict.KEPT if self._is_word(first) and self._is_word(second) else _Verdict.UNKNOWN
+
+    def _compound_stem(self, first: str, second: str) -> str:
+        return f"{first}-{self._stem(second)}"
 
     def _evident(self, first: str, second: str) -> _Verdict:
         both = self._is_english and self._is_word(first) and self._is_word(second)

@@ -2,8 +2,8 @@
 alone.
 
 Conservative: the lines begin and end at the same edges, every piece of text between them stands
-within the edges and in one column, no cell holds two figures, and either a cell goes on over several
-lines or there are no figures at all: tables of figures on single lines are found by their figures.
+within the edges and in one column, no cell holds two figures, and either a cell beside the labels
+goes on over several lines or there are no figures at all: other tables are found by their figures.
 Knows nothing of pdfium and of tables whose columns have borders too.
 """
 
@@ -111,9 +111,11 @@ def _table(
     ]
     rows = [row for row in rows if row]
     cells = [[_cell(row, column) for column in columns] for row in rows]
-    if not cells or not _is_table(cells):
+    if not cells:
         return None
     head = _head(lines, top, columns, taken | own)
+    if not _is_table(cells, has_head=bool(head)):
+        return None
     if head:
         cells.insert(0, [_cell(head, column) for column in columns])
         own |= {piece.line for piece in head}
@@ -138,7 +140,9 @@ def _cell(row: Sequence[_Piece], column: tuple[float, float]) -> list[_Piece]:
     return sorted(own, key=lambda piece: (-piece.y, piece.segment.left))
 
 
-def _is_table(cells: Sequence[Sequence[Sequence[_Piece]]]) -> bool:
+def _is_table(cells: Sequence[Sequence[Sequence[_Piece]]], *, has_head: bool) -> bool:
+    """A label that goes on beside figures on single lines is no reason, nor is a head that does:
+    such tables are found by their figures."""
     figures = [
         [sum(is_printed_figure(spoken(piece.segment.text)) for piece in cell) for cell in row]
         for row in cells
@@ -148,7 +152,8 @@ def _is_table(cells: Sequence[Sequence[Sequence[_Piece]]]) -> bool:
     if any(sum(len(p.segment.text) for p in cell) > _LONGEST for row in cells for cell in row):
         return False
     filled = sum(sum(map(bool, row)) > 1 for row in cells)
-    wrapped = any(len(cell) > 1 for row in cells for cell in row)
+    body = cells if has_head else cells[1:]
+    wrapped = any(len(cell) > 1 for row in body for cell in row[1:])
     return filled >= _FILLED * len(cells) and (wrapped or not any(map(any, figures)))
 
 

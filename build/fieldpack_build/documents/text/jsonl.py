@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from fieldpack_build.documents.encoding import read_text
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
@@ -72,7 +72,7 @@ def add_record(builder: PageBuilder, record: Any, level: int) -> None:
     builder.text("\n".join(lines if text is None else [*lines, text]))
 
 
-def is_words(value: Any) -> bool:
+def is_words(value: Any) -> TypeGuard[str]:
     """Return whether a value is a string in the file, and not a number as it is written."""
     return isinstance(value, str) and not isinstance(value, Figure)
 

@@ -35,6 +35,10 @@ def read(data: bytes, name: str) -> Content:
     try:
         root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
+        if "XML_PARSE_HUGE" in str(error):  # libxml2's own limits: 256 levels, 10 MB of text
+            raise DocumentError(
+                f"{name}: its elements are nested too deeply, or one of them holds more than 10 MB"
+            ) from error
         raise DocumentError(
             f"{name}: is no XML, or a damaged one: {squeeze(str(error))}"
         ) from error

@@ -38,8 +38,11 @@ _READ_STYLES = (
     "vertical-align",
 )
 _SIMPLE = re.compile(r"([a-z][a-z0-9]*)?(?:([.#])([\w-]+))?", re.IGNORECASE)
+# One that does not end reaches to the end of all: each would be looked for through the rest.
+_MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _BRACES = re.compile("[{}]")
+_DEEPEST = 500  # elements in each other; pages have some dozens
 _SHEET_LIMIT = 1 << 20  # characters of style sheets; what hides a thing stands in the first of them
 
 
@@ -50,31 +53,53 @@ def word_count(tag: Tag) -> int:
 
 def words_of(markup: str) -> str:
     """Return the words of some markup, roughly: for comparing, not for reading."""
-    return re.sub(
-        r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", markup, flags=re.DOTALL | re.IGNORECASE
-    )
+    return _MARKUP.sub(" ", markup)
 
 
 def leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> None:
     """Take out what is no text of the document, and count the words of what a person would see or
-    could unhide."""
+    could unhide.
+
+    Raises RecursionError for elements that are nested too deeply.
+    """
+    from bs4.element import Tag
+
     _write_styles_inline(soup)
     for tag in soup.find_all(_DROPPED):
         tag.decompose()
-    for tag in soup.find_all(True):
-        if tag.decomposed:
+    # Not soup.find_all(True) with tag.decomposed: that property searches below each tag for an
+    # element of the name "_decomposed", which takes the square of a page's length.
+    waiting: list[tuple[Tag, int, bool]] = [(soup, 0, False)]
+    while waiting:
+        tag, depth, in_content = waiting.pop()
+        if depth > _DEEPEST:
+            raise RecursionError
+        if tag is not soup and _is_left_out(tag, omissions, hidden=hidden, in_content=in_content):
             continue
-        style = str(tag.get("style") or "")
-        if tag.name in _STRUCK or (style and _STRUCK_STYLE.search(style)):
-            _drop(tag, omissions, "words of struck-out text")
-        elif not hidden and tag.name not in ("html", "body") and _is_hidden(tag, style):
-            _drop(tag, omissions, "words of hidden elements", hidden=True)
-        elif name := _site_part(tag):
-            _drop(tag, omissions, AROUND, name=name)
-        elif tag.name == "select":
+        in_content = in_content or tag.name in ("main", "article")
+        waiting += [
+            (child, depth + 1, in_content)
+            for child in reversed(tag.contents)
+            if isinstance(child, Tag)
+        ]
+
+
+def _is_left_out(tag: Tag, omissions: Omissions, *, hidden: bool, in_content: bool) -> bool:
+    """Take an element out if it is no text of the document; `in_content`: an article is around it."""
+    style = str(tag.get("style") or "")
+    if tag.name in _STRUCK or (style and _STRUCK_STYLE.search(style)):
+        _drop(tag, omissions, "words of struck-out text")
+    elif not hidden and tag.name not in ("html", "body") and _is_hidden(tag, style):
+        _drop(tag, omissions, "words of hidden elements", hidden=True)
+    elif name := _site_part(tag, in_content=in_content):
+        _drop(tag, omissions, AROUND, name=name)
+    elif tag.name == "a" and _is_permalink(tag):
+        tag.decompose()
+    else:
+        if tag.name == "select":
             _keep_chosen(tag, omissions)
-        elif tag.name == "a" and _is_permalink(tag):
-            tag.decompose()
+        return False
+    return True
 
 
 def _is_hidden(tag: Tag, style: str) -> bool:
@@ -88,13 +113,13 @@ def _is_hidden(tag: Tag, style: str) -> bool:
     return any(stated.get(name) in values for name, values in _HIDING.items())
 
 
-def _site_part(tag: Tag) -> str:
+def _site_part(tag: Tag, *, in_content: bool) -> str:
     """What the site shows of itself in this element: a name for the list of what was left out."""
     role = str(tag.get("role") or "").lower()
     if tag.name in _AROUND or role in _AROUND_ROLES:
         return tag.name if tag.name in _AROUND else role
     outside = tag.name in _AROUND_OUTSIDE or role in _AROUND_ROLES_OUTSIDE
-    if outside and not tag.find_parent(("main", "article")):
+    if outside and not in_content:
         return tag.name if tag.name in _AROUND_OUTSIDE else role
     classes = _classes(tag)
     names = _AROUND_CLASSES.intersection(classes)

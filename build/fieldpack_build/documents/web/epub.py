@@ -57,13 +57,17 @@ def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
     pages: list[Page] = []
     warnings: Counter[str] = Counter()
     missing = 0
+    chapters: set[str] = set()  # an order of reading may name one twice, and is read once
     for reference in book.iter("{*}itemref"):
         item = items.get(reference.get("idref"))
         link = unquote(item.get("href", "")) if item is not None else ""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) if link else ""
+        if target in chapters:
+            continue
         if target not in members:
             missing += 1
         elif item is not None and item.get("media-type") in _TEXTS:
+            chapters.add(target)
             content = html.read(package.read(target), f"{name}: {target}", hidden=hidden)
             pages += [
                 Page(len(pages) + 1, page.text, page.blocks) for page in content.pages if page.text
@@ -72,10 +76,13 @@ def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
                 f"{posixpath.basename(target)}: {warning}" for warning in content.warnings
             )
     if missing:
-        warnings[f"{missing} chapters that the book names are not in it"] += 1
+        chapters_are = (
+            "chapters that the book names are" if missing > 1 else "chapter that the book names is"
+        )
+        warnings[f"{missing} {chapters_are} not in it"] += 1
     pictures = sum((item.get("media-type") or "").startswith("image/") for item in items.values())
     if pictures:
-        warnings[f"not read: {pictures:,} pictures"] += 1
+        warnings[f"not read: {pictures:,} picture{'s' if pictures > 1 else ''}"] += 1
     return Content(
         label(_stated(book, "title")),
         tuple(pages),

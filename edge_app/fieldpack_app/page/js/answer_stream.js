@@ -6,13 +6,13 @@ const TRIES = 4; // a server that is still busy after the fourth is left to the 
 const USUAL_WAIT = 5; // seconds, where a busy server does not say
 
 /**
- * Asks `turn.question` and fills the turn; its state is done, stopped or failed afterwards. `show` is called with what
+ * Asks `turn.question` and fills the turn, from its text on if it is `begun`: an answer that was cut. Its state is done, stopped or failed afterwards. `show` is called with what
  * changed: queued(position), passages(), quote(), text(), waiting(seconds left, now) where `now()` asks at once.
  * Returns an ApiError or Lost that ended it, for the page to tell more of; null otherwise.
  */
-export async function answer(turn, previous, signal, show) {
+export async function answer(turn, previous, signal, show, begun = "") {
   try {
-    await askUntilAnswered(turn, previous, signal, show);
+    await askUntilAnswered(turn, { question: turn.question, previous, folders: turn.folders, begun }, signal, show);
     return null;
   } catch (error) {
     if (signal.aborted) turn.state = "stopped";
@@ -24,10 +24,10 @@ export async function answer(turn, previous, signal, show) {
   }
 }
 
-async function askUntilAnswered(turn, previous, signal, show) {
+async function askUntilAnswered(turn, asked, signal, show) {
   for (let left = TRIES - 1; ; left -= 1) {
     try {
-      for await (const { event, data } of api.ask(turn.question, previous, signal)) {
+      for await (const { event, data } of api.ask(asked, signal)) {
         signal.throwIfAborted(); // an event that has arrived already is dropped: its place on the page may be gone
         applyEvent(turn, event, data, show);
       }
@@ -57,8 +57,8 @@ function applyEvent(turn, event, data, show) {
   if (event === "error") fail(turn, data);
 }
 
-function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings, kind, quote }) {
-  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings, kind, quote });
+function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings, kind, quote, cut }) {
+  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings, kind, quote, cut });
 }
 
 function fail(turn, { code, message }) {

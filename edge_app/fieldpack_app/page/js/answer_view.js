@@ -1,7 +1,7 @@
 // Draws a question with its answer: the text with its marks, what to beware of, sources, timings. Knows nothing of how
 // an answer comes or where it is kept.
 
-import { copyButton, el, icon, unseen, visible } from "./dom.js";
+import { copyButton, el, icon, iconButton, phrase, unseen, visible } from "./dom.js";
 import { parseAnswer, readingOrder, isUncited, plainText, renumberMarks, displayNumber } from "./parse.js";
 import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
@@ -9,11 +9,15 @@ import { comma, number, place, seconds, t } from "./i18n.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
- * `actions`: open(turn, number, button), retry(turn), alone(turn) without what was before, keep(turn) after a rating.
+ * `actions`: open(turn, number, button), retry(turn), alone(turn) without what was before, edit(turn) its question, goOn(turn)
+ * with an answer that was cut, keep(turn) after a rating.
  */
 export function drawTurn(turn, actions) {
   const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
-    el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)));
+    el("div", { class: "question-line" },
+      el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)),
+      turn.state === "asking" ? null : iconButton("edit", t("edit"), () => actions.edit(turn), { class: "icon edit" })));
+  if (turn.folders?.length) node.append(el("p", { class: "note" }, phrase(t("only_in", { folders: turn.folders.join(comma()) }))));
   const before = questionBefore(turn);
   if (before) node.append(drawReadTogether(turn, before, actions));
   if (turn.state === "asking") node.append(...drawAsking());
@@ -24,7 +28,7 @@ export function drawTurn(turn, actions) {
 /** A new subject taken for a follow-up answers the wrong question: seen here, and put right with a click. */
 function drawReadTogether(turn, before, actions) {
   return el("div", { class: "before" },
-    el("p", { class: "note" }, t("read_as", { question: before })),
+    el("p", { class: "note" }, phrase(t("read_as", { question: before }))),
     el("button", { type: "button", class: "plain small", onclick: () => actions.alone(turn) }, t("ask_alone")));
 }
 
@@ -89,7 +93,7 @@ function drawFinished(turn, actions) {
   return [
     ...parts,
     el("div", { class: "notice problem" }, icon("warn"),
-      el("p", {}, problemText(broken)),
+      el("p", {}, phrase(problemText(broken))),
       el("button", { type: "button", class: "plain small", onclick: () => actions.retry(turn) }, icon("retry"), t("retry"))),
     ...drawList(turn, readingOrder(turn), t("passages_read"), actions),
   ];
@@ -105,16 +109,23 @@ function drawRefusal(turn) {
   return [el("div", { class: "refusal" },
     icon("none"),
     el("div", {},
-      el("p", { class: "refusal-title" }, t("refused")),
+      el("p", { class: "refusal-title" }, t(turn.kind === "unsure" ? "unsure" : "refused")),
       el("p", { class: "refusal-text", dir: "auto" }, turn.text),
-      el("p", { class: "note" }, t("refused_why"))))];
+      el("p", { class: "note" }, t(turn.kind === "unsure" ? "unsure_why" : "refused_why"))))];
 }
 
 function drawText(turn, actions) {
   if (!turn.text) return [];
   const pieces = parseAnswer(turn.text, turn.passages.length, turn.unsupported ?? []);
   const answer = el("div", { class: "answer", dir: "auto" }, ...pieces.map((piece) => drawPiece(piece, turn, actions)));
-  return [...drawQuote(turn, actions), answer, ...drawWarnings(turn, pieces)];
+  const cut = turn.cut && turn.state === "done" ? [drawCut(turn, actions)] : [];
+  return [...drawQuote(turn, actions), answer, ...cut, ...drawWarnings(turn, pieces)];
+}
+
+/** An answer that met the bundle's limit can be gone on with, as long as it is the last. */
+function drawCut(turn, actions) {
+  return el("div", { class: "notice problem cut" }, icon("warn"), el("p", {}, t("cut")),
+    el("button", { type: "button", class: "plain small go-on", onclick: () => actions.goOn(turn) }, t("go_on")));
 }
 
 function drawWarnings(turn, pieces) {

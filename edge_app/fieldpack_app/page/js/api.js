@@ -50,16 +50,20 @@ export const original = async ({ chunk_id, end }, quote) => (await post("/api/or
 /** What the library holds; the passages of one of its documents, without their texts; those nearest to some words. */
 export const documents = () => json("/api/documents");
 export const outline = (document) => json(`/api/passages?document=${encodeURIComponent(document)}`);
-export const search = (words) => json(`/api/search?q=${encodeURIComponent(words)}&k=8`);
+export const search = (words, folders = []) =>
+  json(`/api/search?${new URLSearchParams([["q", words], ["k", "8"], ...folders.map((one) => ["folder", one])])}`);
 export const health = () => json("/health");
 /** Opens the models, and reads ahead for a question that is still being typed. */
 export const load = (question, previous) => post("/api/load", { question, previous });
 export const choose = (id) => post("/api/bundles/current", { id });
 export const feedback = (rating) => post("/api/feedback", rating);
 
-/** Yields the events of one question until `done` or `error`. Throws ApiError, Lost, or AbortError when stopped. */
-export async function* ask(question, previous, signal) {
-  const response = await post("/api/ask", { question, previous }, { signal });
+/**
+ * Yields the events of one question, {question, previous, folders, begun}, until `done` or `error`. Throws ApiError, Lost,
+ * or AbortError when stopped.
+ */
+export async function* ask(asked, signal) {
+  const response = await post("/api/ask", asked, { signal });
   try {
     for await (const event of events(response)) {
       yield event;

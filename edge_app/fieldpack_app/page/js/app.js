@@ -7,13 +7,14 @@ import * as composer from "./composer.js";
 import * as banner from "./banner.js";
 import { closeOpenDrawer, openDrawer, isCovering, closeDrawer, watchWidth } from "./drawers.js";
 import { chooseExpert, showAbout, confirm } from "./dialogs.js";
-import { announce, byId, el } from "./dom.js";
+import { announce, byId, el, iconButton, phrase } from "./dom.js";
 import * as history from "./history.js";
 import { drawHistory } from "./history_view.js";
 import { setLacking } from "./original.js";
 import * as panel from "./passage_panel.js";
+import * as transfer from "./transfer.js";
 import { drawWelcome } from "./welcome.js";
-import { LANGUAGES, formatNow, preferredLanguage, loadLanguage, currentLanguage, t, translate } from "./i18n.js";
+import { LANGUAGES, comma, formatNow, preferredLanguage, loadLanguage, currentLanguage, t, translate } from "./i18n.js";
 
 const page = {
   served: { current: "", bundles: [] }, // /api/bundles
@@ -23,6 +24,9 @@ const page = {
   hasRoom: true, // was there room for the last turn?
   loaded: false, // were the models asked for?
   pause: 0, // the timer that waits for a pause in typing
+  folders: [], // those that questions and searches are held to; all where there is none
+  editing: null, // the turn whose question is being written anew
+  leaves: false, // is the page going away?
 };
 
 const PAUSE = 400; // milliseconds without a key
@@ -30,39 +34,72 @@ const SLOW = 1500; // milliseconds without a passage: then something is still op
 
 const actions = {
   open: (turn, number, button) => panel.open(turn, number, button),
-  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone }),
-  alone: (turn) => ask(turn.question, { instead: turn, alone: true }),
+  retry: (turn) => ask(turn.question, { instead: turn, alone: turn.alone, folders: turn.folders ?? [] }),
+  alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders ?? [] }),
+  edit: (turn) => edit(turn),
+  goOn: (turn) => goOn(turn),
   keep: (turn) => saveTurn(page.served.current, page.conversation, turn),
 };
 
 // --- asking --------------------------------------------------------------------------------------------------------
 
-/** Asks a question, in place of the turn `instead` if that is the last one. `alone`: without the question before. */
-async function ask(question, { instead = null, alone = false } = {}) {
+/**
+ * Asks a question, in place of the turn `instead` if that is the last one. `alone`: without the question before; `folders`:
+ * which may answer.
+ */
+async function ask(question, { instead = null, alone = false, folders = page.folders } = {}) {
   if (page.running || !page.about) return;
   const { conversation, served: { current: bundle } } = page;
   if (instead && conversation.turns.at(-1) === instead) history.deleteTurn(bundle, conversation, conversation.turns.pop());
   const previous = alone ? null : history.previousOf(conversation);
-  const turn = history.newTurn(question, alone);
-  const controller = new AbortController();
-  clearTimeout(page.pause);
+  const turn = { ...history.newTurn(question, alone), ...(folders?.length ? { folders: [...folders] } : {}) };
+  page.editing = null;
   conversation.turns.push(turn);
   conversation.at = turn.at;
-  page.running = { turn, controller };
   composer.setText("");
+  history.saveDraft("");
+  await run(turn, previous);
+}
+
+/** Goes on with the last answer where a limit cut it. */
+async function goOn(turn) {
+  const { turns } = page.conversation;
+  if (page.running || !page.about || turns.at(-1) !== turn) return;
+  const previous = turn.alone ? null : history.previousOf({ turns: turns.slice(0, -1) });
+  turn.state = "asking";
+  await run(turn, previous, turn.text);
+}
+
+/** Puts a turn's question into the box; it is asked in place of the turn if that is still the last one. */
+function edit(turn) {
+  page.editing = turn;
+  composer.setText(turn.question);
+  drawScope();
+  composer.focus();
+}
+
+/** Has the last turn answered, from the text on that it has `begun` with. */
+async function run(turn, previous, begun = "") {
+  const { conversation, served: { current: bundle } } = page;
+  const controller = new AbortController();
+  clearTimeout(page.pause);
+  page.running = { turn, controller };
   draw();
   saveTurn(bundle, conversation, turn);
   history.rememberOpen(bundle, conversation.id);
+  history.rememberAsking(bundle, turn);
   drawList();
   scrollTo(lastNode());
   setTimeout(() => showOpening(turn), SLOW);
   try {
-    const problem = await answer(turn, previous, controller.signal, progressOf(turn));
+    const problem = await answer(turn, previous, controller.signal, progressOf(turn), begun);
+    if (page.leaves) return; // the browser broke it off: what is stored is that it is being asked
     banner.reportError(problem, start);
   } finally {
     page.running = null;
+    if (!page.leaves) history.rememberAsking(bundle, null);
     // Stopped because the conversation was left or deleted: then it is not on the page, and perhaps not to be kept.
-    if (history.isStillWanted(bundle, conversation, turn)) saveTurn(bundle, conversation, turn);
+    if (!page.leaves && history.isStillWanted(bundle, conversation, turn)) saveTurn(bundle, conversation, turn);
     if (conversation === page.conversation) finishTurn(turn);
     else composer.running(false);
   }
@@ -138,9 +175,12 @@ function draw() {
   const { turns } = page.conversation;
   byId("turns").replaceChildren(...turns.map((turn) => answers.drawTurn(turn, actions)));
   byId("welcome").hidden = turns.length > 0 || !page.about;
-  if (!byId("welcome").hidden) drawWelcome(byId("welcome"), page.about, (question) => ask(question), actions.open);
+  if (!byId("welcome").hidden) drawWelcome(byId("welcome"), page.about, {
+    ask: (question) => ask(question), open: actions.open, folders: page.folders, filter: (folders) => { page.folders = folders; drawScope(); },
+  });
   composer.running(page.running !== null);
   composer.follows(turns.length > 0);
+  drawScope();
   if (page.running && turns.includes(page.running.turn)) drawRunning(page.running.turn);
 }
 
@@ -160,6 +200,27 @@ function drawBundle() {
   byId("switch-button").hidden = !several;
   byId("switch-button").title = t("experts");
   byId("switch-name").textContent = `${name} ${version}`;
+}
+
+/** Above the box: what a question would be held to, and which one it would take the place of. Each can be put away. */
+function drawScope() {
+  const part = (words, drop) => el("span", { class: "scope-part" }, el("span", {}, phrase(words)), iconButton("close", t("drop"), drop));
+  const folders = page.folders.length ? [part(t("only_in", { folders: page.folders.join(comma()) }), () => {
+    page.folders = [];
+    draw();
+    composer.focus();
+  })] : [];
+  const isLast = page.editing && page.conversation.turns.at(-1) === page.editing;
+  const edited = isLast ? [part(t("editing"), stopEditing)] : [];
+  byId("scope").replaceChildren(...folders, ...edited);
+  byId("scope").hidden = !folders.length && !edited.length;
+}
+
+function stopEditing() {
+  page.editing = null;
+  composer.setText("");
+  drawScope();
+  composer.focus();
 }
 
 /** Who said it and when: nobody knows that of a sheet of paper. */
@@ -186,6 +247,7 @@ const scrollTo = (node) => node?.scrollIntoView({ block: "start" });
 /** Another conversation takes the place of this one; a running answer is stopped. */
 function show(conversation) {
   page.running?.controller.abort();
+  page.editing = null;
   panel.close();
   page.conversation = conversation;
   history.rememberOpen(page.served.current, conversation.turns.length ? conversation.id : null);
@@ -208,10 +270,20 @@ async function start() {
     return;
   }
   page.loaded = false;
+  page.folders = [];
   drawBundle();
   setLacking(page.about.lacks ?? "");
   composer.limit(page.about.limits?.max_question_chars);
   show(history.restoreOpen(page.served.current) ?? history.newConversation());
+  resume();
+}
+
+/** Asks again what this window was waiting for when it was reloaded: the prompt is read already, so little time is lost. */
+function resume() {
+  const last = page.conversation.turns.at(-1);
+  if (last?.state !== "stopped" || !history.wasAsking(page.served.current, last)) return;
+  history.rememberAsking(page.served.current, null);
+  actions.retry(last);
 }
 
 async function change(bundle) {
@@ -236,6 +308,7 @@ async function checkBundle() {
 
 /** While the question is being typed the models open, and after a pause the passages that it seems to want are read. */
 function onTyping() {
+  history.saveDraft(composer.text());
   clearTimeout(page.pause);
   page.pause = setTimeout(readAhead, page.loaded ? PAUSE : 0);
 }
@@ -281,6 +354,32 @@ async function clearHistory() {
   show(history.newConversation());
 }
 
+function exportHistory() {
+  const kept = history.conversations(page.served.current);
+  if (kept.length) transfer.save(transfer.toFile(page.served.current, kept));
+}
+
+/** Takes the conversations of a file beside those that are kept; what is there already stays as it is. */
+async function importHistory(event) {
+  const [file] = event.target.files;
+  event.target.value = ""; // so that the same file can be chosen again
+  if (!file) return;
+  const read = await transfer.fromFile(file);
+  if (!read) return banner.showMessage(t("import_none"));
+  if (read.bundle !== page.served.current) return banner.showMessage(t("import_other", { name: read.bundle }));
+  const known = new Set(history.conversations(read.bundle).flatMap((one) => one.turns.map((turn) => turn.id)));
+  let added = 0;
+  for (const conversation of read.conversations) {
+    for (const turn of conversation.turns.filter((one) => !known.has(one.id))) {
+      if (!history.saveTurn(read.bundle, conversation, turn)) return banner.showMessage(t("not_kept"));
+      added += 1;
+    }
+  }
+  if (history.mergeStored(read.bundle, page.conversation, page.running?.turn)) draw();
+  drawList();
+  banner.showMessage(t("imported", { n: added }));
+}
+
 function changeTheme() {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
@@ -307,17 +406,20 @@ function onKey(event) {
   }
   if (event.key !== "Escape" || byId("dialog").open || event.defaultPrevented) return;
   if (isCovering()) closeOpenDrawer();
+  else if (page.editing && event.target === byId("question")) stopEditing();
   else if (panel.isOpen() && (byId("passage").contains(event.target) || !page.running)) panel.close();
   else if (page.running) stop();
 }
 
 function connect() {
-  composer.connect({ send: (question) => ask(question), typing: onTyping, stop });
+  const send = (question) => ask(question, { instead: page.editing, alone: Boolean(page.editing?.alone) });
+  composer.connect({ send, typing: onTyping, stop });
   const onClick = {
     "new-button": () => show(history.newConversation()),
     "about-button": () => page.about && showAbout(page.about),
     "switch-button": () => chooseExpert(page.served, change),
     "theme-button": changeTheme,
+    "history-export": exportHistory, "history-import": () => byId("history-file").click(),
     "history-button": toggleHistory, "history-close": toggleHistory, "history-clear": clearHistory,
     backdrop: closeOpenDrawer,
   };
@@ -325,9 +427,12 @@ function connect() {
   byId("language").append(...Object.entries(LANGUAGES).map(([tag, name]) => el("option", { value: tag, lang: tag }, name)));
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", (event) => changeLanguage(event.target.value));
+  byId("history-file").addEventListener("change", importHistory);
   document.addEventListener("keydown", onKey);
   window.addEventListener("storage", mergeStored);
   window.addEventListener("beforeprint", drawPrinted);
+  window.addEventListener("pagehide", () => { page.leaves = true; });
+  window.addEventListener("pageshow", () => { page.leaves = false; });
   document.addEventListener("visibilitychange", checkBundle);
   window.addEventListener("focus", checkBundle);
   watchWidth(byId("history"), closeHistory);
@@ -338,7 +443,9 @@ const chosen = history.getSetting("language");
 await loadLanguage(chosen in LANGUAGES ? chosen : preferredLanguage());
 translate();
 connect();
+const draft = history.getDraft();
 await start();
+if (draft) composer.setText(draft);
 const wantsList = history.getSetting("history") !== "closed" && history.conversations(page.served.current).length > 0;
 if (wantsList && matchMedia("(min-width: 80rem)").matches) openHistory();
 composer.focus();

@@ -1,7 +1,7 @@
 // What stands across the page when it cannot work: no key, no server. Knows how to wait for a server that is away.
 
 import * as api from "./api.js";
-import { byId, el, icon, iconButton } from "./dom.js";
+import { byId, el, icon, iconButton, phrase } from "./dom.js";
 import { t } from "./i18n.js";
 
 const EVERY = 3000; // milliseconds between two looks: a server takes about as long to start
@@ -10,7 +10,7 @@ let watching = null;
 
 function show(title, text, ...more) {
   const banner = byId("banner");
-  banner.replaceChildren(icon("warn"), el("p", {}, el("strong", {}, title), " ", text), ...more);
+  banner.replaceChildren(icon("warn"), el("p", {}, el("strong", {}, phrase(title)), " ", phrase(text)), ...more);
   banner.hidden = false;
 }
 
@@ -20,7 +20,7 @@ export function hide() {
 }
 
 export function showMissingKey() {
-  show(t("no_key"), t("no_key_text"));
+  show(t("no_key"), t("no_key_text"), el("a", { class: "plain small", href: "/" }, t("key_enter")));
 }
 
 /** A sentence that can be put away. */

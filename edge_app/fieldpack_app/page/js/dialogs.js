@@ -56,8 +56,16 @@ function expertCard(bundle, isCurrent, onclick) {
     el("div", { class: "expert-text" },
       el("p", { class: "expert-name", dir: "auto" }, bundle.name, " ", el("span", { class: "version" }, bundle.version)),
       bundle.description ? el("p", { dir: "auto" }, bundle.description) : null,
-      bundle.size ? el("p", { class: "note" }, bytes(bundle.size)) : null),
+      el("p", { class: "note" }, ...holdingOf(bundle).flatMap((part, i) => [i ? " · " : "", el("bdi", {}, part)]))),
     use);
+}
+
+/** What tells two bundles of one name apart: what they hold, from when to when, their size, and else their folder. */
+function holdingOf({ id, name, version, documents, dates, size }) {
+  return [
+    documents ? t("knows", { n: documents }) : null, range(dates), size ? bytes(size) : null,
+    id === `${name}-${version}` ? null : id.split("@").at(-1),
+  ].filter(Boolean);
 }
 
 export function showAbout(about) {

@@ -9,6 +9,12 @@ const HIDDEN = /[\u180e\u200b\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u0080
 /** Text to be shown: hidden characters as escapes, so that "fees\u202efdp.exe" is read as it is. What is copied keeps them. */
 export const visible = (text) => text.replace(HIDDEN, (one) => `\\u{${one.codePointAt(0).toString(16)}}`);
 
+const ISOLATED = /(\u2068[^\u2066-\u2069]*\u2069)/u;
+
+/** One of the page's own sentences (`t`), in which names are isolated: closed, an isolate moves nothing around it. */
+export const phrase = (text) => document.createTextNode(text.split(ISOLATED).map((part, i) =>
+  (i % 2 ? `\u2068${visible(part.slice(1, -1))}\u2069` : visible(part))).join(""));
+
 /** An element; `props` are attributes, but for functions, which are listeners ({onclick}), and false or null, left away. */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);

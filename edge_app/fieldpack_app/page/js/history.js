@@ -1,7 +1,7 @@
 // Conversations saved in this browser, those of each bundle by themselves. Knows nothing of servers or of how anything looks.
 //
 // A conversation: {id, at, turns}. A turn: {id, question, at, state, text, refused, citations, passages, asked, unsupported,
-// timings, kind, quote, rating, problem, alone}; its state is asking, done, stopped or failed.
+// timings, kind, quote, cut, folders, rating, problem, alone}; its state is asking, done, stopped or failed.
 //
 // Each turn is a record of its own, written by the window that asked it: two windows on one conversation cannot overwrite
 // each other's turns, and what was saved stays when a later one finds no room. Nothing is thrown away but what the reader
@@ -11,6 +11,8 @@ const recordsOf = (bundle) => `fieldpack:turn:${bundle}:`;
 const turnsOf = (bundle, id) => `${recordsOf(bundle)}${id}:`;
 const listOf = (bundle) => `fieldpack:conversations:${bundle}`; // all in one record, as earlier versions kept them
 const openOf = (bundle) => `fieldpack:open:${bundle}`;
+const askingOf = (bundle) => `fieldpack:asking:${bundle}`;
+const DRAFT = "fieldpack:draft";
 
 const unsaved = new WeakSet(); // turns that found no room
 
@@ -142,6 +144,16 @@ export function restoreOpen(bundle) {
   for (const turn of conversation?.turns ?? []) if (turn.state === "asking") turn.state = "stopped";
   return conversation ?? null;
 }
+
+/** Which turn this window is waiting for, so that a reload of it asks again; null when it is over. */
+export const rememberAsking = (bundle, turn) => write(askingOf(bundle), turn?.id ?? "", () => sessionStorage);
+
+/** Is `turn` the one that this window waited for when it was reloaded? */
+export const wasAsking = (bundle, turn) => Boolean(turn?.id) && read(askingOf(bundle), "", () => sessionStorage) === turn.id;
+
+/** What was typed in this window and not sent. */
+export const getDraft = () => read(DRAFT, "", () => sessionStorage);
+export const saveDraft = (text) => write(DRAFT, text, () => sessionStorage);
 
 /** What a follow-up goes on from: the last question that was answered, null if none was. */
 export function previousOf(conversation) {

@@ -6,6 +6,7 @@ import { t, when } from "./i18n.js";
 /** `open(conversation)`, `remove(conversation)`. */
 export function drawHistory(list, currentId, { open, remove }) {
   byId("history-clear").hidden = !list.length;
+  byId("history-export").hidden = !list.length;
   byId("history-list").replaceChildren(...(list.length ? list.map(row) : [el("li", { class: "note" }, t("history_empty"))]));
 
   function row(conversation) {

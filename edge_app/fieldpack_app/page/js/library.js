@@ -9,8 +9,11 @@ import { comma, day, pagesOf, t } from "./i18n.js";
 
 const FIRST = 5; // documents that stand there unfolded
 
-/** The section; `open(turn, number, button)` shows passage `number` of what is laid out as a turn without an answer. */
-export function drawLibrary(open) {
+/**
+ * The section, {node, filter(folders)}; `open(turn, number, button)` shows passage `number` of what is laid out as a turn
+ * without an answer. Of `folders` alone, where there are any.
+ */
+export function drawLibrary(open, folders = []) {
   const results = el("div", { class: "library-results" });
   const field = el("input", {
     type: "search", "aria-label": t("search_documents"), placeholder: t("search_documents"), dir: "auto", autocomplete: "off",
@@ -30,10 +33,11 @@ export function drawLibrary(open) {
       results.replaceChildren(el("p", { class: "note", role: "alert" }, error instanceof api.Lost ? t("lost") : error.message));
     }
   };
+  const isChosen = ({ document: name }) => !folders.length || folders.includes(name.split("/")[0]);
   const page = (name, button) => trying(async () => open(asTurn(await api.outline(name)), 1, button));
-  const list = () => trying(() => showLatest(async () => drawDocuments(await api.documents(), page)));
+  const list = () => trying(() => showLatest(async () => drawDocuments((await api.documents()).filter(isChosen), page)));
   const search = () => trying(() => showLatest(async () => {
-    const turn = asTurn(await api.search(field.value.trim()));
+    const turn = asTurn(await api.search(field.value.trim(), folders));
     const rows = drawList(turn, readingOrder(turn), null, { open });
     return rows.length ? rows : [el("p", { class: "note" }, t("none_read"))];
   }));
@@ -45,7 +49,13 @@ export function drawLibrary(open) {
   });
   field.addEventListener("input", () => { if (!field.value.trim()) list(); });
   list();
-  return el("section", { class: "library" }, el("h3", { class: "list-heading" }, t("library")), form, results);
+  const node = el("section", { class: "library" }, el("h3", { class: "list-heading" }, t("library")), form, results);
+  const filter = (chosen) => {
+    folders = chosen;
+    if (field.value.trim()) search();
+    else list();
+  };
+  return { node, filter };
 }
 
 const asTurn = (passages) => ({ text: "", passages, citations: [], browsing: true });

@@ -1,7 +1,7 @@
 // The page of a PDF as it looks, the quote lit on it. Knows nothing of the text beside it, nor of who draws the picture.
 
 import * as api from "./api.js";
-import { el, iconButton } from "./dom.js";
+import { el, iconButton, phrase } from "./dom.js";
 import { place, t } from "./i18n.js";
 
 let lacking = ""; // the package that this machine needs to draw pages; empty where it is there
@@ -16,7 +16,7 @@ export const newHolder = () => el("div", { class: "original" });
  * false where there is no picture to see: the holder then says why.
  */
 export async function fill(holder, passage, quote) {
-  const say = (text) => { holder.replaceChildren(el("p", { class: "note", role: "status" }, text)); };
+  const say = (text) => { holder.replaceChildren(el("p", { class: "note", role: "status" }, phrase(text))); };
   if (lacking) {
     say(t("pages_missing", { package: lacking }));
     return false;

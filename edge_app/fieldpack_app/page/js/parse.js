@@ -86,9 +86,9 @@ function toUtf16Spans(text, spans) {
 }
 
 /**
- * Returns a page's text as blocks: {kind: "lines", start, end}, {kind: "heading", start, end} without its #s, and
- * {kind: "table", rows: [{head, start, end, cells: [[start, end]]}]} for lines with cells between bars. All offsets
- * point into `text`.
+ * Returns a page's text as blocks: {kind: "lines", start, end}, {kind: "heading", start, end} without its #s, {kind: "list",
+ * items: [{start, end, sign, level}]} for lines that begin with a sign or a number, and {kind: "table", rows: [{head, start,
+ * end, cells: [[start, end]]}]} for lines with cells between bars. All offsets point into `text`.
  */
 export function parsePage(text) {
   const blocks = [];
@@ -97,12 +97,15 @@ export function parsePage(text) {
     if (!text.slice(line.start, line.end).trim()) blocks.push({ kind: "gap" });
     else if (isRow(text, line)) addRow(text, blocks, last, line);
     else if (/^#{1,6} /.test(text.slice(line.start, line.end))) blocks.push(headingOf(text, line));
+    else if (ITEM.test(text.slice(line.start, line.end))) addItem(text, blocks, last, line);
+    else if (last?.kind === "list" && goesOn(text, last, line)) last.items.at(-1).end = line.end;
     else if (last?.kind === "lines") last.end = line.end;
     else blocks.push({ kind: "lines", ...line });
   }
   return blocks.filter((block) => block.kind !== "gap");
 }
 
+const ITEM = /^([^\S\n]*)([-*+•–]|\(?(?:\d{1,3}|[A-Za-z])[.)])[^\S\n]+(?=\S)/; // indent and sign of an item
 const BEGINS = /^\s*([-*•–]|\(?[\dA-Za-z]{1,3}[.)])\s/; // an item of a list
 
 /** Returns `text`, of the same length, with a space for each line's end at which a PDF only broke a paragraph: the line is about
@@ -130,6 +133,45 @@ function linesOf(text) {
 
 const isRow = (text, { start, end }) => / \| |^\s*\|.*\|\s*$/.test(text.slice(start, end));
 const isRule = (line) => /^\s*\|?[\s:|-]*-[\s:|-]*\|?\s*$/.test(line);
+
+/** A line of a list, its sign and its text parted. */
+function addItem(text, blocks, last, line) {
+  const [all, indent, sign] = ITEM.exec(text.slice(line.start, line.end));
+  const list = last?.kind === "list" ? last : { kind: "list", items: [] };
+  if (list !== last) blocks.push(list);
+  list.items.push({
+    start: line.start + all.length, end: line.end, level: Math.min(Math.floor(indent.length / 2), 4),
+    sign: /^[-*+•–]$/.test(sign) ? "•" : sign,
+  });
+}
+
+/** Does a line without a sign belong to the item before it? It is indented, or the item's line was broken in a sentence. */
+function goesOn(text, list, { start, end }) {
+  const before = text.slice(list.items.at(-1).start, list.items.at(-1).end);
+  return /^\s{2,}/.test(text.slice(start, end)) || (before.length >= 50 && !/[.!?:;]\s*$/.test(before));
+}
+
+// A link to a place; what has another scheme, such as javascript:, is shown as it stands, and so is an image.
+const LINK = /(?<!!)(\[)([^\]\n]+)(\]\((?:(?:https?:\/\/|mailto:)[^)\s]*|[^)\s:]*[a-z/#][^)\s:]*)\))/gi;
+
+/**
+ * Returns what of a page's text are only signs for emphasis, code and links, as [[start, end]]: not shown, and part of what
+ * is marked and copied all the same.
+ */
+export function markupOf(text) {
+  const hidden = [];
+  const hide = (start, length) => { if (length) hidden.push([start, start + length]); };
+  for (const match of text.matchAll(LINK)) {
+    hide(match.index, match[1].length);
+    hide(match.index + match[1].length + match[2].length, match[3].length);
+  }
+  for (const match of text.matchAll(/(?<!\*)\*\*(?=[^\s*])([^\n]+?)(?<=[^\s*])\*\*(?!\*)|(?<!`)`([^`\n]+)`(?!`)/g)) {
+    const sign = match[1] === undefined ? 1 : 2;
+    hide(match.index, sign);
+    hide(match.index + match[0].length - sign, sign);
+  }
+  return hidden.sort((a, b) => a[0] - b[0]);
+}
 
 function headingOf(text, { start, end }) {
   return { kind: "heading", start: start + text.slice(start, end).indexOf(" ") + 1, end };

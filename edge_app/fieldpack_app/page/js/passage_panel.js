@@ -3,10 +3,10 @@
 
 import * as api from "./api.js";
 import { openDrawer, closeDrawer } from "./drawers.js";
-import { byId, copyButton, el, icon, iconButton } from "./dom.js";
+import { byId, copyButton, el, icon, iconButton, phrase } from "./dom.js";
 import { getSetting, saveSetting } from "./history.js";
 import { fill, newHolder, scrollToLight } from "./original.js";
-import { findQuote, readingOrder, isUncited, parsePage, unwrapLines } from "./parse.js";
+import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
 import { comma, pageOf, place, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener}
@@ -53,7 +53,7 @@ async function drawAround(views, body, passage, quote) {
     if (around.original && views.isConnected) await drawOriginal(views, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
-    views.after(el("p", { class: "note" }, t("context_failed", { why: error.message })));
+    views.after(el("p", { class: "note" }, phrase(t("context_failed", { why: error.message }))));
   }
 }
 
@@ -123,7 +123,7 @@ function draw(body, { before, text, after }, passage, quote) {
   const page = before + text + after;
   const own = findQuote(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
   const marked = findQuote(page, quote, own[0]);
-  const paint = painter(unwrapLines(page), own, marked);
+  const paint = painter(unwrapLines(page), own, marked, markupOf(page));
   body.replaceChildren(...parsePage(page).map((block) => drawBlock(block, paint, marked)));
   const target = body.querySelector("mark") ?? body.querySelector(".own");
   if (target) body.scrollTop += target.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
@@ -132,6 +132,10 @@ function draw(body, { before, text, after }, passage, quote) {
 function drawBlock(block, paint, marked) {
   if (block.kind === "heading") return el("p", { class: "page-heading" }, ...paint(block.start, block.end));
   if (block.kind === "lines") return el("p", {}, ...paint(block.start, block.end));
+  if (block.kind === "list") {
+    return el("ul", { class: "page-list" }, ...block.items.map(({ start, end, sign, level }) =>
+      el("li", { class: level ? `level-${level}` : null }, el("span", { class: "sign" }, sign), el("span", {}, ...paint(start, end)))));
+  }
   const isQuoted = ({ cells }) => marked !== null && marked[0] <= cells[0][0] && cells.at(-1)[1] <= marked[1];
   const rows = block.rows.map((row) =>
     el("tr", { class: isQuoted(row) ? "quoted" : null },
@@ -139,14 +143,18 @@ function drawBlock(block, paint, marked) {
   return el("div", { class: "table" }, el("table", {}, el("tbody", {}, ...rows)));
 }
 
-/** A function from a slice of the page to its nodes: the quote in <mark>, the passage in .own, the rest in .around. */
-function painter(page, own, marked) {
-  const edges = [...own, ...(marked ?? [])];
+/**
+ * A function from a slice of the page to its nodes: the quote in <mark>, the passage in .own, the rest in .around, and
+ * nothing of what is `hidden`.
+ */
+function painter(page, own, marked, hidden) {
+  const edges = [...new Set([...own, ...(marked ?? []), ...hidden.flat()])];
   const within = (at, range) => range !== null && at >= range[0] && at < range[1];
   return (start, end) => {
     const cuts = [start, ...edges.filter((at) => at > start && at < end).sort((a, b) => a - b), end];
     return cuts.slice(1).map((stop, i) => {
       const from = cuts[i];
+      if (hidden.some((range) => within(from, range))) return null;
       if (within(from, marked)) return el("mark", {}, page.slice(from, stop));
       return el("span", { class: within(from, own) ? "own" : "around" }, page.slice(from, stop));
     });

@@ -5,32 +5,49 @@ import { drawChanges } from "./changes.js";
 import { drawLibrary } from "./library.js";
 import { bytes, range, t } from "./i18n.js";
 
-/** Fills `node` from /api/about; `ask(question)` is called for an example, `open(turn, number, button)` for a passage. */
-export function drawWelcome(node, about, ask, open) {
+const MOST_FOLDERS = 12;
+
+/**
+ * Fills `node` from /api/about; `ask(question)` is called for an example, `open(turn, number, button)` for a passage,
+ * `filter(folders)` when other folders are chosen than `folders`.
+ */
+export function drawWelcome(node, about, { ask, open, folders, filter }) {
   const { documents, dates = [] } = about.knowledge ?? {};
   const facts = [
     documents ? t("knows", { n: documents }) : null,
     range(dates),
     about.bytes ? bytes(about.bytes) : null,
   ].filter(Boolean);
+  const library = documents ? drawLibrary(open, folders) : null;
+  const choose = (chosen) => { library?.filter(chosen); filter(chosen); };
   node.replaceChildren(
     el("h2", { class: "welcome-name", dir: "auto" }, about.name, " ", el("span", { class: "version" }, about.version)),
     ...(about.description ? [el("p", { class: "welcome-text", dir: "auto" }, about.description)] : []),
     el("ul", { class: "facts" }, ...facts.map((fact) => el("li", {}, fact))),
     drawChanges(),
-    ...topics(about.knowledge?.folders ?? {}),
+    ...drawFolders(about.knowledge?.folders ?? {}, folders, choose),
     ...examples(about.examples ?? [], ask),
-    ...(documents ? [drawLibrary(open)] : []),
+    ...(library ? [library.node] : []),
     el("ul", { class: "how" }, ...[["new", "how_ask"], ["page", "how_source"], ["none", "how_refuse"]].map(([picture, key]) =>
       el("li", {}, icon(picture === "new" ? "send" : picture), t(key)))),
   );
 }
 
-/** The library's folders: what it is about, in its owner's words. */
-function topics(folders) {
-  const names = Object.keys(folders).filter(Boolean);
+/** The library's folders: what it is about, in its owner's words. Those that are pressed are all that is searched and asked. */
+function drawFolders(counts, chosen, choose) {
+  const names = Object.keys(counts).filter(Boolean);
   if (names.length < 2) return [];
-  return [el("ul", { class: "topics" }, ...names.slice(0, 12).map((name) => el("li", { dir: "auto" }, name.replaceAll(/[-_]/g, " "))))];
+  const pressed = new Set(chosen);
+  return [el("ul", { class: "topics", "aria-label": t("folders") }, ...names.slice(0, MOST_FOLDERS).map((name) => {
+    const button = el("button", { type: "button", dir: "auto", "aria-pressed": String(pressed.has(name)), title: t("knows", { n: counts[name] }) },
+      name.replaceAll(/[-_]/g, " "));
+    button.addEventListener("click", () => {
+      if (!pressed.delete(name)) pressed.add(name);
+      button.setAttribute("aria-pressed", String(pressed.has(name)));
+      choose(names.filter((one) => pressed.has(one)));
+    });
+    return el("li", {}, button);
+  }))];
 }
 
 function examples(questions, ask) {

@@ -16,6 +16,7 @@ from ..errors import bad_request
 from ..jobs import AnswerJob, AnswerService, Queued
 from ..json_body import JsonObject, field, list_of, read_json
 from ..serialize import event_dict
+from ..settings import Limits
 from ..sse import HEARTBEAT, EventStream, sse
 
 _MAX_PREVIOUS_PASSAGES = 100
@@ -24,21 +25,25 @@ _MAX_PREVIOUS_PASSAGES = 100
 @dataclass(frozen=True, slots=True)
 class AskRequest:
     """The body of a question. `previous`: what a follow-up refers to; `where`: which documents may
-    answer."""
+    answer; `begun`: the text of an answer that was cut, to go on from."""
 
     question: str
     previous: Previous | None
     where: Filter | None
+    begun: str
 
     @classmethod
-    def parse(cls, data: JsonObject, expert: Expert, *, max_documents: int) -> AskRequest:
+    def parse(cls, data: JsonObject, expert: Expert, limits: Limits) -> AskRequest:
         """Read the body of a request. Raises HttpError (400, 422), EmptyQuestion,
         QuestionTooLong."""
         max_chars = expert.settings.max_question_chars
         question = clean_question(field(data, "question", str), max_chars)
         previous = parse_previous(data, max_chars)
-        globs = list_of(data, "documents", str, max_length=max_documents)
-        return cls(question, previous, Filter(documents=globs) if globs else None)
+        globs = list_of(data, "documents", str, max_length=limits.passages)
+        folders = list_of(data, "folders", str, max_length=limits.passages)
+        where = Filter(documents=globs, folders=folders) if globs or folders else None
+        begun = field(data, "begun", str, default="", max_length=limits.answer)
+        return cls(question, previous, where, begun)
 
 
 def parse_previous(data: JsonObject, max_chars: int) -> Previous | None:
@@ -67,13 +72,17 @@ class AskRoute:
             request,
             max_bytes=limits.body,
             seconds=limits.body_seconds,
-            known={"question", "previous", "documents"},
+            known={"question", "previous", "documents", "folders", "begun"},
         )
-        body = AskRequest.parse(data, self._service.loaded.expert, max_documents=limits.passages)
+        body = AskRequest.parse(data, self._service.loaded.expert, limits)
         job = self._service.start(
             request.scope[CLIENT],
             lambda expert, cancel: expert.stream(
-                body.question, cancel=cancel, previous=body.previous, where=body.where
+                body.question,
+                cancel=cancel,
+                previous=body.previous,
+                where=body.where,
+                begun=body.begun,
             ),
         )
         return EventStream(job, self._lines(job), limits.send_seconds)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import fieldpack
+from fieldpack import Filter
 from fieldpack.bundle.golden import read_golden
 from fieldpack.bundle.manifest import ORIGINALS, read_manifest
 from fieldpack.citations import place
@@ -113,18 +114,21 @@ class LibraryRoutes:
         self._limits = limits
 
     async def search(self, request: Request) -> Response:
-        """Return the best passages for a question, with its words in them. Raises HttpError (400,
-        429)."""
+        """Return the best passages for a question, of the folders that are named if any are, with
+        its words in them. Raises HttpError (400, 429)."""
         question = request.query_params.get("q", "")
         count = number_of(request.query_params.get("k", "5"), "k")
         if not 1 <= count <= self._limits.passages:
             raise bad_request(f"k: want a number from 1 to {self._limits.passages}", param="k")
+        folders = tuple(request.query_params.getlist("folder")[: self._limits.passages])
+        where = Filter(folders=folders) if folders else None
         self._metrics.count("searches")
         expert = self._loaded.expert
 
         def search() -> list[SearchResultJson]:
-            passages = expert.search(question, count)
-            spans = question_spans([passage.text for passage in passages], question)
+            passages = expert.search(question, count, where=where)
+            texts = [passage.text for passage in passages]
+            spans = question_spans(texts, question, expert.languages)
             return [
                 {**placed_passage(passage), "highlights": highlights}
                 for passage, highlights in zip(passages, spans, strict=True)

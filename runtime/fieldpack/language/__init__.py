@@ -1,0 +1,21 @@
+"""How the words of a text are written into the index, and looked for again, by the text's language.
+
+The build indexes a document and the device searches a question through the same functions, so that
+the two always agree. Knows nothing of indexes, documents' formats or how a language is detected.
+"""
+
+from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, same_analysis
+from .folding import fold
+from .question_words import question_words, spoken_question_words
+
+__all__ = [
+    "LANGUAGES",
+    "PLAIN",
+    "Analyzer",
+    "analysis_version",
+    "analyzer",
+    "fold",
+    "question_words",
+    "same_analysis",
+    "spoken_question_words",
+]
