@@ -101,8 +101,9 @@ def _formats(task: Task, model: str, tools: openvino_ir.Toolchains) -> dict[str,
     source_key = task.keys["merge" if model == EXPORT and "merge" in task.inputs else "base"]
     rounding = Rounding.like(parse(read_facts(task.inputs[model])["candidate"]))
     if any(one.is_static for one in task.recipe.targets):
-        # An NPU's pipeline folds decoder layers that are alike: with some of their matrices in int8
-        # its emulation did not run (OpenVINO 2026.4, the six layers of a toy model).
+        # With some of the layers' matrices in int8 the NPU's emulation did not run (OpenVINO 2026.4,
+        # a toy model of six layers). That its pipeline folds layers and wants them alike is a guess,
+        # not verified.
         rounding = replace(rounding, mixed=False)
     if reused := _reused_formats(task, source_key, rounding, set(groups)):
         return reused
