@@ -2,7 +2,7 @@
 tokens against those of transformers at three prompt lengths, each prompt read afresh, after another
 one that begins alike, and after a longer one that has to be taken back.
 
-`python matrix.py --write`, in tests/, writes docs/architectures.md.
+`python matrix.py --write`, in tests/support/, writes docs/architectures.md.
 """
 
 from __future__ import annotations
@@ -339,8 +339,8 @@ def _one_thread() -> None:
 _HEAD = """# Architectures
 
 What happens to a base model of each architecture, from `build check` to the tokens of the exported model. Written by
-`python matrix.py --write` in `tests/`, and checked by `pytest -m matrix`: two to four random layers, three steps of LoRA on all
-linear layers through the real stages, merged, exported, opened by the runtime.
+`python matrix.py --write` in `tests/support/`, and checked by `pytest -m matrix`: two to four random layers, three steps
+of LoRA on all linear layers through the real stages, merged, exported, opened by the runtime.
 
 - check: whether `build check` accepts it.
 - train: matrices that training changed, of all that there are beside embeddings and output.
