@@ -346,7 +346,7 @@ def test_a_risk_that_too_few_questions_show_is_said_and_held_to(toy: Project, bu
         'evaluate.arms=["quote"]',
     )
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
-    assert report["sample"]["set_aside"] == report["risk"]["learned"]["questions"] == 3
+    assert report["sample"]["set_aside"] == report["risk"]["learned"]["questions"] == 2
     assert report["risk"]["sure_from"] is None and report["risk"]["missing"] >= 87
     golden = read_golden(made.bundle)
     with fieldpack.open(made.bundle) as expert:
