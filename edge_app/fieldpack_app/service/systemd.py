@@ -9,7 +9,6 @@ import secrets
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpack import InputError
+from fieldpack.child import python
 
 from ..state import written_whole
 from .unit import Service, unit_text
@@ -71,7 +71,7 @@ def key_path(manager: Manager, name: str) -> Path:
 
 def own_command() -> tuple[str, ...]:
     """Return the command line that runs this very program again."""
-    return (sys.executable, "-P", "-m", "fieldpack_app.cli")
+    return tuple(python("-m", "fieldpack_app.cli"))
 
 
 def device_groups(manager: Manager) -> tuple[str, ...]:
