@@ -388,6 +388,25 @@ def test_a_server_that_is_away_and_back(reader: Visit) -> None:
     assert page.locator(".turn").count() == 1
 
 
+def test_an_answer_goes_on_when_the_page_sees_that_the_server_is_back(reader: Visit) -> None:
+    """Asked again before the page has looked for the server: its look does not stop the answer."""
+    stopped = reader.server.expert.stopped
+    page = reader.page
+    reader.context.set_offline(True)
+    reader.ask(SLOW)
+    page.get_by_role("alert").get_by_text("The expert’s server does not answer.").wait_for()
+    with page.expect_response("**/api/about"):  # the last that is read of a server that is back
+        reader.context.set_offline(False)
+        page.get_by_role("button", name="Ask again", exact=True).click()
+        page.get_by_text("One two ", exact=False).wait_for()
+        page.locator("#banner").wait_for(state="hidden")
+    page.evaluate("async () => (await fetch('/api/bundles')).text()")  # the page has acted on it
+    HELD.set()
+    page.locator(".turn:last-child .foot").wait_for()
+    assert page.locator(".answer").inner_text() == "One two three"
+    assert reader.server.expert.stopped == stopped
+
+
 # --- conversations --------------------------------------------------------------------------------
 
 
