@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 
 from .folding import fold
 
-_FILE = Path(__file__).with_suffix(".toml")
+_FILE = "question_words.toml"
 _WORD = re.compile(r"\w+")
 
 
@@ -33,5 +33,8 @@ def spoken_question_words(question: str, languages: Iterable[str]) -> frozenset[
 
 @cache
 def _lists() -> dict[str, str]:
-    lists: dict[str, str] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    # Not by path: a wheel that is imported as it is, a zip, has none.
+    data = pkgutil.get_data(__package__, _FILE)
+    assert data is not None
+    lists: dict[str, str] = tomllib.loads(data.decode("utf-8"))
     return lists
