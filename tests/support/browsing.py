@@ -72,8 +72,14 @@ class Scripted:
         yield PassagesFound(passages)
         quote = None
         if said.quoted:
+            retriever = self.expert._knowledge()
             quote = pick(
-                question, passages, self.expert._knowledge().embedder, QuoteSettings(), margin=0.0
+                question,
+                passages,
+                retriever.embedder,
+                QuoteSettings(),
+                margin=0.0,
+                rarity=retriever.rarity,
             )
             assert quote
             yield QuoteFound(quote)

@@ -322,7 +322,7 @@ def test_the_answer_is_seen_as_it_comes_and_can_be_stopped(reader: Visit) -> Non
     assert page.locator(".answer").inner_text().strip() == "One two"
     wait_for(lambda: reader.server.expert.stopped == stopped + 1)
     HELD.set()
-    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Ask again", exact=True).click()
     page.locator(".turn:last-child .foot").wait_for()
     assert page.locator(".turn").count() == 1
     wait_for(lambda: page.locator("#status").inner_text().startswith("Answer: One two three"))
@@ -383,9 +383,28 @@ def test_a_server_that_is_away_and_back(reader: Visit) -> None:
     page.get_by_role("alert").get_by_text("The expert’s server does not answer.").wait_for()
     reader.context.set_offline(False)
     page.locator("#banner").wait_for(state="hidden")
-    page.get_by_role("button", name="Ask again").click()
+    page.get_by_role("button", name="Ask again", exact=True).click()
     page.locator(".turn:last-child .foot").wait_for()
     assert page.locator(".turn").count() == 1
+
+
+def test_an_answer_goes_on_when_the_page_sees_that_the_server_is_back(reader: Visit) -> None:
+    """Asked again before the page has looked for the server: its look does not stop the answer."""
+    stopped = reader.server.expert.stopped
+    page = reader.page
+    reader.context.set_offline(True)
+    reader.ask(SLOW)
+    page.get_by_role("alert").get_by_text("The expert’s server does not answer.").wait_for()
+    with page.expect_response("**/api/about"):  # the last that is read of a server that is back
+        reader.context.set_offline(False)
+        page.get_by_role("button", name="Ask again", exact=True).click()
+        page.get_by_text("One two ", exact=False).wait_for()
+        page.locator("#banner").wait_for(state="hidden")
+    page.evaluate("async () => (await fetch('/api/bundles')).text()")  # the page has acted on it
+    HELD.set()
+    page.locator(".turn:last-child .foot").wait_for()
+    assert page.locator(".answer").inner_text() == "One two three"
+    assert reader.server.expert.stopped == stopped
 
 
 # --- conversations --------------------------------------------------------------------------------
@@ -527,7 +546,7 @@ def test_a_window_that_dies_while_it_asks_loses_no_answer(reader: Visit) -> None
     assert second.page.locator(".answer").first.inner_text() == "The A class costs 0.85% a year. 1"
     second.page.get_by_text("Stopped before the answer began.").wait_for()
     HELD.set()
-    second.page.get_by_role("button", name="Ask again").click()
+    second.page.get_by_role("button", name="Ask again", exact=True).click()
     second.page.locator(".answer", has_text="One two three").wait_for()
 
 

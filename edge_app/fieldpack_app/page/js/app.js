@@ -261,6 +261,7 @@ function show(conversation) {
 
 /** Reads which expert this is, and shows the conversation that was open with it. */
 async function start() {
+  const before = page.served.current;
   try {
     page.served = await api.bundles();
     page.about = await api.about();
@@ -269,6 +270,7 @@ async function start() {
     if (!banner.reportError(error, start)) banner.showMessage(error.message);
     return;
   }
+  if (page.running && page.served.current === before) return; // asked again before it was seen that the server is back
   page.loaded = false;
   page.folders = [];
   drawBundle();
