@@ -129,14 +129,15 @@ def measure(
     full = rows[0]
     for row in rows:
         row |= _against(full["scores"], row["scores"])
-    tried = auto["candidates"]
+    # One candidate alone is not searched for.
+    tried = auto.get("candidates") or [{"name": auto["candidate"], "size_mb": auto["size_mb"]}]
     smallest = min(c["size_mb"] for c in tried if c.get("size_mb"))
     chosen = next(row for row in rows if row["name"] == auto["candidate"])
     return {
         "questions": len(asked),
         "chosen": auto["candidate"],
         "candidates": tried,
-        "limits": auto["limits"],
+        "limits": auto.get("limits"),
         "rows": [
             {
                 key: value
