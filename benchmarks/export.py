@@ -130,7 +130,8 @@ def measure(
     for row in rows:
         row |= _against(full["scores"], row["scores"])
     # One candidate alone is not searched for.
-    tried = auto.get("candidates") or [{"name": auto["candidate"], "size_mb": auto["size_mb"]}]
+    alone = {"name": auto["candidate"], "size_mb": auto["size_mb"], "refused": None}
+    tried = auto.get("candidates") or [alone]
     smallest = min(c["size_mb"] for c in tried if c.get("size_mb"))
     chosen = next(row for row in rows if row["name"] == auto["candidate"])
     return {
