@@ -47,6 +47,9 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    # where the tests' own environment may stand, below /tmp, no service can read it
+    command = ("/opt/fieldpack/bin/python", "-P", "-m", "fieldpack_app.cli")
+    monkeypatch.setattr("fieldpack_app.service.systemd.own_command", lambda: command)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "FIELDPACK_STORE", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)

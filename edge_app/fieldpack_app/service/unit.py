@@ -136,7 +136,7 @@ def _system_lines(service: Service) -> Sequence[str]:
     """Return the lines that only the system's own manager can obey. Raises InputError."""
     read = [service.command[0], *service.bundles, *([str(service.store)] if service.store else [])]
     if hidden := [one for one in read for tmp in _TMP if Path(one).is_relative_to(tmp)]:
-        raise InputError(f"{hidden[0]}: the service has a /tmp of its own; copy the bundle to /opt")
+        raise InputError(f"{hidden[0]}: the service has a /tmp of its own; move it, to /opt say")
     in_home = any(Path(one).is_relative_to(folder) for one in read for folder in _HOMES)
     home = "read-only" if in_home else "yes"
     if in_home and service.store:  # a start is written down in the store
