@@ -354,7 +354,8 @@ def test_a_risk_that_too_few_questions_show_is_said_and_held_to(toy: Project, bu
         assert golden and [one.differs(expert.ask(one.question)) for one in golden] == [None] * len(
             golden
         )
-    assert (answer.kind, answer.refused) == ("unsure", True) and answer.passages
+    # held back for its risk, or before that as a quote that does not suffice: a toy's fit says which
+    assert answer.kind in ("unsure", "quote") and answer.refused and answer.passages
 
 
 # --- broken documents -----------------------------------------------------------------------------
