@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from fieldpack_build.ship.runtime_folder import Wanted, download
 
-DEBIAN, SUITE = "http://deb.debian.org/debian", "trixie"
+SUITE = "trixie"  # Debian 13
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PYTHON = "3.13"  # Debian 13's
 _SCRIPT = Path(__file__).with_name("answer_on_device.py")
@@ -110,6 +110,22 @@ def arm64(folder: Path, *, cpu: str = "cortex-a76") -> Processor:
     return Processor(f"ARM64 ({cpu})", command, (final / "site",), root / "usr")
 
 
+def _debian_archive() -> str:
+    """Return the address of the Debian archive that this machine's own apt is set up with. Raises
+    RuntimeError where it is set up with none."""
+    found = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    for line in found.splitlines():
+        label, _, address = line.partition(" ")
+        if label == "Debian":
+            return address
+    raise RuntimeError("apt is set up with no Debian archive here: run `apt-get update` first")
+
+
 def _fetch_debs(folder: Path, architecture: str, *packages: str) -> list[Path]:
     """Return Debian packages with all that they need, fetched into `folder`; nothing of this system
     is touched. Raises RuntimeError."""
@@ -117,7 +133,9 @@ def _fetch_debs(folder: Path, architecture: str, *packages: str) -> list[Path]:
     for name in ("etc/preferences.d", "etc/apt.conf.d", "state/lists/partial", "debs/partial"):
         (state / name).mkdir(parents=True)
     (state / "status").touch()
-    (state / "etc/sources.list").write_text(f"deb [signed-by={KEYS}] {DEBIAN} {SUITE} main\n")
+    (state / "etc/sources.list").write_text(
+        f"deb [signed-by={KEYS}] {_debian_archive()} {SUITE} main\n"
+    )
     settings = {
         "Dir::Etc": state / "etc",
         "Dir::State": state / "state",
