@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import fakes
 import fieldpack
@@ -29,6 +30,15 @@ if (
 ):
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["HF_HUB_OFFLINE"] = "1"  # ORT_DISABLE_TELEMETRY is fieldpack's own to set: a test looks
+
+
+# Fixtures are made once for all examples of a test, and a starved machine draws examples slowly.
+settings.register_profile(
+    "fieldpack",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("fieldpack")
 
 
 @pytest.fixture(scope="session")

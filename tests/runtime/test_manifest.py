@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fakes
@@ -24,9 +24,7 @@ from fieldpack.bundle.manifest import (
     write_manifest,
 )
 
-same_folder = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
-)
+same_folder = settings(max_examples=100)
 # What JSON can hold: no lone surrogates.
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 plain = st.recursive(

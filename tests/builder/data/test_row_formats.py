@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fieldpack_build.data.load import LoadOptions, read_examples, read_file, read_questions
@@ -28,9 +28,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "sharegpt": {"conversations": [{"from": "human", "value": Q}, {"from": "gpt", "value": A}]},
     "prompt": {"prompt": Q, "completion": f" {A}"},
 }
-NEAR = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+NEAR = settings(max_examples=60)
 
 
 def write(path: Path, rows: Sequence[Any]) -> Path:

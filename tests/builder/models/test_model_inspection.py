@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import checkpoints
@@ -182,9 +182,7 @@ def test_a_gguf_without_a_template_and_advice_that_works(tmp_path: Path) -> None
 # --- whatever bytes they hold ---------------------------------------------------------------------
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(cut=st.integers(0, 6000), at=st.integers(0, 6000), byte=st.binary(min_size=1, max_size=9))
 def test_a_damaged_safetensors_header_is_a_sentence(
     tmp_path: Path, cut: int, at: int, byte: bytes
@@ -197,9 +195,7 @@ def test_a_damaged_safetensors_header_is_a_sentence(
     _read_or_refuse(path)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(
     st.binary(max_size=200)
     | st.builds(lambda text: len(text).to_bytes(8, "little") + text, st.binary(max_size=60))
@@ -211,9 +207,7 @@ def test_any_bytes_are_a_sentence(tmp_path: Path, data: bytes) -> None:
         _read_or_refuse(path)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(keep=st.integers(0, 2500), at=st.integers(4, 2500), byte=st.binary(min_size=1, max_size=9))
 def test_a_damaged_gguf_header_is_a_sentence(
     tmp_path: Path, keep: int, at: int, byte: bytes
@@ -238,9 +232,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(
     st.dictionaries(
         st.sampled_from(
