@@ -151,7 +151,11 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]
 
     def _share_refused(self, dataset: SequenceDataset) -> float | None:
         """Return the share of a set of `RefusalRows` that the model would refuse, 0 to 1, over all
-        processes; None where the set is empty."""
+        processes; None where the set is empty.
+
+        It is a pass of its own: answer and refusal behind one prompt in one sequence want a mask
+        that packed rows and attention windows do not have, and the loss would be rounded otherwise.
+        """
         if not len(dataset):
             return None
         batches = (self._prepare_inputs(batch) for batch in self.get_eval_dataloader(dataset))
