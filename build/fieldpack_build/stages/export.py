@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -175,16 +176,22 @@ def _write_reference(
 def _trial(
     task: Task, source: Path, chat: ChatFormat, tokenizer: Any, limits: Limits, context: int
 ) -> CandidateSearch:
+    @cache
+    def calibration_texts() -> list[list[int]]:
+        """Return training prompts with their answers, in tokens: the same for every candidate."""
+        samples = calibration_samples(
+            task, chat, tokenizer, tokens=CALIBRATION_TOKENS, context=context
+        )
+        return [sample.prompt + sample.answer for sample in samples]
+
     def build(wanted: Candidate, folder: Path) -> None:
         rounded = task.out / _ROUNDED
         shutil.rmtree(rounded, ignore_errors=True)
         try:
             if wanted.calibrated:
-                samples = calibration_samples(
-                    task, chat, tokenizer, tokens=CALIBRATION_TOKENS, context=context
+                write_rounded(
+                    source, rounded, wanted, calibration_texts(), on_progress=task.progress
                 )
-                texts = [sample.prompt + sample.answer for sample in samples]
-                write_rounded(source, rounded, wanted, texts, on_progress=task.progress)
             model = rounded if wanted.calibrated else source
             build_onnx(model, folder, wanted, task.out / _SCRATCH)
         finally:  # a candidate that fails leaves no copy of the model in what the stage keeps

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -206,23 +207,28 @@ class _FormatMaker:
         rounded on the training prompts. Raises StageError where it cannot be rounded."""
         if not self._rounding.calibrated:
             return self._source
-        task, folder = self._task, self._task.out / _ROUNDED
-        samples = calibration_samples(
-            task,
-            read_chat(task.inputs["base"]),
-            self._tokenizer,
-            tokens=CALIBRATION_TOKENS,
-            context=task.recipe.export.max_context,
-        )
+        folder = self._task.out / _ROUNDED
         write_rounded(
             self._source,
             folder,
             self._rounding.candidate(size, self._config),
-            [sample.prompt + sample.answer for sample in samples],
+            self._calibration_texts,
             half_scales=True,
-            on_progress=task.progress,
+            on_progress=self._task.progress,
         )
         return folder
+
+    @cached_property
+    def _calibration_texts(self) -> list[list[int]]:
+        """Training prompts with their answers, in tokens: the same for every group size."""
+        samples = calibration_samples(
+            self._task,
+            read_chat(self._task.inputs["base"]),
+            self._tokenizer,
+            tokens=CALIBRATION_TOKENS,
+            context=self._task.recipe.export.max_context,
+        )
+        return [sample.prompt + sample.answer for sample in samples]
 
     def _figures(self, size: int, folder: Path) -> FormatFigures:
         """Measure one format. Raises StageError for a tokenizer that is not the model's."""

@@ -17,6 +17,7 @@ from fieldpack_build.export.gptq import decoder_layers, round_matrix, round_to_i
 from fieldpack_build.export.rounding import round_by_blocks
 from fieldpack_build.models import causal_lm
 from fieldpack_build.models.precision import parse
+from fieldpack_build.stages import export
 from toys import Project, build_here
 
 pytest_plugins = ["toys"]
@@ -126,13 +127,24 @@ def test_the_exporter_stores_the_rounded_weights_bit_for_bit(tmp_path: Path) -> 
     assert compared >= 5
 
 
-def test_it_is_a_candidate_like_the_others(toy: Project, built: dict[str, Any]) -> None:
+def test_they_are_candidates_like_the_others_and_share_their_prompts(
+    toy: Project, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_prompts, real = [], export.calibration_samples
+
+    def counted(*args: Any, **options: Any) -> Any:
+        made_prompts.append(options)
+        return real(*args, **options)
+
+    monkeypatch.setattr(export, "calibration_samples", counted)
     made = build_here(
         toy,
         "export.precision=auto",
-        'export.candidates=["int4-gptq-32", "int8-32"]',
+        'export.candidates=["int4-gptq-32", "int4-gptq_mixed-32", "int8-32"]',
         "export.max_degradation=1000000",
     )
     figures = {c["name"]: c for c in made.results["export"]["candidates"]}
-    assert figures["int4-gptq-32"]["refused"] is None and figures["int4-gptq-32"]["kl"] > 0
+    for name in ("int4-gptq-32", "int4-gptq_mixed-32"):
+        assert figures[name]["refused"] is None
+    assert figures["int4-gptq-32"]["kl"] > 0 and len(made_prompts) == 1
     assert made.results["export"]["candidate"] == "int4-gptq-32"
