@@ -181,4 +181,4 @@ def ask_in_openvino(
     try:
         return ask_child(python(script), question, changes=changes)
     except ChildFailed as failed:
-        raise StageError(f"does not run: {failed.last_line} (exit code {failed.code})") from None
+        raise StageError(f"does not run: {failed}") from None

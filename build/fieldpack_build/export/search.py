@@ -114,6 +114,6 @@ def probe(folder: Path, reference: Path, *, max_context: int, new_tokens: int) -
         figures: ProbeFigures = ask_child(python(Path(__file__).with_name("probe.py")), question)
     except ChildFailed as failed:
         raise StageError(
-            f"does not open or run: {failed.last_line} (exit code {failed.code})"
+            f"does not open or run: {failed}"
         ) from None
     return figures
