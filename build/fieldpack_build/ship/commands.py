@@ -161,6 +161,14 @@ def rotate_keys(
     help="For these Pythons [default: 3.11, 3.12, 3.13].",
 )
 @click.option(
+    "--with",
+    "extras",
+    type=click.Choice(["pages", "lan"]),
+    multiple=True,
+    help="Carry what an extra of the device's half needs, as in fieldpack[lan], too; pages by itself"
+    " where BUNDLE has original pages.",
+)
+@click.option(
     "--patches",
     is_flag=True,
     help="For a server: patches of knowledge files, so that a night's changes are a few MB.",
@@ -205,6 +213,7 @@ def ship(
     share: int,
     platforms: tuple[str, ...],
     pythons: tuple[str, ...],
+    extras: tuple[str, ...],
     patches: bool,
     min_runtime: str | None,
     form: str | None,
@@ -239,7 +248,7 @@ def ship(
         raise click.UsageError("--push takes --as oci, and a key: what is pushed is signed first")
     runtime = None
     if not no_runtime:
-        runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS)
+        runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS, extras)
     done = run(
         bundle,
         folder,
