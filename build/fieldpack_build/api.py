@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from fieldpack.figures import megabytes
+
 from .bundle.deliver import check_target, deliver, is_delivered
 from .check import check_knowledge, check_recipe, check_sources
 from .console import duration, make_console, say
@@ -329,11 +331,11 @@ def clean_cache(
             freed += size
             lines.append(
                 f"{'would remove' if dry_run else 'removed'} {path.relative_to(store.root)} "
-                f"({size / 1e6:,.1f} MB)"
+                f"({megabytes(size)})"
             )
             if not dry_run:
                 shutil.rmtree(path)
-    return [*lines, f"{freed / 1e6:,.1f} MB {'to free' if dry_run else 'freed'} in {store.root}"]
+    return [*lines, f"{megabytes(freed)} {'to free' if dry_run else 'freed'} in {store.root}"]
 
 
 def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]:

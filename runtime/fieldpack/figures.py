@@ -2,9 +2,9 @@
 
 What a figure is depends on where it stands, so there is a question for each place: a word of a line
 (`is_figure_word`), a cell of a sheet (`is_figure_cell`), a cell printed on a page, with the marks
-that a typesetter adds (`is_printed_figure`), and running text (`find_figures`). Knows nothing of
-documents, tables or languages. Amounts with a scale ("2.1 billion") are read by the builder's
-evaluation, which alone compares them.
+that a typesetter adds (`is_printed_figure`), and running text (`find_figures`). One kind is written here too, for report
+and terminal alike: a size in bytes (`megabytes`). Knows nothing of documents, tables or languages.
+Amounts with a scale ("2.1 billion") are read by the builder's evaluation, which alone compares them.
 """
 
 from __future__ import annotations
@@ -85,3 +85,8 @@ def find_figures(text: str) -> Iterator[Figure]:
         whole, _, part = plain.replace(",", ".").partition(".")
         value = (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
         yield Figure(*match.span(), value)
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes as "234.5 MB", from 10^9 bytes on as "1.2 GB"."""
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

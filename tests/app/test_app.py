@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from fieldpack.prompt import read_prompt, write_prompt
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack_app.cli import cli
 from fieldpack_app.terminal import render
+from terminal import wait_until_asleep
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli"]
@@ -403,7 +403,7 @@ def test_ctrl_c_is_130_and_one_line_at_most(exported_llama: Path, tmp_path: Path
     process.stdin.write(b'"one"\n')
     process.stdin.flush()
     assert b"one" in process.stdout.readline()
-    time.sleep(1)  # it waits for the next line, on a busy machine too
+    wait_until_asleep(process)  # for the next line
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130 and b"Traceback" not in errors

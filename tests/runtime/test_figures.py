@@ -11,6 +11,7 @@ from fieldpack.figures import (
     is_only_figures,
     is_printed_figure,
     is_printed_year,
+    megabytes,
 )
 
 
@@ -69,6 +70,15 @@ def test_years_and_runs_of_figures_as_printed() -> None:
 )
 def test_figures_in_text(text: str, values: list[str]) -> None:
     assert [figure.value for figure in find_figures(text)] == values
+
+
+def test_a_size_is_written_in_megabytes_and_from_a_thousand_on_in_gigabytes() -> None:
+    assert [megabytes(size) for size in (0, 1_234_567, 999_900_000, 1_000_000_000)] == [
+        "0.0 MB",
+        "1.2 MB",
+        "999.9 MB",
+        "1.0 GB",
+    ]
 
 
 def test_a_figure_knows_where_it_stands() -> None:

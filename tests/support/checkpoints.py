@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,14 @@ def change(folder: Path, *without: str, **settings: Any) -> None:
 
 def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def claim(path: Path, key: str, value: int) -> None:
+    """Write another number into the header of a GGUF, under a key whose value has 32 bits."""
+    data = bytearray(path.read_bytes())
+    at = data.index(key.encode()) + len(key) + 4  # behind the key and the type of its value
+    struct.pack_into("<I", data, at, value)
+    path.write_bytes(data)
 
 
 def write_gguf(

@@ -14,9 +14,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 COMMAND = [sys.executable, "-m", "fieldpack_app.cli"]
-_WAIT = 40  # seconds; a busy machine opens the models slowly
+_WAIT = 120  # seconds, after which a test fails; a starved machine opens the models slowly
 _STYLE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]")
+
+
+def wait_until_asleep(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the main thread of a process waits for something, such as its input."""
+    deadline = time.monotonic() + _WAIT
+    while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+        assert process.poll() is None, "it has ended"
+        assert time.monotonic() < deadline, "it never waited"
+        time.sleep(0.01)
 
 
 class Terminal:
@@ -80,6 +91,10 @@ class Terminal:
                 return before + found
             if not self._read(deadline):
                 raise AssertionError(f"{text!r} never came; this did: {shown!r}")
+
+    def until_asleep(self) -> None:
+        """Wait until the command waits, as it does for a key once all that it had to show came."""
+        wait_until_asleep(self.process)
 
     def ended(self) -> int:
         """Its exit code, all that it still had to say read."""

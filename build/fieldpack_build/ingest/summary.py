@@ -68,7 +68,8 @@ class Listed(TypedDict):
 
 
 class LibraryResult(Totals):
-    """What the receipt of a knowledge stage says of it, as far as a screen shows it."""
+    """What the receipt of a knowledge stage says of it. `embedded`, `read_now`: chunks and documents
+    that were new; `resumed`: an interrupted run went on."""
 
     listed: Listed
     embedded: NotRequired[int]

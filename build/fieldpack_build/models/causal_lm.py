@@ -6,6 +6,7 @@ Everything here imports torch: call it in a stage's child process only.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 
 from ..errors import SourceError
 from .inspection import CHAT_TEMPLATE, TOKENIZER_FILES, ties_embeddings
+from .inspection.headers import read_gguf
 
 __all__ = [
     "MODEL",
     "TOKENIZER_FILES",
+    "check_gguf",
     "check_numbers",
     "check_tensors",
     "count_parameters",
@@ -163,6 +166,38 @@ def _refuse_incomplete(path: Path, report: Mapping[str, Any]) -> None:
         raise SourceError(
             f"{path}: its weights do not fit its config.json: {'; '.join(problems)}; download the "
             "whole model again"
+        )
+
+
+def check_gguf(path: Path) -> None:
+    """Hold the sizes that a GGUF's header claims against the weights that the file has, without
+    making any. Raises SourceError where the model would have more than twice as many: a damaged
+    header may claim any size, and transformers makes a model of it before it compares the tensors.
+    What differs by less is named once the model is loaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    held = sum(math.prod(tensor.shape) for tensor in read_gguf(path).tensors.values())
+    config = load_config(path)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
+        raise SourceError(
+            f"{path}: no model has the sizes in its header ({_first_line(error)}); download it again"
+        ) from error
+    claimed = count_parameters(model)
+    if claimed > 2 * held:
+        raise SourceError(
+            f"{path}: its header speaks of a model of {claimed:,} weights, and the file holds "
+            f"{held:,}; download it again"
         )
 
 

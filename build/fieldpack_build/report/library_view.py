@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fieldpack.figures import megabytes
+
 from ..evaluation.report_file import ChunkLengths, LibrarySummary, VectorMap
 from .charts.axis import WIDTH, round_step
-from .templates import environment, megabytes
+from .templates import environment
 
 _LEFT, _TOP, _HEIGHT = 44.0, 18.0, 150.0
 # Of the map: so that neither a thin nor a round cloud leaves the screen.

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fieldpack.figures import megabytes
+
 from .tables import figure, milliseconds
 
 if TYPE_CHECKING:
@@ -24,8 +26,3 @@ def environment() -> Environment:
     )
     pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
     return pages
-
-
-def megabytes(size: int) -> str:
-    """Return a number of bytes in megabytes or gigabytes."""
-    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

@@ -35,6 +35,8 @@ def run(task: Task) -> BaseResult:
     path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
     _inspect(task, path)
     causal_lm.quiet()
+    if path.is_file():
+        causal_lm.check_gguf(path)
     tokenizer = causal_lm.load_tokenizer(path)
     chat = chat_format(tokenizer, recipe.base.model, path)
     target = task.out / MODEL

@@ -32,11 +32,10 @@ from ..ingest.journal import LIBRARY, Journal
 from ..ingest.pool import ReadingPool
 from ..ingest.progress import ProgressEstimator
 from ..ingest.read import ReadDocument, ReaderConfig, tags_of
-from ..ingest.summary import DocumentRow, library_of, listed
+from ..ingest.summary import DocumentRow, LibraryResult, library_of, listed
 from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
-from .results import KnowledgeResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +49,7 @@ _LARGE = 16 << 20  # bytes: a text of so many takes ten seconds and more to cut
 __all__ = ["LIBRARY", "run"]
 
 
-def run(task: Task) -> KnowledgeResult:
+def run(task: Task) -> LibraryResult:
     """Write the library of the recipe's documents into the stage's folder.
 
     Raises DocumentError where no document has a text, or where one cannot be read and the recipe

@@ -48,35 +48,6 @@ class RerankerResult(TypedDict):
     license: str | None
 
 
-class ListedDocuments(TypedDict):
-    """[document, words] of the documents that were not read as a whole, and how many files of other
-    formats there are, by suffix."""
-
-    skipped: list[list[str]]
-    same: list[list[str]]
-    warned: list[list[str]]
-    around: NotRequired[int]
-    other_formats: dict[str, int]
-
-
-class KnowledgeResult(TypedDict):
-    """Figures of the library: documents that were read, are the same as another, were skipped, were
-    read with warnings, and what is in them. `embedded`, `read_now`: chunks and documents that were
-    new; `resumed`: an interrupted run went on."""
-
-    documents: int
-    same: int
-    skipped: int
-    warned: int
-    pages: int
-    chunks: int
-    characters: int
-    embedded: int
-    read_now: int
-    resumed: bool
-    listed: ListedDocuments
-
-
 class SynthesizeResult(TypedDict):
     """`asked`: requests to the model that writes; `replies_kept`: those that an earlier run had
     paid for; `dropped`: reason -> drafts."""

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 import fieldpack
+from fieldpack.figures import megabytes
 
 from ..install.environments import hand_over_to_current
 from ..terminal import render
@@ -404,7 +405,7 @@ def verify(bundle: Path | None, deep: bool, as_json: bool) -> None:
             )
         )
     else:
-        click.echo(f"ok: {len(manifest.files)} files, {render.megabytes(manifest.size)}")
+        click.echo(f"ok: {len(manifest.files)} files, {megabytes(manifest.size)}")
 
 
 for _command in (doctor, bench, feedback, keys, mcp, service, *INSTALL_COMMANDS):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from fieldpack.figures import megabytes
+
 from ..terminal import render
 from .options import json_option
 
@@ -218,7 +220,7 @@ def gc(store: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(render.dumps({"removed": removed, "freed": freed}, indent=2))
     else:
-        click.echo(f"removed {len(removed)} old releases, freed {render.megabytes(freed)}")
+        click.echo(f"removed {len(removed)} old releases, freed {megabytes(freed)}")
 
 
 @click.command(short_help="Copy damaged files of installed bundles anew.")
@@ -322,8 +324,8 @@ def _lines(outcome: Outcome) -> list[str]:
         return [f"{named} is current again, in {outcome.seconds:.2f} s"]
     texts = [
         (
-            f"{named} {outcome.action}: {render.megabytes(outcome.copied)} of"
-            f" {render.megabytes(outcome.size)} copied, {outcome.seconds:.1f} s"
+            f"{named} {outcome.action}: {megabytes(outcome.copied)} of"
+            f" {megabytes(outcome.size)} copied, {outcome.seconds:.1f} s"
         )
     ]
     if outcome.health and outcome.health.questions:

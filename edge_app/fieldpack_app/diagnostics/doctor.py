@@ -24,13 +24,13 @@ from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
 from fieldpack.bundle.targets import CPU
+from fieldpack.figures import megabytes
 from fieldpack.memory import budget_of, peak_bytes
 from fieldpack.prompt import read_prompt
 from fieldpack.targets.choice import AUTO, EMULATED, named_target
 from fieldpack.targets.engines import missing
 
 from ..info import read_report, shipped_figures
-from ..terminal.render import megabytes
 from . import checks
 from .bench import milliseconds, prefill_speed
 from .findings import Finding, Level

@@ -26,14 +26,13 @@ from .metrics import Metrics
 from .responses import error_reply
 from .routes.ask import AskRoute
 from .routes.changes import ChangesRoute
-from .routes.chat_completions import ChatCompletionsRoute
 from .routes.embeddings import EmbeddingsRoute
 from .routes.feedback import FeedbackRoute
 from .routes.library import LibraryRoutes
 from .routes.models import ModelsRoutes
+from .routes.openai_answers import OpenAiAnswerRoutes
 from .routes.originals import OriginalRoutes
 from .routes.pair import PairRoute
-from .routes.responses import ResponsesRoute
 from .routes.static import StaticFiles
 from .routes.status import StatusRoutes
 from .search_pool import SearchPool
@@ -62,8 +61,7 @@ class Application:
         library = LibraryRoutes(self.loaded, self.search_pool, metrics, limits)
         originals = OriginalRoutes(self.loaded, self.search_pool, limits)
         follow_ups, models = FollowUpCache(), ModelsRoutes(self.loaded)
-        completions = ChatCompletionsRoute(self.service, follow_ups)
-        responses = ResponsesRoute(self.service, follow_ups)
+        openai_answers = OpenAiAnswerRoutes(self.service, follow_ups)
         embeddings = EmbeddingsRoute(self.service, self.search_pool)
         feedback = FeedbackRoute(self.loaded, self.search_pool, self.feedback_log, limits)
         routes = [
@@ -87,8 +85,8 @@ class Application:
             Route("/api/feedback", feedback.rate, methods=["POST"]),
             Route("/v1/models", models.list),
             Route("/v1/models/{model:path}", models.one),
-            Route("/v1/chat/completions", completions.create, methods=["POST"]),
-            Route("/v1/responses", responses.create, methods=["POST"]),
+            Route("/v1/chat/completions", openai_answers.chat_completion, methods=["POST"]),
+            Route("/v1/responses", openai_answers.response, methods=["POST"]),
             Route("/v1/embeddings", embeddings.create, methods=["POST"]),
         ]
         keys = DeviceKeys(settings.lan) if settings.lan else None

@@ -15,6 +15,7 @@ import click
 from fieldpack import Answer, Done, Event, Passage, Quote, QuoteFound, TextPiece
 from fieldpack.answers import RELATED, UNSURE, WRITTEN
 from fieldpack.citations import place as plain_place
+from fieldpack.figures import megabytes
 from fieldpack.passages import COLUMNS
 
 from .excerpt import Line, excerpt
@@ -73,11 +74,6 @@ def dumps(value: object, *, indent: int | None = None) -> str:
         .decode()
     )
     return _UNSEEN.sub(lambda match: json.dumps(match[0])[1:-1], text)
-
-
-def megabytes(size: int) -> str:
-    """Return a size in bytes as "1,234.5 MB"."""
-    return f"{size / 1e6:,.1f} MB"
 
 
 # --- answers --------------------------------------------------------------------------------------

@@ -457,6 +457,18 @@ def test_a_layer_that_is_not_there(folder: Path) -> None:
     assert "the weights of 1 of 3 layers are missing (the first is layer 2)" in problem(folder)
 
 
+def test_a_number_of_layers_that_no_memory_would_hold(folder: Path, tmp_path: Path) -> None:
+    checkpoints.change(folder, num_hidden_layers=1 << 60)
+    said = problem(folder)
+    assert f"the weights of {(1 << 60) - 2:,} of {1 << 60:,} layers are missing" in said
+    assert "the first is layer 2" in said and "num_hidden_layers" in said
+    path = checkpoints.write_gguf(tmp_path / "tiny.gguf")
+    checkpoints.claim(path, "llama.block_count", 1 << 31)
+    said = problem(path)
+    assert f"of {1 << 31:,} layers are missing (the first is layer 1)" in said
+    assert said.endswith("download the whole model")
+
+
 # --- tied or not ----------------------------------------------------------------------------------
 
 

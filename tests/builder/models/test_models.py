@@ -4,6 +4,7 @@ Real models of two layers."""
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -267,3 +268,21 @@ def test_a_broken_gguf_is_a_sentence(tmp_path: Path) -> None:
     path = checkpoints.write_gguf(tmp_path / "tiny.gguf")
     path.write_bytes(path.read_bytes()[:-200])
     assert "damaged or cut off" in refused(lambda: base.run(stage(path)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("llama.feed_forward_length", 1 << 22), ("llama.embedding_length", 1 << 31)],
+)
+def test_a_gguf_that_claims_more_than_it_holds_is_refused_before_that_is_made(
+    key: str, value: int, tmp_path: Path
+) -> None:
+    """By the first claim the model would take 3 GB."""
+    causal_lm.quiet()
+    path = checkpoints.write_gguf(tmp_path / "tiny.gguf")
+    base.run(stage(path))  # what the libraries themselves take is in the peak from here on
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    checkpoints.claim(path, key, value)
+    said = refused(lambda: base.run(stage(path)))
+    assert said.startswith(str(path)) and "download it again" in said
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1e6  # kilobytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -198,16 +199,14 @@ def _weight_problems(checkpoint: Checkpoint) -> Iterator[str]:
     settings = text_settings(config)
     layers = whole_number(settings, "num_hidden_layers")
     numbers = {int(part) for name in tensors for part in name.split(".")[:-1] if part.isdigit()}
-    if (
-        layers
-        and numbers
-        and not checkpoint.is_gguf
-        and (gone := sorted(set(range(layers)) - numbers))
-    ):
+    # A damaged file may say any number of layers: nothing is made of that size, here or by a library.
+    gone = (layers or 0) - sum(number < (layers or 0) for number in numbers)
+    if (numbers or checkpoint.is_gguf) and gone > 0:
+        first = next(number for number in itertools.count() if number not in numbers)
+        otherwise = "" if checkpoint.is_gguf else ", or set num_hidden_layers in config.json right"
         yield (
-            f"{path}: the weights of {len(gone)} of {layers} layers are missing (the first is "
-            f"layer {gone[0]}); "
-            "download the whole model, or set num_hidden_layers in config.json right"
+            f"{path}: the weights of {gone:,} of {layers:,} layers are missing (the first is layer "
+            f"{first}); download the whole model{otherwise}"
         )
     rows, vocabulary = checkpoint.embedding_rows, whole_number(settings, "vocab_size")
     if rows and vocabulary and rows != vocabulary and not checkpoint.is_gguf:

@@ -1,9 +1,10 @@
 """Reads a request to /v1/chat/completions: which question, after which answer, in which form. What
-cannot be done is refused, what has no effect is named. Knows nothing of answers."""
+cannot be done is refused, what has no effect is named; so it is for /v1/responses, which shares the
+functions for it. Knows nothing of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,18 +41,27 @@ class Exchange:
     answer: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """The body of a request. `before`: what a follow-up refers to. `schema`: of the JSON that the
-    answer shall be. `usage`: whether a stream ends with token counts. `ignored`: what had no
-    effect."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """What the bodies of both kinds of request say. `before`: what a follow-up refers to, where the
+    messages hold it; `previous_id`: the response that it goes on from. `schema`: of the JSON that
+    the answer shall be. `store`: whether a later request may go on from the answer by its id.
+    `ignored`: what had no effect."""
 
     question: str
     before: Exchange | None
     schema: Mapping[str, Any] | None
     stream: bool
-    usage: bool
     ignored: tuple[str, ...]
+    previous_id: str | None = None
+    store: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest(AnswerRequest):
+    """The body of a request. `usage`: whether a stream ends with token counts."""
+
+    usage: bool
 
 
 def read_chat(data: JsonObject) -> ChatRequest:
@@ -61,11 +71,7 @@ def read_chat(data: JsonObject) -> ChatRequest:
     for name in sorted(TOOL_CHOICES & set(data)):
         if data[name] not in (None, "none", "auto"):
             raise bad_request(f"{name}: not supported: {NO_TOOLS}", param=name)
-    for name, (harmless, why) in _REFUSED.items():
-        if name == "tools" and data.get("tool_choice") == "none":
-            continue  # tools are offered, and not to be called: nothing is missed
-        if data.get(name) not in (None, harmless):
-            raise bad_request(f"{name}: not supported: {why}", param=name)
+    refuse_unsupported(data, _REFUSED)
     messages = [
         _message(value, i)
         for i, value in enumerate(field(data, "messages", list, max_length=MAX_MESSAGES))
@@ -74,22 +80,37 @@ def read_chat(data: JsonObject) -> ChatRequest:
         [(role, text) for role, text in messages if role in ("user", "assistant")]
     )
     options = field(data, "stream_options", dict, {})
-    known = _USED | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
-    parameters = sorted(
-        name for name, value in data.items() if value is not None and name not in known
-    )
     system = [
         f"messages[{i}] ({role})"
         for i, (role, _) in enumerate(messages)
         if role in ("system", "developer")
     ]
     return ChatRequest(
-        question,
-        before,
-        _schema(field(data, "response_format", dict, {"type": "text"})),
+        question=question,
+        before=before,
+        schema=_schema(field(data, "response_format", dict, {"type": "text"})),
         stream=field(data, "stream", bool, False),
         usage=options.get("include_usage") is True,
-        ignored=(*parameters, *system),
+        ignored=(*ignored_parameters(data, _USED | set(_REFUSED)), *system),
+    )
+
+
+def refuse_unsupported(data: JsonObject, refused: Mapping[str, tuple[object, str]]) -> None:
+    """Refuse what would change the answer's meaning. `refused`: name -> (the value that does not,
+    why no other is taken). Raises HttpError (400)."""
+    for name, (harmless, why) in refused.items():
+        if name == "tools" and data.get("tool_choice") == "none":
+            continue  # tools are offered, and not to be called: nothing is missed
+        if data.get(name) not in (None, harmless):
+            raise bad_request(f"{name}: not supported: {why}", param=name)
+
+
+def ignored_parameters(data: JsonObject, known: Set[str]) -> list[str]:
+    """Return the names of parameters that are not known, and of tools that were offered."""
+    return sorted(
+        name
+        for name, value in data.items()
+        if value is not None and (name not in known or (name == "tools" and value))
     )
 
 

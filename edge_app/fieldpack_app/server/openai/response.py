@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
 from fieldpack import Answer
 from fieldpack.answers import AnswerJson
 
+from ..errors import HttpError
 from ..serialize import answer_dict
+from ..sse import sse
+from .request import ChatRequest
 
 
 class OurAnswerJson(AnswerJson):
@@ -60,21 +64,21 @@ class CompletionJson(TypedDict):
     usage: NotRequired[UsageJson]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Writes one answer. `limit`: answer tokens at which the model is cut off. `as_json`: a schema
-    was asked for, so that a refusal, which is no JSON, goes where OpenAI puts one."""
+@dataclass(slots=True)
+class ChatWriter:
+    """Writes one answer. `limit`: answer tokens at which the model is cut off."""
 
     model: str
     limit: int
-    as_json: bool
-    ignored: tuple[str, ...]
+    request: ChatRequest
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
+    _begun: bool = False
 
     def whole(self, answer: Answer) -> CompletionJson:
-        """Return the whole answer."""
-        refusal = answer.text if answer.refused and self.as_json else None
+        """Return the whole answer. With a schema a refusal, which is no JSON, goes where OpenAI puts
+        one."""
+        refusal = answer.text if answer.refused and self.request.schema is not None else None
         message: MessageJson = {
             "role": "assistant",
             "content": None if refusal else answer.text,
@@ -89,26 +93,36 @@ class Reply:
         }
         return {**self._completion("chat.completion", [choice]), "usage": usage(answer)}
 
-    def piece(self, delta: MessageJson) -> CompletionJson:
-        """Return a chunk with the next part of the message."""
-        return self._chunk(delta, None)
+    def begin(self) -> Iterator[bytes]:
+        """Yield the chunk that begins a stream."""
+        if not self._begun:
+            self._begun = True
+            yield self._chunk({"role": "assistant", "content": ""}, None)
 
-    def last(self, answer: Answer) -> CompletionJson:
-        """Return the chunk that ends the message."""
-        return self._chunk({"fieldpack": self._ours(answer)}, self._finish_reason(answer))
+    def piece(self, text: str) -> Iterator[bytes]:
+        """Yield the chunk with the next piece of the answer's text."""
+        yield self._chunk({"content": text}, None)
 
-    def usage_chunk(self, answer: Answer) -> CompletionJson:
-        """Return the chunk with the counts of tokens."""
-        return {**self._completion("chat.completion.chunk", []), "usage": usage(answer)}
+    def end(self, answer: Answer) -> Iterator[bytes]:
+        """Yield the chunks that end a stream: the last, and the counts of tokens where they are
+        wanted."""
+        yield self._chunk({"fieldpack": self._ours(answer)}, self._finish_reason(answer))
+        if self.request.usage:
+            yield sse({**self._completion("chat.completion.chunk", []), "usage": usage(answer)})
+        yield b"data: [DONE]\n\n"
 
-    def _chunk(self, delta: MessageJson, finish_reason: str | None) -> CompletionJson:
+    def failed(self, error: HttpError) -> bytes:
+        """Return the chunk that ends a stream with an error."""
+        return sse(error.body(openai=True))
+
+    def _chunk(self, delta: MessageJson, finish_reason: str | None) -> bytes:
         choice: ChoiceJson = {
             "index": 0,
             "delta": delta,
             "logprobs": None,
             "finish_reason": finish_reason,
         }
-        return self._completion("chat.completion.chunk", [choice])
+        return sse(self._completion("chat.completion.chunk", [choice]))
 
     def _completion(self, kind: str, choices: list[ChoiceJson]) -> CompletionJson:
         return {
@@ -125,7 +139,7 @@ class Reply:
     def _ours(self, answer: Answer) -> OurAnswerJson:
         """Return the field of our own. Its `answer` is the finished text: marks that point to no
         passage, which a stream may have shown, are gone."""
-        return {**answer_dict(answer), "ignored": list(self.ignored)}
+        return {**answer_dict(answer), "ignored": list(self.request.ignored)}
 
 
 def usage(answer: Answer) -> UsageJson:

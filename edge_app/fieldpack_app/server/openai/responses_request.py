@@ -9,7 +9,14 @@ from typing import Any
 
 from ..errors import bad_request
 from ..json_body import JsonObject, field
-from .request import MAX_MESSAGES, NO_TOOLS, Exchange, last_question
+from .request import (
+    MAX_MESSAGES,
+    NO_TOOLS,
+    AnswerRequest,
+    ignored_parameters,
+    last_question,
+    refuse_unsupported,
+)
 
 _USED = {"model", "input", "stream", "text", "previous_response_id", "store", "user", "metadata"}
 _TEXT_PARTS = ("input_text", "output_text", "text")
@@ -24,52 +31,37 @@ _REFUSED: dict[str, tuple[object, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesRequest:
-    """The body of a request. `before`: what a follow-up refers to, where the messages hold it;
-    `previous_id`: the response that it goes on from. `schema`: of the JSON that the answer shall be.
-    `text_format`: as the client sent it, to be sent back. `ignored`: what had no effect."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponsesRequest(AnswerRequest):
+    """The body of a request. `text_format` and `metadata`: as the client sent them, to be sent
+    back."""
 
-    question: str
-    before: Exchange | None
-    previous_id: str | None
-    schema: Mapping[str, Any] | None
     text_format: JsonObject
     metadata: JsonObject
-    stream: bool
-    store: bool
-    ignored: tuple[str, ...]
 
 
 def read_responses(data: JsonObject) -> ResponsesRequest:
     """Return the request that the body of one stands for. Raises HttpError (400, 422)."""
     if data.get("tool_choice") not in (None, "none", "auto"):
         raise bad_request(f"tool_choice: not supported: {NO_TOOLS}", param="tool_choice")
-    for name, (harmless, why) in _REFUSED.items():
-        if name == "tools" and data.get("tool_choice") == "none":
-            continue  # tools are offered, and not to be called: nothing is missed
-        if data.get(name) not in (None, harmless):
-            raise bad_request(f"{name}: not supported: {why}", param=name)
+    refuse_unsupported(data, _REFUSED)
     messages, not_read = _messages(data.get("input"))
     question, before = last_question(messages)
     text_format = field(field(data, "text", dict, {}), "format", dict, {"type": "text"})
     metadata = field(data, "metadata", dict, {})
     if len(metadata) > _MAX_METADATA:
         raise bad_request(f"metadata: at most {_MAX_METADATA} pairs are taken", param="metadata")
-    known = _USED | {"tool_choice"} | set(_REFUSED) - ({"tools"} if data.get("tools") else set())
-    parameters = sorted(
-        name for name, value in data.items() if value is not None and name not in known
-    )
+    known = _USED | {"tool_choice"} | set(_REFUSED)
     return ResponsesRequest(
-        question,
-        before,
-        field(data, "previous_response_id", str, "", max_length=100) or None,
-        _schema(text_format),
-        text_format,
-        metadata,
+        question=question,
+        before=before,
+        previous_id=field(data, "previous_response_id", str, "", max_length=100) or None,
+        schema=_schema(text_format),
+        text_format=text_format,
+        metadata=metadata,
         stream=field(data, "stream", bool, False),
         store=field(data, "store", bool, True),
-        ignored=(*parameters, *not_read),
+        ignored=(*ignored_parameters(data, known), *not_read),
     )
 
 
