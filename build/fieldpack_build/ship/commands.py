@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import SigningError
+from .readme import LANGUAGES
 
 _KEYS = "keys"
 _PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-arm64")
@@ -196,7 +197,7 @@ def rotate_keys(
 @click.option(
     "--language",
     "languages",
-    type=click.Choice(["en", "de", "fr", "es"]),
+    type=click.Choice(LANGUAGES),
     multiple=True,
     help="Of README.txt [all].",
 )
@@ -239,7 +240,6 @@ def ship(
     from ..pipeline.store import default_cache
     from .oci import push
     from .pack import MIN_RUNTIME
-    from .readme import LANGUAGES
     from .runtime_folder import DEFAULT, PYTHONS, Wanted
     from .ship import fingerprint_of
     from .ship import ship as run

@@ -24,6 +24,7 @@ from fieldpack.bundle.manifest import describe_files, read_manifest, write_manif
 from fieldpack_build.errors import OutputExists, SigningError
 from fieldpack_build.ship import pack, runtime_folder
 from fieldpack_build.ship.keys import PASSPHRASE, make_key, read_key, read_root_keys
+from fieldpack_build.ship.readme import LANGUAGES, write_readme
 from fieldpack_build.ship.repository import Repository, create, rotate_release_key, rotate_root_key
 from fieldpack_build.ship.runtime_folder import EXTRAS, PLATFORMS, PYTHONS, Wanted, device_pins
 from fieldpack_build.ship.ship import fingerprint_of, recall, ship, sign
@@ -68,6 +69,35 @@ def test_the_commands_from_keys_to_a_folder(toy: Path, tmp_path: Path) -> None:
     assert made.json["fingerprint"] in readme and "Wenn Sie es gefunden haben" in readme
     assert build("keys", "init", keys).code == 11
     assert (keys / "root-1.pem").stat().st_mode & 0o77 == 0
+
+
+def test_the_stick_s_readme_says_the_same_in_every_language(tmp_path: Path) -> None:
+    assert LANGUAGES == ("en", "de", "fr", "es", "uk", "sk")
+    (tmp_path / "runtime" / "windows-x86_64").mkdir(parents=True)
+    texts = {}
+    for language in LANGUAGES:
+        write_readme(tmp_path, [language], "ab12 cd34")
+        texts[language] = (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
+        lines = texts[language].splitlines()
+        assert lines.count("  ab12 cd34") == 1
+        assert max(map(len, lines)) <= 100
+        for command in (
+            "sh install.sh",
+            "powershell -ExecutionPolicy Bypass -File install.ps1",
+            "fieldpack ask ",
+            "fieldpack serve ",
+            "fieldpack update ",
+        ):
+            assert texts[language].count(command) == 1, (language, command)
+    assert "Якщо ви це знайшли" in texts["uk"] and "Ak ste to našli" in texts["sk"]
+
+    write_readme(tmp_path, LANGUAGES, None)
+    together = (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
+    found = [together.index(text.splitlines()[0]) for text in texts.values()]
+    assert found == sorted(found), "in this order"
+    (tmp_path / "runtime" / "windows-x86_64").rmdir()
+    write_readme(tmp_path, LANGUAGES, None)
+    assert "powershell" not in (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
 
 
 def test_the_same_bundle_again_copies_nothing_and_keeps_its_number(
