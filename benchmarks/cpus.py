@@ -1,7 +1,7 @@
 """One bundle on three kinds of processor: this one, x86-64 with AVX2 and no VNNI, and ARM64, the last
 two emulated by qemu. How many of the ten best passages are the same, and how many of an answer's
-first tokens: kernels round differently, so logits are not compared. Emulated times say nothing and
-are not shown.
+first tokens: kernels round differently, so logits are not compared. Besides, the answers' F1 on each
+(of answerable questions). Emulated times say nothing and are not shown.
 
     python benchmarks/cpus.py dist/finance-1.0.0 recipes/finance/questions.jsonl --sample 5 \
         --json benchmarks/results/cpus.json
@@ -11,6 +11,7 @@ A question of finance takes ARM64 some minutes here. What ARM64 needs is fetched
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -20,7 +21,10 @@ from measuring import machine, machine_line, table, write_json
 from other_cpus import arm64, avx2, this_processor
 from tokenizers import Tokenizer
 
+from fieldpack.citations import strip_marks
 from fieldpack_build.data import read_questions
+from fieldpack_build.data.rows import TestQuestion
+from fieldpack_build.evaluation.metrics import token_f1
 from fieldpack_build.pipeline.store import default_cache
 
 _PACKAGES = ("onnxruntime", "onnxruntime-genai", "numpy", "usearch", "tokenizers")
@@ -47,9 +51,10 @@ def main(
 ) -> None:
     """Passages and tokens of BUNDLE's answers to QUESTIONS on other processors."""
     facts = machine(_PACKAGES)
-    every = [q.question for q in read_questions(questions) if q.answer is not None]
+    every = [q for q in read_questions(questions) if q.answer is not None]
     count = min(sample, len(every))
-    wanted = [every[i * len(every) // count] for i in range(count)]
+    asked = [every[i * len(every) // count] for i in range(count)]
+    wanted = [question.question for question in asked]
     others = [] if (emulated := avx2()) is None else [emulated]
     if not no_arm:
         others.append(arm64(cache or default_cache() / "other-cpus", cpu=arm_cpu))
@@ -62,20 +67,40 @@ def main(
         click.echo(f"asking {processor.name}", err=True)
         answers = processor.answer(bundle, wanted)["answers"]
         pairs = list(zip(native, answers, strict=True))
-        rows.append({"processor": processor.name, **_compare(pairs, tokenizer), "answers": answers})
+        compared = {**_compare(pairs, tokenizer), "f1": _f1(answers, asked)}
+        rows.append({"processor": processor.name, **compared, "answers": answers})
     data = {
         "benchmark": "cpus",
         "bundle": bundle.name,
         "questions": wanted,
         "machine": facts,
         "native": native,
+        "native_f1": _f1(native, asked),
         "rows": rows,
     }
     click.echo(machine_line(facts))
-    keys = ("same_passages", "same_best", "same_texts", "shared_tokens", "same_refusals")
-    head = ("processor", "top 10 shared", "same best", "same text", "tokens shared", "refusals")
+    keys = ("same_passages", "same_best", "same_texts", "shared_tokens", "same_refusals", "f1")
+    head = (
+        "processor",
+        "top 10 shared",
+        "same best",
+        "same text",
+        "tokens shared",
+        "refusals",
+        "F1",
+    )
     click.echo(table(head, [(row["processor"], *(row[key] for key in keys)) for row in rows]))
+    click.echo(f"F1 of this processor: {data['native_f1']}")
     write_json(json_path, data)
+
+
+def _f1(answers: Sequence[Mapping[str, Any]], asked: Sequence[TestQuestion]) -> float:
+    """Return the mean token F1; a refusal has none."""
+    scores = (
+        0.0 if one["refused"] else token_f1(strip_marks(one["text"]), question.answer or "")
+        for one, question in zip(answers, asked, strict=True)
+    )
+    return round(mean(scores), 4)
 
 
 def _compare(

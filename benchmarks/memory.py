@@ -40,8 +40,19 @@ from fieldpack_build.recipe.load import find_recipe, load_recipe
 _CHILD = Path(__file__).with_name("memory_child.py")
 _PACKAGES = ("onnxruntime", "onnxruntime-genai", "numpy", "usearch", "tokenizers")
 _CGROUPS = Path("/sys/fs/cgroup")
-# config.json of Qwen/Qwen2.5-0.5B-Instruct: 494 million parameters, its head is its embeddings.
+# The config.json of Qwen/Qwen2.5-0.5B-Instruct (494 million parameters) and of
+# HuggingFaceTB/SmolLM2-360M-Instruct (362 million); the head of each is its embeddings.
 SHAPES: dict[str, dict[str, Any]] = {
+    "smollm2-360m": {
+        "hidden_size": 960,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 15,
+        "num_key_value_heads": 5,
+        "intermediate_size": 2560,
+        "vocab_size": 49152,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
     "qwen2.5-0.5b": {
         "hidden_size": 896,
         "num_hidden_layers": 24,

@@ -1,11 +1,12 @@
 """This version of the runtime against an older one: the same bundle, prompt, threads and packages, each
 in a fresh process, taking turns. Says whether time and memory are what they were.
 
-The older one is taken out of git into a temporary folder. Both are measured by their own
+The older one is taken out of git into a temporary folder. Both are measured by this version's
 `runtime_sides.py` (the side `ours`: prefill and decode of one long prompt; `ask`: a whole answer),
-on a prompt that this version prepares. A quiet machine is wanted: look at the spread.
+on prompts that this version prepares, and a bundle that both can open: one that the older version
+built. A quiet machine is wanted: look at the spread.
 
-    python benchmarks/versions.py dist/finance-1.0.0 --before c4a40d5~1 --rounds 7 --json versions.json
+    python benchmarks/versions.py OLD/finance-1.0.0 --before c4a40d5~1 --rounds 7 --json versions.json
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ _FIGURES = {
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--before", required=True, help="The older commit.")
 @click.option("--rounds", default=7, show_default=True, help="Medians are over these.")
+@click.option(
+    "--model-alone", is_flag=True, help="No whole answers: where the versions' indexes differ."
+)
 @click.option("--prompt-tokens", default=800, show_default=True)
 @click.option("--new-tokens", default=128, show_default=True)
 @click.option("--threads", type=int, help="[default: the cores this process may use]")
@@ -52,6 +56,7 @@ def main(
     bundle: Path,
     before: str,
     rounds: int,
+    model_alone: bool,
     prompt_tokens: int,
     new_tokens: int,
     threads: int | None,
@@ -59,6 +64,7 @@ def main(
 ) -> None:
     """Time and memory of BUNDLE under this version and an older one."""
     facts = machine(_PACKAGES)
+    sides = ("ours",) if model_alone else tuple(_FIGURES)
     wanted = {
         "bundle": str(bundle.resolve()),
         "prompt_tokens": prompt_tokens,
@@ -70,11 +76,11 @@ def main(
         homes = {"before": check_out(before, Path(name) / "before"), "now": _HOME}
         spec = {**_run(_HOME, "prepare", wanted), "verify": True}
         runs: dict[str, dict[str, list[dict[str, Any]]]] = {
-            side: {version: [] for version in homes} for side in _FIGURES
+            side: {version: [] for version in homes} for side in sides
         }
         for number in range(rounds):
             for version in list(homes)[:: -1 if number % 2 else 1]:
-                for side in _FIGURES:
+                for side in sides:
                     runs[side][version].append(_run(homes[version], side, spec))
     data = {
         "benchmark": "versions",
@@ -103,7 +109,7 @@ def check_out(commit: str, folder: Path) -> Path:
 
 
 def _run(home: Path, side: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Run one side of a version's own `runtime_sides.py`, with its own packages."""
+    """Run one side of `runtime_sides.py` with a version's own packages."""
     packages = (str(home / "runtime"), str(home / "build"), str(home / "edge_app"))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(packages)}
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
@@ -111,7 +117,7 @@ def _run(home: Path, side: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         file.flush()
         started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, str(home / "benchmarks/runtime_sides.py"), side, file.name],
+            [sys.executable, str(_HOME / "benchmarks/runtime_sides.py"), side, file.name],
             env=environment,
             capture_output=True,
             text=True,

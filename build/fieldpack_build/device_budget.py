@@ -9,7 +9,7 @@ kind of server and are a hint: only the device itself can be measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,8 @@ class _Solver:
             int(text.get("num_key_value_heads") or heads),
             int(text.get("head_dim") or int(text["hidden_size"]) // heads),
             int(text["vocab_size"]),
+            int(text["hidden_size"]),
+            precision="int4",  # each way has its own
         )
         chunk = recipe.knowledge.chunk.tokens if recipe.knowledge else 0
         self._passage = chunk * _TOKENS_PER_CHUNK_TOKEN + _PASSAGE_FRAME
@@ -209,7 +211,8 @@ class _Solver:
         """Compute what one way to build the bundle takes."""
         model_mb = self._weights.size_mb(wanted)
         knowledge = self._recipe.knowledge is not None
-        budget = predict(model_mb, self._search_mb, self._shape, knowledge=knowledge)
+        shape = replace(self._shape, precision=wanted.precision)
+        budget = predict(model_mb, self._search_mb, shape, knowledge=knowledge)
         prompt = self._frame + passages * self._passage
         prompt = min(prompt, context - self._recipe.answer.max_answer_tokens)
         return Fit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +49,15 @@ class ChildFailed(Exception):
 
     def __init__(self, code: int, stderr: str) -> None:
         self.code, self.last_line = code, last_line(stderr)
-        super().__init__(f"exit code {code}: {self.last_line}")
+        ended = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+        super().__init__(f"{self.last_line} ({ended})")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def last_line(text: str, *, otherwise: str = "no word") -> str:

@@ -15,11 +15,15 @@ from .bundle.manifest import Manifest
 from .errors import BundleCorrupt, BundleUnsupported
 from .generation.kv_cache import SLICE
 
-# Measured on SmolLM2-135M with MiniLM in float32 and int8 (CPU, onnxruntime 1.31): the interpreter
-# with what it imports; a model file's bytes in memory for each on disk, as weights are packed anew
-# for the kernels while the file is mapped.
-_PROGRAM_MB = 75.0
-_WEIGHTS, _EMBEDDER = 1.35, 1.5
+# Fitted to four models in int4 mixed with int8 (135M, 360M, 494M parameters) and float32 (135M), with
+# MiniLM in float32 and int8 (benchmarks/memory.py; CPUs with VNNI and with AVX2, onnxruntime 1.31):
+# within 6% of each. The interpreter with what it imports, and genai with a model's graph; a model
+# file's bytes in memory for each on disk, as the kernels' packed copy of the weights has sums of its
+# blocks besides; the input embeddings are also read where they lie in the mapped file.
+_PROGRAM_MB, _ENGINE_MB = 75.0, 18.0
+_WEIGHTS, _EMBEDDER = 1.2, 1.5
+_EMBEDDING_BYTES = {"fp32": 4.0, "fp16": 2.0}  # of a weight; else 8 bits and a float for every 32
+_QUANTIZED_BYTES = 1.125
 _KNOWLEDGE_MB = 20.0  # SQLite's cache and the pages of the vectors that a search touches
 _FLOAT_BYTES = 4  # keys, values and logits on a CPU
 _CONTEXT_STEP = 64  # tokens by which a context is made smaller
@@ -48,13 +52,22 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """The numbers of a decoder that decide the memory beside its weights. `heads` and `head_size`
-    are those of the keys and values."""
+    """The numbers of a decoder that decide the memory beside its weights' files. `heads` and
+    `head_size` are those of the keys and values; `precision` is the export's: int4, int8, fp16 or
+    fp32."""
 
     layers: int
     heads: int
     head_size: int
     vocabulary: int
+    hidden: int
+    precision: str
+
+    @property
+    def embeddings_mb(self) -> float:
+        """Return the megabytes of the input embeddings; more than they are where they are in int4."""
+        each = _EMBEDDING_BYTES.get(self.precision, _QUANTIZED_BYTES)
+        return self.vocabulary * self.hidden * each / 1e6
 
 
 def predict(
@@ -68,7 +81,8 @@ def predict(
         return Budget(fixed + _KNOWLEDGE_MB, 0.0)
     cache = 2 * shape.layers * shape.heads * shape.head_size * _FLOAT_BYTES / 1e6
     logits = 2 * SLICE * shape.vocabulary * _FLOAT_BYTES / 1e6
-    return Budget(fixed + _WEIGHTS * model_mb + logits + library, cache)
+    weights = _ENGINE_MB + _WEIGHTS * (model_mb + shape.embeddings_mb)
+    return Budget(fixed + weights + logits + library, cache)
 
 
 def budget_of(folder: Path, manifest: Manifest) -> Budget:
@@ -85,7 +99,9 @@ def budget_of(folder: Path, manifest: Manifest) -> Budget:
             model = json.loads(path.read_text(encoding="utf-8"))["model"]
             names = ("num_hidden_layers", "num_key_value_heads", "head_size")
             layers, heads, head_size = (int(model["decoder"][name]) for name in names)
-            shape = ModelShape(layers, heads, head_size, int(model["vocab_size"]))
+            vocabulary, hidden = int(model["vocab_size"]), int(model["decoder"]["hidden_size"])
+            precision = str(manifest.compat.get("precision", ""))
+            shape = ModelShape(layers, heads, head_size, vocabulary, hidden, precision)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
     search_mb = sizes["embedder"] + sizes["reranker"]

@@ -259,6 +259,7 @@ def test_a_child_that_fails_says_with_what() -> None:
     with pytest.raises(ChildFailed) as caught:
         ask_child(answering("__import__('os').kill(__import__('os').getpid(), 9)"), {})
     assert (caught.value.code, caught.value.last_line) == (-9, "no word")
+    assert str(caught.value) == "no word (killed by SIGKILL)"
 
 
 def test_the_last_line_is_the_last_that_says_something() -> None:

@@ -79,13 +79,14 @@ class RefusedFormat(TypedDict):
 class FormatFigures(CandidateFigures, total=False):
     """What was measured of the model in another format than the CPU's. `folder`: its name under
     variants/. `asked`: the `group` that the recipe asks for. `source`: the key of the stage whose
-    model it was made of, `rounded`: how (`openvino_ir.Rounding`). `tried`: what was refused before
-    it."""
+    model it was made of, `rounded`: how (`openvino_ir.Rounding`), `like`: how the CPU's model is.
+    `tried`: what was refused before it."""
 
     folder: str
     asked: str
     source: str
     rounded: dict[str, bool]
+    like: dict[str, bool]
     texts_compared: int
     tried: list[RefusedFormat]
 

@@ -157,6 +157,18 @@ def probe_ir(
     return figures
 
 
+def static_failure(folder: Path, max_prompt: int, max_answer: int, *, tools: Toolchains) -> str:
+    """Return why the IR in `folder` does not open and answer as an NPU's static pipeline, emulated on
+    the CPU in a process of its own; empty where it does. The shapes are in tokens."""
+    question = {"folder": str(folder), "max_prompt": max_prompt, "max_answer": max_answer}
+    script = Path(__file__).with_name("openvino_static.py")
+    try:
+        answer: str = ask_in_openvino(tools, script, question)
+    except StageError as error:  # it took the process with it
+        return str(error)
+    return answer
+
+
 def ask_in_openvino(
     tools: Toolchains, script: Path, question: Mapping[str, object], *, exporting: bool = False
 ) -> Any:
@@ -169,4 +181,4 @@ def ask_in_openvino(
     try:
         return ask_child(python(script), question, changes=changes)
     except ChildFailed as failed:
-        raise StageError(f"does not run: {failed.last_line} (exit code {failed.code})") from None
+        raise StageError(f"does not run: {failed}") from None

@@ -113,7 +113,5 @@ def probe(folder: Path, reference: Path, *, max_context: int, new_tokens: int) -
     try:
         figures: ProbeFigures = ask_child(python(Path(__file__).with_name("probe.py")), question)
     except ChildFailed as failed:
-        raise StageError(
-            f"does not open or run: {failed.last_line} (exit code {failed.code})"
-        ) from None
+        raise StageError(f"does not open or run: {failed}") from None
     return figures

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import SigningError
+from .readme import LANGUAGES
 
 _KEYS = "keys"
 _PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-arm64")
@@ -161,6 +162,14 @@ def rotate_keys(
     help="For these Pythons [default: 3.11, 3.12, 3.13].",
 )
 @click.option(
+    "--with",
+    "extras",
+    type=click.Choice(["pages", "lan"]),
+    multiple=True,
+    help="Carry what an extra of the device's half needs, as in fieldpack[lan], too; pages by itself"
+    " where BUNDLE has original pages.",
+)
+@click.option(
     "--patches",
     is_flag=True,
     help="For a server: patches of knowledge files, so that a night's changes are a few MB.",
@@ -188,7 +197,7 @@ def rotate_keys(
 @click.option(
     "--language",
     "languages",
-    type=click.Choice(["en", "de", "fr", "es"]),
+    type=click.Choice(LANGUAGES),
     multiple=True,
     help="Of README.txt [all].",
 )
@@ -205,6 +214,7 @@ def ship(
     share: int,
     platforms: tuple[str, ...],
     pythons: tuple[str, ...],
+    extras: tuple[str, ...],
     patches: bool,
     min_runtime: str | None,
     form: str | None,
@@ -230,7 +240,6 @@ def ship(
     from ..pipeline.store import default_cache
     from .oci import push
     from .pack import MIN_RUNTIME
-    from .readme import LANGUAGES
     from .runtime_folder import DEFAULT, PYTHONS, Wanted
     from .ship import fingerprint_of
     from .ship import ship as run
@@ -239,7 +248,7 @@ def ship(
         raise click.UsageError("--push takes --as oci, and a key: what is pushed is signed first")
     runtime = None
     if not no_runtime:
-        runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS)
+        runtime = Wanted(cache or default_cache(), platforms or DEFAULT, pythons or PYTHONS, extras)
     done = run(
         bundle,
         folder,

@@ -69,6 +69,36 @@ Si se lo han entregado
   Nueva memoria: fieldpack update ESTA-CARPETA
 """
     ),
+    "uk": (
+        """Що це
+  Документи організації, підготовлені для помічника, який відповідає на запитання без інтернету
+  (Fieldpack). Нічого з цього не запускається самостійно.
+Якщо ви це знайшли
+  Будь ласка, поверніть це організації, якій воно належить. Не запускайте нічого з вмісту.
+Якщо вам це передали
+  Linux, macOS:  sh install.sh
+  Windows:       powershell -ExecutionPolicy Bypass -File install.ps1
+  Звірте відбиток із тим, який ви отримали на папері чи телефоном, а не з цим файлом:
+  {fingerprint}
+  Після цього:   fieldpack ask НАЗВА "ваше запитання"    fieldpack serve НАЗВА --open
+  Новіший носій: fieldpack update ЦЯ-ПАПКА
+"""
+    ),
+    "sk": (
+        """Čo to je
+  Dokumenty organizácie, pripravené pre asistenta, ktorý odpovedá na otázky bez internetu
+  (Fieldpack). Nič z toho sa nespustí samo od seba.
+Ak ste to našli
+  Vráťte to, prosím, organizácii, ktorej to patrí. Nič z obsahu nespúšťajte.
+Ak vám to odovzdali
+  Linux, macOS:  sh install.sh
+  Windows:       powershell -ExecutionPolicy Bypass -File install.ps1
+  Porovnajte odtlačok s tým, ktorý ste dostali na papieri alebo telefonicky, nie s týmto súborom:
+  {fingerprint}
+  Potom:         fieldpack ask NÁZOV "vaša otázka"       fieldpack serve NÁZOV --open
+  Novšie USB:    fieldpack update TENTO-PRIEČINOK
+"""
+    ),
 }
 LANGUAGES = tuple(_TEXTS)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -52,24 +52,30 @@ DEFAULT = ("linux-x86_64", "linux-aarch64", "macos-arm64")
 # What a platform's wheels need besides: click and tqdm colour through it.
 _MORE = {"windows-x86_64": "colorama==0.4.6\n"}
 _INSTALLERS = ("install.sh", "install.ps1")
+# The extras of the device's half that can be carried, as in `fieldpack[pages]`: device-<name>.txt.
+EXTRAS = ("pages", "lan")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which wheels to carry. `cache`: the folder in which downloaded wheels are kept."""
+    """Which wheels to carry. `cache`: the folder in which downloaded wheels are kept. `extras`: those
+    of `EXTRAS` whose packages come along."""
 
     cache: Path
     platforms: tuple[str, ...] = DEFAULT
     pythons: tuple[str, ...] = PYTHONS
+    extras: tuple[str, ...] = ()
 
 
 def write_runtime(folder: Path, wanted: Wanted) -> int:
-    """Write runtime/ for each platform, and the installers beside it. Returns the bytes of all
-    wheels. Raises MachineError where a wheel cannot be had."""
+    """Write runtime/ for each platform, and the installers beside it. Extras that the folder carries
+    already stay: another of its bundles may need them. Returns the bytes of all wheels. Raises
+    MachineError where a wheel cannot be had."""
     total = 0
     for platform in wanted.platforms:
-        wheels = download(platform, wanted)
         target = folder / RUNTIME / platform
+        kept = (name for name in EXTRAS if name in wanted.extras or _carries(target, name))
+        wheels = download(platform, replace(wanted, extras=tuple(kept)))
         target.mkdir(parents=True, exist_ok=True)
         own = write_wheel(target)
         for wheel in wheels:
@@ -108,16 +114,28 @@ def runtime_lists(folder: Path, signed: Mapping[str, str]) -> dict[str, bytes]:
     return lists
 
 
-def device_pins(platform: str) -> str:
-    """Return the requirements of one platform, a line each."""
+def device_pins(platform: str, extras: Sequence[str] = ()) -> str:
+    """Return the requirements of one platform, a line each, with those of `extras`."""
     listed = (files(__package__) / "device.txt").read_text(encoding="utf-8")
-    return listed + _MORE.get(platform, "")
+    return listed + _MORE.get(platform, "") + "".join(map(extra_pins, extras))
+
+
+def extra_pins(extra: str) -> str:
+    """Return the requirements of one of `EXTRAS`, a line each."""
+    return (files(__package__) / f"device-{extra}.txt").read_text(encoding="utf-8")
+
+
+def _carries(target: Path, extra: str) -> bool:
+    """Return whether the wheels in `target` are those of an extra, too."""
+    pins = [line.split("==")[0] for line in extra_pins(extra).splitlines() if "==" in line]
+    there = {path.name.split("-")[0].replace("_", "-").lower() for path in target.glob("*.whl")}
+    return set(pins) <= there
 
 
 def download(platform: str, wanted: Wanted) -> list[Path]:
     """Return the wheels for one platform and all wanted Pythons, pip's own among them, from the
     cache or the package index."""
-    pins = device_pins(platform)
+    pins = device_pins(platform, wanted.extras)
     by_name: dict[str, Path] = {}
     for version in wanted.pythons:
         key = sha256(f"{pins}\n{platform}\n{version}".encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fieldpack
-from fieldpack.bundle.manifest import Manifest
+from fieldpack.bundle.manifest import ORIGINALS, Manifest
 from fieldpack.bundle.release import (
     LARGEST_PART,
     Release,
@@ -74,7 +74,8 @@ def ship(
     """Write a bundle into `folder` and sign that `channel` offers it. `keys`: the folder with the
     release key; None: `build sign` does it later. `patches`: for a server, so that devices fetch
     changes of knowledge files alone. `min_runtime`: the version of Fieldpack that devices get
-    first, from the wheels that a folder carries. `as_oci`: make the folder an OCI image layout,
+    first, from the wheels that a folder carries. `runtime`: which wheels to write, with those that
+    draw original pages where the bundle has any. `as_oci`: make the folder an OCI image layout,
     too. What the folder carries of other bundles stays.
 
     Raises BundleError, SigningError, OutputExists, MachineError."""
@@ -120,6 +121,8 @@ def ship(
         encoding="utf-8",
     )
     if runtime is not None:
+        if manifest.has(ORIGINALS):
+            runtime = replace(runtime, extras=(*runtime.extras, "pages"))
         write_runtime(folder, runtime)
     if as_oci and not oci.is_layout(folder):
         oci.write_layout(folder, [])  # filled when it is signed

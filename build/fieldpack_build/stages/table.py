@@ -507,7 +507,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        3,
+        4,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,

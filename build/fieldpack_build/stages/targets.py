@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ from ..models.chat_template import encode, read_chat
 from ..models.precision import parse
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
+from ..recipe.schema import Recipe
 from ..recipe.targets import CPU, OPENVINO, TargetSection
 from .export import agreement_limits
 from .package import shipped_by
@@ -101,33 +102,32 @@ def _formats(task: Task, model: str, tools: openvino_ir.Toolchains) -> dict[str,
         return {}
     source_key = task.keys["merge" if model == EXPORT and "merge" in task.inputs else "base"]
     rounding = Rounding.like(parse(read_facts(task.inputs[model])["candidate"]))
-    if any(one.is_static for one in task.recipe.targets):
-        # With some of the layers' matrices in int8 the NPU's emulation did not run (OpenVINO 2026.4,
-        # a toy model of six layers). That its pipeline folds layers and wants them alike is a guess,
-        # not verified.
-        rounding = replace(rounding, mixed=False)
     if reused := _reused_formats(task, source_key, rounding, set(groups)):
         return reused
     maker = _FormatMaker(task, model, rounding, tools)
     formats: dict[str, FormatFigures] = {}
     for name, group in groups.items():
         made = maker.make(group)
-        formats[name] = {"asked": name, "source": source_key, "rounded": asdict(rounding), **made}
+        formats[name] = {"asked": name, "source": source_key, "like": asdict(rounding), **made}
     shutil.rmtree(task.out / _REFERENCE)
+    used = {made["folder"] for made in formats.values()}
+    for folder in (task.out / VARIANTS).iterdir():
+        if folder.name not in used:
+            shutil.rmtree(folder)
     return formats
 
 
 def _reused_formats(
     task: Task, source_key: str, rounding: Rounding, groups: set[str]
 ) -> dict[str, FormatFigures] | None:
-    """Link the formats that an earlier run made of the model of `source_key`, rounded alike, and
-    return their figures; None where it made others than `groups`."""
+    """Link the formats that an earlier run made of the model of `source_key`, to be rounded like the
+    CPU's, and return their figures; None where it made others than `groups`."""
     if task.previous_output is None or not (task.previous_output / TARGETS).is_file():
         return None
     data = json.loads((task.previous_output / TARGETS).read_text(encoding="utf-8"))
     earlier: list[FormatFigures] = data["formats"]
     wanted = source_key, asdict(rounding)
-    formats = {one["asked"]: one for one in earlier if (one["source"], one["rounded"]) == wanted}
+    formats = {one["asked"]: one for one in earlier if (one["source"], one["like"]) == wanted}
     if set(formats) != groups:
         return None
     task.note("reusing the formats of the same model")
@@ -149,7 +149,7 @@ class _FormatMaker:
         ends = exported["model"]["eos_token_id"]
         self._ends = ends if isinstance(ends, list) else [ends]
         self._tokenizer = causal_lm.load_tokenizer(self._source)
-        self._made: dict[int, FormatFigures] = {}
+        self._made: dict[str, FormatFigures] = {}
 
     def make(self, group: str | int) -> FormatFigures:
         """Return the figures of the first group size that divides the model's widths and passes.
@@ -158,37 +158,64 @@ class _FormatMaker:
         groups = named[group] if isinstance(group, str) else (group,)
         tried: list[RefusedFormat] = []
         for size in groups:
-            figures = self._try(size)
-            refused = figures["refused"]
-            if not refused:
+            figures = self._try(size, self._rounding)
+            if refused := figures["refused"]:
+                tried.append({"folder": figures["folder"], "refused": refused})
+            else:
+                figures = self._opening_as_static(size, group, figures, tried)
                 return {**figures, "tried": tried}
-            tried.append({"folder": figures["folder"], "refused": refused})
         lines = "\n".join(f"  {one['folder']}: {one['refused']}" for one in tried)
         raise CheckFailed(
             f"no group size of the OpenVINO export passes the gates of `export`:\n{lines}"
         )
 
-    def _try(self, size: int) -> FormatFigures:
-        if size not in self._made:
-            name = self._rounding.name(size)
+    def _opening_as_static(
+        self, size: int, group: str | int, figures: FormatFigures, tried: list[RefusedFormat]
+    ) -> FormatFigures:
+        """Return the figures of the format whose layers are all in int4 where an NPU is to run it and
+        only that one opens as an NPU's static pipeline, which folds layers that are alike; else
+        `figures`. What did not open is added to `tried`."""
+        shapes = _static_shapes(self._task.recipe, group)
+        why = self._static_failure(figures["folder"], shapes)
+        if not (self._rounding.mixed and why):
+            return figures
+        plain = self._try(size, replace(self._rounding, mixed=False))
+        if plain["refused"] or self._static_failure(plain["folder"], shapes):
+            return figures
+        self._task.note(f"{figures['folder']}: {why}")
+        tried.append({"folder": figures["folder"], "refused": why})
+        return plain
+
+    def _static_failure(self, name: str, shapes: Iterable[tuple[int, int]]) -> str:
+        folder = self._task.out / VARIANTS / name
+        failures = (
+            openvino_ir.static_failure(folder, prompt, answer, tools=self._tools)
+            for prompt, answer in shapes
+        )
+        return next(filter(None, failures), "")
+
+    def _try(self, size: int, rounding: Rounding) -> FormatFigures:
+        name = rounding.name(size)
+        if name not in self._made:
             if openvino_ir.divides(size, self._config):
                 self._task.note(f"exporting {name}")
-                self._made[size] = {"folder": name, **self._build(size, name)}
+                figures = self._build(size, name, rounding)
+                self._made[name] = {"folder": name, "rounded": asdict(rounding), **figures}
             else:
                 why = f"{size} does not divide the model's widths"
-                self._made[size] = {"folder": name, "refused": why}
-        return self._made[size]
+                self._made[name] = {"folder": name, "refused": why}
+        return self._made[name]
 
-    def _build(self, size: int, name: str) -> FormatFigures:
+    def _build(self, size: int, name: str, rounding: Rounding) -> FormatFigures:
         """Build one format, and keep it if it passes."""
         task, folder = self._task, self._task.out / VARIANTS / name
         folder.parent.mkdir(exist_ok=True)
         try:
             openvino_ir.build_ir(
-                self._rounded(size),
+                self._rounded(size, rounding),
                 folder,
                 group=size,
-                mixed=self._rounding.mixed,
+                mixed=rounding.mixed,
                 ends=self._ends,
                 tools=self._tools,
             )
@@ -202,16 +229,16 @@ class _FormatMaker:
         task.note(f"{name}: {figures['refused'] or 'passes'}")
         return figures
 
-    def _rounded(self, size: int) -> Path:
+    def _rounded(self, size: int, rounding: Rounding) -> Path:
         """Return the folder of the model that is exported: the model itself, or a copy that is
         rounded on the training prompts. Raises StageError where it cannot be rounded."""
-        if not self._rounding.calibrated:
+        if not rounding.calibrated:
             return self._source
         folder = self._task.out / _ROUNDED
         write_rounded(
             self._source,
             folder,
-            self._rounding.candidate(size, self._config),
+            rounding.candidate(size, self._config),
             self._calibration_texts,
             half_scales=True,
             on_progress=self._task.progress,
@@ -291,9 +318,20 @@ def _record(task: Task, section: TargetSection, formats: Mapping[str, FormatFigu
     target = Target(section.name, "openvino", device, folder, "config")
     if not section.is_static:
         return target
-    prompt = _rounded_up(section.max_prompt or _PROMPT)
-    answer = _rounded_up(section.max_answer or task.recipe.answer.max_answer_tokens)
+    prompt, answer = _static_shape(task.recipe, section)
     return replace(target, prompt_limit=prompt, total_limit=prompt + answer)
+
+
+def _static_shapes(recipe: Recipe, group: str | int) -> list[tuple[int, int]]:
+    """Return the shapes of the static targets that share the format of this `group`."""
+    targets = (one for one in recipe.targets if one.is_static and one.group == group)
+    return [_static_shape(recipe, one) for one in targets]
+
+
+def _static_shape(recipe: Recipe, section: TargetSection) -> tuple[int, int]:
+    """Return how many tokens of a prompt, and of an answer, a static target is compiled for."""
+    prompt = _rounded_up(section.max_prompt or _PROMPT)
+    return prompt, _rounded_up(section.max_answer or recipe.answer.max_answer_tokens)
 
 
 def _rounded_up(tokens: int) -> int:

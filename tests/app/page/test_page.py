@@ -645,7 +645,7 @@ def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
     )
     assert f"fieldpack {fieldpack.__version__}" in facts["Runs on"]
     assert dialog.locator(".guarantee").inner_text() == (
-        "Of 100 questions like the test's at least 75 are answered, and of 100 answers at least 22 "
+        "Of 100 questions like the test’s at least 75 are answered, and of 100 answers at least 22 "
         "are right, with 95% certainty (questions asked: 40, answered: 37, right answers: 16)."
     )
     with reader.context.expect_page() as opened:
@@ -730,7 +730,13 @@ def test_everything_that_can_be_pressed_has_a_name(reader: Visit) -> None:
 
 @pytest.mark.parametrize(
     ("locale", "direction", "documents"),
-    [("pl-PL", "ltr", "4 dokumenty"), ("ar", "rtl", "4 وثائق"), ("xx", "ltr", "4 documents")],
+    [
+        ("pl-PL", "ltr", "4 dokumenty"),
+        ("uk-UA", "ltr", "4 документи"),
+        ("sk-SK", "ltr", "4 dokumenty"),
+        ("ar", "rtl", "4 وثائق"),
+        ("xx", "ltr", "4 documents"),
+    ],
 )
 def test_the_page_speaks_the_browsers_language(
     browser: Any, server: Served, locale: str, direction: str, documents: str

@@ -16,8 +16,15 @@ PAGE = Path(fieldpack_app.__file__).parent / "page"
 LANGUAGES = sorted(path.stem for path in (PAGE / "locales").glob("*.json"))
 PLURALS = {
     "pl": {"one", "few", "many", "other"},
+    "uk": {"one", "few", "many", "other"},
+    "sk": {"one", "few", "many", "other"},
     "ar": {"zero", "one", "two", "few", "many", "other"},
     "zh": {"other"},
+}
+QUOTES = dict.fromkeys(("ar", "es", "fr", "it", "uk"), "«»") | {
+    "de": "„“",
+    "sk": "„“",
+    "pl": "„”",
 }
 TO_HTML = "innerHTML|outerHTML|insertAdjacentHTML|document.write|DOMParser|ContextualFragment|setHTML|eval\\(|new Function"
 
@@ -79,6 +86,15 @@ def test_every_language_says_everything(language: str) -> None:
         assert blanks(forms["other"]) == blanks(
             english[key]["other"] if isinstance(text, dict) else english[key]
         ), key
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_quotes_as_it_is_printed(language: str) -> None:
+    text = (PAGE / "locales" / f"{language}.json").read_text(encoding="utf-8")
+    marks = re.findall(r"[«»„“”‹›‘‚]", text)
+    opening, closing = QUOTES.get(language, "“”")
+    assert marks == [opening, closing] * (len(marks) // 2) and marks
+    assert re.findall(r"\w'\w", text) == [], "an apostrophe of a typewriter"
 
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:

@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from dataclasses import replace
 from hashlib import sha256
 from importlib.metadata import requires
 from pathlib import Path
@@ -18,11 +20,13 @@ from packaging.utils import canonicalize_name
 
 import shipping
 from fieldpack.bundle import release as releases
+from fieldpack.bundle.manifest import describe_files, read_manifest, write_manifest
 from fieldpack_build.errors import OutputExists, SigningError
-from fieldpack_build.ship import pack
+from fieldpack_build.ship import pack, runtime_folder
 from fieldpack_build.ship.keys import PASSPHRASE, make_key, read_key, read_root_keys
+from fieldpack_build.ship.readme import LANGUAGES, write_readme
 from fieldpack_build.ship.repository import Repository, create, rotate_release_key, rotate_root_key
-from fieldpack_build.ship.runtime_folder import PLATFORMS, PYTHONS, device_pins
+from fieldpack_build.ship.runtime_folder import EXTRAS, PLATFORMS, PYTHONS, Wanted, device_pins
 from fieldpack_build.ship.ship import fingerprint_of, recall, ship, sign
 from fieldpack_build.ship.wheel import write_wheel
 
@@ -65,6 +69,35 @@ def test_the_commands_from_keys_to_a_folder(toy: Path, tmp_path: Path) -> None:
     assert made.json["fingerprint"] in readme and "Wenn Sie es gefunden haben" in readme
     assert build("keys", "init", keys).code == 11
     assert (keys / "root-1.pem").stat().st_mode & 0o77 == 0
+
+
+def test_the_stick_s_readme_says_the_same_in_every_language(tmp_path: Path) -> None:
+    assert LANGUAGES == ("en", "de", "fr", "es", "uk", "sk")
+    (tmp_path / "runtime" / "windows-x86_64").mkdir(parents=True)
+    texts = {}
+    for language in LANGUAGES:
+        write_readme(tmp_path, [language], "ab12 cd34")
+        texts[language] = (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
+        lines = texts[language].splitlines()
+        assert lines.count("  ab12 cd34") == 1
+        assert max(map(len, lines)) <= 100
+        for command in (
+            "sh install.sh",
+            "powershell -ExecutionPolicy Bypass -File install.ps1",
+            "fieldpack ask ",
+            "fieldpack serve ",
+            "fieldpack update ",
+        ):
+            assert texts[language].count(command) == 1, (language, command)
+    assert "Якщо ви це знайшли" in texts["uk"] and "Ak ste to našli" in texts["sk"]
+
+    write_readme(tmp_path, LANGUAGES, None)
+    together = (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
+    found = [together.index(text.splitlines()[0]) for text in texts.values()]
+    assert found == sorted(found), "in this order"
+    (tmp_path / "runtime" / "windows-x86_64").rmdir()
+    write_readme(tmp_path, LANGUAGES, None)
+    assert "powershell" not in (tmp_path / "README.txt").read_text(encoding="utf-8-sig")
 
 
 def test_the_same_bundle_again_copies_nothing_and_keeps_its_number(
@@ -291,6 +324,49 @@ def test_what_ships_is_what_the_device_s_list_says() -> None:
     listed = pins(root / "build" / "fieldpack_build" / "ship" / "device.txt")
     assert listed == pins(root / "runtime" / "device-requirements.txt")
     assert listed <= pins(root / "constraints.txt")  # what was tested
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in EXTRAS:
+        listed = pins(root / "build" / "fieldpack_build" / "ship" / f"device-{extra}.txt")
+        assert listed <= pins(root / "constraints.txt")
+        wanted = {Requirement(line).name for line in project["optional-dependencies"][extra]}
+        assert wanted <= {line.split("==")[0] for line in listed}
+
+
+def test_extras_are_carried_and_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle with original pages brings what draws them; a later ship of another bundle into the
+    same folder leaves it there."""
+
+    def download(platform: str, wanted: Wanted) -> list[Path]:
+        folder = tmp_path / "wheels"
+        folder.mkdir(exist_ok=True)
+        pins = device_pins(platform, wanted.extras).splitlines()
+        names = [pin.replace("==", "-") for pin in pins if "==" in pin]
+        for name in names:
+            (folder / f"{name}-py3-none-any.whl").write_bytes(name.encode())
+        return [folder / f"{name}-py3-none-any.whl" for name in names]
+
+    monkeypatch.setattr(runtime_folder, "download", download)
+    yard = shipping.make_yard(tmp_path)
+    plain = shipping.write_quoting_bundle(tmp_path / "plain-1.0.0")
+    pictured = shipping.write_quoting_bundle(tmp_path / "pictured-1.0.0")
+    pdf = pictured / "originals" / f"{'0' * 64}.pdf"
+    pdf.parent.mkdir()
+    pdf.write_bytes(b"%PDF-1.7")
+    manifest = read_manifest(pictured)
+    (pictured / "manifest.json").unlink()
+    write_manifest(pictured, replace(manifest, name="pictured", files=describe_files(pictured)))
+    wanted = Wanted(tmp_path, ("linux-x86_64",), ("3.11",))
+
+    def carried() -> set[str]:
+        listed = yard.stick / "runtime" / "linux-x86_64" / "requirements.txt"
+        return {line.split("==")[0] for line in listed.read_text(encoding="utf-8").splitlines()}
+
+    yard.ship(plain, runtime=wanted)
+    assert not carried() & {"pypdfium2", "cryptography", "segno"}
+    yard.ship(pictured, runtime=wanted)
+    assert carried() & {"pypdfium2", "cryptography", "segno"} == {"pypdfium2"}
+    yard.ship(plain, runtime=replace(wanted, extras=("lan",)))
+    assert carried() >= {"pypdfium2", "cryptography", "cffi", "pycparser", "segno", "fieldpack"}
 
 
 # Asked for by the wheels above and imported by nothing that a device runs.
@@ -315,7 +391,8 @@ def test_each_platform_s_wheels_are_complete(platform: str) -> None:
         "platform_machine": "AMD64" if system == "windows" else machine,
         "extra": "",
     }
-    pinned = [line.split("==")[0] for line in device_pins(platform).splitlines() if "==" in line]
+    lines = device_pins(platform, EXTRAS).splitlines()
+    pinned = [line.split("==")[0] for line in lines if "==" in line]
     there = {canonicalize_name(name) for name in pinned}
     for version in PYTHONS:
         environment |= {"python_version": version, "python_full_version": f"{version}.0"}

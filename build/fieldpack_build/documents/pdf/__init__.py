@@ -24,6 +24,7 @@ from fieldpack_build.documents.pdf.annotations import (
     with_notes,
 )
 from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
+from fieldpack_build.documents.pdf.nested_forms import endless_pages
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
@@ -62,12 +63,13 @@ _OCR_DOTS = 200 / 72  # dots a point
 class _Reading:
     """The pages that were read so far, and what of them was not.
 
-    `images`: pages that are one, unread. `struck`: lines drawn through text. `left_out`:
-    annotations that are not read, by their kind. `files`: names of attachments. `has_xfa`: a form
-    that only its own programs show.
+    `endless`: indices of pages that draw without end, see `nested_forms`. `images`: pages that are
+    one, unread. `struck`: lines drawn through text. `left_out`: annotations that are not read, by
+    their kind. `files`: names of attachments. `has_xfa`: a form that only its own programs show.
     """
 
     sheets: list[Sheet] = field(default_factory=list)
+    endless: frozenset[int] = frozenset()
     images: int = 0
     damaged: int = 0
     struck: int = 0
@@ -90,6 +92,14 @@ class _Reading:
             yield f"{unread} not read (save attachments as files of their own): {names}"
         if self.has_xfa:
             yield "its XFA form is not read: print it to a PDF"
+        if self.endless:
+            pages = "pages draw" if len(self.endless) > 1 else "pages draws"
+            are = "are" if len(self.endless) > 1 else "is"
+            numbers = ", ".join(str(index + 1) for index in sorted(self.endless))
+            yield (
+                f"{len(self.endless)} of {count} {pages} the same over and over without end and "
+                f"{are} left out (page {numbers}): print it to a new PDF"
+            )
         if self.struck:
             yield f"{_counted(self.struck, 'struck passage')} left out"
         if self.damaged:
@@ -127,22 +137,30 @@ def read(
             f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
         ) from error
     try:
+        count = len(document)
+        if not 0 < count <= _MOST_PAGES:
+            raise DocumentError(
+                f"{name}: has {count} pages; save it again with a PDF program, or split it"
+            )
+        reading = _Reading(endless=endless_pages(data, name, count))
         if vocabulary == AUTO:
-            vocabulary = vocabulary_for(AUTO, _language(document))
+            vocabulary = vocabulary_for(AUTO, _language(document, reading.endless))
         words = read_vocabulary(vocabulary)
-        return _content(document, name, ocr=ocr, hidden=hidden, vocabulary=words)
+        return _content(document, name, reading, ocr=ocr, hidden=hidden, vocabulary=words)
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
         document.close()
 
 
-def _language(document: pypdfium2.PdfDocument) -> str:
+def _language(document: pypdfium2.PdfDocument, endless: frozenset[int]) -> str:
     """Return the language of a PDF by the plain text of a few of its pages."""
     from pypdfium2 import PdfiumError
 
     texts = []
     for i in range(0, len(document), max(len(document) // _PEEK_PAGES, 1)):
+        if i in endless:
+            continue
         with suppress(PdfiumError):  # `_content` reports the page
             page = document[i]
             textpage = page.get_textpage()
@@ -155,6 +173,7 @@ def _language(document: pypdfium2.PdfDocument) -> str:
 def _content(
     document: pypdfium2.PdfDocument,
     name: str,
+    reading: _Reading,
     *,
     ocr: bool,
     hidden: bool,
@@ -163,15 +182,13 @@ def _content(
     from pypdfium2 import PdfiumError
 
     count = len(document)
-    if not 0 < count <= _MOST_PAGES:
-        raise DocumentError(
-            f"{name}: has {count} pages; save it again with a PDF program, or split it"
-        )
     form = document.get_formtype()
     if form:
         document.init_forms()
-    reading = _Reading()
     for i in range(count):
+        if i in reading.endless:
+            reading.sheets.append(Sheet(i + 1, [], []))
+            continue
         try:
             sheet = _sheet(document, i, reading, ocr=ocr, hidden=hidden, vocabulary=vocabulary)
             reading.sheets.append(sheet)
@@ -185,6 +202,10 @@ def _content(
             f"{name}: is a damaged PDF: none of its {count} pages opens; save it again"
         )
     if not any(sheet.lines for sheet in reading.sheets):
+        if reading.endless:
+            raise DocumentError(
+                f"{name}: draws the same over and over without end; print it to a new PDF"
+            )
         next_step = "OCR found none either" if ocr else "set knowledge.ocr: true to have it read"
         raise DocumentError(f"{name}: has no text (image only?); {next_step}")
     join_hyphens(reading.sheets)

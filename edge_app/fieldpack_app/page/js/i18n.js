@@ -2,7 +2,7 @@
 
 export const LANGUAGES = {
   en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", it: "Italiano", pl: "Polski",
-  ar: "العربية", zh: "中文",
+  uk: "Українська", sk: "Slovenčina", ar: "العربية", zh: "中文",
 };
 const RIGHT_TO_LEFT = new Set(["ar"]);
 
