@@ -262,7 +262,7 @@ def test_the_form_is_in_the_browser_s_language_and_nothing_else_is_given(lan: La
 
 
 def test_each_refusal_is_said_in_the_browser_s_language(sealed: Path, tmp_path: Path) -> None:
-    """Ten tries a minute are let through: nine of them here, and one to be refused the eleventh."""
+    """Ten tries, as many as a minute lets through, and the eleventh."""
     words = json.loads((PAGE / "locales" / "uk.json").read_text(encoding="utf-8"))
     with (
         lan_server(sealed, tmp_path / "state", "--pair-minutes", "0") as lan,
