@@ -36,6 +36,10 @@ class DeviceKey:
     added: str
 
 
+class TooManyKeys(InputError):
+    """As many devices have keys as may have one."""
+
+
 class DeviceKeys:
     """The keys in a folder, for several processes and threads."""
 
@@ -71,7 +75,7 @@ class DeviceKeys:
 
     def add(self, name: str) -> tuple[DeviceKey, str]:
         """Make a key for a device, and return it with its secret, which is kept nowhere. Raises
-        InputError: too many keys, a damaged file; OSError."""
+        TooManyKeys; InputError, where the file is damaged; OSError."""
         secret = secrets.token_urlsafe(32)
         shown = " ".join(name.split())[:_MAX_NAME] or "unnamed"
         added = datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,7 +83,7 @@ class DeviceKeys:
         with locked(self._path.parent):
             keys = self.all()
             if len(keys) >= _MAX_KEYS:
-                raise InputError(f"{_MAX_KEYS} devices have keys; revoke one of them first")
+                raise TooManyKeys(f"{_MAX_KEYS} devices have keys; revoke one of them first")
             self._write([*keys, key])
         return key, secret
 

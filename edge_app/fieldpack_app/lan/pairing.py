@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict, dataclass
 from hmac import compare_digest
 from pathlib import Path
+from typing import Literal
 
 from fieldpack.untrusted import typed
 
@@ -24,8 +25,17 @@ _FILE = "pairing.json"
 _DIGITS = 8
 
 
+Reason = Literal["none_open", "damaged", "expired", "wrong", "used_up"]
+
+
 class PairingRefused(Exception):
-    """A code that lets nobody in; the message says why."""
+    """A code that lets nobody in; the message says why. `reason`: the same for a program. `left`:
+    how many tries are left of a code that was not given."""
+
+    def __init__(self, reason: Reason, message: str, *, left: int = 0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.left = left
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +64,27 @@ def redeem(folder: Path, text: str) -> None:
         try:
             code = typed(_Code, json.loads(read_regular(folder / _FILE)))
         except FileNotFoundError:
-            raise PairingRefused("no code is open; make one with `fieldpack keys pair`") from None
+            raise PairingRefused(
+                "none_open", "no code is open; make one with `fieldpack keys pair`"
+            ) from None
         except (ValueError, TypeError):
             (folder / _FILE).unlink()
-            raise PairingRefused("the code is damaged; make another one") from None
+            raise PairingRefused("damaged", "the code is damaged; make another one") from None
         # Also where the clock was set back: else a code would live on.
         if not 0 <= time.time() - code.opened < code.seconds:
             (folder / _FILE).unlink()
-            raise PairingRefused("the code has expired; make another one: `fieldpack keys pair`")
+            raise PairingRefused(
+                "expired", "the code has expired; make another one: `fieldpack keys pair`"
+            )
         left = code.tries - 1
         _write(folder, _Code(code.code, code.opened, code.seconds, left))
         right = compare_digest(code.code.encode(), typed_digits.encode("utf-8", "replace"))
         if right or left <= 0:
             (folder / _FILE).unlink()
+        if not right and left <= 0:
+            raise PairingRefused("used_up", "that is not the code; it is used up: make another one")
         if not right:
-            tries = f"{left} tries are left" if left > 0 else "it is used up: make another one"
-            raise PairingRefused(f"that is not the code; {tries}")
+            raise PairingRefused("wrong", f"that is not the code; tries left: {left}", left=left)
 
 
 def _write(folder: Path, code: _Code) -> None:

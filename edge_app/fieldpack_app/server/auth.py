@@ -25,7 +25,7 @@ from fieldpack import InputError
 from ..lan.device_keys import DeviceKeys
 from .errors import HttpError
 from .http import HEAD
-from .key_page import KeyPage
+from .keyless_page import KeylessPage, Phrase
 from .responses import error_reply
 from .settings import Settings
 
@@ -61,7 +61,7 @@ class AuthMiddleware:
         self._keys = keys
         self._open = {_OPEN, *([PAIR] if keys else [])}
         self._ticket = settings.ticket
-        self._key_page = KeyPage()
+        self._key_page = KeylessPage("key.html")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -126,7 +126,8 @@ class AuthMiddleware:
             # Perhaps the whole address, put into the page's box.
             key = tokens[0].strip().rpartition("token=")[2]
             if not self._is_own(key) and not self._use_ticket(key):
-                return self._key_page.response(headers.get("accept-language", ""), wrong=True)
+                language = headers.get("accept-language", "")
+                return self._key_page.response(language, 401, Phrase("key_wrong"))
             # A cookie that no script and no other site gets, with a name of this browser's own
             # behind the token.
             response = RedirectResponse("/", 303)
@@ -148,7 +149,7 @@ class AuthMiddleware:
         if scope["method"] in _READS and scope["path"] in ("/", "/report"):
             if self._keys:
                 return RedirectResponse(PAIR, 303)
-            return self._key_page.response(headers.get("accept-language", ""), wrong=False)
+            return self._key_page.response(headers.get("accept-language", ""), 401)
         message = (
             "the key is missing or wrong; send Authorization: Bearer <key>, as the terminal shows "
             "it after token="

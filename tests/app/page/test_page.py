@@ -752,6 +752,49 @@ def test_the_page_speaks_the_browsers_language(
         assert reader.page.locator("[data-t]:visible", has_text="undefined").count() == 0
 
 
+def test_every_language_fits_a_phone(browser: Any, server: Served) -> None:
+    """No text is wider than its place, but titles that are cut off with dots on purpose."""
+    wider = """() => [...document.querySelectorAll("body *")].filter((node) => {
+        const style = getComputedStyle(node);
+        return node.offsetParent && node.clientWidth && node.scrollWidth > node.clientWidth + 1
+            && style.display !== "inline" && style.textOverflow !== "ellipsis"
+            && !node.matches(".unseen, .cite");
+    }).map((node) => `${node.tagName} ${node.className}: ${node.textContent.trim().slice(0, 60)}`)"""
+    placeholder = """(box) => {
+        const pen = document.createElement("canvas").getContext("2d");
+        pen.font = getComputedStyle(box).font;
+        return pen.measureText(box.placeholder).width - box.clientWidth;
+    }"""
+    choose = "(list, name) => { list.value = name; list.dispatchEvent(new Event('change')); }"
+    with visit(browser, server, viewport={"width": 390, "height": 844}) as reader:
+        page = reader.page
+        languages = page.locator("#language option").evaluate_all(
+            "(options) => options.map((option) => option.value)"
+        )
+        assert len(languages) == 11
+        for asked in (False, True):
+            if asked:
+                for question in (SUM, WIFI):
+                    page.locator("#question").fill(question)
+                    page.keyboard.press("Enter")
+                    page.locator(".turn:last-child[aria-busy=false]").wait_for()
+            for language in languages:
+                page.locator("#language").evaluate(choose, language)
+                page.locator(f"html[lang={language}]").wait_for()
+                assert page.evaluate("document.scrollingElement.scrollWidth") == 390, language
+                assert page.evaluate(wider) == [], language
+                assert page.locator("#question").evaluate(placeholder) <= 0, language
+
+
+def test_a_quote_has_the_language_s_own_marks(browser: Any, server: Served) -> None:
+    with visit(browser, server, locale="uk-UA") as reader:
+        reader.page.locator("#question").fill(FEE)
+        reader.page.keyboard.press("Enter")
+        reader.page.locator(".turn:last-child[aria-busy=false]").wait_for()
+        quote = reader.page.locator(".source-quote").first.inner_text()
+        assert re.fullmatch("«[^«»“”]+»", quote)
+
+
 def test_the_language_may_change_while_an_answer_comes(reader: Visit) -> None:
     page = reader.page
     reader.ask(SLOW, wait=False)

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 import fieldpack_app
+from fieldpack_app.lan.pairing import Reason
 
 PAGE = Path(fieldpack_app.__file__).parent / "page"
 LANGUAGES = sorted(path.stem for path in (PAGE / "locales").glob("*.json"))
@@ -99,7 +100,12 @@ def test_every_language_quotes_as_it_is_printed(language: str) -> None:
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
     pages = "".join(path.read_text(encoding="utf-8") for path in PAGE.glob("*.html"))
-    used = set(re.findall(r"data-t(?:-label|-title)?=\"(\w+)\"", pages))
+    used = set(re.findall(r"data-t(?:-label|-title|-placeholder)?=\"(\w+)\"", pages))
+    server = "".join(
+        path.read_text(encoding="utf-8") for path in (PAGE.parent / "server").rglob("*.py")
+    )
+    used |= set(re.findall(r"Phrase\(\"(\w+)\"", server))
+    used |= {f"pair_{reason}" for reason in get_args(Reason)}
     source = scripts()
     assert used <= set(words("en"))
     assert [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import http.client
 import json
 import re
@@ -29,6 +30,7 @@ from fieldpack_app.lan.announce import qr_code
 from fieldpack_app.lan.certificate import own_certificate
 from fieldpack_app.lan.device_keys import DeviceKeys
 from fieldpack_app.lan.pairing import PairingRefused, open_pairing, redeem
+from fieldpack_app.server.routes.static import PAGE
 from terminal import COMMAND
 
 QUESTION = {"question": "What does the A class cost?"}
@@ -175,8 +177,11 @@ def test_a_browser_pairs_by_the_form_and_then_has_the_page(sealed: Path, tmp_pat
         page.goto(f"https://127.0.0.1:{lan.port}/")
         assert page.url.endswith("/pair")
         page.get_by_label("The code").fill("0000-0001")
+        page.get_by_label("A name").fill("Ben's tablet")
         page.get_by_role("button", name="Pair").click()
-        page.get_by_text("That is not the code").wait_for()
+        page.get_by_role("alert").get_by_text("That is not the code").wait_for()
+        assert page.get_by_label("The code").input_value() == ""
+        assert page.get_by_label("A name").input_value() == "Ben's tablet"
         page.goto(f"https://127.0.0.1:{lan.port}/pair?code={lan.code}")
         page.get_by_label("A name").fill("Ben's tablet")
         width = page.evaluate("document.documentElement.scrollWidth")
@@ -212,6 +217,7 @@ def test_guessing_uses_a_code_up_and_then_waits(sealed: Path, tmp_path: Path) ->
         answers = [pair(guesser, wrong) for _ in range(pairing.TRIES)]
         assert [one.status_code for one in answers] == [403] * 5
         assert "4 tries are left" in answers[0].text and "used up" in answers[-1].text
+        assert "1 try is left" in answers[-2].text
         assert pair(guesser, lan.code).status_code == 403
         odd = ("", "1" * 900, "１２３４５６７８", "%00", lan.code)
         statuses = [pair(guesser, code).status_code for code in odd]
@@ -238,6 +244,60 @@ def test_foreign_pages_and_oversized_forms_are_refused(lan: Lan) -> None:
         assert "<script>" not in named.text
         sent = client.post("/pair", data=form, headers={"Origin": own})
         assert sent.status_code == 303, "none of these used the code up"
+
+
+def test_the_form_is_in_the_browser_s_language_and_nothing_else_is_given(lan: Lan) -> None:
+    with lan.client(**{"Accept-Language": "uk-UA,uk;q=0.9,en;q=0.8"}) as phone:
+        form = phone.get("/pair", params={"code": "1234-5678"})
+        assert '<html lang="uk" dir="ltr">' in form.text
+        assert "Підключити цей пристрій" in form.text and 'value="1234-5678"' in form.text
+        assert form.headers["referrer-policy"] == "same-origin"
+        assert re.findall("src=|href=|<script|nonce", form.text) == []
+        for path in ("css/keyless.css", "pair.html", "locales/uk.json", "js/app.js", "icon.svg"):
+            assert phone.get(f"/static/{path}").status_code == 401, path
+        for path in ("/", "/report"):
+            sent_on = phone.get(path)
+            assert (sent_on.status_code, sent_on.headers["location"]) == (303, "/pair")
+        assert phone.put("/pair").status_code == phone.delete("/pair").status_code == 405
+
+
+def test_each_refusal_is_said_in_the_browser_s_language(sealed: Path, tmp_path: Path) -> None:
+    """Ten tries, as many as a minute lets through, and the eleventh."""
+    words = json.loads((PAGE / "locales" / "uk.json").read_text(encoding="utf-8"))
+    with (
+        lan_server(sealed, tmp_path / "state", "--pair-minutes", "0") as lan,
+        lan.client(**{"Accept-Language": "uk"}) as phone,
+    ):
+        file = lan.folder / "pairing.json"
+
+        def refusal(code: str, status: int = 403) -> str:
+            answer = pair(phone, code, "Телефон <Олени>")
+            assert answer.status_code == status, answer.text
+            assert 'value="Телефон &lt;Олени&gt;"' in answer.text
+            assert answer.headers["referrer-policy"] == "same-origin"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            (alert,) = re.findall(r'role="alert">(.*?)</p>', answer.text)
+            return html.unescape(str(alert))
+
+        assert refusal("1") == words["pair_none_open"]
+        file.write_text("{")
+        file.chmod(0o600)
+        assert refusal("2") == words["pair_damaged"]
+        code = new_code(lan)
+        made = json.loads(file.read_text())
+        file.write_text(json.dumps({**made, "opened": made["opened"] - 3600}))
+        assert refusal(code) == words["pair_expired"]
+        new_code(lan)
+        for left in (4, 3, 2, 1):
+            form = words["pair_wrong"]["one" if left == 1 else "few"]
+            assert refusal("") == form.replace("{n}", str(left))
+        assert refusal("") == words["pair_used_up"]
+        keys = DeviceKeys(lan.folder)
+        for number in range(100):
+            keys.add(f"device {number}")
+        assert refusal(new_code(lan)) == words["pair_full"]
+        assert refusal("") == words["pair_none_open"]
+        assert refusal("", 429) == words["pair_too_many"]
 
 
 def test_who_does_not_speak_tls_gets_nothing(lan: Lan) -> None:

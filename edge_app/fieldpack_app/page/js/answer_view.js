@@ -5,7 +5,7 @@ import { copyButton, el, icon, iconButton, phrase, unseen, visible } from "./dom
 import { parseAnswer, readingOrder, isUncited, plainText, renumberMarks, displayNumber } from "./parse.js";
 import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
-import { comma, number, place, seconds, t } from "./i18n.js";
+import { comma, number, place, quoted, seconds, t } from "./i18n.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
@@ -73,7 +73,7 @@ function drawQuote(turn, actions) {
   if (!quote || turn.refused || (turn.kind && turn.kind !== "written") || !turn.passages[quote.passage - 1]) return [];
   const mark = drawPiece({ kind: "cite", number: quote.passage }, turn, actions);
   return [el("h3", { class: "list-heading" }, t("quote_heading")),
-    el("blockquote", { class: "quote", dir: "auto" }, `“${quote.text}” `, mark)];
+    el("blockquote", { class: "quote", dir: "auto" }, `${quoted(quote.text)} `, mark)];
 }
 
 /** The text so far. Pieces before the last one do not change any more and stay as they are, with their focus. */
@@ -180,7 +180,7 @@ function drawSource(turn, n, actions) {
     el("span", { class: "source-body" },
       unseen(`${t("passage")} ${number(displayNumber(turn, n))}: `),
       el("span", { class: "source-place" }, ...placeNodes(passage)),
-      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? `“${plainText(quote)}”` : startOf(passage))));
+      el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? quoted(plainText(quote)) : startOf(passage))));
   button.addEventListener("click", () => actions.open(turn, n, button));
   return button;
 }
@@ -211,7 +211,7 @@ function timingText({ first_token_ms: first, total_ms: total, tokens, prompt_tok
 export function withSources(turn) {
   const quoteOf = (n) => turn.citations.find((one) => one.passage === n)?.quote;
   const sources = readingOrder(turn).filter(quoteOf)
-    .map((n) => `[${displayNumber(turn, n)}] ${place(turn.passages[n - 1])}: “${plainText(quoteOf(n))}”`);
+    .map((n) => `[${displayNumber(turn, n)}] ${place(turn.passages[n - 1])}: ${quoted(plainText(quoteOf(n)))}`);
   const heading = t(isUncited(turn) ? "related" : "sources");
   return [turn.question, renumberMarks(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
 }

@@ -37,6 +37,9 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? isolated(values[name]) : all));
 }
 
+/** The text of a document between the language's quotation marks. Not isolated: the whole has the text's own direction. */
+export const quoted = (text) => words["quoted"].replace("{text}", () => text);
+
 function isolated(value) {
   if (typeof value === "number") return number(value);
   // Isolated, so that an English file name does not turn an Arabic sentence around, nor an Arabic question an English one.

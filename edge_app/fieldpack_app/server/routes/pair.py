@@ -1,54 +1,32 @@
 """GET and POST /pair: a device of the local network turns a one-time code into a key of its own.
 
-The one page and the one form that need no key. They are plain HTML: nothing of the page's is sent
-to who has no key."""
+The one page and the one form that need no key, but for the box that takes it. Nothing else of the
+page's is sent to who has no key."""
 
 from __future__ import annotations
 
-import html
 import logging
-import secrets
 import time
 from collections import deque
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
-from ...lan.device_keys import DeviceKeys
+from ...lan.device_keys import DeviceKeys, TooManyKeys
 from ...lan.pairing import PairingRefused, redeem
 from ...terminal.render import printable
 from ..errors import HttpError
+from ..keyless_page import KeylessPage, Phrase
 from ..settings import Settings
 
 _MAX_BODY = 1000  # bytes
 _MAX_TRIES, _SECONDS = 10, 60.0  # of all devices together
 COOKIE_SECONDS = 180 * 24 * 3600
 _log = logging.getLogger("fieldpack.server")
-_POLICY = (
-    "default-src 'none'; style-src 'nonce-{}'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Fieldpack: pair this device</title>
-<style nonce="{nonce}">
-body {{ font: 17px/1.5 system-ui, sans-serif; max-width: 24rem; margin: 3rem auto; padding: 0 1rem;
-  color-scheme: light dark; }}
-label {{ display: block; margin: 1rem 0; }}
-input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5rem; }}
-</style>
-<h1>Pair this device</h1>
-<p role="alert">{message}</p>
-<form method="post" action="/pair">
-<label>The code that the server's terminal shows
-<input name="code" value="{code}" autocomplete="one-time-code" inputmode="numeric" required
-  maxlength="20"></label>
-<label>A name for this device, so that its key can be revoked
-<input name="name" maxlength="40" placeholder="Ana's phone" autocomplete="off"></label>
-<button>Pair</button>
-</form></html>
-"""
+# Under no-referrer a browser says of a form that it is from nowhere (Origin: null).
+_HEADERS = {"referrer-policy": "same-origin"}
 
 
 class PairRoute:
@@ -58,25 +36,33 @@ class PairRoute:
         self._settings = settings
         self._keys = keys
         self._tries: deque[float] = deque()
+        self._keyless = KeylessPage("pair.html")
 
     async def form(self, request: Request) -> Response:
         """Return the form, with the code of a QR code in it; it is used when the form is sent, so
         that a program that only looks at addresses uses nothing up."""
-        return self._page(request.query_params.get("code", "")[:20], "")
+        return self._page(request, 200, code=request.query_params.get("code", "")[:20])
 
     async def pair(self, request: Request) -> Response:
-        """Take a code, and give the device its key as a cookie. Raises HttpError (413, 415, 429)."""
+        """Take a code, and give the device its key as a cookie; where the code lets nobody in,
+        return the form again, which says why. Raises HttpError (413, 415)."""
         fields = await self._fields(request)
-        self._count_try()
         address = request.client.host if request.client else "?"
-        lan = self._settings.lan
+        lan, name = self._settings.lan, fields.get("name", "")
         assert lan
+        if wait := self._count_try():
+            headers = {"retry-after": str(wait)}
+            message = Phrase("pair_too_many")
+            return self._page(request, 429, message, name=name, headers=headers)
         try:
             redeem(lan, fields.get("code", ""))
-        except PairingRefused as refused:
+            key, secret = self._keys.add(printable(name))
+        except (PairingRefused, TooManyKeys) as refused:
             _log.warning("pairing refused to %s: %s", address, refused)
-            return self._page("", f"{str(refused)[:1].upper()}{str(refused)[1:]}.", 403)
-        key, secret = self._keys.add(printable(fields.get("name", "")))
+            message = Phrase("pair_full")
+            if isinstance(refused, PairingRefused):
+                message = Phrase(f"pair_{refused.reason}", refused.left)
+            return self._page(request, 403, message, name=name)
         _log.warning("paired %s at %s, key %s", key.name, address, key.id)
         response = RedirectResponse("/", 303)
         response.set_cookie(
@@ -90,20 +76,16 @@ class PairRoute:
         )
         return response
 
-    def _count_try(self) -> None:
-        """Let at most `_MAX_TRIES` through in `_SECONDS`. Raises HttpError (429)."""
+    def _count_try(self) -> int:
+        """Count a try and return 0; beyond `_MAX_TRIES` in `_SECONDS` return how many seconds from
+        now the next one is let through."""
         now = time.monotonic()
         while self._tries and now - self._tries[0] > _SECONDS:
             self._tries.popleft()
         if len(self._tries) >= _MAX_TRIES:
-            wait = max(round(_SECONDS - (now - self._tries[0])), 1)
-            raise HttpError(
-                429,
-                "too_many_tries",
-                f"too many codes were tried; wait {wait} s",
-                headers={"Retry-After": str(wait)},
-            )
+            return max(round(_SECONDS - (now - self._tries[0])), 1)
         self._tries.append(now)
+        return 0
 
     async def _fields(self, request: Request) -> dict[str, str]:
         """Return the fields of the form. Raises HttpError (413, 415)."""
@@ -118,14 +100,20 @@ class PairRoute:
         parsed = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
         return {name: values[0] for name, values in parsed.items()}
 
-    def _page(self, code: str, message: str, status: int = 200) -> Response:
-        nonce = secrets.token_urlsafe(12)
-        text = _PAGE.format(
-            nonce=nonce, code=html.escape(printable(code)), message=html.escape(message)
+    def _page(
+        self,
+        request: Request,
+        status: int,
+        message: Phrase | None = None,
+        *,
+        code: str = "",
+        name: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        return self._keyless.response(
+            request.headers.get("accept-language", ""),
+            status,
+            message,
+            values={"code": printable(code), "name": name},
+            headers={**_HEADERS, **(headers or {})},
         )
-        headers = {
-            "Content-Security-Policy": _POLICY.format(nonce),
-            # Under no-referrer a browser says of a form that it is from nowhere (Origin: null).
-            "Referrer-Policy": "same-origin",
-        }
-        return HTMLResponse(text, status, headers)
