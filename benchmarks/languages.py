@@ -1,12 +1,14 @@
 """Whether the right document is found in Slovak, Ukrainian, German and Chinese: recall@1 and @5 of
 the small libraries in benchmarks/languages, by words alone, by vectors alone and by the whole
-search.
+search; and whether the sentence is quoted that says the answer, with words compared as they are
+and as the library's languages have them.
 
     python benchmarks/languages.py [--language sk] [--json results.json] [--work FOLDER]
     [--embedder hub:intfloat/multilingual-e5-small]
 
 The documents are invented (CC0). Their questions were written before any search was run, as staff
-would ask: words stand in other forms than in the documents, umlauts are sometimes written out. To
+would ask: words stand in other forms than in the documents, umlauts are sometimes written out.
+"says" is a piece of each sentence that answers, added later, before any quote was looked at. To
 compare with other code, run this file with PYTHONPATH set to that code's three folders and with a
 `--work` of its own. Twenty or thirty questions a language: one question is 3 to 5 points.
 """
@@ -24,12 +26,14 @@ from retrieval import EMBEDDER, PACKAGES, SHA256
 
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.retrieval.fusion import RetrievalSettings
+from fieldpack.retrieval.quoting import QuoteSettings, pick
 from fieldpack.retrieval.retriever import open_retriever
 from fieldpack_build.api import build_knowledge
 from fieldpack_build.pipeline.store import Store
 
 HERE = Path(__file__).with_name("languages")
 KS = (1, 5)
+_PASSAGES = 3  # that a quote is picked from, as a recipe has it by default
 _MOST = 50  # chunks or passages of which the documents are taken
 
 Search = Callable[[str], list[str]]
@@ -65,12 +69,19 @@ def run(arguments: argparse.Namespace) -> None:
                 for row, rank in zip(questions, ranks, strict=True):
                     if rank != 1:
                         print(f"{language} rank {rank}: {row['question']} ({row['document']})")
-        kept["languages"][language] = {"questions": len(questions), "recall": figures}
+        quoted = _quoted(folders, questions, misses=arguments.misses)
+        kept["languages"][language] = {
+            "questions": len(questions),
+            "recall": figures,
+            "quoted": quoted,
+        }
         cells = [f"{figures[name][k]:.0%}" for name in figures for k in KS]
+        cells += [f"{share:.0%}" for share in quoted.values()]
         rows.append((language, len(questions), *cells))
     print(machine_line(facts))
     names = ("words", "vectors", "whole search")
-    print(table(("", "questions", *(f"{name} @{k}" for name in names for k in KS)), rows))
+    recalls = (f"{name} @{k}" for name in names for k in KS)
+    print(table(("", "questions", *recalls, "quote, words as they are", "quote"), rows))
     write_json(arguments.json, kept)
 
 
@@ -108,6 +119,33 @@ def _searches(folders: dict[str, Path]) -> dict[str, Search]:
         "vectors": lambda q: documents(list(index.closest(whole.embedder.embed_query(q), _MOST))),
         "whole search": lambda q: [p.document for p in whole.search(q, _MOST)],
     }
+
+
+def _quoted(
+    folders: dict[str, Path], questions: Sequence[dict[str, Any]], *, misses: bool
+) -> dict[str, float]:
+    """Return for how many questions, 0 to 1, the quote is a sentence that says the answer: with the
+    plain weights, words compared as they are and by the library's languages."""
+    retriever = open_retriever(folders["embedder"], folders["knowledge"], RetrievalSettings())
+    shares = {}
+    for name, languages in (("as_they_are", ()), ("by_language", retriever.languages)):
+        right = 0
+        for row in questions:
+            quote = pick(
+                row["question"],
+                retriever.search(row["question"], _PASSAGES),
+                retriever.embedder,
+                QuoteSettings(),
+                margin=retriever.similarity_margin(row["question"]),
+                rarity=retriever.rarity,
+                languages=languages,
+            )
+            is_right = quote is not None and any(says in quote.text for says in row["says"])
+            right += is_right
+            if misses and not is_right:
+                print(f"{name}: {row['question']}: {quote.text if quote else 'no quote'}")
+        shares[name] = right / len(questions)
+    return shares
 
 
 def _rank(documents: Sequence[str], wanted: str) -> int:

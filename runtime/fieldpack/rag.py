@@ -271,6 +271,7 @@ class Rag:
             quoting,
             margin=retriever.similarity_margin(question),
             rarity=retriever.rarity,
+            languages=retriever.languages,
         )
         return quote if quote and quote.sufficient else None
 
@@ -348,7 +349,8 @@ class Rag:
         """Return whether the library is too far from the question for an answer. A passage that
         holds a code of the question is near, whatever its vector says."""
         settings = self.builder.settings
-        if any(held_codes(resolved.question, [p.in_context for p in resolved.passages])):
+        texts = [passage.in_context for passage in resolved.passages]
+        if any(held_codes(resolved.question, texts, retriever.languages)):
             return False
         if resolved.similarity < settings.refuse_below:
             return True

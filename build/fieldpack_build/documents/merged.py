@@ -10,6 +10,9 @@ from fieldpack_build.documents.grid import REPEATED_LIMIT, is_header
 from fieldpack_build.documents.pages import squeeze
 
 _MOST_HEADS = 5  # rows of a head: a table of words alone is no head
+# Places of a table that merged cells fill beside those where they begin. A table of 60,000 rows
+# whose first column is merged has one for each row; a file of 1 KB can ask for billions.
+_MOST_FILLED = 1_000_000
 
 
 class Cell(NamedTuple):
@@ -78,24 +81,32 @@ def lay_out(rows: Sequence[Sequence[Cell]], heads: int = 0) -> Table:
 
 def _place(rows: Sequence[Sequence[Cell]]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
     """Texts by row and column, a merged one in each of its places; and for each place the row and
-    column where its cell begins. One too long for a label stays once in its first row."""
+    column where its cell begins. One too long for a label stays once in its first row, and so do
+    all once `_MOST_FILLED` places are filled."""
     texts: list[list[str]] = []
     origins: list[list[tuple[int, int]]] = []
     above: dict[int, _Above] = {}
+    filled = 0
     for at, cells in enumerate(rows):
         row: list[str] = []
         begin: list[tuple[int, int]] = []
-
+        own = 0
         for cell in cells:
             _fill(row, begin, above)
             first = len(row)
             kept = cell.text if len(cell.text) <= REPEATED_LIMIT else ""
-            for column in range(first, first + max(cell.columns, 1)):
-                if cell.rows > 1:
+            columns = max(cell.columns, 1) if filled <= _MOST_FILLED else 1
+            filled += columns - 1
+            own += columns
+            for column in range(first, first + columns):
+                if cell.rows > 1 and filled <= _MOST_FILLED:
                     above[column] = _Above(cell.rows - 1, kept, (at, first))
                 row.append(cell.text if column == first else kept)
                 begin.append((at, first))
         _fill(row, begin, above)
+        filled += len(row) - own
+        if filled > _MOST_FILLED:
+            above.clear()
         texts.append(row)
         origins.append(begin)
     return texts, origins

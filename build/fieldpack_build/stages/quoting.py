@@ -75,7 +75,7 @@ class _QuoteRows:
         signals = np.zeros((0, len(SIGNALS)))
         if sentences:
             signals = signals_of(
-                question_words(question, retriever.embedder, retriever.rarity),
+                question_words(question, retriever.embedder, retriever.rarity, retriever.languages),
                 [self._read(sentence.text) for sentence in sentences],
                 [self._read(passage.context) for passage in passages],
                 sentences,

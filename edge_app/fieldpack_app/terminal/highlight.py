@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from contextlib import closing
 
-from fieldpack.index.query_terms import QUESTION_WORDS, content_words
+from fieldpack.index.query_terms import content_words, left_out
 from fieldpack.index.schema import TOKENIZER
-from fieldpack.language import PLAIN, analyzer, spoken_question_words
+from fieldpack.language import PLAIN, analyzer
 
 Span = tuple[int, int]  # start and end in characters, end exclusive
 
@@ -29,7 +29,7 @@ def question_spans(
     order. Words that every question has ("what", "does", "the") are not highlighted. `languages`:
     those of the library's documents."""
     others = [language for language in languages if language != PLAIN]
-    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    leave_out = left_out(question, languages)
     spans = _english_spans(texts, content_words(_UNSAFE.sub(" ", question), leave_out))
     for language in others:
         words = analyzer(language)

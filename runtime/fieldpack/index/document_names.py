@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ..language import PLAIN, analyzer, fold, spoken_question_words
-from .query_terms import QUESTION_WORDS, parts_of
+from ..language import PLAIN, analyzer, fold
+from .query_terms import QUESTION_WORDS, left_out, parts_of
 
 NAMES = """
 CREATE VIRTUAL TABLE names USING fts5(terms, initials, content='', tokenize='porter unicode61 remove_diacritics 2', prefix='3');
@@ -181,7 +181,7 @@ def _queries(question: str, languages: Collection[str]) -> Iterator[tuple[str, f
     runs = _words(question)[:_MOST_WORDS]
     terms = {run: run for run in runs}
     others = [language for language in languages if language != PLAIN]
-    leave_out = spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+    leave_out = left_out(question, languages)
     for language in others:
         for stem in analyzer(language).terms(" ".join(runs), leave_out):
             terms.setdefault(stem, stem)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ..language import PLAIN, analyzer, fold, question_words, spoken_question_words
+from ..language import (
+    PLAIN,
+    analyzer,
+    fold,
+    is_unspaced,
+    ngram_spans,
+    question_words,
+    spoken_question_words,
+)
 
 # Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
 QUESTION_WORDS = question_words("en")
-_MOST_WORDS = 64
+MOST_WORDS = 64  # of a question that are looked for
 _LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -20,21 +28,41 @@ def parts_of(word: str) -> list[str]:
     return parts if len(parts) > 1 else []
 
 
+def left_out(question: str, languages: Collection[str]) -> frozenset[str]:
+    """Return the words, folded, that are not looked for: the question words of the language that a
+    question is asked in, which is English or one of `languages`, those of the library's
+    documents."""
+    others = [language for language in languages if language != PLAIN]
+    return spoken_question_words(question, ["en", *others]) if others else QUESTION_WORDS
+
+
 def content_words(question: str, leave_out: Collection[str] = QUESTION_WORDS) -> list[str]:
     """The words to look for, each once, in their order: "FY2022" is looked for as "2022" too."""
     found: dict[str, None] = {}
     for word in re.findall(r"\w+", question.lower()):
         mixed = [part for part in parts_of(word) if len(part) > 1]
         found |= dict.fromkeys(w for w in (word, *mixed) if w not in leave_out)
-    return list(found)[:_MOST_WORDS]
+    return list(found)[:MOST_WORDS]
 
 
-def word_spans(question: str) -> list[tuple[int, int]]:
+def word_spans(question: str, languages: Collection[str] = ()) -> list[tuple[int, int]]:
     """Return the [start, end) of each of a question's words that are looked for, in characters; of
-    all its words where it has no such."""
-    spans = [match.span() for match in re.finditer(r"\w+", question)][:_MOST_WORDS]
-    content = [(a, b) for a, b in spans if question[a:b].lower() not in QUESTION_WORDS]
-    return content or spans
+    all its words where it has no such. In scripts without blanks a word is an n-gram. `languages`:
+    those of the library's documents."""
+    leave_out = left_out(question, languages)
+    spans = [match.span() for match in re.finditer(r"\w+", question)][:MOST_WORDS]
+    if all(language == PLAIN for language in languages):
+        content = [(a, b) for a, b in spans if question[a:b].lower() not in leave_out]
+        return content or spans
+    blank = question
+    for word in sorted(filter(is_unspaced, leave_out), key=len, reverse=True):
+        blank = blank.replace(word, " " * len(word))
+    content = [
+        (a, b)
+        for a, b in spans
+        if not is_unspaced(question[a:b]) and fold(question[a:b]) not in leave_out
+    ]
+    return sorted([*content, *ngram_spans(blank)])[:MOST_WORDS] or spans
 
 
 def search_terms(question: str, languages: Collection[str]) -> list[str]:
@@ -44,12 +72,12 @@ def search_terms(question: str, languages: Collection[str]) -> list[str]:
     others = [language for language in languages if language != PLAIN]
     if not others:
         return content_words(question)
-    leave_out = spoken_question_words(question, ["en", *others])
+    leave_out = left_out(question, languages)
     plain = [w for w in content_words(question, frozenset()) if fold(w) not in leave_out]
     terms = dict.fromkeys(plain)
     for language in others:
         terms |= dict.fromkeys(analyzer(language).terms(question, leave_out))
-    return list(terms)[: _MOST_WORDS * len(others)]
+    return list(terms)[: MOST_WORDS * len(others)]
 
 
 def forms_of(phrase: str, languages: Collection[str]) -> list[str]:

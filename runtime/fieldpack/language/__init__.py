@@ -6,15 +6,19 @@ the two always agree. Knows nothing of indexes, documents' formats or how a lang
 
 from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, same_analysis
 from .folding import fold
+from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
 from .question_words import question_words, spoken_question_words
 
 __all__ = [
     "LANGUAGES",
     "PLAIN",
+    "UNSPACED_LETTERS",
     "Analyzer",
     "analysis_version",
     "analyzer",
     "fold",
+    "is_unspaced",
+    "ngram_spans",
     "question_words",
     "same_analysis",
     "spoken_question_words",

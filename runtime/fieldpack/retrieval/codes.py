@@ -9,22 +9,24 @@ word, in few places. Knows nothing of indexes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..index.query_terms import QUESTION_WORDS
+from ..index.query_terms import left_out
+from ..language import UNSPACED_LETTERS, fold
 
 _RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹"  # the mark of a note, no part of a code
 _DASHES = "-‐‑‒–—−"
 _MARKS = rf"[{_DASHES}./_\\:+#*·]"
 _BLANK = "[ \t\u00a0\u202f]"
-_RUN = re.compile(rf"[^\W_{_RAISED}]+")
+# No script without blanks has codes of its letters, and a code may stand right among them.
+_ALNUM = rf"[^\W_{_RAISED}{UNSPACED_LETTERS}]"
+_RUN = re.compile(rf"{_ALNUM}+")
 _TIGHT = re.compile(_MARKS)
 _LOOSE = re.compile(rf"{_BLANK}?(?:{_BLANK}|[{_DASHES}/]){_BLANK}?")
 # What may stand between two characters of a code in a text: no line's end and no table's cell ends
 # inside a code.
 _BETWEEN = rf"(?:{_BLANK}?{_MARKS}{_BLANK}?|{_BLANK})?"
-_ALNUM = rf"[^\W_{_RAISED}]"
 _JOINED_BEFORE = re.compile(rf"{_ALNUM}{_MARKS}")
 _JOINED_AFTER = re.compile(rf"{_MARKS}{_ALNUM}")
 _SHORTEST, _LONGEST = 4, 32  # characters of a code without what stands between them
@@ -34,11 +36,12 @@ _MOST_WORDS = 6  # of a code that is written with blanks
 _LETTERS, _CAPITALS = 3, 5  # the longest word without digits that is part of a code: "hx", "DIN"
 _MOST_SPANS = 48  # of a question; each may cost a millisecond
 # What looks like a code and is none: quantities, amounts and periods.
-_QUANTITY = re.compile(r"\d+[a-zµ]{1,3}|\d{1,3}\.\d{1,2}")  # "250m", "19th", "0.75"
+# "250m", "19th", "250мм", "0.75"
+_QUANTITY = re.compile(r"\d+(?:[a-zµ]{1,3}|[а-яіїєґ]{1,3})|\d{1,3}\.\d{1,2}")
 _SIGNS = "$€£¥%"
 _CURRENCIES = frozenset(
     "usd eur gbp chf jpy cny inr cad aud nzd sek nok dkk pln czk huf ron bgn uah rub try brl mxn zar "
-    "krw sgd hkd".split()
+    "krw sgd hkd kč грн".split()
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _PERIOD = re.compile(r"(?:fy|cy|[qh]\d)?(?:(?:19|20)\d\d){1,2}(?:\d\d|[qh]\d)?|fy\d\d")
@@ -68,11 +71,13 @@ class _Word:
     end: int
 
 
-def code_spans(question: str) -> list[CodeSpan]:
+def code_spans(question: str, languages: Collection[str] = ()) -> list[CodeSpan]:
     """Return what may be a code in a question, each once, spans of more words first: one word ("AB-1234-X"),
-    or several with a blank between ("HX 220/7", "AB 1234 X")."""
+    or several with a blank between ("HX 220/7", "AB 1234 X"). `languages`: those of the library's
+    documents; a question word is no part of a code."""
     words = list(_words(question))
-    usable = [_is_part(word, question) for word in words]
+    leave_out = left_out(question, languages)
+    usable = [_is_part(word, question, leave_out) for word in words]
     spans = []
     for first in range(len(words)):
         for end in range(first + 1, min(first + _MOST_WORDS, len(words)) + 1):
@@ -106,11 +111,11 @@ def holders(glued: str, texts: Mapping[int, str]) -> list[int]:
     return alone or within
 
 
-def held_codes(question: str, texts: Sequence[str]) -> list[int]:
-    """Return how many of the question's codes each text holds."""
+def held_codes(question: str, texts: Sequence[str], languages: Collection[str] = ()) -> list[int]:
+    """Return how many of the question's codes each text holds. `languages`: as of `code_spans`."""
     counts = [0] * len(texts)
     taken: set[int] = set()
-    for span in code_spans(question):
+    for span in code_spans(question, languages):
         words = set(range(span.first, span.end))
         if not words & taken and (found := holders(span.glued, dict(enumerate(texts)))):
             taken |= words
@@ -137,7 +142,7 @@ def _words(question: str) -> Iterator[_Word]:
         yield _Word(tuple(r.group() for r in runs), runs[0].start(), runs[-1].end())
 
 
-def _is_part(word: _Word, question: str) -> bool:
+def _is_part(word: _Word, question: str, question_words: Collection[str]) -> bool:
     """Return whether a word may be a code or a part of one: with a digit, or a few letters alone.
     "12-month" is none: a long word in small letters is of the language. Nor is a quantity, or a
     piece of a figure."""
@@ -154,9 +159,12 @@ def _is_part(word: _Word, question: str) -> bool:
     if len(word.runs) > 1:
         return False
     (run,) = word.runs
-    if run.isupper() and (not question.isupper() or run.lower() not in QUESTION_WORDS):
+    folded = fold(run)
+    if run.isupper() and (not question.isupper() or folded not in question_words):
         return len(run) <= _CAPITALS
-    return len(run) <= _LETTERS and run.lower() not in QUESTION_WORDS - {"a", "i"}
+    # English has few words of one letter; Slovak and Ukrainian join whole sentences by them.
+    is_letter = folded in ("a", "i") and "the" in question_words
+    return len(run) <= _LETTERS and (is_letter or folded not in question_words)
 
 
 def _linked(words: Sequence[_Word], i: int, question: str) -> bool:

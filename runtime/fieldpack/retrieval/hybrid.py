@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..index.document_names import NamingTerm, named_scores, without_names
-from ..index.query_terms import content_words
+from ..index.query_terms import search_terms
 from ..passages import Filter, Passage, Place
 from .codes import code_spans, holders
 from .fusion import (
@@ -81,7 +81,8 @@ def named_documents(index: KnowledgeIndex, question: str, where: Filter | None) 
     clear.sort(key=lambda i: (-scores[i], i))
     paths = tuple(index.paths(clear[:_MAX_NAMED], where))
     rest = without_names(question, paths) if paths else ""
-    return NamedDocuments(terms, paths, rest) if content_words(rest) else NamedDocuments(terms)
+    asks_more = bool(rest) and bool(search_terms(rest, index.languages))
+    return NamedDocuments(terms, paths, rest) if asks_more else NamedDocuments(terms)
 
 
 def chunks_with_codes(
@@ -93,7 +94,7 @@ def chunks_with_codes(
     held: Counter[int] = Counter()
     taken: set[int] = set()
     lookup = index.code_lookup()
-    for span in code_spans(question):
+    for span in code_spans(question, index.languages):
         words = set(range(span.first, span.end))
         if words & taken:
             continue

@@ -13,15 +13,17 @@ the question is for `sufficiency` to say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..citations import words_of
-from ..index.query_terms import content_words, word_spans
+from ..index.query_terms import word_spans
+from ..language import ngram_spans
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
 from .sufficiency import ANSWERABLE, FEATURES, SAYS_IT, features_of, probability, weigh
+from .word_forms import text_forms, words_to_match
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,7 +167,8 @@ def candidates(passages: Sequence[Passage]) -> list[Candidate]:
         last = passage.heading[-1] if passage.heading else ""
         heads = last.removeprefix(COLUMNS) if last.startswith(COLUMNS) else ""
         for quote, head in _pieces(passage.text, heads):
-            if len(words_of(quote)) >= _MIN_WORDS:
+            # In scripts without blanks a sentence is one word to `words_of`, and many n-grams.
+            if len(words_of(quote)) + len(ngram_spans(quote)) >= _MIN_WORDS:
                 by_quote.setdefault(quote, Candidate(quote, head, number))
     return list(by_quote.values())[:_MAX_CANDIDATES]
 
@@ -181,15 +184,15 @@ def signals_of(
     those of the passages' titles and headings."""
     import numpy as np
 
-    question_words = set(content_words(question.text))
-    size = max(len(question_words), 1)
+    size = max(len(question.words), 1)
     signals = np.zeros((len(candidates), len(SIGNALS)))
+    context_forms = [text_forms(passage.context, question.languages) for passage in passages]
     near_context = [question.nearness(context) for context in contexts]
     for row, candidate, vector in zip(signals, candidates, vectors, strict=True):
-        own = set(words_of(candidate.text))
-        in_context = own | set(words_of(passages[candidate.passage - 1].context))
+        own = text_forms(candidate.text, question.languages)
+        in_context = own | context_forms[candidate.passage - 1]
         row[0] = question.vectors.vector @ vector.vector
-        row[1:3] = len(question_words & own) / size, len(question_words & in_context) / size
+        row[1:3] = question.count_in(own) / size, question.count_in(in_context) / size
         row[3] = candidate.passage - 1
         near = np.maximum(question.nearness(vector), near_context[candidate.passage - 1])
         row[4] = near @ question.weights
@@ -199,13 +202,19 @@ def signals_of(
 @dataclass(frozen=True, slots=True)
 class QuestionWords:
     """A question as its candidates are compared with it. `spans`: the [start, end) of each of its
-    content words; `weights`: how much each counts, [words], by its rarity in the library, 1
-    together."""
+    content words; `weights`: how much each counts, [spans], by its rarity in the library, 1
+    together. `words`: the content words as texts have them, see `word_forms`;
+    `languages`: those of the library's documents."""
 
-    text: str
+    words: tuple[frozenset[str], ...]
+    languages: tuple[str, ...]
     vectors: TokenVectors
     spans: tuple[tuple[int, int], ...]
     weights: NDArray[np.float64]
+
+    def count_in(self, forms: Set[str]) -> int:
+        """Return how many of the words a text has, by the forms of its words."""
+        return sum(not word.isdisjoint(forms) for word in self.words)
 
     def nearness(self, other: TokenVectors) -> NDArray[np.float64]:
         """Return how near a text comes to each word, [words]: the mean over the word's tokens of
@@ -227,18 +236,27 @@ class QuestionWords:
 
 
 def question_words(
-    question: str, embedder: Embeds, rarity: Callable[[Sequence[str]], Sequence[float]]
+    question: str,
+    embedder: Embeds,
+    rarity: Callable[[Sequence[str]], Sequence[float]],
+    languages: Sequence[str] = (),
 ) -> QuestionWords:
     """Return a question's words with their vectors and weights. `rarity`: how rare words are in the
-    library, 0 and up (`retriever.Retriever.rarity`)."""
+    library, 0 and up (`retriever.Retriever.rarity`); `languages`: those of its documents."""
     import numpy as np
 
     (vectors,) = embedder.embed_tokens([question], query=True)
-    words = word_spans(question)
-    rare = np.array(rarity([question[start:end].lower() for start, end in words]), dtype=float)
+    spans = word_spans(question, languages)
+    rare = np.array(rarity([question[start:end].lower() for start, end in spans]), dtype=float)
     if rare.sum() <= 0:
-        rare = np.ones(len(words))
-    return QuestionWords(question, vectors, tuple(words), rare / max(rare.sum(), 1.0e-12))
+        rare = np.ones(len(spans))
+    return QuestionWords(
+        tuple(words_to_match(question, languages)),
+        tuple(languages),
+        vectors,
+        tuple(spans),
+        rare / max(rare.sum(), 1.0e-12),
+    )
 
 
 def pick(
@@ -249,9 +267,11 @@ def pick(
     *,
     margin: float,
     rarity: Callable[[Sequence[str]], Sequence[float]],
+    languages: Sequence[str] = (),
 ) -> Quote | None:
     """Return the best candidate as a quote; None where the passages hold none. `margin`: the
-    question's similarity margin; `rarity`: how rare words are in the library. Where the question
+    question's similarity margin; `rarity`: how rare words are in the library; `languages`: those of
+    its documents, in whose forms words are compared. Where the question
     names a code ("AB-1234-X"), only candidates that hold it are chosen from, and they are
     sufficient."""
     import numpy as np
@@ -259,10 +279,10 @@ def pick(
     choices = candidates(passages)
     if not choices:
         return None
-    codes = held_codes(question, [choice.quote for choice in choices])
+    codes = held_codes(question, [choice.quote for choice in choices], languages)
     has_code = max(codes) > 0
     choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
-    words = question_words(question, embedder, rarity)
+    words = question_words(question, embedder, rarity, languages)
     vectors = embedder.embed_tokens([candidate.text for candidate in choices])
     titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
     read = dict(zip(titles, embedder.embed_tokens(list(titles)), strict=True))

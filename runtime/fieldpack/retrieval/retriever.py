@@ -60,7 +60,7 @@ class Retriever:
             scores = self.reranker.score(question, [p.in_context for p in passages])
             held = [0] * len(passages)
             if evidence.codes:
-                held = held_codes(question, [p.in_context for p in passages])
+                held = held_codes(question, [p.in_context for p in passages], self.languages)
             order = sorted(range(len(passages)), key=lambda i: (-held[i], -scores[i], i))
             passages = [replace(passages[i], score=float(scores[i])) for i in order]
         return passages[:k]
@@ -95,6 +95,11 @@ class Retriever:
         however they are ranked as passages."""
         near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], None)
         return similarity_margin(near.values())
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the library's documents, as `fieldpack.language` has them."""
+        return self.index.languages
 
     def rarity(self, words: Sequence[str]) -> list[float]:
         """Return how rare words are in the library, 0 and up."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
+from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.web import html
 
 
@@ -237,3 +238,11 @@ def test_a_page_of_many_elements_takes_work_in_proportion() -> None:
 def test_elements_nested_without_end_are_refused_at_once(tmp_path: Path) -> None:
     for element in ("<div>", "<ul><li>a", "<dl><dt>a<dd>b"):
         assert "nested too deeply" in refusal(tmp_path, "a.html", element * 5000 + "text")
+
+
+def test_merged_cells_that_ask_for_millions_of_places_lose_no_text() -> None:
+    rows = [[Cell(f"cell {at}", rows=1000, columns=1000)] for at in range(300)]
+    table = lay_out(rows)
+    places = [text for row in table.rows for text in row]
+    assert {f"cell {at}" for at in range(300)} <= set(places)
+    assert len(places) < 2_000_000  # 45 million, were each label repeated

@@ -3,8 +3,11 @@ page costs a bounded time and memory, and is named; forms within forms that end 
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -81,6 +84,19 @@ def test_a_document_with_many_such_pages_is_given_up() -> None:
     data = write_pdf(["/A Do"] * 5, {"A": "/A Do /A Do"})
     with pytest.raises(DocumentError, match="more than 3 of its pages draw the same"):
         pdf.read(data, "a.pdf")
+
+
+def test_a_process_under_limits_of_its_own_tells_such_a_page_too(tmp_path: Path) -> None:
+    file = tmp_path / "a.pdf"
+    file.write_bytes(write_pdf([text(SENTENCE), "/A Do"], {"A": "/A Do /A Do"}))
+    program = (
+        "import resource, sys; from pathlib import Path; from fieldpack_build.documents import pdf\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (600, 600))\n"
+        "print(pdf.read(Path(sys.argv[1]).read_bytes(), 'a.pdf').warnings)"
+    )
+    command = [sys.executable, "-c", program, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "(page 2)" in done.stdout
 
 
 def test_forms_within_forms_that_end_are_read() -> None:

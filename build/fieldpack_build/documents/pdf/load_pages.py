@@ -23,7 +23,7 @@ def main() -> None:
     import pypdfium2
 
     document = pypdfium2.PdfDocument(sys.stdin.buffer.read())
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lower(resource.RLIMIT_CORE, 0)
     for index in range(int(sys.argv[1]), len(document)):
         bound_page()
         try:
@@ -38,12 +38,18 @@ def main() -> None:
 def bound_page() -> None:
     """Have the kernel end this process where it takes more for what comes next than a page may."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    seconds = int(used.ru_utime + used.ru_stime) + SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + SECONDS)
     statistics = Path("/proc/self/statm")  # Linux alone says how much memory there is already
     if statistics.exists():
         has = int(statistics.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (has + MEMORY, resource.RLIM_INFINITY))
+        lower(resource.RLIMIT_AS, has + MEMORY)
+
+
+def lower(kind: int, value: int) -> None:
+    """Set a limit of this process, within the one that it was started with."""
+    _, highest = resource.getrlimit(kind)
+    soft = value if highest == resource.RLIM_INFINITY else min(value, highest)
+    resource.setrlimit(kind, (soft, highest))
 
 
 if __name__ == "__main__":

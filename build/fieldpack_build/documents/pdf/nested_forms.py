@@ -44,7 +44,7 @@ class _Form(NamedTuple):
 def endless_pages(data: bytes, name: str, pages: int) -> frozenset[int]:
     """Return the indices of the pages that draw without end, or nearly so.
 
-    Raises DocumentError where they are many.
+    Raises DocumentError where they are many, or cannot be told.
     """
     forms = list(_forms(data))
     numbers = {form.number for form in forms}
@@ -54,7 +54,8 @@ def endless_pages(data: bytes, name: str, pages: int) -> frozenset[int]:
         command = [sys.executable, "-P", str(Path(__file__).with_name("load_pages.py")), str(first)]
         done = subprocess.run(command, input=data, capture_output=True, check=False)
         if done.returncode > 0:
-            done.check_returncode()
+            error = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise DocumentError(f"{name}: its pages could not be tried one by one: {error}")
         first += len(done.stdout.splitlines())
         if done.returncode < 0:  # a signal ended it at this page
             endless.add(first)
