@@ -21,7 +21,15 @@ from ..citations import words_of
 from ..index.query_terms import content_words, word_spans
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
-from .sufficiency import ANSWERABLE, FEATURES, SAYS_IT, features_of, probability, weigh
+from .sufficiency import (
+    ANSWERABLE,
+    FEATURES,
+    SAYS_IT,
+    YES_NO,
+    features_of,
+    probability,
+    weigh,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,14 +50,7 @@ _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _END = re.compile(
     r"(?:(?<![\s.(]\w)[.]|[!?])[\"'”’)\]]*(?=\s+[^\sa-zß-öø-ÿ])|[。！？]|[!?](?=\s|$)"
 )
-# Questions that want yes or no (the words that begin such a question, or a clause of it), or a
-# figure that has to be worked out.
-_YES_NO = {
-    "en": r"(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b",
-    "de": r"(?:ist|sind|war|waren|darf|dürfen|kann|können|muss|müssen|soll|sollen|wird|werden|hat|haben|gibt es)\b",
-    "fr": r"(?:est-ce que|est-il|est-elle|peut-on|doit-on|faut-il|y a-t-il)\b",
-    "es": r"¿?(?:es|son|está|están|puede|pueden|debe|deben|hay|tiene|tienen)\b",
-}
+# Questions that want a figure which has to be worked out.
 _ARITHMETIC = {
     "en": r"\b(?:how (?:much|many) (?:\w+ )?(?:more|less|fewer|longer|higher|lower|larger|smaller)|in total|altogether|"
     r"total of|sum of|difference between|percent(?:age)? (?:change|increase|decrease)|by how "
@@ -62,7 +63,7 @@ _ARITHMETIC = {
     "es": r"\b(?:cuánto más|en total|(?:suma|diferencia) (?:de|entre))\b",
 }
 _DERIVED = re.compile(
-    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in _YES_NO.values()), *_ARITHMETIC.values()]),
+    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in YES_NO), *_ARITHMETIC.values()]),
     re.IGNORECASE,
 )
 
@@ -170,29 +171,59 @@ def candidates(passages: Sequence[Passage]) -> list[Candidate]:
     return list(by_quote.values())[:_MAX_CANDIDATES]
 
 
-def signals_of(
+def near_words(
     question: QuestionWords,
     vectors: Sequence[TokenVectors],
     contexts: Sequence[TokenVectors],
     candidates: Sequence[Candidate],
+) -> NDArray[np.float64]:
+    """Return how near candidates, their passages' titles and headings included, come to each word of
+    the question, [n, words]. `vectors`: the candidates'; `contexts`: those of the passages' titles
+    and headings."""
+    import numpy as np
+
+    near = np.zeros((len(candidates), len(question.spans)))
+    near_context = [question.nearness(context) for context in contexts]
+    for row, candidate, vector in zip(near, candidates, vectors, strict=True):
+        row[:] = np.maximum(question.nearness(vector), near_context[candidate.passage - 1])
+    return near
+
+
+def near_passages(
+    question: QuestionWords, near: NDArray[np.float64], candidates: Sequence[Candidate]
+) -> dict[int, dict[str, float]]:
+    """Return how near the candidates of each passage come together to each word of the question, by
+    the passage's number and the word in lower case. `near`: that of `near_words`."""
+    words = [question.text[start:end].lower() for start, end in question.spans]
+    by_passage: dict[int, dict[str, float]] = {}
+    for row, candidate in zip(near.tolist(), candidates, strict=True):
+        most = by_passage.setdefault(candidate.passage, {})
+        for word, value in zip(words, row, strict=True):
+            most[word] = max(most.get(word, -1.0), value)
+    return by_passage
+
+
+def signals_of(
+    question: QuestionWords,
+    vectors: Sequence[TokenVectors],
+    near: NDArray[np.float64],
+    candidates: Sequence[Candidate],
     passages: Sequence[Passage],
 ) -> Signals:
-    """Return the signals of candidates, [n, len(SIGNALS)]. `vectors`: the candidates'; `contexts`:
-    those of the passages' titles and headings."""
+    """Return the signals of candidates, [n, len(SIGNALS)]. `vectors`: the candidates'; `near`: that
+    of `near_words`."""
     import numpy as np
 
     question_words = set(content_words(question.text))
     size = max(len(question_words), 1)
     signals = np.zeros((len(candidates), len(SIGNALS)))
-    near_context = [question.nearness(context) for context in contexts]
     for row, candidate, vector in zip(signals, candidates, vectors, strict=True):
         own = set(words_of(candidate.text))
         in_context = own | set(words_of(passages[candidate.passage - 1].context))
         row[0] = question.vectors.vector @ vector.vector
         row[1:3] = len(question_words & own) / size, len(question_words & in_context) / size
         row[3] = candidate.passage - 1
-        near = np.maximum(question.nearness(vector), near_context[candidate.passage - 1])
-        row[4] = near @ question.weights
+    signals[:, 4] = near @ question.weights
     return signals
 
 
@@ -241,6 +272,48 @@ def question_words(
     return QuestionWords(question, vectors, tuple(words), rare / max(rare.sum(), 1.0e-12))
 
 
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The candidates for a question, best first, with their `scores`. `near`: that of
+    `near_passages`."""
+
+    candidates: list[Candidate]
+    scores: list[float]
+    near: dict[int, dict[str, float]]
+
+
+def rank(
+    question: str,
+    passages: Sequence[Passage],
+    embedder: Embeds,
+    settings: QuoteSettings,
+    *,
+    rarity: Callable[[Sequence[str]], Sequence[float]],
+) -> Ranking:
+    """Return the candidates of the passages, best first. Where the question names a code
+    ("AB-1234-X") that some of them hold, only these. `rarity`: how rare words are in the library."""
+    import numpy as np
+
+    choices = candidates(passages)
+    if not choices:
+        return Ranking([], [], {})
+    codes = held_codes(question, [choice.quote for choice in choices])
+    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
+    words = question_words(question, embedder, rarity)
+    vectors = embedder.embed_tokens([candidate.text for candidate in choices])
+    titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
+    read = dict(zip(titles, embedder.embed_tokens(list(titles)), strict=True))
+    near = near_words(words, vectors, [read[passage.context] for passage in passages], choices)
+    signals = signals_of(words, vectors, near, choices, passages)
+    scores: list[float] = (signals @ np.array(settings.weights)).tolist()
+    order = sorted(range(len(choices)), key=lambda i: -scores[i])
+    return Ranking(
+        [choices[i] for i in order],
+        [scores[i] for i in order],
+        near_passages(words, near, choices),
+    )
+
+
 def pick(
     question: str,
     passages: Sequence[Passage],
@@ -251,27 +324,20 @@ def pick(
     rarity: Callable[[Sequence[str]], Sequence[float]],
 ) -> Quote | None:
     """Return the best candidate as a quote; None where the passages hold none. `margin`: the
-    question's similarity margin; `rarity`: how rare words are in the library. Where the question
-    names a code ("AB-1234-X"), only candidates that hold it are chosen from, and they are
-    sufficient."""
-    import numpy as np
-
-    choices = candidates(passages)
-    if not choices:
+    question's similarity margin; `rarity`: how rare words are in the library. A candidate that
+    holds a code of the question ("AB-1234-X") is sufficient."""
+    ranking = rank(question, passages, embedder, settings, rarity=rarity)
+    if not ranking.candidates:
         return None
-    codes = held_codes(question, [choice.quote for choice in choices])
-    has_code = max(codes) > 0
-    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
-    words = question_words(question, embedder, rarity)
-    vectors = embedder.embed_tokens([candidate.text for candidate in choices])
-    titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
-    read = dict(zip(titles, embedder.embed_tokens(list(titles)), strict=True))
-    contexts = [read[passage.context] for passage in passages]
-    scores = signals_of(words, vectors, contexts, choices, passages) @ np.array(settings.weights)
-    best = int(scores.argmax())
-    chosen, passage = choices[best], passages[choices[best].passage - 1]
+    chosen = ranking.candidates[0]
+    passage = passages[chosen.passage - 1]
     features = features_of(
-        question, chosen.text, passage.in_context, scores=scores.tolist(), margin=margin
+        question,
+        chosen.text,
+        passage.in_context,
+        scores=ranking.scores,
+        margin=margin,
+        near=ranking.near[chosen.passage],
     )
     sufficiency = round(weigh(features, settings.answerable), 4)
     return Quote(
@@ -279,7 +345,7 @@ def pick(
         Citation(passage.document, passage.page, chosen.quote, chosen.passage),
         sufficiency,
         round(probability(weigh(features, settings.says_it)), 4),
-        sufficient=has_code
+        sufficient=max(held_codes(question, [chosen.quote])) > 0
         or settings.refuse_below is None
         or sufficiency >= settings.refuse_below,
         direct=is_direct(question),
