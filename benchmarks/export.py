@@ -152,16 +152,18 @@ def measure(
     }
 
 
-def cached_inputs(recipe: Recipe, store: Store, merged: Path | None) -> dict[str, Path]:
-    """Return the finished folders of the stages that an export builds on. `merged`: a merged model's
-    folder instead of the cache's."""
+def cached_inputs(
+    recipe: Recipe, store: Store, merged: Path | None, *, stages: Sequence[str] = _INPUTS
+) -> dict[str, Path]:
+    """Return the finished folders of `stages`, those that an export builds on if nothing is said.
+    `merged`: a merged model's folder instead of the cache's."""
     plan = make_plan(recipe, store)
     found = {
         step.name: store.folder(step.name, step.key)
         for step in plan.steps
-        if step.name in _INPUTS and step.receipt
+        if step.name in stages and step.receipt
     }
-    wanted = {step.name for step in plan.steps if step.name in _INPUTS} - (
+    wanted = {step.name for step in plan.steps if step.name in stages} - (
         {"merge"} if merged else set()
     )
     if missing := wanted - found.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,19 @@ from fieldpack.answers import QUOTED, RELATED, UNSURE, WRITTEN, TextPiece
 from fieldpack.passages import Chunk, Citation, Passage
 from fieldpack.prompt import read_prompt
 from fieldpack.rag import AnswerOptions, sureness_of
-from fieldpack.retrieval.quoting import Quote, QuoteSettings, candidates, is_direct, with_heads
+from fieldpack.retrieval.embedder import TokenVectors
+from fieldpack.retrieval.quoting import (
+    Candidate,
+    QuestionWords,
+    Quote,
+    QuoteSettings,
+    candidates,
+    is_direct,
+    near_passages,
+    near_words,
+    rank,
+    with_heads,
+)
 
 TABLE = (
     "Limits of the funds.\n\n| Fund | Amber | Red |\n|---|---|---|\n| CGEF | 14% | 17% |\n| CSBF | "
@@ -114,6 +127,51 @@ def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
 )
 def test_a_question_for_yes_or_no_or_a_sum_is_told_apart(question: str, direct: bool) -> None:
     assert is_direct(question) is direct
+
+
+def read(*tokens: tuple[float, float], spans: tuple[tuple[int, int], ...] = ()) -> TokenVectors:
+    return TokenVectors(np.ones(2), np.array(tokens).reshape(-1, 2), spans)
+
+
+def test_a_passage_is_as_near_to_a_word_as_the_nearest_of_its_sentences_and_title() -> None:
+    spans = ((0, 6), (10, 15))
+    question = QuestionWords(
+        "Apples in Leith?", read((1, 0), (0, 1), spans=spans), spans, np.array([0.5, 0.5])
+    )
+    near = near_words(
+        question,
+        [read((1, 0)), read((0.6, 0.8)), read((0.6, 0.8))],
+        [read(), read((0, 1))],
+        [Candidate("a", "", 1), Candidate("b", "", 1), Candidate("c", "", 2)],
+    )
+    assert near == pytest.approx(np.array([[1, 0], [0.6, 0.8], [0.6, 1]]))
+    by_passage = near_passages(
+        question, near, [Candidate("a", "", 1), Candidate("b", "", 1), Candidate("c", "", 2)]
+    )
+    assert by_passage == {
+        1: pytest.approx({"apples": 1.0, "leith": 0.8}),
+        2: pytest.approx({"apples": 0.6, "leith": 1.0}),
+    }
+
+
+def test_candidates_are_ranked_by_their_scores() -> None:
+    class Digits:
+        """Embeds a text as its first digit."""
+
+        def embed_tokens(self, texts: Sequence[str], *, query: bool = False) -> list[TokenVectors]:
+            digits = [next((int(c) for c in text if c.isdigit()), 0) for text in texts]
+            return [TokenVectors(np.array([d / 9.0]), np.zeros((0, 1)), ()) for d in digits]
+
+    passages = [passage("Of them 2 are red.\nOf them 8 are red."), passage("Of them 5 are red.")]
+    ranking = rank(
+        "9",
+        passages,
+        Digits(),
+        QuoteSettings(cosine=1.0, words=0.0, words_in_context=0.0, rank=0.0, tokens=0.0),
+        rarity=lambda words: [1.0] * len(words),
+    )
+    assert [(c.quote[8], c.passage) for c in ranking.candidates] == [("8", 1), ("5", 2), ("2", 1)]
+    assert ranking.scores == pytest.approx([8 / 9, 5 / 9, 2 / 9])
 
 
 @pytest.fixture(scope="module")

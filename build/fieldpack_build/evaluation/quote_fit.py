@@ -38,6 +38,8 @@ _GRID = tuple(
     product((0.0, 0.3, 0.6), (0.0, 0.1, 0.3), (0.0, 0.2), (0.0, -0.05, -0.1), (0.0, 0.5, 1.0, 2.0))
 )  # cosine, words, words in context, rank, tokens
 _Z = 1.96
+# With which probability no more than `max_wrong` of questions like the rows' are refused wrongly.
+_SURE = 0.9
 # Of the squared weights of standardised figures, for each row: log-likelihoods of some hundred rows
 # hardly feel it, and a figure that tells the rows apart without a mistake gets no endless weight.
 _PENALTY = 0.005
@@ -83,8 +85,8 @@ class QuoteFit(Part):
 
 
 def fit(rows: Sequence[QuoteRow], *, max_wrong: float) -> tuple[QuoteSettings, QuoteFit]:
-    """Return the settings to ship, and how they came about. `max_wrong`: the share of the
-    answerable rows that may be refused."""
+    """Return the settings to ship, and how they came about. `max_wrong`: the share of answerable
+    questions that may be refused."""
     facts = QuoteFit(rows=len(rows), answerable=sum(row.answerable for row in rows), fitted=False)
     settings = _pick_weights(rows, facts)
     settings, held_out = _judge(rows, settings, facts)
@@ -211,12 +213,13 @@ def folds_of(rows: Sequence[QuoteRow]) -> NDArray[np.int64]:
 def threshold(
     rows: Sequence[QuoteRow], sufficiency: Sequence[float], *, max_wrong: float
 ) -> float | None:
-    """Return the highest sufficiency to ask for, with which at most `max_wrong` of the answerable
-    rows are refused, those that retrieval refuses counted in. None where one kind of row is
-    missing, or where it would refuse the answerable as often as the others. `sufficiency`: each
-    row's."""
+    """Return the highest sufficiency to ask for, with which at most `max_wrong` of such answerable
+    questions are refused, with 90% certainty, those that retrieval refuses counted in (Learn then
+    Test: Angelopoulos et al. 2021, arXiv:2110.01052, with the exact binomial). None where one kind
+    of row is missing or too few are answerable, or where it would refuse the answerable as often as
+    the others. `sufficiency`: each row's."""
     yes, no = _by_kind(rows, sufficiency)
-    spare = int(max_wrong * len(yes)) - sum(unfounded for unfounded, _ in yes)
+    spare = most_refused(len(yes), max_wrong) - sum(unfounded for unfounded, _ in yes)
     left = sorted(value for unfounded, value in yes if not unfounded)
     if not no or not left or spare < 1:
         return None
@@ -226,6 +229,15 @@ def threshold(
     right = sum(value < line for value in others) / len(others) if others else 0.0
     # Rounded down, so that it refuses no more.
     return floor(line * 1e4) / 1e4 if right > wrong and line > float("-inf") else None
+
+
+def most_refused(rows: int, max_wrong: float) -> int:
+    """Return how many of some answerable rows may be refused: the largest count that would be seen
+    in fewer than one of ten such sets if `max_wrong` of all such questions were refused; -1 where
+    even none would not be that rare."""
+    from scipy.stats import binom
+
+    return int(binom.ppf(1 - _SURE, rows, max_wrong)) - 1
 
 
 def features_of_row(row: QuoteRow, settings: QuoteSettings) -> list[float]:

@@ -556,7 +556,8 @@ class AnswerSection(Section):
     """Cosine of the best passage under which nothing is generated. auto: learned on questions that
     are set aside (`evaluate.calibration`)."""
     max_wrong_refusals: Fraction = 0.1
-    """Under auto, the share of the answerable questions set aside that may be refused."""
+    """Share of the answerable questions that may be refused: under auto, of those set aside; for a
+    quote that does not seem to answer, of questions like the training rows, with 90% certainty."""
     risk: Risk | None = None
     """How often an answer may be wrong. From which sureness on an answer is given is learned on test
     questions that are set aside (`evaluate.calibration`, a share); the report says which share of

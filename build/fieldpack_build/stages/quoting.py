@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fieldpack.retrieval.quoting import SIGNALS, candidates, question_words, signals_of
+from fieldpack.retrieval.quoting import (
+    SIGNALS,
+    candidates,
+    near_passages,
+    near_words,
+    question_words,
+    signals_of,
+)
 from fieldpack.retrieval.retriever import Retriever
 from fieldpack.retrieval.sufficiency import lacks_figure, missing
 
@@ -72,28 +79,29 @@ class _QuoteRows:
         margin = retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
-        signals = np.zeros((0, len(SIGNALS)))
+        signals, lacking = np.zeros((0, len(SIGNALS))), np.zeros((0, 2))
         if sentences:
-            signals = signals_of(
-                question_words(question, retriever.embedder, retriever.rarity, retriever.languages),
-                [self._read(sentence.text) for sentence in sentences],
-                [self._read(passage.context) for passage in passages],
-                sentences,
-                passages,
+            words = question_words(
+                question, retriever.embedder, retriever.rarity, retriever.languages
             )
-        lacking = [
-            (
-                missing(question, passages[sentence.passage - 1].in_context),
-                lacks_figure(question, sentence.text),
+            vectors = [self._read(sentence.text) for sentence in sentences]
+            contexts = [self._read(passage.context) for passage in passages]
+            near = near_words(words, vectors, contexts, sentences)
+            signals = signals_of(words, vectors, near, sentences, passages)
+            by_passage = near_passages(words, near, sentences)
+            absent = {
+                number: missing(question, passages[number - 1].in_context, of_passage)
+                for number, of_passage in by_passage.items()
+            }
+            lacking = np.array(
+                [(absent[s.passage], float(lacks_figure(question, s.text))) for s in sentences]
             )
-            for sentence in sentences
-        ]
         return quote_fit.QuoteRow(
             answer is not None,
             signals,
             np.array([token_f1(s.text, answer) if answer else 0.0 for s in sentences]),
             margin,
-            np.array(lacking, dtype=float).reshape(len(sentences), 2),
+            lacking,
             unfounded=best < self._settings.refuse_below or (below is not None and margin < below),
             group=passages[0].document if passages else "",
         )

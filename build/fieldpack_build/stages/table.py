@@ -378,7 +378,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        4,
+        5,
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),

@@ -22,7 +22,15 @@ from ..index.query_terms import word_spans
 from ..language import ngram_spans
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
-from .sufficiency import ANSWERABLE, FEATURES, SAYS_IT, features_of, probability, weigh
+from .sufficiency import (
+    ANSWERABLE,
+    FEATURES,
+    SAYS_IT,
+    YES_NO,
+    features_of,
+    probability,
+    weigh,
+)
 from .word_forms import text_forms, words_to_match
 
 if TYPE_CHECKING:
@@ -44,14 +52,7 @@ _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
 _END = re.compile(
     r"(?:(?<![\s.(]\w)[.]|[!?])[\"'”’)\]]*(?=\s+[^\sa-zß-öø-ÿ])|[。！？]|[!?](?=\s|$)"
 )
-# Questions that want yes or no (the words that begin such a question, or a clause of it), or a
-# figure that has to be worked out.
-_YES_NO = {
-    "en": r"(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b",
-    "de": r"(?:ist|sind|war|waren|darf|dürfen|kann|können|muss|müssen|soll|sollen|wird|werden|hat|haben|gibt es)\b",
-    "fr": r"(?:est-ce que|est-il|est-elle|peut-on|doit-on|faut-il|y a-t-il)\b",
-    "es": r"¿?(?:es|son|está|están|puede|pueden|debe|deben|hay|tiene|tienen)\b",
-}
+# Questions that want a figure which has to be worked out.
 _ARITHMETIC = {
     "en": r"\b(?:how (?:much|many) (?:\w+ )?(?:more|less|fewer|longer|higher|lower|larger|smaller)|in total|altogether|"
     r"total of|sum of|difference between|percent(?:age)? (?:change|increase|decrease)|by how "
@@ -64,7 +65,7 @@ _ARITHMETIC = {
     "es": r"\b(?:cuánto más|en total|(?:suma|diferencia) (?:de|entre))\b",
 }
 _DERIVED = re.compile(
-    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in _YES_NO.values()), *_ARITHMETIC.values()]),
+    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in YES_NO), *_ARITHMETIC.values()]),
     re.IGNORECASE,
 )
 
@@ -173,39 +174,70 @@ def candidates(passages: Sequence[Passage]) -> list[Candidate]:
     return list(by_quote.values())[:_MAX_CANDIDATES]
 
 
-def signals_of(
+def near_words(
     question: QuestionWords,
     vectors: Sequence[TokenVectors],
     contexts: Sequence[TokenVectors],
     candidates: Sequence[Candidate],
+) -> NDArray[np.float64]:
+    """Return how near candidates, their passages' titles and headings included, come to each word of
+    the question, [n, words]. `vectors`: the candidates'; `contexts`: those of the passages' titles
+    and headings."""
+    import numpy as np
+
+    near = np.zeros((len(candidates), len(question.spans)))
+    near_context = [question.nearness(context) for context in contexts]
+    for row, candidate, vector in zip(near, candidates, vectors, strict=True):
+        row[:] = np.maximum(question.nearness(vector), near_context[candidate.passage - 1])
+    return near
+
+
+def near_passages(
+    question: QuestionWords, near: NDArray[np.float64], candidates: Sequence[Candidate]
+) -> dict[int, dict[str, float]]:
+    """Return how near the candidates of each passage come together to each word of the question, by
+    the passage's number and the word in lower case. `near`: that of `near_words`."""
+    words = [question.text[start:end].lower() for start, end in question.spans]
+    by_passage: dict[int, dict[str, float]] = {}
+    for row, candidate in zip(near.tolist(), candidates, strict=True):
+        most = by_passage.setdefault(candidate.passage, {})
+        for word, value in zip(words, row, strict=True):
+            most[word] = max(most.get(word, -1.0), value)
+    return by_passage
+
+
+def signals_of(
+    question: QuestionWords,
+    vectors: Sequence[TokenVectors],
+    near: NDArray[np.float64],
+    candidates: Sequence[Candidate],
     passages: Sequence[Passage],
 ) -> Signals:
-    """Return the signals of candidates, [n, len(SIGNALS)]. `vectors`: the candidates'; `contexts`:
-    those of the passages' titles and headings."""
+    """Return the signals of candidates, [n, len(SIGNALS)]. `vectors`: the candidates'; `near`: that
+    of `near_words`."""
     import numpy as np
 
     size = max(len(question.words), 1)
     signals = np.zeros((len(candidates), len(SIGNALS)))
     context_forms = [text_forms(passage.context, question.languages) for passage in passages]
-    near_context = [question.nearness(context) for context in contexts]
     for row, candidate, vector in zip(signals, candidates, vectors, strict=True):
         own = text_forms(candidate.text, question.languages)
         in_context = own | context_forms[candidate.passage - 1]
         row[0] = question.vectors.vector @ vector.vector
         row[1:3] = question.count_in(own) / size, question.count_in(in_context) / size
         row[3] = candidate.passage - 1
-        near = np.maximum(question.nearness(vector), near_context[candidate.passage - 1])
-        row[4] = near @ question.weights
+    signals[:, 4] = near @ question.weights
     return signals
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionWords:
     """A question as its candidates are compared with it. `spans`: the [start, end) of each of its
-    content words; `weights`: how much each counts, [spans], by its rarity in the library, 1
+    content words in `text`; `weights`: how much each counts, [spans], by its rarity in the library, 1
     together. `words`: the content words as texts have them, see `word_forms`;
     `languages`: those of the library's documents."""
 
+    text: str
     words: tuple[frozenset[str], ...]
     languages: tuple[str, ...]
     vectors: TokenVectors
@@ -251,11 +283,55 @@ def question_words(
     if rare.sum() <= 0:
         rare = np.ones(len(spans))
     return QuestionWords(
+        question,
         tuple(words_to_match(question, languages)),
         tuple(languages),
         vectors,
         tuple(spans),
         rare / max(rare.sum(), 1.0e-12),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The candidates for a question, best first, with their `scores`. `near`: that of
+    `near_passages`."""
+
+    candidates: list[Candidate]
+    scores: list[float]
+    near: dict[int, dict[str, float]]
+
+
+def rank(
+    question: str,
+    passages: Sequence[Passage],
+    embedder: Embeds,
+    settings: QuoteSettings,
+    *,
+    rarity: Callable[[Sequence[str]], Sequence[float]],
+    languages: Sequence[str] = (),
+) -> Ranking:
+    """Return the candidates of the passages, best first. Where the question names a code
+    ("AB-1234-X") that some of them hold, only these. `rarity`, `languages`: as in `pick`."""
+    import numpy as np
+
+    choices = candidates(passages)
+    if not choices:
+        return Ranking([], [], {})
+    codes = held_codes(question, [choice.quote for choice in choices], languages)
+    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
+    words = question_words(question, embedder, rarity, languages)
+    vectors = embedder.embed_tokens([candidate.text for candidate in choices])
+    titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
+    read = dict(zip(titles, embedder.embed_tokens(list(titles)), strict=True))
+    near = near_words(words, vectors, [read[passage.context] for passage in passages], choices)
+    signals = signals_of(words, vectors, near, choices, passages)
+    scores: list[float] = (signals @ np.array(settings.weights)).tolist()
+    order = sorted(range(len(choices)), key=lambda i: -scores[i])
+    return Ranking(
+        [choices[i] for i in order],
+        [scores[i] for i in order],
+        near_passages(words, near, choices),
     )
 
 
@@ -271,27 +347,20 @@ def pick(
 ) -> Quote | None:
     """Return the best candidate as a quote; None where the passages hold none. `margin`: the
     question's similarity margin; `rarity`: how rare words are in the library; `languages`: those of
-    its documents, in whose forms words are compared. Where the question
-    names a code ("AB-1234-X"), only candidates that hold it are chosen from, and they are
-    sufficient."""
-    import numpy as np
-
-    choices = candidates(passages)
-    if not choices:
+    its documents, in whose forms words are compared. A candidate that holds a code of the question
+    ("AB-1234-X") is sufficient."""
+    ranking = rank(question, passages, embedder, settings, rarity=rarity, languages=languages)
+    if not ranking.candidates:
         return None
-    codes = held_codes(question, [choice.quote for choice in choices], languages)
-    has_code = max(codes) > 0
-    choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
-    words = question_words(question, embedder, rarity, languages)
-    vectors = embedder.embed_tokens([candidate.text for candidate in choices])
-    titles = dict.fromkeys(passage.context for passage in passages)  # often one for them all
-    read = dict(zip(titles, embedder.embed_tokens(list(titles)), strict=True))
-    contexts = [read[passage.context] for passage in passages]
-    scores = signals_of(words, vectors, contexts, choices, passages) @ np.array(settings.weights)
-    best = int(scores.argmax())
-    chosen, passage = choices[best], passages[choices[best].passage - 1]
+    chosen = ranking.candidates[0]
+    passage = passages[chosen.passage - 1]
     features = features_of(
-        question, chosen.text, passage.in_context, scores=scores.tolist(), margin=margin
+        question,
+        chosen.text,
+        passage.in_context,
+        scores=ranking.scores,
+        margin=margin,
+        near=ranking.near[chosen.passage],
     )
     sufficiency = round(weigh(features, settings.answerable), 4)
     return Quote(
@@ -299,7 +368,7 @@ def pick(
         Citation(passage.document, passage.page, chosen.quote, chosen.passage),
         sufficiency,
         round(probability(weigh(features, settings.says_it)), 4),
-        sufficient=has_code
+        sufficient=max(held_codes(question, [chosen.quote], languages)) > 0
         or settings.refuse_below is None
         or sufficiency >= settings.refuse_below,
         direct=is_direct(question),

@@ -20,6 +20,7 @@ from fieldpack_build.evaluation.quote_fit import (
     fit,
     folds_of,
     logistic,
+    most_refused,
     threshold,
     write_quoting,
 )
@@ -151,9 +152,21 @@ def test_no_threshold_without_both_kinds_or_where_it_would_not_tell_them_apart()
     yes = [row([[0.1 * n, 0, 0, 0, 0]], [1.0]) for n in range(20)]
     better = row([[5.0, 0, 0, 0, 0]], [0.0], answerable=False)
     values = [0.1 * n for n in range(20)]
-    assert threshold(yes, values, max_wrong=0.1) is None
-    assert threshold([*yes, better], [*values, 5.0], max_wrong=0.1) is None
-    assert threshold([*yes, better], [*values, -1.0], max_wrong=0.1) == 0.2
+    assert threshold(yes, values, max_wrong=0.25) is None
+    assert threshold([*yes, better], [*values, 5.0], max_wrong=0.25) is None
+    assert threshold([*yes, better], [*values, -1.0], max_wrong=0.25) == 0.2
+    assert threshold([*yes, better], [*values, -1.0], max_wrong=0.1) is None, "too few to be sure"
+
+
+@pytest.mark.parametrize(("rows", "max_wrong"), [(40, 0.1), (100, 0.1), (366, 0.1), (60, 0.3)])
+def test_wrong_refusals_are_bounded_with_certainty(rows: int, max_wrong: float) -> None:
+    """Drawn from questions of which just `max_wrong` would be refused, so few are seen in less than
+    a tenth of the draws; one more is not that rare."""
+    most = most_refused(rows, max_wrong)
+    draws = np.random.default_rng(8).binomial(rows, max_wrong, size=200_000)
+    # 0.002: three standard errors of a share of so many draws.
+    assert (draws <= most).mean() - 0.002 < 0.1 < (draws <= most + 1).mean() + 0.002
+    assert 0 < most < max_wrong * rows
 
 
 def test_a_row_has_the_figures_of_its_best_candidate() -> None:
