@@ -136,7 +136,12 @@ def read(*tokens: tuple[float, float], spans: tuple[tuple[int, int], ...] = ()) 
 def test_a_passage_is_as_near_to_a_word_as_the_nearest_of_its_sentences_and_title() -> None:
     spans = ((0, 6), (10, 15))
     question = QuestionWords(
-        "Apples in Leith?", read((1, 0), (0, 1), spans=spans), spans, np.array([0.5, 0.5])
+        "Apples in Leith?",
+        words=(frozenset(("apples",)), frozenset(("leith",))),
+        languages=(),
+        vectors=read((1, 0), (0, 1), spans=spans),
+        spans=spans,
+        weights=np.array([0.5, 0.5]),
     )
     near = near_words(
         question,
