@@ -285,3 +285,11 @@ def test_text_between_many_elements_that_are_left_out_stays_as_it_is(tmp_path: P
         for count in (400, 1500)
     )
     assert {text for _, _, text in blocks(few)} == {text for _, _, text in blocks(many)}
+
+
+def test_a_page_whose_whole_text_is_left_out_says_what_was(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "a.html", "<p><del>old words</del></p>") == (
+        "has no text (not read: 2 words of struck-out text)"
+    )
+    run = "a" * 500_000
+    assert "has no text (not read: 1 embedded files" in refusal(tmp_path, "a.txt", run)
