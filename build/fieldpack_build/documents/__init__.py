@@ -151,7 +151,8 @@ def read_document(
     except MemoryError as error:
         raise DocumentError(f"{relative}: needs more memory than there is; split it") from error
     if not any(page.blocks for page in content.pages):
-        raise DocumentError(f"{relative}: has no text")
+        left_out = f" ({'; '.join(content.warnings)})" if content.warnings else ""
+        raise DocumentError(f"{relative}: has no text{left_out}")
     if language == AUTO:
         language = detect_language([page.text for page in content.pages])
     title = label(content.title)

@@ -4,13 +4,18 @@ with numbers of their own."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 from test_documents import blocks, read, refusal
 
 from fieldpack_build.documents import read_document
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.web import html
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 def test_struck_and_hidden_text_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -246,3 +251,45 @@ def test_merged_cells_that_ask_for_millions_of_places_lose_no_text() -> None:
     places = [text for row in table.rows for text in row]
     assert {f"cell {at}" for at in range(300)} <= set(places)
     assert len(places) < 2_000_000  # 45 million, were each label repeated
+
+
+def test_leaving_out_many_elements_of_one_parent_takes_work_in_proportion() -> None:
+    """The parser's tags look for a child among all of its parent's: lines that run are counted."""
+
+    def lines(count: int) -> int:
+        page = f"<p>{'<s>old</s> new ' * count}</p>".encode()
+        ran = 0
+
+        def note(frame: FrameType, event: str, argument: object) -> TraceFunction:
+            nonlocal ran
+            ran += event == "line"
+            return note
+
+        before = sys.gettrace()
+        sys.settrace(note)
+        try:
+            content = html.read(page, "a.html")
+        finally:
+            sys.settrace(before)
+        assert content.pages[0].text.split() == ["new"] * count
+        assert content.warnings == (f"not read: {count:,} words of struck-out text",)
+        return ran
+
+    lines(10)  # what is run once
+    assert lines(4000) < 5 * lines(1000)
+
+
+def test_text_between_many_elements_that_are_left_out_stays_as_it_is(tmp_path: Path) -> None:
+    few, many = (
+        read(tmp_path, f"{count}.html", "<p>a <a href='#a'>#</a>b<nav>menu</nav> c</p>" * count)
+        for count in (400, 1500)
+    )
+    assert {text for _, _, text in blocks(few)} == {text for _, _, text in blocks(many)}
+
+
+def test_a_page_whose_whole_text_is_left_out_says_what_was(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "a.html", "<p><del>old words</del></p>") == (
+        "has no text (not read: 2 words of struck-out text)"
+    )
+    run = "a" * 500_000
+    assert "has no text (not read: 1 embedded files" in refusal(tmp_path, "a.txt", run)

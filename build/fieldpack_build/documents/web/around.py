@@ -43,6 +43,7 @@ _MARKUP = re.compile(r"<(style|script)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.DOTALL 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _BRACES = re.compile("[{}]")
 _DEEPEST = 500  # elements in each other; pages have some dozens
+_MANY = 1_000  # children of one element; pages have some hundreds
 _SHEET_LIMIT = 1 << 20  # characters of style sheets; what hides a thing stands in the first of them
 
 
@@ -66,7 +67,7 @@ def leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> Non
 
     _write_styles_inline(soup)
     for tag in soup.find_all(_DROPPED):
-        tag.decompose()
+        _take_out(tag)
     # Not soup.find_all(True) with tag.decomposed: that property searches below each tag for an
     # element of the name "_decomposed", which takes the square of a page's length.
     waiting: list[tuple[Tag, int, bool]] = [(soup, 0, False)]
@@ -94,7 +95,7 @@ def _is_left_out(tag: Tag, omissions: Omissions, *, hidden: bool, in_content: bo
     elif name := _site_part(tag, in_content=in_content):
         _drop(tag, omissions, AROUND, name=name)
     elif tag.name == "a" and _is_permalink(tag):
-        tag.decompose()
+        _take_out(tag)
     else:
         if tag.name == "select":
             _keep_chosen(tag, omissions)
@@ -153,7 +154,17 @@ def _drop(
     words = word_count(tag) + len(words_of(str(tag.get("srcdoc") or "")).split())
     if words:
         omissions.add(kind, name, count=words, hidden=hidden)
-    tag.decompose()
+    _take_out(tag)
+
+
+def _take_out(tag: Tag) -> None:
+    """Take an element out of the page. bs4 looks for it among its parent's children one by one, so
+    where they are many it stays there as an empty element without a meaning."""
+    if tag.parent is not None and len(tag.parent.contents) > _MANY:
+        tag.clear(decompose=True)
+        tag.name, tag.attrs = "span", {}
+    else:
+        tag.decompose()
 
 
 def _write_styles_inline(soup: BeautifulSoup) -> None:
