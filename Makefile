@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 BUNDLE := dist/finance-1.0.0
 DEMO := dist/finance-quotes
 KNOWN := What is the garden leave of a portfolio manager?
-UNKNOWN := What is the wifi password of the Singapore office?
+UNKNOWN := What is the wifi password of the Zurich office?
 
 .PHONY: help demo quickstart ask test test-avx2 matrix targets nightly lint types setup wheel clean
 

@@ -51,7 +51,7 @@ def test_the_finance_recipe_becomes_an_expert_with_sources(machine: Path, tmp_pa
     _has_passed_its_gates(target)
     with fieldpack.open(target) as expert:
         _answers_with_a_source(expert)
-        assert expert.ask("What is the wifi password of the Singapore office?").refused
+        assert expert.ask("What is the wifi password of the Zurich office?").refused
     _prints_the_documented_json(target)
     shutil.rmtree(
         cache
