@@ -20,6 +20,7 @@ from fieldpack.retrieval.embedder import TokenVectors
 from fieldpack.retrieval.quoting import (
     QuoteSettings,
     candidates,
+    near_words,
     pick,
     question_words,
     signals_of,
@@ -114,7 +115,8 @@ def test_all_words_count_that_a_sentence_has_in_another_form() -> None:
         found = candidates(passages)
         vectors = Alike().embed_tokens([candidate.text for candidate in found])
         context = Alike().embed_tokens([""])
-        return signals_of(question, vectors, context, found, passages)[0, 1:3].tolist()
+        near = near_words(question, vectors, context, found)
+        return signals_of(question, vectors, near, found, passages)[0, 1:3].tolist()
 
     assert shares(("sk",)) == [1.0, 1.0]
     assert max(shares(())) < 0.5

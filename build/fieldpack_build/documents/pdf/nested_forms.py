@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from fieldpack.child import python
 from fieldpack_build.errors import DocumentError
 
 _MOST_ENDLESS = 3  # pages; each may cost `load_pages.SECONDS`
@@ -51,7 +51,7 @@ def endless_pages(data: bytes, name: str, pages: int) -> frozenset[int]:
     endless: set[int] = set()
     first = 0 if any(_may_multiply(form, numbers) for form in forms) else pages
     while first < pages:
-        command = [sys.executable, "-P", str(Path(__file__).with_name("load_pages.py")), str(first)]
+        command = python(Path(__file__).with_name("load_pages.py"), str(first))
         done = subprocess.run(command, input=data, capture_output=True, check=False)
         if done.returncode > 0:
             error = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
