@@ -14,7 +14,7 @@ UNKNOWN := What is the wifi password of the Zurich office?
 
 help:
 	@echo "make demo         the same documents, answered with their own sentences; no model is trained (about a minute)"
-	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (10 to 15 minutes on two cores)"
+	@echo "make quickstart   build recipes/finance.yaml and ask it two questions (7 to 15 minutes on two cores)"
 	@echo "make test         tests, ruff and mypy, as CI runs them"
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
 	@echo "make matrix       every architecture through a whole build (3 minutes), as CI runs it too"
