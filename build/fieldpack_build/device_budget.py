@@ -9,7 +9,8 @@ kind of server and are a hint: only the device itself can be measured.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,13 @@ class _Solver:
         self._config = text
         self._recipe, self._device, self._search_mb = recipe, recipe.device, search_mb
         self._weights = Weights.of(text, tied=ties_embeddings(path))
-        self._shape = ModelShape(
+        self._shape_in = partial(
+            ModelShape,
             int(text["num_hidden_layers"]),
             int(text.get("num_key_value_heads") or heads),
             int(text.get("head_dim") or int(text["hidden_size"]) // heads),
             int(text["vocab_size"]),
             int(text["hidden_size"]),
-            precision="int4",  # each way has its own
         )
         chunk = recipe.knowledge.chunk.tokens if recipe.knowledge else 0
         self._passage = chunk * _TOKENS_PER_CHUNK_TOKEN + _PASSAGE_FRAME
@@ -211,7 +212,7 @@ class _Solver:
         """Compute what one way to build the bundle takes."""
         model_mb = self._weights.size_mb(wanted)
         knowledge = self._recipe.knowledge is not None
-        shape = replace(self._shape, precision=wanted.precision)
+        shape = self._shape_in(precision=wanted.precision)
         budget = predict(model_mb, self._search_mb, shape, knowledge=knowledge)
         prompt = self._frame + passages * self._passage
         prompt = min(prompt, context - self._recipe.answer.max_answer_tokens)

@@ -175,9 +175,10 @@ class _FormatMaker:
         """Return the figures of the format whose layers are all in int4 where an NPU is to run it and
         only that one opens as an NPU's static pipeline, which folds layers that are alike; else
         `figures`. What did not open is added to `tried`."""
+        if not self._rounding.mixed:
+            return figures
         shapes = _static_shapes(self._task.recipe, group)
-        why = self._static_failure(figures["folder"], shapes)
-        if not (self._rounding.mixed and why):
+        if not (why := self._static_failure(figures["folder"], shapes)):
             return figures
         plain = self._try(size, replace(self._rounding, mixed=False))
         if plain["refused"] or self._static_failure(plain["folder"], shapes):

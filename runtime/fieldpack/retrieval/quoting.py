@@ -295,11 +295,12 @@ def question_words(
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """The candidates for a question, best first, with their `scores`. `near`: that of
-    `near_passages`."""
+    `near_passages`. `has_code`: the candidates hold a code of the question."""
 
     candidates: list[Candidate]
     scores: list[float]
     near: dict[int, dict[str, float]]
+    has_code: bool
 
 
 def rank(
@@ -317,7 +318,7 @@ def rank(
 
     choices = candidates(passages)
     if not choices:
-        return Ranking([], [], {})
+        return Ranking([], [], {}, has_code=False)
     codes = held_codes(question, [choice.quote for choice in choices], languages)
     choices = [c for c, held in zip(choices, codes, strict=True) if held == max(codes)]
     words = question_words(question, embedder, rarity, languages)
@@ -332,6 +333,7 @@ def rank(
         [choices[i] for i in order],
         [scores[i] for i in order],
         near_passages(words, near, choices),
+        has_code=max(codes) > 0,
     )
 
 
@@ -368,7 +370,7 @@ def pick(
         Citation(passage.document, passage.page, chosen.quote, chosen.passage),
         sufficiency,
         round(probability(weigh(features, settings.says_it)), 4),
-        sufficient=max(held_codes(question, [chosen.quote], languages)) > 0
+        sufficient=ranking.has_code
         or settings.refuse_below is None
         or sufficiency >= settings.refuse_below,
         direct=is_direct(question),
