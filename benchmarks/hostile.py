@@ -30,6 +30,10 @@ from typing import Any
 
 from measuring import machine, machine_line, table, write_json
 
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "support"))
+
+from pdf_file import pdf_file
+
 Maker = Callable[[Path], None]
 _MB = 1 << 20
 _TYPES = (
@@ -203,22 +207,10 @@ def book(sheet: str, *parts: tuple[str, str | bytes]) -> bytes:
     )
 
 
-def pdf(*objects: bytes) -> bytes:
-    """Return a PDF of objects numbered from 1; the first is the catalog."""
-    data, offsets = bytearray(b"%PDF-1.4\n"), []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    rows = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    count = len(objects) + 1
-    end = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (count, len(data))
-    return bytes(data) + b"xref\n0 %d\n0000000000 65535 f \n%b%b" % (count, rows, end)
-
-
 def one_page(content: bytes, *, keys: bytes = b"", font: bytes = b"", more: bytes = b"") -> bytes:
     """Return a PDF of one page; `keys` are of its content's stream, `more` is a sixth object."""
     font = font or b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
-    return pdf(
+    return pdf_file(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Count 1/Kids[3 0 R]>>",
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R"
@@ -234,7 +226,7 @@ def many_pages(count: int) -> bytes:
     kids = b" ".join(b"%d 0 R" % (5 + i) for i in range(count))
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
     content = b"BT /F1 10 Tf 50 700 Td (The charge accrues on each day.) Tj ET"
-    return pdf(
+    return pdf_file(
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Count %d/Kids[%b]>>" % (count, kids),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
@@ -377,7 +369,7 @@ MAKERS: dict[str, Maker] = {
     "CSV of a million columns": later("a.csv", lambda: ("a," * 1_000_000 + "\n") * 3),
     "PDF whose pages are in a circle": write(
         "a.pdf",
-        pdf(
+        pdf_file(
             b"<</Type/Catalog/Pages 2 0 R>>",
             b"<</Type/Pages/Count 9/Kids[3 0 R]>>",
             b"<</Type/Pages/Parent 2 0 R/Count 9/Kids[2 0 R 3 0 R]>>",

@@ -13,6 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from pdf_file import pdf_file
+
 PROSE = "The charge accrues on each valuation day and is paid to the firm monthly."
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 ENCRYPTED_OFFICE = OLE + "EncryptedPackage".encode("utf-16-le") + bytes(900)
@@ -211,14 +213,7 @@ def pdf(*pages: list[tuple[str, int, str]], title: str = "", trailer: str = "") 
             f"{7 + 2 * i} 0 R>>"
         )
         objects.append(f"<</Length {len(content)}>>stream\n{content}endstream")
-    data, offsets = "%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += f"{number} 0 obj\n{body}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    end = (
-        f"trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 "
-        f"R{trailer}>>\nstartxref\n{len(data)}\n%%EOF"
+    return pdf_file(
+        *(body.encode("latin-1") for body in objects),
+        trailer=f"/Info 5 0 R{trailer}".encode("latin-1"),
     )
-    return (data + head + end).encode("latin-1")

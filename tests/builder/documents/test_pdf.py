@@ -16,6 +16,7 @@ import pytest
 from fieldpack_build.documents import pdf
 from fieldpack_build.documents.pages import Content
 from fieldpack_build.errors import DocumentError
+from pdf_file import pdf_file
 
 PROSE = (
     "The charge accrues on each valuation day and is paid to the firm at the end of every month."
@@ -70,19 +71,7 @@ def write_pdf(*pages: Page, info: str = "", catalog: str = "", more: Sequence[st
         + b"\nendstream"
     )
     objects += [body.encode("latin-1") for body in more]
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    head = f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}"
-    return (
-        data
-        + (
-            f"{head}trailer<</Size {len(objects) + 1}/Root 1 0 R/Info 5 0 "
-            f"R>>\nstartxref\n{len(data)}\n%%EOF"
-        ).encode()
-    )
+    return pdf_file(*objects, trailer=b"/Info 5 0 R")
 
 
 def _drawn(text: Text, matrix: str) -> str:

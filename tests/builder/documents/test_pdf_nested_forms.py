@@ -13,6 +13,7 @@ import pytest
 
 from fieldpack_build.documents import pdf
 from fieldpack_build.errors import DocumentError
+from pdf_file import pdf_file
 
 SENTENCE = "The crane stands at gate five of the harbour."
 _END = "print it to a new PDF"
@@ -41,14 +42,7 @@ def write_pdf(pages: Sequence[str], forms: Mapping[str, str], *, packed: bool = 
         keys = f"/BBox[0 0 595 842]{resources}{'/Filter/FlateDecode' if packed else ''}"
         head = f"<</Type/XObject/Subtype/Form{keys}/Length {len(stream)}>>stream\n"
         objects.append(head.encode() + stream + b"\nendstream")
-    data, offsets = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, start=1):
-        offsets.append(len(data))
-        data += b"%d 0 obj\n%b\nendobj\n" % (number, body)
-    rows = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    count = len(objects) + 1
-    end = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (count, len(data))
-    return data + b"xref\n0 %d\n0000000000 65535 f \n%b%b" % (count, rows, end)
+    return pdf_file(*objects)
 
 
 def text(words: str, y: int = 700) -> str:
