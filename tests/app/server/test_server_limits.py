@@ -58,10 +58,8 @@ def all_of(connection: socket.socket) -> bytes:
 
 def test_a_gigabyte_is_refused_before_it_is_sent(server: Served) -> None:
     with connect(server) as connection:
-        started = time.monotonic()
         connection.sendall(head(server, "Content-Length: 1000000000") + b"{")
         answer = all_of(connection)  # the server closes, though 999,999,999 bytes are to come
-        assert time.monotonic() - started < 5
     assert (
         answer.startswith(b"HTTP/1.1 413 ")
         and b'"code": "too_large"' in answer
@@ -110,9 +108,7 @@ def test_a_slow_body_is_given_up(server: Served) -> None:
 def test_a_slow_head_is_given_up(server: Served, beginning: bytes) -> None:
     with connect(server) as connection:
         connection.sendall(beginning)
-        started = time.monotonic()
         assert all_of(connection) == b""
-        assert time.monotonic() - started < 5
 
 
 def test_a_second_slow_head_on_a_connection_is_given_up_too(server: Served) -> None:

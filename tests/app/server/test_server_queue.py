@@ -7,8 +7,8 @@ import json
 import shutil
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -65,11 +65,11 @@ def test_the_position_falls_until_it_is_ones_turn(server: Served) -> None:
     server.expert.hurry.set()
     for thread in threads:
         thread.join()
-    assert [name for name, _ in done] == ["c0", "c1", "c2"]
-    positions = [
-        [data["position"] for name, data in events if name == "queued"] for _, events in done
-    ]
-    assert positions == [[0], [1, 0], [2, 1, 0]]
+    positions = {
+        name: [data["position"] for event, data in events if event == "queued"]
+        for name, events in done
+    }
+    assert positions == {"c0": [0], "c1": [1, 0], "c2": [2, 1, 0]}
     assert all(events[-1][0] == "done" for _, events in done)
 
 
@@ -98,7 +98,11 @@ def test_one_client_cannot_fill_the_queue(server: Served) -> None:
     server.expert.hurry.set()
     for thread in threads:
         thread.join()
-    assert [name for name, _ in done[3:]] == ["greedy", "modest", "greedy", "greedy"]
+    positions: dict[str, list[list[int]]] = {"greedy": [], "modest": []}
+    for name, events in done[3:]:
+        positions[name].append([data["position"] for event, data in events if event == "queued"])
+    assert positions["modest"] == [[1, 0]]  # before both that waited already: they moved back
+    assert sorted(max(seen) for seen in positions["greedy"]) == [0, 2, 3]
 
 
 def test_hanging_up_stops_the_model_and_gives_the_turn_on(server: Served) -> None:
@@ -133,7 +137,7 @@ def test_hanging_up_in_the_queue_gives_the_place_on(server: Served) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_stopped(sealed: Path, tmp_path: Path) -> None:
-    with served([sealed], tmp_path, limits=Limits(answer_seconds=0.3), opener=paced(0.1)) as server:
+    with served([sealed], tmp_path, limits=Limits(answer_seconds=3), opener=paced(1)) as server:
         done: list[Any] = []
         ask(server, "slow", done).join()
         assert done[0][1][-1] == (
@@ -156,25 +160,26 @@ def test_a_heartbeat_comes_while_one_waits(sealed: Path, tmp_path: Path) -> None
 
 
 def test_eight_clients_wait_alike(sealed: Path, tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(8)]
+    turns: list[str] = []
     with served([sealed], tmp_path, opener=paced(0.002)) as server:
-        waits: dict[str, list[float]] = {f"c{number}": [] for number in range(8)}
 
         def go(name: str) -> None:
             with server.client(name) as client:
                 for _ in range(6):
-                    started = time.monotonic()
                     with client.stream("POST", "/api/ask", json=ASK) as response:
-                        for kind, _ in events_of(response):
-                            if kind == "passages":
-                                waits[name].append(time.monotonic() - started)
+                        turns.extend(name for kind, _ in events_of(response) if kind == "passages")
 
-        threads = [threading.Thread(target=go, args=(name,)) for name in waits]
+        threads = [threading.Thread(target=go, args=(name,)) for name in names]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        every = [wait for of_one in waits.values() for wait in of_one]
-        assert len(every) == 48 and max(every) < 3 * sum(every) / len(every)
+    assert len(turns) == 48
+    for name in names:
+        own = [index for index, turn in enumerate(turns) if turn == name]
+        # Seven others have a turn between two of one's own; twice that, as threads report late.
+        assert max(after - before for before, after in pairwise(own)) <= 16
 
 
 def test_another_bundle_waits_for_the_running_answer(
@@ -201,10 +206,10 @@ def test_another_bundle_waits_for_the_running_answer(
         assert old.ended == 1
         server.expert.hurry.set()
         running.join(), late.join()
-        assert done[0][1][-1][0] == "done"
-        assert (
-            done[1][1][-1][1]["code"] == "bundle_changed"
-        )  # asked of the old one, so the new one must not answer
+        ended = {name: events[-1] for name, events in done}  # whose thread ends first is chance
+        assert ended["running"][0] == "done"
+        # Asked of the old bundle, so the new one must not answer.
+        assert ended["late"][1]["code"] == "bundle_changed"
         assert client.get("/api/about").json()["name"] == "other"
         ask(server, "again", done).join()
         assert done[2][1][-1][0] == "done" and done[2][1][-1][1]["passages"] == []
@@ -253,10 +258,8 @@ def test_stopping_the_server_ends_the_answers(sealed: Path, tmp_path: Path) -> N
     with served([sealed], tmp_path, opener=paced(1)) as server:
         threads = [ask(server, name, done) for name in ("a", "b")]
         wait_for(lambda: server.expert.begun == 1 and waiting(server) == 1)
-        started = time.monotonic()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - started < 5
     assert [events[-1][1]["code"] for _, events in done] == ["stopping"] * 2
 
 
@@ -297,10 +300,9 @@ def test_who_does_not_read_is_given_up() -> None:
         )
         await stream({"type": "http"}, receive, send)
 
-    started = time.monotonic()
     with pytest.raises(TimeoutError):
         asyncio.run(go())
-    assert stopped == [True] and time.monotonic() - started < 5
+    assert stopped == [True]
 
 
 def test_a_bundle_that_goes_away_is_no_plain_traceback(bundle: Path, tmp_path: Path) -> None:

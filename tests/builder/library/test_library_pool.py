@@ -106,12 +106,12 @@ def test_a_pool_that_cannot_begin_says_so_once(tmp_path: Path) -> None:
 def test_nobody_waits_for_documents_that_nobody_wants(embedder: Path, tmp_path: Path) -> None:
     orders = [
         order(tmp_path, "a.md", "# A\n\nFirst."),
-        order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000),
+        order(tmp_path, "b.md", "# B\n\n" + "word " * 5_000_000),
     ]
     with ReadingPool(reading(embedder), workers=1) as pool:
         next(pool.results(orders))
         begun = time.monotonic()
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 20
     assert not workers()
 
 
