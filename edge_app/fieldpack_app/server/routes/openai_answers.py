@@ -35,17 +35,25 @@ class AnswerWriter(Protocol):
 
     id: str
 
-    def whole(self, answer: Answer) -> Mapping[str, Any]: ...
+    def whole(self, answer: Answer) -> Mapping[str, Any]:
+        """Return the whole answer as one JSON object."""
+        ...
 
     def begin(self) -> Iterable[bytes]:
         """Return what begins a stream, the first time; nothing after it."""
         ...
 
-    def piece(self, text: str) -> Iterable[bytes]: ...
+    def piece(self, text: str) -> Iterable[bytes]:
+        """Return the events of the next words of the answer."""
+        ...
 
-    def end(self, answer: Answer) -> Iterable[bytes]: ...
+    def end(self, answer: Answer) -> Iterable[bytes]:
+        """Return the events that end the stream of a whole answer."""
+        ...
 
-    def failed(self, error: HttpError) -> bytes: ...
+    def failed(self, error: HttpError) -> bytes:
+        """Return the event that ends a stream which broke off."""
+        ...
 
 
 class OpenAiAnswerRoutes:
