@@ -37,6 +37,7 @@ def test_the_finance_recipe_becomes_an_expert_with_sources(machine: Path, tmp_pa
         overrides = (
             "train.max_steps=6",
             "train.effective_batch=4",
+            "train.validation=6",
             "evaluate.sample=6",
             "evaluate.ship=all",
         )
