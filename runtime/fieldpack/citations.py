@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from .figures import find_figures
+from .language import sentence_spans
 from .passages import Citation, Passage
 
 MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
-_SENTENCE = re.compile(r"[^\n.!?]*(?:[.!?](?!\s|$)[^\n.!?]*)*(?:[.!?]+|\n|$)")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
 _LIST_NUMBER = re.compile(r"^[ \t]*(?:[-*] )?\(?(\d{1,3})[.)](?=\s+\S)", re.MULTILINE)
 _PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
@@ -75,13 +75,13 @@ def best_quote(answer: str, passage: str) -> str:
     of it."""
     answer_words = set(words_of(answer))
     best, best_score = "", -1.0
-    for match in _SENTENCE.finditer(passage):
-        words = set(words_of(match.group()))
+    for start, end in sentence_spans(passage):
+        words = set(words_of(passage[start:end]))
         # Shared words, less a little for length: of two that share as much the shorter one is the
         # quote.
         score = len(answer_words & words) - 0.02 * len(words)
         if words and score > best_score:
-            best, best_score = match.group().strip(), score
+            best, best_score = passage[start:end], score
     return best
 
 

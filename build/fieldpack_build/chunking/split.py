@@ -9,28 +9,38 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-# Ends of a sentence; not after a single capital ("U.S. sales") and not before a small letter ("e.g.
-# bonds").
-_CLOSING = r"""["'\u201d\u2019)\]»]*"""  # quotes and brackets
+from fieldpack.language import sentence_ends
+
 _WIDE = (
     r"[\u3002\uff01\uff1f]"  # the full stop, exclamation and question mark of Chinese and Japanese
 )
-_SENTENCE = rf"(?<!\b[A-Z])[.!?]{_CLOSING}\s+(?![a-z\s])|{_WIDE}+[\u201d\u2019\uff09」』]*\s*"
 # before an item of a list: 1. 2.1 (a) § 3
 _MARK = r"(?:[-*•+]|\d+[.)]|\d+(?:\.\d+)+\.?|\(?[a-z\d]{1,4}\)|§ ?\d+)"
+_BLANKS = re.compile(r"\s*")
+_PARAGRAPH_OR_ITEM = re.compile(rf"\n[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)")
+
+
+def _behind(pattern: str) -> Callable[[str, int, int], Iterator[int]]:
+    """Return a function that yields the offsets behind the pattern's matches in text[start:end]."""
+    compiled = re.compile(pattern)
+    return lambda text, start, end: (m.end() for m in compiled.finditer(text, start, end))
+
+
+def _next_sentences(text: str, start: int, end: int) -> Iterator[int]:
+    for stop in sentence_ends(text, start, end):
+        blanks = _BLANKS.match(text, stop, end)
+        yield blanks.end() if blanks else stop
+
+
 # The best place first. A line that ends amid a sentence, as every line of a PDF does, comes after
 # sentences.
-_PLACES = tuple(
-    re.compile(place)
-    for place in (
-        r"\n[ \t]*\n\s*",
-        rf"(?<=[.!?:;])[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)|{_WIDE}\n\s*",
-        _SENTENCE,
-        r"\n\s*",
-        r"\s+",
-    )
+_PLACES = (
+    _behind(r"\n[ \t]*\n\s*"),
+    _behind(rf"(?<=[.!?:;])[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)|{_WIDE}\n\s*"),
+    _next_sentences,
+    _behind(r"\n\s*"),
+    _behind(r"\s+"),
 )
-_SENTENCE_START = re.compile(rf"{_SENTENCE}|\n[ \t]*\n\s*|\n(?=[ \t]*{_MARK}\s)")
 _DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
 
 
@@ -105,8 +115,8 @@ class Pieces:
             for half in self.halves(span):
                 yield from self._split(half, place)
             return
-        matches = _PLACES[place].finditer(self._text, span.start, span.end)
-        inside = [match.end() for match in matches if span.start < match.end() < span.end]
+        ends = _PLACES[place](self._text, span.start, span.end)
+        inside = [end for end in ends if span.start < end < span.end]
         for start, end in pairwise([span.start, *dict.fromkeys(inside), span.end]):
             yield from self._split(Span(start, end, self.size(start, end)), place + 1)
 
@@ -128,7 +138,6 @@ def row_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 def sentence_starts(text: str) -> list[int]:
     """Return the offsets of a text's sentences and paragraphs, 0 included."""
-    return [
-        0,
-        *(match.end() for match in _SENTENCE_START.finditer(text) if match.end() < len(text)),
-    ]
+    paragraphs = (match.end() for match in _PARAGRAPH_OR_ITEM.finditer(text))
+    starts = {*_next_sentences(text, 0, len(text)), *paragraphs} - {len(text)}
+    return [0, *sorted(starts)]

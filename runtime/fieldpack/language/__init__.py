@@ -8,6 +8,7 @@ from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, sa
 from .folding import fold
 from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
 from .question_words import question_words, spoken_question_words
+from .sentences import sentence_ends, sentence_spans
 
 __all__ = [
     "LANGUAGES",
@@ -21,5 +22,7 @@ __all__ = [
     "ngram_spans",
     "question_words",
     "same_analysis",
+    "sentence_ends",
+    "sentence_spans",
     "spoken_question_words",
 ]

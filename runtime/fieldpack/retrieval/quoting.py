@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..citations import words_of
 from ..index.query_terms import word_spans
-from ..language import ngram_spans
+from ..language import ngram_spans, sentence_ends
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
 from .sufficiency import (
@@ -47,11 +47,6 @@ _MIN_WORDS = 3  # a shorter candidate is a heading, a label or a number alone
 _MAX_CANDIDATES = 64
 _RULE = re.compile(r"[\s|:=\-]+")  # the line under a Markdown table's heads
 _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
-# A sentence ends at its mark where what follows does not begin in lower case ("e.g. two"), and not
-# behind an initial.
-_END = re.compile(
-    r"(?:(?<![\s.(]\w)[.]|[!?])[\"'”’)\]]*(?=\s+[^\sa-zß-öø-ÿ])|[。！？]|[!?](?=\s|$)"
-)
 # Questions that want a figure which has to be worked out.
 _ARITHMETIC = {
     "en": r"\b(?:how (?:much|many) (?:\w+ )?(?:more|less|fewer|longer|higher|lower|larger|smaller)|in total|altogether|"
@@ -435,8 +430,7 @@ def _sentences(text: str, block: Sequence[tuple[int, int]]) -> Iterator[tuple[st
             word = text[following[0] : following[1]].split(None, 1)[0]
             if end - start + 1 + len(word) > width:
                 continue
-        ends = [first + mark.end() for mark in _END.finditer(text[first:end])]
-        for stop in (*ends, end):
+        for stop in (*sentence_ends(text, first, end), end):
             if piece := text[first:stop].strip():
                 yield piece, ""
             first = stop
