@@ -294,7 +294,11 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
             f"({seconds:.2f} s)"
         )
         return
-    what = f"{len(ran)} stages in {duration(seconds)}" if ran else "all stages were done before"
+    what = (
+        f"{len(ran)} stage{'s' * (len(ran) > 1)} in {duration(seconds)}"
+        if ran
+        else "all stages were done before"
+    )
     say(f"{target}: sealed; {what}")
     if (step := plan.step("evaluate")) and (receipt := plan.store.find("evaluate", step.key)):
         evaluated = evaluate_result(receipt.result)

@@ -20,6 +20,7 @@ from .errors import DocumentError, RecipeError, SourceError
 from .ingest.files import hint, roots_of, survey_of
 from .models import sources
 from .models.inspection import Use, file_problems, inspect_model
+from .recipe.scaffold import is_example
 from .recipe.schema import ModelSource, Recipe
 
 # Documents that are read to see their language, and the largest of them in bytes.
@@ -34,8 +35,23 @@ def check_recipe(
     and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
-    raise_problems(rows.problems)
+    raise_problems(rows.problems + _example_questions(recipe, rows.questions))
     return warnings + rows.warnings + _unknown_documents(recipe, rows.questions)
+
+
+def _example_questions(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:
+    """Return a problem for the questions that `build init` wrote: they are there to be replaced,
+    and a build that is measured by them misses its gates after minutes."""
+    lines = [question.line for question in questions if is_example(question.question)]
+    if not lines or recipe.evaluate is None:
+        return []
+    where = f"{recipe.path(recipe.evaluate.questions)}:{lines[0]}"
+    return [
+        (
+            f"{where}: this is an example that `build init` wrote; write test questions of your own in "
+            "the place of the examples, or take the section `evaluate` out to build without measuring"
+        )
+    ]
 
 
 def _unknown_documents(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:
@@ -64,7 +80,7 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
     """Return warnings of the models and documents alone. Raises RecipeError; SourceError where
     nothing is wrong but what is in the models."""
     problems = (
-        sources.check_local(recipe.base, recipe, "base")
+        (sources.check_local(recipe.base, recipe, "base") if recipe.base else [])
         + _knowledge_problems(recipe)
         + _writer_problems(recipe)
     )

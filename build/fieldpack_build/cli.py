@@ -364,12 +364,15 @@ def answers(bundle: Path, format: Format, arm: str | None, output: Path | None) 
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("recipes"), show_default=True
 )
-def init(name: str, folder: Path) -> None:
+@click.option(
+    "--quotes", is_flag=True, help="Answers are quotes of the documents; no language model."
+)
+def init(name: str, folder: Path, quotes: bool) -> None:
     """Write a new commented recipe FOLDER/NAME.yaml, and a folder FOLDER/NAME/ to put documents and
     examples in."""
     from .recipe.scaffold import write_scaffold
 
-    path = write_scaffold(name, folder)
+    path = write_scaffold(name, folder, quotes=quotes)
     click.echo(
         f"wrote {path}\nput documents into {folder / name / 'documents'}, and test questions in the "
         f"place of those in {folder / name / 'questions.jsonl'}, then: build check {path}"

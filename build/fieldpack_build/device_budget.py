@@ -135,7 +135,7 @@ class Solution:
 def solve(recipe: Recipe, models: Path | None) -> Solution | None:
     """Return how the recipe fits its `device`; None without such a section, and where the base
     model is not on this disk yet, so that its shape is not known."""
-    if recipe.device is None:
+    if recipe.device is None or recipe.base is None:
         return None
     try:
         path = sources.on_disk(recipe.base, recipe, models)

@@ -94,6 +94,8 @@ def forecast(plan: Plan) -> Forecast:
 def guess_parameters(recipe: Recipe) -> float:
     """Guess a model's parameters from the size of a local one, or from a figure such as 135M or 3.8B
     in its name; 1e9 where nothing tells."""
+    if recipe.base is None:
+        return 0.0
     path = recipe.path(recipe.base.model)
     if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
         files = (

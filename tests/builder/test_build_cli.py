@@ -386,6 +386,15 @@ def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> N
         )
     ]
     (home / "recipes" / "clinic" / "documents" / "a.md").write_text("# A\n\nText.\n")
+    questions = home / "recipes" / "clinic" / "questions.jsonl"
+    assert fails(home, 6, "check", "clinic") == [
+        (
+            f"build: {questions}:1: this is an example that `build init` wrote; write test questions of "
+            "your own in the place of the examples, or take the section `evaluate` out to build without "
+            "measuring"
+        )
+    ]
+    questions.write_text('{"question": "What is in it?", "answer": "Text.", "document": "a.md"}\n')
     assert build(home, "check", "clinic").returncode == 0
     assert fails(home, 11, "init", "clinic") == [
         "build: recipes/clinic.yaml: exists already; choose another name"

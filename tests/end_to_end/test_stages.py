@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import architectures
 import fieldpack
@@ -238,6 +239,25 @@ def test_a_recipe_that_only_quotes_builds_no_model(toy: Project, built: Built) -
     made = build_here(toy, "evaluate.ship=quote", 'evaluate.arms=["quote"]')
     assert set(made.results) == {"embedder", "knowledge", "quoting", "evaluate", "package"}
     assert made.results["package"] == {**made.results["package"], "arm": "quote", "left_out": []}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_recipe_without_a_base_quotes(
+    toy: Project, built: Built, tmp_path: Path, asked: bool
+) -> None:
+    written = yaml.safe_load(toy.recipe.read_text(encoding="utf-8"))
+    mine = toy.copy(tmp_path)
+    recipe = {key: written[key] for key in ("name", "version", "knowledge")}
+    recipe |= {"answer": {"refusal": REFUSAL, "refuse_below": 0}}
+    recipe |= {"evaluate": {"questions": "questions.jsonl"}} if asked else {}
+    mine.recipe.write_text(json.dumps(recipe), encoding="utf-8")
+    made = mine.build()
+    assert not {"base", "train", "merge", "export", "baseline"} & set(made["keys"])
+    assert read_manifest(Path(made["bundle"])).provenance["arm"] == "quote"
+    with fieldpack.open(made["bundle"]) as expert:
+        answer = expert.ask("How many litres of diesel does the generator burn a day?")
+    assert answer.kind == "quote" and "diesel" in answer.text
+    assert answer.citations[0].quote in answer.passages[0].text
 
 
 # --- what runs again ------------------------------------------------------------------------------

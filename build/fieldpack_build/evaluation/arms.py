@@ -40,6 +40,8 @@ def arms_of(recipe: Recipe) -> list[str]:
 def has_model(recipe: Recipe) -> bool:
     """Return whether any arm that is measured or may ship has a language model; else none is
     fetched, tuned or exported."""
+    if recipe.base is None:
+        return False
     return recipe.evaluate is None or set(arms_of(recipe)) != {QUOTE}
 
 

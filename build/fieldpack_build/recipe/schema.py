@@ -544,8 +544,8 @@ class Risk(Section):
 class AnswerSection(Section):
     """How the device answers."""
 
-    system: str = Field(min_length=1)
-    """The system prompt."""
+    system: str = ""
+    """The language model's system prompt; without `base` there is none."""
     refusal: str = Field(min_length=1, default="The documents do not say.")
     """What is said in the place of an answer that the documents do not have."""
     passages: Annotated[int, Field(ge=1, le=20)] = 3
@@ -659,9 +659,9 @@ class Recipe(Section):
     """The bundle's name."""
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?$")]
     """The bundle's version."""
-    base: ModelSource
-    """The language model that is tuned and ships. Named also where quotes alone ship, and then
-    neither fetched nor built."""
+    base: ModelSource | None = None
+    """The language model that is tuned and ships. Without it, and with documents, the bundle
+    answers with quotes of them alone."""
     knowledge: Knowledge | None = None
     """The documents that answers come from."""
     train: Train = Train(method="none")
@@ -707,6 +707,10 @@ class Recipe(Section):
     def _whole(self) -> Recipe:
         if self.knowledge is None and self.train.method == "none":
             raise ValueError("nothing to do: neither knowledge.documents nor train.method")
+        if self.base is not None and not self.answer.system.strip():
+            raise ValueError("answer.system: missing; it tells the language model how to answer")
+        if self.base is None:
+            self._check_does_without_model()
         if self.knowledge is None and self.train.passages:
             raise ValueError(
                 "train.passages: there is no `knowledge` section to draw passages from"
@@ -759,6 +763,18 @@ class Recipe(Section):
                 self._check_measured(arm, text)
         return self
 
+    def _check_does_without_model(self) -> None:
+        needs = {
+            "train.method": self.train.method != "none",
+            "targets": any(target.name != "cpu" for target in self.targets),
+            "device": self.device is not None,
+            "evaluate.attribution": self.evaluate is not None
+            and self.evaluate.attribution is not None,
+        }
+        for key, wanted in needs.items():
+            if wanted:
+                raise ValueError(f"{key}: needs a language model; name one under `base`")
+
     def _check_risk(self) -> None:
         if self.answer.risk is None:
             return
@@ -779,13 +795,17 @@ class Recipe(Section):
     def _check_measured(self, arm: str, gate: str) -> None:
         assert self.evaluate
         if not self.has_arm(arm):
-            raise ValueError(f"evaluate.gates: {gate!r}: this recipe has no arm {arm}")
+            raise ValueError(
+                f"evaluate.gates: {gate!r}: this recipe has no arm {arm}; take the gate out, or "
+                "give the recipe what that arm needs (`base`, `knowledge`, `train`)"
+            )
         if arm not in (
             *self.evaluate.arms,
             self.whole_arm if self.evaluate.ship in ("auto", "all") else self.evaluate.ship,
         ):
             raise ValueError(
-                f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not measured"
+                f"evaluate.gates: {gate!r}: {arm} is not among evaluate.arms, so it is not "
+                f"measured; take the gate out, or add {arm} to evaluate.arms"
             )
 
     def path(self, name: str) -> Path:
@@ -800,12 +820,19 @@ class Recipe(Section):
     @property
     def whole_arm(self) -> str:
         """The arm of all the halves that the recipe has."""
+        if self.base is None:
+            return "quote"
         return "+".join(half for half in ("tuned", "rag") if self.has_arm(half)) or "base"
 
     def has_arm(self, arm: str) -> bool:
         """Whether the recipe has all that an arm is made of."""
-        library = self.knowledge is not None
-        halves = {"tuned": self.tuned, "rag": library, "quote": library, "base": True}
+        library, model = self.knowledge is not None, self.base is not None
+        halves = {
+            "base": model,
+            "rag": model and library,
+            "tuned": model and self.tuned,
+            "quote": library,
+        }
         return all(halves[half] for half in arm.split("+"))
 
     @property

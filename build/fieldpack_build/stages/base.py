@@ -21,6 +21,7 @@ from ..models.causal_lm import MODEL
 from ..models.chat_template import CHAT, chat_format
 from ..models.inspection import ties_embeddings
 from ..pipeline.task import Task
+from ..recipe.schema import ModelSource
 from .results import BaseResult
 
 _CONFIG = "config.json"
@@ -30,15 +31,16 @@ def run(task: Task) -> BaseResult:
     """Write the base model in full precision into `model/`, and its chat template into `chat.json`.
 
     Raises SourceError for a model that later stages would fail on."""
-    recipe = task.recipe
+    recipe, source = task.recipe, task.recipe.base
+    assert source  # else the stage is not active
     task.note("fetching the model")
-    path = sources.fetch(recipe.base, recipe, task.store.models, settings_only=recipe.rehearsal)
-    _inspect(task, path)
+    path = sources.fetch(source, recipe, task.store.models, settings_only=recipe.rehearsal)
+    _inspect(task, source, path)
     causal_lm.quiet()
     if path.is_file():
         causal_lm.check_gguf(path)
     tokenizer = causal_lm.load_tokenizer(path)
-    chat = chat_format(tokenizer, recipe.base.model, path)
+    chat = chat_format(tokenizer, source.model, path)
     target = task.out / MODEL
     if recipe.rehearsal:
         task.note("making a tiny random model of the same architecture")
@@ -67,15 +69,15 @@ def run(task: Task) -> BaseResult:
         "architecture": (config.architectures or ["?"])[0],
         "context": getattr(config, "max_position_embeddings", None),
         "vocabulary": config.vocab_size,
-        "source": recipe.base.model,
-        "license": recipe.base.license,
+        "source": source.model,
+        "license": source.license,
     }
 
 
-def _inspect(task: Task, path: Path) -> None:
+def _inspect(task: Task, source: ModelSource, path: Path) -> None:
     """Raise SourceError with all that is wrong with the model. Of a rehearsal's remote model only
     settings were fetched."""
-    remote = sources.is_remote(task.recipe.base)
+    remote = sources.is_remote(source)
     inspection = inspect_base(path, task.recipe, weights=not (task.recipe.rehearsal and remote))
     if inspection.problems:
         raise SourceError("\n".join(inspection.problems))

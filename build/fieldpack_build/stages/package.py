@@ -89,7 +89,7 @@ def _provenance(task: Task, arm: str, model: str | None) -> Mapping[str, object]
             "warnings": list(receipt.warnings),
         }
     licences = {"bundle": recipe.bundle.license}
-    if model is not None:
+    if model is not None and recipe.base is not None:
         licences["base"] = recipe.base.license
     if recipe.knowledge and retrieves(arm):
         licences["embedder"] = recipe.knowledge.embedder.license

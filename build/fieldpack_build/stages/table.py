@@ -316,8 +316,11 @@ STAGES: tuple[Stage, ...] = (
         "base",
         2,
         "resolve the base model, convert it to full precision, read its chat template",
-        settings=lambda r: {"source": sources.identify(r.base), "rehearsal": r.rehearsal},
-        files=lambda r: sources.local_files(r.base, r),
+        settings=lambda r: {
+            "source": sources.identify(r.base) if r.base else None,
+            "rehearsal": r.rehearsal,
+        },
+        files=lambda r: sources.local_files(r.base, r) if r.base else (),
         tools=(*_MODEL_TOOLS, "gguf"),
         active=has_model,
     ),

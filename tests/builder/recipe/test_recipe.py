@@ -282,7 +282,7 @@ BAD = {
     ),
     "empty text": (
         SMALL.replace("Answer from the passages.", "''"),
-        ["r.yaml:10: answer.system: must not be empty, not ''"],
+        ["r.yaml:10: answer.system: missing; it tells the language model how to answer"],
     ),
     "a name that is none": (
         SMALL.replace("name: tiny", "name: Tiny!"),
@@ -389,7 +389,12 @@ BAD = {
     ),
     "a gate on an arm that is not asked": (
         SMALL + "evaluate: {questions: q, arms: [base], gates: [f1 >= rag.f1, tuned.f1 >= 0]}\n",
-        ["r.yaml:11: evaluate.gates: 'tuned.f1 >= 0': this recipe has no arm tuned"],
+        [
+            (
+                "r.yaml:11: evaluate.gates: 'tuned.f1 >= 0': this recipe has no arm tuned; take "
+                "the gate out, or give the recipe what that arm needs (`base`, `knowledge`, `train`)"
+            )
+        ],
     ),
     "a key through a merge": (
         SMALL + "x: &x {method: lora, data: t, rnk: 3}\ntrain:\n  <<: *x\n",
