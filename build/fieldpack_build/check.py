@@ -23,6 +23,8 @@ from .models.inspection import Use, file_problems, inspect_model
 from .recipe.scaffold import is_example
 from .recipe.schema import ModelSource, Recipe
 
+# What the plain `answer.refuse_below` was measured with, as it stands in the names of that model.
+MEASURED_EMBEDDER = "all-minilm-l6-v2"
 # Documents that are read to see their language, and the largest of them in bytes.
 _READ, _SMALL = 5, 1 << 20
 
@@ -36,7 +38,12 @@ def check_recipe(
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
     raise_problems(rows.problems + _example_questions(recipe, rows.questions))
-    return warnings + rows.warnings + _unknown_documents(recipe, rows.questions)
+    return [
+        *warnings,
+        *rows.warnings,
+        *_unknown_documents(recipe, rows.questions),
+        *_threshold_of_another_embedder(recipe, name),
+    ]
 
 
 def _example_questions(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:
@@ -74,6 +81,33 @@ def _unknown_documents(recipe: Recipe, questions: Sequence[TestQuestion]) -> lis
                 f"{path}:{line}: document {document} is not in knowledge.documents{meant}"
             )
     return shortened(warnings, "documents")
+
+
+def _threshold_of_another_embedder(recipe: Recipe, name: str) -> list[str]:
+    """Return a warning where the plain refusal threshold meets an embedder that it was not measured
+    with: models of the E5 family give unrelated texts a cosine of 0.7, so it would refuse nothing."""
+    answer, knowledge = recipe.answer, recipe.knowledge
+    plain = type(answer).model_fields["refuse_below"].default
+    if (
+        knowledge is None
+        or answer.refuse_below != plain
+        or not sources.is_remote(
+            knowledge.embedder
+        )  # a folder's name says nothing of what is in it
+        or MEASURED_EMBEDDER in knowledge.embedder.model.casefold()
+    ):
+        return []
+    advice = (
+        "write `auto`, which learns it from the test questions"
+        if recipe.evaluate
+        else ("with test questions under `evaluate`, `auto` learns it")
+    )
+    return [
+        (
+            f"{name}: answer.refuse_below: {plain} was measured with {MEASURED_EMBEDDER}, and other "
+            f"embedders have other cosines; {advice}"
+        )
+    ]
 
 
 def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> list[str]:

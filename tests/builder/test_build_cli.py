@@ -412,6 +412,30 @@ def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> N
     ]
 
 
+def test_a_plain_threshold_and_another_embedder_are_warned_of(home: Path) -> None:
+    build(home, "init", "clinic", "--quotes")
+    recipe, folder = home / "recipes" / "clinic.yaml", home / "recipes" / "clinic"
+    (folder / "documents" / "a.md").write_text("# A\n\nText.\n")
+    (folder / "questions.jsonl").write_text('{"question": "What is in it?", "answer": "Text."}\n')
+
+    def warnings(*settings: str) -> list[str]:
+        given = [word for setting in settings for word in ("--set", setting)]
+        return json.loads(build(home, "check", "clinic", "--json", *given).stdout)["warnings"]
+
+    assert warnings() == []
+    other = [
+        "knowledge.embedder.model=hub:intfloat/multilingual-e5-small",
+        "knowledge.embedder.revision=" + "ab" * 20,
+        "knowledge.embedder.sha256=null",
+    ]
+    (warning,) = warnings(*other)
+    assert (
+        "refuse_below: 0.25 was measured with all-minilm-l6-v2" in warning and "`auto`" in warning
+    )
+    assert warnings(*other, "answer.refuse_below=0.8") == []
+    assert recipe.read_text().count("refuse_below: 0.25") == 1
+
+
 def test_clean_takes_half_done_work_and_leaves_the_rest(home: Path) -> None:
     assert build(home, "clean").stdout == f"{home}/cache: nothing there\n"
     store = Store(home / "cache")
