@@ -127,7 +127,8 @@ class Expert:
     def chunks(self, document: str) -> list[tuple[int, Chunk]]:
         """Return a document's chunks with their ids, in reading order; none for a document that the
         library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
-        return self._knowledge().index.chunks(document)
+        with self._reading():
+            return self._knowledge().index.chunks(document)
 
     def original_of(self, document: str) -> str | None:
         """Return the SHA-256 of a document's source PDF, by which `open_original` opens it; None
@@ -175,7 +176,8 @@ class Expert:
     def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
         """Return how many tokens the embedder reads of `texts` when `embed` is called with them.
         Raises NoSuchPassage in a bundle without knowledge."""
-        return self._knowledge().embedder.count_read(texts, query=query)
+        with self._reading():
+            return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of the language model `text` has, or of the embedder in a bundle

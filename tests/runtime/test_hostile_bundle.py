@@ -357,6 +357,53 @@ def test_a_library_exchanged_after_it_was_verified_is_not_read(bundle: Path) -> 
         assert CHUNKS in expert.damaged
 
 
+# Everything public of an Expert that reads the bundle, and what reads nothing of it.
+_READS: dict[str, Callable[[Expert], Any]] = {
+    "ask": lambda expert: expert.ask(QUESTION),
+    "chunks": lambda expert: expert.chunks("fees.md"),
+    "context": lambda expert: expert.context(1),
+    "count_embedded_tokens": lambda expert: expert.count_embedded_tokens(["a"]),
+    "count_tokens": lambda expert: expert.count_tokens("a"),
+    "documents": lambda expert: expert.documents(),
+    "embed": lambda expert: expert.embed(["a"]),
+    "languages": lambda expert: expert.languages,
+    "load": lambda expert: expert.load(),
+    "open_original": lambda expert: expert.open_original(_DIGEST),
+    "original_of": lambda expert: expert.original_of("fees.md"),
+    "passage": lambda expert: expert.passage(1),
+    "read_ahead": lambda expert: expert.read_ahead(QUESTION),
+    "runs_on": lambda expert: expert.runs_on,
+    "search": lambda expert: expert.search(QUESTION),
+    "stream": lambda expert: list(expert.stream(QUESTION)),
+}
+_READS_NOTHING = {"borrow_models", "close", "damaged", "runs_on_because", "withdraw"}
+_DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["before its first use", "while it is open"])
+def test_a_library_that_became_no_library_is_said_to_be_damaged_by_every_method(
+    used: bool, bundle: Path
+) -> None:
+    """`chunks` raised SQLite's own error, `count_embedded_tokens` read on."""
+    public = {name for name in dir(Expert) if not name.startswith("_")}
+    assert public == _READS.keys() | _READS_NOTHING
+    with_original = bundle / "originals" / f"{_DIGEST}.pdf"
+    with_original.parent.mkdir()
+    with_original.write_bytes(b"%PDF-1.4\n")
+    fakes.reseal(bundle)
+    path = bundle / "knowledge" / CHUNKS
+    good = path.read_bytes()
+    for name, read in _READS.items():
+        path.write_bytes(good)
+        with fieldpack.open(bundle, threads=1) as expert:
+            if used:
+                assert expert.documents()
+            path.write_bytes(b"no library" * 1000)
+            with pytest.raises(BundleCorrupt):
+                read(expert)
+                pytest.fail(f"{name} read a library that is none")
+
+
 def test_an_encoder_exchanged_while_the_library_is_open_is_not_used(bundle: Path) -> None:
     """It is loaded at the first question, long after the rest."""
     with fieldpack.open(bundle, threads=1) as expert:
