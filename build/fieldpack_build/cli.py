@@ -379,7 +379,10 @@ def init(name: str, folder: Path) -> None:
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="[RECIPE]", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Also models, toolchains and stages that are in use."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also models, toolchains, rehearsals, reports of missed gates, and stages that are in use.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @_cache
