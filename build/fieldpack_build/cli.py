@@ -456,9 +456,9 @@ def _print_plan(plan: Plan, word: str) -> None:
             f"bundle.originals: {ahead.originals:,} PDFs go into the bundle, "
             f"{ahead.originals_mb:,.1f} MB"
         )
+    to_go = f"disk about {ahead.disk_mb:,.0f} MB and {duration(left)} to go"
     click.echo(
-        f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
-        "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")
+        f"bundle about {ahead.bundle_mb:,.0f} MB; {to_go if ahead.disk_mb else 'nothing to do'}"
     )
 
 
