@@ -32,7 +32,7 @@ from .recipe.rehearse import rehearse as rehearsal_of
 from .recipe.runtime_settings import retrieval_settings
 from .recipe.schema import Recipe
 from .stages.results import evaluate_result, summary
-from .stages.table import NAMES, STAGES, make_plan, needed_for
+from .stages.table import NAMES, make_plan, needed_for
 
 
 class Outcome(TypedDict):
@@ -85,7 +85,7 @@ def build(
     recipe = load_recipe(find_recipe(name), overrides)
     if rehearse:
         recipe = rehearsal_of(recipe)
-        output = output or store.root / "rehearsals" / f"{recipe.name}-{recipe.version}"
+        output = output or store.rehearsals / f"{recipe.name}-{recipe.version}"
     target = output or Path("dist") / f"{recipe.name}-{recipe.version}"
     check_target(target, recipe.name)
     delivered: str | None = None
@@ -346,21 +346,27 @@ def _doomed(store: Store, recipe: Recipe | None, everything: bool) -> list[Path]
     if everything:
         return [
             path
-            for path in (store.root / "stages", store.models, store.toolchains)
+            for path in (
+                store.root / "stages",
+                store.models,
+                store.toolchains,
+                store.rehearsals,
+                store.missed,
+            )
             if path.is_dir()
         ]
     keep = set()
     if recipe is not None:
         for version in (recipe, rehearsal_of(recipe)):
             keep |= {store.folder(step.name, step.key) for step in make_plan(version, store).steps}
-    doomed = []
-    for stage in STAGES:
-        for path in sorted((store.root / "stages" / stage.name).glob("*")):
-            if path.name.endswith(".partial") or (
-                recipe is not None and path not in keep and _maker(path) == recipe.name
-            ):
-                doomed.append(path)
-    return doomed
+    # By what lies there, not by the stages' names: `build data` has a folder of its own, and an
+    # older version's stages had other names.
+    return [
+        path
+        for path in sorted((store.root / "stages").glob("*/*"))
+        if path.name.endswith(".partial")
+        or (recipe is not None and path not in keep and _maker(path) == recipe.name)
+    ]
 
 
 def _maker(path: Path) -> str | None:

@@ -382,7 +382,10 @@ def init(name: str, folder: Path, quotes: bool) -> None:
 @cli.command(epilog=_EPILOG)
 @click.argument("name", metavar="[RECIPE]", required=False)
 @click.option(
-    "--all", "everything", is_flag=True, help="Also models, toolchains and stages that are in use."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Also models, toolchains, rehearsals, reports of missed gates, and stages that are in use.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @_cache
@@ -456,9 +459,9 @@ def _print_plan(plan: Plan, word: str) -> None:
             f"bundle.originals: {ahead.originals:,} PDFs go into the bundle, "
             f"{ahead.originals_mb:,.1f} MB"
         )
+    to_go = f"disk about {ahead.disk_mb:,.0f} MB and {duration(left)} to go"
     click.echo(
-        f"bundle about {ahead.bundle_mb:,.0f} MB; disk for the build about {ahead.disk_mb:,.0f} "
-        "MB; " + (f"about {duration(left)} to go" if left else "nothing to do")
+        f"bundle about {ahead.bundle_mb:,.0f} MB; {to_go if ahead.disk_mb else 'nothing to do'}"
     )
 
 

@@ -27,10 +27,21 @@ _DECODE_TOKENS_PER_S = 110.0 * 135e6 / 2
 _CHARS_PER_TOKEN = 4.2
 _PACKED = (".pdf", ".docx", ".pptx", ".xlsx")  # a tenth of them is text
 _BITS = {"auto": 6.5, "int4": 5.6, "int8": 8.5, "fp16": 16.0, "fp32": 32.0}
+_LITTLE_MB = 5.0  # rows, figures, a report, a log
 _ATTRIBUTED_S = 30.0  # a question, asked ten times, six of them in torch
+# Of stages that never open the language model: the first two search with the bundle's embedder, the
+# next two have an encoder in torch (docs/benchmarks.md has what they took).
+_FIXED_MEMORY_MB = {
+    "calibrate": 350.0,
+    "quoting": 350.0,
+    "embedder": 1000.0,
+    "reranker": 1000.0,
+    "package": 200.0,
+}
+_ENCODER_MB = 95.0  # an embedder or a reranker as it ships
 _FIXED_SECONDS = {
     "calibrate": 10.0,
-    "quoting": 15.0,
+    "quoting": 18.0,
     "base": 25.0,
     "embedder": 45.0,
     "reranker": 45.0,
@@ -41,18 +52,20 @@ _FIXED_SECONDS = {
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """`seconds` and `memory_mb` of one stage; `known`: taken from an earlier run of the same stage."""
+    """`seconds` and `memory_mb` of one stage; `known`: taken from an earlier run of the same stage.
+    `disk_mb`: what it has still to write; 0 for one that is done."""
 
     stage: str
     seconds: float
     memory_mb: float
+    disk_mb: float
     known: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a build takes: each stage, the base's parameters, MB of the bundle and of disk.
-    `originals` and `originals_mb`: source PDFs that go into the bundle."""
+    """What a build takes: each stage, the base's parameters, MB of the bundle, and MB of disk for
+    the stages that are still to be run. `originals` and `originals_mb`: source PDFs that go into the bundle."""
 
     stages: tuple[Estimate, ...]
     parameters: float
@@ -69,23 +82,39 @@ def forecast(plan: Plan) -> Forecast:
     if plan.step("base") is not None:  # else the knowledge alone is built
         parameters = 0.2e6 * 50 if recipe.rehearsal else guess_parameters(recipe)
     characters = _document_characters(plan)
-    stages = []
-    for step in plan.steps:
-        if done := step.receipt:
-            stages.append(Estimate(step.name, done.seconds, done.peak_rss_mb, known=True))
-        else:
-            seconds, memory = _guess(step.name, recipe, parameters, characters)
-            stages.append(Estimate(step.name, seconds, memory, known=False))
     model_mb = parameters * _BITS[recipe.export.precision] / 8 / 1e6
-    knowledge_mb = 95 + characters * 3 / 1e6 if recipe.knowledge else 0
+    library_mb = characters * 3 / 1e6 if recipe.knowledge else 0.0
+    knowledge_mb = _ENCODER_MB + library_mb if recipe.knowledge else 0.0
     originals = _originals(plan)
     originals_mb = sum(path.stat().st_size for path in originals) / 1e6
     bundle = model_mb + knowledge_mb + originals_mb + 5
+    written_mb = {
+        # what is fetched, in 16 bits, and the base in float32
+        "base": parameters * (4 if _is_local(recipe) else 6) / 1e6,
+        "train": parameters * 0.2 / 1e6,  # adapters
+        "merge": parameters * 4 / 1e6,
+        "attribute": parameters * 4 / 1e6,  # the whole model in float32 for the device's engine
+        "export": 2 * model_mb,  # the best so far, and a candidate
+        "baseline": model_mb,
+        "targets": model_mb,
+        "embedder": _ENCODER_MB,
+        "reranker": _ENCODER_MB,
+        "knowledge": library_mb,
+        "package": 2 * bundle,  # in the cache, and where it is delivered
+    }
+    stages = []
+    for step in plan.steps:
+        if done := step.receipt:
+            stages.append(Estimate(step.name, done.seconds, done.peak_rss_mb, 0.0, known=True))
+        else:
+            seconds, memory = _guess(step.name, recipe, parameters, characters)
+            disk_mb = written_mb.get(step.name, _LITTLE_MB)
+            stages.append(Estimate(step.name, seconds, memory, disk_mb, known=False))
     return Forecast(
         tuple(stages),
         parameters,
         round(bundle),
-        round(parameters * 10 / 1e6 + 3 * bundle),
+        round(sum(estimate.disk_mb for estimate in stages)),
         len(originals),
         round(originals_mb, 1),
     )
@@ -97,7 +126,7 @@ def guess_parameters(recipe: Recipe) -> float:
     if recipe.base is None:
         return 0.0
     path = recipe.path(recipe.base.model)
-    if not recipe.base.model.startswith(("pypi:", "hub:")) and path.exists():
+    if _is_local(recipe) and path.exists():
         files = (
             [path]
             if path.is_file()
@@ -113,6 +142,10 @@ def guess_parameters(recipe: Recipe) -> float:
     # All that is known of a remote model before it is fetched is its name.
     known = {"phi-4-mini": 3.8e9, "phi-3.5-mini": 3.8e9, "phi-3-mini": 3.8e9, "smollm2": 135e6}
     return next((count for word, count in known.items() if word in named.lower()), 1e9)
+
+
+def _is_local(recipe: Recipe) -> bool:
+    return not recipe.base.model.startswith(("pypi:", "hub:"))
 
 
 def check_machine(plan: Plan) -> None:
@@ -137,7 +170,8 @@ def check_machine(plan: Plan) -> None:
         needed = forecast(plan).disk_mb
         if free < needed:
             raise MachineError(
-                f"{plan.store.root}: {free:,.0f} MB free, this build needs about {needed:,.0f}; "
+                f"{plan.store.root}: {free:,.0f} MB free, what this build has still to do needs about "
+                f"{needed:,.0f}; "
                 "`build clean` frees space, --cache names another disk"
             )
 
@@ -166,10 +200,10 @@ def _guess(stage: str, recipe: Recipe, parameters: float, characters: float) -> 
     if stage == "attribute" and recipe.evaluate and recipe.evaluate.attribution:
         count = 4 if recipe.rehearsal else recipe.evaluate.attribution.questions
         return 60 + count * _ATTRIBUTED_S * parameters / 135e6 * 2 / cores, 1200 + weights_mb * 3
-    if stage in ("embedder", "reranker"):
-        return _FIXED_SECONDS[stage], 900
     if stage == "package":
-        return _FIXED_SECONDS[stage] + parameters / 1e9, 200
+        return _FIXED_SECONDS[stage] + parameters / 1e9, _FIXED_MEMORY_MB[stage]
+    if stage in _FIXED_MEMORY_MB:
+        return _FIXED_SECONDS[stage], _FIXED_MEMORY_MB[stage]
     return _FIXED_SECONDS.get(stage, 10.0) + parameters / 1e8, 600 + weights_mb * (
         2.5 if stage == "merge" else 1
     )

@@ -14,12 +14,12 @@ import click
 
 from fieldpack import Expert, InputError, NoSuchPassage
 from fieldpack.citations import marked_numbers, strip_marks
+from fieldpack.passages import MAX_CHUNK_ID
 
 from .state import read_regular
 from .terminal.render import printable
 
 FILL_IN = "fill_in"  # a key that no build knows: it refuses the row until a person has edited it
-MAX_CHUNK_ID = 1 << 62  # chunk ids are below it: SQLite holds no number above 2**63 - 1
 _RATINGS = ("up", "down", "unanswered")
 
 

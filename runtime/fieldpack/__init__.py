@@ -43,6 +43,7 @@ from .errors import (
     FieldpackError,
     InputError,
     NoSuchPassage,
+    OutOfMemory,
     QuestionError,
     QuestionTooLong,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "InputError",
     "Manifest",
     "NoSuchPassage",
+    "OutOfMemory",
     "Passage",
     "PassageContext",
     "PassagesFound",

@@ -10,6 +10,7 @@ FieldpackError                 exit code 1
 │   ├── QuestionTooLong
 │   └── NoSuchPassage              an id that the bundle's library does not have
 ├── EngineFailed               exit code 1   the model's engine gave up while it read or wrote
+├── OutOfMemory                exit code 1   this machine had too little memory for what was to be done
 ├── Cancelled                  exit code 130 the caller stopped the answer
 └── InputError                 exit code 4   a batch file, or another input of a command
 """
@@ -67,6 +68,11 @@ class NoSuchPassage(QuestionError):
 
 class EngineFailed(FieldpackError):
     """The language model's engine gave up while it read or wrote."""
+
+
+class OutOfMemory(FieldpackError):
+    """This machine, or the limit set for the process, has too little memory. It says nothing of the
+    bundle: with more memory the same call may succeed."""
 
 
 class Cancelled(FieldpackError):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from operator import index as whole_number
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,11 +21,11 @@ from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
 from .memory import fit_context, model_context
-from .passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
+from .passages import MAX_PASSAGES, Chunk, DocumentRecord, Filter, Passage, PassageContext, Previous
 from .prompt import PromptBuilder, PromptSettings, read_prompt
 from .rag import AnswerOptions, Rag, clean_question
 from .retrieval.fusion import RetrievalSettings
-from .untrusted import untrusted
+from .untrusted import reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,9 +97,11 @@ class Expert:
         """Return the k best passages of the documents that `where` lets through, best first; an
         empty list in a bundle without knowledge.
 
-        Raises EmptyQuestion, QuestionTooLong, ValueError (k < 1)."""
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
+        Raises EmptyQuestion, QuestionTooLong, TypeError (k is no whole number), ValueError (k is
+        less than 1 or more than MAX_PASSAGES)."""
+        k = whole_number(k)
+        if not 1 <= k <= MAX_PASSAGES:
+            raise ValueError(f"k must be 1 to {MAX_PASSAGES:,}, not {k:,}")
         question = clean_question(question, self.settings.max_question_chars)
         with self._reading():
             retriever = self._open_retriever()
@@ -127,7 +130,8 @@ class Expert:
     def chunks(self, document: str) -> list[tuple[int, Chunk]]:
         """Return a document's chunks with their ids, in reading order; none for a document that the
         library does not hold. Raises NoSuchPassage in a bundle without knowledge."""
-        return self._knowledge().index.chunks(document)
+        with self._reading():
+            return self._knowledge().index.chunks(document)
 
     def original_of(self, document: str) -> str | None:
         """Return the SHA-256 of a document's source PDF, by which `open_original` opens it; None
@@ -175,7 +179,8 @@ class Expert:
     def count_embedded_tokens(self, texts: Sequence[str], *, query: bool = False) -> int:
         """Return how many tokens the embedder reads of `texts` when `embed` is called with them.
         Raises NoSuchPassage in a bundle without knowledge."""
-        return self._knowledge().embedder.count_read(texts, query=query)
+        with self._reading():
+            return self._knowledge().embedder.count_read(texts, query=query)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of the language model `text` has, or of the embedder in a bundle
@@ -236,7 +241,7 @@ class Expert:
             )
 
         def checked() -> Iterator[Event]:
-            with untrusted(self.path) if self._seal else nullcontext():
+            with reading(self.path) if self._seal else nullcontext():
                 for event in events:
                     if isinstance(event, Done):
                         self._check()
@@ -301,7 +306,7 @@ class Expert:
         """Wrap whatever reads the bundle: check before and after that its files are those that were
         verified, and raise BundleCorrupt for what is wrong in them."""
         self._check()
-        with untrusted(self.path) if self._seal else nullcontext():
+        with reading(self.path) if self._seal else nullcontext():
             yield
         self._check()
 

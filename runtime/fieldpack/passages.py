@@ -11,6 +11,8 @@ from .figures import is_figure_word
 
 # Begins the heading of a table's later pieces: the column heads, which their text does not hold.
 COLUMNS = "Columns: "
+MAX_PASSAGES = 1_000  # of one search: the index brings a multiple of these as candidates
+MAX_CHUNK_ID = 1 << 62  # chunk ids are below it: SQLite holds no number above 2**63 - 1
 _NO_WORD = re.compile(r"[$€£¥()\[\]%+\-–—−|]+")
 
 

@@ -5,7 +5,9 @@ what the files are for."""
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import re
 import sqlite3
 import threading
 import types
@@ -23,61 +25,120 @@ from typing import (
     get_type_hints,
 )
 
-from .errors import BundleCorrupt
+from .errors import BundleCorrupt, FieldpackError, OutOfMemory
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _T = TypeVar("_T")
-# What our own code meets where a file holds other values than the build writes.
+# What our own code meets where it opens or parses a file that holds other values than the build
+# writes.
 _WRONG_VALUES = (
     ArithmeticError,
-    AssertionError,
     AttributeError,
     LookupError,
-    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
     sqlite3.Error,
 )
+# How libraries say that memory, or address space for a mapping or a thread, was refused.
+_NO_MEMORY = re.compile(
+    r"bad_?\W?alloc|out of memory|(cannot|failed to|unable to) allocate|failed to map segment|"
+    r"can't start new thread",
+    re.IGNORECASE,
+)
 # `limit.reached`: a statement of this thread was ended for taking too long (see index/schema.py).
 limit = threading.local()
 
 
+class WrongValue(ValueError):
+    """A file of a bundle holds a value that the build does not write. Raised while the bundle is
+    read, where the file's name is not known; `reading` makes BundleCorrupt of it."""
+
+
 @contextmanager
 def untrusted(path: Path) -> Iterator[None]:
-    """Turn what reading `path` (a file or folder of a bundle) can raise into BundleCorrupt, which
-    names it. Our own errors pass, and so does all that no file can cause."""
+    """Turn what opening or parsing `path` (a file or folder of a bundle) can raise into
+    BundleCorrupt, which names it, or OutOfMemory. Our own errors pass.
+
+    Keep to it the lines that take the file apart: a bug in any other line would be reported as
+    damage of the bundle, too."""
+    with _translated(path, _WRONG_VALUES):
+        yield
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what libraries raise over the files of the bundle `path` while a whole call reads them
+    (SQLite, onnxruntime, tokenizers, the disk) into BundleCorrupt or OutOfMemory, and WrongValue
+    into BundleCorrupt. What else Python raises is a bug of ours or of the caller, and passes."""
+    with _translated(path, (OSError, sqlite3.DatabaseError, WrongValue)):
+        yield
+
+
+@contextmanager
+def _translated(path: Path, wrong: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn errors of the kinds `wrong`, and those of libraries that have none of Python's kinds,
+    into BundleCorrupt; a shortage of memory, as which any kind may come, into OutOfMemory."""
     try:
         yield
-    except Exception as error:
+    except FieldpackError:
+        raise
+    except BaseException as error:
         if (
             isinstance(error, sqlite3.OperationalError)
             and str(error) == "interrupted"
             and not getattr(limit, "reached", False)
         ):
             raise KeyboardInterrupt from None  # raised where SQLite calls us, which swallows it
-        # onnxruntime's errors have no base class of their own, tokenizers raises a bare Exception.
-        from_library = type(error) is Exception or type(error).__module__.startswith("onnxruntime.")
-        if not isinstance(error, _WRONG_VALUES) and not from_library:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, str(path)) from error
+        # A wrong number or kind of parameters: only our own code gives any.
+        ours = isinstance(error, sqlite3.ProgrammingError)
+        if ours or not (isinstance(error, wrong) or _from_library(error)):
             raise
         raise BundleCorrupt(
-            f"{path}: {_reason(error)}; copy the bundle again, and if it stays, do not use it"
+            f"{path}: cannot be used ({_kind_and_words(error)}); copy the bundle again, and if it "
+            "stays, do not use it"
         ) from error
-    except BaseException as error:
-        if type(error).__module__ != "pyo3_runtime":  # a panic of tokenizers, which is no Exception
-            raise
-        raise BundleCorrupt(
-            f"{path}: {_reason(error)}; copy the bundle again, and if it stays, do not use it"
-        ) from None
 
 
-def _reason(error: BaseException) -> str:
-    """Return "cannot be used", with the kind of the error and its first line."""
-    first = (str(error).splitlines() or [""])[0][:300]
-    return f"cannot be used ({type(error).__name__}{': ' if first else ''}{first})"
+def _from_library(error: BaseException) -> bool:
+    """Whether an error is of a kind that only a library raises: onnxruntime's have no base class of
+    their own, tokenizers raises a bare Exception, and its panics are no Exception."""
+    module = type(error).__module__
+    return type(error) is Exception or module.startswith("onnxruntime.") or module == "pyo3_runtime"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that this machine has too little memory, in the words of any
+    library."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    kinds = (RuntimeError, ImportError, sqlite3.Error)
+    may_say_so = isinstance(error, kinds) or _from_library(error)
+    return may_say_so and _NO_MEMORY.search(str(error)) is not None
+
+
+def out_of_memory(error: BaseException, what: str) -> OutOfMemory:
+    """Return the error for a shortage of memory while `what` was opened or used."""
+    return OutOfMemory(
+        f"{what}: this machine has too little memory for it ({_kind_and_words(error)}); close other "
+        "programs or allow this one more; a bundle with a smaller model, or built for the memory "
+        "there is (device.ram_mb), takes less"
+    )
+
+
+def _kind_and_words(error: BaseException) -> str:
+    """Return the kind of an error and its first line."""
+    first = next((line for line in str(error).splitlines() if line.strip()), "")[:300]
+    if isinstance(error, WrongValue):
+        return first
+    return f"{type(error).__name__}{': ' if first else ''}{first}"
 
 
 def read_json(path: Path) -> Any:

@@ -454,5 +454,20 @@ def test_clean_takes_half_done_work_and_leaves_the_rest(home: Path) -> None:
         f"0.2 MB freed in {home}/cache",
     ]
     assert not partial.exists() and kept.exists() and (store.models / "phi").exists()
-    assert build(home, "clean", "--all").returncode == 0
-    assert not kept.exists() and not store.models.exists()
+    (store.begin("data", "ef" * 32, keep=False) / "rows").write_bytes(b"0" * 100_000)
+    assert build(home, "clean").stdout.splitlines()[0] == (
+        f"removed stages/data/{'ef' * 10}.partial (0.1 MB)"
+    )
+    for folder in (store.rehearsals, store.missed):
+        (folder / "tiny-1.0.0").mkdir(parents=True)
+        (folder / "tiny-1.0.0" / "report.html").write_bytes(b"0" * 300_000)
+    done = build(home, "clean", "--all")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "removed stages (0.0 MB)",
+        "removed models (0.0 MB)",
+        "removed rehearsals (0.3 MB)",
+        "removed missed (0.3 MB)",
+        f"0.6 MB freed in {home}/cache",
+    ]
+    assert not [path for path in store.root.iterdir() if path.is_dir()]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +22,7 @@ from fieldpack.bundle.manifest import (
 )
 from fieldpack.errors import BundleCorrupt
 from fieldpack_build.bundle.deliver import check_target, deliver, is_delivered
-from fieldpack_build.errors import OutputExists
+from fieldpack_build.errors import MachineError, OutputExists
 
 
 def seal(folder: Path, *, name: str = "tiny", version: str = "1.0.0", text: str = "one") -> Path:
@@ -105,3 +111,65 @@ def test_a_copy_that_does_not_verify_changes_nothing(tmp_path: Path) -> None:
         deliver(bad, target)
     assert is_delivered(tmp_path / "old", target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "dist", "old"]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow past `size` bytes, as with `ulimit -f`; Python ignores the
+    signal, so that a write fails with an errno."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    """It said "None": copytree's error has no number and no words of its own."""
+    bundle, target = seal(tmp_path / "bundle", text="x" * 500_000), tmp_path / "dist"
+    with largest_file(100_000), pytest.raises(MachineError) as caught:
+        deliver(bundle, target)
+    said = str(caught.value)
+    assert "model.onnx: no space left on the disk" in said and "None" not in said
+    assert f"the bundle is safe in {bundle}, -o brings it to another folder" in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle"]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    bundle, target = seal(tmp_path / "bundle"), tmp_path / "dist"
+    (bundle / "prompt.json").unlink()
+    (bundle / "prompt.json").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(MachineError, match=r"dist: .*No such file or directory.*(nowhere|prompt)"):
+        deliver(bundle, target)
+
+
+def killed_process() -> int:
+    """Return the number of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        return process.pid
+
+
+@pytest.mark.parametrize("number", [killed_process, os.getpid])
+def test_an_old_bundle_that_a_killed_delivery_had_moved_away_comes_back(
+    number: Callable[[], int], tmp_path: Path
+) -> None:
+    """Killed between its two renames; then the next one fails, too."""
+    target = tmp_path / "dist"
+    old = seal(tmp_path / f".dist.old-{number()}")
+    seal(tmp_path / f".dist.new-{number()}", version="1.1.0")
+    bad = seal(tmp_path / "bad", version="1.1.0")
+    (bad / "model" / "model.onnx").write_text("two")
+    with pytest.raises(BundleCorrupt):
+        deliver(bad, target)
+    assert read_manifest(target).version == "1.0.0" and not old.exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "dist"]
+
+
+def test_half_of_an_old_bundle_does_not_come_back(tmp_path: Path) -> None:
+    """Killed while it removed the old one; later somebody removed the new one."""
+    old = seal(tmp_path / f".dist.old-{killed_process()}")
+    (old / "model" / "model.onnx").unlink()
+    deliver(seal(tmp_path / "new", version="1.1.0"), tmp_path / "dist")
+    assert read_manifest(tmp_path / "dist").version == "1.1.0"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dist", "new"]

@@ -3,6 +3,7 @@ sentence, with exit code 3. And one that is exchanged or cut off after it was ve
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -25,15 +26,16 @@ import serving
 from fieldpack.bundle.golden import Golden
 from fieldpack.child import python
 from fieldpack.devices import Device
-from fieldpack.errors import BundleCorrupt, QuestionError
+from fieldpack.errors import BundleCorrupt, BundleError, NoSuchPassage, OutOfMemory, QuestionError
 from fieldpack.expert import Expert
 from fieldpack.index.graph import GRAPH, new_graph
 from fieldpack.index.graph_check import check_graph
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.index.schema import CHUNKS
 from fieldpack.index.vectors import encode
+from fieldpack.passages import MAX_PASSAGES, Filter
 from fieldpack.prompt import FILENAME as PROMPT
-from fieldpack.untrusted import typed, untrusted
+from fieldpack.untrusted import reading, typed, untrusted
 from fieldpack_build.index.writer import write_index
 
 QUESTION = mutations.QUESTION
@@ -165,7 +167,7 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "a text that is none": (
         "search",
         _sql("UPDATE chunks SET text = x'ff00'"),
-        "cannot be used (TypeError",
+        "cannot be used (a chunk's values",
     ),
     "words that are cut": ("search", _sql("DELETE FROM words_docsize"), "cannot be used"),
     "a size that is none": (
@@ -324,6 +326,91 @@ def test_settings_are_held_to_their_types() -> None:
         typed(Golden, [])
 
 
+# --- this machine, and our own mistakes -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("guard", [untrusted, reading])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        sqlite3.OperationalError("out of memory"),
+        RuntimeError("can't start new thread"),
+        RuntimeError("bad allocation"),
+    ],
+)
+def test_a_shortage_of_memory_is_no_damage_of_the_bundle(
+    guard: Any, error: Exception, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(OutOfMemory, match="this machine has too little memory") as raised,
+        guard(tmp_path),
+    ):
+        raise error
+    assert not isinstance(raised.value, BundleError)
+    assert "device.ram_mb" in str(raised.value) and "copy" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AttributeError("no such thing"),
+        TypeError("wants a number"),
+        RuntimeError("dictionary changed size during iteration"),
+        AssertionError(),
+        KeyError("a"),
+        sqlite3.ProgrammingError("Incorrect number of bindings supplied"),
+    ],
+)
+def test_a_bug_of_ours_is_no_damage_of_the_bundle(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(error)) as raised, reading(tmp_path):
+        raise error
+    assert raised.value is error
+
+
+def _limited(megabytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `fieldpack` with a limit on its address space."""
+    script = f'ulimit -v {megabytes * 1000} && exec "$@"'
+    command = python("-m", "fieldpack_app.cli", *arguments, "--threads", "1")
+    return subprocess.run(
+        ["sh", "-c", script, "sh", *command], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_a_process_that_may_take_too_little_memory_says_that(sealed: Path) -> None:
+    """It said that the bundle should be copied again. The limit is searched for: from where no
+    library can be loaded up to where the answer comes, nothing is called damaged."""
+    said = ""
+    for megabytes in range(200, 4000, 200):
+        done = _limited(megabytes, "ask", str(sealed), QUESTION)
+        if done.returncode == 0:
+            break
+        if done.returncode > 0 and "fieldpack: " in done.stderr:  # else a library aborted
+            assert done.returncode == 1, done.stderr
+            assert "this machine has too little memory" in done.stderr, done.stderr
+            said = done.stderr
+    assert done.returncode == 0 and said
+
+
+def test_arguments_are_looked_at_before_the_bundle_is(expert: Expert) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        expert.search("x", k=2.5)  # type: ignore[arg-type]
+    for k in (0, MAX_PASSAGES + 1, 10**20):
+        with pytest.raises(ValueError, match=f"k must be 1 to {MAX_PASSAGES:,}"):
+            expert.search("x", k=k)
+    for chunk in (-1, 1 << 62, 10**30):
+        with pytest.raises(NoSuchPassage):
+            expert.passage(chunk)
+    for ask in (
+        lambda: expert.chunks("\udce9"),
+        lambda: expert.search("x", where=Filter(documents=("\udce9",))),
+    ):
+        with pytest.raises(QuestionError, match="is no text"):
+            ask()
+    assert expert.search(QUESTION, k=MAX_PASSAGES) and not expert.damaged
+
+
 @pytest.mark.parametrize(
     "error", [QuestionError("ask otherwise"), KeyboardInterrupt(), EOFError("nobody there")]
 )
@@ -355,6 +442,53 @@ def test_a_library_exchanged_after_it_was_verified_is_not_read(bundle: Path) -> 
             ):
                 ask(QUESTION)
         assert CHUNKS in expert.damaged
+
+
+# Everything public of an Expert that reads the bundle, and what reads nothing of it.
+_READS: dict[str, Callable[[Expert], Any]] = {
+    "ask": lambda expert: expert.ask(QUESTION),
+    "chunks": lambda expert: expert.chunks("fees.md"),
+    "context": lambda expert: expert.context(1),
+    "count_embedded_tokens": lambda expert: expert.count_embedded_tokens(["a"]),
+    "count_tokens": lambda expert: expert.count_tokens("a"),
+    "documents": lambda expert: expert.documents(),
+    "embed": lambda expert: expert.embed(["a"]),
+    "languages": lambda expert: expert.languages,
+    "load": lambda expert: expert.load(),
+    "open_original": lambda expert: expert.open_original(_DIGEST),
+    "original_of": lambda expert: expert.original_of("fees.md"),
+    "passage": lambda expert: expert.passage(1),
+    "read_ahead": lambda expert: expert.read_ahead(QUESTION),
+    "runs_on": lambda expert: expert.runs_on,
+    "search": lambda expert: expert.search(QUESTION),
+    "stream": lambda expert: list(expert.stream(QUESTION)),
+}
+_READS_NOTHING = {"borrow_models", "close", "damaged", "runs_on_because", "withdraw"}
+_DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["before its first use", "while it is open"])
+def test_a_library_that_became_no_library_is_said_to_be_damaged_by_every_method(
+    used: bool, bundle: Path
+) -> None:
+    """`chunks` raised SQLite's own error, `count_embedded_tokens` read on."""
+    public = {name for name in dir(Expert) if not name.startswith("_")}
+    assert public == _READS.keys() | _READS_NOTHING
+    with_original = bundle / "originals" / f"{_DIGEST}.pdf"
+    with_original.parent.mkdir()
+    with_original.write_bytes(b"%PDF-1.4\n")
+    fakes.reseal(bundle)
+    path = bundle / "knowledge" / CHUNKS
+    good = path.read_bytes()
+    for name, read in _READS.items():
+        path.write_bytes(good)
+        with fieldpack.open(bundle, threads=1) as expert:
+            if used:
+                assert expert.documents()
+            path.write_bytes(b"no library" * 1000)
+            with pytest.raises(BundleCorrupt):
+                read(expert)
+                pytest.fail(f"{name} read a library that is none")
 
 
 def test_an_encoder_exchanged_while_the_library_is_open_is_not_used(bundle: Path) -> None:

@@ -120,7 +120,7 @@ def test_control_characters_become_spaces() -> None:
 
 
 def test_k_must_be_positive(expert: fieldpack.Expert) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="k must be 1 to"):
         expert.search("x", 0)
 
 

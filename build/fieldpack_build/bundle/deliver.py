@@ -12,6 +12,7 @@ from fieldpack.bundle.manifest import FILENAME, Manifest, read_manifest, verify
 from fieldpack.errors import BundleError
 
 from ..errors import MachineError, OutputExists
+from ..uncaught import NO_SPACE, disk_is_full, no_space
 
 
 def is_delivered(bundle: Path, target: Path) -> bool:
@@ -19,10 +20,9 @@ def is_delivered(bundle: Path, target: Path) -> bool:
     try:
         if (bundle / FILENAME).read_bytes() != (target / FILENAME).read_bytes():
             return False
-        verify(target, read_manifest(target), contents=False)
-    except (OSError, BundleError):
+    except OSError:
         return False
-    return True
+    return _is_whole(target)
 
 
 def check_target(target: Path, name: str) -> None:
@@ -56,7 +56,7 @@ def deliver(bundle: Path, target: Path) -> None:
             target.rename(old)
         fresh.rename(target)
     except OSError as error:
-        raise MachineError(f"{target}: {error.strerror}; the bundle is safe in {bundle}") from error
+        raise _refused(error, bundle, target) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         if old.exists() and not target.exists():
@@ -64,10 +64,34 @@ def deliver(bundle: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _refused(error: OSError, bundle: Path, target: Path) -> MachineError:
+    """Return the error for a delivery that the disk refused: of many files, the first one's."""
+    path, words = target, error.strerror or str(error)
+    if isinstance(error, shutil.Error):  # it has no number, but (source, copy, words) of each file
+        _, path, words = error.args[0][0]
+    safe = f"the bundle is safe in {bundle}"
+    if error.errno in NO_SPACE or disk_is_full(words):
+        return MachineError(f"{no_space(path)}; {safe}, -o brings it to another folder")
+    return MachineError(f"{target}: {words}; {safe}")
+
+
 def _sweep(target: Path) -> None:
-    """Remove what a delivery left beside the target when it was killed."""
+    """Mend what a delivery left beside the target when it was killed: put the old bundle back where
+    the new one had not taken its place, and remove the rest."""
     for path in sorted(target.parent.glob(f".{glob.escape(target.name)}.*-*")):
-        left = re.fullmatch(re.escape(f".{target.name}.") + r"(?:new|old)-(\d+)", path.name)
+        left = re.fullmatch(re.escape(f".{target.name}.") + r"(new|old)-(\d+)", path.name)
         # Our own number too: in a container every build may have the same one.
-        if left and (int(left[1]) == os.getpid() or not Path("/proc", left[1]).exists()):
-            shutil.rmtree(path, ignore_errors=True)
+        if left is None or (int(left[2]) != os.getpid() and Path("/proc", left[2]).exists()):
+            continue
+        if left[1] == "old" and not target.exists() and _is_whole(path):
+            path.rename(target)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_whole(bundle: Path) -> bool:
+    """Whether a folder is a bundle whose files are all there, with their sizes."""
+    try:
+        verify(bundle, read_manifest(bundle), contents=False)
+    except (OSError, BundleError):
+        return False
+    return True

@@ -47,14 +47,14 @@ def chunk_document(
     for WordPiece, whose tokens do not cross white space; within a token or two for others).
     `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one
     before, in the same section. A chunk that begins inside a table has the table's columns as last
-    element of its `heading`. Raises ValueError for max_tokens below 16 or an overlap of half of it
-    or more.
+    element of its `heading`. Raises ValueError for max_tokens below 16 or an overlap of more than
+    half of it.
     """
     if max_tokens < _SMALLEST:
         raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
-    if not 0 <= overlap < max_tokens // 2:
+    if overlap < 0 or overlap * 2 > max_tokens:
         raise ValueError(
-            f"overlap is {overlap}, needs to be 0 or more and less than half of max_tokens, "
+            f"overlap is {overlap}, needs to be 0 or more and at most half of max_tokens, "
             f"{max_tokens}"
         )
     cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)

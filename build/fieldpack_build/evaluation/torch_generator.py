@@ -30,7 +30,7 @@ class TorchGenerator(TextGenerator):
     otherwise in transformers)."""
 
     def __init__(self, model: Any, tokenizer: Any, exported: Path) -> None:
-        super().__init__(model.eval(), tokenizer)
+        super().__init__(exported, model.eval(), tokenizer)
         ends = json.loads((exported / CONFIG).read_text(encoding="utf-8"))["model"]["eos_token_id"]
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
         self._device = TextGenerator.open(exported)

@@ -6,6 +6,8 @@ A cache is one folder:
     stages/<stage>/<key>/            finished: the stage's files and receipt.json
     stages/<stage>/<key>.partial/    in work, or left by an interrupted build
     models/, toolchains/             fetched once, shared by all recipes
+    rehearsals/                      bundles of rehearsals
+    missed/                          reports of builds whose gates were missed
     hashes.sqlite                    SHA-256 of source files by (path, size, mtime): a 4 GB model is
                                      read once
 """
@@ -75,6 +77,8 @@ class Store:
         self.root = root
         self.models = root / "models"
         self.toolchains = root / "toolchains"
+        self.rehearsals = root / "rehearsals"
+        self.missed = root / "missed"
 
     def folder(self, stage: str, key: str) -> Path:
         """Return where a stage lies when it is finished."""

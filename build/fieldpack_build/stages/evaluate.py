@@ -375,7 +375,7 @@ def _refuse_missed(task: Task, report: Report, folder: Path) -> None:
     missed = [gate for gate in report.gates if not gate.passed]
     if not missed:
         return
-    kept = task.store.root / "missed" / f"{task.recipe.name}-{task.recipe.version}"
+    kept = task.store.missed / f"{task.recipe.name}-{task.recipe.version}"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder, kept)
     words = "; ".join(f"`{gate.gate}` (measured {_measured(gate)})" for gate in missed)

@@ -15,6 +15,8 @@ import click
 
 import fieldpack
 from fieldpack.figures import megabytes
+from fieldpack.passages import MAX_PASSAGES
+from fieldpack.untrusted import is_out_of_memory, out_of_memory
 
 from ..install.environments import hand_over_to_current
 from ..terminal import render
@@ -56,6 +58,10 @@ class _Group(click.Group):
             raise click.exceptions.Exit(130) from None
         except BrokenPipeError:
             raise
+        except (MemoryError, ImportError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise _fail(str(out_of_memory(error, ctx.invoked_subcommand or "help")), 1) from None
         except OSError as error:
             raise _fail(
                 f"{error.filename or 'input or output'}: {error.strerror or error}", 1
@@ -80,7 +86,7 @@ def cli() -> None:
     \b
     Exit codes:
       0    answered or refused (a refusal is an answer)
-      1    unexpected
+      1    unexpected, or this machine: too little memory or room
       2    usage: an unknown option, a missing argument
       3    the bundle: not there, damaged, or not for this machine
       4    the question or an input file
@@ -186,7 +192,7 @@ def chat(
 @click.option(
     "-k",
     "count",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MAX_PASSAGES),
     default=5,
     show_default=True,
     help="How many passages.",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from fieldpack import BundleCorrupt, BundleError, Expert
+from fieldpack import BundleCorrupt, BundleError, Expert, OutOfMemory
 
 from .errors import NotInstalled, Withdrawn
 from .rollback import go_back
@@ -44,7 +44,8 @@ def open_installed(path: Path, opener: Opener) -> Expert:
 
     The first start of a new release loads all of it, and only then does the release count as good.
     Each start that does not get so far costs a try, also one that the system ends; with no try left
-    the release before comes back.
+    the release before comes back. A shortage of memory costs none where it is reported: it is this
+    machine's just now, and the installation has seen the release answer here.
 
     Raises Withdrawn, and what `opener` raises."""
     digest = path.parent.name
@@ -97,6 +98,9 @@ def _first_start(store: Store, entry: Installed, opener: Opener) -> Expert:
         store.check_manifest(digest)
         expert = opener(store.slot(digest))
         expert.load()
+    except OutOfMemory:
+        _change(store, entry, lambda state: state.with_bundle(entry))
+        raise
     except BundleError as error:
         returned = _return(store, entry, f"{entry.current.version} did not open: {error}")
         return _opened(opener, store.slot(returned.current.digest), returned)

@@ -26,8 +26,8 @@ from fieldpack import (
 )
 from fieldpack.answers import QUOTED, RELATED, citation_dict, passage_dict
 from fieldpack.citations import place
+from fieldpack.passages import MAX_CHUNK_ID
 
-from ..feedback import MAX_CHUNK_ID
 from ..terminal.render import printable
 
 Schema = Mapping[str, Any]

@@ -16,6 +16,7 @@ _CODES: tuple[tuple[type[fieldpack.FieldpackError], int, str], ...] = (
     (fieldpack.BundleNotFound, 409, "bundle_not_found"),
     (fieldpack.BundleCorrupt, 409, "bundle_damaged"),
     (fieldpack.BundleError, 409, "bundle_unsupported"),
+    (fieldpack.OutOfMemory, 503, "out_of_memory"),
     (fieldpack.InputError, 400, "bad_request"),
     (fieldpack.Cancelled, 503, "stopped"),
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..devices import Device, genai_name, require_provider
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError
-from ..untrusted import untrusted
+from ..untrusted import is_out_of_memory, out_of_memory, untrusted
 from .engine import Capabilities, GenerationLock, GenerationStats
 from .greedy import answer_tokens
 from .kv_cache import SLICE, KVCache, engine_errors, raise_if_cancelled
@@ -44,6 +44,7 @@ class TextGenerator:
 
     def __init__(
         self,
+        folder: Path,
         model: Any,
         tokenizer: Any,
         *,
@@ -51,10 +52,11 @@ class TextGenerator:
         skip_tokens: int = 0,
         speculate: bool = True,
     ) -> None:
-        """`rope`: of a model with two sets of rotary factors. `skip_tokens`: how many tokens the
-        tokenizer adds in front of any text, which are left out. `speculate`: draft tokens, as long
-        as that is faster on this machine; the words are the same."""
-        self._model = model
+        """`folder`: where the two were opened. `rope`: of a model with two sets of rotary factors.
+        `skip_tokens`: how many tokens the tokenizer adds in front of any text, which are left out.
+        `speculate`: draft tokens, as long as that is faster on this machine; the words are the
+        same."""
+        self._folder, self._model = folder, model
         self._rope = rope
         self._tokenizer = tokenizer
         self._skip_tokens = skip_tokens
@@ -93,9 +95,16 @@ class TextGenerator:
                 model = og.Model(config)
                 tokenizer = og.Tokenizer(model)
                 return cls(
-                    model, tokenizer, rope=rope, skip_tokens=skip_tokens, speculate=speculate
+                    folder,
+                    model,
+                    tokenizer,
+                    rope=rope,
+                    skip_tokens=skip_tokens,
+                    speculate=speculate,
                 )
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
                 raise BundleUnsupported(
                     f"{folder}: the model does not open here: {str(error).splitlines()[0]}"
                 ) from None
@@ -107,7 +116,8 @@ class TextGenerator:
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`, without those that the tokenizer adds in front."""
-        ids: list[int] = self._tokenizer.encode(text).tolist()
+        with untrusted(self._folder):
+            ids: list[int] = self._tokenizer.encode(text).tolist()
         return ids[self._skip_tokens :]
 
     def count_tokens(self, text: str) -> int:
@@ -116,8 +126,9 @@ class TextGenerator:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of tokens, put together as `stream` does."""
-        decoder = self._tokenizer.create_stream()
-        return "".join(decoder.decode(token) for token in ids)
+        with untrusted(self._folder):
+            decoder = self._tokenizer.create_stream()
+            return "".join(decoder.decode(token) for token in ids)
 
     def stream(
         self,
@@ -163,14 +174,17 @@ class TextGenerator:
                 )
             else:
                 tokens = self._constrained_tokens(ids, max_tokens, schema, cancel)
-            decoder = self._tokenizer.create_stream()
+            with untrusted(self._folder):
+                decoder = self._tokenizer.create_stream()
             for token in tokens:
                 stats.tokens += 1
                 stats.cut = token not in self._end_tokens
                 stats.total_ms = (time.perf_counter() - started) * 1000
                 if stats.tokens == 1:
                     stats.first_token_ms = stats.total_ms
-                if piece := decoder.decode(token):
+                with untrusted(self._folder):
+                    piece = decoder.decode(token)
+                if piece:
                     yield piece
 
     def read_ahead(
@@ -223,12 +237,15 @@ class TextGenerator:
         import numpy as np
         import onnxruntime_genai as og
 
-        params = og.GeneratorParams(self._model)
-        params.set_search_options(max_length=len(ids) + max_tokens, do_sample=False)
+        with engine_errors(None):
+            params = og.GeneratorParams(self._model)
+            params.set_search_options(max_length=len(ids) + max_tokens, do_sample=False)
         try:
             params.set_guidance("json_schema", schema)
             search = new_generator(self._model, params, self._rope, len(ids) + len(generated))
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(error, str(self._folder)) from None
             raise QuestionError(
                 f"the JSON schema cannot be followed: {str(error).splitlines()[0]}"
             ) from None
@@ -247,7 +264,8 @@ class TextGenerator:
 
     @cached_property
     def _end_tokens(self) -> frozenset[int]:
-        return frozenset(int(token) for token in self._tokenizer.eos_token_ids)
+        with untrusted(self._folder):
+            return frozenset(int(token) for token in self._tokenizer.eos_token_ids)
 
 
 def check_config(path: Path) -> None:

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Cancelled, EngineFailed
+from ..untrusted import is_out_of_memory, out_of_memory
 from .longrope import LongRope, new_generator
 
 if TYPE_CHECKING:
@@ -202,8 +203,8 @@ class KVCache:
         """Return genai's generator with an empty cache, for a text of `length` tokens."""
         import onnxruntime_genai as og
 
-        params = og.GeneratorParams(self._model)
         with engine_errors(None):
+            params = og.GeneratorParams(self._model)
             params.set_search_options(max_length=self._capacity, do_sample=False)
             generator = new_generator(self._model, params, self._rope, length)
         self._long_factors = self._rope is not None and self._rope.is_long(length)
@@ -213,10 +214,12 @@ class KVCache:
 @contextmanager
 def engine_errors(generator: Any) -> Iterator[None]:
     """Turn what genai and onnxruntime raise while `generator` works (None: while it is made) into
-    EngineFailed, with their words."""
+    EngineFailed, with their words, or OutOfMemory."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, "the language model's engine") from error
         where = f" at {generator.token_count():,} tokens of text" if generator is not None else ""
         words = (str(error).splitlines() or [type(error).__name__])[0].split("Status Message: ")[-1]
         raise EngineFailed(

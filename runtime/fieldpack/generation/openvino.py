@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..devices import available_cores
 from ..errors import BundleCorrupt, BundleUnsupported, QuestionError, QuestionTooLong
-from ..untrusted import untrusted
+from ..untrusted import is_out_of_memory, untrusted
 from .engine import Capabilities, GenerationLock, GenerationStats
 from .kv_cache import engine_errors, raise_if_cancelled
 
@@ -68,10 +68,16 @@ class OpenVinoGenerator:
     """An opened OpenVINO GenAI pipeline. One generation runs at a time; others wait."""
 
     def __init__(
-        self, pipeline: Any, *, end_tokens: Iterable[int], capabilities: Capabilities, device: str
+        self,
+        folder: Path,
+        pipeline: Any,
+        *,
+        end_tokens: Iterable[int],
+        capabilities: Capabilities,
+        device: str,
     ) -> None:
-        """`end_tokens`: tokens that end an answer."""
-        self._pipeline = pipeline
+        """`folder`: where the pipeline was opened. `end_tokens`: tokens that end an answer."""
+        self._folder, self._pipeline = folder, pipeline
         self._tokenizer = pipeline.get_tokenizer()
         self._end_tokens = frozenset(end_tokens)
         self._lock = GenerationLock()
@@ -115,10 +121,18 @@ class OpenVinoGenerator:
             try:
                 pipeline = openvino_genai.LLMPipeline(str(folder), device, **options)
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
                 raise BundleUnsupported(
                     f"{folder}: the model does not open on {device}: {_reason(error)}"
                 ) from None
-            return cls(pipeline, end_tokens=end_tokens, capabilities=capabilities, device=device)
+            return cls(
+                folder,
+                pipeline,
+                end_tokens=end_tokens,
+                capabilities=capabilities,
+                device=device,
+            )
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of a text, without the model's special tokens around it."""
@@ -197,8 +211,9 @@ class OpenVinoGenerator:
 
         if not text:
             return np.zeros((1, 0), dtype=np.int64)
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).input_ids
-        return np.array(tokens.data, dtype=np.int64).reshape(1, -1)
+        with untrusted(self._folder):
+            tokens = self._tokenizer.encode(text, add_special_tokens=False).input_ids
+            return np.array(tokens.data, dtype=np.int64).reshape(1, -1)
 
     def _config(self, max_tokens: int, penalty: float, schema: str | None) -> Any:
         import openvino_genai
@@ -276,11 +291,15 @@ class OpenVinoGenerator:
         shown = ""
         for token in tokens:
             held.append(token)
-            text = self._tokenizer.decode(held)
+            text = self._text(held)
             if len(text) > len(shown) and not text.endswith(_REPLACEMENT):
                 yield text[len(shown) :]
                 held = held[-1:]
-                shown = self._tokenizer.decode(held)
+                shown = self._text(held)
+
+    def _text(self, tokens: list[int]) -> str:
+        with untrusted(self._folder):
+            return str(self._tokenizer.decode(tokens))
 
 
 def import_openvino() -> Any:

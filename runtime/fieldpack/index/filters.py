@@ -3,12 +3,12 @@ words."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from fnmatch import translate
 from re import compile as compile_pattern
 
 from ..passages import Filter
+from .schema import to_texts
 
 _WILD = frozenset("*?[")
 
@@ -43,7 +43,7 @@ def allowed_ranges(database: sqlite3.Connection, where: Filter) -> list[tuple[in
             continue
         if folders and not path.startswith(folders):
             continue
-        if where.tags and not set(where.tags) <= set(json.loads(tags)):
+        if where.tags and not set(where.tags) <= set(to_texts(tags)):
             continue
         if ranges and ranges[-1][1] == first:
             ranges[-1] = (ranges[-1][0], end)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleCorrupt
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
-from ..untrusted import untrusted
+from ..untrusted import WrongValue, untrusted
 from .bm25 import best_by_words
 from .code_lookup import CodeLookup
 from .document_names import NamingTerm, naming_terms
@@ -27,10 +27,12 @@ from .schema import (
     CHUNKS,
     CHUNKS_WITH_DOCUMENTS,
     RECORD_COLUMNS,
+    check_documents,
     open_for_reading,
     read_meta,
     stored_languages,
     to_chunk,
+    to_place,
     to_record,
 )
 from .surroundings import in_context, stored_passage
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNKS", "KnowledgeIndex", "StoredChunk", "library_documents", "library_size"]
 
+_PLACE = "c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of"  # as in `Place`
 _PAGE = 16  # chunks of a page before and after one of it
 _CHUNKS_OF_PAGES = """
 WITH spans AS MATERIALIZED (
@@ -69,10 +72,12 @@ class KnowledgeIndex:
             raise BundleCorrupt(f"{self._path} is missing; copy the bundle again")
         with untrusted(self._path):
             meta = read_meta(self._database, self._path)
+            check_documents(self._database, self._path)
             live = allowed_ranges(self._database, Filter())
             self.languages = stored_languages(self._database, self._path)
         self.size = int(meta["chunks"])
         self._documents = int(meta["documents"])
+        self._dim = int(meta["dim"])
         self._vectors = open_vectors(
             folder,
             meta["dim"],
@@ -135,12 +140,13 @@ class KnowledgeIndex:
     def rows(self, ids: Iterable[int]) -> list[StoredChunk]:
         """Return stored chunks in the order of `ids`; unknown ids are passed over."""
         numbers = [int(i) for i in ids]
-        rows = self._of_chunks(
-            f"c.id, t.duplicate_of, c.document_id, c.ordinal, {CHUNK_COLUMNS}", numbers
-        )
-        chunks = {
-            row[0]: StoredChunk(row[0], to_chunk(row[4:]), row[1], row[2], row[3]) for row in rows
-        }
+        rows = self._of_chunks(f"{_PLACE}, {CHUNK_COLUMNS}", numbers)
+        chunks = {}
+        for row in rows:
+            place, chunk = to_place(row[:6]), to_chunk(row[6:])
+            chunks[place.id] = StoredChunk(
+                place.id, chunk, place.duplicate_of, place.document_id, place.ordinal
+            )
         return [chunks[i] for i in numbers if i in chunks]
 
     def passage(self, chunk_id: int) -> Passage:
@@ -170,10 +176,7 @@ class KnowledgeIndex:
     def places(self, ids: Iterable[int]) -> list[Place]:
         """Return where chunks stand, in the order of their ids; their texts are not read. Unknown
         ids are passed over."""
-        rows = self._of_chunks(
-            "c.id, c.document_id, d.path, c.ordinal, c.page, t.duplicate_of", ids
-        )
-        return list(map(Place._make, rows))
+        return list(map(to_place, self._of_chunks(_PLACE, ids)))
 
     def _of_chunks(self, columns: str, ids: Iterable[int]) -> sqlite3.Cursor:
         """Select columns of chunks (c), their documents (d) and duplicates (t), in the order of
@@ -200,6 +203,7 @@ class KnowledgeIndex:
 
     def similarity(self, vector: NDArray[np.float32], ids: Sequence[int]) -> dict[int, float]:
         """Return the cosines of a unit vector [dim] and stored chunks', by id."""
+        self._check_vector(vector)
         return dict(zip(ids, (self._vectors.get(ids) @ vector).tolist(), strict=True))
 
     def naming_terms(self, question: str) -> list[NamingTerm]:
@@ -252,6 +256,7 @@ class KnowledgeIndex:
         self, vector: NDArray[np.float32], count: int, where: Filter | None = None
     ) -> dict[int, float]:
         """Return the cosines of the `count` chunks nearest to a unit vector [dim], by id."""
+        self._check_vector(vector)
         ranges = allowed_ranges(self._database, where) if where else None
         cosines = self._vectors.closest(vector, count + _TIES, ranges)
         return {i: cosines[i] for i in self._best(cosines, count)}
@@ -284,6 +289,12 @@ class KnowledgeIndex:
         """Return those of the ids that a filter lets through, in their order."""
         ranges = allowed_ranges(self._database, where) if where else [(0, 1 << 62)]
         return [i for i in ids if any(first <= i < end for first, end in ranges)]
+
+    def _check_vector(self, vector: NDArray[np.float32]) -> None:
+        if vector.shape != (self._dim,):
+            raise WrongValue(
+                f"the library's vectors have {self._dim} dimensions, a question's {vector.shape}"
+            )
 
     def _best(self, scores: dict[int, float], count: int) -> list[int]:
         """Return the ids of the `count` best. Equal scores go by document and place in it, not by id: an

@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleCorrupt, BundleError, BundleUnsupported
+from ..errors import BundleCorrupt, BundleError, BundleUnsupported, QuestionError
 from ..language import LANGUAGES, PLAIN, same_analysis
-from ..passages import Chunk, DocumentRecord
-from ..untrusted import limit, untrusted
+from ..passages import Chunk, DocumentRecord, Place
+from ..untrusted import WrongValue, limit, untrusted
 
 CHUNKS = "chunks.sqlite"
 SCHEMA_VERSION = 4  # 2: common words in blobs, vectors in a graph; 3: documents without languages
@@ -45,6 +45,7 @@ INDEXES = "CREATE INDEX chunks_by_key ON chunks (key);"
 # Facts, and the least of each.
 _COUNTS = {"chunks": 0, "documents": 0, "next_id": 0, "dim": 1, "graph": 0}
 _TOKENIZED = re.compile("tokenize='porter unicode61(?:[^']|'')*'")
+_NUMBER_OR_NONE = {int, type(None)}
 _MOST_TABLES = 64  # a library has 20, indexes among them
 _STEPS = 1_000_000  # of SQLite's, between two looks: 20 to 50 ms
 _LEAST_STEPS = 50_000_000
@@ -62,35 +63,53 @@ def chunk_key(chunk: Chunk) -> bytes:
 
 
 def to_chunk(row: tuple[Any, ...]) -> Chunk:
-    """Return a row of CHUNK_COLUMNS as a chunk. Raises TypeError where a value is of another kind
+    """Return a row of CHUNK_COLUMNS as a chunk. Raises WrongValue where a value is of another kind
     than its column's: SQLite stores any."""
     path, title, page, heading, start, end, text, gap = row
     if not (
         type(path) is type(title) is type(text) is type(gap) is str
         and type(start) is type(end) is int
     ):
-        raise TypeError("a chunk's values are of other kinds than its columns")
+        raise WrongValue("a chunk's values are of other kinds than its columns")
     if page is not None and type(page) is not int:
-        raise TypeError("a chunk's page is no number")
+        raise WrongValue("a chunk's page is no number")
     return Chunk(path, title, page, _heading(heading), start, end, text, gap)
 
 
 @lru_cache(10_000)
 def _heading(text: str) -> tuple[str, ...]:
-    parts = json.loads(text)
+    return to_texts(text)
+
+
+def to_texts(stored: object) -> tuple[str, ...]:
+    """Return the texts of a column that stores a JSON list of them. Raises WrongValue."""
+    try:
+        parts = json.loads(stored)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RecursionError):
+        parts = None
     if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
-        raise TypeError("a chunk's heading is no list of texts")
+        raise WrongValue(f"{stored!r:.80} is no list of texts")
     return tuple(parts)
 
 
+def to_place(row: tuple[Any, ...]) -> Place:
+    """Return the columns of a chunk that a `Place` has. Raises WrongValue; a document's id and path
+    were looked at when the index was opened."""
+    place = Place._make(row)
+    kinds = {type(place.page), type(place.duplicate_of)}
+    if type(place.ordinal) is not int or not kinds <= _NUMBER_OR_NONE:
+        raise WrongValue("a chunk's place is no number")
+    return place
+
+
 def to_record(row: tuple[Any, ...]) -> DocumentRecord:
-    """Return a row of RECORD_COLUMNS as a document's record. Raises TypeError."""
+    """Return a row of RECORD_COLUMNS as a document's record. Raises WrongValue."""
     path, title, digest, pages, date, tags, language = row
-    named = json.loads(tags)
-    texts = (path, title, digest, date or "", language, *named)
+    named = to_texts(tags)
+    texts = (path, title, digest, date or "", language)
     if not all(isinstance(part, str) for part in texts) or type(pages) is not int:
-        raise TypeError("a document's values are of other kinds than its columns")
-    return DocumentRecord(path, title, digest, pages, date, tuple(named), language)
+        raise WrongValue("a document's values are of other kinds than its columns")
+    return DocumentRecord(path, title, digest, pages, date, named, language)
 
 
 def from_record(record: DocumentRecord) -> tuple[Any, ...]:
@@ -120,7 +139,12 @@ class _Reader(sqlite3.Connection):
 
     def execute(self, *arguments: Any) -> sqlite3.Cursor:
         self._left = self.most_steps // _STEPS
-        return super().execute(*arguments)
+        try:
+            return super().execute(*arguments)
+        except UnicodeEncodeError:
+            raise QuestionError(
+                "the name of a document, a folder or a tag is no text: no library has it"
+            ) from None
 
     def watch(self, size: int) -> None:
         """Allow each statement the steps that reading a file of `size` bytes takes: fewer than it
@@ -233,6 +257,21 @@ def finished_generation(path: Path) -> int | None:
     with closing(sqlite3.connect(path)) as database, suppress(BundleError):
         return int(read_meta(database, path)["generation"])
     return None
+
+
+def check_documents(database: sqlite3.Connection, path: Path) -> None:
+    """Raise BundleCorrupt where a document's path or ids are of other kinds than the columns, or
+    numbers that cannot be added."""
+    ids = " OR ".join(
+        f"typeof({name}) <> 'integer' OR abs({name}) > {1 << 48}"
+        for name in ("id", "first", "chunks")
+    )
+    wrong = f"SELECT 1 FROM documents WHERE typeof(path) <> 'text' OR {ids} LIMIT 1"
+    if database.execute(wrong).fetchone():
+        raise BundleCorrupt(
+            f"{path}: a document's values are of other kinds than its columns; copy the bundle "
+            "again, and if it stays, do not use it"
+        )
 
 
 def write_meta(database: sqlite3.Connection, **facts: Any) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..errors import NoSuchPassage
-from ..passages import Chunk, Passage, PassageContext
+from ..passages import MAX_CHUNK_ID, Chunk, Passage, PassageContext
 from .schema import CHUNK_COLUMNS, CHUNKS_WITH_DOCUMENTS, to_chunk
 
 _NEIGHBOURS = 24  # chunks before and after one that are looked at: more than fill any view
@@ -62,7 +62,9 @@ def page_text(chunks: Sequence[Chunk]) -> tuple[str, int]:
 
 
 def _read_chunk(database: sqlite3.Connection, chunk_id: int) -> tuple[int, Chunk]:
-    row = database.execute(_ROW + "WHERE c.id = ?", (chunk_id,)).fetchone()
+    row = None
+    if 0 <= chunk_id < MAX_CHUNK_ID:
+        row = database.execute(_ROW + "WHERE c.id = ?", (chunk_id,)).fetchone()
     if row is None:
         raise NoSuchPassage(
             f"no passage {chunk_id} in this bundle; search again, the bundle may have been replaced"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..devices import Device, session_options
 from ..errors import BundleCorrupt
-from ..untrusted import read_settings, untrusted, write_settings
+from ..untrusted import WrongValue, read_settings, untrusted, write_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -232,7 +232,13 @@ class Embedder:
         }
         names = {value.name for value in session.get_inputs()}
         inputs = {name: values for name, values in feeds.items() if name in names}
-        return np.asarray(session.run(["token_embeddings"], inputs)[0][0])
+        hidden = np.asarray(session.run(["token_embeddings"], inputs)[0])
+        if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape or hidden.dtype.kind != "f":
+            raise WrongValue(
+                f"the embedder's vectors of {tokens.shape} tokens are {hidden.dtype} of the shape "
+                f"{hidden.shape}"
+            )
+        return np.asarray(hidden[0])
 
     def _to_vector(self, hidden: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the text's vector, [dim], of its tokens' [tokens, hidden]; zeros without any."""
@@ -242,8 +248,11 @@ class Embedder:
             return np.zeros(self.settings.dim, dtype=np.float32)
         vector = _pool(hidden, self.settings.pooling)
         for weight, bias, activation in self._dense:
-            vector = weight @ vector + bias
+            with untrusted(self._folder / DENSE):  # a matrix of another shape or kind
+                vector = weight @ vector + bias
             vector = np.tanh(vector) if activation == "tanh" else vector
+        if vector.shape != (self.settings.dim,):
+            raise WrongValue(f"the embedder's vectors have the shape {vector.shape}")
         if self.settings.normalize:
             vector = vector / max(float(np.linalg.norm(vector)), 1e-12)
         return np.ascontiguousarray(vector, dtype=np.float32)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..index.document_names import NamingTerm, named_scores, without_names
 from ..index.query_terms import search_terms
 from ..passages import Filter, Passage, Place
+from ..untrusted import WrongValue
 from .codes import code_spans, holders
 from .fusion import (
     RetrievalSettings,
@@ -137,6 +138,8 @@ def find_evidence(
         words |= words_inside
         ids |= {*words, *index.closest(query_vector, count, inside)}
     places = {place.id: place for place in index.places(sorted(ids))}
+    if len(places) < len(ids):
+        raise WrongValue("the index has words or vectors of chunks that the library does not hold")
     around = index.pages_around(list(places.values())) if pages else {}
     page_mates = {i for page in around.values() for i in page}
     cosines = index.similarity(query_vector, sorted({*places, *page_mates}))

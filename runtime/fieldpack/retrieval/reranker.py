@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..devices import Device, session_options
-from ..untrusted import read_settings, untrusted, write_settings
+from ..untrusted import WrongValue, read_settings, untrusted, write_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,4 +125,10 @@ class Reranker:
             types[i, : len(one.ids)] = one.type_ids
         feeds = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": types}
         inputs = {name: values for name, values in feeds.items() if name in self._inputs}
-        return np.asarray(self._session.run(["logits"], inputs)[0], dtype=np.float32)
+        logits = np.asarray(self._session.run(["logits"], inputs)[0])
+        if logits.shape != (len(encoded), self.settings.labels) or logits.dtype.kind != "f":
+            raise WrongValue(
+                f"the reranker's scores of {len(encoded)} passages are {logits.dtype} of the shape "
+                f"{logits.shape}"
+            )
+        return logits.astype(np.float32, copy=False)

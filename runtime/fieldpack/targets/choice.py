@@ -21,7 +21,7 @@ from ..bundle.golden import Golden, read_golden
 from ..bundle.manifest import Manifest
 from ..bundle.targets import CPU, Target
 from ..devices import PROVIDERS
-from ..errors import BundleUnsupported, EngineFailed
+from ..errors import BundleUnsupported, EngineFailed, OutOfMemory
 from ..generation.engine import Engine
 from .engines import Opening, driver_of, missing, open_target, require_placement
 
@@ -114,7 +114,7 @@ def choose(
                 memory.remember("golden", why)
                 if not why:
                     return Chosen(target, engine, tuple(passed_over))
-        except (BundleUnsupported, EngineFailed) as error:
+        except (BundleUnsupported, EngineFailed, OutOfMemory) as error:
             why = str(error)
         passed_over.append((target.name, why))
     return Chosen(None, passed_over=tuple(passed_over))

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 import shipping
+from fieldpack import Expert, OutOfMemory
 from fieldpack.bundle.release import Blob, ReleaseFile, blob_path
+from fieldpack.untrusted import untrusted
 from fieldpack_app.install.fetch import fetch_file
 from fieldpack_app.install.source import open_source
 from fieldpack_app.install.state import TRIES
@@ -167,6 +169,30 @@ def test_a_release_that_dies_at_its_start_is_left_after_its_tries(
         device.entry()["current"]["version"] == "1.0.0"
         and "did not start" in device.entry()["failed"]
     )
+
+
+def test_a_shortage_of_memory_at_a_start_is_no_fault_of_the_release(
+    toy: Path, yard: shipping.Yard, device: shipping.Device
+) -> None:
+    """It went back to the release before at the first one."""
+    assert device.install(yard.stick).code == 0
+    yard.ship(shipping.next_version(toy, yard.stick.parent / "toy-1.1.0", "1.1.0"))
+    assert device.run("update").code == 0
+    from fieldpack_app.install.opening import open_installed
+
+    path = device.store / "slots" / device.entry()["current"]["digest"] / "bundle"
+
+    def without_memory(folder: Path) -> Expert:
+        with untrusted(folder / "model"):
+            raise MemoryError("std::bad_alloc")
+
+    for _ in range(TRIES + 1):
+        with pytest.raises(OutOfMemory):
+            open_installed(path, without_memory)
+        assert device.entry()["tries"] == TRIES
+    asked = device.run("ask", "toy", shipping.QUESTION)
+    assert asked.code == 0 and device.entry()["current"]["version"] == "1.1.0"
+    assert device.entry()["tries"] is None and not device.entry()["failed"]
 
 
 def test_a_release_that_does_not_open_is_never_pointed_to(

@@ -15,6 +15,7 @@ from fieldpack_build.chunking import chunk_document
 from fieldpack_build.chunking.split import row_spans
 from fieldpack_build.documents import Block, Document, Page
 from fieldpack_build.documents.pages import HeadingPath, PageBuilder
+from fieldpack_build.recipe.schema import Chunking
 
 Counter = Callable[[str], int]
 
@@ -194,7 +195,23 @@ def test_pages_never_share_a_chunk() -> None:
     assert len(chunk(source, 100)) == 2
 
 
-@pytest.mark.parametrize(("most", "overlap"), [(15, 0), (100, 50), (100, -1)])
+@pytest.mark.parametrize("tokens", [64, 65])
+def test_the_recipe_and_the_chunker_allow_the_same_overlap(tokens: int) -> None:
+    """A recipe with just half passed `build check`, and then every document failed."""
+    sentences = " ".join(f"Sentence number {i} is here." for i in range(40))
+    half = Chunking(tokens=tokens, overlap=tokens // 2)
+    chunks = chunk(document(("text", sentences)), tokens, overlap=half.overlap)
+    begin, end = chunks[1].start, chunks[0].end
+    assert begin < end and words(sentences[begin:end]) <= tokens // 2
+    for refused in (
+        lambda overlap: Chunking(tokens=tokens, overlap=overlap),
+        lambda overlap: chunk(document(("text", sentences)), tokens, overlap=overlap),
+    ):
+        with pytest.raises(ValueError, match="half of"):
+            refused(tokens // 2 + 1)
+
+
+@pytest.mark.parametrize(("most", "overlap"), [(15, 0), (100, 51), (33, 17), (100, -1)])
 def test_senseless_limits(most: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="needs to be"):
         chunk(document(("text", "a")), most, overlap=overlap)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from fieldpack import Expert, Filter, Previous
+from fieldpack.passages import MAX_CHUNK_ID
 from fieldpack.rag import clean_question
 
-from ...feedback import MAX_CHUNK_ID
 from ..auth import CLIENT
 from ..errors import bad_request
 from ..jobs import AnswerJob, AnswerService, Queued

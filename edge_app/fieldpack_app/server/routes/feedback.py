@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ...feedback import MAX_CHUNK_ID
+from fieldpack.passages import MAX_CHUNK_ID
+
 from ..errors import bad_request
 from ..feedback_log import FeedbackLog
 from ..json_body import JsonObject, field, list_of, read_json
