@@ -3,6 +3,7 @@ of files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
 _FEW = 2  # content words, in a question that may need the one before it
+_SHORT_REFUSAL = 3  # words; a shorter refusal must be a sentence of its own, see `is_refusal`
+_INK = re.compile(r"^\W+|\W+$")  # what stands around the words of a text
+_SENTENCE_ENDS = re.compile(r"\s*(?:$|[.!?…。！？]|\n)")
 # Unicode categories: control, lone surrogate, unassigned, private use.
 _NO_TEXT = frozenset(("Cc", "Cs", "Cn", "Co"))
 
@@ -410,7 +414,18 @@ def sureness_of(
 
 
 def is_refusal(text: str, refusal: str) -> bool:
-    """Return whether the answer is the bundle's refusal, or begins with it; marks, case and final
-    punctuation aside."""
-    plain = strip_marks(text).casefold().rstrip(". ")
-    return not plain or plain.startswith(refusal.casefold().rstrip(". "))
+    """Return whether the answer says nothing, is the bundle's refusal, or begins with it; marks, case
+    and punctuation around it aside.
+
+    More words may follow a refusal of three words or more ("The documents do not say when"). One
+    or two words are also how an answer begins ("Unknown risks are listed in ..."), so behind these
+    the sentence must end."""
+    said, bare = (_INK.sub("", strip_marks(part).casefold()) for part in (text, refusal))
+    if not said or not bare:
+        return not said
+    rest = said.removeprefix(bare)
+    if rest == said:
+        return False
+    if len(bare.split()) < _SHORT_REFUSAL:
+        return _SENTENCE_ENDS.match(rest) is not None
+    return not rest[:1].isalnum()
