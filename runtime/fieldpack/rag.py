@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
@@ -28,6 +28,7 @@ from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
 from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
+from .language import decimal_mark
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
 from .retrieval.codes import held_codes
@@ -177,7 +178,15 @@ class Rag:
             stats.drafts.accepted,
             quote_ms,
         )
-        answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
+        answer = finish(
+            question,
+            text,
+            passages,
+            settings.refusal,
+            timings,
+            cited=schema is None,
+            languages=retriever.languages if retriever else (),
+        )
         answer = replace(
             answer,
             read_as=resolved.question,
@@ -385,16 +394,18 @@ def finish(
     timings: Timings,
     *,
     cited: bool = True,
+    languages: Collection[str] = (),
 ) -> Answer:
     """Return the model's words as an Answer: a refusal is recognised by its words, marks become
-    citations. `cited`: off for text that is no prose, such as JSON."""
+    citations. `cited`: off for text that is no prose, such as JSON. `languages`: those of the
+    library's documents."""
     text = text.strip()
     if is_refusal(text, refusal):
         return Answer(question, refusal, True, (), passages, timings, question)
     citations: tuple[Citation, ...] = ()
     if cited:
         text, citations = cite(text, passages)
-    figures = unsupported(text, passages) if passages else ()
+    figures = unsupported(text, passages, decimal_mark(languages)) if passages else ()
     return Answer(question, text, False, citations, passages, timings, question, figures)
 
 
