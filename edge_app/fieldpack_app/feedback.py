@@ -4,7 +4,7 @@ reads. Runs no model."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,9 @@ _RATINGS = ("up", "down", "unanswered")
 @dataclass(frozen=True, slots=True)
 class Note:
     """A rating or an unanswered question. `rating`: up, down or unanswered. `passages`: chunk ids,
-    in the order of the answer's numbers. `answer_id`: the same in all notes that one reader left on
-    one answer; empty where it is not known. `raw`: the line."""
+    in the order of the answer's numbers; `cited`: the one that the answer cites first, None where it
+    cites none or it is not known. `answer_id`: the same in all notes that one reader left on one
+    answer; empty where it is not known. `raw`: the line."""
 
     time: datetime
     rating: str
@@ -37,6 +38,7 @@ class Note:
     refused: bool
     note: str
     passages: tuple[int, ...]
+    cited: int | None
     answer_id: str
     raw: Mapping[str, object]
 
@@ -123,6 +125,9 @@ def _note(row: object) -> Note:
         type(number) is int and 0 <= number < MAX_CHUNK_ID for number in passages
     ):
         raise ValueError("passages are no list of chunk numbers")
+    cited = row["cited"] if "cited" in row else _marked(str(row.get("answer") or ""), passages)
+    if cited is not None and (type(cited) is not int or cited not in passages):
+        raise ValueError("what is cited is none of the passages")
     time = datetime.fromisoformat(str(row.get("time")))
     return Note(
         time if time.tzinfo else time.astimezone(),
@@ -133,9 +138,16 @@ def _note(row: object) -> Note:
         bool(row.get("refused")),
         str(row.get("note") or ""),
         tuple(passages),
+        cited,
         str(row.get("answer_id") or ""),
         row,
     )
+
+
+def _marked(answer: str, passages: Sequence[int]) -> int | None:
+    """Return the passage that an answer's first mark points to, None where it has none."""
+    number = next(iter(marked_numbers(answer)), 0)
+    return passages[number - 1] if 1 <= number <= len(passages) else None
 
 
 def to_rows(notes: Iterable[Note], expert: Expert | None = None) -> list[QuestionRow]:
@@ -167,20 +179,19 @@ def to_rows(notes: Iterable[Note], expert: Expert | None = None) -> list[Questio
 
 
 def _answered(note: Note, expert: Expert | None) -> QuestionRow:
-    """Return the row of a right answer, with document and page of the first passage that it points
-    to, where that is still there."""
+    """Return the row of a right answer, with document and page of the passage that it cites, where
+    it cites one and that is still there."""
     row: QuestionRow = {
         "question": note.question,
         "answer": None if note.refused else strip_marks(note.answer) or None,
         "document": None,
     }
-    number = next(iter(marked_numbers(note.answer)), 1)
-    if expert is None or note.refused or not 1 <= number <= len(note.passages):
+    if expert is None or note.refused or note.cited is None:
         return row
     if note.bundle != f"{expert.manifest.name}-{expert.manifest.version}":
         return row  # the numbers are another library's
     try:
-        passage = expert.passage(note.passages[number - 1])
+        passage = expert.passage(note.cited)
     except NoSuchPassage:
         return row
     row["document"] = passage.document

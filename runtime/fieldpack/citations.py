@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from .figures import find_figures
+from .figures import COMMA, find_figures, possible_marks
 from .language import sentence_spans
 from .passages import Citation, Passage
 
@@ -91,17 +91,35 @@ def support(answer: str, passage: str) -> float:
     return len(words & set(words_of(passage))) / len(words) if words else 0.0
 
 
-def unsupported(text: str, passages: Sequence[Passage]) -> tuple[tuple[int, int], ...]:
+def unsupported(
+    text: str, passages: Sequence[Passage], decimal_mark: str | None = None
+) -> tuple[tuple[int, int], ...]:
     """Return [start, end) of the figures in an answer that stand in no passage, nor in its title
-    and headings. "1,250.50", "1250.5" and "1 250,50" are one figure; a passage's number in brackets
-    is none, nor is that of a list's item."""
-    known = {f.value for p in passages for f in find_figures(f"{p.context}\n{p.text}")}
+    and headings. "1,250.50", "1250.5" and "1'250.50" are one figure; a passage's number in brackets
+    is none, nor is that of a list's item.
+
+    "1.250" is read as its text shows (`figures.possible_marks`), else as the passages do, else by
+    `decimal_mark`, the usual one in the library's languages; in either way where nothing tells."""
+    texts = [f"{passage.context}\n{passage.text}" for passage in passages]
+    known = set()
+    for number, passage in enumerate(texts):
+        others = texts[:number] + texts[number + 1 :]
+        for mark in possible_marks(passage, beside=others, expected=decimal_mark):
+            known |= {figure.value for figure in find_figures(passage, mark)}
+            if mark == COMMA:  # "12 250" is one figure, or two columns
+                known |= {figure.value for figure in find_figures(passage, mark, spaced=True)}
     marks = [*(mark.span() for mark in MARK.finditer(text)), *_list_numbers(text)]
-    return tuple(
-        (figure.start, figure.end)
-        for figure in find_figures(text)
-        if figure.value not in known and not any(a <= figure.start < b for a, b in marks)
-    )
+    missing: set[tuple[int, int]] = set()
+    for number, mark in enumerate(possible_marks(text, beside=texts, expected=decimal_mark)):
+        whole = find_figures(text, mark, spaced=True) if mark == COMMA else iter(())
+        fine = [*marks, *((f.start, f.end) for f in whole if f.value in known)]
+        lacking = {
+            (figure.start, figure.end)
+            for figure in find_figures(text, mark)
+            if figure.value not in known and not any(a <= figure.start < b for a, b in fine)
+        }
+        missing = missing & lacking if number else lacking
+    return tuple(sorted(missing))
 
 
 def _list_numbers(text: str) -> list[tuple[int, int]]:

@@ -5,12 +5,16 @@ What a figure is depends on where it stands, so there is a question for each pla
 that a typesetter adds (`is_printed_figure`), and running text (`find_figures`). One kind is written here too, for report
 and terminal alike: a size in bytes (`megabytes`). Knows nothing of documents, tables or languages.
 Amounts with a scale ("2.1 billion") are read by the builder's evaluation, which alone compares them.
+
+"1,250" is a thousand and more where the decimal mark is a point, and one and a quarter where it is a
+comma. Which it is, other figures of the text tell (`possible_marks`), those beside it, or else the
+language; where nothing tells, a figure is taken in either reading.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MONEY = "$€£¥"
@@ -33,8 +37,22 @@ _PRINTED = re.compile(
 _LONGEST_PRINTED = 24  # characters
 _PRINTED_YEAR = re.compile(r"(?:FY\s?)?(?:19|20)\d\d(?:[AEP*]|\s?\(\w\))?")
 _ONLY_PRINTED = re.compile(rf"[\d\s{MONEY},.()%–—−{_SUPERSCRIPTS}-]+")
-_IN_TEXT = re.compile(r"\d+(?:[.,'’\u00a0\u202f]\d+)*")
-_GROUPED = re.compile(r"\d{1,3}([.,])\d{3}(?:\1\d{3})*(?:[.,]\d+)?")
+POINT, COMMA = ".", ","  # decimal marks
+_BLANKS = "\u00a0\u202f\u2009"  # no-break and thin ones; they group digits as apostrophes do
+NUMBER = rf"\d+(?:[.,'’{_BLANKS}]\d+)*+"
+"""A run of digits and separators; `read_number` says which figures it is."""
+SPACED_NUMBER = (
+    rf"(?<![\d.,])[1-9]\d{{0,2}}(?: \d{{3}})++(?:,\d++)?(?![\d'’{_BLANKS}]|[.,]\d)|{NUMBER}"
+)
+"""A run in a text whose decimal mark is a comma: "12 250,50" is one figure."""
+_FRACTION = r"(?<![^\s(\[+\-–−$€£¥~<>=])\.\d++(?!\.\d)"  # ".5"
+_IN_TEXT = re.compile(rf"{_FRACTION}|{NUMBER}")
+_SPACED_IN_TEXT = re.compile(rf"{_FRACTION}|{SPACED_NUMBER}")
+_GROUPED = re.compile(
+    rf"[1-9]\d{{0,2}}(?:([.,'’ {_BLANKS}])\d{{3}})(?:\1\d{{3}})*(?:(?!\1)[.,]\d+)?"
+)
+_PARTS = re.compile(rf"[^'’ {_BLANKS}]+")
+_LISTED = re.compile(r"[^,]+")
 
 
 def is_figure_word(word: str) -> bool:
@@ -68,23 +86,103 @@ def is_only_figures(text: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A figure at [start, end) of a text. `value` is its worth in one spelling: "1,250.50",
-    "1250.5" and "1 250,50" are all "1250.5"."""
+    "1250.5" and "1'250.50" are all "1250.5". `decimals`: digits behind the decimal mark. `mark`: the
+    decimal mark that its writing shows beyond doubt, None where it shows none. `code`: a date, a
+    version, a section ("12.05.2024"), whose value is its writing."""
 
     start: int
     end: int
     value: str
+    decimals: int = 0
+    mark: str | None = None
+    code: bool = False
 
 
-def find_figures(text: str) -> Iterator[Figure]:
-    """Yield the figures of a text in their order, those inside words included."""
-    for match in _IN_TEXT.finditer(text):
-        # Its value is without style: separators of thousands, zeros at the ends, comma or point.
-        plain = re.sub(r"[\s'’]", "", match.group())
-        if grouped := _GROUPED.fullmatch(plain):
-            plain = plain.replace(grouped.group(1), "")
-        whole, _, part = plain.replace(",", ".").partition(".")
-        value = (whole.lstrip("0") or "0") + ("." + part.rstrip("0") if part.strip("0") else "")
-        yield Figure(*match.span(), value)
+def find_figures(
+    text: str, decimal_mark: str | None = None, *, spaced: bool = False
+) -> Iterator[Figure]:
+    """Yield the figures of a text in their order, those inside words included. `decimal_mark`: that
+    of the text; where it is None, a separator before three digits ("1.250") groups thousands.
+    `spaced`: a plain blank groups them too, as it does where the decimal mark is a comma; columns of
+    three digits would become one figure."""
+    for match in (_SPACED_IN_TEXT if spaced else _IN_TEXT).finditer(text):
+        yield from read_number(match.group(), decimal_mark, start=match.start())
+
+
+def read_number(run: str, decimal_mark: str | None = None, *, start: int = 0) -> list[Figure]:
+    """Return the figures of a run of digits and separators, mostly one: "2021,2022" are two.
+    Thousands are grouped by threes, and the first group neither begins with 0 nor has more than
+    three digits: "0.125" and "1250,125" are decimals whatever the text's decimal mark. `start`: where
+    the run stands in its text."""
+    end = start + len(run)
+    separators = set(re.findall(r"\D", run))
+    marks = sorted(separators & {POINT, COMMA})
+    grouped = _GROUPED.fullmatch(run)
+    single = len(separators) == 1 and len(re.findall(r"\D", run)) == 1
+    if grouped and len(separators) == 2 and marks:  # thousands and decimals
+        decimal = next(c for c in reversed(run) if not c.isdigit())
+        return [_figure(run, decimal, start, end, shown=decimal)]
+    if grouped and single and marks:  # either
+        decimal = decimal_mark or (COMMA if marks == [POINT] else POINT)
+        return [_figure(run, decimal, start, end)]
+    if grouped:  # thousands alone, "1,250,000" or "1'250"
+        shown = {POINT: COMMA, COMMA: POINT}.get(marks[0]) if marks else None
+        return [_figure(run, shown, start, end, shown=shown)]
+    if single and marks:
+        return [_figure(run, marks[0], start, end, shown=marks[0])]
+    if not separators:
+        return [_figure(run, None, start, end)]
+    for part in (_PARTS, _LISTED):
+        parts = list(part.finditer(run))
+        if len(parts) > 1:
+            return [
+                figure
+                for one in parts
+                for figure in read_number(one.group(), decimal_mark, start=start + one.start())
+            ]
+    return [Figure(start, end, run, code=True)]
+
+
+def _figure(
+    run: str, decimal: str | None, start: int, end: int, shown: str | None = None
+) -> Figure:
+    whole, _, part = run.partition(decimal) if decimal else (run, "", "")
+    whole = re.sub(r"\D", "", whole).lstrip("0") or "0"
+    value = whole + ("." + part.rstrip("0") if part.strip("0") else "")
+    return Figure(start, end, value, len(part), shown)
+
+
+def possible_marks(
+    text: str, *, beside: Iterable[str] = (), expected: str | None = None
+) -> tuple[str, ...]:
+    """Return the decimal marks that a text's figures may be written with: one where it can be told,
+    else both.
+
+    It is told by the figures of the text that can be read in one way only ("12,5", "1'250.00"); by
+    those of the texts `beside` it, where it has none, or they contradict each other or the mark that
+    is `expected` in its language; by the language alone where no figure tells."""
+    own, near = _marks_shown(text), frozenset().union(*map(_marks_shown, beside))
+    usual = frozenset((expected,) if expected else ())
+    for shown in (own, near):
+        if shown and len(shown | usual) == 1:
+            return tuple(shown)
+    return tuple(usual) if usual and not own and not near else (POINT, COMMA)
+
+
+def paired_marks(a: str, b: str, *, expected: str | None = None) -> list[tuple[str, str]]:
+    """Return the decimal marks by which the figures of two texts are compared: one for each where it
+    can be told, else both times the same, either of them. So "1.250" and "1,250" are never the same
+    figure where nothing tells that their texts are written differently."""
+    of_a, of_b = (
+        possible_marks(text, beside=(other,), expected=expected) for text, other in ((a, b), (b, a))
+    )
+    if len(of_a) == len(of_b) == 1:
+        return [(of_a[0], of_b[0])]
+    return [(POINT, POINT), (COMMA, COMMA)]
+
+
+def _marks_shown(text: str) -> frozenset[str]:
+    return frozenset(figure.mark for figure in find_figures(text) if figure.mark)
 
 
 def megabytes(size: int) -> str:

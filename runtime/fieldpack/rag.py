@@ -3,9 +3,10 @@ of files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
@@ -27,6 +28,7 @@ from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
 from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
+from .language import decimal_mark
 from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
 from .retrieval.codes import held_codes
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
 _FEW = 2  # content words, in a question that may need the one before it
+_SHORT_REFUSAL = 3  # words; a shorter refusal must be a sentence of its own, see `is_refusal`
+_INK = re.compile(r"^\W+|\W+$")  # what stands around the words of a text
+_SENTENCE_ENDS = re.compile(r"\s*(?:$|[.!?…。！？]|\n)")
 # Unicode categories: control, lone surrogate, unassigned, private use.
 _NO_TEXT = frozenset(("Cc", "Cs", "Cn", "Co"))
 
@@ -173,7 +178,15 @@ class Rag:
             stats.drafts.accepted,
             quote_ms,
         )
-        answer = finish(question, text, passages, settings.refusal, timings, cited=schema is None)
+        answer = finish(
+            question,
+            text,
+            passages,
+            settings.refusal,
+            timings,
+            cited=schema is None,
+            languages=retriever.languages if retriever else (),
+        )
         answer = replace(
             answer,
             read_as=resolved.question,
@@ -381,16 +394,18 @@ def finish(
     timings: Timings,
     *,
     cited: bool = True,
+    languages: Collection[str] = (),
 ) -> Answer:
     """Return the model's words as an Answer: a refusal is recognised by its words, marks become
-    citations. `cited`: off for text that is no prose, such as JSON."""
+    citations. `cited`: off for text that is no prose, such as JSON. `languages`: those of the
+    library's documents."""
     text = text.strip()
     if is_refusal(text, refusal):
         return Answer(question, refusal, True, (), passages, timings, question)
     citations: tuple[Citation, ...] = ()
     if cited:
         text, citations = cite(text, passages)
-    figures = unsupported(text, passages) if passages else ()
+    figures = unsupported(text, passages, decimal_mark(languages)) if passages else ()
     return Answer(question, text, False, citations, passages, timings, question, figures)
 
 
@@ -410,7 +425,18 @@ def sureness_of(
 
 
 def is_refusal(text: str, refusal: str) -> bool:
-    """Return whether the answer is the bundle's refusal, or begins with it; marks, case and final
-    punctuation aside."""
-    plain = strip_marks(text).casefold().rstrip(". ")
-    return not plain or plain.startswith(refusal.casefold().rstrip(". "))
+    """Return whether the answer says nothing, is the bundle's refusal, or begins with it; marks, case
+    and punctuation around it aside.
+
+    More words may follow a refusal of three words or more ("The documents do not say when"). One
+    or two words are also how an answer begins ("Unknown risks are listed in ..."), so behind these
+    the sentence must end."""
+    said, bare = (_INK.sub("", strip_marks(part).casefold()) for part in (text, refusal))
+    if not said or not bare:
+        return not said
+    rest = said.removeprefix(bare)
+    if rest == said:
+        return False
+    if len(bare.split()) < _SHORT_REFUSAL:
+        return _SENTENCE_ENDS.match(rest) is not None
+    return not rest[:1].isalnum()

@@ -100,6 +100,36 @@ def test_the_bundle_names_the_document(state: Path, sealed: Path, expert: fieldp
     assert [row["document"] for row in rows[1:]] == [None, None, None]
 
 
+def test_only_a_cited_passage_names_the_document(
+    state: Path, sealed: Path, expert: fieldpack.Expert
+) -> None:
+    """An answer without a mark may rest on any passage: the note says which, or nobody knows."""
+    first, second = expert.search("zone zz zz", 2)
+    assert first.document != second.document
+    both = [second.chunk_id, first.chunk_id]
+    write(
+        state,
+        note("Cited?", "up", answer="In zone zz.", passages=both, cited=first.chunk_id),
+        note("None?", "up", answer="In zone zz.", passages=both, cited=None),
+        note("Marked?", "up", answer="In zone zz [2].", passages=both),
+        note("Unknown?", "up", answer="In zone zz.", passages=both),
+    )
+    rows = json.loads(run("export", "--state", state, "--bundle", sealed, "--json").stdout)
+    assert [row["document"] for row in rows] == [first.document, None, first.document, None]
+
+
+def test_a_citation_of_no_passage_breaks_no_export(state: Path, sealed: Path) -> None:
+    write(
+        state,
+        note("Other?", "up", answer="Yes.", passages=[0], cited=1),
+        note("Text?", "up", answer="Yes.", passages=[0], cited="x"),
+        note("Good?", "up", answer="Yes.", passages=[0], cited=0),
+    )
+    result = run("export", "--state", state, "--bundle", sealed)
+    assert result.exit_code == 4 and result.stderr.count("none of the passages") == 2
+    assert [json.loads(line)["question"] for line in result.stdout.splitlines()] == ["Good?"]
+
+
 def test_a_broken_line_is_named_and_the_others_are_kept(state: Path) -> None:
     write(
         state,

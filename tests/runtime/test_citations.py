@@ -96,3 +96,30 @@ def test_figures_that_stand_in_no_passage(text: str, marked: list[str]) -> None:
     texts = ("The A class costs 0.85% a year.", "1,250.50 EUR after 400 hours")
     found = [Passage(i, "a.md", "Fees 2025", None, (), t, 1.0, 1.0) for i, t in enumerate(texts)]
     assert [text[a:b] for a, b in unsupported(text, found)] == marked
+
+
+@pytest.mark.parametrize(
+    ("text", "passage", "language", "marked"),
+    [
+        ("125% a year", "0.125% a year", None, ["125"]),
+        ("0.125% a year", "125% a year", None, ["0.125"]),
+        ("5 mm", "at most .5 mm", None, ["5"]),
+        ("1250 Euro", "1.250 Euro bei 2,5 %", None, []),
+        ("1,25 Euro", "1.250 Euro bei 2,5 %", None, ["1,25"]),
+        ("1.250 Euro", "1,25 Euro", None, ["1.250"]),  # read as the passage is
+        ("1.250 Euro", "1.25 Euro", None, []),
+        ("1.25 Euro", "1.250 Euro", None, []),  # nothing tells
+        ("1.25 Euro", "1.250 Euro", ",", ["1.25"]),
+        ("1,25 pounds", "1,250 pounds", ".", ["1,25"]),
+        ("1250 francs", "1'250.- francs", None, []),
+        ("1 250 euros", "1250 euros, 5,5 %", None, []),
+        ("1250 euros", "1 250 euros, 5,5 %", None, []),
+        ("1 350 euros", "1250 euros, 1 %, 5,5 %", None, ["350"]),
+        ("250", "Umsatz 120 250 130; 5,5 %", None, []),  # columns
+    ],
+)
+def test_figures_are_compared_as_their_language_writes_them(
+    text: str, passage: str, language: str | None, marked: list[str]
+) -> None:
+    found = [Passage(1, "a.md", "Fees", None, (), passage, 1.0, 1.0)]
+    assert [text[a:b] for a, b in unsupported(text, found, language)] == marked

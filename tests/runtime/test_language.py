@@ -16,7 +16,14 @@ from fieldpack.index.document_names import named_scores
 from fieldpack.index.query_terms import QUESTION_WORDS, content_words, search_terms
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.index.schema import TABLES
-from fieldpack.language import LANGUAGES, PLAIN, analyzer, question_words, spoken_question_words
+from fieldpack.language import (
+    LANGUAGES,
+    PLAIN,
+    analyzer,
+    decimal_mark,
+    question_words,
+    spoken_question_words,
+)
 from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack_build.index.writer import IndexWriter
 
@@ -278,3 +285,20 @@ def test_a_language_that_this_version_does_not_know_is_refused(tmp_path: Path) -
         fieldpack.BundleUnsupported, match=r"'tlh', whose words this version cannot"
     ):
         KnowledgeIndex(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("languages", "mark"),
+    [
+        ((PLAIN,), "."),
+        (("de",), ","),
+        (("de", "fr"), ","),
+        (("de", PLAIN), None),
+        (("ja", PLAIN), "."),
+        ((), None),
+    ],
+)
+def test_the_decimal_mark_is_told_where_all_languages_have_the_same(
+    languages: tuple[str, ...], mark: str | None
+) -> None:
+    assert decimal_mark(languages) == mark

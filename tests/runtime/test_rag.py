@@ -152,6 +152,30 @@ def test_a_refusal_is_known_by_its_words() -> None:
     assert not is_refusal("The filter: I cannot answer that from these documents.", refusal)
 
 
+@pytest.mark.parametrize(
+    ("text", "refusal", "expected"),
+    [
+        ("No", "No", True),
+        ("no. [1]", "No", True),
+        ("No. Ask the office.", "No", True),
+        ("Northern region", "No", False),
+        ("No dogs are allowed.", "No", False),
+        ("Unknown", "Unknown.", True),
+        ("**Unknown**", "Unknown.", True),
+        ("Unknown\nAsk the office.", "Unknown.", True),
+        ("Unknown risks are listed in chapter 3.", "Unknown.", False),
+        ("The documents do not say", "The documents do not say.", True),
+        ("The documents do not say when it was.", "The documents do not say.", True),
+        ("The documents do not say, so ask.", "The documents do not say.", True),
+        ("The documents do not sayings", "The documents do not say.", False),
+        ("Anything", ".", False),  # no recipe has it, an old bundle may
+        ("不明。詳しくは事務所へ。", "不明", True),
+    ],
+)
+def test_words_that_begin_like_a_refusal_are_none(text: str, refusal: str, expected: bool) -> None:
+    assert is_refusal(text, refusal) is expected
+
+
 def test_finish_cites_and_cleans() -> None:
     passages = tuple(
         Passage(i, c.document, c.title, c.page, c.heading, c.text, 1.0, 1.0)

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from fieldpack.citations import strip_marks
+from fieldpack.rag import is_refusal
 
 from ..models import causal_lm
 from ..models.causal_lm import MODEL
@@ -114,7 +115,7 @@ def _supervision(prepared: PreparedRows, refusal: str) -> Supervision:
         rows=len(answers),
         tokens=learned,
         share=round(learned / total, 4) if total else 0.0,
-        refuse=sum(answer.startswith(refusal) for answer in answers),
+        refuse=sum(is_refusal(answer, refusal) for answer in answers),
         cite=sum(strip_marks(answer) != answer.strip() for answer in answers),
     )
 

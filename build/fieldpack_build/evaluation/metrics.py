@@ -13,7 +13,8 @@ from math import exp
 from statistics import median
 
 from fieldpack.answers import Answer
-from fieldpack.citations import strip_marks, words_of
+from fieldpack.citations import strip_marks
+from fieldpack.figures import COMMA, NUMBER, SPACED_NUMBER, paired_marks, read_number
 from fieldpack.passages import Citation, Passage
 
 from ..data import TestQuestion
@@ -21,6 +22,8 @@ from .bootstrap import MAX_NATS
 from .numbers import same_quantities
 from .report_file import ArmAnswer, Cited, Figures
 
+_WORD = re.compile(rf"{NUMBER}|\w+")
+_SPACED_WORD = re.compile(rf"{SPACED_NUMBER}|\w+")
 _ARTICLES = frozenset(("a", "an", "the"))
 KS = (1, 5, 10)
 
@@ -135,29 +138,37 @@ def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
     return round(exp(min(mean, MAX_NATS)), 3)
 
 
-def is_exact(said: str, expected: Iterable[str | None]) -> bool:
+def is_exact(said: str, expected: Iterable[str | None], *, decimal_mark: str | None = None) -> bool:
     """Return whether an answer has the same words as one of the expected ones, case, articles and
-    punctuation aside (SQuAD's exact match)."""
-    words = _content(said)
-    return bool(words) and any(words == _content(answer) for answer in expected if answer)
+    punctuation aside (SQuAD's exact match). `decimal_mark`: the usual one in their language."""
+    return any(
+        words == content and bool(words)
+        for answer in expected
+        if answer
+        for words, content in _both_content(said, answer, decimal_mark)
+    )
 
 
-def token_f1(said: str, expected: str) -> float:
+def token_f1(said: str, expected: str, *, decimal_mark: str | None = None) -> float:
     """Return the harmonic mean of precision and recall over words, articles left out (SQuAD,
-    Rajpurkar et al. 2016); a figure with its separators is one word."""
-    words, expected_words = _content(said), _content(expected)
-    common = sum((Counter(words) & Counter(expected_words)).values())
-    if not common:
-        return float(words == expected_words)
-    return 2 * common / (len(words) + len(expected_words))
+    Rajpurkar et al. 2016); a figure with its separators is one word, compared as a number.
+    `decimal_mark`: the usual one in their language."""
+    return max(_f1(*both) for both in _both_content(said, expected, decimal_mark))
 
 
-def contains(said: str, value: str) -> bool:
+def _f1(words: Sequence[str], expected: Sequence[str]) -> float:
+    common = sum((Counter(words) & Counter(expected)).values())
+    return 2 * common / (len(words) + len(expected)) if common else float(words == expected)
+
+
+def contains(said: str, value: str, *, decimal_mark: str | None = None) -> bool:
     """Return whether the value's words stand in a row in what was said; figures are compared as
-    numbers ("1,250.00" is "1250")."""
-    words, part = ([_plain(word) for word in words_of(text)] for text in (said, value))
-    places = range(len(words) - len(part) + 1)
-    return bool(part) and any(words[i : i + len(part)] == part for i in places)
+    numbers: "1,250.00" is "1250", and "1.250,00" too. `decimal_mark`: the usual one in their
+    language; which one a figure has is told by `fieldpack.figures.paired_marks`."""
+    return any(
+        bool(part) and any(words[i : i + len(part)] == part for i in range(len(words)))
+        for words, part in _both(said, value, decimal_mark)
+    )
 
 
 def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:
@@ -184,16 +195,31 @@ def retrieval_figures(ranks: Sequence[int | None]) -> Figures:
     return {**recall, "mrr": _mean(1 / r if r else 0.0 for r in ranks)}
 
 
-def _content(text: str) -> list[str]:
-    return [_plain(word) for word in words_of(text) if word not in _ARTICLES]
+def _both_content(a: str, b: str, decimal_mark: str | None) -> list[tuple[list[str], list[str]]]:
+    without = [
+        tuple([word for word in words if word not in _ARTICLES] for words in both)
+        for both in _both(a, b, decimal_mark)
+    ]
+    return [(mine, other) for mine, other in without]
 
 
-def _plain(word: str) -> str:
-    """A number without separators and without zeros at its end."""
-    if not re.fullmatch(r"\d[\d.,]*", word):
-        return word
-    number = word.replace(",", "")
-    return number.rstrip("0").rstrip(".") if number.count(".") == 1 else number
+def _both(a: str, b: str, decimal_mark: str | None) -> list[tuple[list[str], list[str]]]:
+    """The words of two texts, by each pair of decimal marks that their figures may have."""
+    marks = paired_marks(a, b, expected=decimal_mark)
+    return [(_words(a, one), _words(b, other)) for one, other in marks]
+
+
+def _words(text: str, decimal_mark: str) -> list[str]:
+    """The words of a text in small letters; a figure with separators as its worth, one without as it
+    is written, zeros at its head included."""
+    words: list[str] = []
+    for match in (_SPACED_WORD if decimal_mark == COMMA else _WORD).finditer(text.lower()):
+        word = match.group()
+        if word[0].isdigit() and not word.isdigit():
+            words += [figure.value for figure in read_number(word, decimal_mark)]
+        else:
+            words.append(word)
+    return words
 
 
 def _mean(values: Iterable[float | bool | None]) -> float | None:

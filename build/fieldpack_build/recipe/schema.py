@@ -54,6 +54,13 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 
 
+def _with_a_letter(text: str) -> str:
+    """Return a refusal as it is; raises ValueError where no answer could be told from it."""
+    if not any(map(str.isalpha, text)):
+        raise ValueError("needs a letter: an answer is known for a refusal by its words")
+    return text
+
+
 def _readable_gate(text: str) -> str:
     """Return a gate as it is; raises ValueError where it is none."""
     parse_gate(text)
@@ -546,8 +553,10 @@ class AnswerSection(Section):
 
     system: str = ""
     """The language model's system prompt; without `base` there is none."""
-    refusal: str = Field(min_length=1, default="The documents do not say.")
-    """What is said in the place of an answer that the documents do not have."""
+    refusal: Annotated[str, AfterValidator(_with_a_letter)] = "The documents do not say."
+    """What is said in the place of an answer that the documents do not have; with a letter in it.
+    What a model says is a refusal where it begins with these words; where they are one or two, its
+    sentence must end behind them."""
     passages: Annotated[int, Field(ge=1, le=20)] = 3
     """Passages that are read for an answer."""
     max_answer_tokens: Annotated[int, Field(ge=1, le=4096)] = 96

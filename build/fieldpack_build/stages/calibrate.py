@@ -6,8 +6,8 @@ calibration.json     thresholds, and how well they do on the questions they were
 
 from __future__ import annotations
 
-from ..data import read_examples, read_questions
-from ..data.training_rows import load_options
+from ..data import read_questions
+from ..data.training_rows import examples_of
 from ..errors import DataError
 from ..evaluation import calibration, question_split
 from ..pipeline.events import StageResult
@@ -52,16 +52,13 @@ def run(task: Task) -> StageResult:
 
 
 def questions(task: Task) -> list[tuple[str, bool]]:
-    """Return (question, answerable) of the share set aside, or of the training rows. Raises
-    DataError where one kind is missing."""
+    """Return (question, answerable) of the share set aside, or of the training rows without those
+    that `train.on_leak: drop` takes out. Raises DataError where one kind is missing."""
     recipe = task.recipe
     assert recipe.evaluate
     if recipe.evaluate.calibration == "train":
         path, *_ = recipe.train_files
-        rows = (
-            row for file in recipe.train_files for row in read_examples(file, load_options(recipe))
-        )
-        kinds = [(row.question, row.answer is not None) for row in rows]
+        kinds = [(row.question, row.answer is not None) for row in examples_of(recipe)]
     else:
         path = recipe.path(recipe.evaluate.questions)
         every = read_questions(path, refusal=recipe.answer.refusal)

@@ -19,8 +19,7 @@ from fieldpack.retrieval.quoting import (
 from fieldpack.retrieval.retriever import Retriever
 from fieldpack.retrieval.sufficiency import lacks_figure, missing
 
-from ..data import read_examples
-from ..data.training_rows import load_options
+from ..data.training_rows import examples_of
 from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
 from ..pipeline.events import StageResult
@@ -49,12 +48,9 @@ def run(task: Task) -> StageResult:
 
 
 def questions(task: Task) -> list[tuple[str, str | None]]:
-    """Return (question, answer) of the training rows, evenly over the files where there are many."""
-    rows = [
-        row
-        for file in task.recipe.train_files
-        for row in read_examples(file, load_options(task.recipe))
-    ]
+    """Return (question, answer) of the training rows, without those that `train.on_leak: drop` takes
+    out, evenly over the files where there are many. Raises DataError."""
+    rows = examples_of(task.recipe)
     limit = _REHEARSED if task.recipe.rehearsal else _MAX_ROWS
     if len(rows) > limit:
         rows = [rows[i * len(rows) // limit] for i in range(limit)]

@@ -74,6 +74,17 @@ def _train_files(recipe: Recipe) -> Sequence[Path]:
     return recipe.train_files
 
 
+def _rows_read(recipe: Recipe) -> list[object]:
+    """What decides how training rows are read, and which of them are left out."""
+    train = recipe.train
+    return [
+        train.format,
+        train.conversation_turns,
+        recipe.answer.refusal,
+        _drops_leaks(recipe),
+    ]
+
+
 def _synthesize_settings(recipe: Recipe) -> object:
     """Who writes and what is asked for, not how many requests run at once. Test questions are read
     and are no part of the key: a new one must not pay for all rows again (where it leaks, the check
@@ -181,9 +192,7 @@ def _calibrate_settings(recipe: Recipe) -> object:
         "passages": recipe.answer.passages,
         "max_wrong": recipe.answer.max_wrong_refusals,
         "from": share,
-        "rows": [recipe.train.format, recipe.train.conversation_turns]
-        if learns_from_rows
-        else None,
+        "rows": _rows_read(recipe) if learns_from_rows else None,
         "retrieval": _retrieval(recipe),
         "rehearsal": recipe.rehearsal,
     }
@@ -195,7 +204,7 @@ def _quoting_settings(recipe: Recipe) -> object:
         "passages": answer.passages,
         "max_wrong": answer.max_wrong_refusals,
         "refuse_below": answer.refuse_below,
-        "rows": [recipe.train.format, recipe.train.conversation_turns],
+        "rows": _rows_read(recipe),
         "retrieval": _retrieval(recipe),
         "rehearsal": recipe.rehearsal,
     }
@@ -205,7 +214,7 @@ def _calibrate_files(recipe: Recipe) -> Sequence[Path]:
     if recipe.evaluate is None:
         return ()
     return (
-        recipe.train_files
+        _train_files(recipe)
         if recipe.evaluate.calibration == "train"
         else [recipe.path(recipe.evaluate.questions)]
     )
@@ -371,7 +380,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibrate",
-        2,
+        3,
         "learn from which similarity on a question is refused",
         settings=_calibrate_settings,
         needs=("embedder", "reranker", "knowledge"),
@@ -385,7 +394,7 @@ STAGES: tuple[Stage, ...] = (
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
-        files=lambda r: r.train_files,
+        files=_train_files,
         tools=("onnxruntime", "usearch"),
         active=lambda r: r.knowledge is not None and bool(r.train.data),
     ),

@@ -5,6 +5,7 @@ the two always agree. Knows nothing of indexes, documents' formats or how a lang
 """
 
 from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, same_analysis
+from .decimals import decimal_mark
 from .folding import fold
 from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
 from .question_words import question_words, spoken_question_words
@@ -17,6 +18,7 @@ __all__ = [
     "Analyzer",
     "analysis_version",
     "analyzer",
+    "decimal_mark",
     "fold",
     "is_unspaced",
     "ngram_spans",

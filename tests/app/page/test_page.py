@@ -586,6 +586,7 @@ def test_a_rating_reaches_the_state_folder(reader: Visit) -> None:
     rating = ratings(reader)[-1]
     assert (rating["question"], rating["rating"], rating["note"]) == (FEE, "down", "An old price")
     assert len(rating["passages"]) == 3
+    assert rating["cited"] in rating["passages"]
     assert rating["answer_id"] == alone["answer_id"] != ""
     reader.page.reload()
     assert (

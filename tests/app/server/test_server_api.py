@@ -260,7 +260,8 @@ def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_
             "answer": "0.85%",
             "rating": "up",
             "note": "right\n",
-            "passages": [0],
+            "passages": [4, 0],
+            "cited": 0,
             "refused": False,
         }
         assert client.post("/api/feedback", json=rated).status_code == 204
@@ -287,6 +288,9 @@ def test_ratings_and_refusals_are_written_for_this_user_alone(sealed: Path, tmp_
         ({"refused": "no"}, 400),
         ({"passages": [10**400]}, 400),
         ({"passages": [-1]}, 400),
+        ({"passages": [1], "cited": 2}, 400),
+        ({"passages": [1], "cited": True}, 400),
+        ({"passages": [1], "cited": "1"}, 400),
         ({"answer_id": "a b"}, 400),
         ({"answer_id": "x" * 65}, 400),
         ({"spam": 1}, 400),

@@ -18,6 +18,11 @@ import openai
 import pytest
 
 import fieldpack
+from fieldpack.answers import Answer, Timings
+from fieldpack_app.server.openai.request import read_chat
+from fieldpack_app.server.openai.response import ChatWriter
+from fieldpack_app.server.openai.responses_reply import ResponseWriter
+from fieldpack_app.server.openai.responses_request import read_responses
 from fieldpack_app.server.settings import Limits
 from serving import TOKEN, Served, paced, served, wait_for
 
@@ -75,6 +80,24 @@ def test_a_whole_answer(client: openai.OpenAI, expert: fieldpack.Expert) -> None
     )  # 24 of 24 tokens
     assert done.usage and done.usage.completion_tokens == same.timings.tokens
     assert done.usage.total_tokens == done.usage.prompt_tokens + done.usage.completion_tokens
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_an_answer_was_cut_where_the_runtime_says_so(cut: bool) -> None:
+    """The end token is a token too: an answer that ends by itself may have as many as a cut one."""
+    timings = Timings(1, 2, 3, tokens=24, tokens_per_s=5, prompt_tokens=6)
+    answer = Answer(QUESTION, "It costs 0.85%.", False, (), (), timings, cut=cut)
+    chat = ChatWriter(MODEL, read_chat({"messages": ASK, "stream": True}))
+    reason = "length" if cut else "stop"
+    assert chat.whole(answer)["choices"][0]["finish_reason"] == reason
+    assert f'"finish_reason": "{reason}"'.encode() in next(chat.end(answer)).replace(
+        b'":"', b'": "'
+    )
+    response = ResponseWriter(MODEL, read_responses({"input": QUESTION}))
+    whole = response.whole(answer)
+    assert whole["status"] == ("incomplete" if cut else "completed")
+    assert whole["incomplete_details"] == ({"reason": "max_output_tokens"} if cut else None)
+    assert whole["output"][0]["status"] == whole["status"]
 
 
 def test_a_streamed_answer_brings_its_citations_last(client: openai.OpenAI) -> None:

@@ -22,7 +22,10 @@ from fieldpack_build.data.similar_questions import (
 )
 from fieldpack_build.data.training_rows import examples_of, training_rows
 from fieldpack_build.errors import DataError
+from fieldpack_build.pipeline.store import Store
+from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.schema import Recipe
+from fieldpack_build.stages import calibrate, quoting
 
 ASKED = (
     "How many days of notice does an institutional client give before redeeming from the Global "
@@ -135,7 +138,12 @@ def test_questions_may_be_added_one_by_one(
 
 
 def recipe(
-    folder: Path, rows: list[dict[str, Any]], questions: list[dict[str, Any]], **train: Any
+    folder: Path,
+    rows: list[dict[str, Any]],
+    questions: list[dict[str, Any]],
+    *,
+    calibration: float | str = 0.3,
+    **train: Any,
 ) -> Recipe:
     for name, values in (("a.jsonl", rows[::2]), ("b.jsonl", rows[1::2]), ("q.jsonl", questions)):
         (folder / name).write_text("".join(json.dumps(value) + "\n" for value in values))
@@ -146,7 +154,7 @@ def recipe(
         "answer": {"system": "Answer."},
         "folder": str(folder),
         "train": {"method": "lora", "data": ["a.jsonl", "b.jsonl"], **train},
-        "evaluate": {"questions": "q.jsonl"},
+        "evaluate": {"questions": "q.jsonl", "calibration": calibration},
     }
     return Recipe.model_validate(data)
 
@@ -204,3 +212,16 @@ def test_a_leak_may_be_dropped_or_only_said(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="no row is left"):
         examples_of(recipe(tmp_path, ROWS, ROWS, on_leak="drop"))
+
+
+def test_what_is_fitted_on_rows_sees_no_test_question_that_is_dropped(tmp_path: Path) -> None:
+    rows = [*ROWS, {"question": "Who?", "answer": None}]
+    task = Task(
+        recipe(tmp_path, rows, [ROWS[1]], on_leak="drop", calibration="train"),
+        {},
+        tmp_path / "out",
+        Store(tmp_path / "cache"),
+    )
+    left = ["What is ash?", "What is elm?", "Who?", "What is yew?"]
+    assert [question for question, _ in quoting.questions(task)] == left
+    assert calibrate.questions(task) == [(question, question != "Who?") for question in left]

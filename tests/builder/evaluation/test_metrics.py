@@ -82,6 +82,17 @@ def test_f1_is_a_share_and_has_no_sides(a: str, b: str) -> None:
         ("On 31 March 2025, early.", "31 March 2025", True),
         ("In March, on day 31 of 2025.", "31 March 2025", False),  # in a row
         ("Samuel ACHTERBERG decides.", "samuel achterberg", True),
+        ("Der Satz ist 125 Euro", "12,5", False),
+        ("Der Satz ist 12,5 Euro", "12,50", True),
+        ("Das sind 1.250 Euro.", "1250", True),
+        ("Das sind 1.250 Euro bei 2,5 %.", "1,25", False),
+        ("Das sind 1.250,50 Euro.", "1250,5", True),
+        ("Cela fait 1\u202f250,50 euros.", "1250,5", True),
+        ("Cela fait 1 250,50 euros.", "250,5", False),
+        ("Das macht CHF 1'250.50.", "CHF 1250.50", True),
+        ("Am 12.05.2024 um acht", "12.05.2024", True),
+        ("Part 007 of 12.50", "007", True),
+        ("Part 7 of 12.50", "007", False),  # a code, not a number
         ("Anything", "", False),
         ("Anything", "?!", False),
         ("", "4", False),
@@ -95,6 +106,18 @@ def test_contains(text: str, value: str, expected: bool) -> None:
 def test_a_figure_is_the_same_with_and_without_separators(whole: int, cents: int) -> None:
     assert metrics.contains(f"It is {whole:,}.{cents:02d} now.", f"{whole}.{cents:02d}")
     assert not metrics.contains(f"It is {whole + 1:,} now.", f"{whole}")
+
+
+@pytest.mark.parametrize("group", [".", " ", "\u00a0", "\u202f", ""])
+@given(number=st.integers(1000, 10**9), cents=st.integers(0, 99), other=st.integers(0, 10**9))
+def test_a_figure_with_a_decimal_comma_is_the_same_however_it_is_grouped(
+    group: str, number: int, cents: int, other: int
+) -> None:
+    text = f"Es sind {number:,}".replace(",", group) + f",{cents:02d} Euro."
+    assert metrics.contains(text, f"{number},{cents:02d}")
+    assert metrics.token_f1(text, f"Es sind {number},{cents:02d} Euro") == 1
+    assert metrics.contains(text, f"{other},{cents:02d}") is (number == other)
+    assert not metrics.contains(text, f"{number}{cents:02d}")
 
 
 def test_a_citation_is_valid_if_its_quote_stands_there() -> None:

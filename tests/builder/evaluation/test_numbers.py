@@ -41,10 +41,31 @@ from fieldpack_build.evaluation.numbers import quantities, same_quantities
         ("charity", "charity", None, None),
         ("nothing", "one of them", None, None),
         ("The A class.", "0.85%", None, False),
+        ("Es sind 0,9 Prozent", "0,5 Prozent", None, False),
+        ("Es sind 0,5 Prozent.", "0,5 %", None, True),
+        ("Es sind 1.250 Euro.", "1250", None, True),
+        ("Es sind 1.250 Euro.", "1,25", None, False),
+        ("Es sind 1.250 Euro.", "1,250", None, False),  # whichever way both are read
+        ("Es sind 2,5 Millionen.", "2500000", None, True),
+        ("2,5 Mrd. Euro", "2,5 Mio. Euro", None, False),
+        ("Il y en a 12 250,5 en tout.", "12250,5", None, True),
+        ("Il y en a 12 250,5 en tout.", "250,5", None, False),
+        ("Es kostet CHF 1'250.50.", "1250.5", None, True),
+        ("0.125%", "125%", None, False),
+        ("Am 12.05.2024.", "12.05.2024", None, True),
+        ("Am 13.05.2024.", "12.05.2024", None, False),
     ],
 )
 def test_same_quantities(said: str, answer: str, scale: str | None, expected: bool | None) -> None:
     assert same_quantities(said, answer, scale) is expected
+
+
+@pytest.mark.parametrize(
+    ("mark", "right", "wrong"), [(".", "1250", "1.25"), (",", "1.25", "1250")]
+)
+def test_the_language_tells_how_a_figure_is_read(mark: str, right: str, wrong: str) -> None:
+    assert same_quantities("1,250", right.replace(".", mark), decimal_mark=mark)
+    assert not same_quantities("1,250", wrong.replace(".", mark), decimal_mark=mark)
 
 
 def test_figures_glued_to_words_are_none() -> None:

@@ -101,7 +101,7 @@ def test_targets_add_a_stage_and_change_nothing_before_it(project: Path) -> None
         ("answer.refuse_below=0.4", {"quoting", *SHIPPED}),
         ("answer.max_answer_tokens=50", SHIPPED),
         ("answer.system=Be brief.", TUNED),
-        ("answer.refusal=I do not know.", TUNED),
+        ("answer.refusal=I do not know.", {"quoting", *TUNED}),
         ("answer.passages=5", {"quoting", *TUNED}),
         ("train.learning_rate=1e-5", TUNED),
         ("train.epochs=2", TUNED),
@@ -120,7 +120,7 @@ def test_targets_add_a_stage_and_change_nothing_before_it(project: Path) -> None
         ("train.format=question", {"quoting", *TUNED}),
         ("train.conversation_turns=each", {"quoting", *TUNED}),
         ("train.on_leak=warn", set()),
-        ("train.on_leak=drop", TUNED),
+        ("train.on_leak=drop", {"quoting", *TUNED}),
         ("train.checkpoint_steps=5", set()),
         ("train.device=cpu", set()),
         ("train.allow_cpu=false", set()),
@@ -186,7 +186,7 @@ def test_a_new_question_asks_no_model_again(project: Path) -> None:
     before, dropping = keys(project, SYNTHESIZED), keys(project, "train.on_leak=drop")
     (project / "questions.jsonl").write_text(ROW * 2)
     assert changed(before, keys(project, SYNTHESIZED)) == SHIPPED
-    assert changed(dropping, keys(project, "train.on_leak=drop")) == TUNED, (
+    assert changed(dropping, keys(project, "train.on_leak=drop")) == {"quoting", *TUNED}, (
         "what is dropped depends on the questions"
     )
 
@@ -221,6 +221,19 @@ def test_what_thresholds_are_learned_from_is_part_of_their_key(project: Path) ->
         "quoting",
         *TUNED,
     }
+
+
+def test_where_test_questions_are_dropped_from_the_rows_a_new_one_learns_again(
+    project: Path,
+) -> None:
+    """What is fitted or calibrated on training rows depends on which of them are dropped."""
+    auto = ("answer.refuse_below=auto", "evaluate.calibration=train")
+    drop, keep = (*auto, "train.on_leak=drop"), (*auto, "train.on_leak=warn")
+    assert changed(keys(project, *keep), keys(project, *drop)) == {"calibrate", "quoting", *TUNED}
+    kept, dropped = keys(project, *keep), keys(project, *drop)
+    (project / "questions.jsonl").write_text(ROW.replace("4", "5"))
+    assert changed(kept, keys(project, *keep)) == SHIPPED
+    assert changed(dropped, keys(project, *drop)) == {"calibrate", "quoting", *TUNED}
 
 
 def test_a_changed_document_is_noticed_and_a_note_beside_is_not(project: Path) -> None:

@@ -127,6 +127,15 @@ BAD = {
         SMALL + "train: {method: lora, data: 5}\n",
         ["r.yaml:11: train.data: must be a path or a list of paths"],
     ),
+    "a refusal that every answer begins with": (
+        SMALL + '  refusal: "."\n',
+        [
+            (
+                "r.yaml:11: answer.refusal: needs a letter: an answer is known for a refusal by its "
+                "words"
+            )
+        ],
+    ),
     "nobody who writes": (
         SMALL + "train: {method: lora, synthesize: {rows: 5}}\n",
         [

@@ -40,6 +40,12 @@ export function readingOrder({ text, passages, citations = [] }) {
   return [...new Set([...markedNumbers(text, all.length), ...cited, ...all])];
 }
 
+/** Returns the number of the passage that a turn's answer cites first, 0 where it cites none. Without a mark in the text it is
+ * the one that holds most of its words. */
+export function citedFirst({ text, passages, citations = [] }) {
+  return markedNumbers(text, passages.length)[0] ?? citations.find((one) => one.passage <= passages.length)?.passage ?? 0;
+}
+
 /** Returns the number that a reader sees for passage `n`. */
 export const displayNumber = (turn, n) => readingOrder(turn).indexOf(n) + 1;
 

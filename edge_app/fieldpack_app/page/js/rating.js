@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { announce, el, icon } from "./dom.js";
 import { t } from "./i18n.js";
+import { citedFirst } from "./parse.js";
 
 /** Two buttons. A press is sent at once, and opens a line for a note, which may be left empty; a press of the other one is
  * a change of mind. `keep()` after something was sent. */
@@ -42,11 +43,13 @@ export function ratingButtons(turn, keep) {
   return holder;
 }
 
-/** What is sent: `answer_id` is the same each time, so that the last that was said of an answer counts. */
+/** What is sent: `answer_id` is the same each time, so that the last that was said of an answer counts; `cited`: the passage
+ * that a test question made of it will name. */
 function feedbackOf(turn, rating, note) {
+  const cited = turn.passages[citedFirst(turn) - 1];
   return {
     question: turn.question, answer: turn.text, rating, refused: Boolean(turn.refused),
-    passages: turn.passages.map((one) => one.chunk_id), ...(turn.id ? { answer_id: turn.id } : {}), ...(note ? { note } : {}),
+    passages: turn.passages.map((one) => one.chunk_id), cited: cited?.chunk_id ?? null, ...(turn.id ? { answer_id: turn.id } : {}), ...(note ? { note } : {}),
   };
 }
 

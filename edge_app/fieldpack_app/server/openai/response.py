@@ -66,10 +66,9 @@ class CompletionJson(TypedDict):
 
 @dataclass(slots=True)
 class ChatWriter:
-    """Writes one answer. `limit`: answer tokens at which the model is cut off."""
+    """Writes one answer."""
 
     model: str
-    limit: int
     request: ChatRequest
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
@@ -89,7 +88,7 @@ class ChatWriter:
             "index": 0,
             "message": message,
             "logprobs": None,
-            "finish_reason": self._finish_reason(answer),
+            "finish_reason": _finish_reason(answer),
         }
         return {**self._completion("chat.completion", [choice]), "usage": usage(answer)}
 
@@ -106,7 +105,7 @@ class ChatWriter:
     def end(self, answer: Answer) -> Iterator[bytes]:
         """Yield the chunks that end a stream: the last, and the counts of tokens where they are
         wanted."""
-        yield self._chunk({"fieldpack": self._ours(answer)}, self._finish_reason(answer))
+        yield self._chunk({"fieldpack": self._ours(answer)}, _finish_reason(answer))
         if self.request.usage:
             yield sse({**self._completion("chat.completion.chunk", []), "usage": usage(answer)})
         yield b"data: [DONE]\n\n"
@@ -133,13 +132,14 @@ class ChatWriter:
             "choices": choices,
         }
 
-    def _finish_reason(self, answer: Answer) -> str:
-        return "length" if answer.cut or answer.timings.tokens >= self.limit else "stop"
-
     def _ours(self, answer: Answer) -> OurAnswerJson:
         """Return the field of our own. Its `answer` is the finished text: marks that point to no
         passage, which a stream may have shown, are gone."""
         return {**answer_dict(answer), "ignored": list(self.request.ignored)}
+
+
+def _finish_reason(answer: Answer) -> str:
+    return "length" if answer.cut else "stop"
 
 
 def usage(answer: Answer) -> UsageJson:

@@ -22,11 +22,10 @@ Json = dict[str, Any]
 
 @dataclass(slots=True)
 class ResponseWriter:
-    """Writes one answer. `limit`: answer tokens at which the model is cut off. The events of a
-    stream are numbered in the order in which they are made."""
+    """Writes one answer. The events of a stream are numbered in the order in which they are
+    made."""
 
     model: str
-    limit: int
     request: ResponsesRequest
     id: str = field(default_factory=lambda: f"resp_{secrets.token_hex(16)}")
     created: int = field(default_factory=lambda: int(time.time()))
@@ -37,13 +36,12 @@ class ResponseWriter:
 
     def whole(self, answer: Answer) -> Json:
         """Return the response with the whole answer."""
-        cut = answer.cut or answer.timings.tokens >= self.limit
-        status = "incomplete" if cut else "completed"
+        status = "incomplete" if answer.cut else "completed"
         item = self._item(status, [self._part(answer)])
         timings = answer.timings
         return {
             **self._response(status, [item]),
-            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "incomplete_details": {"reason": "max_output_tokens"} if answer.cut else None,
             "usage": {
                 "input_tokens": timings.prompt_tokens,
                 "input_tokens_details": {

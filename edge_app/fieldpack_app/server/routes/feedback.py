@@ -23,7 +23,8 @@ _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 @dataclass(frozen=True, slots=True)
 class FeedbackRequest:
     """The body of a rating: up or down, with a note perhaps. `passages`: the chunk ids that the
-    answer was made from; `answer_id`: the same in all ratings of one answer, or empty."""
+    answer was made from; `cited`: the one that it cites first, None where it cites none;
+    `answer_id`: the same in all ratings of one answer, or empty."""
 
     rating: str
     question: str
@@ -32,6 +33,7 @@ class FeedbackRequest:
     passages: tuple[int, ...]
     refused: bool
     answer_id: str
+    cited: int | None
 
     @classmethod
     def parse(cls, data: JsonObject, limits: Limits) -> FeedbackRequest:
@@ -42,6 +44,9 @@ class FeedbackRequest:
         passages = list_of(data, "passages", int, max_length=limits.passages)
         if any(not 0 <= number < MAX_CHUNK_ID for number in passages):
             raise bad_request("passages: want chunk ids, as an answer has them", param="passages")
+        cited = data.get("cited")
+        if cited is not None and (type(cited) is not int or cited not in passages):
+            raise bad_request("cited: want one of the passages, or null", param="cited")
         answer_id = field(data, "answer_id", str, "")
         if not _ANSWER_ID.fullmatch(answer_id):
             raise bad_request(
@@ -55,6 +60,7 @@ class FeedbackRequest:
             passages,
             field(data, "refused", bool, False),
             answer_id,
+            cited,
         )
 
 
@@ -79,11 +85,22 @@ class FeedbackRoute:
             request,
             max_bytes=self._limits.body,
             seconds=self._limits.body_seconds,
-            known={"question", "answer", "rating", "note", "passages", "refused", "answer_id"},
+            known={
+                "question",
+                "answer",
+                "rating",
+                "note",
+                "passages",
+                "cited",
+                "refused",
+                "answer_id",
+            },
         )
         fields = asdict(FeedbackRequest.parse(data, self._limits))
         if not fields["answer_id"]:
             del fields["answer_id"]
+        if "cited" not in data:  # then only the answer's own marks say what it cites
+            del fields["cited"]
         bundle = self._loaded.current.id
         await self._search_pool.run(lambda: self._feedback_log.write("rating", bundle, fields))
         return Response(status_code=204)

@@ -75,7 +75,7 @@ class OpenAiAnswerRoutes:
         self,
         request: Request,
         read: Callable[[JsonObject], _Request],
-        make_writer: Callable[[str, int, _Request], AnswerWriter],
+        make_writer: Callable[[str, _Request], AnswerWriter],
     ) -> ASGIApp:
         """Queue a question, and answer whole or as a stream. Raises HttpError (400, 404, 422,
         429)."""
@@ -96,7 +96,7 @@ class OpenAiAnswerRoutes:
                 question, cancel=cancel, previous=previous, schema=body.schema
             ),
         )
-        writer = make_writer(bundle.id, settings.max_answer_tokens, body)
+        writer = make_writer(bundle.id, body)
 
         def remember(answer: Answer, texts: tuple[str, ...]) -> None:
             self._follow_ups.add(bundle.id, answer.question, texts, answer.previous)
