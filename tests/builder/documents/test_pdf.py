@@ -88,7 +88,7 @@ def right(x: float, y: float, text: str, size: float = 10) -> Text:
 
 
 def read(*pages: Page, info: str = "") -> Content:
-    return pdf.read(write_pdf(*pages, info=info), "a.pdf")
+    return pdf.read(write_pdf(*pages, info=info), "a.pdf", expendable=True)
 
 
 def blocks(content: Content) -> list[tuple[str, tuple[str, ...], str]]:
