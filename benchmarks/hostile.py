@@ -185,12 +185,15 @@ def book(sheet: str, *parts: tuple[str, str | bytes]) -> bytes:
     kind = "application/vnd.openxmlformats-officedocument.spreadsheetml"
     types = f'<Override PartName="/xl/workbook.xml" ContentType="{kind}.sheet.main+xml"/>'
     types += f'<Override PartName="/xl/worksheets/sheet1.xml" ContentType="{kind}.worksheet+xml"/>'
-    types += f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}.sharedStrings+xml"/>'
     space = "http://schemas.openxmlformats.org/package/2006/relationships"
     start = f'<Relationships xmlns="{space}"><Relationship Id="r1" Type="{_OFFICE}/'
     sheets = f'<sheets><sheet name="S" sheetId="1" r:id="r1" xmlns:r="{_OFFICE}"/></sheets>'
     strings = f'<Relationship Id="r2" Type="{_OFFICE}/sharedStrings" Target="sharedStrings.xml"/>'
     has_strings = any(name == "xl/sharedStrings.xml" for name, _ in parts)
+    if has_strings:
+        types += (
+            f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}.sharedStrings+xml"/>'
+        )
     return package(
         ("[Content_Types].xml", f"{_TYPES}{types}</Types>"),
         ("_rels/.rels", f'{start}officeDocument" Target="xl/workbook.xml"/></Relationships>'),

@@ -22,7 +22,7 @@ Page = dict[str, Any]
 def fieldpack(data: bytes) -> Iterator[Page]:
     from fieldpack_build.documents import pdf
 
-    for page in pdf.read(data, "a.pdf").pages:
+    for page in pdf.read(data, "a.pdf", expendable=True).pages:
         tables = [
             page.text[block.start : block.end] for block in page.blocks if block.kind == "table"
         ]

@@ -27,10 +27,18 @@ _CELL = re.compile(
     r"[-+(]?\s*[^\w\s.,()-]{0,3}\s*[-+(]?\d[\d.,' \u00a0\u202f]*\s*[%)]*\s*[^\W\d_]{0,3}\)?"
 )
 _NOTE = rf"[{_SUPERSCRIPTS}⁺⁻,*†‡]+|\^\S{{1,8}}"  # the mark of a note, or an exponent
+# In the spelling of most of Europe: "1 234,50", "1.234,50", "1'234.50".
+_THOUSANDS = (
+    r"\d{1,3}(?:(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?|(?:\.\d{3})+,\d+|(?:\.\d{3}){2,}"
+    r"|(?:['’]\d{3})+(?:\.\d+)?)"
+)
+_SPAN = rf"\d{{1,3}}(?:[.,]\d{{1,2}})?[{_DASHES}]\d{{1,3}}(?:[.,]\d{{1,2}})?"  # "10-12", no years
+_GROUPS = re.compile(rf"[{_DASHES}{MONEY}+(]*\d{{1,3}}(?: \d{{3}})+(?:[.,]\d+)?(?=[\s)%]|$)")
 _PRINTED = re.compile(
     # Sign, currency and sign: "$(1,250.50)%*", "US$5", then a unit, notes "(a)" and raised marks.
-    rf"[{_DASHES}+(]*(?:[A-Z]{{1,2}})?[{MONEY}]?[{_DASHES}+(]*(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
-    rf"\s?[)%¢]*\s?(?:x|bps?|pts?|pp)?[)%*†‡]*(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?"
+    rf"[{_DASHES}+(]*(?:[A-Z]{{1,2}})?[{MONEY}]?[{_DASHES}+(]*"
+    rf"(?:{_THOUSANDS}|{_SPAN}|\d[\d,]*(?:\.\d+)?[-−]?|\.\d+)"
+    rf"\s?[)%¢]*\s?(?:x|bps?|pts?|pp|[{MONEY}])?[)%*†‡]*(?:\s?\((?:[a-z]|\d)\))*(?:{_NOTE})?"
     # A dash for nothing, and what stands where there is no figure: "not meaningful".
     rf"|[{MONEY}]?\s?[{_DASHES}]{{1,3}}\s?%?|\(?(?:NM|N/M|N/A|n/a|NA|nm|n/m|\*{{1,2}})\)?"
 )
@@ -76,6 +84,16 @@ def is_printed_figure(text: str) -> bool:
 def is_printed_year(text: str) -> bool:
     """Return whether a cell printed on a page is a year: "2022", "FY 2022", "2023E"."""
     return _PRINTED_YEAR.fullmatch(text) is not None
+
+
+def find_grouped_figures(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where figures stand in a printed text whose thousands are parted by blanks: "1 234 567"
+    is one, or three that stand close to each other, which the text does not say."""
+    at = 0
+    while match := _GROUPS.search(text, at):
+        at = match.end()
+        if match.start() == 0 or text[match.start() - 1] == " ":
+            yield match.span()
 
 
 def is_only_figures(text: str) -> bool:

@@ -10,6 +10,7 @@ from fieldpack.figures import (
     COMMA,
     POINT,
     find_figures,
+    find_grouped_figures,
     is_figure_cell,
     is_figure_word,
     is_only_figures,
@@ -44,13 +45,28 @@ def test_cells_that_are_none(cell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(2,724)", "—", "NM", "482¹", "5.2%(a)", "US$5", "$ —", ".5", "25 bps", "12^ab", "N/A"]
+    "text",
+    [
+        *("(2,724)", "—", "NM", "482¹", "5.2%(a)", "US$5", "$ —", ".5", "25 bps", "12^ab", "N/A"),
+        *(
+            "1 234 567",
+            "(2 500)",
+            "1 234,50 €",
+            "1.234,50",
+            "1.234.567",
+            "1'234.50",
+            "10-12",
+            "8,5-",
+        ),
+    ],
 )
 def test_printed_figures(text: str) -> None:
     assert is_printed_figure(text)
 
 
-@pytest.mark.parametrize("text", ["", "Note 4", "1,2,3 and 4", "9" * 25, "p. 5", "2 years"])
+@pytest.mark.parametrize(
+    "text", ["", "Note 4", "1,2,3 and 4", "9" * 25, "p. 5", "2 years", "1 23", "2022-23", "12 3456"]
+)
 def test_printed_words(text: str) -> None:
     assert not is_printed_figure(text)
 
@@ -58,6 +74,7 @@ def test_printed_words(text: str) -> None:
 def test_years_and_runs_of_figures_as_printed() -> None:
     assert all(map(is_printed_year, ("2022", "FY 2022", "2023E", "2021(a)")))
     assert not any(map(is_printed_year, ("1822", "22", "2022-23")))
+    assert list(find_grouped_figures("5 1 234 (12 345,50) 1 2345")) == [(2, 7), (8, 18)]
     assert is_only_figures("1,250 (12) $5 — 3.5%")
     assert not is_only_figures("1,250 sold")
 

@@ -134,22 +134,26 @@ def read_document(
     max_file_mb: int = MAX_FILE_MB,
     vocabulary: str = AUTO,
     language: str = AUTO,
+    expendable: bool = False,
 ) -> Document:
     """Read one file; `relative` is its name in the library.
 
     `hidden`: read what a document hides too (`knowledge.hidden: read`). `vocabulary`: what is known
     of its language and kind (`knowledge.vocabulary`). `language`: a code of `fieldpack.language`, or
-    "auto" where it is to be found out. Raises DocumentError, on one line that begins with
+    "auto" where it is to be found out. `expendable`: this process may end at a page of a PDF that
+    takes too much, see `pdf.read`. Raises DocumentError, on one line that begins with
     `relative`, for a file that cannot be read or has no text.
     """
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
         named = vocabulary if language == AUTO else vocabulary_for(vocabulary, language)
-        content = readers.read(data, relative, readers.Options(ocr, hidden, named))
+        content = readers.read(data, relative, readers.Options(ocr, hidden, named, expendable))
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:
-        raise DocumentError(f"{relative}: needs more memory than there is; split it") from error
+        raise DocumentError(
+            f"{relative}: needs more memory than there is for it; split it"
+        ) from error
     if not any(page.blocks for page in content.pages):
         left_out = f" ({'; '.join(content.warnings)})" if content.warnings else ""
         raise DocumentError(f"{relative}: has no text{left_out}")

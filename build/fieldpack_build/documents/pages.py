@@ -15,6 +15,9 @@ from fieldpack.language import PLAIN
 # What no reader may let through: control characters but tab and newline, the byte order mark,
 # non-characters, halves of surrogate pairs (which sqlite and JSON refuse).
 _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
+# What terminals make of text: a letter struck over another one, as in manual pages, and colours.
+_STRUCK_OVER = re.compile("[^\n\x08]\x08")
+_ESCAPES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
 
@@ -93,6 +96,10 @@ def clean(text: str) -> str:
 
     Control characters, byte order marks and lone surrogates are gone.
     """
+    if "\x08" in text:
+        text = _STRUCK_OVER.sub("", text)
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
     return _UNWANTED.sub("", _LINE_ENDS.sub("\n", text))
 
 

@@ -28,12 +28,13 @@ class Options(NamedTuple):
     """How documents are read; also the reader of what is attached to one.
 
     `ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`).
-    `vocabulary`: a name of `vocabulary.vocabulary_names`, or "auto".
+    `vocabulary`: a name of `vocabulary.vocabulary_names`, or "auto". `expendable`: as in `pdf.read`.
     """
 
     ocr: bool = False
     hidden: bool = False
     vocabulary: str = AUTO
+    expendable: bool = False
 
     def reads(self, name: str) -> bool:
         """Return whether there is a reader for a file of this name."""
@@ -83,7 +84,12 @@ _OTHERS: dict[str, Reader] = {
     ".ics": lambda data, name, o: ics.read(data, name),
     ".mbox": lambda data, name, o: eml.read_mbox(data, name, attachments=o, hidden=o.hidden),
     ".pdf": lambda data, name, o: pdf.read(
-        data, name, ocr=o.ocr, hidden=o.hidden, vocabulary=o.vocabulary
+        data,
+        name,
+        ocr=o.ocr,
+        hidden=o.hidden,
+        vocabulary=o.vocabulary,
+        expendable=o.expendable,
     ),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")

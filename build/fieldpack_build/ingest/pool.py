@@ -1,8 +1,10 @@
 """Reads documents in worker processes: in the order of the jobs, a bounded number ahead of who
 takes them.
 
-A document on which its worker dies (a crash in native code, the kernel's out-of-memory killer) is
-skipped with a reason; a new worker takes its place. Knows nothing of what reading is: `worker`
+A document on which its worker dies (a crash in native code, a limit of memory or time) is read once
+more, by a worker that finds out first what takes too much; one that ends that worker too, or that
+the kernel's out-of-memory killer ends, is skipped with a reason. A new worker takes the place of
+each. Knows nothing of what reading is: `worker`
 does.
 """
 
@@ -12,7 +14,9 @@ import multiprocessing
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
@@ -22,6 +26,7 @@ from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker
 _AHEAD_BYTES = 64 << 20  # of files; what a reader makes of one is several times its size
+_ENDED = (signal.SIGKILL, signal.SIGTERM)  # by somebody, or by the kernel for want of memory
 _PATIENCE = 3600.0  # seconds for one document; OCR of 300 pages takes ten minutes
 
 
@@ -62,8 +67,9 @@ class ReadingPool:
         self._config = config
         self._limit = workers
         self._workers: list[_Worker] = []
-        self._jobs: Sequence[ReadJob] = ()
+        self._jobs: list[ReadJob] = []
         self._next = self._taken = self._bytes = 0
+        self._again: deque[int] = deque()  # jobs that ended their worker
         self._done: dict[int, Outcome] = {}
         self._changed = threading.Condition()
         self._ring, self._bell = multiprocessing.Pipe(duplex=False)
@@ -94,7 +100,7 @@ class ReadingPool:
 
         Raises StageError when no worker starts.
         """
-        self._jobs = jobs
+        self._jobs = list(jobs)
         self._thread = threading.Thread(target=self._run, name="reading", daemon=True)
         self._thread.start()
         for at, job in enumerate(jobs):
@@ -121,9 +127,10 @@ class ReadingPool:
 
     def _hand_out(self) -> None:
         """Jobs to idle workers, and a new worker while there is work and room for one."""
-        while self._next < len(self._jobs):
+        while self._again or self._next < len(self._jobs):
             ahead = self._next - self._taken
-            if ahead and (ahead >= _AHEAD * self._limit or self._bytes >= _AHEAD_BYTES):
+            is_full = ahead >= _AHEAD * self._limit or self._bytes >= _AHEAD_BYTES
+            if ahead and is_full and not self._again:
                 return
             worker = next((w for w in self._workers if w.at is None), None)
             if worker is None:
@@ -131,17 +138,18 @@ class ReadingPool:
                     return
                 worker = _Worker(self._config)
                 self._workers.append(worker)
-            job = self._jobs[self._next]
-            with self._changed:
-                self._bytes += job.size
+            at = self._again[0] if self._again else self._next
             try:
-                worker.give(self._next, job)
+                worker.give(at, self._jobs[at])
             except OSError:  # it died while idle, and the document goes to another
                 worker.at = None
                 self._retire(worker)
-                with self._changed:
-                    self._bytes -= job.size
                 continue
+            if self._again:
+                self._again.popleft()
+                continue
+            with self._changed:
+                self._bytes += self._jobs[at].size
             self._next += 1
 
     def _collect(self) -> None:
@@ -185,7 +193,12 @@ class ReadingPool:
                 "stage's log"
             )
         if worker.at is not None:
-            name = self._jobs[worker.at].relative
+            job = self._jobs[worker.at]
+            name = job.relative
+            if why is None and code < 0 and -code not in _ENDED and not job.again:
+                self._jobs[worker.at] = replace(job, again=True)
+                self._again.append(worker.at)
+                return
             if why is None:
                 end = f"ended with {code}"
                 if code < 0:

@@ -22,11 +22,15 @@ from ..recipe.schema import Knowledge
 
 @dataclass(frozen=True, slots=True)
 class ReadJob:
-    """A file to read; `relative` is its name in the library, `size` in bytes."""
+    """A file to read; `relative` is its name in the library, `size` in bytes.
+
+    `again`: a process has died of it; another one finds out first what it is that takes too much.
+    """
 
     path: Path
     relative: str
     size: int
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,10 @@ Outcome = ReadDocument | ReadFailure
 
 
 def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Outcome:
-    """Read, cut and count a document; of `embedder` the tokenizer alone is used."""
+    """Read, cut and count a document; of `embedder` the tokenizer alone is used.
+
+    The process may end at a document that takes too much, unless the job says that one has.
+    """
     from ..chunking import chunk_document
     from ..documents import read_document
 
@@ -108,6 +115,7 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
             max_file_mb=config.max_file_mb,
             vocabulary=config.vocabulary,
             language=config.language,
+            expendable=not job.again,
         )
     except DocumentError as error:
         return ReadFailure(

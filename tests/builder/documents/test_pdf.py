@@ -88,7 +88,7 @@ def right(x: float, y: float, text: str, size: float = 10) -> Text:
 
 
 def read(*pages: Page, info: str = "") -> Content:
-    return pdf.read(write_pdf(*pages, info=info), "a.pdf")
+    return pdf.read(write_pdf(*pages, info=info), "a.pdf", expendable=True)
 
 
 def blocks(content: Content) -> list[tuple[str, tuple[str, ...], str]]:
@@ -519,3 +519,79 @@ def test_damaged_files_are_refused_and_never_crash(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-8:] + done.stderr
     assert len(done.stdout.split()) == 300
+
+
+def table(*rows: tuple[str, ...], edges: tuple[float, ...] = (300, 400, 500)) -> Content:
+    """Return a page of prose and a table whose figures end at `edges`."""
+    texts = [Text(50, 760, PROSE)]
+    for at, (label, *figures) in enumerate(rows):
+        y = 700 - 14 * at
+        texts.append(Text(50, y, label))
+        texts += [right(x, y, one) for x, one in zip(edges, figures, strict=True)]
+    return read(Page(texts))
+
+
+@pytest.mark.parametrize("blank", [" ", "\xa0"])
+def test_thousands_parted_by_blanks_are_one_figure(blank: str) -> None:
+    content = table(
+        ("Polozka", "2022", "2023", "2024"),
+        ("Trzby", f"1{blank}234", f"12{blank}345,50", f"1{blank}234{blank}567"),
+        ("Naklady", "-567", "89,10", "8"),
+        ("Zisk", f"10{blank}000", f"(2{blank}500)", "75"),
+    )
+    assert blocks(content)[-1][2] == (
+        "Polozka | 2022 | 2023 | 2024\nTrzby | 1 234 | 12 345,50 | 1 234 567\n"
+        "Naklady | -567 | 89,10 | 8\nZisk | 10 000 | (2 500) | 75"
+    )
+
+
+def test_figures_that_stand_close_to_each_other_are_several() -> None:
+    rows = [("Item", "A", "B", "C"), ("Sales", "123", "456", "789"), ("Costs", "5", "6", "7")]
+    content = table(*rows, ("Rest", "8", "9", "10"), edges=(300, 321, 342))
+    assert "Sales | 123 | 456 | 789\nCosts | 5 | 6 | 7" in blocks(content)[-1][2]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("1.234,50", "567,00", "-8,20"),
+        ("1'234.50", "567.00", "-8.20"),
+        ("567,00 €", "1 234,50 €", "8,20 €"),
+        ("10-12", "7", "8"),
+        ("12-", "7", "8,5-"),
+    ],
+)
+def test_figures_as_other_countries_print_them(row: tuple[str, str, str]) -> None:
+    rows = (("Rows", *row), ("Costs", "5", "6", "7"), ("Rest", "8", "9", "10"))
+    text = blocks(table(("Item", "A", "B", "C"), *rows))[-1][2]
+    shown = " | ".join(("Rows", *row))
+    assert text == f"Item | A | B | C\n{shown}\nCosts | 5 | 6 | 7\nRest | 8 | 9 | 10"
+
+
+def test_a_row_of_figures_is_no_head_of_the_table_below() -> None:
+    """Two of its figures stand over one of the next row, where another table begins."""
+    above = zip((276, 300, 376, 400), ("11", "12", "13", "14"), strict=True)
+    texts = [
+        Text(50, 760, PROSE),
+        Text(50, 714, "Above"),
+        *(right(x, 714, one) for x, one in above),
+    ]
+    for at, row in enumerate((("Sales", "1", "2", "3"), ("Costs", "5", "6", "7"))):
+        figures = zip((300, 400, 500), row[1:], strict=True)
+        texts.append(Text(50, 700 - 14 * at, row[0]))
+        texts += [right(x, 700 - 14 * at, f"{one}00,000") for x, one in figures]
+    content = read(Page(texts))
+    assert [text for _, _, text in blocks(content)][-2:] == [
+        "Above 11 12 13 14",
+        "Sales | 100,000 | 200,000 | 300,000\nCosts | 500,000 | 600,000 | 700,000",
+    ]
+
+
+def test_two_words_over_one_column_stay_in_their_order() -> None:
+    texts = [Text(50, 760, PROSE), Text(225, 714, "Net"), Text(270, 714, "sales")]
+    texts += [Text(370, 714, "Costs")]
+    for at, row in enumerate((("Fund A", "1", "2"), ("Fund B", "5", "6"), ("Fund C", "7", "8"))):
+        figures = zip((300, 400), row[1:], strict=True)
+        texts.append(Text(50, 700 - 14 * at, row[0]))
+        texts += [right(x, 700 - 14 * at, f"{one}00,000,000,000") for x, one in figures]
+    assert blocks(read(Page(texts)))[-1][2].startswith("| Net sales | Costs\nFund A | 100,000,")

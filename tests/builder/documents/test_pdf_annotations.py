@@ -25,14 +25,14 @@ def tick(x: float, y: float, state: str, name: str = "t") -> str:
 def read_form(texts: Sequence[Text], *fields: str, catalog: str = "") -> Content:
     numbers = " ".join(f"{_FIRST + i} 0 R" for i in range(len(fields)))
     form = f"/AcroForm<</Fields[{numbers}]>>{catalog}"
-    return pdf.read(
-        write_pdf(Page(texts, keys=f"/Annots[{numbers}]"), catalog=form, more=fields), "a.pdf"
-    )
+    data = write_pdf(Page(texts, keys=f"/Annots[{numbers}]"), catalog=form, more=fields)
+    return pdf.read(data, "a.pdf", expendable=True)
 
 
 def read_notes(*notes: str) -> Content:
     texts = [Text(50, 700, PROSE), Text(50, 688, PROSE)]
-    return pdf.read(write_pdf(Page(texts, keys=f"/Annots[{''.join(notes)}]")), "a.pdf")
+    data = write_pdf(Page(texts, keys=f"/Annots[{''.join(notes)}]"))
+    return pdf.read(data, "a.pdf", expendable=True)
 
 
 def note(kind: str, words: str, keys: str = "") -> str:

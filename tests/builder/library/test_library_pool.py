@@ -3,6 +3,7 @@ tiny documents."""
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,9 +11,14 @@ import psutil
 import pytest
 
 import fakes
+from fieldpack.child import python
+from fieldpack_build.documents.pdf.load_pages import CAN_BOUND
 from fieldpack_build.errors import StageError
 from fieldpack_build.ingest.pool import ReadingPool
 from fieldpack_build.ingest.read import ReadDocument, ReaderConfig, ReadFailure, ReadJob, tags_of
+from pdf_file import pdf_file
+
+SENTENCE = b"The crane is at gate 5."
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,49 @@ def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
         )
         assert lost.reason == said
         assert isinstance(next(results), ReadDocument)
+
+
+@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+def test_a_document_that_ends_its_reader_is_read_once_more_without_what_does(
+    embedder: Path, tmp_path: Path
+) -> None:
+    """A page of the PDF draws a form that draws itself twice, and so on without end."""
+    page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R>>"
+    words = b"BT /F 11 Tf 50 700 Td (%b) Tj ET" % SENTENCE
+    data = pdf_file(
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Count 2/Kids[4 0 R 5 0 R]"
+        b"/Resources<</Font<</F 3 0 R>>/XObject<</A 8 0 R>>>>>>",
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+        *(page % number for number in (6, 7)),
+        b"<</Length %d>>stream\n%b\nendstream" % (len(words), words),
+        b"<</Length 5>>stream\n/A Do\nendstream",
+        b"<</Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</A 8 0 R>>>>"
+        b"/Length 11>>stream\n/A Do /A Do\nendstream",
+    )
+    (tmp_path / "b.pdf").write_bytes(data)
+    orders = [
+        order(tmp_path, "a.md", "# A\n\nFirst."),
+        ReadJob(tmp_path / "b.pdf", "b.pdf", (tmp_path / "b.pdf").stat().st_size),
+        *(order(tmp_path, f"c{i}.md", f"# C\n\nText {i}.") for i in range(3)),
+    ]
+    with ReadingPool(reading(embedder), workers=1) as pool:
+        found = list(pool.results(orders))
+    assert [one.record.path for one in found if isinstance(one, ReadDocument)] == [
+        one.relative for one in orders
+    ]
+    bounded = found[1]
+    assert isinstance(bounded, ReadDocument) and "(page 2)" in bounded.warnings[0]
+    assert bounded.chunks[0].text == SENTENCE.decode()
+
+
+@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+def test_the_memory_of_a_reader_is_bounded() -> None:
+    program = "from fieldpack_build.ingest import worker; worker._bound_memory(64 << 20); {}"
+    for size, code in ((32, 0), (256, 1)):
+        command = python("-c", program.format(f"bytearray({size} << 20)"))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == code and done.stderr.endswith("MemoryError\n" * code)
 
 
 def test_a_reader_that_fails_unexpectedly_is_named_and_replaced(

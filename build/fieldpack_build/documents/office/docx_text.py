@@ -159,11 +159,6 @@ class Runs:
                 yield omml.written(child)
             elif child.tag in _DELETED:
                 self._leave_out("words of tracked deletions", _raw_text(child))
-            elif child.tag == _W + "ruby":
-                base, reading = (
-                    _raw_text(part) for part in (child.find(_W + "rubyBase"), child.find(_W + "rt"))
-                )
-                yield f"{base}({reading})" if reading else base
             elif child.tag not in _SKIPPED and not is_placeholder(child):
                 yield from self._pieces(child)
 
@@ -204,6 +199,12 @@ class Runs:
                 if box is not None:
                     own = _switch(box, "checked")
                     yield "☒" if (_switch(box, "default") if own is None else own) else "☐"
+                choices = child.find(f"{_W}ffData/{_W}ddList")
+                if choices is not None:
+                    yield _chosen(choices)
+            elif name == "ruby":
+                base, reading = (_raw_text(child.find(_W + part)) for part in ("rubyBase", "rt"))
+                yield f"{base}({reading})" if reading else base
             elif name in ("footnoteReference", "endnoteReference"):
                 yield self._note(child, name.removesuffix("Reference"))
             elif name == "commentReference":
@@ -301,6 +302,13 @@ def is_placeholder(element: Any) -> bool:
     filled it in."""
     shown = element.find(f"{_W}sdtPr/{_W}showingPlcHdr") if element.tag == _W + "sdt" else None
     return shown is not None and shown.get(_W + "val", "1") not in _FALSE
+
+
+def _chosen(choices: Any) -> str:
+    """Return the entry that is chosen in a list of a form made with Word's older fields."""
+    entries = [entry.get(_W + "val") or "" for entry in choices.iterchildren(_W + "listEntry")]
+    stated = _value(choices, "result") or _value(choices, "default") or "0"
+    return entries[int(stated)] if stated.isdecimal() and int(stated) < len(entries) else ""
 
 
 def _raw_text(element: Any | None) -> str:

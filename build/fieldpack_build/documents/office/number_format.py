@@ -26,6 +26,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _DIGITS = re.compile(r"[#0?](?:[#0?,]*)(?:\.[#0?]*)?,*|\.[#0?]+,*")
+_CONDITION = re.compile(r"\[(<=|>=|<>|<|>|=)\s*(-?[0-9]+(?:\.[0-9]+)?)\]")
+_WORDS = "\0"
+_DIGIT, _PLACES = ("#", "0", "?"), ("#", "0", "?", ",", ".")
 _SECTIONS = re.compile(r"""((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[]|["\\\[])*)(?:;|$)""", re.DOTALL)
 
 
@@ -39,6 +42,18 @@ class _Section:
     digits: str | None
     percent: bool
     general: bool
+    mask: tuple[str, ...] = ()  # of digits with words between them, each a piece: "(###) ###-####"
+    condition: tuple[str, Decimal] | None = None  # under which it holds: "[>=100]"
+
+    def holds(self, value: Decimal) -> bool:
+        """Return whether a value meets its condition; True where it has none."""
+        if self.condition is None:
+            return True
+        operator, bound = self.condition
+        order = (value > bound) - (value < bound)
+        return {"<": order < 0, "=": order == 0, ">": order > 0, "<>": order != 0}.get(
+            operator, order <= 0 if operator == "<=" else order >= 0
+        )
 
     def show(self, value: Decimal) -> str:
         if self.general:
@@ -56,6 +71,8 @@ class _Section:
         )
         value = value.quantize(Decimal(1).scaleb(-len(places)), ROUND_HALF_UP)
         text = f"{value:,f}" if "," in whole else f"{value:f}"
+        if self.mask:
+            return f"{self.before}{_masked(text, self.mask)}{self.after}".strip()
         if optional := len(places) - len(places.rstrip("#")):
             text = re.sub(rf"0{{1,{optional}}}$", "", text).rstrip(".")
         if "0" not in self.digits and value == 0:  # "-"?? of an accountant's nought: the dash alone
@@ -95,13 +112,22 @@ def shown(value: Value, number_format: str) -> str:
 def _number(value: int | float, number_format: str) -> str:
     try:
         exact = Decimal(repr(value))
-        sections = _parse(number_format)
-        if len(sections) > 2 and exact == 0:
-            return sections[2].show(exact)
-        if len(sections) > 1 and exact < 0:
-            return sections[1].show(-exact)
-        sign = "-" if exact < 0 else ""
-        return sign + sections[0].show(abs(exact))
+        sections = _parse(number_format)[:3]  # the fourth is of texts
+        section = sections[0]
+        if any(one.condition for one in sections):
+            section = next((one for one in sections if one.holds(exact)), sections[-1])
+        elif len(sections) > 2 and exact == 0:
+            section = sections[2]
+        elif len(sections) > 1 and exact < 0:
+            section = sections[1]
+        text = section.show(abs(exact))
+        # A format of its own says of a negative number that it is one, with a sign, brackets or a
+        # word; one that does it by its colour alone gets its sign back.
+        own = section.before[:1] in ("(", "-") or (
+            section is not sections[0]
+            and (section.before, section.after) != (sections[0].before, sections[0].after)
+        )
+        return f"-{text}" if text and exact < 0 and not own else text
     except InvalidOperation:  # infinite, not a number, or with more than 28 digits
         return f"{value:g}"
 
@@ -117,17 +143,64 @@ def _parse(number_format: str) -> tuple[_Section, ...]:
 def _section(text: str) -> _Section:
     if re.search(r"general", text, re.IGNORECASE):
         before, after = re.split(r"general", text, maxsplit=1, flags=re.IGNORECASE)
-        return _Section(_literal(before), _literal(after), None, False, True)
+        return _Section(_literal(before), _literal(after), None, False, True, (), _condition(text))
     bare = re.sub(r'"[^"]*"|\\.|\[[^\]]*\]|_.|\*.', lambda match: "\0" * len(match[0]), text)
     digits = _DIGITS.search(bare)
     if digits is None:
-        return _Section(_literal(text), "", None, False, "@" in bare)
+        return _Section(_literal(text), "", None, False, "@" in bare, (), _condition(text))
     if re.search(
         r"[eE][+-]|[#0?]\s*/\s*[#0?\d]", bare
     ):  # powers of ten and fractions: as a plain number
-        return _Section("", "", None, False, True)
+        return _Section("", "", None, False, True, (), _condition(text))
+    percent = "%" in bare
+    condition = _condition(text)
+    last = max(bare.rfind(sign) for sign in "#0?") + 1
+    if last > digits.end():  # words between the digits
+        before, after = _literal(text[: digits.start()]), _literal(text[last:])
+        mask = _mask(text[digits.start() : last])
+        form = "".join(piece for piece in mask if piece in _PLACES)
+        return _Section(before, after, form, percent, False, mask, condition)
     before, after = _literal(text[: digits.start()]), _literal(text[digits.end() :])
-    return _Section(before, after, digits[0], "%" in bare, False)
+    return _Section(before, after, digits[0], percent, False, (), condition)
+
+
+def _condition(text: str) -> tuple[str, Decimal] | None:
+    condition = _CONDITION.search(text)
+    return (condition[1], Decimal(condition[2])) if condition else None
+
+
+def _mask(text: str) -> tuple[str, ...]:
+    """The places of digits, and the words between them, each of which begins with _WORDS."""
+    pieces = []
+    for token in _TOKEN.finditer(text):
+        other = token["other"] or ""
+        words = token["quoted"] or token["escaped"] or token["currency"] or other
+        pieces.append(words if other in _PLACES else f"{_WORDS}{words}")
+    return tuple(pieces)
+
+
+def _masked(text: str, mask: tuple[str, ...]) -> str:
+    """The digits of a number at the places of a mask, from the dot to both sides."""
+    whole, _, places = text.replace(",", "").partition(".")
+    dot = mask.index(".") if "." in mask else len(mask)
+    shown: list[str] = []
+    left = list(whole.lstrip("0"))
+    first = next(at for at, piece in enumerate(mask) if piece in _DIGIT)
+    for at in range(dot - 1, -1, -1):
+        piece = mask[at]
+        if piece.startswith(_WORDS):
+            shown.append(piece[1:])
+        elif piece in _DIGIT:
+            shown.append(left.pop() if left else "0" if piece == "0" else "")
+        if at == first:  # more digits than places
+            shown.extend(reversed(left))
+            left = []
+    right = list(reversed(places))
+    after = [
+        (right.pop() if right else "") if piece in _DIGIT else piece.removeprefix(_WORDS)
+        for piece in mask[dot:]
+    ]
+    return "".join([*reversed(shown), *after])
 
 
 def _literal(text: str) -> str:

@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.grid import add_grid
+from fieldpack_build.documents.grid import REPEATED_LIMIT, add_grid
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import FORMATS
 from fieldpack_build.documents.office.package import (
@@ -47,6 +47,8 @@ _MOST_REPEATED = (
 )
 _MAX_CELLS = 20_000_000
 _BASES_DEEP = 20
+# What a cell states beside the text that it shows, which some programs leave away.
+_STATED = ("value", "date-value", "time-value", "boolean-value", "string-value")
 
 
 class _Level(NamedTuple):
@@ -134,7 +136,7 @@ class _Reader:
         ]
         self._builder = PageBuilder(HeadingPath())
         self._aside: list[str] = []
-        self._notes = 0
+        self._list_counts: dict[str, dict[int, int]] = {}  # of lists by their ids and styles
 
     def pages(self, body: Any) -> Iterator[Page]:
         main = next(body.iterchildren("*"))
@@ -178,7 +180,7 @@ class _Reader:
             elif element.tag == f"{_TEXT}p":
                 self._builder.text(self._text(element).strip())
             elif element.tag == f"{_TEXT}list":
-                self._builder.text("\n".join(self._list(element, "", 0, {})))
+                self._builder.text("\n".join(self._list(element, "", 0, self._counts(element))))
             elif element.tag == f"{_TABLE}table":
                 table = lay_out(
                     list(self._rows(element)),
@@ -206,7 +208,20 @@ class _Reader:
                     )
                 else:
                     self._blocks(element)
+            elif next(element.iter(f"{_TEXT}p", f"{_TEXT}h"), None) is not None:
+                self._blocks(element)  # other indexes, shapes, numbered paragraphs
             self._flush()
+
+    def _counts(self, element: Any) -> dict[int, int]:
+        """The numbers that a list begins with: those of the list that it continues, or none."""
+        style = element.get(f"{_TEXT}style-name") or ""
+        before = element.get(f"{_TEXT}continue-list")
+        if before is None and element.get(f"{_TEXT}continue-numbering") == "true":
+            before = style
+        counts = self._list_counts.get(before, {}) if before is not None else {}
+        self._list_counts[style] = counts
+        self._list_counts[element.get("{http://www.w3.org/XML/1998/namespace}id") or style] = counts
+        return counts
 
     def _flush(self) -> None:
         waiting, self._aside = self._aside, []
@@ -251,7 +266,18 @@ class _Reader:
                     mark = ""
 
     def _text(self, element: Any) -> str:
-        return settle("".join(self._pieces(element)))
+        text = settle("".join(self._pieces(element)))
+        look = self._look(element.get(f"{_TEXT}style-name"))
+        return "" if self._leaves_out(text, look) else text
+
+    def _leaves_out(self, text: str, look: _Look) -> bool:
+        """Count the words of a text that is struck out, or hidden; return whether it is."""
+        if not (look.struck or (look.hidden and not self._hidden)):
+            return False
+        kind = "struck-out" if look.struck else "hidden"
+        if words := len(text.split()):
+            self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
+        return True
 
     def _pieces(self, element: Any) -> Iterator[str]:
         yield element.text or ""
@@ -269,11 +295,9 @@ class _Reader:
         elif name == f"{_TEXT}span":
             text = "".join(self._pieces(child))
             look = self._look(child.get(f"{_TEXT}style-name"))
-            if (look.hidden and not self._hidden) or look.struck:
-                kind = "struck-out" if look.struck else "hidden"
-                if words := len(text.split()):
-                    self.omissions.add(f"words of {kind} text", count=words, hidden=not look.struck)
-            elif look.place == "super":
+            if self._leaves_out(text, look):
+                return
+            if look.place == "super":
                 yield raise_(text)
             else:
                 yield lower(text) if look.place == "sub" else text
@@ -299,6 +323,9 @@ class _Reader:
             yield f"({''.join(reading.itertext())})" if reading is not None else ""
         elif name == f"{_DRAW}frame":
             self._frame(child)
+        elif name.startswith(_DRAW) and name != f"{_DRAW}a":  # a shape with words in it
+            lines = (self._text(part).strip() for part in child.iter(f"{_TEXT}p"))
+            self._aside.append("\n".join(filter(None, lines)))
         elif name not in (f"{_OFFICE}annotation-end", f"{_TEXT}bookmark"):
             yield from self._pieces(child)
 
@@ -386,10 +413,13 @@ class _Reader:
         hidden_columns = self._hidden_columns(table)
         rows: list[list[str]] = []
         spans: dict[int, list[tuple[int, int]]] = {}
+        spanned: dict[int, tuple[str, int]] = {}
+        for shape in table.iterfind(f"{_TABLE}shapes/*"):
+            list(self._inline(shape))
         budget, omitted = _MAX_CELLS, 0
         for row in table.iter(f"{_TABLE}table-row"):
             times = min(_whole(row.get(f"{_TABLE}number-rows-repeated"), 1), _MOST_REPEATED)
-            texts, merged = self._cells(row, hidden_columns)
+            texts, merged = self._cells(row, hidden_columns, spanned)
             if row.get(f"{_TABLE}visibility") in ("collapse", "filter") and not self._hidden:
                 omitted += times if any(texts) else 0
                 continue
@@ -428,7 +458,11 @@ class _Reader:
             at += times
         return hidden
 
-    def _cells(self, row: Any, hidden_columns: set[int]) -> tuple[list[str], list[tuple[int, int]]]:
+    def _cells(
+        self, row: Any, hidden_columns: set[int], spanned: dict[int, tuple[str, int]]
+    ) -> tuple[list[str], list[tuple[int, int]]]:
+        """The texts of a row, and its merged cells. `spanned`: of each column the text of a cell
+        over several rows, and how many rows it still speaks for."""
         texts: list[str] = []
         merged: list[tuple[int, int]] = []
         at = 0
@@ -437,8 +471,24 @@ class _Reader:
             paragraphs = cell.findall(f"{_TEXT}p")
             for annotation in cell.findall(f"{_OFFICE}annotation"):
                 list(self._inline(annotation))
+            for frame in cell.findall(f"{_DRAW}frame"):
+                self._frame(frame)
             text = squeeze(" ".join(self._text(part) for part in paragraphs))
-            width = _whole(cell.get(f"{_TABLE}number-columns-spanned"), 1)
+            if not paragraphs:
+                stated = (cell.get(_OFFICE + kind) for kind in _STATED)
+                text = squeeze(next(filter(None, stated), ""))
+            if self._leaves_out(text, self._look(cell.get(f"{_TABLE}style-name"))):
+                text = ""
+            above, rows_left = spanned.pop(at, ("", 0))
+            if rows_left and cell.tag == f"{_TABLE}covered-table-cell":
+                text = text or above
+                spanned[at] = above, rows_left - 1
+            width, height = (
+                _whole(cell.get(f"{_TABLE}number-{kind}-spanned"), 1)
+                for kind in ("columns", "rows")
+            )
+            if height > 1 and width == 1 and 0 < len(text) <= REPEATED_LIMIT:
+                spanned[at] = text, height - 1
             if width > 1 and text:
                 merged.append((len(texts), len(texts) + width - 1))
             for column in range(at, at + times):

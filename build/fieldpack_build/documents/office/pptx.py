@@ -118,7 +118,9 @@ class _Slide:
         return self._builder.page(number)
 
     def _add(self, shape: Any) -> None:
-        if shape.has_text_frame:
+        if not self._hidden and _is_hidden(shape._element):
+            self._omissions.add("hidden shapes", hidden=True)
+        elif shape.has_text_frame:
             self._builder.text(self._lines(shape.text_frame))
         elif getattr(shape, "has_table", False):
             rows = [
@@ -216,6 +218,17 @@ def _auto_number(paragraph: Any, level: int, counts: dict[int, int]) -> str:
     start = stated.get("startAt", "1")
     counts[level] = counts[level] + 1 if level in counts else int(start) if start.isdigit() else 1
     return _AUTO_SHAPES[shape[2]].format(FORMATS[_AUTO_FORMATS[shape[1]]](counts[level]))
+
+
+def _is_hidden(element: Any) -> bool:
+    """Return whether a shape, or a group that it is in, is hidden (in the list of what is selected)."""
+    states = (
+        name.get("hidden")
+        for node in (element, *element.iterancestors())
+        for name in node.iterfind("./*/{*}cNvPr")
+        if name.getparent().tag.rpartition("}")[2].startswith("nv")
+    )
+    return any(state in ("1", "true") for state in states)
 
 
 def _shapes(shapes: Any, depth: int) -> Iterator[Any]:

@@ -40,6 +40,8 @@ _NUMBER = rb"""\b%s=["']([0-9]{1,7})["']"""
 _ERROR_CELL = re.compile(rb"""<(?:\w+:)?c\s[^>]*\bt=["']e["']""")
 _STRINGS = "xl/sharedStrings.xml"
 _MAX_COLUMNS = 1 << 14
+_SHOWS_NOTHING = ";;;"
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")  # a character that XML has not, or such a sequence
 _OBJECTS = {"image": "pictures", "chart": "charts", "chartEx": "charts", "diagramData": "diagrams"}
 # A formula whose result is not stored: written by a program that does not calculate.
 _NEVER_CALCULATED = re.compile(rb"(?:</f>|<f[^>]*/>)\s*(?:<v>\s*</v>|<v\s*/>)?\s*</c>")
@@ -71,6 +73,7 @@ class _Sheet:
     boxes: list[str] = field(default_factory=list)
     struck_words: int = 0  # words of struck-out text
     errors: int = 0  # cells that show #N/A and the like
+    unshown: int = 0  # values whose format shows nothing: ";;;"
 
 
 def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
@@ -124,6 +127,7 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
         counts = {
             "hidden rows": len(rows),
             "hidden columns": len(columns),
+            "hidden values": sheet.unshown,
             "comments": len(sheet.comments),
         }
         for kind, count in counts.items():
@@ -174,13 +178,14 @@ def _sheet(
     sheet.reset_dimensions()  # what the file says of its size is often wrong
     rows: list[list[str]] = []
     budget = _MAX_SHOWN
-    struck_words = 0
+    struck_words = unshown = 0
     for cells in sheet.iter_rows():
         if len(rows) >= _MAX_ROWS:
             raise _TooLarge(f"a sheet has more than {_MAX_ROWS:,} rows")
-        row, budget, words = _row(cells, budget, struck)
+        row, budget, words, values = _row(cells, budget, struck, hidden=hidden)
         rows.append(row)
         struck_words += words
+        unshown += values
     path = posixpath.normpath(sheet._worksheet_path)
     xml = package.read(path)
     hidden_rows: set[int] = set()  # places from 0, those that a filter hides included
@@ -208,6 +213,7 @@ def _sheet(
         boxes,
         struck_words,
         len(_ERROR_CELL.findall(xml)),
+        unshown,
     )
 
 
@@ -302,16 +308,25 @@ def _visible(
     return rows, kept
 
 
-def _row(cells: Any, budget: int, struck: set[int]) -> tuple[list[str], int, int]:
-    """The texts of a row without the empty ones at its end, what is left of `budget` after it, and
-    how many words are struck out: by one of the styles in `struck`, or within a cell."""
+def _row(
+    cells: Any, budget: int, struck: set[int], *, hidden: bool
+) -> tuple[list[str], int, int, int]:
+    """The texts of a row without the empty ones at its end, what is left of `budget` after it, how
+    many words are struck out, by one of the styles in `struck` or within a cell, and how many
+    values have a format that shows nothing."""
     texts: list[str] = []
-    struck_words = 0
+    struck_words = unshown = 0
     for cell in cells:
         value, words = cell.value, 0
         if isinstance(value, list):
             value, words = _shaped(value)
+        if isinstance(value, str) and "_x" in value:
+            value = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), value)
         text = squeeze(shown(value, cell.number_format)) if value is not None else ""
+        if value and (not text or cell.number_format == _SHOWS_NOTHING):
+            is_hidden = cell.number_format == _SHOWS_NOTHING or isinstance(value, int | float)
+            unshown += is_hidden
+            text = "" if not (is_hidden and hidden) else squeeze(shown(value, "General"))
         if text and struck and cell._style_id in struck:
             text, words = "", words + len(text.split())
         struck_words += words
@@ -321,7 +336,7 @@ def _row(cells: Any, budget: int, struck: set[int]) -> tuple[list[str], int, int
             raise _TooLarge(f"a sheet shows more than {_MAX_SHOWN:,} cells and characters")
     while texts and not texts[-1]:
         texts.pop()
-    return texts, budget, struck_words
+    return texts, budget, struck_words, unshown
 
 
 def _shaped(pieces: list[Any]) -> tuple[str, int]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ from fieldpack_build.documents.pdf.annotations import (
     read_annotations,
     with_notes,
 )
+from fieldpack_build.documents.pdf.costly_pages import TOO_MUCH, costly_pages
 from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
-from fieldpack_build.documents.pdf.nested_forms import endless_pages
+from fieldpack_build.documents.pdf.load_pages import CAN_BOUND, MOST_PAGES, bounded, draw
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
@@ -46,7 +47,6 @@ _PASSWORD = 4  # FPDF_ERR_PASSWORD
 _XFA = 2  # FORMTYPE_XFA_FULL
 _HANDLER = 5  # FPDF_ERR_SECURITY: a method of encryption that pdfium does not know
 _PEEK_PAGES = 8  # whose plain text says which language a PDF is in
-_MOST_PAGES = 100_000  # a damaged page count says billions
 # What programs leave in the metadata besides the usual: numbers, codes, names of files.
 _NO_TITLE = re.compile(
     r"\S*[-_\d]\S*|[(\[]?(?:anonymous|unspecified|unnamed|unknown|none|null|title)[)\]]?",
@@ -56,20 +56,21 @@ _WORDS = re.compile(r"[^\W\d_]{2}")
 _TITLE_WORDS = 100  # characters; a longer line in the type of the text is no title but the text
 _FEW = 20  # letters and digits: a stamp or a page number on an image of a page
 _COVERED = 0.5  # of the page: an image of it, not one in it
-_OCR_DOTS = 200 / 72  # dots a point
 
 
 @dataclass(slots=True)
 class _Reading:
     """The pages that were read so far, and what of them was not.
 
-    `endless`: indices of pages that draw without end, see `nested_forms`. `images`: pages that are
-    one, unread. `struck`: lines drawn through text. `left_out`: annotations that are not read, by
-    their kind. `files`: names of attachments. `has_xfa`: a form that only its own programs show.
+    `load`: the limits under which pdfium loads a page. `costly`: indices of pages that take too
+    much, see `costly_pages`. `images`: pages that are one, unread. `struck`: lines drawn through
+    text. `left_out`: annotations that are not read, by their kind. `files`: names of attachments.
+    `has_xfa`: a form that only its own programs show.
     """
 
+    load: Callable[[], AbstractContextManager[None]]
+    costly: frozenset[int]
     sheets: list[Sheet] = field(default_factory=list)
-    endless: frozenset[int] = frozenset()
     images: int = 0
     damaged: int = 0
     struck: int = 0
@@ -92,13 +93,13 @@ class _Reading:
             yield f"{unread} not read (save attachments as files of their own): {names}"
         if self.has_xfa:
             yield "its XFA form is not read: print it to a PDF"
-        if self.endless:
-            pages = "pages draw" if len(self.endless) > 1 else "pages draws"
-            are = "are" if len(self.endless) > 1 else "is"
-            numbers = ", ".join(str(index + 1) for index in sorted(self.endless))
+        if self.costly:
+            pages = "pages take" if len(self.costly) > 1 else "pages takes"
+            are = "are" if len(self.costly) > 1 else "is"
+            numbers = ", ".join(str(index + 1) for index in sorted(self.costly))
             yield (
-                f"{len(self.endless)} of {count} {pages} the same over and over without end and "
-                f"{are} left out (page {numbers}): print it to a new PDF"
+                f"{len(self.costly)} of {count} {pages} {TOO_MUCH} to draw and {are} left out "
+                f"(page {numbers}): print it to a new PDF"
             )
         if self.struck:
             yield f"{_counted(self.struck, 'struck passage')} left out"
@@ -118,18 +119,25 @@ def read(
     ocr: bool = False,
     hidden: bool = False,
     vocabulary: str = DEFAULT,
+    expendable: bool = False,
 ) -> Content:
     """Read a PDF.
 
     `ocr`: the text in pages that are images too. `hidden`: comments and hidden fields too.
-    `vocabulary`: see `vocabulary`.
+    `vocabulary`: see `vocabulary`. `expendable`: this process may end at a page that takes too
+    much; whoever started it then has the document read by one that may not, and that leaves such
+    pages out.
 
     Raises DocumentError for a file that is encrypted, damaged as a whole or without any text.
     """
     import pypdfium2
 
+    expendable = expendable and CAN_BOUND
+    costly = frozenset() if expendable else costly_pages(data, name, render=ocr)
+    load = bounded if expendable else nullcontext
     try:
-        document = pypdfium2.PdfDocument(data)
+        with load():
+            document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:
         if error.err_code in (_PASSWORD, _HANDLER):
             raise DocumentError(f"{name}: is encrypted; save it without a password") from error
@@ -138,13 +146,13 @@ def read(
         ) from error
     try:
         count = len(document)
-        if not 0 < count <= _MOST_PAGES:
+        if not 0 < count <= MOST_PAGES:
             raise DocumentError(
                 f"{name}: has {count} pages; save it again with a PDF program, or split it"
             )
-        reading = _Reading(endless=endless_pages(data, name, count))
+        reading = _Reading(load, costly)
         if vocabulary == AUTO:
-            vocabulary = vocabulary_for(AUTO, _language(document, reading.endless))
+            vocabulary = vocabulary_for(AUTO, _language(document, reading))
         words = read_vocabulary(vocabulary)
         return _content(document, name, reading, ocr=ocr, hidden=hidden, vocabulary=words)
     except pypdfium2.PdfiumError as error:
@@ -153,15 +161,15 @@ def read(
         document.close()
 
 
-def _language(document: pypdfium2.PdfDocument, endless: frozenset[int]) -> str:
+def _language(document: pypdfium2.PdfDocument, reading: _Reading) -> str:
     """Return the language of a PDF by the plain text of a few of its pages."""
     from pypdfium2 import PdfiumError
 
     texts = []
     for i in range(0, len(document), max(len(document) // _PEEK_PAGES, 1)):
-        if i in endless:
+        if i in reading.costly:
             continue
-        with suppress(PdfiumError):  # `_content` reports the page
+        with suppress(PdfiumError), reading.load():  # `_content` reports the page
             page = document[i]
             textpage = page.get_textpage()
             texts.append(textpage.get_text_range())
@@ -186,7 +194,7 @@ def _content(
     if form:
         document.init_forms()
     for i in range(count):
-        if i in reading.endless:
+        if i in reading.costly:
             reading.sheets.append(Sheet(i + 1, [], []))
             continue
         try:
@@ -202,10 +210,8 @@ def _content(
             f"{name}: is a damaged PDF: none of its {count} pages opens; save it again"
         )
     if not any(sheet.lines for sheet in reading.sheets):
-        if reading.endless:
-            raise DocumentError(
-                f"{name}: draws the same over and over without end; print it to a new PDF"
-            )
+        if reading.costly:
+            raise DocumentError(f"{name}: takes {TOO_MUCH} to draw; print it to a new PDF")
         next_step = "OCR found none either" if ocr else "set knowledge.ocr: true to have it read"
         raise DocumentError(f"{name}: has no text (image only?); {next_step}")
     join_hyphens(reading.sheets)
@@ -224,8 +230,9 @@ def _sheet(
     hidden: bool,
     vocabulary: Vocabulary,
 ) -> Sheet:
-    page = document[index]
-    textpage = page.get_textpage()
+    with reading.load():
+        page = document[index]
+        textpage = page.get_textpage()
     try:
         notes = read_annotations(page, document.formenv, hidden=hidden)
         reading.left_out += notes.left_out
@@ -236,9 +243,11 @@ def _sheet(
         reading.struck += text.struck
         if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
             if ocr:
-                return Sheet(index + 1, _recognized_lines(page), [])
+                return Sheet(index + 1, _recognized_lines(page, reading), [])
             reading.images += 1
         lines, tables = find_tables(text, vocabulary)
+        for line in lines:
+            line.segments = []  # half of a page's memory, which what comes next does not ask for
         return Sheet(index + 1, lines, tables)
     finally:
         textpage.close()
@@ -256,13 +265,14 @@ def _is_image(page: pypdfium2.PdfPage) -> bool:
     return bool(covered >= _COVERED * width * height > 0)
 
 
-def _recognized_lines(page: Any) -> list[Line]:
+def _recognized_lines(page: Any, reading: _Reading) -> list[Line]:
     """What OCR reads in the image of the page, as lines of unknown type and place."""
     import numpy as np
 
     from fieldpack_build.documents.ocr import page_text
 
-    grey = page.render(scale=_OCR_DOTS, grayscale=True).to_numpy()
+    with reading.load():
+        grey = draw(page).to_numpy()
     image = np.repeat(grey.reshape(*grey.shape[:2], 1), 3, axis=2)
     lines = (clean(line).strip() for line in page_text(image).split("\n"))
     return [Line(line, 0.0, False, False, 0.0, 0.0) for line in lines if line]

@@ -85,7 +85,7 @@ class Columns:
                 (cell, _of_same_head(cell, below) or places)
                 for cell, places in self._spread(row.cells, table_unit)
             ]
-            for cell, places in placed:
+            for cell, places in reversed(placed):
                 for place in places:
                     texts[place].insert(0, cell.text)
             below += placed

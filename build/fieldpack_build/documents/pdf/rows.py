@@ -8,8 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from fieldpack.figures import MONEY, is_only_figures, is_printed_figure, is_printed_year
+from fieldpack.figures import (
+    MONEY,
+    find_grouped_figures,
+    is_only_figures,
+    is_printed_figure,
+    is_printed_year,
+)
 from fieldpack_build.documents.pdf.scripts import spoken
 from fieldpack_build.documents.pdf.text import PageText, Segment
 
@@ -21,6 +28,8 @@ _SIGN_GAP = 200  # points between "$" and its figure: both stand at the edges of
 _CLOSE_GAP = 20  # points between a figure and its "(a)"
 _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a column of their own
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
+# times the height, between the thousands of a figure: a blank has a quarter of the type's size
+_THOUSANDS_GAP = 0.32
 _TOUCH = 0.1  # times the height, that two pieces of a row may lie over each other
 # rows back in which a segment may find its own: cells of several lines come one after the other
 _WINDOW = 8
@@ -208,7 +217,7 @@ def _belongs(before: Cell, cell: Cell) -> bool:
 
 def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
     """A segment, parted at a row of dots and, if it is figures alone, between them."""
-    text = segment.text
+    text, height = segment.text, segment.top - segment.bottom
     dots = _LEADERS.search(text) if ".." in text or ". ." in text else None
     if dots:
         width = (segment.right - segment.left) / max(len(text), 1)
@@ -222,23 +231,39 @@ def _pieces(page: PageText, segment: Segment) -> Iterator[Cell]:
                 segment.start + dots.start(),
             )
         if dots.end() < len(text):
-            yield from _figures(page, text[dots.end() :], segment.start + dots.end(), segment.right)
+            yield from _figures(
+                page, text[dots.end() :], segment.start + dots.end(), segment.right, height
+            )
     elif text.strip("."):
-        yield from _figures(page, text, segment.start, segment.right)
+        yield from _figures(page, text, segment.start, segment.right, height)
 
 
-def _figures(page: PageText, text: str, start: int, right: float) -> Iterator[Cell]:
+def _figures(page: PageText, text: str, start: int, right: float, height: float) -> Iterator[Cell]:
     left = float(page.boxes[start, 0])
     if " " not in text or not is_only_figures(text):
         yield Cell(_tidy(text), left, right, start, start + len(text))
         return
-    words = list(re.finditer(r"\S+", text))
+    words = [match.span() for match in re.finditer(r"\S+", text)]
+    for first, last in find_grouped_figures(text):
+        inside = [(a, b) for a, b in words if first <= a < last]
+        widths = (
+            float(page.boxes[start + after, 0] - page.boxes[start + before - 1, 1])
+            for (_, before), (after, _) in pairwise(inside)
+        )
+        if max(widths) <= _THOUSANDS_GAP * height:
+            words = [word for word in words if word not in inside]
+            words.append((first, inside[-1][1]))
+    words.sort()
+    a, b = words[-1]
+    if len(words) > 1 and text[a:b] in MONEY and text[0] not in MONEY:  # its sign comes after it
+        words[-2:] = [(words[-2][0], b)]
     if len(words) == 1:
-        yield Cell(words[0][0], left, right, start, start + len(text))
+        (a, b), *_ = words
+        yield Cell(text[a:b], left, right, start, start + len(text))
         return
-    for word in words:
-        a, b = start + word.start(), start + word.end() - 1
-        yield Cell(word[0], float(page.boxes[a, 0]), float(page.boxes[b, 1]), a, b + 1)
+    for first, last in words:
+        a, b = start + first, start + last - 1
+        yield Cell(text[first:last], float(page.boxes[a, 0]), float(page.boxes[b, 1]), a, b + 1)
 
 
 def _tidy(text: str) -> str:

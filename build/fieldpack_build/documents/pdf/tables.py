@@ -251,6 +251,8 @@ class _TableFinder:
 
     def _is_head(self, row: Row, columns: Columns) -> bool:
         statement, head = self._words.statement, self._words.head
+        if row.is_data:  # a row of another table, which would be scrambled
+            return False
         if any(statement.search(cell.text) for cell in row.cells):
             return False
         if any(len(cell.text) > _HEAD_CELL and not head.fullmatch(cell.text) for cell in row.cells):

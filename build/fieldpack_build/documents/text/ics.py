@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from fieldpack_build.documents.dates import iso_date
@@ -60,10 +61,10 @@ def read(data: bytes, name: str) -> Content:
             builder.heading(1, summary)
         builder.text("\n".join(_lines(event)))
     dates = [
-        date
+        day
         for event in events
         for entry in event
-        if entry.name == "DTSTART" and (date := iso_date(entry.value[:8]))
+        if entry.name == "DTSTART" and (day := iso_date(entry.value[:8]))
     ]
     title = _summary(events[0]) if len(events) == 1 else ""
     return Content(title, (builder.page(),), dates[0] if len(events) == 1 and dates else None)
@@ -123,6 +124,9 @@ def _shown(entry: _Property) -> str:
             if parts is None:
                 times.append(value)
                 continue
+            if entry.name == "DTEND" and not parts[4]:  # a day ends where the next one begins
+                times.append(_day_before(value.strip()))
+                continue
             own = "UTC" if parts[7] else zone
             time = f" {parts[4]}:{parts[5]}" + (f" {own}" if own else "") if parts[4] else ""
             times.append("-".join(parts.group(1, 2, 3)) + time)
@@ -134,6 +138,13 @@ def _shown(entry: _Property) -> str:
         who = f"{named} <{address}>" if named and named != address else address
         return f"{who}, {state}" if state not in ("", "needs-action") else who
     return _plain(entry.value)
+
+
+def _day_before(day: str) -> str:
+    try:
+        return str(date.fromisoformat(day) - timedelta(days=1))
+    except (ValueError, OverflowError):  # no day of the calendar
+        return day
 
 
 def _plain(value: str) -> str:

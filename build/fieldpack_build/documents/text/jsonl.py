@@ -22,8 +22,19 @@ class Figure(str):
 
 
 def parse(text: str) -> Any:
-    """Return a JSON value whose numbers are `Figure`s. Raises ValueError for what is no JSON."""
-    return json.loads(text, parse_float=Figure, parse_int=Figure)
+    """Return a JSON value whose numbers are `Figure`s, and whose names that stand twice have a list
+    of their values. Raises ValueError for what is no JSON."""
+    return json.loads(text, parse_float=Figure, parse_int=Figure, object_pairs_hook=_named)
+
+
+def _named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    together: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        together.setdefault(name, []).append(value)
+    return {name: found[0] if len(found) == 1 else found for name, found in together.items()}
 
 
 def read(data: bytes, name: str) -> Content:

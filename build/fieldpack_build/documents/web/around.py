@@ -21,6 +21,10 @@ _AROUND = ("nav", "noscript", "svg", "button", "datalist", "iframe")
 _AROUND_OUTSIDE = ("header", "footer", "aside")
 _AROUND_ROLES = ("navigation", "search")
 _AROUND_ROLES_OUTSIDE = ("banner", "contentinfo", "complementary")
+# Notes of a book (EPUB), which stand in an aside.
+_NOTES = frozenset(
+    ("footnote", "endnote", "rearnote", "note", "doc-footnote", "doc-endnote", "doc-endnotes")
+)
 # Class names of navigation in manuals that are older than <nav>: those of DocBook and Publican are
 # nothing else, others have to be links for the most part.
 _AROUND_CLASSES = frozenset(("navheader", "navfooter", "docnav"))
@@ -29,13 +33,17 @@ _AROUND_IF_LINKS = frozenset(("navbar", "navigation", "breadcrumb", "breadcrumbs
 _PERMALINKS = ("", "¶", "#", "§", "🔗", "∞", "⚓")
 _STRUCK = ("del", "s", "strike")
 _STRUCK_STYLE = re.compile(r"text-decoration(?:-line)?\s*:[^;]*line-through", re.IGNORECASE)
-_HIDING = {"display": ("none",), "visibility": ("hidden", "collapse")}
+# mso-hide: what Outlook hides, such as the lines that a list of mails shows before one is opened.
+_HIDING = {"display": ("none",), "visibility": ("hidden", "collapse"), "mso-hide": ("all",)}
 _READ_STYLES = (
     "display",
     "visibility",
     "text-decoration",
     "text-decoration-line",
     "vertical-align",
+    "list-style",
+    "list-style-type",
+    "mso-hide",
 )
 _SIMPLE = re.compile(r"([a-z][a-z0-9]*)?(?:([.#])([\w-]+))?", re.IGNORECASE)
 # One that does not end reaches to the end of all: each would be looked for through the rest.
@@ -57,9 +65,11 @@ def words_of(markup: str) -> str:
     return _MARKUP.sub(" ", markup)
 
 
-def leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> None:
+def leave_out(
+    soup: BeautifulSoup, omissions: Omissions, *, hidden: bool, in_content: bool = False
+) -> None:
     """Take out what is no text of the document, and count the words of what a person would see or
-    could unhide.
+    could unhide. `in_content`: the whole page is content, as in an article.
 
     Raises RecursionError for elements that are nested too deeply.
     """
@@ -70,7 +80,7 @@ def leave_out(soup: BeautifulSoup, omissions: Omissions, *, hidden: bool) -> Non
         _take_out(tag)
     # Not soup.find_all(True) with tag.decomposed: that property searches below each tag for an
     # element of the name "_decomposed", which takes the square of a page's length.
-    waiting: list[tuple[Tag, int, bool]] = [(soup, 0, False)]
+    waiting: list[tuple[Tag, int, bool]] = [(soup, 0, in_content)]
     while waiting:
         tag, depth, in_content = waiting.pop()
         if depth > _DEEPEST:
@@ -117,6 +127,8 @@ def _is_hidden(tag: Tag, style: str) -> bool:
 def _site_part(tag: Tag, *, in_content: bool) -> str:
     """What the site shows of itself in this element: a name for the list of what was left out."""
     role = str(tag.get("role") or "").lower()
+    if role in _NOTES or _NOTES.intersection(str(tag.get("epub:type") or "").lower().split()):
+        return ""
     if tag.name in _AROUND or role in _AROUND_ROLES:
         return tag.name if tag.name in _AROUND else role
     outside = tag.name in _AROUND_OUTSIDE or role in _AROUND_ROLES_OUTSIDE

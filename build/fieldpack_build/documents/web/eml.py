@@ -238,7 +238,32 @@ def _bodies(part: Message) -> list[_Body]:
     # An unknown character set, or bytes that are not of the one stated.
     except (LookupError, ValueError):
         text = decode(data)
+    if kind == "plain" and str(part.get_param("format")).lower() == "flowed":
+        text = _unflowed(text, delete_space=str(part.get_param("delsp")).lower() == "yes")
     return [_Body(kind, text)] if text.strip() else []
+
+
+def _unflowed(text: str, *, delete_space: bool) -> str:
+    """Return the text of a mail with its paragraphs on a line each (RFC 3676): a line that ends with
+    a blank goes on in the next one of the same depth of quotation.
+
+    `delete_space`: that blank is no part of the text, so that a word may go on.
+    """
+    lines: list[str] = []
+    before: int | None = None  # the depth of a line that goes on
+    for line in text.splitlines():
+        words = line.lstrip(">")
+        depth = len(line) - len(words)
+        words = words.removeprefix(" ")
+        goes_on = words.endswith(" ") and words != "-- "
+        if goes_on and delete_space:
+            words = words[:-1]
+        if before == depth and words != "-- ":
+            lines[-1] += words
+        else:
+            lines.append(f"{'>' * depth} {words}" if depth else words)
+        before = depth if goes_on else None
+    return "\n".join(lines)
 
 
 def _chosen(alternatives: list[list[_Body]]) -> list[_Body]:

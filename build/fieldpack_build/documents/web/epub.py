@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.office.package import PACKAGE_ERRORS, check_sizes, parse_xml
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, Page, label, squeeze
 from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
@@ -68,13 +69,30 @@ def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
             missing += 1
         elif item is not None and item.get("media-type") in _TEXTS:
             chapters.add(target)
-            content = html.read(package.read(target), f"{name}: {target}", hidden=hidden)
+            content = html.read(
+                package.read(target), f"{name}: {target}", hidden=hidden, chapter=True
+            )
             pages += [
                 Page(len(pages) + 1, page.text, page.blocks) for page in content.pages if page.text
             ]
             warnings.update(
                 f"{posixpath.basename(target)}: {warning}" for warning in content.warnings
             )
+    outside = [
+        item.get("href", "")
+        for item in items.values()
+        if item.get("media-type") in _TEXTS
+        and "nav" not in (item.get("properties") or "").split()
+        and posixpath.normpath(
+            posixpath.join(posixpath.dirname(path), unquote(item.get("href", "")))
+        )
+        in members - chapters
+    ]
+    if outside:
+        names = Omissions()
+        for link in outside:
+            names.add("unlisted chapters", posixpath.basename(link))
+        warnings.update(names.sentences())
     if missing:
         chapters_are = (
             "chapters that the book names are" if missing > 1 else "chapter that the book names is"

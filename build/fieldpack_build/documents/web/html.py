@@ -47,8 +47,9 @@ _DATES = (
 _KEYWORDS = ("keywords", "article:tag", "dc.subject", "dcterms.subject")
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
-    """Read an HTML page. `hidden`: what it hides too.
+def read(data: bytes, name: str, *, hidden: bool = False, chapter: bool = False) -> Content:
+    """Read an HTML page. `hidden`: what it hides too. `chapter`: of a book, whose headers, footers
+    and asides are its own and no site's.
 
     Raises DocumentError for what is no text, or nested too deeply.
     """
@@ -62,7 +63,7 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     omissions = Omissions()
     try:
         date, tags = _meta(soup)
-        leave_out(soup, omissions, hidden=hidden)
+        leave_out(soup, omissions, hidden=hidden, in_content=chapter)
         # The only h1, else the title element, which often carries the name of the site too.
         tops = soup.find_all("h1")
         only_top = text_of(tops[0]) if len(tops) == 1 else ""

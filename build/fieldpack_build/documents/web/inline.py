@@ -20,7 +20,7 @@ BLOCKS = frozenset((
     *HEADINGS, *LISTS, "html", "body", "main", "article", "section", "header", "div", "p", "table",
     "caption", "dl", "dt", "dd", "pre", "blockquote", "figure", "figcaption", "details", "summary",
     "address", "hr", "form", "fieldset", "legend", "hgroup", "center", "li", "tr", "td", "th",
-    "thead", "tbody", "tfoot",
+    "thead", "tbody", "tfoot", "dialog",
 ))
 # fmt: on
 LINE = "\0"  # a line's end inside a paragraph; decoded text has no such character
@@ -128,6 +128,8 @@ WRITERS: dict[str, Callable[[Tag], str]] = {
     "rt": lambda tag: f"({_inner(tag)})",
     "img": _alternative,
     "input": _filled,
+    # Boxes: what one says does not touch what stands beside it.
+    **dict.fromkeys(("textarea", "option", "progress", "meter"), lambda tag: f" {_inner(tag)} "),
     "msup": lambda tag: _scripts(tag, places=(raise_,)),
     "msub": lambda tag: _scripts(tag, places=(_below,)),
     "msubsup": lambda tag: _scripts(tag, places=(_below, raise_)),
@@ -149,7 +151,9 @@ def as_tag(element: PageElement) -> Tag | None:
 
 def words(element: PageElement) -> str:
     """Return the text of a string in the tree; comments, doctypes and CDATA are none."""
-    from bs4.element import NavigableString
+    from bs4.element import NavigableString, RubyTextString
 
     # Soft hyphens and blanks of no width are places to break a line, and no part of the word.
-    return _BREAKS.sub("", str(element)) if type(element) is NavigableString else ""
+    return (
+        _BREAKS.sub("", str(element)) if type(element) in (NavigableString, RubyTextString) else ""
+    )

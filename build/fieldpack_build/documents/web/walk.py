@@ -30,7 +30,19 @@ from fieldpack_build.documents.web.inline import (
 if TYPE_CHECKING:
     from bs4.element import Tag
 
-_LIST_TYPES = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_LIST_TYPES = {
+    "a": "lowerLetter",
+    "A": "upperLetter",
+    "i": "lowerRoman",
+    "I": "upperRoman",
+    "lower-alpha": "lowerLetter",
+    "lower-latin": "lowerLetter",
+    "upper-alpha": "upperLetter",
+    "upper-latin": "upperLetter",
+    "lower-roman": "lowerRoman",
+    "upper-roman": "upperRoman",
+}
+_LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:[^;]*?\b((?:lower|upper)-(?:alpha|latin|roman))")
 _SPAN_LIMIT = 50  # columns or rows; a larger span is a mistake or an attack
 # Of a list's item or a definition, what is more than words on a line.
 _STRUCTURE = ("pre", "table", "dl", *HEADINGS)
@@ -210,7 +222,9 @@ def _entries(tag: Tag) -> Iterator[Tag]:
 def _items(tag: Tag) -> Iterator[tuple[str, Tag]]:
     """The items of a list with the bullet or number that stands before each."""
     items = tag.find_all("li", recursive=False)
-    form = FORMATS.get(_LIST_TYPES.get(str(tag.get("type")), "decimal"), str)
+    style = _LIST_STYLE.search(str(tag.get("style") or ""))
+    kind = style[1] if style else str(tag.get("type"))
+    form = FORMATS.get(_LIST_TYPES.get(kind, "decimal"), str)
     number = _whole(tag.get("start"), len(items) if tag.has_attr("reversed") else 1)
     for item in items:
         number = _whole(item.get("value"), number)
