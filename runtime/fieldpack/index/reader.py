@@ -18,6 +18,7 @@ from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, P
 from ..untrusted import untrusted
 from .bm25 import best_by_words
 from .code_lookup import CodeLookup
+from .compound_terms import compound_terms
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
@@ -260,6 +261,7 @@ class KnowledgeIndex:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
         is better, headings count as much as text."""
         words = search_terms(question, self.languages)
+        words += compound_terms(self._database, question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None

@@ -5,21 +5,29 @@ the two always agree. Knows nothing of indexes, documents' formats or how a lang
 """
 
 from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, same_analysis
+from .compounds import COMPOUNDING, cuts, joined
 from .folding import fold
 from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
-from .question_words import question_words, spoken_question_words
+from .question_kinds import QuestionKinds, question_kinds
+from .question_words import question_words, spoken_languages, spoken_question_words
 
 __all__ = [
+    "COMPOUNDING",
     "LANGUAGES",
     "PLAIN",
     "UNSPACED_LETTERS",
     "Analyzer",
+    "QuestionKinds",
     "analysis_version",
     "analyzer",
+    "cuts",
     "fold",
     "is_unspaced",
+    "joined",
     "ngram_spans",
+    "question_kinds",
     "question_words",
     "same_analysis",
+    "spoken_languages",
     "spoken_question_words",
 ]
