@@ -368,7 +368,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "calibrate",
-        2,
+        3,
         "learn from which similarity on a question is refused",
         settings=_calibrate_settings,
         needs=("embedder", "reranker", "knowledge"),
@@ -378,7 +378,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        5,
+        6,
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
@@ -479,7 +479,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        8,
+        9,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),

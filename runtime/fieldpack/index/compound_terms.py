@@ -81,12 +81,15 @@ def _parts(
     """Return the parts of a word that is a compound of known words, as few as it may be of, `most`
     at most; where it may be cut in several ways, those of all. None for another word."""
     stem = analyzer(language).stem
-    ways = list(cuts(word, language))
-    known = set(_known(database, (tail for _, tails in ways for tail in tails)))
+    all_ways = list(cuts(word, language))
+    known = set(_known(database, (tail for _, tails in all_ways for tail in tails)))
     # SQLite's own stemmer finds "ubergabe" where there is "ubergab": one term, not two.
     tails = {tail for tail in known if stem(tail) == tail or stem(tail) not in known}
-    ways = [(head, [t for t in own if t in tails]) for head, own in ways if head not in leave_out]
-    ways = [(head, own) for head, own in ways if own]
+    ways = [
+        (head, [tail for tail in own if tail in tails])
+        for head, own in all_ways
+        if head not in leave_out and not tails.isdisjoint(own)
+    ]
     heads = set(_known(database, (stem(head) for head, _ in ways)))
     if two := [(stem(head), *own) for head, own in ways if stem(head) in heads]:
         return list(dict.fromkeys(part for way in two for part in way))

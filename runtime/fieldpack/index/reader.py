@@ -257,15 +257,24 @@ class KnowledgeIndex:
         cosines = self._vectors.closest(vector, count + _TIES, ranges)
         return {i: cosines[i] for i in self._best(cosines, count)}
 
-    def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
+    def matching(
+        self,
+        question: str,
+        count: int,
+        where: Filter | None = None,
+        *,
+        headings: float = 1.0,
+    ) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
-        is better, headings count as much as text."""
+        is better. `headings`: how many times a word in a title or heading counts."""
         words = search_terms(question, self.languages)
         words += compound_terms(self._database, question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
-        scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
+        scores = best_by_words(
+            self._database, words, count + _TIES, ranges, chunks=self.size, headings=headings
+        )
         return {i: scores[i] for i in self._best(scores, count)}
 
     def rarity(self, words: Sequence[str]) -> list[float]:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..index.document_names import NamingTerm
 from ..passages import Chunk, Passage, Place
-from ..untrusted import read_settings, write_settings
+from ..untrusted import read_json, read_settings, write_settings
 
 SETTINGS = "retrieval.json"
 # BM25 scores are scaled over a span of at least this: words that half of the library has differ by
@@ -26,7 +26,8 @@ class RetrievalSettings:
     """How passages are found; the build writes it from the recipe. A fused score is 0 to 1 before
     bonuses are added.
 
-    `weight`: the vectors' share of the fused score. `names`: the bonus of a document for a word of
+    `weight`: the vectors' share of the fused score. `headings`: how much a word counts in a title or
+    heading, where it counts 1 in the text (BM25's tf). `names`: the bonus of a document for a word of
     the question that only its name has. `page`: a chunk's bonus from the others found on its page,
     as a share of their scores. `mix`: the penalty of a passage for each one ranked before it from
     the same page. `candidates`: chunks that vectors and words bring each. `join`: whether
@@ -35,9 +36,12 @@ class RetrievalSettings:
 
     The weights were chosen over documents of three libraries (`benchmarks/rank_weights.py`). On them
     0.3 or 0.5 for `weight` is worse in sum, `mix` gains 0.011 of MRR on filings (standard error
-    0.004), and `page` loses on one library what it gains on another: it is off."""
+    0.004), and `page` loses on one library what it gains on another: it is off. `headings` of 1, 1.5, 2 and 3 cannot be told
+    apart there; at 2 the right page comes first for one more of 80 questions of four manuals
+    (`benchmarks/real_libraries.py`), and a title field that counts double is usual."""
 
     weight: float = 0.4
+    headings: float = 2.0
     names: float = 1.0
     page: float = 0.0
     mix: float = 0.1
@@ -51,10 +55,15 @@ class RetrievalSettings:
 
     @classmethod
     def read(cls, folder: Path) -> RetrievalSettings:
-        """Read retrieval.json of `folder`; the defaults where there is none. Raises
-        BundleCorrupt."""
+        """Read retrieval.json of `folder`; the defaults where there is none. A bundle from before
+        headings had a weight ranks as it did. Raises BundleCorrupt."""
         path = folder / SETTINGS
-        return read_settings(path, cls) if path.exists() else cls()
+        if not path.exists():
+            return cls()
+        settings = read_settings(path, cls)
+        if "headings" in read_json(path):
+            return settings
+        return replace(settings, headings=1.0)
 
 
 def fuse(
