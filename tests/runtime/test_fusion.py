@@ -228,6 +228,9 @@ def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings()
     RetrievalSettings(weight=0.3, join=False).write(tmp_path)
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings(weight=0.3, join=False)
+    (tmp_path / "retrieval.json").write_text('{"weight": 0.3, "join": false}')
+    older = RetrievalSettings.read(tmp_path)
+    assert older == RetrievalSettings(weight=0.3, join=False, headings=1.0), "it ranks as it did"
     (tmp_path / fusion.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
     with pytest.raises(fieldpack.BundleCorrupt, match="copy the bundle again"):
         RetrievalSettings.read(tmp_path)
@@ -260,3 +263,20 @@ def test_content_words() -> None:
         "capex",
         "plan",
     ]
+
+
+def test_a_word_in_a_heading_counts_as_often_as_the_settings_say(tmp_path: Path) -> None:
+    embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
+    text = "The valve is closed by hand and the other valve by a motor; see the valve list."
+    chunks = [
+        Chunk("text.md", "", None, (), 0, len(text), text),
+        Chunk("named.md", "", None, ("The valve",), 0, 40, "It is opened with a key, which hangs."),
+    ]
+    write_index(tmp_path / "k", chunks, embedder.embed_passages([c.embedded for c in chunks]))
+    index = KnowledgeIndex(tmp_path / "k")
+
+    def first(headings: float) -> str:
+        settings = RetrievalSettings(weight=0.0, headings=headings)
+        return Retriever(embedder, index, settings).search("valve", 2)[0].document
+
+    assert (first(1.0), first(6.0)) == ("text.md", "named.md")
