@@ -136,8 +136,9 @@ class Retrieval(Section):
     }
     vector_weight: Fraction = _RANKING.weight
     """The vectors' share of the fused score; words (BM25) have the rest."""
-    heading_weight: Annotated[float, Field(ge=0, le=10)] = _RANKING.headings
-    """How many times a word counts that stands in a title or heading."""
+    phrase_weight: Annotated[float, Field(ge=0, le=2)] = _RANKING.phrases
+    """What two neighbouring words of a question count where a text has them side by side, beside what
+    each counts by itself."""
     name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
     """What a document gains for each word of the question that its name has and no other's."""
     page_boost: Fraction = _RANKING.page

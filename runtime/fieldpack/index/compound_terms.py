@@ -12,17 +12,8 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from ..language import (
-    COMPOUNDING,
-    PLAIN,
-    analyzer,
-    cuts,
-    fold,
-    is_unspaced,
-    joined,
-    spoken_languages,
-)
-from .query_terms import MOST_WORDS, left_out
+from ..language import COMPOUNDING, analyzer, cuts, fold, is_unspaced, joined
+from .query_terms import MOST_WORDS, languages_asked_in, left_out, neighbours
 
 _MOST_JOINED = 1_000  # compounds of a question that are looked up: 3 to 10 us each
 _NEAR = 2  # words looked for, within which two are taken for the parts of one
@@ -31,8 +22,6 @@ _LEAST_JOINED = 5  # letters of two words as one: "email"
 _LEAST_TAIL = 3  # letters of the second part of a word that the library writes as two
 _MOST_COUNTED = 1_000  # places of a word
 _WORD = re.compile(r"\w+")
-# A word with the one behind it; an apostrophe joins no two: the "s" of "Boeing's" is none.
-_NEIGHBOURS = re.compile(r"(?<![\w'\u2019])([^\W\d_]+)(?=[-\s]([^\W\d_]+)(?!\w))")
 
 
 def compound_terms(
@@ -43,28 +32,34 @@ def compound_terms(
     and words that the library has nowhere as two, a phrase. All of them are in the library.
     `languages`: those of its documents."""
     leave_out = left_out(question, languages)
-    words = [match[0].casefold() for match in _WORD.finditer(question)][:MOST_WORDS]
-    content = [w for w in words if fold(w) not in leave_out and not is_unspaced(w)]
-    spoken = spoken_languages(question, [language or "en" for language in languages or (PLAIN,)])
+    words = [word for word in _WORD.findall(question)[:MOST_WORDS] if not is_unspaced(word)]
+    words = [word for word in words if fold(word) not in leave_out]
     terms: dict[str, None] = {}
-    for language in sorted(spoken):
+    for language in languages_asked_in(question, languages):
         if language in COMPOUNDING:
-            terms |= dict.fromkeys(_compounds(database, content, language))
-            for word in content:
+            terms |= dict.fromkeys(_compounds(database, words, language))
+            for word in _may_be_compounds(words, language):
                 terms |= dict.fromkeys(_parts(database, word, language, leave_out, _MOST_PARTS))
         else:
-            code = PLAIN if language == "en" else language
-            terms |= dict.fromkeys(_as_one(database, question, content, code))
-            terms |= dict.fromkeys(_as_two(database, content, code))
+            terms |= dict.fromkeys(_as_one(database, neighbours(question, leave_out), language))
+            terms |= dict.fromkeys(_as_two(database, words, language))
     return list(terms)
+
+
+def _may_be_compounds(words: Sequence[str], language: str) -> Sequence[str]:
+    """Return the words to cut, in small letters. Who writes German nouns with capitals writes
+    "brennendes" without: it is no compound of Brennen and Ende."""
+    nouns = [word for word in words if not word[0].islower()]
+    return [word.casefold() for word in (nouns if language == "de" and nouns else words)]
 
 
 def _compounds(database: sqlite3.Connection, words: Sequence[str], language: str) -> list[str]:
     """Return the known compounds of two words near each other, in either order."""
 
     def pairs() -> Iterator[str]:
-        for at, one in enumerate(words):
-            for other in words[at + 1 : at + 1 + _NEAR]:
+        small = [word.casefold() for word in words]
+        for at, one in enumerate(small):
+            for other in small[at + 1 : at + 1 + _NEAR]:
                 yield from joined(other, one, language)
                 yield from joined(one, other, language)
 
@@ -101,16 +96,16 @@ def _parts(
 
 
 def _as_one(
-    database: sqlite3.Connection, question: str, content: Collection[str], language: str
+    database: sqlite3.Connection, pairs: Iterable[tuple[str, str]], language: str
 ) -> list[str]:
     """Return neighbouring words as one, where the library has that in more places than the two:
     "codenames" of "code names", and no "cashflow" that a page's layout once glued together."""
     stem = analyzer(language).stem
-    phrases = {}
-    for match in _NEIGHBOURS.finditer(question.casefold()):
-        one, other = match.groups()
-        if one in content and other in content and len(one + other) >= _LEAST_JOINED:
-            phrases[stem(one + other)] = f"{stem(one)} {stem(other)}"
+    phrases = {
+        stem(one + other): f"{stem(one)} {stem(other)}"
+        for one, other in pairs
+        if (one + other).isalpha() and len(one + other) >= _LEAST_JOINED
+    }
     return [
         word
         for word in _known(database, phrases)
@@ -122,7 +117,7 @@ def _as_two(database: sqlite3.Connection, words: Sequence[str], language: str) -
     """Return words that the library has nowhere as phrases of two that it has: "file name" of
     "filename"."""
     stem = analyzer(language).stem
-    long = [word for word in words if word.isalpha() and len(word) >= _LEAST_JOINED]
+    long = [word.lower() for word in words if word.isalpha() and len(word) >= _LEAST_JOINED]
     there = set(_known(database, map(stem, long)))
     ways = (
         f"{stem(word[:at])} {stem(word[at:])}"

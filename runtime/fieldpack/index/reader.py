@@ -22,7 +22,7 @@ from .compound_terms import compound_terms
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import forms_of, search_terms
+from .query_terms import forms_of, neighbour_phrases, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -263,17 +263,24 @@ class KnowledgeIndex:
         count: int,
         where: Filter | None = None,
         *,
-        headings: float = 1.0,
+        phrase_weight: float = 0.0,
     ) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
-        is better. `headings`: how many times a word in a title or heading counts."""
+        is better, headings count as much as text. `phrase_weight`: what two neighbouring words of
+        the question count, where they are neighbours in a chunk, beside each by itself."""
         words = search_terms(question, self.languages)
         words += compound_terms(self._database, question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
         scores = best_by_words(
-            self._database, words, count + _TIES, ranges, chunks=self.size, headings=headings
+            self._database,
+            words,
+            count + _TIES,
+            ranges,
+            chunks=self.size,
+            phrases=neighbour_phrases(question, self.languages),
+            phrase_weight=phrase_weight,
         )
         return {i: scores[i] for i in self._best(scores, count)}
 

@@ -87,7 +87,7 @@ class Retriever:
             where,
             named,
             pages=pages,
-            headings=self.settings.headings,
+            phrase_weight=self.settings.phrases,
         )
         return evidence, vector
 
