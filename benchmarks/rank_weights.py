@@ -245,7 +245,7 @@ def gather(
 ) -> list[tuple[Evidence, dict[str, Any]]]:
     """Return what the index says of each question, and what is right. Kept in `folder`; asked anew
     where the library, the questions or the code that asks have changed."""
-    from fieldpack.index import code_lookup, document_names, query_terms
+    from fieldpack.index import bm25, code_lookup, compound_terms, document_names, query_terms
     from fieldpack.retrieval import codes, hybrid
     from fieldpack.retrieval.retriever import open_retriever
 
@@ -253,7 +253,15 @@ def gather(
     asked = [q for q in questions if q.document is not None]
     code = [
         Path(module.__file__ or "").read_bytes()
-        for module in (hybrid, codes, code_lookup, document_names, query_terms)
+        for module in (
+            hybrid,
+            codes,
+            bm25,
+            code_lookup,
+            compound_terms,
+            document_names,
+            query_terms,
+        )
     ]
     of = repr([(q.question, q.document, q.pages) for q in asked]) + folders["knowledge"].name
     key = hashlib.sha256(b"".join(code) + of.encode()).hexdigest()[:16]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
@@ -33,6 +33,7 @@ from .passages import Citation, Filter, Passage, Previous
 from .prompt import PromptBuilder
 from .retrieval.codes import held_codes
 from .retrieval.quoting import Quote, pick
+from .retrieval.word_forms import words_to_match
 
 if TYPE_CHECKING:
     from .generation.engine import Engine
@@ -193,7 +194,13 @@ class Rag:
             citations=self._checked_citations(answer),
             quote=quote,
             cut=stats.cut,
-            sureness=sureness_of(text, resolved.question, quote, passages),
+            sureness=sureness_of(
+                text,
+                resolved.question,
+                quote,
+                passages,
+                retriever.languages if retriever else (),
+            ),
         )
         if least is not None and not shown:
             refused = bool(text) and answer.refused
@@ -410,17 +417,26 @@ def finish(
 
 
 def sureness_of(
-    text: str, question: str, quote: Quote | None, passages: tuple[Passage, ...]
+    text: str,
+    question: str,
+    quote: Quote | None,
+    passages: tuple[Passage, ...],
+    languages: Sequence[str] = (),
 ) -> float | None:
     """Return how sure a written answer is, 0 to 1: the quote's sureness times the share of the
-    answer's words, those of the question left out, that stand in the quote or its passage's title.
-    None without a quote to compare it with."""
+    answer's words, those of the question left out, that stand in the quote or its passage's title,
+    in the forms that the `languages` of the library's documents give them. None without a quote to
+    compare it with."""
     if quote is None:
         return None
-    answered = content_words(strip_marks(text))
-    new = set(answered) - set(content_words(question)) or set(answered)
     context = passages[quote.citation.passage - 1].context
-    shared = new & set(content_words(f"{quote.text} {context}"))
+    asked, quoted = (
+        frozenset().union(*words_to_match(words, languages))
+        for words in (question, f"{quote.text} {context}")
+    )
+    answered = words_to_match(strip_marks(text), languages)
+    new = [word for word in answered if word.isdisjoint(asked)] or answered
+    shared = [word for word in new if not word.isdisjoint(quoted)]
     return round(quote.sureness * len(shared) / len(new), 4) if new else 0.0
 
 

@@ -228,6 +228,9 @@ def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings()
     RetrievalSettings(weight=0.3, join=False).write(tmp_path)
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings(weight=0.3, join=False)
+    (tmp_path / "retrieval.json").write_text('{"weight": 0.3, "join": false}')
+    older = RetrievalSettings.read(tmp_path)
+    assert older == RetrievalSettings(weight=0.3, join=False, phrases=0.0), "it ranks as it did"
     (tmp_path / fusion.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
     with pytest.raises(fieldpack.BundleCorrupt, match="copy the bundle again"):
         RetrievalSettings.read(tmp_path)
@@ -260,3 +263,23 @@ def test_content_words() -> None:
         "capex",
         "plan",
     ]
+
+
+def test_neighbouring_words_count_more_side_by_side(tmp_path: Path) -> None:
+    embedder = Embedder.open(fakes.write_letter_embedder(tmp_path / "e"))
+    texts = {
+        "apart.md": "The valve in the hall is closed by hand, the relief of the crew at six; valve.",
+        "side.md": "A relief valve opens at seven bar, and it is tested by a crew of two in May.",
+        "other.md": "Something else is written here, of a motor.",
+    }
+    chunks = [Chunk(path, "", None, (), 0, len(text), text) for path, text in texts.items()]
+    write_index(tmp_path / "k", chunks, embedder.embed_passages([c.embedded for c in chunks]))
+    index = KnowledgeIndex(tmp_path / "k")
+
+    def first(question: str, phrases: float) -> str:
+        settings = RetrievalSettings(weight=0.0, phrases=phrases)
+        return Retriever(embedder, index, settings).search(question, 3)[0].document
+
+    assert first("What is the relief valve?", 0.0) == "apart.md"
+    assert first("What is the relief valve?", 1.0) == "side.md"
+    assert first("Which valve, relief?", 1.0) == "apart.md", "they are no neighbours there"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fieldpack.index.bm25 import best_by_words
+from fieldpack.index.bm25 import best_by_words, phrases_within
 from fieldpack.index.reader import KnowledgeIndex
+from fieldpack.index.schema import open_for_reading
 from fieldpack.passages import Chunk, DocumentRecord, Filter
 from fieldpack_build.index.minhash import alike
 from fieldpack_build.index.writer import IndexWriter
@@ -75,6 +76,24 @@ def test_scores_are_those_of_fts5_for_rare_and_common_words(library: Path) -> No
         assert list(ours.values()) == pytest.approx([score for _, score in theirs], rel=1e-4)
         exact = dict(by_fts5(library, words, SIZE))
         assert all(exact[i] == pytest.approx(score, rel=1e-4) for i, score in ours.items())
+
+
+def test_a_phrase_adds_its_share_of_what_fts5_gives_it(library: Path) -> None:
+    with open_for_reading(library / "chunks.sqlite") as database:
+        words, phrases = ["w1", "w2", "w3"], ["w1 w2", "w2 w3"]
+        plain = best_by_words(database, words, SIZE, chunks=SIZE)
+        best = best_by_words(database, words, SIZE, chunks=SIZE, phrases=phrases, phrase_weight=0.5)
+        gains = dict(by_fts5(library, phrases, SIZE))
+    assert best.keys() == plain.keys() and 0 < len(gains) < len(best)
+    expected = {i: score + 0.5 * gains.get(i, 0.0) for i, score in plain.items()}
+    assert best == pytest.approx(expected, rel=1e-4)
+    assert list(best.values()) == sorted(best.values(), reverse=True)
+
+
+def test_phrases_of_common_words_are_left_out_beyond_what_they_may_cost() -> None:
+    rows = {"rare": 10, "some": 12_000, "more": 12_000, "most": 15_000}
+    phrases = ["most more", "some rare", "more some", "most unknown"]
+    assert phrases_within(phrases, rows, 60_000) == ["some rare", "more some"]
 
 
 def test_a_filter_comes_before_the_ranking(library: Path) -> None:

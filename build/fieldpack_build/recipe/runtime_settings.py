@@ -87,6 +87,7 @@ def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
     how = recipe.knowledge.retrieval
     return RetrievalSettings(
         weight=how.vector_weight,
+        phrases=how.phrase_weight,
         names=how.name_boost,
         page=how.page_boost,
         mix=how.page_penalty,

@@ -143,6 +143,9 @@ class Retrieval(Section):
     }
     vector_weight: Fraction = _RANKING.weight
     """The vectors' share of the fused score; words (BM25) have the rest."""
+    phrase_weight: Annotated[float, Field(ge=0, le=2)] = _RANKING.phrases
+    """What two neighbouring words of a question count where a text has them side by side, beside what
+    each counts by itself."""
     name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
     """What a document gains for each word of the question that its name has and no other's."""
     page_boost: Fraction = _RANKING.page

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .vectors import Ranges
 
@@ -20,6 +20,8 @@ from .vectors import Ranges
 _RANKED_ROWS = 20_000
 _PASSED_ROWS = 150_000
 _COUNTED_ROWS = 1_000_000
+# Rows of the rarer words of all phrases that are looked for: a phrase takes as long as that has rows.
+_PHRASE_ROWS = 20_000
 _CANDIDATES = 4  # times as many as wanted; ten times find no further page
 _SEPARATE = 16  # ranges of a filter that are searched one by one
 _WHOLE = ((0, 1 << 62),)
@@ -33,13 +35,18 @@ def best_by_words(
     ranges: Ranges | None = None,
     *,
     chunks: int,
+    phrases: Sequence[str] = (),
+    phrase_weight: float = 0.0,
     ranked_rows: int = _RANKED_ROWS,
 ) -> dict[int, float]:
     """Return the bm25 of the `count` best chunks by id, higher is better; of those in `ranges`
     where there are some. `chunks`: of the whole library; in a large one a word that more than half
-    of them have says nothing, and counts only where there is no other word of the question."""
+    of them have says nothing, and counts only where there is no other word of the question.
+    `phrases`: words side by side, which count `phrase_weight` times as much as one word would."""
     ranges = _WHOLE if ranges is None else ranges
-    rarest = _by_rarity(database, words, limit=max(chunks // 2, ranked_rows))
+    limit = max(chunks // 2, ranked_rows)
+    rarest = _by_rarity(database, words, limit=limit)
+    rows_of = {word: rows for rows, word in rarest}
     if not rarest or not ranges:
         return {}
     starts, ends = [first for first, _ in ranges], [end for _, end in ranges]
@@ -64,6 +71,17 @@ def best_by_words(
         query = f"{_RANKED} AND +rowid IN (SELECT value FROM json_each(?)) ORDER BY 2 DESC"
         candidates = json.dumps([i for i, _ in best])
         best = database.execute(query, (_any_of(ranking), candidates)).fetchall()
+    if best and phrase_weight and (near := phrases_within(phrases, rows_of, limit)):
+        ids = sorted(i for i, _ in best)
+        # FTS5 skips to the first row; the candidates inside one document are soon ranked.
+        query = (
+            f"{_RANKED} AND rowid >= ? AND rowid <= ? "
+            "AND +rowid IN (SELECT value FROM json_each(?))"
+        )
+        rows = database.execute(query, (_any_of(near), ids[0], ids[-1], json.dumps(ids)))
+        gains = dict(rows.fetchall())
+        best = [(i, score + phrase_weight * gains.get(i, 0.0)) for i, score in best]
+        best.sort(key=lambda row: -row[1])
     return dict(best[:count])
 
 
@@ -89,6 +107,21 @@ def _rarest_within(rarest: Sequence[tuple[int, str]], rows: int) -> list[str]:
         if chosen and rows < 0:
             break
         chosen.append(word)
+    return chosen
+
+
+def phrases_within(phrases: Sequence[str], rows: Mapping[str, int], limit: int) -> list[str]:
+    """Return the phrases to look for, the cheapest first, as far as their rarer words have
+    `_PHRASE_ROWS` rows together. `rows`: of the words that are looked for; another word has none, or
+    more than `limit`."""
+    costs = sorted((min(rows.get(w, limit) for w in phrase.split()), phrase) for phrase in phrases)
+    budget = _PHRASE_ROWS
+    chosen = []
+    for cost, phrase in costs:
+        budget -= cost
+        if budget < 0:
+            break
+        chosen.append(phrase)
     return chosen
 
 

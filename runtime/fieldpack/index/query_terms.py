@@ -12,12 +12,15 @@ from ..language import (
     is_unspaced,
     ngram_spans,
     question_words,
+    spoken_languages,
     spoken_question_words,
 )
 
 # Words of questions, not of documents: rare in a library, so bm25 would weigh them most.
 QUESTION_WORDS = question_words("en")
 MOST_WORDS = 64  # of a question that are looked for
+# A word with the one behind it; an apostrophe joins no two: the "s" of "Boeing's" is none.
+_NEIGHBOURS = re.compile(r"(?<![\w'\u2019])([^\W_]+)(?=[-\s]([^\W_]+)(?!\w))")
 _LETTERS_OR_DIGITS = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -78,6 +81,32 @@ def search_terms(question: str, languages: Collection[str]) -> list[str]:
     for language in others:
         terms |= dict.fromkeys(analyzer(language).terms(question, leave_out))
     return list(terms)[: MOST_WORDS * len(others)]
+
+
+def neighbours(question: str, leave_out: frozenset[str]) -> list[tuple[str, str]]:
+    """Return each two words with a blank or dash between them, none of them to leave out, in small
+    letters."""
+    pairs = (match.groups() for match in _NEIGHBOURS.finditer(question.lower()))
+    return [(one, two) for one, two in pairs if leave_out.isdisjoint({fold(one), fold(two)})]
+
+
+def neighbour_phrases(question: str, languages: Collection[str]) -> list[str]:
+    """Return the question's neighbouring words as phrases, each once, as documents in the language
+    that it is asked in have them in the index. `languages`: those of the library's documents."""
+    phrases: dict[str, None] = {}
+    pairs = neighbours(question, left_out(question, languages))[:MOST_WORDS]
+    for language in languages_asked_in(question, languages):
+        texts = (f"{one} {two}" for one, two in pairs if not is_unspaced(one + two))
+        phrases |= dict.fromkeys(analyzer(language).text(text) for text in texts)
+    return [phrase for phrase in phrases if phrase]
+
+
+def languages_asked_in(question: str, languages: Collection[str]) -> list[str]:
+    """Return those of `languages`, the library's, that have most of their question words in a question,
+    sorted; English stands for PLAIN."""
+    codes = {"en" if language == PLAIN else language for language in languages or (PLAIN,)}
+    spoken = spoken_languages(question, sorted(codes))
+    return sorted(PLAIN if language == "en" else language for language in spoken)
 
 
 def forms_of(phrase: str, languages: Collection[str]) -> list[str]:

@@ -18,10 +18,11 @@ from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, P
 from ..untrusted import WrongValue, untrusted
 from .bm25 import best_by_words
 from .code_lookup import CodeLookup
+from .compound_terms import compound_terms
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import forms_of, search_terms
+from .query_terms import forms_of, neighbour_phrases, search_terms
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -261,14 +262,31 @@ class KnowledgeIndex:
         cosines = self._vectors.closest(vector, count + _TIES, ranges)
         return {i: cosines[i] for i in self._best(cosines, count)}
 
-    def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
+    def matching(
+        self,
+        question: str,
+        count: int,
+        where: Filter | None = None,
+        *,
+        phrase_weight: float = 0.0,
+    ) -> dict[int, float]:
         """Return the BM25 scores of the `count` best chunks for the question's words, by id; higher
-        is better, headings count as much as text."""
+        is better, headings count as much as text. `phrase_weight`: what two neighbouring words of
+        the question count, where they are neighbours in a chunk, beside each by itself."""
         words = search_terms(question, self.languages)
+        words += compound_terms(self._database, question, self.languages)
         if not words:
             return {}
         ranges = allowed_ranges(self._database, where) if where else None
-        scores = best_by_words(self._database, words, count + _TIES, ranges, chunks=self.size)
+        scores = best_by_words(
+            self._database,
+            words,
+            count + _TIES,
+            ranges,
+            chunks=self.size,
+            phrases=neighbour_phrases(question, self.languages),
+            phrase_weight=phrase_weight,
+        )
         return {i: scores[i] for i in self._best(scores, count)}
 
     def rarity(self, words: Sequence[str]) -> list[float]:

@@ -5,26 +5,34 @@ the two always agree. Knows nothing of indexes, documents' formats or how a lang
 """
 
 from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, same_analysis
+from .compounds import COMPOUNDING, cuts, joined
 from .decimals import decimal_mark
 from .folding import fold
 from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
-from .question_words import question_words, spoken_question_words
+from .question_kinds import QuestionKinds, question_kinds
+from .question_words import question_words, spoken_languages, spoken_question_words
 from .sentences import sentence_ends, sentence_spans
 
 __all__ = [
+    "COMPOUNDING",
     "LANGUAGES",
     "PLAIN",
     "UNSPACED_LETTERS",
     "Analyzer",
+    "QuestionKinds",
     "analysis_version",
     "analyzer",
+    "cuts",
     "decimal_mark",
     "fold",
     "is_unspaced",
+    "joined",
     "ngram_spans",
+    "question_kinds",
     "question_words",
     "same_analysis",
     "sentence_ends",
     "sentence_spans",
+    "spoken_languages",
     "spoken_question_words",
 ]

@@ -119,21 +119,23 @@ def find_evidence(
     named: NamedDocuments,
     *,
     pages: bool,
+    phrase_weight: float,
 ) -> Evidence:
     """Return what the index says of a question's candidates: `count` of vectors and of words each,
     as many of documents that the question names, and the chunks with its codes. `vector`: of the
     question, [dim]; `named`: as `named_documents` returns it, with its vector; `pages`: whether to
-    look at the other chunks on the candidates' pages.
+    look at the other chunks on the candidates' pages; `phrase_weight`: as of `matching`.
 
     Where the question names documents, these bring candidates of their own, and chunks are compared
     with `named.vector`: inside a company's report its name says nothing."""
-    near, words = index.closest(vector, count, where), index.matching(question, count, where)
+    near = index.closest(vector, count, where)
+    words = index.matching(question, count, where, phrase_weight=phrase_weight)
     codes = chunks_with_codes(index, question, where)
     word_floor, query_vector = _score_floor(words, count), vector
     ids = {*near, *words, *codes}
     if named.vector is not None:
         inside = replace(where or Filter(), documents=named.paths)
-        words_inside = index.matching(question, count, inside)
+        words_inside = index.matching(question, count, inside, phrase_weight=phrase_weight)
         word_floor, query_vector = _score_floor(words_inside, count), named.vector
         words |= words_inside
         ids |= {*words, *index.closest(query_vector, count, inside)}
@@ -209,7 +211,9 @@ def find_passages(
     named = NamedDocuments(index.naming_terms(question))
     count = candidates_for(k, settings)
     pages = settings.page > 0
-    evidence = find_evidence(index, question, vector, count, where, named, pages=pages)
+    evidence = find_evidence(
+        index, question, vector, count, where, named, pages=pages, phrase_weight=settings.phrases
+    )
     return rank_passages(index, evidence, vector, k, settings)
 
 

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..citations import words_of
 from ..index.query_terms import word_spans
-from ..language import ngram_spans, sentence_ends
+from ..language import fold, ngram_spans, question_kinds, sentence_ends
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
 from .sufficiency import (
     ANSWERABLE,
     FEATURES,
     SAYS_IT,
-    YES_NO,
     features_of,
     probability,
     weigh,
@@ -47,22 +46,6 @@ _MIN_WORDS = 3  # a shorter candidate is a heading, a label or a number alone
 _MAX_CANDIDATES = 64
 _RULE = re.compile(r"[\s|:=\-]+")  # the line under a Markdown table's heads
 _ITEM = re.compile(r"\s*(?:[-*•–▪◦]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
-# Questions that want a figure which has to be worked out.
-_ARITHMETIC = {
-    "en": r"\b(?:how (?:much|many) (?:\w+ )?(?:more|less|fewer|longer|higher|lower|larger|smaller)|in total|altogether|"
-    r"total of|sum of|difference between|percent(?:age)? (?:change|increase|decrease)|by how "
-    r"(?:much|many))\b",
-    "de": (
-        r"\b(?:wie viel (?:mehr|weniger|höher|niedriger)|insgesamt|(?:summe|differenz|unterschied) "
-        r"|um wie viel)"
-    ),
-    "fr": r"\b(?:combien de plus|au total|(?:somme|différence) (?:de|des|entre))\b",
-    "es": r"\b(?:cuánto más|en total|(?:suma|diferencia) (?:de|entre))\b",
-}
-_DERIVED = re.compile(
-    "|".join([*(rf"(?:^|[.!?;:,]\s)\W*(?:{p})" for p in YES_NO), *_ARITHMETIC.values()]),
-    re.IGNORECASE,
-)
 
 
 class Embeds(Protocol):
@@ -150,9 +133,9 @@ class Quote:
 
 def is_direct(question: str) -> bool:
     """Return whether a document's own words can be the answer: not to a question for yes or no, nor
-    for a sum or a difference. Decided by first words and a few phrases of English, German, French
-    and Spanish; any other question counts as direct."""
-    return _DERIVED.search(question.strip()) is None
+    for a sum or a difference. Decided by first words and a few phrases of the languages in
+    `language/question_kinds.toml`; any other question counts as direct."""
+    return question_kinds(question).derived.search(fold(question.strip())) is None
 
 
 def candidates(passages: Sequence[Passage]) -> list[Candidate]:

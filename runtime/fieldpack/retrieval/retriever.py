@@ -79,7 +79,16 @@ class Retriever:
             named = replace(named, vector=unit_midpoint(vector, rest))
         count = candidates_for(k, self.settings)
         pages = self.settings.page > 0
-        evidence = find_evidence(self.index, question, vector, count, where, named, pages=pages)
+        evidence = find_evidence(
+            self.index,
+            question,
+            vector,
+            count,
+            where,
+            named,
+            pages=pages,
+            phrase_weight=self.settings.phrases,
+        )
         return evidence, vector
 
     def passages_of(self, ids: Iterable[int], current: Iterable[Passage]) -> tuple[Passage, ...]:

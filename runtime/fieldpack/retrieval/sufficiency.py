@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 
 from ..figures import find_figures
+from ..language import fold, question_kinds
 
 # `score`: of the best candidate, `margin`: `retriever.similarity_margin`, `gap`: the best
 # candidate's score less the second one's, `missing`: names and years of the question that the
@@ -28,32 +29,6 @@ ANSWERABLE = (0.4962, 5.1488, 1.3109, -2.1576, -1.7293, 0.7121)
 SAYS_IT = (1.7944, 2.1126, 4.359, -1.4226, -0.9585, -2.6656)
 _MOST_MISSING = 3
 _STEM = 5  # letters by which forms of a word are taken for one: insurer, insured, insurance
-_HOW_MUCH = re.compile(
-    r"\bhow (?:much|many|long|often|far|big|old|soon|late|early|high|low|large)\b|"
-    r"\b(?:wie (?:viele?|lange|oft|weit|hoch|groß)|combien|cuánt[oa]s?)\b",
-    re.IGNORECASE,
-)
-_AMOUNT = re.compile(
-    r"\b(?:fee|price|salary|charge|cost|rate|limit|threshold|maximum|minimum|percentage|number|"
-    r"multiple|ratio|return|share)\b|"
-    r"\b(?:gebühr|preis|gehalt|kosten|satz|grenze|anteil|anzahl|frais|prix|salaire|coût|taux|seuil|"
-    r"plafond|nombre|tarifa|precio|salario|coste|tasa|límite|umbral|número)\b",
-    re.IGNORECASE,
-)
-# Words that begin a question for a person, a place, a time or a reason.
-_OTHER = re.compile(
-    r"\W*(?:who|whom|whose|why|where|when|wer|wem|wen|wessen|warum|wieso|wo|wann|qui|pourquoi|où|"
-    r"quand|quién|quiénes|por qué|dónde|cuándo)\b",
-    re.IGNORECASE,
-)
-# Words that begin a question for yes or no, or a clause that is one.
-YES_NO = (
-    r"(?:is|are|was|were|am|do|does|did|can|could|may|might|must|shall|should|will|would|has|have|had)\b",
-    r"(?:ist|sind|war|waren|darf|dürfen|kann|können|muss|müssen|soll|sollen|wird|werden|hat|haben|gibt es)\b",
-    r"(?:est-ce que|est-il|est-elle|peut-on|doit-on|faut-il|y a-t-il)\b",
-    r"¿?(?:es|son|está|están|puede|pueden|debe|deben|hay|tiene|tienen)\b",
-)
-_YES_NO = re.compile(rf"\W*(?:{'|'.join(YES_NO)})", re.IGNORECASE)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -111,25 +86,25 @@ def _names(question: str) -> list[str]:
 
 
 def lacks_figure(question: str, quote: str) -> bool:
-    """Return whether a question wants an amount and the quote has no digit. Decided by words of
-    English, German, French and Spanish, in the sentences with a question mark where there are any;
-    no other question wants one. "How much" wants one anywhere; a fee or a limit is not what a
-    sentence wants that begins like a question for a person, a place, a time, a reason, or yes or
+    """Return whether a question wants an amount and the quote has no digit. Decided by words of the
+    languages in `language/question_kinds.toml`, in the sentences with a question mark where there
+    are any; no other question wants one. "How much" wants one anywhere; a fee or a limit is not what
+    a sentence wants that begins like a question for a person, a place, a time, a reason, or yes or
     no."""
     if any(map(str.isdigit, quote)):
         return False
     sentences = re.split(r"(?<=[.?!])\s+", question.strip())
     asked = [s for s in sentences if s.endswith("?")] or sentences[-1:]
+    kinds = question_kinds(question)
     return any(
-        _HOW_MUCH.search(sentence)
-        or (_AMOUNT.search(sentence) and not _OTHER.match(sentence) and not asks_yes_no(sentence))
-        for sentence in asked
+        kinds.how_much.search(sentence)
+        or (
+            kinds.amount.search(sentence)
+            and not kinds.other.match(sentence)
+            and not kinds.yes_no.match(sentence)
+        )
+        for sentence in map(fold, asked)
     )
-
-
-def asks_yes_no(sentence: str) -> bool:
-    """Return whether a sentence begins like a question for yes or no."""
-    return _YES_NO.match(sentence) is not None
 
 
 def weigh(features: Sequence[float], weights: Sequence[float]) -> float:
