@@ -378,7 +378,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        5,
+        6,
         "fit on the training rows how passages are quoted",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
@@ -479,7 +479,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        8,
+        9,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
@@ -520,7 +520,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        4,
+        5,
         "seal what ships into a bundle",
         settings=_package_settings,
         needs=(*_BUNDLED, "targets"),
