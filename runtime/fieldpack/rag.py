@@ -405,7 +405,9 @@ def sureness_of(
     answered = content_words(strip_marks(text))
     new = set(answered) - set(content_words(question)) or set(answered)
     context = passages[quote.citation.passage - 1].context
-    words = f"{quote.text} {quote.citation.quote} {context}"  # a row's cells that are not shown, too
+    words = (
+        f"{quote.text} {quote.citation.quote} {context}"  # a row's cells that are not shown, too
+    )
     shared = new & set(content_words(words))
     return round(quote.sureness * len(shared) / len(new), 4) if new else 0.0
 

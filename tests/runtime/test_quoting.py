@@ -107,10 +107,14 @@ def test_a_sentence_goes_on_over_lines_of_uneven_lengths() -> None:
     found = [" ".join(quote.split()) for quote in quotes(PRINTED)]
     assert found == [
         "Votes are decided by the responsible investment team together with the fund manager.",
-        "Where the two disagree, the chief investment officer decides, and the reasons are kept for "
-        "six years, as the auditors of the fund and of the firm may ask.",
-        "For orders up to GBP 3 million and for those of the Short-Dated Bond Fund two dealers are "
-        "asked.",
+        (
+            "Where the two disagree, the chief investment officer decides, and the reasons are kept "
+            "for six years, as the auditors of the fund and of the firm may ask."
+        ),
+        (
+            "For orders up to GBP 3 million and for those of the Short-Dated Bond Fund two dealers "
+            "are asked."
+        ),
     ]
     assert all(quote in PRINTED for quote in quotes(PRINTED))
     before = [c.quote for c in candidates([passage(PRINTED)], complete=False)]
@@ -122,7 +126,10 @@ def test_a_sentence_goes_on_over_lines_of_uneven_lengths() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Guidelines on the knowledge of older staff\nGuidelines on complex and risky products\nOpinion on the costs that were paid in all of the funds",
+        (
+            "Guidelines on the knowledge of older staff\nGuidelines on complex and risky products\n"
+            "Opinion on the costs that were paid in all of the funds"
+        ),
         "The desk opens at nine:\nthe hall of Leith is closed until ten on Sundays",
         "Guidelines on the knowledge of staff\n- the hall of Leith is closed",
     ],
@@ -144,7 +151,10 @@ def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
         ("CGEF | 14% | 17%", "Fund: CGEF; Amber: 14%; Red: 17%")
     ]
     blank = passage("| Fund CGEF | 14% |\n| Fund CSBF | 2% |", ("Limits", "Columns:  | Amber"))
-    assert [c.text for c in candidates([blank])] == ["Fund CGEF; Amber: 14%", "Fund CSBF; Amber: 2%"]
+    assert [c.text for c in candidates([blank])] == [
+        "Fund CGEF; Amber: 14%",
+        "Fund CSBF; Amber: 2%",
+    ]
     before = candidates([blank], complete=False)
     assert [c.text for c in before] == ["Fund CGEF | 14%", "Fund CSBF | 2%"]
     assert with_heads("Fund | Amber", "CGEF | 14% | 17%") == "CGEF | 14% | 17%", (
@@ -338,7 +348,9 @@ def test_a_written_answer_is_as_sure_as_its_quote_has_its_words() -> None:
     assert sureness("The fee is 40 pounds. [1]") == 0.8
     assert sureness("The fee is 50 pounds.") == 0.4
     assert sureness("") == 0.0
-    row = Quote("Fund: A; Fee: 40", Citation("a.md", None, "| A | 40 | 1,000 |", 1), 1.0, 0.8, True, True)
+    row = Quote(
+        "Fund: A; Fee: 40", Citation("a.md", None, "| A | 40 | 1,000 |", 1), 1.0, 0.8, True, True
+    )
     assert sureness_of("40 and 1,000", "What is the fee?", row, (read,)) == 0.8, "a cell not shown"
     assert sureness_of("40 pounds", "What is the fee?", None, (read,)) is None
 

@@ -194,4 +194,6 @@ def test_fitted_weights_keep_the_size_of_a_score() -> None:
     )
     assert positive == pytest.approx(plain, abs=5e-4)  # five weights rounded to four places
     ratios = np.array(settings.weights) / np.array(QuoteSettings().weights)
-    assert len({round(float(ratio), 2) for ratio in ratios}) == 2, "one weight differs in proportion"
+    assert len({round(float(ratio), 2) for ratio in ratios}) == 2, (
+        "one weight differs in proportion"
+    )
