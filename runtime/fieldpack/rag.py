@@ -405,10 +405,7 @@ def sureness_of(
     answered = content_words(strip_marks(text))
     new = set(answered) - set(content_words(question)) or set(answered)
     context = passages[quote.citation.passage - 1].context
-    words = (
-        f"{quote.text} {quote.citation.quote} {context}"  # a row's cells that are not shown, too
-    )
-    shared = new & set(content_words(words))
+    shared = new & set(content_words(f"{quote.text} {context}"))
     return round(quote.sureness * len(shared) / len(new), 4) if new else 0.0
 
 

@@ -134,7 +134,10 @@ def _with_weight(plain: QuoteSettings, name: str, value: float) -> QuoteSettings
     weights = dict(zip(SIGNALS, plain.weights, strict=True)) | {name: value}
     size = sum(weight for weight in plain.weights if weight > 0)
     size /= sum(weight for weight in weights.values() if weight > 0)
-    return replace(plain, **{signal: round(size * w, 4) for signal, w in weights.items()})
+    cosine, words, context, rank, tokens = (round(size * w, 4) for w in weights.values())
+    return replace(
+        plain, cosine=cosine, words=words, words_in_context=context, rank=rank, tokens=tokens
+    )
 
 
 def _judge(

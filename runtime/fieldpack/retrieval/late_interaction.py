@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..index.query_terms import word_spans
-from .word_forms import text_forms, words_to_match
+from .word_forms import words_to_match
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,11 +43,6 @@ class QuestionWords:
     def count_in(self, forms: Set[str]) -> int:
         """Return how many of the words a text has, by the forms of its words."""
         return sum(not word.isdisjoint(forms) for word in self.words)
-
-    def words_in(self, text: str) -> set[int]:
-        """Return the numbers, from 0, of the words that a text has."""
-        forms = text_forms(text, self.languages)
-        return {n for n, word in enumerate(self.words) if not word.isdisjoint(forms)}
 
     def nearness(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how near a text comes to each word, [words]: the mean over the word's tokens of

@@ -1,7 +1,11 @@
-"""How a quote reads: a table's row with its column heads, and no longer than what was asked for.
-Shows of a row the columns that the question names, and of a sentence the clause between semicolons
-that has all that the question's words are near to. What is shown of a sentence stays an exact slice.
-Takes texts and their vectors; knows nothing of passages or scores."""
+"""How a quote reads: a table's row with its column heads, and of a sentence the clause between
+semicolons that has all that the question's words are near to, an exact slice. Takes texts and their
+vectors; knows nothing of passages or scores.
+
+A row stays whole. Showing only the columns that a question names by a word of their heads raised F1
+by 0.013 on the finance recipe's training rows and lost the right figure in 4 of the 49 rows that it
+shortened: the column asked for is often named by another word ("how long" is the column "Within").
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from .embedder import TokenVectors
     from .late_interaction import QuestionWords
 
@@ -32,40 +34,16 @@ class Shown:
     quote: str
 
 
-def with_heads(heads: str, row: str, columns: Collection[int] | None = None) -> str:
-    """Return a table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width than
-    `heads` stay as they are. `columns`: only these, by number from 0."""
+def with_heads(heads: str, row: str) -> str:
+    """Return a table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stay as
+    they are."""
     names, cells = _cells(heads), _cells(row)
     if len(names) != len(cells):
         return " | ".join(cell for cell in cells if cell)
     pairs = (
-        (" ".join(name.split()), cell)
-        for number, (name, cell) in enumerate(zip(names, cells, strict=True))
-        if cell and (columns is None or number in columns)
+        (" ".join(name.split()), cell) for name, cell in zip(names, cells, strict=True) if cell
     )
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
-
-
-def columns_asked_for(question: QuestionWords, heads: str, row: str) -> set[int] | None:
-    """Return the numbers, from 0, of the columns that a question is about: the first, which says
-    what the row is of, those that it names, and those whose cell it has a word of. None where it
-    names none, all of them, or the row is narrower than three cells or of another width than
-    `heads`. A column is named by a word of its head that not all columns share; a blank head belongs
-    to the one before it, which stands over both."""
-    names, cells = _cells(heads), _cells(row)
-    columns = [number for number, cell in enumerate(cells) if number and cell]
-    if len(names) != len(cells) or len(columns) < 2:
-        return None
-    for number in range(2, len(names)):
-        names[number] = names[number] or names[number - 1]
-    named = {number: question.words_in(names[number]) for number in columns}
-    shared = set.intersection(*named.values())
-    asked = {number for number in columns if named[number] - shared}
-    if not asked:
-        return None
-    known = shared | question.words_in(names[0]) | question.words_in(cells[0])
-    asked |= {number for number in columns if question.words_in(cells[number]) - known}
-    return None if len(asked) == len(columns) else {0, *asked}
 
 
 def nearest_clause(
