@@ -144,7 +144,7 @@ def _ask(
     for number, asked in enumerate(questions):
         arms = {}
         # Whoever comes first reads the question's pages from the disk.
-        names = list(opened) if number % 2 else list(reversed(opened))
+        names = list(opened) if number % 2 else list(opened)[::-1]
         for name in names:
             document = asked["document"] if spans else None
             quote, passages, milliseconds = opened[name].quote(asked["question"], document)

@@ -2,9 +2,9 @@
 of a row's answer, by which figures a quote is judged to answer, and under which sufficiency it is
 no answer. Knows nothing of files but its own, of bundles or of test questions.
 
-One of the plain weights is changed at a time, judged by cross-validation: where the fit is not
-better than the plain weights by more than noise, the plain ones stay, as a fit that gains nothing on
-these rows loses on others. What judges a quote is a logistic regression on a handful of
+A few weights on a coarse grid around the plain ones, judged by cross-validation: where the fit is
+not better than the plain weights by more than noise, the plain ones stay, as a fit that gains
+nothing on these rows loses on others. What judges a quote is a logistic regression on a handful of
 figures; its threshold is chosen on rows that it was not fitted on."""
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from math import floor, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldpack.retrieval.quoting import SIGNALS, QuoteSettings
+from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack.retrieval.sufficiency import FEATURES, weigh
 
 from ..recipe.runtime_settings import QUOTING
@@ -33,17 +34,9 @@ MIN_ROWS = 40  # answerable: below it a fold of five has under eight rows, whose
 MIN_REFUSALS = 40  # unanswerable: likewise
 FOLDS = 5
 SAYS = 0.5  # token F1 with the answer from which on a sentence counts as saying it
-# Other weights than the plain ones, one at a time. Chosen by nested cross-validation over documents on
-# the finance recipe's training rows and TAT-QA's (mean F1 held out; right values in TAT-QA): these 17
-# gain 0.018 (0.006 to 0.029) and 0.012 (-0.001 to 0.024), two weights at a time (130) 0.013 and
-# 0.009, all combinations of three or four values each (266) 0.012 and 0.009.
-_OTHERS = {
-    "cosine": (0.0, 0.1, 0.6, 1.2),
-    "words": (0.0, 0.3, 0.6),
-    "words_in_context": (0.0, 0.1, 0.4),
-    "rank": (0.0, -0.1),
-    "tokens": (0.0, 0.25, 0.5, 2.0, 4.0),
-}
+_GRID = tuple(
+    product((0.0, 0.3, 0.6), (0.0, 0.1, 0.3), (0.0, 0.2), (0.0, -0.05, -0.1), (0.0, 0.5, 1.0, 2.0))
+)  # cosine, words, words in context, rank, tokens
 _Z = 1.96
 # With which probability no more than `max_wrong` of questions like the rows' are refused wrongly.
 _SURE = 0.9
@@ -111,8 +104,18 @@ def _pick_weights(rows: Sequence[QuoteRow], facts: QuoteFit) -> QuoteSettings:
     usable = [row for row in rows if row.answerable and len(row.signals)]
     if len(usable) < MIN_ROWS:
         return plain
-    others = [(name, value) for name, values in _OTHERS.items() for value in values]
-    grid = [plain, *(_with_weight(plain, name, value) for name, value in others)]
+    grid = [
+        replace(
+            plain,
+            cosine=cosine,
+            words=words,
+            words_in_context=context,
+            rank=rank,
+            tokens=tokens,
+        )
+        for cosine, words, context, rank, tokens in _GRID
+        if cosine or words or context or tokens
+    ]
     # [rows, grid]
     worth = np.array([[_worth(row, settings) for settings in grid] for row in usable])
     mine = np.array([_worth(row, plain) for row in usable])
@@ -126,18 +129,6 @@ def _pick_weights(rows: Sequence[QuoteRow], facts: QuoteFit) -> QuoteSettings:
     facts.f1_plain = round(float(mine.mean()), 4)
     facts.f1_fitted = round(float(held_out.mean()), 4)
     return grid[int(worth.mean(axis=0).argmax())] if facts.fitted else plain
-
-
-def _with_weight(plain: QuoteSettings, name: str, value: float) -> QuoteSettings:
-    """Return settings with one weight changed, and then all multiplied so that a score stays about
-    as large: what judges a quote may be the plain one, which knows the plain scores."""
-    weights = dict(zip(SIGNALS, plain.weights, strict=True)) | {name: value}
-    size = sum(weight for weight in plain.weights if weight > 0)
-    size /= sum(weight for weight in weights.values() if weight > 0)
-    cosine, words, context, rank, tokens = (round(size * w, 4) for w in weights.values())
-    return replace(
-        plain, cosine=cosine, words=words, words_in_context=context, rank=rank, tokens=tokens
-    )
 
 
 def _judge(

@@ -182,18 +182,3 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     settings = QuoteSettings(words=0.4, refuse_below=0.7)
     write_quoting(tmp_path, settings)
     assert read_quoting(tmp_path) == settings
-
-
-def test_fitted_weights_keep_the_size_of_a_score() -> None:
-    """What judges a quote may be the plain one, which knows the plain scores."""
-    chance = random.Random(9)
-    settings, facts = fit([chosen_by_words(chance) for _ in range(60)], max_wrong=0.1)
-    assert facts.fitted and not facts.judged
-    positive, plain = (
-        sum(weight for weight in one.weights if weight > 0) for one in (settings, QuoteSettings())
-    )
-    assert positive == pytest.approx(plain, abs=5e-4)  # five weights rounded to four places
-    ratios = np.array(settings.weights) / np.array(QuoteSettings().weights)
-    assert len({round(float(ratio), 2) for ratio in ratios}) == 2, (
-        "one weight differs in proportion"
-    )
