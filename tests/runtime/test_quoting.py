@@ -20,9 +20,10 @@ from fieldpack.passages import Chunk, Citation, Passage
 from fieldpack.prompt import read_prompt
 from fieldpack.rag import AnswerOptions, sureness_of
 from fieldpack.retrieval.embedder import TokenVectors
+from fieldpack.retrieval.late_interaction import QuestionWords
+from fieldpack.retrieval.quote_text import with_heads
 from fieldpack.retrieval.quoting import (
     Candidate,
-    QuestionWords,
     Quote,
     QuoteSettings,
     candidates,
@@ -30,7 +31,6 @@ from fieldpack.retrieval.quoting import (
     near_passages,
     near_words,
     rank,
-    with_heads,
 )
 
 TABLE = (
@@ -94,6 +94,50 @@ def test_pieces_are_sentences_whole_over_wrapped_lines(text: str, expected: list
     assert all(quote in text for quote in found)
 
 
+PRINTED = (
+    "Votes are decided by the responsible investment team together with the fund\nmanager. Where "
+    "the two disagree, the chief investment officer decides, and the\nreasons are kept for six "
+    "years, as the auditors of the fund and of the firm may ask.\nFor orders up to GBP 3 "
+    "million and for those of the Short-Dated Bond\nFund two dealers are asked."
+)
+
+
+def test_a_sentence_goes_on_over_lines_of_uneven_lengths() -> None:
+    """The longest line would have held the first word of each next one."""
+    found = [" ".join(quote.split()) for quote in quotes(PRINTED)]
+    assert found == [
+        "Votes are decided by the responsible investment team together with the fund manager.",
+        (
+            "Where the two disagree, the chief investment officer decides, and the reasons are kept "
+            "for six years, as the auditors of the fund and of the firm may ask."
+        ),
+        (
+            "For orders up to GBP 3 million and for those of the Short-Dated Bond Fund two dealers "
+            "are asked."
+        ),
+    ]
+    assert all(quote in PRINTED for quote in quotes(PRINTED))
+    before = [c.quote for c in candidates([passage(PRINTED)], complete=False)]
+    assert (
+        before[0] == "Votes are decided by the responsible investment team together with the fund"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "Guidelines on the knowledge of older staff\nGuidelines on complex and risky products\n"
+            "Opinion on the costs that were paid in all of the funds"
+        ),
+        "The desk opens at nine:\nthe hall of Leith is closed until ten on Sundays",
+        "Guidelines on the knowledge of staff\n- the hall of Leith is closed",
+    ],
+)
+def test_lines_that_are_titles_items_or_end_with_a_mark_stay_apart(text: str) -> None:
+    assert quotes(text) == text.split("\n")
+
+
 def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
     found = candidates([passage(TABLE)])
     assert [c.quote for c in found] == [
@@ -106,6 +150,13 @@ def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
     assert [(c.quote, c.text) for c in later] == [
         ("CGEF | 14% | 17%", "Fund: CGEF; Amber: 14%; Red: 17%")
     ]
+    blank = passage("| Fund CGEF | 14% |\n| Fund CSBF | 2% |", ("Limits", "Columns:  | Amber"))
+    assert [c.text for c in candidates([blank])] == [
+        "Fund CGEF; Amber: 14%",
+        "Fund CSBF; Amber: 2%",
+    ]
+    before = candidates([blank], complete=False)
+    assert [c.text for c in before] == ["Fund CGEF | 14%", "Fund CSBF | 2%"]
     assert with_heads("Fund | Amber", "CGEF | 14% | 17%") == "CGEF | 14% | 17%", (
         "a row of another width stands as it is"
     )
@@ -127,6 +178,10 @@ def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
 )
 def test_a_question_for_yes_or_no_or_a_sum_is_told_apart(question: str, direct: bool) -> None:
     assert is_direct(question) is direct
+
+
+def alike(words: Sequence[str]) -> list[float]:
+    return [1.0] * len(words)
 
 
 def read(*tokens: tuple[float, float], spans: tuple[tuple[int, int], ...] = ()) -> TokenVectors:
@@ -173,7 +228,7 @@ def test_candidates_are_ranked_by_their_scores() -> None:
         passages,
         Digits(),
         QuoteSettings(cosine=1.0, words=0.0, words_in_context=0.0, rank=0.0, tokens=0.0),
-        rarity=lambda words: [1.0] * len(words),
+        rarity=alike,
     )
     assert [(c.quote[8], c.passage) for c in ranking.candidates] == [("8", 1), ("5", 2), ("2", 1)]
     assert ranking.scores == pytest.approx([8 / 9, 5 / 9, 2 / 9])
@@ -401,6 +456,40 @@ def test_a_bundle_from_before_tokens_were_compared_quotes_as_it_did(
     assert settings is not None
     assert settings.weights == (1.0, 0.2, 0.2, -0.05, 0.0)
     assert settings.answerable == (1.0, 3.0, 0.0, 0.0, 0.0, 0.0) and settings.refuse_below == 0.7
+    assert not settings.complete and not settings.shorten
+
+
+def test_a_bundle_from_before_quotes_were_shortened_quotes_as_it_did(
+    quoting: Path, tmp_path: Path
+) -> None:
+    """It names neither setting. A sentence ends with its line and keeps its clauses, and a row whose
+    first head is blank has none."""
+    folder = tmp_path / "older"
+    shutil.copytree(quoting, folder)
+    data = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
+    assert data["quoting"].pop("complete") and data["quoting"].pop("shorten")
+    (folder / "prompt.json").write_text(json.dumps(data), encoding="utf-8")
+    older = read_prompt(folder)[1].quoting
+    assert older == QuoteSettings(complete=False, shorten=False)
+    clauses = "Visitors wait at dusk; my jolly zebra jumps quickly."
+    from fieldpack.retrieval.embedder import Embedder
+
+    embedder = Embedder.open(quoting / "embedder")
+    for text, question, before, now in (
+        (clauses, "Jolly zebra?", clauses, "my jolly zebra jumps quickly."),
+        (
+            PRINTED,
+            "votes team fund manager",
+            "Votes are decided by the responsible investment team together with the fund",
+            "Votes are decided by the responsible investment team together with the fund manager.",
+        ),
+    ):
+        shown = [
+            rank(question, [passage(text)], embedder, settings, rarity=alike).shown
+            for settings in (older, QuoteSettings())
+        ]
+        assert [one.text for one in shown if one] == [before, now]
+        assert all(one.quote in text for one in shown if one)
 
 
 def test_a_damaged_judge_is_a_damaged_bundle(quoting: Path, tmp_path: Path) -> None:

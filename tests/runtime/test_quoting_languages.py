@@ -17,12 +17,12 @@ from fieldpack.language import PLAIN, analyzer, ngram_spans
 from fieldpack.passages import Passage
 from fieldpack.retrieval.codes import code_spans, held_codes
 from fieldpack.retrieval.embedder import TokenVectors
+from fieldpack.retrieval.late_interaction import question_words
 from fieldpack.retrieval.quoting import (
     QuoteSettings,
     candidates,
     near_words,
     pick,
-    question_words,
     signals_of,
 )
 from fieldpack.retrieval.word_forms import text_forms, words_to_match

@@ -49,10 +49,11 @@ _SIGNS = dict(zip(FEATURES, (1, 1, 1, -1, -1), strict=True))
 
 @dataclass(frozen=True)
 class QuoteRow:
-    """A training row: its candidates' `signals` [n, 5], `worth` [n] of each (token F1 with the
-    answer; zeros where there is none), the similarity `margin`; `lacking` [n, 2]: the figures
-    `missing` and `no_figure` of each; whether retrieval alone refuses it already (`unfounded`), and
-    `group`, the document of its first passage: rows of one group stay in one fold."""
+    """A training row: its candidates' `signals` [n, 5], `worth` [n] of each (token F1 of what is
+    shown of it with the answer; zeros where there is none), the similarity `margin`; `lacking` [n,
+    2]: the figures `missing` and `no_figure` of each; whether retrieval alone refuses it already
+    (`unfounded`), and `group`, the document of its first passage: rows of one group stay in one
+    fold."""
 
     answerable: bool
     signals: Floats

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from fieldpack.retrieval.late_interaction import question_words
 from fieldpack.retrieval.quoting import (
     SIGNALS,
     candidates,
     near_passages,
     near_words,
-    question_words,
+    shorten,
     signals_of,
 )
 from fieldpack.retrieval.retriever import Retriever
@@ -75,7 +76,7 @@ class _QuoteRows:
         margin = retriever.similarity_margin(question)
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
-        signals, lacking = np.zeros((0, len(SIGNALS))), np.zeros((0, 2))
+        signals, lacking, worth = np.zeros((0, len(SIGNALS))), np.zeros((0, 2)), np.zeros(0)
         if sentences:
             words = question_words(
                 question, retriever.embedder, retriever.rarity, retriever.languages
@@ -92,10 +93,15 @@ class _QuoteRows:
             lacking = np.array(
                 [(absent[s.passage], float(lacks_figure(question, s.text))) for s in sentences]
             )
+            shown = [
+                shorten(words, s, vector, contexts[s.passage - 1]).text
+                for s, vector in zip(sentences, vectors, strict=True)
+            ]
+            worth = np.array([token_f1(text, answer) if answer else 0.0 for text in shown])
         return quote_fit.QuoteRow(
             answer is not None,
             signals,
-            np.array([token_f1(s.text, answer) if answer else 0.0 for s in sentences]),
+            worth,
             margin,
             lacking,
             unfounded=best < self._settings.refuse_below or (below is not None and margin < below),

@@ -532,7 +532,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        4,
+        5,
         "seal what ships into a bundle",
         settings=_package_settings,
         needs=(*_BUNDLED, "targets"),
