@@ -427,6 +427,7 @@ def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> N
         "base",
         "embedder",
         "knowledge",
+        "quoting",
         "export",
         "evaluate",
     }

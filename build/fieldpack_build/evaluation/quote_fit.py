@@ -74,7 +74,8 @@ class QuoteFit(Part):
     which takes rows of both kinds. The rest is what the threshold refuses of the rows, judged by
     weights that were not fitted on them; `says_it`: the share of the answerable rows whose quote
     says the answer. `made_up`: the questions were made of the library, and nothing but the threshold
-    comes from them; each is answerable, and once more not, without its source."""
+    comes from them; each is answerable, and once more not, without its source. The shares are then
+    those of the threshold that would be carried over, whether it ships or not."""
 
     rows: int
     answerable: int
@@ -124,7 +125,8 @@ def carry_over(
     highest = threshold(rows, values, max_wrong=max_wrong)
     line = None if highest is None or highest < CARRIED_OVER else CARRIED_OVER
     facts = QuoteFit(rows=len(rows), answerable=len(made), fitted=False, made_up=True)
-    _add_refusals(facts, rows, values, line)
+    _add_refusals(facts, rows, values, CARRIED_OVER)
+    facts.refuse_below = line
     return replace(settings, refuse_below=line), facts
 
 

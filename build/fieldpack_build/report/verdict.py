@@ -365,20 +365,28 @@ def made_up_in_words(quoting: Mapping[str, Any]) -> list[str]:
     if not quoting.get("made_up"):
         return []
     line, count = quoting["refuse_below"], quoting["answerable"]
+    shares = ""
+    if count:
+        shares = (
+            f"it refuses {quoting['refused_wrong']:.0%} of {count} questions made up from these "
+            f"documents' sentences, and {quoting['refused_right']:.0%} of them once their source "
+            "is left out"
+        )
     if line is None:
         text = (
             "There were no training rows, and a quote is refused by its passage's similarity alone: "
-            "a threshold on how well it answers could only come from another library, and of "
-            f"{count} questions made up from these documents' sentences it would refuse too many, "
-            "or they were too few to tell."
+            "a threshold on how well it answers could only come from another library, and "
+            + (
+                f"{shares}, which is too many, or they are too few."
+                if shares
+                else "the documents have no sentence to make a question of."
+            )
         )
     else:
         text = (
             "There were no training rows: the threshold under which a quote is refused comes from "
-            f"another library and was held against {count} questions made up from the documents' "
-            "sentences, which is weaker than questions that people asked. It refuses "
-            f"{quoting['refused_wrong']:.0%} of these, and {quoting['refused_right']:.0%} of them "
-            "once their source is left out."
+            f"another library, and {shares}. Such questions are weaker evidence than those that "
+            "people ask."
         )
     return [text]
 
