@@ -360,6 +360,7 @@ def test_the_plan_as_json(home: Path, verb: str) -> None:
         "base",
         "embedder",
         "knowledge",
+        "quoting",
         "export",
         "evaluate",
         "package",

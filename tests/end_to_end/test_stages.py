@@ -260,6 +260,27 @@ def test_a_recipe_without_a_base_quotes(
     assert answer.citations[0].quote in answer.passages[0].text
 
 
+def test_without_rows_refusals_are_held_against_made_up_questions_and_it_is_said(
+    toy: Project, built: Built
+) -> None:
+    """The toy library has too few sentences for a threshold: none ships, and the report says so."""
+    made = build_here(toy, "train=none", "evaluate.ship=quote", 'evaluate.arms=["quote"]')
+    fit = made.results["quoting"]
+    assert fit["made_up"] and 8 < fit["answerable"] == fit["rows"] / 2 < 30
+    with fieldpack.open(made.bundle) as expert:
+        assert expert.settings.quoting and expert.settings.quoting.refuse_below is None
+    page = (made.bundle / "report" / "report.html").read_text(encoding="utf-8")
+    assert "There were no training rows, and a quote is refused by its passage" in page
+    off = build_here(
+        toy,
+        "train=none",
+        "answer.made_up_questions=false",
+        "evaluate.ship=quote",
+        'evaluate.arms=["quote"]',
+    )
+    assert "quoting" not in off.results
+
+
 # --- what runs again ------------------------------------------------------------------------------
 
 
@@ -285,7 +306,7 @@ TAIL = ["evaluate", "package"]
         ("train.follow_documents=true", ["train", "merge", "export", *TAIL]),
         ("train.checkpoint_steps=7", []),
         ("train.device=cpu", []),
-        ("train=none", ["export", *TAIL]),
+        ("train=none", ["quoting", "export", *TAIL]),
         ("export.block_size=64", ["export", "baseline", *TAIL]),
         ("knowledge.chunk.tokens=48", ["knowledge", "quoting", *TAIL]),
         ("bundle.description=Another", ["package"]),
@@ -426,6 +447,7 @@ def test_without_training_it_is_retrieval_alone(toy: Project, built: Built) -> N
         "base",
         "embedder",
         "knowledge",
+        "quoting",
         "export",
         "evaluate",
     }

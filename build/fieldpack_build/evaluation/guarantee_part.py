@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor
 
+from .arms import QUOTE
 from .guarantee import (
     Judged,
     card,
@@ -20,6 +21,11 @@ from .report_file import Guarantee, PassageGuarantee, QuestionRow, RiskMeasured,
 SURE = 0.95
 WRONG = 0.05  # the share of wrong answers that the report says is or is not shown
 _PASSAGE_SHARE = 0.95
+MADE_UP = (
+    "When it refuses was not learned from questions that people asked of these documents, but "
+    "carried over from another library and held against questions made up from their sentences, "
+    "which is weaker."
+)
 
 
 def judge_answers(rows: Sequence[QuestionRow], arm: str) -> list[Judged]:
@@ -46,12 +52,14 @@ def make_guarantee(
     ranks: Sequence[int | None] = (),
     depth: int = 0,
     shown: int = 0,
+    made_up: bool = False,
 ) -> Guarantee | None:
     """Return what may be promised of the arm that ships; None where no question can be judged.
 
     `arms`: among how many arms it was chosen by these questions. `ranks`: the place of the right
     passage of each question that names a document, among the first `depth`; `shown`: passages that
-    the bundle shows."""
+    the bundle shows. `made_up`: the threshold under which a quote is refused was held against
+    made-up questions, which the card says of an arm that quotes."""
     judged = judge_answers(rows, arm)
     if not judged:
         return None
@@ -68,8 +76,9 @@ def make_guarantee(
             shown=shown,
             shown_of_100=_rounded_down(100 * least_share(near, len(ranks), sure=SURE)),
         )
+    says_so = made_up and arm == QUOTE
     return Guarantee(
-        sentence=promised.sentence(),
+        sentence=f"{promised.sentence()} {MADE_UP}" if says_so else promised.sentence(),
         questions=promised.questions,
         answered=promised.answered,
         right=promised.right,
@@ -80,6 +89,7 @@ def make_guarantee(
         wrong=WRONG,
         missing=right_answers_missing(promised.right, promised.answered, wrong=WRONG, sure=SURE),
         passages=passages,
+        **({"made_up": True} if says_so else {}),
     )
 
 

@@ -212,7 +212,7 @@ class Guarantee(Part):
     """What may be promised of the shipped arm's answers to questions like the test's (see
     `guarantee.Card`). `arms`: among how many arms it was chosen by the same questions, which the
     bounds allow for. `missing`: how many more answers, all right, would show that at most the share
-    `wrong` is wrong."""
+    `wrong` is wrong. `made_up`: when a quote is refused was held against made-up questions alone."""
 
     sentence: str
     questions: int
@@ -225,6 +225,7 @@ class Guarantee(Part):
     wrong: float
     missing: int
     passages: PassageGuarantee | None = None
+    made_up: bool = False
 
 
 class RiskMeasured(Part):

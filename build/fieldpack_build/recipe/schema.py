@@ -570,6 +570,10 @@ class AnswerSection(Section):
     max_wrong_refusals: Fraction = 0.1
     """Share of the answerable questions that may be refused: under auto, of those set aside; for a
     quote that does not seem to answer, of questions like the training rows, with 90% certainty."""
+    made_up_questions: bool = True
+    """Whether a recipe without `train.data` gets a threshold under which a quote is refused: that of
+    the finance recipe's rows, unless it refuses too many questions made of the library's own
+    sentences. Off, a quote is refused by `refuse_below` alone."""
     risk: Risk | None = None
     """How often an answer may be wrong. From which sureness on an answer is given is learned on test
     questions that are set aside (`evaluate.calibration`, a share); the report says which share of

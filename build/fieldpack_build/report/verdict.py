@@ -9,9 +9,10 @@ question, by the exact sign test.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, floor
+from typing import Any
 
 from ..evaluation.bootstrap import wilson
 from ..evaluation.guarantee import fewest
@@ -187,6 +188,7 @@ def judge(report: Report) -> Verdict:
         *([_against_strongest(shipped, pairs[0])] if pairs else []),
         *_outdone(report, pairs),
         *([guarantee_in_words(report.guarantee)] if report.guarantee else []),
+        *made_up_in_words(report.model.get("quoting", {})),
         *([risk_in_words(report.risk)] if report.risk else []),
         _sample_in_words(report, shipped),
     ]
@@ -355,6 +357,38 @@ def guarantee_in_words(promised: Guarantee) -> str:
             )
         )
     return " ".join(parts)
+
+
+def made_up_in_words(quoting: Mapping[str, Any]) -> list[str]:
+    """Return what was learned of refusals without training rows, from the result of the quoting
+    stage; nothing where there were rows or the stage did not run."""
+    if not quoting.get("made_up"):
+        return []
+    line, count = quoting["refuse_below"], quoting["answerable"]
+    shares = ""
+    if count:
+        shares = (
+            f"it refuses {quoting['refused_wrong']:.0%} of {count} questions made up from these "
+            f"documents' sentences, and {quoting['refused_right']:.0%} of them once their source "
+            "is left out"
+        )
+    if line is None:
+        text = (
+            "There were no training rows, and a quote is refused by its passage's similarity alone: "
+            "a threshold on how well it answers could only come from another library, and "
+            + (
+                f"{shares}, which is too many, or they are too few."
+                if shares
+                else "the documents have no sentence to make a question of."
+            )
+        )
+    else:
+        text = (
+            "There were no training rows: the threshold under which a quote is refused comes from "
+            f"another library, and {shares}. Such questions are weaker evidence than those that "
+            "people ask."
+        )
+    return [text]
 
 
 def _sample_in_words(report: Report, shipped: Tally) -> str:

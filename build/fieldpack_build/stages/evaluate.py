@@ -284,6 +284,7 @@ def _report(
         left_out=left_out(recipe, shipped),
     )
     report.ship.why = why_shipped(report)
+    quoting = report.model.get("quoting", {})
     report.guarantee = make_guarantee(
         measured.rows,
         shipped,
@@ -291,6 +292,7 @@ def _report(
         ranks=parts.passage_ranks,
         depth=max(KS),
         shown=parts.passages_shown,
+        made_up=bool(quoting.get("made_up")) and quoting["refuse_below"] is not None,
     )
     if risk := recipe.answer.risk:
         report.risk = make_risk(

@@ -1,16 +1,19 @@
 """Fit how passages are quoted on the training rows, which no test question is among: weights, what
-judges a quote, and the threshold.
+judges a quote, and the threshold. Without training rows, the threshold alone, on questions made of
+the library's sentences.
 
 quoting.json     the settings
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 from fieldpack.retrieval.late_interaction import question_words
 from fieldpack.retrieval.quoting import (
     SIGNALS,
+    QuoteSettings,
     candidates,
     near_passages,
     near_words,
@@ -22,6 +25,8 @@ from fieldpack.retrieval.sufficiency import lacks_figure, missing
 
 from ..data.training_rows import examples_of
 from ..evaluation import quote_fit
+from ..evaluation.made_questions import make_questions
+from ..evaluation.masked_index import MaskedIndex
 from ..evaluation.metrics import token_f1
 from ..pipeline.events import StageResult
 from ..pipeline.task import Task
@@ -29,13 +34,21 @@ from ..recipe.runtime_settings import open_library, prompt_settings
 
 _REHEARSED = 12
 _MAX_ROWS = 1000  # the mean F1 of so many has a standard error of about 0.01
+_MAX_MADE = 200  # a share of 10% of so many has a standard error of 0.02; each is looked up twice
 _KEPT_TEXTS = 2000  # of 25 tokens of 384 dimensions each: 80 MB
 
 
 def run(task: Task) -> StageResult:
-    """Fit how passages are quoted on the recipe's training rows, and write it into `quoting.json`."""
-    recipe = task.recipe
-    retriever = open_library(recipe, task.inputs)
+    """Fit how passages are quoted on the recipe's training rows, or on questions made of its library
+    where it has none, and write it into `quoting.json`."""
+    retriever = open_library(task.recipe, task.inputs)
+    fitted = _on_rows if task.recipe.train.data else _on_made_questions
+    settings, facts = fitted(task, retriever)
+    quote_fit.write_quoting(task.out, settings)
+    return facts.to_dict()
+
+
+def _on_rows(task: Task, retriever: Retriever) -> tuple[QuoteSettings, quote_fit.QuoteFit]:
     pairs = questions(task)
     rows_of = _QuoteRows(task, retriever)
     rows = []
@@ -43,9 +56,28 @@ def run(task: Task) -> StageResult:
         rows.append(rows_of.row(question, answer))
         if number % 20 == 0 or number == len(pairs):
             task.progress(number, len(pairs), "rows looked up")
-    settings, facts = quote_fit.fit(rows, max_wrong=recipe.answer.max_wrong_refusals)
-    quote_fit.write_quoting(task.out, settings)
-    return facts.to_dict()
+    return quote_fit.fit(rows, max_wrong=task.recipe.answer.max_wrong_refusals)
+
+
+def _on_made_questions(
+    task: Task, retriever: Retriever
+) -> tuple[QuoteSettings, quote_fit.QuoteFit]:
+    """Made questions are a few words, whose vectors are farther from any passage than a whole
+    question's: `answer.refuse_below` is no part of what they say."""
+    index = MaskedIndex(task.inputs["knowledge"])
+    retriever.index = index
+    task.note("making questions of the documents")
+    questions = make_questions(index, _REHEARSED if task.recipe.rehearsal else _MAX_MADE)
+    rows_of = _QuoteRows(task, retriever)
+    made, masked = [], []
+    for number, question in enumerate(questions, 1):
+        made.append(replace(rows_of.row(question.text, question.text), unfounded=False))
+        index.masked = index.source_of(question.chunk_id)
+        masked.append(replace(rows_of.row(question.text, None), unfounded=False))
+        index.masked = frozenset()
+        if number % 20 == 0 or number == len(questions):
+            task.progress(number, len(questions), "made-up questions looked up")
+    return quote_fit.carry_over(made, masked, max_wrong=task.recipe.answer.max_wrong_refusals)
 
 
 def questions(task: Task) -> list[tuple[str, str | None]]:

@@ -159,6 +159,10 @@ def summary(stage: str, result: StageResult) -> str:
     }
     if stage == "quoting":
         shown["weights"] = "fitted" if result["fitted"] else "plain"
+        if result.get("made_up"):  # weaker than rows, so it is said
+            line = result["refuse_below"]
+            shown["threshold"] = "none" if line is None else line
+            shown["held against"] = "made-up questions, as there are no training rows"
     elif stage == "evaluate":
         evaluated = evaluate_result(result)
         arm = evaluated["arms"][evaluated["shipped"]]

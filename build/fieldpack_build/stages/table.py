@@ -180,9 +180,9 @@ def _embedder_settings(recipe: Recipe) -> object:
 
 def _answer(recipe: Recipe, *, risk: bool = False) -> object:
     """How the device answers. A risk is learned and applied by the evaluation and the package alone;
-    where none is asked for, its keys name nothing."""
+    where none is asked for, its keys name nothing. Made-up questions are the quoting stage's."""
     aside = () if risk and recipe.answer.risk is not None else ("risk", "unsure")
-    return _dump(recipe.answer, without=aside)
+    return _dump(recipe.answer, without=(*aside, "made_up_questions"))
 
 
 def _calibrate_settings(recipe: Recipe) -> object:
@@ -204,7 +204,7 @@ def _quoting_settings(recipe: Recipe) -> object:
         "passages": answer.passages,
         "max_wrong": answer.max_wrong_refusals,
         "refuse_below": answer.refuse_below,
-        "rows": _rows_read(recipe),
+        "rows": _rows_read(recipe) if recipe.train.data else "made up",
         "retrieval": _retrieval(recipe),
         "rehearsal": recipe.rehearsal,
     }
@@ -391,12 +391,14 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "quoting",
         6,
-        "fit on the training rows how passages are quoted",
+        "fit how passages are quoted, on the training rows or on questions made of the library",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
         files=_train_files,
         tools=("onnxruntime", "usearch"),
-        active=lambda r: r.knowledge is not None and bool(r.train.data),
+        active=lambda r: (
+            r.knowledge is not None and (bool(r.train.data) or r.answer.made_up_questions)
+        ),
     ),
     Stage(
         "synthesize",

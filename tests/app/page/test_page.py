@@ -92,6 +92,7 @@ def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             "sure": 0.95,
             "answered_of_100": 75.96,
             "right_of_100": 22.98,
+            "made_up": True,
         },
     }
     fakes.write_bundle(folder, model=exported_llama, chunks=CHUNKS, report=report)
@@ -649,6 +650,7 @@ def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
         "Of 100 questions like the test’s at least 75 are answered, and of 100 answers at least 22 "
         "are right, with 95% certainty (questions asked: 40, answered: 37, right answers: 16)."
     )
+    assert "questions made up from their sentences, which is weaker" in dialog.inner_text()
     with reader.context.expect_page() as opened:
         dialog.get_by_role("link", name="Open the full report").click()
     opened.value.get_by_role("heading", name="Measured").wait_for()

@@ -8,7 +8,12 @@ from pathlib import Path
 import guarantee as benchmark
 
 from fieldpack_build.evaluation.guarantee import least_share
-from fieldpack_build.evaluation.guarantee_part import judge_answers, make_guarantee, make_risk
+from fieldpack_build.evaluation.guarantee_part import (
+    MADE_UP,
+    judge_answers,
+    make_guarantee,
+    make_risk,
+)
 from fieldpack_build.evaluation.report_file import ArmAnswer, Guarantee, QuestionRow, Report
 from fieldpack_build.report.verdict import risk_in_words
 
@@ -46,6 +51,18 @@ def test_only_answers_count_and_only_right_ones_as_right() -> None:
 def test_a_question_that_nothing_can_be_compared_with_is_left_out_refused_or_not() -> None:
     assert len(judge_answers([RIGHT, NO_VALUE, NO_VALUE_REFUSED], "rag")) == 1
     assert make_guarantee([NO_VALUE], "rag", arms=1) is None
+
+
+def test_the_card_says_when_a_quote_s_threshold_comes_of_made_up_questions() -> None:
+    """Only of an arm that quotes: another refuses by its model."""
+    quoted = QuestionRow(question="?", expected="yes", arms={"quote": RIGHT.arms["rag"]})
+    card = make_guarantee([quoted], "quote", arms=1, made_up=True)
+    assert card and card.made_up and card.sentence.endswith(MADE_UP)
+    with_rows = make_guarantee([quoted], "quote", arms=1)
+    assert with_rows and card.sentence == f"{with_rows.sentence} {MADE_UP}"
+    assert "made_up" not in with_rows.to_dict()
+    written = make_guarantee([RIGHT], "rag", arms=1, made_up=True)
+    assert written and MADE_UP not in written.sentence and not written.made_up
 
 
 def sure(count: int, sureness: float, *, right: bool = True) -> list[QuestionRow]:

@@ -12,10 +12,12 @@ import pytest
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack.retrieval.sufficiency import ANSWERABLE, FEATURES, weigh
 from fieldpack_build.evaluation.quote_fit import (
+    CARRIED_OVER,
     FOLDS,
     MIN_REFUSALS,
     MIN_ROWS,
     QuoteRow,
+    carry_over,
     features_of_row,
     fit,
     folds_of,
@@ -167,6 +169,62 @@ def test_wrong_refusals_are_bounded_with_certainty(rows: int, max_wrong: float) 
     # 0.002: three standard errors of a share of so many draws.
     assert (draws <= most).mean() - 0.002 < 0.1 < (draws <= most + 1).mean() + 0.002
     assert 0 < most < max_wrong * rows
+
+
+def made_up(chance: random.Random, count: int, *, missing: float) -> list[QuoteRow]:
+    """Questions of which a share names two years that their passage has not."""
+    return [
+        row(
+            [[chance.gauss(0.9, 0.1), 1.0, 1.0, 0.0, chance.gauss(0.9, 0.1)]],
+            [1.0],
+            margin=0.1,
+            missing=2.0 * (chance.random() < missing),
+        )
+        for _ in range(count)
+    ]
+
+
+def without_source(chance: random.Random, count: int) -> list[QuoteRow]:
+    return [
+        row([[0.3, 0.2, 0.2, 0.0, 0.3]], [0.0], answerable=False, missing=chance.choice((1.0, 3.0)))
+        for _ in range(count)
+    ]
+
+
+def test_without_rows_the_threshold_is_carried_over_as_it_is_or_not_at_all() -> None:
+    """It stays where made-up questions pass it, however much higher they would let it be; where it
+    would refuse a quarter of them, there is none."""
+    chance = random.Random(9)
+    easy, masked = made_up(chance, 100, missing=0.0), without_source(chance, 100)
+    settings, facts = carry_over(easy, masked, max_wrong=0.1)
+    assert settings == QuoteSettings(refuse_below=CARRIED_OVER)
+    assert facts.made_up and (facts.rows, facts.answerable) == (200, 100)
+    assert facts.refused_wrong == 0.0 < 0.5 < facts.refused_right  # type: ignore[operator]
+
+    hard = made_up(chance, 100, missing=0.25)
+    assert carry_over(hard, masked, max_wrong=0.5)[0].refuse_below == CARRIED_OVER
+    settings, facts = carry_over(hard, masked, max_wrong=0.1)
+    assert settings == QuoteSettings() and facts.refuse_below is None
+    assert facts.refused_wrong > 0.15  # type: ignore[operator]
+
+
+def test_without_rows_too_few_questions_give_no_threshold() -> None:
+    chance = random.Random(10)
+    few = made_up(chance, 20, missing=0.0), without_source(chance, 20)
+    settings, facts = carry_over(*few, max_wrong=0.1)
+    assert settings.refuse_below is None and facts.made_up and facts.refused_wrong == 0.0
+    settings, facts = carry_over([], [], max_wrong=0.1)
+    assert settings.refuse_below is None and facts.refused_wrong is None
+    bare = row([], [])
+    assert carry_over([bare] * 60, [bare] * 60, max_wrong=0.1)[0].refuse_below is None
+
+
+def test_the_threshold_carried_over_refuses_no_quote_that_has_all() -> None:
+    """A quote that has every word of the question, names and all, in a library of one kind (no
+    margin), is none that the finance recipe's rows would have refused."""
+    settings = QuoteSettings()
+    whole = row([[1.0, 1.0, 1.0, 0.0, 1.0]], [1.0], margin=0.0)
+    assert weigh(features_of_row(whole, settings), settings.answerable) > CARRIED_OVER
 
 
 def test_a_row_has_the_figures_of_its_best_candidate() -> None:

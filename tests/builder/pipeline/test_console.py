@@ -152,6 +152,11 @@ def test_a_fit_of_quotes_in_a_line() -> None:
     assert summary("quoting", few) == (
         "rows 12, refused right 0.4, refused wrong 0.1, weights plain"
     )
+    assert summary("quoting", {**few, "made_up": True, "refuse_below": 0.4}) == (
+        "rows 12, refused right 0.4, refused wrong 0.1, weights plain, threshold 0.4, "
+        "held against made-up questions, as there are no training rows"
+    )
+    assert "threshold none" in summary("quoting", {**few, "made_up": True})
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,17 @@ def test_every_stage_has_a_key_of_its_own(project: Path) -> None:
     assert tuple(found) == NAMES and len(set(found.values())) == len(NAMES)
 
 
+def test_without_rows_the_threshold_is_held_against_the_library(project: Path) -> None:
+    """A stage of its own, unless the recipe says no; where there are rows, that key is nothing."""
+    assert "quoting" in keys(project, "train=none")
+    without = keys(project, "train=none", "answer.made_up_questions=false")
+    assert "quoting" not in without
+    assert keys(project, "answer.made_up_questions=false") == keys(project)
+    before = keys(project, "train=none")
+    (project / "documents" / "fees.md").write_text("# Fees\n\nIt costs 5.\n")
+    assert {"knowledge", "quoting"} <= changed(before, keys(project, "train=none"))
+
+
 def test_targets_add_a_stage_and_change_nothing_before_it(project: Path) -> None:
     without, targeted = keys(project), keys(project, TARGETED)
     assert keys(project, "targets=[cpu]") == without
@@ -300,7 +311,8 @@ def test_a_comment_changes_nothing(project: Path) -> None:
 def test_a_recipe_has_the_stages_of_its_halves(project: Path) -> None:
     text = RECIPE.replace("train: {method: lora, data: train.jsonl}", "train: none")
     (project / "r.yaml").write_text(text)
-    assert list(keys(project)) == ["base", "embedder", "knowledge", "export", "evaluate", "package"]
+    halves = ["base", "embedder", "knowledge", "quoting", "export", "evaluate", "package"]
+    assert list(keys(project)) == halves
     assert changed(keys(project), keys(project, "answer.system=Be brief.")) == SHIPPED
     (project / "r.yaml").write_text(
         "".join(RECIPE.splitlines(keepends=True)[:3] + RECIPE.splitlines(keepends=True)[6:])

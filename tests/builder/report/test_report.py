@@ -336,6 +336,24 @@ def test_verdict_says_what_is_promised_and_how_many_answers_are_missing(report: 
     )
 
 
+def test_verdict_says_where_the_threshold_of_quotes_comes_from_without_rows(
+    report: Report,
+) -> None:
+    assert "no training rows" not in text_of(render(report))
+    fit = {"made_up": True, "answerable": 200, "refused_wrong": 0.015, "refused_right": 0.085}
+    report["model"]["quoting"] = {**fit, "refuse_below": 0.4084}
+    seen = text_of(render(report))
+    assert "it refuses 2% of 200 questions made up from these documents' sentences, and 8%" in seen
+    assert "weaker evidence than those that people ask" in seen
+    report["model"]["quoting"] = {**fit, "refused_wrong": 0.33, "refuse_below": None}
+    seen = text_of(render(report))
+    assert "refused by its passage's similarity alone" in seen and "33% of 200" in seen
+    report["model"]["quoting"] = {**fit, "answerable": 0, "refuse_below": None}
+    assert "the documents have no sentence to make a question of" in text_of(render(report))
+    report["model"]["quoting"] = {"rows": 447, "refuse_below": 0.4}
+    assert "no training rows" not in text_of(render(report))
+
+
 def test_verdict_promises_few_wrong_answers_where_that_is_shown(report: Report) -> None:
     right = rows_of((100, "wrwr", True))
     promised = make_guarantee(rows_in(with_rows(report, right)), "tuned+rag", arms=1)

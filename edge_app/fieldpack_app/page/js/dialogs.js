@@ -108,7 +108,7 @@ function promised(card) {
   return [el("p", { class: "guarantee" }, t("guarantee", {
     least_answered: Math.floor(card.answered_of_100), least_right: Math.floor(card.right_of_100), sure: percent(card.sure),
     questions: card.questions, answered: card.answered, right: card.right,
-  }))];
+  })), ...(card.made_up === true ? [el("p", { class: "note" }, t("guarantee_made_up"))] : [])];
 }
 
 /** What the build measured of the arm that ships, and the way to its whole report. */
