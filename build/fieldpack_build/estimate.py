@@ -14,6 +14,7 @@ from fieldpack.devices import available_cores
 from .bundle.originals import is_pdf
 from .errors import MachineError
 from .gpu import has_gpu
+from .models.sources import is_remote
 from .pipeline.plan import Plan
 from .recipe.schema import Recipe
 
@@ -145,7 +146,7 @@ def guess_parameters(recipe: Recipe) -> float:
 
 
 def _is_local(recipe: Recipe) -> bool:
-    return not recipe.base.model.startswith(("pypi:", "hub:"))
+    return recipe.base is not None and not is_remote(recipe.base)
 
 
 def check_machine(plan: Plan) -> None:

@@ -50,9 +50,18 @@ class MaskedIndex(KnowledgeIndex):
         """As the whole index does, without the masked chunks."""
         return self._without(super().closest(vector, count + len(self.masked), where), count)
 
-    def matching(self, question: str, count: int, where: Filter | None = None) -> dict[int, float]:
+    def matching(
+        self,
+        question: str,
+        count: int,
+        where: Filter | None = None,
+        *,
+        phrase_weight: float = 0.0,
+    ) -> dict[int, float]:
         """As the whole index does, without the masked chunks."""
-        return self._without(super().matching(question, count + len(self.masked), where), count)
+        more = count + len(self.masked)
+        scores = super().matching(question, more, where, phrase_weight=phrase_weight)
+        return self._without(scores, count)
 
     def allowed(self, ids: Iterable[int], where: Filter | None) -> list[int]:
         """As the whole index does, without the masked chunks."""
