@@ -342,7 +342,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        7,
+        8,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
