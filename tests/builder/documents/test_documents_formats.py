@@ -342,10 +342,12 @@ def test_xml(tmp_path: Path) -> None:
     assert "Fire the kiln to 1,060 degrees." in texts and "limit: 9\nlimit.unit: hours" in texts
     assert "code: BX-1\nleft: 14" in texts
     assert refusal(tmp_path, "b.xml", "<a>").startswith("is no XML")
-    bomb = (
-        '<!DOCTYPE a [<!ENTITY b "bbbb">]><a><c>one &b; two three four five six seven eight</c></a>'
+    tenfold = "".join(
+        f'<!ENTITY {after} "{f"&{before};" * 10}">'
+        for before, after in zip("bcdefghi", "cdefghij", strict=True)
     )
-    assert "bbbb" not in read(tmp_path, "c.xml", bomb).pages[0].text
+    bomb = f'<!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">{tenfold}]><a>&j;</a>'
+    assert "amplification" in refusal(tmp_path, "c.xml", bomb)
 
 
 @pytest.mark.parametrize(

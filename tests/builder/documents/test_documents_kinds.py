@@ -245,3 +245,35 @@ def test_a_whole_day_of_a_calendar_ends_on_its_day(tmp_path: Path) -> None:
 def test_what_terminals_make_of_text_is_gone(tmp_path: Path) -> None:
     manual = "N\bNA\bAM\bME\bE _\bx = 5\x1b[1;31m bar\x1b[0m\n"
     assert text_of(read(tmp_path, "a.txt", manual)).strip() == "NAME x = 5 bar"
+
+
+@pytest.mark.parametrize(
+    ("xml", "shown"),
+    [
+        ("<a><p>At most 10<sup>3</sup> of H<sub>2</sub>O.</p></a>", "At most 10³ of H2O."),
+        ("<a>Pay <b>5</b><c>6</c> or <b>bo</b>ld 7.</a>", "Pay 5 6 or bold 7."),
+        ('<!DOCTYPE a [<!ENTITY co "Kiln Ltd">]><a>Of &co; 5.</a>', "Of Kiln Ltd 5."),
+    ],
+)
+def test_xml_with_marks_and_entities(tmp_path: Path, xml: str, shown: str) -> None:
+    assert text_of(read(tmp_path, "a.xml", xml)) == shown
+
+
+def test_entities_of_other_files_are_named_and_not_loaded(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("secret 45")
+    entity = f'<!DOCTYPE a [<!ENTITY b SYSTEM "file://{tmp_path}/b.txt">]>'
+    document = read(tmp_path, "a.xml", f"{entity}<a><p>See &b; here.</p></a>")
+    assert "45" not in text_of(document)
+    assert document.warnings == ("not read: 1 external reference (b)",)
+
+
+def test_boxes_and_texts_in_unicode_of_rtf(tmp_path: Path) -> None:
+    field = r"{\field{\*\fldinst FORMCHECKBOX {\*\formfield\fftype1%s}}{\fldrslt }}"
+    shape = r"{\shp{\*\shpinst{\sp{\sn pos}{\sv 9}}{\shptxt Mind the gap.\par}}}"
+    boxes = zip(
+        (r"\ffres1", r"\ffres0", r"\ffres25\ffdefres1"), ("Paid", "Sent", "Seen"), strict=True
+    )
+    form = " ".join(f"{field % state} {name}" for state, name in boxes)
+    twice = r"{\upr{Cena}{\*\ud{Ce\u328?a}}} 7\par}"
+    document = read(tmp_path, "a.rtf", rf"{{\rtf1\ansi {shape}Gate 5.\par {form}\par {twice}")
+    assert text_of(document) == "Gate 5.\n\nMind the gap.\n\n☒ Paid ☐ Sent ☒ Seen\n\nCeňa 7"

@@ -59,7 +59,6 @@ _SILENT = frozenset(
         "colortbl",
         "pict",
         "object",
-        "fldinst",
         "xe",
         "tc",
         "rsidtbl",
@@ -93,13 +92,15 @@ _SILENT = frozenset(
         "atndate",
         "atrfstart",
         "atrfend",
-        "shpinst",
     )
 )
+# What shows nothing itself, but for groups inside it: a shape's text, a box of a form, the Unicode
+# of a text that is written twice.
+_FRAMES = ("shpinst", "fldinst", "upr")
 _MARGINS = frozenset(
     ("header", "headerl", "headerr", "headerf", "footer", "footerl", "footerr", "footerf")
 )
-_OPENED = frozenset(("shppict", "shptxt", "bkmkstart"))
+_OPENED = frozenset(("shppict", "shptxt", "bkmkstart", "ud"))
 _CODE_PAGES = {
     0: "cp1252",
     77: "mac_roman",
@@ -190,6 +191,7 @@ class _Reader:
         self._row = _Row()
         self._pending_merge = ""
         self._margins: dict[str, None] = {}
+        self._form: dict[str, int] = {}  # what a field of a form states of itself
 
     def run(self, text: str) -> None:
         begins = False  # the token before opened a group
@@ -283,6 +285,8 @@ class _Reader:
             self._encoding = "mac_roman"
         elif word in ("pc", "pca"):
             self._encoding = "cp437" if word == "pc" else "cp850"
+        elif word in ("fftype", "ffres", "ffdefres"):
+            self._form[word] = number or 0
         elif word in ("yr", "mo", "dy") and state.into in ("revtim", "creatim"):
             self._text.setdefault(state.into, []).append(f"{number or 0:02}")
         else:
@@ -293,7 +297,10 @@ class _Reader:
         into = self._state.into
         if into == "silent":
             return True
-        if word in ("pict", "object") and into in ("body", "note"):
+        if word == "ud" and into == "upr":
+            self._state = self._stack[-2]
+            return True
+        if word in ("pict", "object") and into in ("body", "note", "shpinst", "shptxt"):
             self.omissions.add("pictures" if word == "pict" else "embedded objects")
         target = ""
         if word in _MARGINS:
@@ -305,6 +312,8 @@ class _Reader:
             "stylesheet",
             "fonttbl",
             "listtext",
+            "shptxt",
+            *_FRAMES,
         ):
             target = word
         elif word == "pntext":  # as the programs before Word 97 wrote it
@@ -313,7 +322,7 @@ class _Reader:
             target = "silent"
         if not target:
             return False
-        if target in ("footnote", "annotation", "header", "footer", "listtext"):
+        if target in ("footnote", "annotation", "header", "footer", "listtext", "shptxt"):
             self._text[target] = []
         self._state = _State(
             target, encoding=self._state.encoding, unicode_skip=self._state.unicode_skip
@@ -329,11 +338,17 @@ class _Reader:
                 self._styles[state.style] = int(heading[1])
             elif name == "title":
                 self._styles[state.style] = 1
-        if not ended:
+        if state.into == "fldinst" and self._form.get("fftype") == 1:
+            ticked = self._form.get("ffres", 25)  # 25: as its default
+            self._put("☒" if (self._form.get("ffdefres") if ticked == 25 else ticked) else "☐")
+            self._form = {}
+        if not ended or state.into == "body":
             return
         said = squeeze(_whole(self._text.pop(state.into, [])))
         if state.into == "footnote" and said:
             self._aside.append(f"{settle(raise_(str(self._notes)))} {said}")
+        elif state.into == "shptxt":
+            self._aside.append(said)
         elif state.into == "annotation":
             if self._hidden and said:
                 self._aside.append(f"Comment: {said}")
@@ -358,7 +373,7 @@ class _Reader:
             self._skip -= taken
             text = text[taken:]
         state = self._state
-        if not text or state.into in ("silent", "fonttbl"):
+        if not text or state.into in ("silent", "fonttbl", *_FRAMES):
             return
         if state.into in ("revtim", "creatim"):
             return

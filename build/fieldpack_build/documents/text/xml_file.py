@@ -11,29 +11,42 @@ from collections.abc import Iterator
 from typing import Any
 
 from fieldpack_build.documents.encoding import refuse_binary
+from fieldpack_build.documents.omissions import Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label, squeeze
+from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
 _TITLES = ("title", "head", "heading", "subject", "headline")
+_RAISED, _LOWERED = ("sup", "superscript"), ("sub", "subscript")
 _DEEPEST = 6
 _PROSE = 8  # words; fewer are a value
 _SPACE = "{http://www.w3.org/XML/1998/namespace}"
 
 
 def read(data: bytes, name: str) -> Content:
-    """Read XML; no entity is expanded, nothing is loaded. Raises DocumentError for what is none."""
+    """Read XML. Entities that it defines itself are text, within libxml2's limits; nothing is loaded.
+
+    Raises DocumentError for what is none.
+    """
     from lxml import etree
 
     refuse_binary(data, name)
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+
+    def parsed(*, entities: bool) -> Any:
+        parser = etree.XMLParser(
+            resolve_entities="internal" if entities else False,
+            no_network=True,
+            load_dtd=False,
+            remove_comments=True,
+            remove_pis=True,
+        )
+        return etree.fromstring(data, parser)
+
     try:
-        root = etree.fromstring(data, parser)
+        try:
+            root = parsed(entities=True)
+        except etree.XMLSyntaxError:  # an entity of another file is an error then
+            root = parsed(entities=False)
     except (etree.XMLSyntaxError, ValueError) as error:
         if "XML_PARSE_HUGE" in str(error):  # libxml2's own limits: 256 levels, 10 MB of text
             raise DocumentError(
@@ -43,7 +56,10 @@ def read(data: bytes, name: str) -> Content:
             f"{name}: is no XML, or a damaged one: {squeeze(str(error))}"
         ) from error
     builder = PageBuilder(HeadingPath())
-    _Walk(builder).element(root, 1)
+    if _is_prose(root):
+        builder.text(_words(root))
+    else:
+        _Walk(builder).element(root, 1)
     title = next(
         (
             squeeze("".join(entry.itertext()))
@@ -52,7 +68,10 @@ def read(data: bytes, name: str) -> Content:
         ),
         "",
     )
-    return Content(label(title), (builder.page(),))
+    omissions = Omissions()
+    for entity in root.iter(etree.Entity):
+        omissions.add("external references", entity.name)
+    return Content(label(title), (builder.page(),), warnings=omissions.sentences())
 
 
 class _Walk:
@@ -109,7 +128,27 @@ def _is_prose(element: Any) -> bool:
 
 
 def _words(element: Any) -> str:
-    return squeeze("".join(element.itertext()))
+    return squeeze(settle("".join(_pieces(element))))
+
+
+def _pieces(element: Any) -> Iterator[str]:
+    """The strings of an element, raised and lowered ones apart. Two elements without anything
+    between them may be two cells: their figures stay two."""
+    yield element.text or ""
+    before = ""
+    for child in element:
+        if isinstance(child.tag, str):
+            text = "".join(_pieces(child))
+            name = _local(child).lower()
+            if name in _RAISED:
+                text = raise_(text)
+            elif name in _LOWERED:
+                text = lower(text)
+            elif before[-1:].isdigit() and text[:1].isdigit():
+                yield " "
+            yield text
+            before = text if not child.tail else ""
+        yield child.tail or ""
 
 
 def _local(element: Any) -> str:
