@@ -13,7 +13,7 @@ the question is for `sufficiency` to say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,7 +30,7 @@ from .sufficiency import (
     probability,
     weigh,
 )
-from .word_forms import text_forms, words_to_match
+from .word_forms import Compounds, text_forms, words_to_match
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,14 +200,16 @@ def signals_of(
     of `near_words`."""
     import numpy as np
 
-    size = max(len(question.words), 1)
     signals = np.zeros((len(candidates), len(SIGNALS)))
     context_forms = [text_forms(passage.context, question.languages) for passage in passages]
-    for row, candidate, vector in zip(signals, candidates, vectors, strict=True):
-        own = text_forms(candidate.text, question.languages)
+    own_forms = [text_forms(candidate.text, question.languages) for candidate in candidates]
+    said = set().union(*context_forms, *own_forms)
+    words = Compounds.of(question.words, said, question.languages)
+    size = max(len(question.words), 1)
+    for row, candidate, vector, own in zip(signals, candidates, vectors, own_forms, strict=True):
         in_context = own | context_forms[candidate.passage - 1]
         row[0] = question.vectors.vector @ vector.vector
-        row[1:3] = question.count_in(own) / size, question.count_in(in_context) / size
+        row[1:3] = words.count_in(own) / size, words.count_in(in_context) / size
         row[3] = candidate.passage - 1
     signals[:, 4] = near @ question.weights
     return signals
@@ -226,10 +228,6 @@ class QuestionWords:
     vectors: TokenVectors
     spans: tuple[tuple[int, int], ...]
     weights: NDArray[np.float64]
-
-    def count_in(self, forms: Set[str]) -> int:
-        """Return how many of the words a text has, by the forms of its words."""
-        return sum(not word.isdisjoint(forms) for word in self.words)
 
     def nearness(self, other: TokenVectors) -> NDArray[np.float64]:
         """Return how near a text comes to each word, [words]: the mean over the word's tokens of
