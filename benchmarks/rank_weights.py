@@ -12,7 +12,8 @@ the right document, where the rows name no page) among ten passages, the mean of
 Three ways to choose are compared on questions about documents that they have not seen (five folds
 over documents, drawn ten times): today's weights as they are; the best combination on the other
 folds; the plainest that is within one standard error of that best one. And each library is judged
-with weights chosen on the other two.
+with weights chosen on the other two. Last, what `phrases` brings, which is part of what the index
+says: today's weights with it and without.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ GRID = {
     "mix": (0.0, 0.1),
     "blend": (0.0, 0.5),
 }
+PHRASES = (0.0, 0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -197,17 +199,19 @@ def main() -> None:
     print(machine_line(facts))
     print(", ".join(f"{library.name}: {len(library.cases)} questions" for library in libraries))
     results = fit(libraries, tests)
-    write_json(arguments.json, {"machine": facts, **results})
+    phrases = compare_phrases(arguments)
+    write_json(arguments.json, {"machine": facts, **results, "phrases": phrases})
 
 
 # --- what the index says --------------------------------------------------------------------------
 
 
 def read_libraries(
-    arguments: argparse.Namespace, *, parity: bool
+    arguments: argparse.Namespace, *, parity: bool, phrases: float | None = None
 ) -> tuple[list[Library], list[Library]]:
     """Return the libraries to choose on, and those that are only measured on. `parity`: whether a
-    text that says a word counts like a name that has it."""
+    text that says a word counts like a name that has it; `phrases`: their weight, today's where none
+    is given."""
     from fieldpack_build.data import read_questions
 
     work, rows = arguments.work, arguments.rows
@@ -222,7 +226,7 @@ def read_libraries(
     libraries = []
     for name, documents, questions, tokens, join in sources:
         folder = work / name.split(",")[0].lower()
-        said = gather(folder, documents, questions, tokens, name)
+        said = gather(folder, documents, questions, tokens, name, phrases)
         cases = [Case(evidence, right, parity=parity) for evidence, right in said]
         libraries.append(Library(name, cases, join, any(case.pages for case in cases)))
     return libraries[:3], libraries[3:]
@@ -241,7 +245,12 @@ def _sample(rows: Sequence[TestQuestion], count: int) -> list[TestQuestion]:
 
 
 def gather(
-    folder: Path, documents: Path, questions: Sequence[TestQuestion], tokens: int, name: str
+    folder: Path,
+    documents: Path,
+    questions: Sequence[TestQuestion],
+    tokens: int,
+    name: str,
+    phrases: float | None,
 ) -> list[tuple[Evidence, dict[str, Any]]]:
     """Return what the index says of each question, and what is right. Kept in `folder`; asked anew
     where the library, the questions or the code that asks have changed."""
@@ -263,13 +272,16 @@ def gather(
             query_terms,
         )
     ]
+    settings = RetrievalSettings(page=0.1)  # any: so that the pages' other chunks are looked at
+    if phrases is not None:
+        settings = replace(settings, phrases=phrases)
     of = repr([(q.question, q.document, q.pages) for q in asked]) + folders["knowledge"].name
+    of += repr(settings.phrases)
     key = hashlib.sha256(b"".join(code) + of.encode()).hexdigest()[:16]
     kept = folder / f"evidence-{key}.pickle"
     if kept.is_file():
         found: list[tuple[Evidence, dict[str, Any]]] = pickle.loads(kept.read_bytes())
         return found
-    settings = RetrievalSettings(page=0.1)  # any: so that the pages' other chunks are looked at
     retriever = open_retriever(folders["embedder"], folders["knowledge"], settings)
     found = []
     for number, question in enumerate(asked, 1):
@@ -466,6 +478,34 @@ def compare_one_by_one(libraries: Sequence[Library], weights: Weights) -> list[d
     ]
     print(f"\ndifference of MRR to {weights}:")
     print(table(("one change", *(library.name for library in libraries)), rows))
+    return found
+
+
+def compare_phrases(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Print and return what each weight of phrases brings beside none: the difference of the mean
+    reciprocal rank, and its standard error."""
+    import numpy as np
+
+    now = RetrievalSettings()
+    weights = Weights(now.weight, now.names, now.page, now.mix, 0.5 if now.page else 0.0)
+    without: dict[str, Any] = {}
+    found: list[dict[str, Any]] = []
+    for value in PHRASES:
+        libraries, tests = read_libraries(arguments, parity=True, phrases=value)
+        row: dict[str, Any] = {"phrases": value}
+        for library in (*libraries, *tests):
+            gains = np.array(list(map(_gain, library.ranks(weights))))
+            gain = gains - without.setdefault(library.name, gains)
+            error = gain.std(ddof=1) / np.sqrt(len(gain))
+            row[library.name] = [round(float(gain.mean()), 4), round(float(error), 4)]
+        found.append(row)
+    names = list(without)
+    rows = [
+        (f"phrases {row['phrases']:g}", *(f"{row[n][0]:+.3f} ± {row[n][1]:.3f}" for n in names))
+        for row in found[1:]
+    ]
+    print("\ndifference of MRR to phrases 0:")
+    print(table(("one change", *names), rows))
     return found
 
 

@@ -14,6 +14,7 @@ from fieldpack.index.compound_terms import compound_terms
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.language import COMPOUNDING, analyzer, cuts, joined
 from fieldpack.passages import Chunk, DocumentRecord
+from fieldpack.retrieval.word_forms import Compounds, text_forms, words_to_match
 from fieldpack_build.index.writer import IndexWriter
 
 
@@ -133,3 +134,29 @@ def test_a_compound_of_two_words_is_the_term_of_the_word_itself(language: str) -
     compounds = {"de": ("kündigung", "frist", "Kündigungsfristen")}
     one, other, compound = compounds[language]
     assert analyzer(language).stem(compound) in joined(one, other, language)
+
+
+def counted(question: str, text: str, others: str = "", language: str = "de") -> int:
+    forms = text_forms(text, [language])
+    words = words_to_match(question, [language])
+    said = forms | text_forms(others, [language])
+    return Compounds.of(words, said, [language]).count_in(forms)
+
+
+def test_a_text_has_a_compound_where_it_has_both_parts() -> None:
+    question = "Kündigungsfrist?"
+    assert counted(question, "Die Frist einer Kündigung ist lang.") == 1
+    assert counted(question, "Die Frist ist lang.", "Die Kündigung ist da.") == 0
+    assert counted(question, "Die Kündigungsfristen sind lang.") == 1
+
+
+def test_a_text_has_two_words_where_it_has_them_as_one() -> None:
+    question = "Gebühr einer Mahnung?"
+    assert counted(question, "Die Mahngebühr ist fällig.") == 2
+    assert counted(question, "Die Bearbeitungsgebühr ist fällig.") == 0
+
+
+def test_words_of_a_language_that_does_not_compound_are_left_as_they_are() -> None:
+    assert counted("netzwerkkarte?", "karte v netzwerk", language="sk") == 0
+    words = words_to_match("What is the notice period?")
+    assert Compounds.of(words, {"noticeperiod"}, [""]).words == tuple(words)

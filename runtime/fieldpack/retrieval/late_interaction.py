@@ -4,7 +4,7 @@ arXiv:2004.12832). Takes any embedder; knows nothing of passages or quotes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -39,10 +39,6 @@ class QuestionWords:
     vectors: TokenVectors
     spans: tuple[tuple[int, int], ...]
     weights: NDArray[np.float64]
-
-    def count_in(self, forms: Set[str]) -> int:
-        """Return how many of the words a text has, by the forms of its words."""
-        return sum(not word.isdisjoint(forms) for word in self.words)
 
     def nearness(self, tokens: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how near a text comes to each word, [words]: the mean over the word's tokens of

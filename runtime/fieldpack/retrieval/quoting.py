@@ -31,7 +31,7 @@ from .sufficiency import (
     probability,
     weigh,
 )
-from .word_forms import text_forms
+from .word_forms import Compounds, text_forms
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,14 +198,16 @@ def signals_of(
     of `near_words`."""
     import numpy as np
 
-    size = max(len(question.words), 1)
     signals = np.zeros((len(candidates), len(SIGNALS)))
     context_forms = [text_forms(passage.context, question.languages) for passage in passages]
-    for row, candidate, vector in zip(signals, candidates, vectors, strict=True):
-        own = text_forms(candidate.text, question.languages)
+    own_forms = [text_forms(candidate.text, question.languages) for candidate in candidates]
+    said = set().union(*context_forms, *own_forms)
+    words = Compounds.of(question.words, said, question.languages)
+    size = max(len(question.words), 1)
+    for row, candidate, vector, own in zip(signals, candidates, vectors, own_forms, strict=True):
         in_context = own | context_forms[candidate.passage - 1]
         row[0] = question.vectors.vector @ vector.vector
-        row[1:3] = question.count_in(own) / size, question.count_in(in_context) / size
+        row[1:3] = words.count_in(own) / size, words.count_in(in_context) / size
         row[3] = candidate.passage - 1
     signals[:, 4] = near @ question.weights
     return signals
