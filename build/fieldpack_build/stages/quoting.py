@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from fieldpack.language import decimal_mark
 from fieldpack.retrieval.quoting import (
     SIGNALS,
     candidates,
@@ -22,6 +23,7 @@ from fieldpack.retrieval.sufficiency import lacks_figure, missing
 from ..data.training_rows import examples_of
 from ..evaluation import quote_fit
 from ..evaluation.metrics import token_f1
+from ..evaluation.rightness import says
 from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import open_library, prompt_settings
@@ -95,9 +97,24 @@ class _QuoteRows:
         return quote_fit.QuoteRow(
             answer is not None,
             signals,
-            np.array([token_f1(s.text, answer) if answer else 0.0 for s in sentences]),
+            np.array(
+                [
+                    token_f1(s.text, answer, decimal_mark=decimal_mark(retriever.languages))
+                    if answer
+                    else 0.0
+                    for s in sentences
+                ]
+            ),
             margin,
             lacking,
+            says=np.array([self._says(s.text, question, answer) for s in sentences]),
             unfounded=best < self._settings.refuse_below or (below is not None and margin < below),
             group=passages[0].document if passages else "",
         )
+
+    def _says(self, text: str, question: str, answer: str | None) -> float:
+        """1 or 0, NaN where it cannot be told."""
+        if answer is None:
+            return 0.0
+        said = says(text, question, answer, languages=self._retriever.languages)
+        return float("nan") if said is None else float(said)

@@ -458,7 +458,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        3,
+        4,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -488,7 +488,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        8,
+        9,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
@@ -516,7 +516,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        4,
+        5,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,

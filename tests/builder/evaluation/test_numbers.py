@@ -60,9 +60,7 @@ def test_same_quantities(said: str, answer: str, scale: str | None, expected: bo
     assert same_quantities(said, answer, scale) is expected
 
 
-@pytest.mark.parametrize(
-    ("mark", "right", "wrong"), [(".", "1250", "1.25"), (",", "1.25", "1250")]
-)
+@pytest.mark.parametrize(("mark", "right", "wrong"), [(".", "1250", "1.25"), (",", "1.25", "1250")])
 def test_the_language_tells_how_a_figure_is_read(mark: str, right: str, wrong: str) -> None:
     assert same_quantities("1,250", right.replace(".", mark), decimal_mark=mark)
     assert not same_quantities("1,250", wrong.replace(".", mark), decimal_mark=mark)
