@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from .base_model import inspect_base
-from .data.rows import TestQuestion, raise_problems, shortened
+from .data import read_questions
+from .data.rows import TestQuestion, judged_in_words, raise_problems, shortened
 from .data.training_rows import training_rows
 from .device_budget import solve
 from .documents import read_document
@@ -59,6 +60,20 @@ def _example_questions(recipe: Recipe, questions: Sequence[TestQuestion]) -> lis
             "the place of the examples, or take the section `evaluate` out to build without measuring"
         )
     ]
+
+
+def judged_line(recipe: Recipe) -> str:
+    """Return a line that says how answers are judged to test questions that name no value; empty
+    where there are none. Raises DataError."""
+    if recipe.evaluate is None:
+        return ""
+    path = recipe.path(recipe.evaluate.questions)
+    answerable = [
+        question
+        for question in read_questions(path, refusal=recipe.answer.refusal)
+        if question.answer is not None
+    ]
+    return judged_in_words(sum(not one.value for one in answerable), len(answerable))
 
 
 def _unknown_documents(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:

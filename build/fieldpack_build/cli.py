@@ -246,7 +246,7 @@ def data(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and
     take."""
-    from .check import check_languages, check_recipe
+    from .check import check_languages, check_recipe, judged_line
     from .device_budget import fit_line
     from .pipeline.store import Store, default_cache
     from .recipe.load import find_recipe, load_recipe
@@ -261,8 +261,9 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
     _print_plan(plan, "run")
-    if line := fit_line(recipe, models):
-        click.echo(line)
+    for line in (fit_line(recipe, models), judged_line(recipe)):
+        if line:
+            click.echo(line)
 
 
 @cli.command(epilog=_EPILOG)

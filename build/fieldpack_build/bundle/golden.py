@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 from fieldpack.bundle.golden import Golden
 
-from ..evaluation.report_file import ArmAnswer, QuestionRow, Report
+from ..evaluation.report_file import QuestionRow, Report
 
 ANSWERED, REFUSED = 4, 1
-_RIGHT = 0.5  # F1 from which on an answer without a value to look for counts as right
 
 
 def choose(report: Report, *, unsure: str = "") -> list[Golden]:
@@ -29,7 +28,7 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
         ] or [_unsure(row, arm, unsure) for row in asked]
     answered = [row for row in asked if row.expected is not None and not row.arms[arm].refused]
     answered.sort(
-        key=lambda row: (not _right(row.arms[arm]), -(row.arms[arm].f1 or 0.0), row.line or 0)
+        key=lambda row: (not row.arms[arm].value_match, -(row.arms[arm].f1 or 0.0), row.line or 0)
     )
     refused = [row for row in asked if row.expected is None and row.arms[arm].refused]
     chosen = [*_spread(answered)[:ANSWERED], *refused[:REFUSED]]
@@ -48,12 +47,6 @@ def _unsure(row: QuestionRow, arm: str, text: str) -> QuestionRow:
     """The row as a bundle answers it that is not sure enough."""
     said = row.arms[arm].model_copy(update={"refused": True, "answer": text})
     return row.model_copy(update={"arms": {**row.arms, arm: said}, "expected": None})
-
-
-def _right(answer: ArmAnswer) -> bool:
-    if answer.value_match is not None:
-        return answer.value_match
-    return answer.f1 is not None and answer.f1 >= _RIGHT
 
 
 def _spread(rows: Iterable[QuestionRow]) -> list[QuestionRow]:

@@ -63,6 +63,10 @@ def run(task: Task) -> dict[str, Any]:
         rows=len(rows.examples),
         refusals=sum(example.answer is None for example in rows.examples),
         questions=len(rows.questions),
+        answerable=sum(question.answer is not None for question in rows.questions),
+        without_value=sum(
+            question.answer is not None and not question.value for question in rows.questions
+        ),
         documents=dict(documents.most_common()),
         passages=task.recipe.train_passages if "knowledge" in task.inputs else 0,
         limits={

@@ -63,7 +63,8 @@ class InspectedExample(_Part):
 
 class Inspection(_Part):
     """`documents`: rows by the document that they name, "" for none; `limits`: what bounds a row's
-    tokens, by name."""
+    tokens, by name; `answerable`: test questions that have an answer, `without_value`: those of them
+    that name no value."""
 
     problems: list[str]
     warnings: list[str]
@@ -74,6 +75,8 @@ class Inspection(_Part):
     rows: int
     refusals: int
     questions: int
+    answerable: int = 0
+    without_value: int = 0
     documents: dict[str, int]
     passages: int
     limits: dict[str, int | None]

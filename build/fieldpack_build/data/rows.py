@@ -43,6 +43,19 @@ class TestQuestion:
     scale: str | None = None
 
 
+def judged_in_words(without_value: int, answerable: int) -> str:
+    """Return how answers are judged to questions that name no value, or an empty text where every
+    one names one."""
+    if not without_value:
+        return ""
+    name = "names" if without_value == 1 else "name"
+    return (
+        f"{without_value:,} of {answerable:,} answerable test questions {name} no value: an answer "
+        "is right if it has the expected answer's figures with their units, or its words where there "
+        "are none"
+    )
+
+
 def shortened(problems: Sequence[str], what: str = "lines") -> list[str]:
     """Return the first ten problems, and a line that says how many more there are."""
     hidden = len(problems) - MAX_NAMED

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .inspection import InspectedExample, InspectedFile, Inspection
-from .rows import shortened
+from .rows import judged_in_words, shortened
 
 OPEN, CLOSE = "⟦", "⟧"  # around what is learned, where there are no colours
 _BAR_WIDTH = 40
@@ -48,6 +48,8 @@ def page(rows: Inspection, examples: int, *, title: str, marks: bool) -> Iterato
     yield from _list("rows that are there twice", rows.duplicates, _ODD)
     yield from _list("rows that contradict each other", rows.contradictions, _ODD)
     yield from _list(leaks, rows.leaks, _BAD)
+    if judged := judged_in_words(rows.without_value, rows.answerable):
+        yield [(f"  {judged}", "")]
     if rows.tokens.rows:
         yield from _tokens(rows)
         yield from _documents(rows)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp
 from statistics import median
@@ -15,12 +15,14 @@ from statistics import median
 from fieldpack.answers import Answer
 from fieldpack.citations import strip_marks
 from fieldpack.figures import COMMA, NUMBER, SPACED_NUMBER, paired_marks, read_number
+from fieldpack.language import decimal_mark
 from fieldpack.passages import Citation, Passage
 
 from ..data import TestQuestion
 from .bootstrap import MAX_NATS
 from .numbers import same_quantities
 from .report_file import ArmAnswer, Cited, Figures
+from .rightness import says
 
 _WORD = re.compile(rf"{NUMBER}|\w+")
 _SPACED_WORD = re.compile(rf"{SPACED_NUMBER}|\w+")
@@ -30,8 +32,9 @@ KS = (1, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One question in one arm. None where a figure has no meaning: `value_match` without a value,
-    `numeric_match` without a number in it, `loss` (the sum over `loss_tokens` of the expected
+    """One question in one arm. `value_match`: the answer has the question's value, or is right by
+    `rightness.says` where it names none. None where a figure has no meaning: `value_match` where that
+    cannot be told, `numeric_match` without a number in the value, `loss` (the sum over `loss_tokens` of the expected
     answer's tokens, in nats) where it was not measured."""
 
     answerable: bool
@@ -74,24 +77,34 @@ def score(
     question: TestQuestion,
     stored: Mapping[tuple[str, int | None], str],
     loss: tuple[float, int] | None = None,
+    *,
+    languages: Collection[str] = (),
 ) -> Score:
     """Return what an answer is worth. `stored`: the whole stored text by (document, page), to look
-    quotes up in. `loss`: (nats, tokens) of the expected answer."""
-    answerable = question.answer is not None
+    quotes up in. `loss`: (nats, tokens) of the expected answer. `languages`: those of the library's
+    documents."""
     said = "" if answer.refused else strip_marks(answer.text)
-    value = question.value if question.value is not None else question.answer
-    cites_right = None
-    if answerable and question.document and not answer.refused:
-        cites_right = any(c.document == question.document for c in answer.citations)
+    expected, mark = question.answer, decimal_mark(languages)
+    f1, exact_match, value_match, numeric_match, cites_right = 0.0, None, None, None, None
+    if expected is not None:
+        f1 = token_f1(said, expected, decimal_mark=mark)
+        exact_match = is_exact(said, [expected, question.value], decimal_mark=mark)
+        numeric_match = same_quantities(
+            said, question.value or expected, question.scale, decimal_mark=mark
+        )
+        if question.value:
+            value_match = contains(said, question.value, decimal_mark=mark)
+        else:
+            value_match = says(said, question.question, expected, languages=languages)
+        if question.document and not answer.refused:
+            cites_right = any(c.document == question.document for c in answer.citations)
     return Score(
-        answerable=answerable,
+        answerable=expected is not None,
         refused=answer.refused,
-        f1=token_f1(said, question.answer or "") if answerable else 0.0,
-        exact_match=is_exact(said, [question.answer, question.value]) if answerable else None,
-        value_match=contains(said, value) if answerable and value else None,
-        numeric_match=same_quantities(said, value, question.scale)
-        if answerable and value
-        else None,
+        f1=f1,
+        exact_match=exact_match,
+        value_match=value_match,
+        numeric_match=numeric_match,
         citations=len(answer.citations),
         citations_valid=sum(is_valid(c, stored) for c in answer.citations),
         cites_right=cites_right,

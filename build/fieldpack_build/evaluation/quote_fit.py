@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from math import floor, sqrt
 from pathlib import Path
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MIN_ROWS = 40  # answerable: below it a fold of five has under eight rows, whose mean is noise
 MIN_REFUSALS = 40  # unanswerable: likewise
 FOLDS = 5
-SAYS = 0.5  # token F1 with the answer from which on a sentence counts as saying it
 _GRID = tuple(
     product((0.0, 0.3, 0.6), (0.0, 0.1, 0.3), (0.0, 0.2), (0.0, -0.05, -0.1), (0.0, 0.5, 1.0, 2.0))
 )  # cosine, words, words in context, rank, tokens
@@ -57,7 +56,8 @@ class QuoteRow:
     shown of it with the answer; zeros where there is none), the similarity `margin`; `lacking` [n,
     2]: the figures `missing` and `no_figure` of each; whether retrieval alone refuses it already
     (`unfounded`), and `group`, the document of its first passage: rows of one group stay in one
-    fold."""
+    fold. `says` [n]: whether what is shown of each says the answer (`rightness.says`), 1 or 0, NaN
+    where that cannot be told."""
 
     answerable: bool
     signals: Floats
@@ -66,6 +66,7 @@ class QuoteRow:
     lacking: Floats
     unfounded: bool = False
     group: str = ""
+    says: Floats = field(kw_only=True)
 
 
 class QuoteFit(Part):
@@ -74,9 +75,10 @@ class QuoteFit(Part):
     `fitted`: whether the fitted weights ship; `judged`: whether what judges a quote was fitted,
     which takes rows of both kinds. The rest is what the threshold refuses of the rows, judged by
     weights that were not fitted on them; `says_it`: the share of the answerable rows whose quote
-    says the answer. `made_up`: the questions were made of the library, and nothing but the threshold
-    comes from them; each is answerable, and once more not, without its source. The shares are then
-    those of the threshold that would be carried over, whether it ships or not."""
+    says the answer, of those where that can be told. `made_up`: the questions were made of the
+    library, and nothing but the threshold comes from them; each is answerable, and once more not,
+    without its source. The shares are then those of the threshold that would be carried over,
+    whether it ships or not."""
 
     rows: int
     answerable: int
@@ -178,11 +180,10 @@ def _judge(
         len(usable), len(FEATURES)
     )
     answerable = np.array([row.answerable for row in usable], dtype=bool)
-    says = np.array(
-        [row.answerable and _worth(row, settings) >= SAYS for row in usable], dtype=bool
-    )
-    if answerable.any():
-        facts.says_it = round(float(says[answerable].mean()), 4)
+    says = np.array([row.says[_best(row, settings)] if row.answerable else 0.0 for row in usable])
+    told = ~np.isnan(says)
+    if (told & answerable).any():
+        facts.says_it = round(float(says[told & answerable].mean()), 4)
     facts.judged = int(answerable.sum()) >= MIN_ROWS and int((~answerable).sum()) >= MIN_REFUSALS
     if facts.judged:
         folds = folds_of(usable)
@@ -195,7 +196,9 @@ def _judge(
         settings = replace(
             settings,
             answerable=logistic(features, answerable),
-            says_it=logistic(features, says) if 0 < says.sum() < len(says) else settings.says_it,
+            says_it=logistic(features[told], says[told] == 1)
+            if 0 < says[told].sum() < told.sum()
+            else settings.says_it,
         )
     else:
         values = np.array([weigh(one, settings.answerable) for one in features.tolist()])
@@ -293,8 +296,12 @@ def _scores(row: QuoteRow, settings: QuoteSettings) -> Floats:
     return np.asarray(row.signals @ np.array(settings.weights))
 
 
+def _best(row: QuoteRow, settings: QuoteSettings) -> int:
+    return int(_scores(row, settings).argmax())
+
+
 def _worth(row: QuoteRow, settings: QuoteSettings) -> float:
-    return float(row.worth[int(_scores(row, settings).argmax())])
+    return float(row.worth[_best(row, settings)])
 
 
 def _by_kind(

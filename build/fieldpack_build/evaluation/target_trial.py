@@ -95,7 +95,10 @@ def _ask(
         stored = {}
         if expert.manifest.has("knowledge"):
             stored = stored_pages(KnowledgeIndex(bundle / "knowledge"))
-        scores = [metrics.score(expert.ask(q.question), q, stored) for q in questions]
+        scores = [
+            metrics.score(expert.ask(q.question), q, stored, languages=expert.languages)
+            for q in questions
+        ]
         golden = read_golden(bundle)
         answers = [expert.ask(one.question) for one in golden]
     measured = metrics.summarize(scores) if scores else {}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from math import comb, floor
 from typing import Any
 
+from ..data.rows import judged_in_words
 from ..evaluation.bootstrap import wilson
 from ..evaluation.guarantee import fewest
 from ..evaluation.outcome import (
@@ -30,10 +31,10 @@ from .advice import advise
 
 _EXPLAINED = {
     WRONG_REFUSAL: "The documents do answer these, and the shipped arm refused.",
-    NO_VALUE: "An answer was given and the value that it must contain is not in it.",
+    NO_VALUE: "An answer was given, and the value, or what the expected answer says, is not in it.",
     ANSWERED: "The documents do not answer these, and the shipped arm answered all the same.",
     OTHER_SOURCE: "The right value, but no citation points to the expected document.",
-    UNJUDGED: "Answered; the question file names nothing to compare with.",
+    UNJUDGED: "Answered; the question names no value, and its expected answer is none to judge by.",
     RIGHT: "The right value, or a refusal where the documents do not say.",
 }
 _HALVES = {"tuned": "fine-tuning", "rag": "retrieval"}
@@ -191,6 +192,7 @@ def judge(report: Report) -> Verdict:
         *made_up_in_words(report.model.get("quoting", {})),
         *([risk_in_words(report.risk)] if report.risk else []),
         _sample_in_words(report, shipped),
+        *_judged_without_value(report),
     ]
     others = tuple(_short(tally(report, pair.arm)) for pair in pairs)
     return Verdict(tone, headline, _sentence(shipped), others, tuple(remarks), shipped)
@@ -388,6 +390,23 @@ def made_up_in_words(quoting: Mapping[str, Any]) -> list[str]:
             f"another library, and {shares}. Such questions are weaker evidence than those that "
             "people ask."
         )
+    return [text]
+
+
+def _judged_without_value(report: Report) -> list[str]:
+    """How the shipped arm's answers to questions that name no value were judged, and how many could
+    not be."""
+    answerable = [row for row in report.questions if row.expected is not None]
+    without = [row for row in answerable if not row.value]
+    if not without:
+        return []
+    unjudged = sum(
+        (answer := row.arms.get(report.shipped)) is not None and answer.value_match is None
+        for row in without
+    )
+    text = f"{judged_in_words(len(without), len(answerable))}."
+    if unjudged:
+        text += f" {unjudged:,} of them could not be judged so, and no promise counts them."
     return [text]
 
 

@@ -89,7 +89,9 @@ class _Asking:
                 options = AnswerOptions(retrieval=arm.endswith("+rag"))
                 answer = expert.ask(question.question, options=options)
                 loss = expert.loss(answer, question.answer) if question.answer else None
-                score = metrics.score(answer, question, self._stored, loss)
+                score = metrics.score(
+                    answer, question, self._stored, loss, languages=expert.languages
+                )
                 known.append(score.to_row(answer.text, answer.citations))
                 file.write(_line(known[-1]))
                 file.flush()

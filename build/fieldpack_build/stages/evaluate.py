@@ -181,7 +181,7 @@ class _Measuring:
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
             answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
             loss = expert.loss(answer, question.answer) if question.answer else None
-            scored = metrics.score(answer, question, self._stored, loss)
+            scored = metrics.score(answer, question, self._stored, loss, languages=expert.languages)
             scores.append(scored)
             self._longest[arm] = max(
                 self._longest[arm], (answer.timings.prompt_tokens, question.question)
@@ -204,7 +204,7 @@ class _Measuring:
         self.figures[arm] = metrics.summarize(scores)
         for question, row in zip(self.aside, self.aside_rows, strict=True):
             answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
-            scored = metrics.score(answer, question, self._stored)
+            scored = metrics.score(answer, question, self._stored, languages=expert.languages)
             row.arms[arm] = scored.to_row(answer.text, answer.citations)
             row.arms[arm].sureness = answer.sureness
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 
+from fieldpack.language import decimal_mark
 from fieldpack.retrieval.late_interaction import question_words
 from fieldpack.retrieval.quoting import (
     SIGNALS,
@@ -28,6 +29,7 @@ from ..evaluation import quote_fit
 from ..evaluation.made_questions import make_questions
 from ..evaluation.masked_index import MaskedIndex
 from ..evaluation.metrics import token_f1
+from ..evaluation.rightness import says
 from ..pipeline.events import StageResult
 from ..pipeline.task import Task
 from ..recipe.runtime_settings import open_library, prompt_settings
@@ -109,6 +111,7 @@ class _QuoteRows:
         below = self._settings.refuse_lead_below
         best = max((p.similarity for p in passages), default=-1.0)
         signals, lacking, worth = np.zeros((0, len(SIGNALS))), np.zeros((0, 2)), np.zeros(0)
+        shown: list[str] = []
         if sentences:
             words = question_words(
                 question, retriever.embedder, retriever.rarity, retriever.languages
@@ -129,13 +132,24 @@ class _QuoteRows:
                 shorten(words, s, vector, contexts[s.passage - 1]).text
                 for s, vector in zip(sentences, vectors, strict=True)
             ]
-            worth = np.array([token_f1(text, answer) if answer else 0.0 for text in shown])
+            mark = decimal_mark(retriever.languages)
+            worth = np.array(
+                [token_f1(text, answer, decimal_mark=mark) if answer else 0.0 for text in shown]
+            )
         return quote_fit.QuoteRow(
             answer is not None,
             signals,
             worth,
             margin,
             lacking,
+            says=np.array([self._says(text, question, answer) for text in shown]),
             unfounded=best < self._settings.refuse_below or (below is not None and margin < below),
             group=passages[0].document if passages else "",
         )
+
+    def _says(self, text: str, question: str, answer: str | None) -> float:
+        """1 or 0, NaN where it cannot be told."""
+        if answer is None:
+            return 0.0
+        said = says(text, question, answer, languages=self._retriever.languages)
+        return float("nan") if said is None else float(said)

@@ -463,7 +463,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        3,
+        4,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -521,7 +521,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        4,
+        5,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,

@@ -45,6 +45,7 @@ def row(
         np.array(worth),
         margin,
         lacking,
+        says=(np.array(worth) >= 0.5).astype(float),
         **more,  # type: ignore[arg-type]
     )
 
