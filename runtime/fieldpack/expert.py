@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from .answers import Answer, Done, Event
 from .bundle.manifest import ORIGINALS, Manifest, original_path, read_manifest, verify
 from .bundle.seal import Seal
-from .bundle.targets import CPU
+from .bundle.targets import AUTO, CPU
 from .devices import Device
 from .errors import BundleCorrupt, BundleUnsupported, NoSuchPassage
 from .generation.json_schemas import check_schema
@@ -494,9 +494,10 @@ def open_bundle(
     where that is faster; the text is the same with and without.
 
     `target`: what the language model runs on. `cpu`; the name of one of the bundle's targets, taken
-    strictly; an execution provider, for the bundle's own ONNX model; or `auto`, the first of the
-    bundle's targets that answers its golden questions here as it should, and else the CPU. `state`:
-    a folder that remembers how the questions came out. `provider` is an older word for `target`.
+    strictly (a name that nothing has is refused here, in a bundle without a model, too); an
+    execution provider, for the bundle's own ONNX model; or `auto`, the first of the bundle's
+    targets that answers its golden questions here as it should, and else the CPU. `state`: a folder
+    that remembers how the questions came out. `provider` is an older word for `target`.
 
     Raises BundleNotFound, BundleCorrupt, BundleUnsupported.
     """
@@ -508,6 +509,10 @@ def open_bundle(
             f"{folder}: the path is no UTF-8, which the engines cannot open; rename the folder"
         ) from None
     manifest = read_manifest(folder)
+    if (name := target or provider) not in (CPU, AUTO):
+        from .targets.choice import named_target  # here: few bundles have targets
+
+        named_target(manifest, name)
     seal = Seal(folder, manifest, verify(folder, manifest, contents=verify_contents))
     device = Device(CPU, threads) if threads else Device(CPU)
     return Expert(
@@ -517,6 +522,6 @@ def open_bundle(
         memory_mb=memory_mb,
         speculate=speculate,
         seal=seal,
-        target=target or provider,
+        target=name,
         state=state,
     )

@@ -3,6 +3,7 @@ of files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .generation.engine import Engine
     from .retrieval.retriever import Retriever
 
+_log = logging.getLogger("fieldpack")
 _VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
 _FEW = 2  # content words, in a question that may need the one before it
 _SHORT_REFUSAL = 3  # words; a shorter refusal must be a sentence of its own, see `is_refusal`
@@ -141,11 +143,12 @@ class Rag:
         text, quote, quote_ms, before_ms = begun, None, 0.0, retrieval_ms
         least = settings.sure_from if retriever and options.threshold else None
         can_be_sure, shown = True, False
-        if retriever and options.threshold and self._is_refused(resolved, retriever):
+        if retriever and options.threshold and self._is_refused(resolved, retriever, where):
             text, shown = settings.refusal, True
             yield TextPiece(text)
         else:
-            quote = self._quote(resolved.question, passages, retriever) if schema is None else None
+            if schema is None:
+                quote = self._quote(resolved.question, passages, retriever, where)
             # A written answer is at most as sure as its quote, so the model need not write it.
             can_be_sure = least is None or (quote is not None and quote.sureness >= least)
             if quote and least is None:
@@ -233,9 +236,9 @@ class Rag:
         raise_if_cancelled(cancel)
         quote = None
         if self.retriever and not (
-            options.threshold and self._is_refused(resolved, self.retriever)
+            options.threshold and self._is_refused(resolved, self.retriever, where)
         ):
-            quote = self._quote(resolved.question, passages, self.retriever)
+            quote = self._quote(resolved.question, passages, self.retriever, where)
         total_ms = (time.perf_counter() - started) * 1000
         timings = Timings(retrieval_ms, total_ms, total_ms, 0, 0.0, 0)
         answer = Answer(
@@ -259,7 +262,6 @@ class Rag:
                 quote=quote,
                 sureness=quote.sureness,
             )
-            answer = replace(answer, citations=self._checked_citations(answer))
             if settings.sure_from is not None and options.threshold:
                 answer = self._if_sure(answer, settings.sure_from)
         yield TextPiece(answer.text)
@@ -277,10 +279,14 @@ class Rag:
         )
 
     def _quote(
-        self, question: str, passages: tuple[Passage, ...], retriever: Retriever | None
+        self,
+        question: str,
+        passages: tuple[Passage, ...],
+        retriever: Retriever | None,
+        where: Filter | None,
     ) -> Quote | None:
-        """Return the best words of the passages; None where the bundle does not quote, or none of
-        them are sufficient."""
+        """Return the best words of the passages; None where the bundle does not quote, none of them
+        are sufficient, or they do not stand in the library as it is stored."""
         quoting = self.builder.settings.quoting
         if retriever is None or quoting is None:
             return None
@@ -289,11 +295,20 @@ class Rag:
             passages,
             retriever.embedder,
             quoting,
-            margin=retriever.similarity_margin(question),
+            margin=retriever.similarity_margin(question, where),
             rarity=retriever.rarity,
             languages=retriever.languages,
         )
-        return quote if quote and quote.sufficient else None
+        if quote is None or not quote.sufficient:
+            return None
+        if not self._is_stored(quote.citation, passages):
+            _log.warning(
+                "%r: a quote was left out, as its words are not those of the library: %r",
+                quote.citation.document,
+                quote.citation.quote[:200],
+            )
+            return None
+        return quote
 
     def ask(self, question: str, **options: Any) -> Answer:
         """Return the whole answer; options and errors as in `stream`."""
@@ -361,13 +376,19 @@ class Rag:
         """Return the citations whose quote stands in the library as it is stored, byte for byte."""
         if not answer.citations or self.retriever is None:
             return ()
-        index = self.retriever.index
-        cited = [(c, answer.passages[c.passage - 1]) for c in answer.citations]
-        return tuple(c for c, p in cited if c.quote in index.context(p.chunk_id, p.end).text)
+        return tuple(one for one in answer.citations if self._is_stored(one, answer.passages))
 
-    def _is_refused(self, resolved: ResolvedQuestion, retriever: Retriever) -> bool:
-        """Return whether the library is too far from the question for an answer. A passage that
-        holds a code of the question is near, whatever its vector says."""
+    def _is_stored(self, citation: Citation, passages: tuple[Passage, ...]) -> bool:
+        assert self.retriever
+        passage = passages[citation.passage - 1]
+        stored = self.retriever.index.context(passage.chunk_id, passage.end)
+        return citation.quote in stored.text
+
+    def _is_refused(
+        self, resolved: ResolvedQuestion, retriever: Retriever, where: Filter | None
+    ) -> bool:
+        """Return whether the documents that may answer are too far from the question for an answer. A
+        passage that holds a code of the question is near, whatever its vector says."""
         settings = self.builder.settings
         texts = [passage.in_context for passage in resolved.passages]
         if any(held_codes(resolved.question, texts, retriever.languages)):
@@ -375,9 +396,9 @@ class Rag:
         if resolved.similarity < settings.refuse_below:
             return True
         min_margin = settings.refuse_lead_below
-        return (
-            min_margin is not None and retriever.similarity_margin(resolved.question) < min_margin
-        )
+        if min_margin is None:
+            return False
+        return retriever.similarity_margin(resolved.question, where) < min_margin
 
 
 def choose_follow_up(

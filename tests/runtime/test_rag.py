@@ -13,15 +13,19 @@ import pytest
 import fakes
 import fieldpack
 from fieldpack.answers import Timings
-from fieldpack.passages import Passage
+from fieldpack.passages import Filter, Passage
+from fieldpack.prompt import PromptBuilder
 from fieldpack.rag import (
     AnswerOptions,
+    Rag,
     ResolvedQuestion,
     choose_follow_up,
     clean_question,
     finish,
     is_refusal,
 )
+from fieldpack.retrieval.quoting import QuoteSettings
+from fieldpack.retrieval.retriever import Retriever, similarity_margin
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
 
@@ -338,6 +342,68 @@ def test_a_quote_that_the_library_does_not_hold_is_not_cited(bundle: Path) -> No
             told, citations=(replace(told.citations[0], quote="It is free of charge."),)
         )
         assert rag._checked_citations(forged) == ()
+
+
+class Forging(Retriever):
+    """Finds passages whose words are not those of the library: 900 hours, where it says 400."""
+
+    def search(self, question: str, k: int, where: Filter | None = None) -> list[fieldpack.Passage]:
+        found = super().search(question, k, where)
+        return [replace(one, text=one.text.replace("400", "900")) for one in found]
+
+
+@pytest.mark.parametrize("with_model", [False, True], ids=["quotes alone", "a model writes"])
+def test_a_quote_that_the_library_does_not_hold_is_not_shown(
+    with_model: bool,
+    exported_llama: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It was shown, and after the check its citation alone was taken away."""
+    folder = fakes.write_bundle(
+        tmp_path / "b",
+        model=exported_llama,
+        settings=replace(fakes.SETTINGS, quoting=QuoteSettings()),
+    )
+    question = "After how many hours of use is the filter changed?"
+    with fieldpack.open(folder, threads=1) as expert:
+        rag = expert._open_rag()
+        assert rag.retriever
+        engine = rag.generator if with_model else None
+        forging = Forging(rag.retriever.embedder, rag.retriever.index, rag.retriever.settings)
+        kept = list(Rag(rag.builder, engine, rag.retriever).stream(question))
+        with caplog.at_level("WARNING", "fieldpack"):
+            events = list(Rag(rag.builder, engine, forging).stream(question))
+    answer = events[-1].answer  # type: ignore[union-attr]
+    assert kept[-1].answer.quote and answer.quote is None  # type: ignore[union-attr]
+    assert not [event for event in events if isinstance(event, fieldpack.QuoteFound)]
+    assert "a quote was left out" in caplog.text and "pump.md" in caplog.text
+    if not with_model:
+        assert answer.refused and answer.text == fakes.SETTINGS.refusal and not answer.citations
+
+
+def test_the_margin_of_a_narrowed_question_is_of_the_documents_that_may_answer(
+    expert: fieldpack.Expert,
+) -> None:
+    """It was the whole library's: a document that says nothing of it was answered from."""
+    retriever = expert._open_retriever()
+    assert retriever
+    alone = Filter(documents=("pump.md",))
+    near = retriever.index.closest(retriever.embedder.embed_query(QUESTION), 20, alone)
+    assert len(near) < retriever.index.size
+    narrowed = retriever.similarity_margin(QUESTION, alone)
+    assert narrowed == similarity_margin(near.values())
+    assert narrowed != retriever.similarity_margin(QUESTION)
+    # The best of two chunks in the way of the whole library's margin, refused by that of its own.
+    least = (narrowed + retriever.similarity_margin(QUESTION)) / 2
+    settings = replace(
+        expert.settings, refuse_below=-1.0, refuse_lead_below=least, passages=1, quoting=None
+    )
+    rag = expert._open_rag()
+    builder = PromptBuilder(expert._chat, settings, rag.builder.count_tokens)
+    refusing = Rag(builder, rag.generator, retriever)
+    whole, part = (refusing.ask(QUESTION, where=where).timings.tokens for where in (None, alone))
+    assert (whole == 0) != (part == 0), "one of the two is refused before the model writes"
 
 
 def test_a_memory_limit_makes_the_context_smaller_or_says_what_it_takes(sealed: Path) -> None:

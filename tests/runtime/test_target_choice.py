@@ -18,6 +18,7 @@ from fieldpack.bundle.manifest import Manifest, describe_files, read_manifest, w
 from fieldpack.bundle.targets import Target
 from fieldpack.devices import PLUG_INS, placement, provider_devices, register_plug_in
 from fieldpack.generation.openvino import missing
+from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack.targets.choice import shared_words
 from fieldpack.targets.engines import elsewhere, require_placement
 from openvino_tools import openvino_tools, tiny_ir
@@ -47,6 +48,26 @@ def sealed_with(folder: Path, *targets: Target) -> Path:
     (folder / "prompt.json").write_text("{}")
     write_manifest(folder, Manifest("n", "1", files=describe_files(folder), targets=targets))
     return folder
+
+
+@pytest.mark.parametrize("model", [True, False], ids=["a model", "quotes alone"])
+def test_a_target_that_nothing_has_is_refused_when_the_bundle_is_opened(
+    model: bool, exported_llama: Path, tmp_path: Path
+) -> None:
+    """A bundle without a language model took any name."""
+    folder = fakes.write_bundle(
+        tmp_path / "b",
+        model=exported_llama,
+        settings=replace(fakes.SETTINGS, quoting=QuoteSettings()),
+    )
+    if not model:
+        shutil.rmtree(folder / "model")
+        fakes.reseal(folder)
+    with pytest.raises(fieldpack.BundleUnsupported, match="has no target 'nonsense'; it has auto,"):
+        fieldpack.open(folder, target="nonsense")
+    for name in ("cpu", "auto"):
+        with fieldpack.open(folder, target=name, threads=1) as expert:
+            assert expert.search("filter")
 
 
 def test_records_come_back_as_they_went(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from fieldpack import (
 from fieldpack import open as open_bundle
 from fieldpack.bundle.golden import Golden, read_golden
 from fieldpack.bundle.manifest import verify
-from fieldpack.bundle.targets import CPU
+from fieldpack.bundle.targets import AUTO, CPU
 from fieldpack.figures import megabytes
 from fieldpack.memory import budget_of, peak_bytes
 from fieldpack.prompt import read_prompt
-from fieldpack.targets.choice import AUTO, EMULATED, named_target
+from fieldpack.targets.choice import EMULATED, named_target
 from fieldpack.targets.engines import missing
 
 from ..info import read_report, shipped_figures

@@ -13,6 +13,7 @@ from ..untrusted import typed
 # another device. config: nothing ran; it was written as its documentation says.
 Proof = Literal["executed", "emulated", "config"]
 CPU = "cpu"  # the target that every bundle has
+AUTO = "auto"  # in the place of a name: the first target that works here
 VARIANTS = "variants"  # the bundle's folder of models in other formats than the CPU's
 _MAX_TOKENS = 1 << 24
 

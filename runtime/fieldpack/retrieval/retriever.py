@@ -99,10 +99,10 @@ class Retriever:
         known = {row.id for row in self.index.rows(ids)}
         return tuple(by_id.get(i) or self.index.passage(i) for i in ids if i in known)
 
-    def similarity_margin(self, question: str) -> float:
-        """Return the function `similarity_margin` of the library's chunks closest to the question,
-        however they are ranked as passages."""
-        near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], None)
+    def similarity_margin(self, question: str, where: Filter | None = None) -> float:
+        """Return the function `similarity_margin` of the chunks closest to the question, however they
+        are ranked as passages, of the documents that `where` lets through."""
+        near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], where)
         return similarity_margin(near.values())
 
     @property

@@ -19,13 +19,12 @@ from pathlib import Path
 from ..answers import Answer
 from ..bundle.golden import Golden, read_golden
 from ..bundle.manifest import Manifest
-from ..bundle.targets import CPU, Target
+from ..bundle.targets import AUTO, CPU, Target
 from ..devices import PROVIDERS
 from ..errors import BundleUnsupported, EngineFailed, OutOfMemory
 from ..generation.engine import Engine
 from .engines import Opening, driver_of, missing, open_target, require_placement
 
-AUTO = "auto"
 EMULATED = ":emulated"  # behind a static target's name: run its pipeline on the CPU
 REMEMBERED = "targets.json"  # in the state folder
 # F1 of the words: what `bundle/golden.py` of the build takes for right where no value is given.

@@ -21,7 +21,13 @@ WORDS: dict[str, dict[str, Any]] = {
     for path in sorted((PAGE / "locales").glob("*.json"))
 }
 PAGES = {name: KeylessPage(name) for name in ("key.html", "pair.html")}
-MESSAGES = ["key_wrong", "pair_too_many", "pair_full", *(f"pair_{one}" for one in get_args(Reason))]
+MESSAGES = [
+    "key_wrong",
+    "pair_too_many",
+    "pair_full",
+    "pair_failed",
+    *(f"pair_{one}" for one in get_args(Reason)),
+]
 
 
 def text_of(response: HTMLResponse) -> str:

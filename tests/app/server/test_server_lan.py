@@ -377,6 +377,26 @@ def test_a_damaged_file_of_keys_shuts_out_and_ends_nothing(sealed: Path, tmp_pat
         assert phone.get("/api/bundles").status_code == 200
 
 
+@pytest.mark.parametrize("language", ["fr", "ar"])
+def test_a_damaged_file_of_keys_at_pairing_is_said_on_the_form(
+    language: str, sealed: Path, tmp_path: Path
+) -> None:
+    """The phone got JSON in English, and its code was used up."""
+    words = json.loads((PAGE / "locales" / f"{language}.json").read_text("utf-8"))
+    with (
+        lan_server(sealed, tmp_path / "state") as lan,
+        lan.client(**{"Accept-Language": language}) as phone,
+    ):
+        keys = lan.folder / "keys.json"
+        keys.write_text("[{")
+        failed = pair(phone, lan.code, "Ana")
+        assert failed.status_code == 500 and failed.headers["content-type"].startswith("text/html")
+        assert html.escape(words["pair_failed"]) in failed.text
+        assert f'lang="{language}"' in failed.text and f'value="{lan.code}"' in failed.text
+        keys.unlink()
+        assert pair(phone, lan.code, "Ana").status_code == 303, "the code is still good"
+
+
 def test_there_is_a_most_of_keys_and_names_are_short(tmp_path: Path) -> None:
     keys = DeviceKeys(tmp_path)
     made = [keys.add("x" * 500)[0] for _ in range(100)]

@@ -14,6 +14,8 @@ from urllib.parse import parse_qs
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from fieldpack import InputError
+
 from ...lan.device_keys import DeviceKeys, TooManyKeys
 from ...lan.pairing import PairingRefused, redeem
 from ...terminal.render import printable
@@ -45,7 +47,8 @@ class PairRoute:
 
     async def pair(self, request: Request) -> Response:
         """Take a code, and give the device its key as a cookie; where the code lets nobody in,
-        return the form again, which says why. Raises HttpError (413, 415)."""
+        return the form again, which says why, as it does where the file of keys is damaged. Raises
+        HttpError (413, 415)."""
         fields = await self._fields(request)
         address = request.client.host if request.client else "?"
         lan, name = self._settings.lan, fields.get("name", "")
@@ -55,6 +58,7 @@ class PairRoute:
             message = Phrase("pair_too_many")
             return self._page(request, 429, message, name=name, headers=headers)
         try:
+            self._keys.all()  # first: where they cannot be read, the code stays good
             redeem(lan, fields.get("code", ""))
             key, secret = self._keys.add(printable(name))
         except (PairingRefused, TooManyKeys) as refused:
@@ -63,6 +67,10 @@ class PairRoute:
             if isinstance(refused, PairingRefused):
                 message = Phrase(f"pair_{refused.reason}", refused.left)
             return self._page(request, 403, message, name=name)
+        except (InputError, OSError) as error:
+            _log.error("pairing failed: %s", error)
+            code = fields.get("code", "")[:20]
+            return self._page(request, 500, Phrase("pair_failed"), code=code, name=name)
         _log.warning("paired %s at %s, key %s", key.name, address, key.id)
         response = RedirectResponse("/", 303)
         response.set_cookie(
