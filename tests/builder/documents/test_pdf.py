@@ -595,3 +595,15 @@ def test_two_words_over_one_column_stay_in_their_order() -> None:
         texts.append(Text(50, 700 - 14 * at, row[0]))
         texts += [right(x, 700 - 14 * at, f"{one}00,000,000,000") for x, one in figures]
     assert blocks(read(Page(texts)))[-1][2].startswith("| Net sales | Costs\nFund A | 100,000,")
+
+
+def test_words_outside_of_the_page_are_named() -> None:
+    texts = [Text(50, 760, PROSE), Text(50, 900, "Printer's note 93"), Text(50, 100, "Cut off 96")]
+    page = Page(texts, keys="/CropBox[0 400 595 842]")
+    content = read(page)
+    assert content.pages[0].text == PROSE
+    assert content.warnings == (
+        "6 words are outside of the page and not read; knowledge.hidden: read reads it",
+    )
+    whole = pdf.read(write_pdf(page), "a.pdf", hidden=True)
+    assert "Cut off 96" in whole.pages[0].text and not whole.warnings
