@@ -54,6 +54,7 @@ _NO_TITLE = re.compile(
 )
 _WORDS = re.compile(r"[^\W\d_]{2}")
 _TITLE_WORDS = 100  # characters; a longer line in the type of the text is no title but the text
+_NAMED = 8  # attachments
 _FEW = 20  # letters and digits: a stamp or a page number on an image of a page
 _COVERED = 0.5  # of the page: an image of it, not one in it
 
@@ -91,7 +92,8 @@ class _Reading:
             yield f"{_counted(number, what)} not read{how}"
         if self.files:
             unread = _counted(len(self.files), "attachment")
-            names = ", ".join(self.files)
+            more = len(self.files) - _NAMED
+            names = ", ".join(self.files[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
             yield f"{unread} not read (save attachments as files of their own): {names}"
         if self.has_xfa:
             yield "its XFA form is not read: print it to a PDF"
