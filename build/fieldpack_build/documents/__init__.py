@@ -39,6 +39,8 @@ __all__ = [
 
 # a reader holds the file and what it makes of it in memory, several times its size for Office files
 MAX_FILE_MB = 512
+_NO_MEMORY = 2  # libxml2's XML_ERR_NO_MEMORY, the code of lxml's XMLSyntaxError
+_TOO_LARGE = "needs more memory than there is for it; split it"
 
 
 def read_library(
@@ -151,9 +153,11 @@ def read_document(
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:
-        raise DocumentError(
-            f"{relative}: needs more memory than there is for it; split it"
-        ) from error
+        raise DocumentError(f"{relative}: {_TOO_LARGE}") from error
+    except DocumentError as error:
+        if getattr(error.__cause__, "code", None) != _NO_MEMORY:
+            raise
+        raise DocumentError(f"{relative}: {_TOO_LARGE}") from MemoryError()
     if not any(page.blocks for page in content.pages):
         left_out = f" ({'; '.join(content.warnings)})" if content.warnings else ""
         raise DocumentError(f"{relative}: has no text{left_out}")

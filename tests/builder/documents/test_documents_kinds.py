@@ -93,6 +93,22 @@ def test_readings_and_chosen_entries_of_word(tmp_path: Path) -> None:
     assert text == "東京(とうきょう)greenred"
 
 
+def test_a_field_within_the_code_of_a_field_shows_nothing(tmp_path: Path) -> None:
+    def sign(kind: str) -> str:
+        return f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>'
+
+    def run(name: str, text: str) -> str:
+        return f"<w:r><w:{name}>{text}</w:{name}></w:r>"
+
+    inner = sign("begin") + run("instrText", "MERGEFIELD Sum") + sign("separate") + run("t", "7")
+    outer = sign("begin") + run("instrText", "IF ") + inner + sign("end")
+    outer += run("instrText", "&gt; 5") + sign("separate") + run("t", "Pay 100") + sign("end")
+    unclosed = sign("begin") + run("instrText", "XE")
+    paragraphs = (run("t", "Now: ") + outer + run("t", "."), unclosed, run("t", "Next."))
+    body = [f"<w:p>{paragraph}</w:p>" for paragraph in paragraphs]
+    assert text_of(read(tmp_path, "a.docx", word(tmp_path, *body))) == "Now: Pay 100.\n\nNext."
+
+
 # OpenDocument
 
 _GONE = (

@@ -4,6 +4,7 @@ images, broken bytes."""
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
 import zlib
@@ -595,3 +596,28 @@ def test_two_words_over_one_column_stay_in_their_order() -> None:
         texts.append(Text(50, 700 - 14 * at, row[0]))
         texts += [right(x, 700 - 14 * at, f"{one}00,000,000,000") for x, one in figures]
     assert blocks(read(Page(texts)))[-1][2].startswith("| Net sales | Costs\nFund A | 100,000,")
+
+
+def test_words_outside_of_the_page_are_named() -> None:
+    texts = [Text(50, 760, PROSE), Text(50, 900, "Printer's note 93"), Text(50, 100, "Cut off 96")]
+    page = Page(texts, keys="/CropBox[0 400 595 842]")
+    content = read(page)
+    assert content.pages[0].text == PROSE
+    assert content.warnings == (
+        "6 words are outside of the page and not read; knowledge.hidden: read reads it",
+    )
+    whole = pdf.read(write_pdf(page), "a.pdf", hidden=True)
+    assert "Cut off 96" in whole.pages[0].text and not whole.warnings
+
+
+def test_thousands_parted_by_blanks_in_type_of_one_width() -> None:
+    lines = (
+        "Item               2022        2023        2024",
+        "Trzby             1 234   12 345,50   1 234 567",
+        "Naklady            -567       89,10           8",
+        "Zisk             10 000     (2 500)          75",
+    )
+    texts = [Text(50, 700 - 14 * at, line) for at, line in enumerate(lines)]
+    data = write_pdf(Page([Text(50, 760, PROSE), *texts])).replace(b"/Helvetica/", b"/Courier/")
+    shown = [" | ".join(re.split("  +", line)) for line in lines]
+    assert blocks(pdf.read(data, "a.pdf", expendable=True))[-1][2] == "\n".join(shown)

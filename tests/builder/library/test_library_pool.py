@@ -131,6 +131,26 @@ def test_the_memory_of_a_reader_is_bounded() -> None:
         assert done.returncode == code and done.stderr.endswith("MemoryError\n" * code)
 
 
+@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+@pytest.mark.parametrize("name", ["a.xml", "a.html", "a.csv"])
+def test_a_document_that_needs_more_memory_says_so(tmp_path: Path, name: str) -> None:
+    """It is not read in part, and not called damaged."""
+    rows = {"a.xml": "<b><c>5</c></b>", "a.html": "<p>a<b>5</b></p>", "a.csv": "a,5\n"}
+    body = rows[name] * (12_000_000 // len(rows[name]))
+    (tmp_path / name).write_text(f"<a>{body}</a>" if name != "a.csv" else body)
+    program = f"""
+import sys; from pathlib import Path
+import bs4, lxml.etree
+from fieldpack_build.documents import read_document; from fieldpack_build.ingest import worker
+worker._bound_memory(100 << 20)
+read_document(Path(sys.argv[1]), {name!r}, expendable=True)
+"""
+    command = python("-c", program, str(tmp_path / name))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{name}: needs more memory than there is for it; split it" in done.stderr
+
+
 def test_a_reader_that_fails_unexpectedly_is_named_and_replaced(
     embedder: Path, tmp_path: Path
 ) -> None:

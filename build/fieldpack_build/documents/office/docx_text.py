@@ -139,16 +139,21 @@ class Runs:
         self._commented: set[str] = set()
         self._style = ""
         self._with_marks = True
+        self._fields: list[str] = []  # of each open field, "code" or "result": which one is read
+        self._has_code = False  # the paragraph has fields in each other, all of which end in it
 
     def text(self, paragraph: Any, *, marks: bool = True) -> str:
         """Return the text of a paragraph.
 
         `marks`: with the numbers of footnotes, which have no place in a heading's path.
         """
-        before = self._style, self._with_marks  # a note or text box is read amid its paragraph
-        self._style, self._with_marks = style_of(paragraph), marks
+        # A note or text box is read amid its paragraph.
+        before = self._style, self._with_marks, self._fields, self._has_code
+        self._style, self._with_marks, self._fields = style_of(paragraph), marks, []
+        kinds = [sign.get(_W + "fldCharType") for sign in paragraph.iter(_W + "fldChar")]
+        self._has_code = kinds.count("begin") > 1 and kinds.count("begin") <= kinds.count("end")
         text = settle("".join(self._pieces(paragraph)))
-        self._style, self._with_marks = before
+        self._style, self._with_marks, self._fields, self._has_code = before
         return text
 
     def _pieces(self, element: Any) -> Iterator[str]:
@@ -184,6 +189,12 @@ class Runs:
     def _content(self, run: Any) -> Iterator[str]:
         for child in run.iterchildren("*"):
             name = child.tag.removeprefix(_W)
+            if name == "fldChar":
+                self._step_field(child.get(_W + "fldCharType"))
+            elif (
+                self._has_code and "code" in self._fields
+            ):  # {IF {MERGEFIELD sum} > 5 ...}: the inner result is none
+                continue
             if name == "t":
                 yield child.text or ""
             elif child.tag in _MARKS:
@@ -211,6 +222,14 @@ class Runs:
                 self._comment(child.get(_W + "id"))
             elif child.tag not in _SKIPPED:
                 yield from self._drawing(child)
+
+    def _step_field(self, kind: str | None) -> None:
+        if kind == "begin":
+            self._fields.append("code")
+        elif self._fields and kind == "separate":
+            self._fields[-1] = "result"
+        elif self._fields and kind == "end":
+            self._fields.pop()
 
     def _note(self, reference: Any, kind: str) -> str:
         """The mark of a note, whose text goes aside."""

@@ -58,7 +58,7 @@ class _Section:
     def show(self, value: Decimal) -> str:
         if self.general:
             # As many digits as fit a cell of usual width.
-            is_whole = value == value.to_integral_value() and abs(value) < 10**15
+            is_whole = value == value.to_integral_value() and abs(value) < 10**21  # an account
             text = f"{int(value)}" if is_whole else f"{float(value):.10g}"
             return f"{self.before}{text}{self.after}"
         if self.digits is None:

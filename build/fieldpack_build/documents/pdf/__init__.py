@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from fieldpack_build.documents.pdf.load_pages import CAN_BOUND, MOST_PAGES, boun
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
-from fieldpack_build.documents.pdf.text import Line, read_page
+from fieldpack_build.documents.pdf.text import Line, PageText, read_page
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.documents.vocabulary import (
     AUTO,
@@ -54,6 +54,7 @@ _NO_TITLE = re.compile(
 )
 _WORDS = re.compile(r"[^\W\d_]{2}")
 _TITLE_WORDS = 100  # characters; a longer line in the type of the text is no title but the text
+_NAMED = 8  # attachments
 _FEW = 20  # letters and digits: a stamp or a page number on an image of a page
 _COVERED = 0.5  # of the page: an image of it, not one in it
 
@@ -64,8 +65,9 @@ class _Reading:
 
     `load`: the limits under which pdfium loads a page. `costly`: indices of pages that take too
     much, see `costly_pages`. `images`: pages that are one, unread. `struck`: lines drawn through
-    text. `left_out`: annotations that are not read, by their kind. `files`: names of attachments.
-    `has_xfa`: a form that only its own programs show.
+    text. `outside`: words outside of what is shown of a page. `left_out`: annotations that are not
+    read, by their kind. `files`: names of attachments. `has_xfa`: a form that only its own programs
+    show.
     """
 
     load: Callable[[], AbstractContextManager[None]]
@@ -74,6 +76,7 @@ class _Reading:
     images: int = 0
     damaged: int = 0
     struck: int = 0
+    outside: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     files: list[str] = field(default_factory=list)
     has_xfa: bool = False
@@ -89,7 +92,8 @@ class _Reading:
             yield f"{_counted(number, what)} not read{how}"
         if self.files:
             unread = _counted(len(self.files), "attachment")
-            names = ", ".join(self.files)
+            more = len(self.files) - _NAMED
+            names = ", ".join(self.files[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")
             yield f"{unread} not read (save attachments as files of their own): {names}"
         if self.has_xfa:
             yield "its XFA form is not read: print it to a PDF"
@@ -101,6 +105,9 @@ class _Reading:
                 f"{len(self.costly)} of {count} {pages} {TOO_MUCH} to draw and {are} left out "
                 f"(page {numbers}): print it to a new PDF"
             )
+        if self.outside:
+            words = _counted(self.outside, "word")
+            yield f"{words} outside of the page and not read; knowledge.hidden: read reads it"
         if self.struck:
             yield f"{_counted(self.struck, 'struck passage')} left out"
         if self.damaged:
@@ -241,6 +248,9 @@ def _sheet(
             with_notes(read_page(textpage, partial(read_rules, page, notes.strikes)), notes.notes)
         )
         reading.struck += text.struck
+        if not hidden and not text.turn:
+            text, words = _within(text, page.get_bbox())
+            reading.outside += words
         if sum(map(str.isalnum, text.text)) < _FEW and _is_image(page):
             if ocr:
                 return Sheet(index + 1, _recognized_lines(page, reading), [])
@@ -252,6 +262,25 @@ def _sheet(
     finally:
         textpage.close()
         page.close()
+
+
+def _within(text: PageText, box: tuple[float, float, float, float]) -> tuple[PageText, int]:
+    """The text of a page without the lines that stand outside of what is shown of it, and how many
+    words those have."""
+    left, bottom, right, top = box
+    kept = [
+        line
+        for line in text.lines
+        if not line.segments
+        or any(
+            one.right > left and one.left < right and one.top > bottom and one.bottom < top
+            for one in line.segments
+        )
+    ]
+    if len(kept) == len(text.lines) or left >= right or bottom >= top:
+        return text, 0
+    words = sum(len(line.text.split()) for line in text.lines)
+    return replace(text, lines=kept), words - sum(len(line.text.split()) for line in kept)
 
 
 def _is_image(page: pypdfium2.PdfPage) -> bool:

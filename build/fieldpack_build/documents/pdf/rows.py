@@ -30,6 +30,7 @@ _PERCENT_GAP = 25  # between a figure and its ")" or "%", which may have a colum
 _NEAR = 4  # times the height, that a cell of several lines may begin above what came before it
 # times the height, between the thousands of a figure: a blank has a quarter of the type's size
 _THOUSANDS_GAP = 0.32
+_SAME = 0.03  # of a digit's width, that a blank of type of one width may differ from it
 _TOUCH = 0.1  # times the height, that two pieces of a row may lie over each other
 # rows back in which a segment may find its own: cells of several lines come one after the other
 _WINDOW = 8
@@ -246,11 +247,15 @@ def _figures(page: PageText, text: str, start: int, right: float, height: float)
     words = [match.span() for match in re.finditer(r"\S+", text)]
     for first, last in find_grouped_figures(text):
         inside = [(a, b) for a, b in words if first <= a < last]
-        widths = (
+        gaps = [
             float(page.boxes[start + after, 0] - page.boxes[start + before - 1, 1])
             for (_, before), (after, _) in pairwise(inside)
-        )
-        if max(widths) <= _THOUSANDS_GAP * height:
+        ]
+        digit = page.boxes[start + inside[0][1] - 1]
+        width = float(digit[1] - digit[0])  # as wide as a blank where all characters are
+        if max(gaps) <= _THOUSANDS_GAP * height or all(
+            abs(gap - width) <= _SAME * width for gap in gaps
+        ):
             words = [word for word in words if word not in inside]
             words.append((first, inside[-1][1]))
     words.sort()
