@@ -2,10 +2,11 @@
 before, and with the one that the build carries over and checks on made-up questions.
 
     python benchmarks/refusals_without_rows.py [--only finance de ...] [--tatqa FOLDER]
-    [--packages unpacked] [--work FOLDER] [--json results.json]
+    [--financebench FOLDER] [--packages unpacked] [--work FOLDER] [--json results.json]
 
 Libraries: recipes/finance.yaml without its rows, the four of benchmarks/languages, TAT-QA's
-(`--tatqa`: a folder with docs and eval.jsonl; 120 of its questions) and the four Debian packages of
+(`--tatqa`: a folder with docs and eval.jsonl; 120 of its questions), FinanceBench's filings
+(`--financebench`: a folder with docs and eval.jsonl) and the four Debian packages of
 benchmarks/real_libraries.py (`--packages`). Their questions were written for other measurements.
 Unanswerable are: finance's own such questions; elsewhere each question once more in the library
 without the documents that answer it ("left out"); forty that were written for other libraries
@@ -43,7 +44,7 @@ from fieldpack_build.stages.table import make_plan, needed_for
 HERE = Path(__file__).parent
 FINANCE = HERE.parent / "recipes" / "finance.yaml"
 LANGUAGES = ("de", "sk", "uk", "zh")
-_OTHERS, _TATQA = 40, 120
+_OTHERS, _FILINGS = 40, 120
 TEN = (
     "What is the wifi password of the Zurich office?",
     "Who won the staff football tournament last summer?",
@@ -80,6 +81,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", help="these libraries alone")
     parser.add_argument("--tatqa", type=Path, help="a folder with docs and eval.jsonl")
+    parser.add_argument("--financebench", type=Path, help="a folder with docs and eval.jsonl")
     parser.add_argument("--packages", type=Path, help="the folder that dpkg -x wrote to")
     parser.add_argument("--work", type=Path, default=Path("benchmarks/out/refusals"))
     parser.add_argument("--cache", type=Path, help="the build's cache; by default below --work")
@@ -115,7 +117,7 @@ def measure(library: Library, others: Sequence[str], cache: Path) -> dict[str, A
         plan = make_plan(recipe, store, among=needed_for("quoting"))
         run_plan(plan, make_console())
     folders = {step.name: store.folder(step.name, step.key) for step in plan.steps}
-    receipt = store.find("quoting", folders and plan.step("quoting").key)  # type: ignore[union-attr]
+    receipt = next(store.find(step.name, step.key) for step in plan.steps if step.name == "quoting")
     assert receipt
     settings = prompt_settings(recipe, quoting=folders["quoting"])
     index = MaskedIndex(folders["knowledge"])
@@ -185,11 +187,13 @@ def _libraries(arguments: argparse.Namespace) -> Iterator[tuple[str, Library]]:
         recipe = _write(work / f"{language}.yaml", folder / "documents")
         asked = [Question(row["question"], (row["document"],)) for row in rows]
         yield language, Library(recipe, (), asked)
-    if arguments.tatqa:
-        rows = random.Random(7).sample(_read(arguments.tatqa / "eval.jsonl"), _TATQA)
-        recipe = _write(work / "tatqa.yaml", arguments.tatqa / "docs")
-        asked = [Question(row["question"], (row["document"],)) for row in rows]
-        yield "tatqa", Library(recipe, (), asked)
+    for name, filings in (("tatqa", arguments.tatqa), ("financebench", arguments.financebench)):
+        if filings:
+            rows = _read(filings / "eval.jsonl")
+            rows = random.Random(7).sample(rows, min(_FILINGS, len(rows)))
+            recipe = _write(work / f"{name}.yaml", filings / "docs")
+            asked = [Question(row["question"], (row["document"],)) for row in rows]
+            yield name, Library(recipe, (), asked)
     if arguments.packages:
         every = _read(QUESTIONS)
         for name, package in PACKAGES.items():

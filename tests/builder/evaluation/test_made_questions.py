@@ -150,3 +150,13 @@ def test_what_says_the_same_goes_with_it(tmp_path: Path, embedder: Embedder) -> 
     alone = library(tmp_path / "one", embedder, *LIBRARY[:2])
     for number, one in alone.chunks():
         assert alone.source_of(number) == {number}, one.heading
+
+
+def test_a_library_of_one_section_is_empty_without_it(tmp_path: Path, embedder: Embedder) -> None:
+    index = library(tmp_path, embedder, chunk("a.md", "The lamp turns once in 20 seconds."))
+    ((number, _),) = index.chunks()
+    index.masked = index.source_of(number)
+    retriever = Retriever(embedder, index)
+    assert index.masked == {number}
+    assert retriever.search("How often does the lamp turn?", 3) == []
+    assert retriever.similarity_margin("How often does the lamp turn?") == 2.0
