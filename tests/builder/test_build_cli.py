@@ -237,10 +237,16 @@ def test_check_says_what_each_stage_would_do(home: Path) -> None:
     done = build(home, "check", "tiny")
     assert done.returncode == 0 and done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-1].endswith(" to go")
-    assert [line.split()[:2] for line in lines[1:-1]] == [
+    assert lines[0].startswith("tiny 1.0.0: base of about ") and lines[-2].endswith(" to go")
+    assert [line.split()[:2] for line in lines[1:-2]] == [
         [name, "run"] for name in NAMES if name not in OPTIONAL
     ]
+    assert lines[-1].startswith(
+        "1 of 1 answerable test questions names no value: an answer is right"
+    )
+    row = {"question": "Who pays?", "answer": "The buyer pays.", "value": "buyer"}
+    (home / "recipes" / "questions.jsonl").write_text(json.dumps(row) + "\n")
+    assert build(home, "check", "tiny").stdout.splitlines()[-1].endswith(" to go")
 
 
 def test_check_warns_of_test_questions_whose_document_is_not_there(home: Path) -> None:

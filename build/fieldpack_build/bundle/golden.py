@@ -10,10 +10,12 @@ from fieldpack.bundle.golden import Golden
 from ..evaluation.report_file import QuestionRow, Report
 
 ANSWERED, REFUSED = 4, 1
+_ORDER = {True: 0, None: 1, False: 2}  # right, not judged, wrong
 
 
 def choose(report: Report, *, unsure: str = "") -> list[Golden]:
-    """Choose from a report's questions. Right answers before others, the better before the worse,
+    """Choose from a report's questions. Right answers before those that could
+    not be judged and before wrong ones, the better before the worse,
     one a document where there are enough: what comes out the same here as there need not be right,
     but one that is tells more. `unsure`: what the bundle says in the place of an answer that is not
     sure enough for the risk in the report."""
@@ -28,7 +30,11 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
         ] or [_unsure(row, arm, unsure) for row in asked]
     answered = [row for row in asked if row.expected is not None and not row.arms[arm].refused]
     answered.sort(
-        key=lambda row: (not row.arms[arm].value_match, -(row.arms[arm].f1 or 0.0), row.line or 0)
+        key=lambda row: (
+            _ORDER[row.arms[arm].value_match],
+            -(row.arms[arm].f1 or 0.0),
+            row.line or 0,
+        )
     )
     refused = [row for row in asked if row.expected is None and row.arms[arm].refused]
     chosen = [*_spread(answered)[:ANSWERED], *refused[:REFUSED]]

@@ -609,8 +609,8 @@ class Evaluate(Section):
 
     questions: str
     """The file of test questions, a row each: `question` and `answer` (null where the documents do
-    not say); if wanted `value` (what a right answer contains), `document` (as the library names it)
-    and `pages`."""
+    not say); if wanted `value` (what a right answer contains; without one the figures or words of
+    `answer` decide), `document` (as the library names it) and `pages`."""
     sample: Positive | None = None
     """Questions to ask, evenly over the file; all where none is given."""
     arms: Annotated[list[ArmName], Field(min_length=1)] = [

@@ -406,7 +406,8 @@ def _judged_without_value(report: Report) -> list[str]:
     )
     text = f"{judged_in_words(len(without), len(answerable))}."
     if unjudged:
-        text += f" {unjudged:,} of them could not be judged so, and no promise counts them."
+        them = "it" if unjudged == 1 else "them"
+        text += f" {unjudged:,} of them could not be judged so, and no promise counts {them}."
     return [text]
 
 

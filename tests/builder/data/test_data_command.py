@@ -101,6 +101,23 @@ def test_the_same_as_json_and_without_an_index(toy: Project) -> None:
     assert not any(mark in text for text, _ in coloured for mark in "⟦⟧")
 
 
+def test_how_answers_without_a_value_are_judged_is_said_where_there_are_any() -> None:
+    def lines(without: int) -> list[str]:
+        rows = Inspection.model_validate(
+            {name: [] for name in ("problems", "warnings", "duplicates", "contradictions")}
+            | {"leaks": [], "files": []}
+            | {"rows": 0, "refusals": 0, "questions": 5, "answerable": 4, "without_value": without}
+            | {"documents": {}, "passages": 0, "limits": {}, "tokens": {"rows": 0, "bars": []}}
+            | {"supervised": {"rows": 0, "tokens": 0, "share": 0, "refuse": 0, "cite": 0}}
+            | {"special_tokens": [], "examples": []}
+        )
+        shown = page(rows, 0, title="r", marks=True)
+        return ["".join(text for text, _ in line) for line in shown]
+
+    assert not any("value" in line for line in lines(0))
+    assert lines(3)[-1].startswith("  3 of 4 answerable test questions name no value: an answer is")
+
+
 @pytest.fixture
 def spoiled(toy: Project, tmp_path: Path) -> Project:
     """A leaked test question, an empty answer, a row longer than the context, a broken line 617;

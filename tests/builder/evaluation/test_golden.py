@@ -52,7 +52,7 @@ def test_right_answers_of_several_documents_and_one_refusal() -> None:
         row(8, answerable=False, refused=True),
     ]
     chosen = choose(report_of(rows))
-    assert [one.question for one in chosen] == [f"question {n}" for n in (4, 3, 2, 1, 7)]
+    assert [one.question for one in chosen] == [f"question {n}" for n in (4, 2, 3, 1, 7)]
     assert chosen[0] == Golden("question 4", "answer 4", False, "found-4.md")
     assert chosen[-1].refused
 

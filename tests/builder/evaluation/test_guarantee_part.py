@@ -7,6 +7,8 @@ from pathlib import Path
 
 import guarantee as benchmark
 
+from fieldpack.answers import Answer, Timings
+from fieldpack_build import data
 from fieldpack_build.evaluation.guarantee import least_share
 from fieldpack_build.evaluation.guarantee_part import (
     MADE_UP,
@@ -14,6 +16,7 @@ from fieldpack_build.evaluation.guarantee_part import (
     make_guarantee,
     make_risk,
 )
+from fieldpack_build.evaluation.metrics import score
 from fieldpack_build.evaluation.report_file import ArmAnswer, Guarantee, QuestionRow, Report
 from fieldpack_build.report.verdict import risk_in_words
 
@@ -63,6 +66,22 @@ def test_the_card_says_when_a_quote_s_threshold_comes_of_made_up_questions() -> 
     assert "made_up" not in with_rows.to_dict()
     written = make_guarantee([RIGHT], "rag", arms=1, made_up=True)
     assert written and MADE_UP not in written.sentence and not written.made_up
+
+
+def test_right_answers_without_a_value_are_promised_as_right() -> None:
+    """Answers in other words than the expected ones are right if they say the same."""
+    question = data.TestQuestion(
+        "What does a flu vaccination cost?", "It costs 25 euros.", None, None, 1
+    )
+    timings = Timings(1, 1, 1, 1, 1.0, 1)
+    rows = []
+    for text in ("A flu vaccination costs 25 euros. [1]", "€25", "Thirty euros.", "25 days"):
+        answer = Answer(question.question, text, False, (), (), timings)
+        scored = score(answer, question, {}, languages=("",)).to_row(text, ())
+        rows.append(QuestionRow(expected=question.answer, arms={"rag": scored}))
+    promised = make_guarantee(rows, "rag", arms=1)
+    assert promised and (promised.questions, promised.answered, promised.right) == (4, 4, 2)
+    assert promised.right_of_100 > 0
 
 
 def sure(count: int, sureness: float, *, right: bool = True) -> list[QuestionRow]:

@@ -146,9 +146,38 @@ def test_a_right_answer() -> None:
     ) == (1, True, True, 1, 1)
 
 
-def test_the_answer_is_the_value_where_there_is_no_other() -> None:
-    assert metrics.score(said("It costs 4 pounds."), asked("costs 4"), {}).value_match
-    assert not metrics.score(said("It costs 5 pounds."), asked("costs 4"), {}).value_match
+def test_without_a_value_an_answer_is_right_that_says_what_is_expected() -> None:
+    question = data.TestQuestion(
+        "What does a flu vaccination cost?", "It costs 25 euros.", None, None, 1
+    )
+    right = metrics.score(said("A flu vaccination costs 25 euros. [1]"), question, {})
+    wrong = metrics.score(said("A flu vaccination costs 52 euros. [1]"), question, {})
+    refused = metrics.score(said("The documents do not say.", refused=True), question, {})
+    assert (right.value_match, wrong.value_match, refused.value_match) == (True, False, False)
+    assert (right.numeric_match, wrong.numeric_match) == (True, False)
+
+
+def test_an_answer_that_cannot_be_judged_counts_neither_way() -> None:
+    question = data.TestQuestion("Kdo?", "Jana Nová.", None, None, 1)
+    scores = [
+        metrics.score(said("Jana Nová.", refused=refused), question, {}, languages=("cs",))
+        for refused in (False, True)
+    ]
+    assert [one.value_match for one in scores] == [None, None]
+    assert metrics.summarize(scores)["value_match"] is None
+
+
+def test_a_question_with_a_value_is_judged_by_it_alone() -> None:
+    question = asked("It costs 25 euros, paid by Ann.", value="25 euros")
+    assert metrics.score(said("Bo pays 25 euros."), question, {}).value_match
+    assert not metrics.score(said("It costs EUR 25, paid by Ann."), question, {}).value_match
+
+
+def test_the_library_s_language_tells_how_figures_are_read() -> None:
+    question = asked("It costs 1250.", value="1250")
+    for languages, right in (("", False), ("de", True)):
+        one = metrics.score(said("It costs 1.250."), question, {}, languages=(languages,))
+        assert (one.value_match, one.numeric_match, one.f1 == 1) == (right, right, right)
 
 
 def test_a_refusal_of_what_can_be_answered_counts_as_nothing_found() -> None:

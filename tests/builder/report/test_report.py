@@ -315,6 +315,18 @@ def test_verdict_does_not_make_much_of_a_few_questions(report: Report) -> None:
     )
 
 
+def test_verdict_says_how_many_questions_name_no_value(report: Report) -> None:
+    assert not any("no value" in remark for remark in judge(report).remarks)
+    rows = rows_of((3, "wrwr", True), (2, "wwwr", True), (2, "wxwx", False))
+    rows[0]["value"] = rows[1]["value"] = None
+    rows[1]["arms"]["tuned+rag"]["value_match"] = None
+    remark = judge(with_rows(report, rows)).remarks[-1]
+    assert remark.startswith(
+        "2 of 5 answerable test questions name no value: an answer is right if"
+    )
+    assert remark.endswith("1 of them could not be judged so, and no promise counts it.")
+
+
 def test_verdict_says_what_is_promised_and_how_many_answers_are_missing(report: Report) -> None:
     assert "certainty" not in text_of(render(report))  # a report of an older build
     promised = make_guarantee(
