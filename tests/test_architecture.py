@@ -35,6 +35,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "fieldpack_app": (
         "fieldpack_app locks",
+        "durable",
         "state info originals",
         "terminal",
         "batch feedback install lan",

@@ -15,6 +15,7 @@ from typing import IO
 from fieldpack import InputError
 
 from . import locks
+from .durable import replace_file, sync_folder
 
 FEEDBACK = "feedback.jsonl"
 HISTORY = "history"
@@ -73,7 +74,7 @@ def append_line(path: Path, line: str) -> None:
     finally:
         os.close(descriptor)
     if is_new:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def read_regular(path: Path) -> bytes:
@@ -101,30 +102,7 @@ def write_private(path: Path, data: bytes) -> None:
     is made if need be. What root writes belongs to the folder's owner, so that a service that is
     another user can read it. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = partial_path(path)
-    partial.unlink(missing_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | locks.BINARY
-    descriptor = os.open(partial, flags, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        if os.name != "nt" and os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk: a file's name is stored there. Windows opens no
-    folder, and keeps names in order itself."""
-    if os.name != "nt":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    replace_file(path, data, private=True)
 
 
 @contextmanager

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 import fakes
 import fieldpack
-from fieldpack.index.document_names import name_terms, named_documents, without_names, write_names
+from fieldpack.index.document_names import (
+    name_terms,
+    named_scores,
+    naming_terms,
+    without_names,
+    write_names,
+)
 from fieldpack.index.query_terms import content_words
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.passages import Chunk, Place, without_figures
@@ -98,7 +104,7 @@ def names(database: sqlite3.Connection, paths: Sequence[str], question: str) -> 
     """Paths that the question names, the clearest first."""
     database.executemany("INSERT INTO documents VALUES (?, ?, 1, '')", enumerate(paths))
     write_names(database)
-    found = named_documents(database, question, len(paths), lambda word, documents: 1.0)
+    found = named_scores(naming_terms(database, question, len(paths), lambda word, documents: 1.0))
     return [paths[i] for i in sorted(found, key=lambda i: (-found[i], i)) if found[i] > 0]
 
 
@@ -136,9 +142,9 @@ def test_parts_of_a_word_do_not_count_beside_it(database: sqlite3.Connection) ->
         [(0, "x_acme2023.pdf"), (1, "y_2021.pdf"), (2, "z.pdf")],
     )
     write_names(database)
-    assert named_documents(database, "acme2023", 3, lambda word, documents: 1.0) == pytest.approx(
-        {0: 1.0}
-    )
+    assert named_scores(
+        naming_terms(database, "acme2023", 3, lambda word, documents: 1.0)
+    ) == pytest.approx({0: 1.0})
 
 
 def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(
@@ -153,10 +159,10 @@ def test_a_word_of_everybody_s_names_nobody_and_a_year_only_who_is_named(
     def peculiar(word: str, documents: Sequence[int]) -> float:
         return {"fees": 0.1}.get(word, 1.0)
 
-    found = named_documents(database, "The fees of Acme in 2022?", 3, peculiar)
+    found = named_scores(naming_terms(database, "The fees of Acme in 2022?", 3, peculiar))
     assert found[1] > found[0] > 0.3
     assert found[2] < 0.01
-    assert named_documents(database, "What changed in 2022?", 3, peculiar) == {}
+    assert named_scores(naming_terms(database, "What changed in 2022?", 3, peculiar)) == {}
 
 
 def test_name_terms() -> None:
@@ -195,7 +201,7 @@ def test_any_question_and_any_path(question: str, paths: list[str]) -> None:
     found.executemany("INSERT INTO documents VALUES (?, ?, 1, '')", enumerate(usable))
     write_names(found)
     asked = question.encode("utf-8", "replace").decode()
-    named = named_documents(found, asked, len(usable), lambda word, documents: 0.5)
+    named = named_scores(naming_terms(found, asked, len(usable), lambda word, documents: 0.5))
     assert all(score >= 0 for score in named.values())
     assert set(without_names(question, usable).split()) <= set(question.split())
 

@@ -1,5 +1,5 @@
-"""Writing so that a pulled plug leaves the old or the new, and what a disk must be able to do for
-that. Knows nothing of releases."""
+"""What a disk must be able to do so that a pulled plug leaves the old release or the new, and what it
+lacks; syncs whole folders. Knows nothing of releases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..locks import BINARY
+from ..durable import sync_folder
 from .errors import StoreFailed
 
 # Without hard links or without a rename that replaces: FAT. Without a lock and a sync that can be
@@ -42,19 +42,6 @@ _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _MARGIN = 4 << 20  # bytes beside the files themselves: metadata, state, folders
 
 
-def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk: a renamed file is there after a power cut only once
-    its folder is synced. Nothing on Windows, which opens no folder; NTFS keeps a journal of
-    names."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def sync_tree(folder: Path) -> None:
     """Bring every file and folder below `folder`, and itself, to the disk."""
     for root, _, names in os.walk(folder):
@@ -68,22 +55,6 @@ def sync_tree(folder: Path) -> None:
                 finally:
                     os.close(descriptor)
         sync_folder(Path(root))
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, sync it, rename it into place, sync the folder: a reader sees the
-    old file or the new."""
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o644)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    beside.replace(path)
-    sync_folder(path.parent)
 
 
 def require_disk(folder: Path) -> None:

@@ -168,7 +168,7 @@ def finish() -> None:
 def point(root: Path, name: str) -> None:
     """Let the link env/current name an environment. Until this is done, the one that it names hands
     over."""
-    from .disk import sync_folder
+    from ..durable import sync_folder
 
     link = root / FOLDER / CURRENT
     if os.name == "nt" or not name or not (root / FOLDER / name).is_dir():

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from fieldpack.untrusted import typed
 
-from .disk import replace_file
+from ..durable import replace_file
 from .errors import StoreFailed
 
 FILENAME = "state.json"

@@ -27,8 +27,9 @@ from fieldpack.bundle.manifest import sha256_file
 from fieldpack.bundle.release import Release, ReleaseFile, parse_manifest
 
 from .. import locks
+from ..durable import sync_folder
 from . import environments
-from .disk import explain_disk_errors, require_disk, sync_folder, sync_tree
+from .disk import explain_disk_errors, require_disk, sync_tree
 from .errors import NotInstalled, StoreFailed
 from .state import State, new_state, read_state, write_state
 

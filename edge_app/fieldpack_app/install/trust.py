@@ -24,7 +24,8 @@ from fieldpack.bundle.runtime_list import RuntimeList, parse_list
 from fieldpack.bundle.runtime_list import target_of as runtime_target
 from fieldpack.untrusted import typed
 
-from .disk import sync_folder, sync_tree
+from ..durable import sync_folder
+from .disk import sync_tree
 from .errors import NotTrusted, Older, SourceFailed
 from .source import METADATA, Missing, Source
 from .state import Recall

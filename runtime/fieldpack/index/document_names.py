@@ -140,17 +140,6 @@ def named_scores(terms: Iterable[NamingTerm]) -> dict[int, float]:
     }
 
 
-def named_documents(
-    database: sqlite3.Connection,
-    question: str,
-    documents: int,
-    specificity: Callable[[str, Sequence[int]], float],
-) -> dict[int, float]:
-    """Return how clearly the question names each document, by id: `named_scores` of its
-    `naming_terms`."""
-    return named_scores(naming_terms(database, question, documents, specificity))
-
-
 def without_names(question: str, paths: Iterable[str]) -> str:
     """Return the question without the words that these documents' names have: what is asked, of
     whomever it is asked."""
