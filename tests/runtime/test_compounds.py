@@ -74,6 +74,14 @@ def test_parts_are_words_of_the_library_and_no_question_words(tmp_path: Path) ->
     assert terms(index, "Eine Gebühr für eine Erhöhung") == [], "no document has Gebührerhöhung"
 
 
+def test_small_words_are_cut_unless_the_question_writes_nouns_with_capitals(tmp_path: Path) -> None:
+    index = library(tmp_path, GERMAN)
+    assert terms(index, "wie lang ist die kündigungsfrist") == ["kundig", "frist"]
+    assert terms(index, "Beginnt die kündigungsfrist?") == ["kundig", "frist"]
+    assert terms(index, "Welche Kündigungsfrist ist amtfrei?") == ["kundig", "frist"]
+    assert terms(index, "") == terms(index, "Wie ist das?") == []
+
+
 def test_a_compound_of_three_words_is_cut_in_three(tmp_path: Path) -> None:
     texts = {"a.md": ("de", "Die Miete, der Vertrag und das Recht.")}
     assert terms(library(tmp_path, texts), "Mietvertragsrecht") == ["miet", "vertrag", "recht"]
@@ -160,3 +168,13 @@ def test_words_of_a_language_that_does_not_compound_are_left_as_they_are() -> No
     assert counted("netzwerkkarte?", "karte v netzwerk", language="sk") == 0
     words = words_to_match("What is the notice period?")
     assert Compounds.of(words, {"noticeperiod"}, [""]).words == tuple(words)
+
+
+@pytest.mark.parametrize(("letters", "found"), [(35, True), (36, False)])
+def test_a_run_of_letters_longer_than_words_are_is_not_cut(
+    tmp_path: Path, letters: int, found: bool
+) -> None:
+    long = "z" * letters
+    index = library(tmp_path, {"a.md": ("", f"There is a phase {long}.")})
+    assert terms(index, f"phase{long}") == ([f"phase {long}"] if found else [])
+    assert terms(index, "z" * 100_000) == []

@@ -15,10 +15,10 @@ from itertools import islice
 from ..language import COMPOUNDING, analyzer, cuts, fold, is_unspaced, joined
 from .query_terms import MOST_WORDS, languages_asked_in, left_out, neighbours
 
-_MOST_JOINED = 1_000  # compounds of a question that are looked up: 3 to 10 us each
+_MOST_LOOKED_UP = 1_000  # compounds of a question that are looked up: 3 to 10 us each
 _NEAR = 2  # words looked for, within which two are taken for the parts of one
 _MOST_PARTS = 3
-_LEAST_JOINED = 5  # letters of two words as one: "email"
+_LEAST_JOINED, _MOST_JOINED = 5, 40  # letters of two words as one: "email"
 _LEAST_TAIL = 3  # letters of the second part of a word that the library writes as two
 _MOST_COUNTED = 1_000  # places of a word
 _WORD = re.compile(r"\w+")
@@ -32,13 +32,15 @@ def compound_terms(
     and words that the library has nowhere as two, a phrase. All of them are in the library.
     `languages`: those of its documents."""
     leave_out = left_out(question, languages)
-    words = [word for word in _WORD.findall(question)[:MOST_WORDS] if not is_unspaced(word)]
-    words = [word for word in words if fold(word) not in leave_out]
+    written = _WORD.findall(question)[:MOST_WORDS]
+    words = [word for word in written if not is_unspaced(word) and fold(word) not in leave_out]
+    if not words:
+        return []
     terms: dict[str, None] = {}
     for language in languages_asked_in(question, languages):
         if language in COMPOUNDING:
             terms |= dict.fromkeys(_compounds(database, words, language))
-            for word in _may_be_compounds(words, language):
+            for word in _may_be_compounds(words, language, first=written[0]):
                 terms |= dict.fromkeys(_parts(database, word, language, leave_out, _MOST_PARTS))
         else:
             terms |= dict.fromkeys(_as_one(database, neighbours(question, leave_out), language))
@@ -46,11 +48,13 @@ def compound_terms(
     return list(terms)
 
 
-def _may_be_compounds(words: Sequence[str], language: str) -> Sequence[str]:
-    """Return the words to cut, in small letters. Who writes German nouns with capitals writes
-    "brennendes" without: it is no compound of Brennen and Ende."""
-    nouns = [word for word in words if not word[0].islower()]
-    return [word.casefold() for word in (nouns if language == "de" and nouns else words)]
+def _may_be_compounds(words: Sequence[str], language: str, *, first: str) -> Sequence[str]:
+    """Return the words to cut, in small letters. Who writes German nouns with capitals, as words
+    other than the question's `first` show, writes "brennendes" without: it is no compound of Brennen
+    and Ende."""
+    capitals = [word for word in words if not word[0].islower()]
+    nouns = capitals if language == "de" and set(capitals) - {first} else words
+    return [word.casefold() for word in nouns]
 
 
 def _compounds(database: sqlite3.Connection, words: Sequence[str], language: str) -> list[str]:
@@ -63,7 +67,7 @@ def _compounds(database: sqlite3.Connection, words: Sequence[str], language: str
                 yield from joined(other, one, language)
                 yield from joined(one, other, language)
 
-    return _known(database, islice(pairs(), _MOST_JOINED))
+    return _known(database, islice(pairs(), _MOST_LOOKED_UP))
 
 
 def _parts(
@@ -117,7 +121,7 @@ def _as_two(database: sqlite3.Connection, words: Sequence[str], language: str) -
     """Return words that the library has nowhere as phrases of two that it has: "file name" of
     "filename"."""
     stem = analyzer(language).stem
-    long = [word.lower() for word in words if word.isalpha() and len(word) >= _LEAST_JOINED]
+    long = [w.lower() for w in words if w.isalpha() and _LEAST_JOINED <= len(w) <= _MOST_JOINED]
     there = set(_known(database, map(stem, long)))
     ways = (
         f"{stem(word[:at])} {stem(word[at:])}"
@@ -125,7 +129,7 @@ def _as_two(database: sqlite3.Connection, words: Sequence[str], language: str) -
         if stem(word) not in there
         for at in range(1, len(word) - _LEAST_TAIL + 1)
     )
-    return _known(database, ways)
+    return _known(database, islice(ways, _MOST_LOOKED_UP))
 
 
 def _count(database: sqlite3.Connection, phrase: str) -> int:
