@@ -28,7 +28,7 @@ from fieldpack.rag import AnswerOptions
 from fieldpack_build.bundle.assemble import assemble
 from fieldpack_build.data import TestQuestion, read_questions
 from fieldpack_build.errors import BuildError
-from fieldpack_build.evaluation.metrics import contains, token_f1
+from fieldpack_build.evaluation.metrics import is_right, token_f1
 from fieldpack_build.pipeline.store import Store, default_cache, place_link
 from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import find_recipe, load_recipe
@@ -226,7 +226,7 @@ def _ask(
                 found.append(
                     (
                         token_f1(said, question.answer),
-                        contains(said, question.value or question.answer),
+                        bool(is_right(said, question, languages=expert.languages)),
                     )
                 )
                 if number % 10 == 0:

@@ -35,7 +35,7 @@ from fieldpack.retrieval.quoting import rank
 from fieldpack_build.data import read_questions
 from fieldpack_build.errors import BuildError
 from fieldpack_build.evaluation.bootstrap import PairedBootstrap
-from fieldpack_build.evaluation.metrics import contains, token_f1
+from fieldpack_build.evaluation.metrics import is_right, token_f1
 from fieldpack_build.evaluation.report_file import ArmAnswer, QuestionRow
 from fieldpack_build.evaluation.scoring_expert import sum_of_losses
 from fieldpack_build.models import causal_lm
@@ -168,12 +168,11 @@ def _score_candidates(
                 for candidate in ranked
             ]
             losses = _losses(model, prompts, [encode(tokenizer, a) for a in answers], closed)
-            value = question.value if question.value is not None else question.answer
             candidates = [
                 Scored(
                     text=candidate.text,
                     f1=round(token_f1(candidate.text, question.answer), 4),
-                    value=contains(candidate.text, value) if value else None,
+                    value=is_right(candidate.text, question),
                     **loss,
                 )
                 for candidate, loss in zip(ranked, losses, strict=True)

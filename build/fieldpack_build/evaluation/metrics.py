@@ -92,10 +92,7 @@ def score(
         numeric_match = same_quantities(
             said, question.value or expected, question.scale, decimal_mark=mark
         )
-        if question.value:
-            value_match = contains(said, question.value, decimal_mark=mark)
-        else:
-            value_match = says(said, question.question, expected, languages=languages)
+        value_match = is_right(said, question, languages=languages)
         if question.document and not answer.refused:
             cites_right = any(c.document == question.document for c in answer.citations)
     return Score(
@@ -182,6 +179,17 @@ def contains(said: str, value: str, *, decimal_mark: str | None = None) -> bool:
         bool(part) and any(words[i : i + len(part)] == part for i in range(len(words)))
         for words, part in _both(said, value, decimal_mark)
     )
+
+
+def is_right(said: str, question: TestQuestion, *, languages: Collection[str] = ()) -> bool | None:
+    """Return whether an answer to an answerable question has its value, or says what its expected
+    answer says (`rightness.says`) where it names none; None where that cannot be told, and for a
+    question that has no answer. `languages`: those of the library's documents."""
+    if question.answer is None:
+        return None
+    if question.value:
+        return contains(said, question.value, decimal_mark=decimal_mark(languages))
+    return says(said, question.question, question.answer, languages=languages)
 
 
 def is_valid(citation: Citation, stored: Mapping[tuple[str, int | None], str]) -> bool:

@@ -319,8 +319,9 @@ def test_verdict_says_how_many_questions_name_no_value(report: Report) -> None:
     assert not any("no value" in remark for remark in judge(report).remarks)
     rows = rows_of((3, "wrwr", True), (2, "wwwr", True), (2, "wxwx", False))
     rows[0]["value"] = rows[1]["value"] = None
+    report = with_rows(report, rows)
     rows[1]["arms"]["tuned+rag"]["value_match"] = None
-    remark = judge(with_rows(report, rows)).remarks[-1]
+    remark = judge(report).remarks[-1]
     assert remark.startswith(
         "2 of 5 answerable test questions name no value: an answer is right if"
     )
