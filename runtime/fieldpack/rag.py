@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
@@ -27,11 +27,12 @@ from .answers import (
 )
 from .citations import cite, strip_marks, unsupported
 from .errors import EmptyQuestion, QuestionError, QuestionTooLong
+from .generation.engine import GenerationStats
 from .generation.kv_cache import raise_if_cancelled
 from .index.query_terms import content_words
 from .language import decimal_mark
 from .passages import Citation, Filter, Passage, Previous
-from .prompt import PromptBuilder
+from .prompt import Prompt, PromptBuilder
 from .retrieval.codes import held_codes
 from .retrieval.quoting import Quote, pick
 from .retrieval.word_forms import words_to_match
@@ -86,6 +87,55 @@ class ResolvedQuestion:
         return max((p.similarity for p in self.passages), default=-1.0)
 
 
+@dataclass(slots=True)
+class _Draft:
+    """A model's answer while it is made. `asked`: the question; `question`: as it is read. `least`:
+    the sureness from which on it is shown, None where each piece is shown as it comes. `started`: by
+    `time.perf_counter`. `text`: what there is of it, from the beginning of one that was cut on. `languages`:
+    those of the library's documents."""
+
+    asked: str
+    question: str
+    passages: tuple[Passage, ...]
+    least: float | None
+    started: float
+    retrieval_ms: float
+    text: str
+    languages: tuple[str, ...]
+    quote: Quote | None = None
+    quote_ms: float = 0.0
+    before_ms: float | None = None  # until the model begins
+    stats: GenerationStats = field(default_factory=GenerationStats)
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since the question was asked."""
+        return (time.perf_counter() - self.started) * 1000
+
+    def show_quote(self) -> Iterator[Event]:
+        """Yield the quote above an answer whose pieces are shown, and note the time."""
+        if self.quote is not None and self.least is None:
+            self.quote_ms = self.elapsed_ms()
+            yield QuoteFound(self.quote)
+        self.before_ms = self.elapsed_ms()
+
+    def timings(self) -> Timings:
+        """Return the times up to now."""
+        before_ms = self.retrieval_ms if self.before_ms is None else self.before_ms
+        stats, total_ms = self.stats, self.elapsed_ms()
+        return Timings(
+            self.retrieval_ms,
+            before_ms + stats.first_token_ms,
+            total_ms,
+            stats.tokens,
+            stats.tokens_per_s,
+            stats.prompt_tokens,
+            stats.cached_tokens,
+            stats.drafts.drafted,
+            stats.drafts.accepted,
+            self.quote_ms,
+        )
+
+
 class Rag:
     """Retrieval-augmented generation with the parts of an opened bundle."""
 
@@ -127,90 +177,95 @@ class Rag:
         if self.generator is None:
             yield from self._stream_quote(question, cancel, options, previous, where, schema)
             return
-        from .generation.engine import GenerationStats
-
-        settings = self.builder.settings
-        started = time.perf_counter()
+        settings, started = self.builder.settings, time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
         retriever = self.retriever if options.retrieval else None
         resolved = self._resolve(retriever, question, previous, where)
         retrieval_ms = (time.perf_counter() - started) * 1000
         prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
+        least = settings.sure_from if retriever and options.threshold else None
+        languages = tuple(retriever.languages) if retriever else ()
+        draft = _Draft(
+            question,
+            resolved.question,
+            passages,
+            least,
+            started,
+            retrieval_ms,
+            begun,
+            languages,
+        )
         yield PassagesFound(passages)
 
-        stats = GenerationStats()
-        text, quote, quote_ms, before_ms = begun, None, 0.0, retrieval_ms
-        least = settings.sure_from if retriever and options.threshold else None
-        can_be_sure, shown = True, False
         if retriever and options.threshold and self._is_refused(resolved, retriever, where):
-            text, shown = settings.refusal, True
-            yield TextPiece(text)
+            draft.text = settings.refusal
+            yield TextPiece(draft.text)
+            answer = self._finished(draft, cited=schema is None)
         else:
             if schema is None:
-                quote = self._quote(resolved.question, passages, retriever, where)
-            # A written answer is at most as sure as its quote, so the model need not write it.
-            can_be_sure = least is None or (quote is not None and quote.sureness >= least)
-            if quote and least is None:
-                quote_ms = (time.perf_counter() - started) * 1000
-                yield QuoteFound(quote)
-            before_ms = (time.perf_counter() - started) * 1000
-        if not shown and can_be_sure:
-            pieces = self.generator.stream(
-                prompt.text,
-                max_new_tokens=settings.max_answer_tokens,
-                max_context=settings.max_context,
-                repetition_penalty=settings.repetition_penalty,
-                cancel=cancel,
-                stats=stats,
-                schema=schema,
-            )
-            for piece in pieces:
-                text += piece
-                if least is None:  # else it is held back until it is known to be sure
-                    yield TextPiece(piece)
-        total_ms = (time.perf_counter() - started) * 1000
-        timings = Timings(
-            retrieval_ms,
-            before_ms + stats.first_token_ms,
-            total_ms,
-            stats.tokens,
-            stats.tokens_per_s,
-            stats.prompt_tokens,
-            stats.cached_tokens,
-            stats.drafts.drafted,
-            stats.drafts.accepted,
-            quote_ms,
-        )
-        answer = finish(
-            question,
-            text,
-            passages,
-            settings.refusal,
-            timings,
-            cited=schema is None,
-            languages=retriever.languages if retriever else (),
-        )
-        answer = replace(
-            answer,
-            read_as=resolved.question,
-            citations=self._checked_citations(answer),
-            quote=quote,
-            cut=stats.cut,
-            sureness=sureness_of(
-                text,
-                resolved.question,
-                quote,
-                passages,
-                retriever.languages if retriever else (),
-            ),
-        )
-        if least is not None and not shown:
-            refused = bool(text) and answer.refused
-            answer = answer if refused else self._if_sure(answer, least)
-            yield TextPiece(answer.text.removeprefix(begun))
+                draft.quote = self._quote(resolved.question, passages, retriever, where)
+            yield from draft.show_quote()
+            yield from self._generate(draft, prompt, cancel, schema)
+            answer = self._finished(draft, cited=schema is None)
+            if least is not None:
+                answer = self._withheld(answer, draft, least)
+                yield TextPiece(answer.text.removeprefix(begun))
         yield CitationsFound(answer.citations)
         yield Done(answer)
+
+    def _generate(
+        self, draft: _Draft, prompt: Prompt, cancel: threading.Event | None, schema: str | None
+    ) -> Iterator[Event]:
+        """Let the model write the answer into `draft`, and yield its pieces unless they are held back
+        until the answer is known to be sure. A written answer is at most as sure as its quote, so
+        the model does not write one whose quote is not sure enough."""
+        assert self.generator
+        settings, least = self.builder.settings, draft.least
+        if least is not None and (draft.quote is None or draft.quote.sureness < least):
+            return
+        pieces = self.generator.stream(
+            prompt.text,
+            max_new_tokens=settings.max_answer_tokens,
+            max_context=settings.max_context,
+            repetition_penalty=settings.repetition_penalty,
+            cancel=cancel,
+            stats=draft.stats,
+            schema=schema,
+        )
+        for piece in pieces:
+            draft.text += piece
+            if least is None:
+                yield TextPiece(piece)
+
+    def _finished(self, draft: _Draft, *, cited: bool) -> Answer:
+        """Return the answer that a draft has become, its citations checked. `cited` as in `finish`."""
+        answer = finish(
+            draft.asked,
+            draft.text,
+            draft.passages,
+            self.builder.settings.refusal,
+            draft.timings(),
+            cited=cited,
+            languages=draft.languages,
+        )
+        return replace(
+            answer,
+            read_as=draft.question,
+            citations=self._checked_citations(answer),
+            quote=draft.quote,
+            cut=draft.stats.cut,
+            sureness=sureness_of(
+                draft.text, draft.question, draft.quote, draft.passages, draft.languages
+            ),
+        )
+
+    def _withheld(self, answer: Answer, draft: _Draft, least: float) -> Answer:
+        """Return the model's answer where it is sure enough or a refusal of its own, else one that
+        says that it is not."""
+        if draft.text and answer.refused:
+            return answer
+        return self._if_sure(answer, least)
 
     def _stream_quote(
         self,

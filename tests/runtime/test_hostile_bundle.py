@@ -138,6 +138,14 @@ def _set(name: str, *place: Any, value: Any) -> Callable[[Path], None]:
     return change
 
 
+def _other_input(bundle: Path) -> None:
+    """onnxruntime's Python says in a ValueError which input it lacks."""
+    path = bundle / "embedder" / "model.onnx"
+    data = path.read_bytes()
+    assert b"attention_mask" in data
+    path.write_bytes(data.replace(b"attention_mask", b"attention_musk"))
+
+
 HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "neighbours that are not there": ("search", _neighbours, "has neighbours that do not exist"),
     "doctor, the same": ("doctor", _neighbours, "has neighbours that do not exist"),
@@ -210,6 +218,8 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], None], str]] = {
         _bytes_of("embedder/model.onnx", b"\x08\x09\x12"),
         "cannot be used",
     ),
+    "an encoder with another input": ("search", _other_input, "cannot be used"),
+    "doctor, with another input": ("doctor", _other_input, "cannot be used"),
     "a tokenizer that is none": (
         "search",
         _bytes_of("embedder/tokenizer.json", b"{}"),

@@ -232,7 +232,8 @@ class Embedder:
         }
         names = {value.name for value in session.get_inputs()}
         inputs = {name: values for name, values in feeds.items() if name in names}
-        hidden = np.asarray(session.run(["token_embeddings"], inputs)[0])
+        with untrusted(self._folder):  # the network may want other inputs, and fail in any way
+            hidden = np.asarray(session.run(["token_embeddings"], inputs)[0])
         if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape or hidden.dtype.kind != "f":
             raise WrongValue(
                 f"the embedder's vectors of {tokens.shape} tokens are {hidden.dtype} of the shape "

@@ -125,6 +125,8 @@ class Reranker:
             types[i, : len(one.ids)] = one.type_ids
         feeds = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": types}
         inputs = {name: values for name, values in feeds.items() if name in self._inputs}
+        if unknown := sorted(self._inputs - inputs.keys()):
+            raise WrongValue(f"the reranker wants an input {unknown[0]!r}")
         logits = np.asarray(self._session.run(["logits"], inputs)[0])
         if logits.shape != (len(encoded), self.settings.labels) or logits.dtype.kind != "f":
             raise WrongValue(
