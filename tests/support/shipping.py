@@ -92,7 +92,10 @@ def next_version(bundle: Path, folder: Path, version: str, *, said: str | None =
         shutil.copytree(bundle, folder)
     else:
         chunks = [
-            replace(chunk, text=said) if chunk.text == ANSWER else chunk for chunk in fakes.CHUNKS
+            replace(chunk, text=said, end=chunk.start + len(said))
+            if chunk.text == ANSWER
+            else chunk
+            for chunk in fakes.CHUNKS
         ]
         shutil.copytree(bundle, folder)
         shutil.rmtree(folder / "knowledge")

@@ -34,7 +34,7 @@ OTHERS = {
 )
 def test_each_document_of_the_small_libraries_is_in_its_language(path: Path) -> None:
     document = read_document(path, path.name)
-    assert document.language == path.parts[-3]
+    assert document.language == path.parts[-3].partition("-")[0]  # "de-compounds" is German too
 
 
 @pytest.mark.parametrize(("language", "text"), OTHERS.items())
