@@ -185,7 +185,7 @@ class Rag:
         prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
         least = settings.sure_from if retriever and options.threshold else None
-        languages = tuple(retriever.languages) if retriever else ()
+        languages = retriever.languages if retriever else ()
         draft = _Draft(
             question,
             resolved.question,

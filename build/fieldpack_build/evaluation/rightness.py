@@ -18,8 +18,8 @@ for, or no figure and a language in which a sentence cannot be told from its opp
 
 Where it is in doubt the rule says wrong, so that a promise made of it holds. Held against the values
 of the finance recipe's questions, on 540 answers of five arms (110 of them with the right value), it
-calls 90 of these right and 2 others, both "GBP 2.9m" for "GBP 2.9 million" and the like; token F1 of
-0.5 and more, which it replaces, calls 79 of them right and 52 others.
+calls 90 of these right and one other, "GBP 2.9m" for "GBP 2.9 million"; token F1 of 0.5 and more,
+which it replaces, calls 79 of them right and 52 others.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -85,22 +85,13 @@ class FeedbackRoute:
             request,
             max_bytes=self._limits.body,
             seconds=self._limits.body_seconds,
-            known={
-                "question",
-                "answer",
-                "rating",
-                "note",
-                "passages",
-                "cited",
-                "refused",
-                "answer_id",
-            },
+            known={key.name for key in fields(FeedbackRequest)},
         )
-        fields = asdict(FeedbackRequest.parse(data, self._limits))
-        if not fields["answer_id"]:
-            del fields["answer_id"]
+        rating = asdict(FeedbackRequest.parse(data, self._limits))
+        if not rating["answer_id"]:
+            del rating["answer_id"]
         if "cited" not in data:  # then only the answer's own marks say what it cites
-            del fields["cited"]
+            del rating["cited"]
         bundle = self._loaded.current.id
-        await self._search_pool.run(lambda: self._feedback_log.write("rating", bundle, fields))
+        await self._search_pool.run(lambda: self._feedback_log.write("rating", bundle, rating))
         return Response(status_code=204)
