@@ -789,6 +789,34 @@ def test_every_language_fits_a_phone(browser: Any, server: Served) -> None:
                 assert page.locator("#question").evaluate(placeholder) <= 0, language
 
 
+def test_of_two_languages_the_one_chosen_last_stays(browser: Any, server: Served) -> None:
+    """The words of the first come after those of the second, as they may from a busy server."""
+    with visit(browser, server) as reader:
+        page, held = reader.page, []
+        page.route("**/locales/fr.json", lambda route: held.append(route))
+        page.get_by_role("button", name="Conversations").click()
+        page.get_by_label("Language").select_option("fr")
+        page.get_by_label("Language").select_option("de")
+        page.get_by_role("button", name="Neues Gespräch").wait_for()
+        with page.expect_response("**/locales/fr.json"):
+            held[0].continue_()
+        page.wait_for_timeout(100)
+        assert page.locator("html").get_attribute("lang") == "de"
+        assert page.get_by_label("Sprache").input_value() == "de"
+
+
+def test_a_language_whose_words_do_not_come_leaves_the_one_before(
+    browser: Any, server: Served
+) -> None:
+    with visit(browser, server) as reader:
+        page = reader.page
+        page.route("**/locales/fr.json", lambda route: route.abort("internetdisconnected"))
+        page.get_by_role("button", name="Conversations").click()
+        page.get_by_label("Language").select_option("fr")
+        page.locator("#banner").get_by_text("does not answer", exact=False).wait_for()
+        assert page.get_by_label("Language").input_value() == "en"
+
+
 def test_a_quote_has_the_language_s_own_marks(browser: Any, server: Served) -> None:
     with visit(browser, server, locale="uk-UA") as reader:
         reader.page.locator("#question").fill(FEE)

@@ -39,6 +39,8 @@ const post = (path, body, options = {}) =>
 
 const json = async (path) => (await call(path)).json();
 
+/** The page's own texts in a language. */
+export const words = (language) => json(`/static/locales/${language}.json`);
 export const about = () => json("/api/about");
 /** What the last update changed, or null. */
 export const changes = () => json("/api/changes");

@@ -390,7 +390,14 @@ function changeTheme() {
 }
 
 async function changeLanguage(language) {
-  await loadLanguage(language);
+  try {
+    if (!(await loadLanguage(language))) return;
+  } catch (error) {
+    if (!api.expected(error)) throw error;
+    byId("language").value = currentLanguage();
+    if (!banner.reportError(error, start)) banner.showMessage(error.message);
+    return;
+  }
   history.saveSetting("language", language);
   translate();
   if (page.about) drawBundle();

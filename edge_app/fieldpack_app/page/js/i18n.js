@@ -1,5 +1,7 @@
 // The page's own words, in the reader's language: texts, plurals, numbers, dates. Knows nothing of answers or documents.
 
+import * as api from "./api.js";
+
 export const LANGUAGES = {
   en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", it: "Italiano", pl: "Polski",
   uk: "Українська", sk: "Slovenčina", ar: "العربية", zh: "中文",
@@ -9,6 +11,7 @@ const RIGHT_TO_LEFT = new Set(["ar"]);
 let language = "en";
 let locale = "en";
 let words = {};
+let wanted = null; // the language that was asked for last
 
 /** The first language of the browser's that there are words for. */
 export function preferredLanguage(tags = navigator.languages) {
@@ -16,16 +19,21 @@ export function preferredLanguage(tags = navigator.languages) {
   return known ?? "en";
 }
 
-/** Takes a language's words, and sets the document's language and direction. */
+/**
+ * Takes a language's words, and sets the document's language and direction. Of several that are on their way the one that
+ * was wanted last is taken, whichever comes first; false for the others, which change nothing.
+ */
 export async function loadLanguage(chosen) {
-  const response = await fetch(`/static/locales/${chosen}.json`);
-  if (!response.ok) throw new Error(`locales/${chosen}.json: ${response.status}`);
-  words = await response.json();
+  wanted = chosen;
+  const taken = await api.words(chosen);
+  if (wanted !== chosen) return false;
+  words = taken;
   language = chosen;
   // The reader's own region writes the numbers where the language is theirs: 1'000 in de-CH, 1.000 in de-DE.
   locale = navigator.languages.find((tag) => tag.toLowerCase().split("-")[0] === chosen) ?? chosen;
   document.documentElement.lang = chosen;
   document.documentElement.dir = RIGHT_TO_LEFT.has(chosen) ? "rtl" : "ltr";
+  return true;
 }
 
 export const currentLanguage = () => language;
