@@ -38,12 +38,16 @@ if (
 os.environ["HF_HUB_OFFLINE"] = "1"  # ORT_DISABLE_TELEMETRY is fieldpack's own to set: a test looks
 
 
-# Fixtures are made once for all examples of a test, and a starved machine draws examples slowly.
-settings.register_profile(
-    "fieldpack",
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+# Fixtures are made once for all examples of a test, and a starved machine draws examples slowly. The
+# same examples everywhere: what one machine meets, every other meets too. `--hypothesis-profile=anew`
+# draws others.
+for name in ("fieldpack", "anew"):
+    settings.register_profile(
+        name,
+        deadline=None,
+        derandomize=name == "fieldpack",
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
 settings.load_profile("fieldpack")
 
 

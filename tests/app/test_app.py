@@ -385,7 +385,7 @@ def test_a_closed_pipe_is_quiet(sealed: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [*COMMAND, "search", sealed, "valve"], stdout=writer, stderr=subprocess.PIPE, timeout=60
+        [*COMMAND, "search", sealed, "valve"], stdout=writer, stderr=subprocess.PIPE, timeout=120
     )
     os.close(writer)
     assert done.stderr == b""

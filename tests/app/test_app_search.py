@@ -236,7 +236,7 @@ def terminal(*args: object, columns: int) -> str:
             pieces.append(piece)
     os.close(ours)
     text = b"".join(pieces).decode()
-    assert process.wait(timeout=60) == 0, text
+    assert process.wait(timeout=120) == 0, text
     return text
 
 

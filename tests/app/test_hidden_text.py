@@ -138,7 +138,7 @@ def test_the_page_shows_the_same_escapes() -> None:
     source = DOM.read_text(encoding="utf-8").replace("export ", "")
     code = f"{source}\nconsole.log(JSON.stringify({json.dumps(texts)}.map(visible)))"
     done = subprocess.run(
-        ["node", "-e", code], capture_output=True, text=True, timeout=60, check=True
+        ["node", "-e", code], capture_output=True, text=True, timeout=120, check=True
     )
     escape = re.compile(r"\\U000(\w{5})|\\u(\w{4})")
     shown = [

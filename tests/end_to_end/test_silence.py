@@ -90,7 +90,7 @@ def test_everything_works_in_a_namespace_without_interfaces(
     cut_off = ["unshare", "-rn", *filled(command, sealed, tmp_path / "state")]
     home = tmp_path / "home"
     done = subprocess.run(
-        cut_off, env=environment(home), input=given, capture_output=True, text=True, timeout=120
+        cut_off, env=environment(home), input=given, capture_output=True, text=True, timeout=300
     )
 
     assert done.returncode == 0, done.stderr
@@ -124,13 +124,9 @@ def ask_and_stop(process: subprocess.Popen[str], stop: Callable[[], None]) -> No
     )
     key = {"Authorization": f"Bearer {address[2]}"}
     rated = {"question": QUESTION, "answer": "x", "rating": "up"}
-    assert (
-        "event: done"
-        in httpx.post(
-            f"{address[1]}/api/ask", headers=key, json={"question": QUESTION}, timeout=60
-        ).text
-    )
-    assert httpx.post(f"{address[1]}/api/feedback", headers=key, json=rated).status_code == 204
+    with httpx.Client(base_url=address[1], headers=key, timeout=300) as client:
+        assert "event: done" in client.post("/api/ask", json={"question": QUESTION}).text
+        assert client.post("/api/feedback", json=rated).status_code == 204
     stop()
 
 

@@ -32,7 +32,8 @@ def _link(path: Path, beside: Path) -> None:
 
 
 def _change_unnoticed(path: Path) -> None:
-    """Change a file's last byte, and set its times back: it looks like one that was linked."""
+    """Change a file's last byte, and set its times back: it looks like one that was linked. The
+    kernel's clock for inodes turns every few milliseconds; the change waits for that."""
     before = path.stat()
     with path.open("r+b") as file:
         file.seek(-1, os.SEEK_END)
@@ -40,6 +41,8 @@ def _change_unnoticed(path: Path) -> None:
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    while path.stat().st_ctime_ns == before.st_ctime_ns:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _wait_for_hashing() -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,7 +125,7 @@ def chromium() -> Iterator[Browser]:
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--headless"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--headless"], timeout=300_000
         )
         yield browser
         browser.close()
@@ -144,6 +145,12 @@ class Visit:
         self.page.keyboard.press("Enter")
         if wait:
             self.page.locator(".turn:last-child[aria-busy=false]").wait_for()
+
+    def stop_clock(self) -> None:
+        """Stop the page's timers: what is shown for two seconds stays, however late a test looks.
+        `page.clock` moves them on."""
+        self.page.clock.install()
+        self.page.clock.pause_at(datetime.now() + timedelta(days=1))
 
     def focused(self) -> str:
         """The accessible name of what has the focus, or its text."""

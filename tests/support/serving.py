@@ -35,32 +35,43 @@ def open_toy(path: Path) -> fieldpack.Expert:
 
 
 class Paced:
-    """An expert that waits `seconds` before each word, or until `hurry` is set; counts what was
-    begun and what was ended, however it ended."""
+    """An expert that waits `seconds` before each word after the first `free` ones, or until `hurry`
+    is set or the answer is cancelled; counts what was begun and what was ended, however it
+    ended."""
 
-    def __init__(self, expert: fieldpack.Expert, seconds: float) -> None:
+    def __init__(self, expert: fieldpack.Expert, seconds: float, free: int = 0) -> None:
         self._expert = expert
         self.seconds = seconds
+        self.free = free
         self.hurry = threading.Event()
         self.begun = self.ended = self.words = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._expert, name)
 
-    def stream(self, question: str, **options: Any) -> Iterator[fieldpack.Event]:
+    def stream(
+        self, question: str, *, cancel: threading.Event, **options: Any
+    ) -> Iterator[fieldpack.Event]:
         self.begun += 1
         try:
-            for event in self._expert.stream(question, **options):
+            for event in self._expert.stream(question, cancel=cancel, **options):
                 if isinstance(event, fieldpack.TextPiece):
                     self.words += 1
-                    self.hurry.wait(self.seconds)
+                    if self.words > self.free:
+                        self._wait(cancel)
                 yield event
         finally:
             self.ended += 1
 
+    def _wait(self, cancel: threading.Event) -> None:
+        end = time.monotonic() + self.seconds
+        while (left := end - time.monotonic()) > 0 and not cancel.is_set():
+            if self.hurry.wait(min(left, 0.02)):
+                return
 
-def paced(seconds: float) -> Opener:
-    return lambda path: cast(fieldpack.Expert, Paced(open_toy(path), seconds))
+
+def paced(seconds: float, *, free: int = 0) -> Opener:
+    return lambda path: cast(fieldpack.Expert, Paced(open_toy(path), seconds, free))
 
 
 @dataclass
@@ -106,7 +117,7 @@ def served(
                 yield Served(port, application, state)
             finally:
                 server.should_exit = True
-                thread.join(30)
+                thread.join(120)
                 assert not thread.is_alive()
 
 

@@ -28,6 +28,7 @@ _AHEAD = 32  # documents read before they are wanted, for each worker
 _AHEAD_BYTES = 64 << 20  # of files; what a reader makes of one is several times its size
 _ENDED = (signal.SIGKILL, signal.SIGTERM)  # by somebody, or by the kernel for want of memory
 _PATIENCE = 3600.0  # seconds for one document; OCR of 300 pages takes ten minutes
+_DYING = 60.0  # seconds that a process may take to end, with its gigabytes of memory
 
 
 class _Worker:
@@ -46,10 +47,11 @@ class _Worker:
         self.at, self.since = at, time.monotonic()
         self.connection.send(job)
 
-    def end(self) -> int:
-        """Its exit code; a process that does not end by itself is ended."""
+    def end(self, *, patience: float = 1.0) -> int:
+        """Its exit code; a process that does not end by itself within `patience` seconds is
+        ended."""
         self.connection.close()
-        self.process.join(timeout=1)
+        self.process.join(timeout=patience)
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
@@ -209,8 +211,10 @@ class ReadingPool:
             self._finish(worker, ReadFailure(name, f"{name}: {why}", lasting=False))
 
     def _retire(self, worker: _Worker) -> int:
+        """Part with a worker that is dying, and return its exit code. It is let go its own way:
+        killed on it, it would say neither of what it dies nor why."""
         self._workers.remove(worker)
-        return worker.end()
+        return worker.end(patience=_DYING)
 
     def _finish(self, worker: _Worker, outcome: Outcome) -> None:
         assert worker.at is not None

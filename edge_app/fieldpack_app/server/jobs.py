@@ -191,18 +191,23 @@ class AnswerJob:
             )
             limit = self._loop.call_later(seconds, self.stop, too_slow)
             try:
-                await self._loop.run_in_executor(
+                done = await self._loop.run_in_executor(
                     self._service.thread, self._generate, loaded.expert
                 )
             finally:
                 limit.cancel()
         finally:
             self._ticket.leave()
+        if done is not None:
+            self._events.put_nowait(done)
 
-    def _generate(self, expert: Expert) -> None:
-        """Generate the answer, in the thread. A stopped answer's iterator is closed here, where it
-        runs."""
+    def _generate(self, expert: Expert) -> Done | None:
+        """Generate the answer, in the thread, and return its last event; None if it was stopped or
+        failed. The last event is not sent here: who has it may ask again at once, and finds the
+        queue free, the answer counted and the unanswered question written down. A stopped answer's
+        iterator is closed here, where it runs."""
         metrics = self._service.metrics.answer()
+        done = None
 
         def send(event: Event | HttpError) -> None:
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
@@ -213,15 +218,19 @@ class AnswerJob:
                     if self._cancel.is_set():
                         break
                     metrics.observe(event)
-                    send(event)
-                    if isinstance(event, Done) and event.answer.refused:
-                        self._service.feedback_log.unanswered(self._bundle.id, event.answer)
+                    if not isinstance(event, Done):
+                        send(event)
+                        continue
+                    done = event
+                    if done.answer.refused:
+                        self._service.feedback_log.unanswered(self._bundle.id, done.answer)
         except FieldpackError as error:
-            if not self._cancel.is_set():
+            if done is None and not self._cancel.is_set():
                 self._service.metrics.count("failed")
                 send(from_runtime(error))
         finally:
             metrics.end(stopped=self._cancel.is_set())
+        return done
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Tell the reader of `events` that the answer has ended, however it did."""

@@ -476,7 +476,7 @@ def test_install_ask_and_gc_at_once(settled: Path, tmp_path: Path) -> None:
         for command in words
     ]
     for command, process in zip(words, running, strict=True):
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         busy = process.returncode == 1 and "another fieldpack command" in err
         assert process.returncode == 0 or (busy and command[0] != "ask"), (command, out, err)
     assert device.run("install", tmp_path / "scene" / "stick").code == 0

@@ -4,11 +4,9 @@ that shows them the libraries of the tests' own environment."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import serving
 import shipping
 from fieldpack.bundle.runtime_list import own_platform
 from fieldpack_build.ship.repository import Repository, hashed_name
+from moments import act_at
 
 NEWER = "9.9.0"
 
@@ -159,35 +158,46 @@ def test_a_plain_installation_says_what_to_do(made: Path, stick: Path) -> None:
     assert "400 hours" in device.run("ask", "toy", shipping.QUESTION).out
 
 
+# When the update kills itself: as it copies the second wheel; when pip has ended and the
+# environment is not whole; as the new environment takes over.
+_MOMENTS = {
+    "wheels": 'event == "open" and ".wheels-" in (path := str(arguments[0]))'
+    ' and path.endswith(".whl") and (seen.append(path) or len(seen) == 2)',
+    "half": 'event == "subprocess.Popen" and "fieldpack_app.install.environments" in arguments[1]',
+    "whole": 'event == "os.exec"',
+}
+
+
 def test_killed_while_it_installs(device: shipping.Managed, stick: Path) -> None:
     """At the first wheel, with half an environment, at its end: the old one goes on, the same
     command again ends well."""
     env = device.store / "env"
     (old,) = device.environments
+    (packages,) = (env / old / "lib").glob("python*/site-packages")
 
-    def wheels() -> bool:
-        return any(env.glob(".wheels-*/*.whl"))
+    def left() -> dict[str, bool]:
+        new = [env / one for one in device.environments - {old} if not one.startswith(".")]
+        return {
+            "wheels": any(env.glob(".wheels-*/*.whl")),
+            "half": any((one / "lib").is_dir() for one in new),
+            "whole": any((one / "complete").is_file() for one in new),
+        }
 
-    def half() -> bool:
-        return any((env / one / "lib").is_dir() for one in device.environments - {old})
-
-    def whole() -> bool:
-        return any((env / one / "complete").is_file() for one in device.environments - {old})
-
-    for happened in (wheels, half, whole):
-        process = subprocess.Popen(
+    for name, moment in _MOMENTS.items():
+        hook = act_at(packages, moment, "os.killpg(0, signal.SIGKILL)")
+        killed = subprocess.run(
             [env / "current" / "bin" / "fieldpack", "update", stick],
             env=device.environment(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end = time.monotonic() + 120
-        while not happened() and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.001)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert happened()
+        hook.unlink()
+        assert killed.returncode == -signal.SIGKILL
+        names = list(_MOMENTS)
+        expected = {one: names.index(one) <= names.index(name) for one in names}
+        expected["wheels"] = name != "whole"  # they are swept up by then
+        assert left() == expected
         if device.state()["runtime"] == old:
             assert device.version == fieldpack.__version__ and device.answers(400)
     done = device.run("update", stick)

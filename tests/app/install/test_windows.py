@@ -77,11 +77,11 @@ def test_locks_without_flock(tmp_path: Path, first: str, second: str, both: bool
     file.touch()
     holder = run(_HOLD, file, first)
     assert holder.stdout is not None and holder.stdout.readline() == "True\n"
-    out, err = run(_HOLD, file, second).communicate("\n", timeout=60)
+    out, err = run(_HOLD, file, second).communicate("\n", timeout=120)
     assert out == f"{both}\n", err
     holder.kill()
     holder.communicate()
-    out, err = run(_HOLD, file, second).communicate("\n", timeout=60)
+    out, err = run(_HOLD, file, second).communicate("\n", timeout=120)
     assert out == "True\n", err  # a killed process has given it back
 
 

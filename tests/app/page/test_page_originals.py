@@ -140,7 +140,8 @@ def test_a_damaged_pdf_leaves_the_text(browser: Any, sealed: Path, tmp_path: Pat
         visit(browser, running) as reader,
     ):
         reader.ask(FEE)
-        reader.page.locator(".cite").click()
+        with reader.page.expect_console_message(lambda said: "422" in said.text):
+            reader.page.locator(".cite").click()
         reader.page.get_by_text("The page cannot be shown: pdfium cannot open this PDF").wait_for()
         assert reader.page.locator("#passage mark").inner_text() == QUOTE
         assert reader.page.locator(".tabs").count() == 0

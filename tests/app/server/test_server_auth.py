@@ -26,6 +26,7 @@ def get(server: Served, path: str, **headers: str) -> httpx.Response:
         server.url + path,
         headers={name.replace("_", "-"): value for name, value in headers.items()},
         trust_env=False,
+        timeout=60,
     )
 
 
@@ -108,7 +109,9 @@ def test_the_page_without_the_key_has_a_box_and_needs_nothing_else(server: Serve
 )
 def test_wrong_keys(server: Served, headers: dict[str, str]) -> None:
     sent = {name: value.encode("latin-1") for name, value in headers.items()}
-    assert httpx.get(server.url + "/api/bundles", headers=sent, trust_env=False).status_code in (
+    assert httpx.get(
+        server.url + "/api/bundles", headers=sent, trust_env=False, timeout=60
+    ).status_code in (
         400,
         401,
     )
@@ -129,7 +132,9 @@ def test_wrong_keys(server: Served, headers: dict[str, str]) -> None:
 def test_a_cookie_of_another_server_locks_nobody_out(server: Served, others: str) -> None:
     name = f"fieldpack_{server.port}"
     sent = others.replace("{ours}", f"{name}={TOKEN}.me").replace("{name}", name).encode("latin-1")
-    answer = httpx.get(server.url + "/api/bundles", headers={"cookie": sent}, trust_env=False)
+    answer = httpx.get(
+        server.url + "/api/bundles", headers={"cookie": sent}, trust_env=False, timeout=60
+    )
     assert answer.status_code == 200, answer.text
     wrong = sent.replace(TOKEN.encode(), b"wrong")
     assert (
@@ -188,7 +193,9 @@ def test_writes_come_from_our_page_or_from_no_page(
     server: Served, headers: dict[str, str], status: int
 ) -> None:
     headers = {name: value.replace("{p}", str(server.port)) for name, value in headers.items()}
-    sent = httpx.post(server.url + "/api/search", headers={**KEY, **headers}, trust_env=False)
+    sent = httpx.post(
+        server.url + "/api/search", headers={**KEY, **headers}, trust_env=False, timeout=60
+    )
     assert sent.status_code == (
         405 if status == 200 else status
     )  # through the guard, and no such method there
@@ -205,7 +212,7 @@ def test_reads_by_another_page_are_refused(server: Served, site: str, status: in
 
 def test_a_preflight_gets_no_permission(server: Served) -> None:
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
-    response = httpx.options(server.url + "/api/ask", headers=headers, trust_env=False)
+    response = httpx.options(server.url + "/api/ask", headers=headers, trust_env=False, timeout=60)
     assert response.status_code == 403
     assert not [name for name in response.headers if name.startswith("access-control")]
 
@@ -254,5 +261,5 @@ def test_every_head_is_strict(server: Served, path: str) -> None:
 def test_no_path_leads_out_of_the_page_s_folder(server: Served, path: str) -> None:
     raw = f"/static/{path}".replace("\0", "%00").encode()
     url = httpx.URL(server.url).copy_with(raw_path=raw)
-    response = httpx.get(url, headers=KEY, trust_env=False)
+    response = httpx.get(url, headers=KEY, trust_env=False, timeout=60)
     assert response.status_code == 404 and "import" not in response.text

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +324,7 @@ def test_errors_are_openai_s(server: Served, client: openai.OpenAI) -> None:
 
 def test_a_full_queue_is_a_rate_limit(sealed: Path, tmp_path: Path) -> None:
     with (
-        served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(0.5)) as server,
+        served([sealed], tmp_path, limits=Limits(waiting=1), opener=paced(250)) as server,
         openai_client(server) as client,
     ):
         streams = [
@@ -337,11 +339,15 @@ def test_a_full_queue_is_a_rate_limit(sealed: Path, tmp_path: Path) -> None:
 
 
 def test_hanging_up_on_a_whole_answer_stops_the_model(sealed: Path, tmp_path: Path) -> None:
-    with served([sealed], tmp_path, opener=paced(0.2)) as server:
-        with pytest.raises(openai.APITimeoutError), openai_client(server) as client:
-            client.with_options(timeout=0.5).chat.completions.create(model=MODEL, messages=ASK)
+    body = json.dumps({"model": MODEL, "messages": ASK})
+    with served([sealed], tmp_path, opener=paced(250)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
+        with closing(connection):
+            headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+            connection.request("POST", "/v1/chat/completions", body, headers)
+            wait_for(lambda: server.expert.words == 1)
         wait_for(lambda: server.expert.ended == 1)
-        assert server.expert.words < 20
+        assert server.expert.words <= 2
 
 
 # --- models and embeddings ------------------------------------------------------------------------
@@ -432,10 +438,8 @@ def test_the_llm_command(server: Served, tmp_path: Path) -> None:
 
 def test_the_key_is_wanted_there_too(server: Served) -> None:
     body = {"model": MODEL, "messages": ASK}
-    assert (
-        httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False).status_code
-        == 401
-    )
+    sent = httpx.post(f"{server.url}/v1/chat/completions", json=body, trust_env=False, timeout=60)
+    assert sent.status_code == 401
 
 
 # --- responses ------------------------------------------------------------------------------------
@@ -566,9 +570,9 @@ def test_tools_that_are_not_to_be_called_are_named_as_ignored(client: openai.Ope
 
 
 def test_a_response_that_takes_too_long_ends_with_an_error(sealed: Path, tmp_path: Path) -> None:
-    limits = Limits(answer_seconds=1)
+    limits = Limits(answer_seconds=0.5)
     with (
-        served([sealed], tmp_path / "state", limits=limits, opener=paced(0.4)) as running,
+        served([sealed], tmp_path / "state", limits=limits, opener=paced(250)) as running,
         openai_client(running) as slow,
     ):
         events: list[Any] = list(slow.responses.create(model=MODEL, input=QUESTION, stream=True))

@@ -3,8 +3,9 @@ tiny documents."""
 
 from __future__ import annotations
 
+import os
 import subprocess
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,9 @@ from fieldpack_build.documents.pdf.load_pages import CAN_BOUND
 from fieldpack_build.errors import StageError
 from fieldpack_build.ingest.pool import ReadingPool
 from fieldpack_build.ingest.read import ReadDocument, ReaderConfig, ReadFailure, ReadJob, tags_of
+from moments import act_at
 from pdf_file import pdf_file
+from serving import wait_for
 
 SENTENCE = b"The crane is at gate 5."
 
@@ -39,6 +42,21 @@ def order(folder: Path, name: str, text: str) -> ReadJob:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return ReadJob(path, name, path.stat().st_size)
+
+
+@pytest.fixture
+def at_b(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has a reader's process run a statement as it opens b.md."""
+
+    def act(statement: str) -> None:
+        (tmp_path / "hook").mkdir()
+        act_at(
+            tmp_path / "hook", 'event == "open" and str(arguments[0]).endswith("b.md")', statement
+        )
+        path = os.pathsep.join(filter(None, (str(tmp_path / "hook"), os.environ.get("PYTHONPATH"))))
+        monkeypatch.setenv("PYTHONPATH", path)
+
+    return act
 
 
 def workers() -> list[psutil.Process]:
@@ -65,27 +83,19 @@ def test_documents_come_in_order_whichever_is_read_first(embedder: Path, tmp_pat
 
 
 def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
-    embedder: Path, tmp_path: Path
+    embedder: Path, tmp_path: Path, at_b: Callable[[str], None]
 ) -> None:
-    orders = [
-        order(tmp_path, "a.md", "# A\n\nFirst."),
-        order(tmp_path, "b.md", "# B\n\n" + "word " * 1_000_000),
-        order(tmp_path, "c.md", "# C\n\nLast."),
-    ]
+    at_b("os.kill(os.getpid(), signal.SIGKILL)")
+    orders = [order(tmp_path, f"{name}.md", f"# {name}\n\nText.") for name in "abc"]
     with ReadingPool(reading(embedder), workers=1) as pool:
-        results = pool.results(orders)
-        assert isinstance(next(results), ReadDocument)
-        time.sleep(0.2)  # it is at b.md now, which takes it seconds
-        (worker,) = workers()
-        worker.kill()
-        lost = next(results)
-        assert isinstance(lost, ReadFailure) and not lost.lasting
-        said = (
-            "b.md: its reader's process was ended by SIGKILL (out of memory?); leave the file out, "
-            "or repair it"
-        )
-        assert lost.reason == said
-        assert isinstance(next(results), ReadDocument)
+        first, lost, last = pool.results(orders)
+    assert isinstance(first, ReadDocument) and isinstance(last, ReadDocument)
+    assert isinstance(lost, ReadFailure) and not lost.lasting
+    said = (
+        "b.md: its reader's process was ended by SIGKILL (out of memory?); leave the file out, "
+        "or repair it"
+    )
+    assert lost.reason == said
 
 
 @pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
@@ -172,15 +182,14 @@ def test_a_pool_that_cannot_begin_says_so_once(tmp_path: Path) -> None:
         list(pool.results(orders))
 
 
-def test_nobody_waits_for_documents_that_nobody_wants(embedder: Path, tmp_path: Path) -> None:
-    orders = [
-        order(tmp_path, "a.md", "# A\n\nFirst."),
-        order(tmp_path, "b.md", "# B\n\n" + "word " * 5_000_000),
-    ]
+def test_nobody_waits_for_documents_that_nobody_wants(
+    embedder: Path, tmp_path: Path, at_b: Callable[[str], None]
+) -> None:
+    at_b(f"open({str(tmp_path / 'begun')!r}, 'w').close(); time.sleep(10**6)")
+    orders = [order(tmp_path, f"{name}.md", f"# {name}\n\nText.") for name in "ab"]
     with ReadingPool(reading(embedder), workers=1) as pool:
         next(pool.results(orders))
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 20
+        wait_for((tmp_path / "begun").exists)
     assert not workers()
 
 

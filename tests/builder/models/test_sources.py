@@ -191,15 +191,17 @@ def test_a_wheel_that_nobody_has(tmp_path: Path, wheel: Path) -> None:
 # --- the hub --------------------------------------------------------------------------------------
 
 
-def test_offline_the_hub_is_a_sentence_at_once(tmp_path: Path) -> None:
-    """conftest sets HF_HUB_OFFLINE before anything is imported."""
-    started = time.monotonic()
+def test_offline_the_hub_is_a_sentence_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """conftest sets HF_HUB_OFFLINE before anything is imported. Nothing is tried again after a
+    pause."""
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"a pause of {seconds} s"))
     message = refused(tmp_path, model="hub:owner/name", revision=REVISION)
     assert message == (
         "hub:owner/name: HF_HUB_OFFLINE is set; name a local folder or a `pypi:` wheel, or "
         "connect this machine"
     )
-    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("revision", ["main", REVISION])
@@ -214,23 +216,27 @@ def test_an_interrupted_download_is_not_taken_for_whole(tmp_path: Path, revision
 def test_a_hub_that_cannot_be_reached_is_the_same_sentence(tmp_path: Path) -> None:
     """A closed port; in a process of its own, as the client reads its settings when it is imported.
     It tries again and again for 23 s, here without the pauses."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = (
-        "import time; time.sleep = lambda seconds: None\n"
-        "from pathlib import Path; from test_sources import REVISION, refused\n"
-        "print(refused(Path('.'), model='hub:owner/name', revision=REVISION))"
-    )
-    path = os.pathsep.join(filter(None, sys.path))
-    changes = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": f"http://127.0.0.1:{port}", "PYTHONPATH": path}
-    done = subprocess.run(
-        python("-c", code),
-        env=safe_environment(changes),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        code = (
+            "import time; time.sleep = lambda seconds: None\n"
+            "from pathlib import Path; from test_sources import REVISION, refused\n"
+            "print(refused(Path('.'), model='hub:owner/name', revision=REVISION))"
+        )
+        path = os.pathsep.join(filter(None, sys.path))
+        changes = {
+            "HF_HUB_OFFLINE": "0",
+            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
+            "PYTHONPATH": path,
+        }
+        done = subprocess.run(
+            python("-c", code),
+            env=safe_environment(changes),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
     assert done.stdout == (
         "hub:owner/name: the hub cannot be reached ([Errno 111] Connection refused); name a local "
         "folder or a `pypi:` wheel, "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,14 +67,22 @@ def test_plain_lines(steps: dict[str, Step], capsys: pytest.CaptureFixture[str])
     ]
 
 
-def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The console's clock, which stands still unless a test moves it: `now`, in seconds."""
+    clock = SimpleNamespace(now=1000.0)
+    time = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr("fieldpack_build.console.time", time)
+    return clock
+
+
+def test_where_a_long_stage_is(
+    steps: dict[str, Step], capsys: pytest.CaptureFixture[str], clock: SimpleNamespace
+) -> None:
     console = PlainConsole()
     console.started(steps["train"], 1, 1)
-    for done in (0, 25, 26):
-        console._begun = (
-            time.monotonic() - 50.0
-        )  # as if fifty seconds had gone by, and for 0 and 25 a quarter minute
-        console._last = time.monotonic() - (20.0 if done != 26 else 5.0)
+    for done, seconds in ((0, 25.0), (25, 25.0), (26, 5.0)):  # the last too soon for a line
+        clock.now += seconds
         console.event(
             steps["train"],
             {"event": "progress", "done": done, "total": 75, "note": "steps, loss 0.5"},
@@ -86,7 +94,7 @@ def test_where_a_long_stage_is(steps: dict[str, Step], capsys: pytest.CaptureFix
 
 
 def test_the_time_left_is_that_of_what_is_counted(
-    steps: dict[str, Step], capsys: pytest.CaptureFixture[str]
+    steps: dict[str, Step], capsys: pytest.CaptureFixture[str], clock: SimpleNamespace
 ) -> None:
     """An export that has rounded its one precision has not 0.0 s left, and what it counts then
     takes its own time."""
@@ -97,12 +105,10 @@ def test_the_time_left_is_that_of_what_is_counted(
         (10, 30, "layers calibrated"),
         (20, 30, "layers calibrated"),
     ):
-        begun = console._begun = console._begun - 50.0
-        console._last -= 20.0
+        clock.now += 50.0
         console.event(
             steps["export"], {"event": "progress", "done": done, "total": total, "note": note}
         )
-    assert console._begun == begun  # the third event's: nothing was counted anew
     assert capsys.readouterr().err.splitlines()[1:] == [
         "  export     1/1 precisions rounded",
         "  export     10/30 layers calibrated",

@@ -48,9 +48,20 @@ function drawAsking() {
   ];
 }
 
-export function showProgress(node, text, ...more) {
+export function showProgress(node, text) {
   node.querySelector(".progress").hidden = !text;
-  node.querySelector(".progress-text").replaceChildren(text, ...more);
+  node.querySelector(".progress-text").replaceChildren(text);
+}
+
+/** The same with a button that asks at once. It stays the same one while the seconds are counted, so that it can be pressed. */
+export function showWaiting(node, text, now) {
+  const words = node.querySelector(".progress-text");
+  if (!words.querySelector("button")) {
+    showProgress(node, text);
+    words.append(el("button", { type: "button", class: "plain small" }, t("ask_now")));
+  }
+  words.firstChild.textContent = text;
+  words.querySelector("button").onclick = now;
 }
 
 /** The passages, as soon as they are found: they can be read while the model reads them. Numbered anew as they are cited. */

@@ -20,7 +20,7 @@ const page = {
   served: { current: "", bundles: [] }, // /api/bundles
   about: null, // /api/about
   conversation: history.newConversation(),
-  running: null, // {turn, controller} while an answer comes
+  running: null, // {turn, controller, bundle} while an answer comes
   hasRoom: true, // was there room for the last turn?
   loaded: false, // were the models asked for?
   pause: 0, // the timer that waits for a pause in typing
@@ -83,7 +83,7 @@ async function run(turn, previous, begun = "") {
   const { conversation, served: { current: bundle } } = page;
   const controller = new AbortController();
   clearTimeout(page.pause);
-  page.running = { turn, controller };
+  page.running = { turn, controller, bundle };
   draw();
   saveTurn(bundle, conversation, turn);
   history.rememberOpen(bundle, conversation.id);
@@ -96,12 +96,13 @@ async function run(turn, previous, begun = "") {
     if (page.leaves) return; // the browser broke it off: what is stored is that it is being asked
     banner.reportError(problem, start);
   } finally {
-    page.running = null;
-    if (!page.leaves) history.rememberAsking(bundle, null);
+    if (page.running?.turn === turn) { // else the conversation was left, and perhaps another question is being asked
+      page.running = null;
+      if (!page.leaves) history.rememberAsking(bundle, null);
+    }
     // Stopped because the conversation was left or deleted: then it is not on the page, and perhaps not to be kept.
     if (!page.leaves && history.isStillWanted(bundle, conversation, turn)) saveTurn(bundle, conversation, turn);
     if (conversation === page.conversation) finishTurn(turn);
-    else composer.running(false);
   }
   if (turn.problem?.code === "bundle_changed") await checkBundle();
 }
@@ -148,8 +149,7 @@ function progressOf(turn) {
       answers.showProgress(lastNode(), "");
       answers.showText(lastNode(), turn, actions);
     },
-    waiting: (n, now) => answers.showProgress(lastNode(), `${t("busy")} ${t("busy_wait", { n })}`,
-      el("button", { type: "button", class: "plain small", onclick: now }, t("ask_now"))),
+    waiting: (n, now) => answers.showWaiting(lastNode(), `${t("busy")} ${t("busy_wait", { n })}`, now),
   };
 }
 
@@ -244,9 +244,13 @@ function drawList() {
 
 const scrollTo = (node) => node?.scrollIntoView({ block: "start" });
 
-/** Another conversation takes the place of this one; a running answer is stopped. */
+/** Another conversation takes the place of this one; a running answer is stopped, and a question can be asked at once. */
 function show(conversation) {
-  page.running?.controller.abort();
+  if (page.running) {
+    page.running.controller.abort();
+    history.rememberAsking(page.running.bundle, null);
+    page.running = null;
+  }
   page.editing = null;
   panel.close();
   page.conversation = conversation;

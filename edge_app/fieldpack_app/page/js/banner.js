@@ -32,18 +32,19 @@ export function showMessage(text) {
 export function waitForServer(back) {
   if (watching !== null) return;
   show(t("lost"), t("lost_text"));
-  watching = setInterval(async () => {
+  const look = async () => {
     try {
       await api.health();
     } catch (error) {
+      watching = setTimeout(look, EVERY); // only now: a slow server is not asked twice at once, nor is it back twice
       if (!api.expected(error)) throw error;
       return;
     }
-    clearInterval(watching);
     watching = null;
     hide();
     back();
-  }, EVERY);
+  };
+  watching = setTimeout(look, EVERY);
 }
 
 /** What an ApiError or Lost means for the whole page; false if nothing. */
