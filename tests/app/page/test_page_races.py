@@ -297,6 +297,18 @@ def test_a_rating_is_not_written_down_for_another_expert(two: Visit) -> None:
     assert not (two.server.state / "feedback.jsonl").exists()
 
 
+def test_a_server_that_comes_back_with_another_expert_says_so(two: Visit) -> None:
+    page = two.page
+    two.ask(FEE)
+    two.context.set_offline(True)
+    two.ask(FILTER)
+    page.locator("#banner").get_by_text(AWAY).wait_for()
+    switch(two.server, "tiny-2.0.0")
+    two.context.set_offline(False)
+    page.locator("#banner").get_by_text("This page shows tiny 2.0.0 now").wait_for()
+    assert page.locator(".turn").count() == 0
+
+
 def test_the_expert_and_its_conversations_change_together(two: Visit) -> None:
     """What the page knows of the other expert comes in two answers; the second one fails."""
     page = two.page
@@ -326,6 +338,7 @@ def test_one_switch_after_the_other(two: Visit) -> None:
     page.locator("#switch-name", has_text="tiny 2.0.0").wait_for()
     settled(page)
     assert page.get_by_role("dialog").is_visible(), "what was opened since stays open"
+    assert not page.locator("#banner").is_visible(), "the reader knows"
 
 
 def test_a_switch_that_fails_is_said_also_where_the_choice_was_closed(two: Visit) -> None:
@@ -376,10 +389,13 @@ def test_a_server_that_is_back_leaves_a_conversation_that_found_no_room(
         panel = page.locator("#passage")
         note = panel.get_by_text("The text around this passage could not be read: " + AWAY)
         note.wait_for()
+        page.get_by_role("button", name="Helpful", exact=True).click()
+        page.locator(".rating").get_by_text(AWAY).wait_for()
         with page.expect_response("**/api/about"):
             reader.context.set_offline(False)
         page.locator("#banner").wait_for(state="hidden")
-        settled(page)
+        for said in (note, page.get_by_text(AWAY)):
+            said.wait_for(state="detached")  # it is not away any more
         assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
         assert panel.is_visible()
 
@@ -425,13 +441,17 @@ def test_an_answer_whose_server_lost_its_power_does_not_wait_for_ever(reader: Vi
     wanted(reader, "UNREACHABLE")
 
 
-def test_half_an_answer_of_the_server_is_none(reader: Visit) -> None:
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, '[{"docu'), (502, "<h1>Bad Gateway</h1>")], ids=["half", "a proxy's"]
+)
+def test_what_is_no_answer_of_the_server_s_is_none(reader: Visit, status: int, body: str) -> None:
     page = reader.page
-    page.route("**/api/documents", lambda route: route.fulfill(status=200, body='[{"docu'))
+    page.route("**/api/documents", lambda route: route.fulfill(status=status, body=body))
     page.reload()
     page.locator(".library").get_by_text(AWAY).wait_for()
     page.unroute("**/api/documents")
     page.locator(".document").first.wait_for()  # the page looked for the server, and it was there
+    wanted(reader, "502")
 
 
 def test_words_that_do_not_come_at_first_are_asked_for_again(reader: Visit) -> None:
@@ -566,9 +586,8 @@ def test_the_document_that_was_pressed_last_opens(reader: Visit) -> None:
     wait_for_held(page, held, 2)
     held[1].continue_()
     page.locator("#passage-title", has_text=names[1]).wait_for()
-    with page.expect_response("**/api/passages?document=*"):
-        held[0].continue_()
-    settled(page)
+    held[0].continue_()
+    page.locator(".document[aria-busy]").wait_for(state="detached")
     assert names[1] in page.locator("#passage-title").inner_text()
 
 
@@ -577,9 +596,8 @@ def test_a_document_that_comes_after_a_question_stays_shut(reader: Visit) -> Non
     held = hold(page, "**/api/passages?document=*")
     page.locator(".document").first.click()
     reader.ask(FEE)
-    with page.expect_response("**/api/passages?document=*"):
-        held[0].continue_()
-    settled(page)
+    held[0].continue_()
+    page.locator(".document[aria-busy]").wait_for(state="detached")
     assert not page.locator("#passage").is_visible()
 
 

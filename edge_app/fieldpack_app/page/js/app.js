@@ -19,6 +19,7 @@ import { LANGUAGES, comma, formatNow, preferredLanguage, loadLanguage, currentLa
 const page = {
   served: { current: "", bundles: [] }, // /api/bundles
   about: null, // /api/about
+  chosen: "", // the id of the expert that this window is going over to
   conversation: history.newConversation(),
   running: null, // {turn, controller} while an answer comes
   hasRoom: true, // was there room for the last turn?
@@ -324,21 +325,26 @@ const start = oneAtATime(async () => {
     if (!banner.reportError(error, start)) banner.showMessage(reasonOf(error));
     return;
   }
-  const isSame = page.about !== null && page.served.current === served.current;
+  const before = page.about === null ? null : page.served.current;
   Object.assign(page, { served, about, loaded: false });
   api.askOf(served.current);
   banner.hide("key");
   drawBundle();
   setLacking(about.lacks ?? "");
   composer.limit(about.limits?.max_question_chars);
-  if (isSame) {
-    if (!page.conversation.turns.length) draw(); // the start page reads the library anew
-    return;
-  }
+  if (before === served.current) return comeBack();
   page.folders = [];
   show(history.restoreOpen(served.current) ?? history.newConversation());
+  if (before !== null && page.chosen !== served.current) banner.showMessage(t("switched", { name: `${about.name} ${about.version}` }));
   resume();
 });
+
+/** The same expert answers again: what it could not give is asked for anew, and nothing says any more that it is away. */
+function comeBack() {
+  if (!page.conversation.turns.length) draw(); // the start page reads the library
+  panel.complete();
+  for (const note of document.querySelectorAll(".rating .failed")) note.remove();
+}
 
 /** Asks again what this window was waiting for when it was reloaded: the prompt is read already, so little time is lost. */
 function resume() {
@@ -350,10 +356,15 @@ function resume() {
 }
 
 async function change(bundle) {
-  await api.choose(bundle.id);
-  panel.close();
-  await start();
-  if (page.served.current !== bundle.id) await start(); // the first one had been on its way before
+  page.chosen = bundle.id;
+  try {
+    await api.choose(bundle.id);
+    panel.close();
+    await start();
+    if (page.served.current !== bundle.id) await start(); // the first one had been on its way before
+  } finally {
+    page.chosen = "";
+  }
 }
 
 /** Goes over to the expert that the server has open, if another window or an update has changed that; true if it did. */
@@ -373,9 +384,7 @@ const checkBundle = oneAtATime(async () => {
   }
   const before = page.served.current;
   await start();
-  if (!before || page.served.current === before) return false;
-  banner.showMessage(t("switched", { name: `${page.about.name} ${page.about.version}` }));
-  return true;
+  return before !== "" && page.served.current !== before;
 });
 
 /** What a call that failed means for the whole page, whoever called. */

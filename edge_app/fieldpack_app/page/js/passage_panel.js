@@ -9,7 +9,7 @@ import { fill, newHolder, scrollToLight } from "./original.js";
 import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
 import { comma, pageOf, place, reasonOf, t } from "./i18n.js";
 
-let shown = null; // {turn, number, opener}
+let shown = null; // {turn, number, opener, lacks: whether its page's text did not come}
 let latest = 0; // counts what was opened, wanted and closed: the last of it is what the reader means
 
 export const isOpen = () => shown !== null;
@@ -66,6 +66,9 @@ export function close() {
 /** After a change of language. */
 export const redraw = () => shown && open(shown.turn, shown.number, shown.opener, { focus: false });
 
+/** The server is back: what it could not give is asked for again. */
+export const complete = () => shown?.lacks && redraw();
+
 /** The answer that the open passage was read for is whole: whether it cites the passage is known only now. */
 export function finish(turn) {
   if (shown?.turn !== turn) return;
@@ -86,6 +89,8 @@ async function drawAround(views, body, passage, quote) {
     if (around.original && views.isConnected) await drawOriginal(views, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
+    if (!views.isConnected) return;
+    shown.lacks = true;
     views.after(el("p", { class: "note" }, phrase(t("context_failed", { why: reasonOf(error) }))));
   }
 }

@@ -52,7 +52,7 @@ export function ratingButtons(turn, keep) {
     pressed = null;
     const takesFocus = isHere();
     if (problem === null) redraw(thanks(), form);
-    else redraw(el("span", { class: "note", role: "alert" }, problem));
+    else redraw(el("span", { class: "note failed", role: "alert" }, problem));
     if (!takesFocus) return;
     (problem === null ? form.querySelector("input") : holder.querySelector(`[data-rating=${rating}]`)).focus({ preventScroll: true });
     form.scrollIntoView({ block: "nearest" });
