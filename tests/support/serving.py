@@ -79,6 +79,7 @@ class Served:
     port: int
     application: Application
     state: Path
+    following: FollowReleases
 
     @property
     def url(self) -> str:
@@ -114,7 +115,7 @@ def served(
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             try:
-                yield Served(port, application, state)
+                yield Served(port, application, state, following)
             finally:
                 server.should_exit = True
                 thread.join(120)

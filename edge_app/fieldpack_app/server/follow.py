@@ -5,6 +5,7 @@ of routes."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 import click
@@ -20,6 +21,7 @@ from ..terminal.render import printable
 from .bundles import BundleEntry, entry_of
 from .loaded_bundle import LoadedBundle
 
+_log = logging.getLogger("fieldpack.server")
 _EVERY = 1.0  # seconds between two looks at state.json, which cost some microseconds
 
 
@@ -39,14 +41,20 @@ class FollowReleases:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._task is None and any(store_of(bundle.path) for bundle in self._loaded.bundles):
             self._task = asyncio.create_task(self._follow())
+            self._task.add_done_callback(_say_why)
         await self._app(scope, receive, send)
 
     async def _follow(self) -> None:
+        opened = self._loaded.current
         while True:
             for bundle in self._loaded.bundles:
                 store = store_of(bundle.path)
-                if store is not None and self._changed(store):
+                # A bundle that was opened just now may have been withdrawn while that took place.
+                if store is not None and (
+                    self._changed(store) or self._loaded.current is not opened
+                ):
                     await self._look(store)
+            opened = self._loaded.current
             await asyncio.sleep(_EVERY)
 
     def _changed(self, store: Store) -> bool:
@@ -63,7 +71,7 @@ class FollowReleases:
     async def _look(self, store: Store) -> None:
         try:
             state = store.state()
-        except FieldpackError as error:
+        except (FieldpackError, OSError) as error:
             _say(str(error))
             return
         for bundle in self._loaded.bundles:
@@ -105,9 +113,15 @@ class FollowReleases:
             await self._loaded.move(bundle, newer)
             same = (one.id for one in self._loaded.bundles if one.path == newer.path)
             _say(f"{bundle.id} is {next(same, newer.id)} now")
-        except FieldpackError as error:
+        except (FieldpackError, OSError) as error:
             self._tried.add(digest)
             _say(f"{bundle.id} stays: {error}")
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    """Say on the terminal that releases are not followed any more, as nobody waits for the task."""
+    if not task.cancelled() and (error := task.exception()):
+        _log.error("updates and recalls are not followed any more", exc_info=error)
 
 
 def _say(text: str) -> None:

@@ -86,9 +86,12 @@ class AnswerService:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="answers")
         self.prefetcher = Prefetcher(loaded, queue, self.thread)
         self._jobs: set[AnswerJob] = set()
+        self._stopping = False
 
     def start(self, client: str, begin: Start) -> AnswerJob:
-        """Queue an answer. Raises HttpError (429)."""
+        """Queue an answer. Raises HttpError (429, 503)."""
+        if self._stopping:
+            raise _stopping()
         self.prefetcher.stop()
         try:
             ticket = self.queue.enter(client)
@@ -109,16 +112,20 @@ class AnswerService:
         return job
 
     def stop_all(self) -> None:
-        """Stop every answer, as the server is being stopped."""
+        """Stop every answer, as the server is being stopped, and begin no more: a connection that is
+        open already can still bring one."""
+        self._stopping = True
         for job in tuple(self._jobs):
-            job.stop(
-                HttpError(503, "stopping", "the server is being stopped; ask again when it runs")
-            )
+            job.stop(_stopping())
 
     def close(self) -> None:
         """Wait for the thread to end."""
         self.prefetcher.stop()
         self.thread.shutdown(cancel_futures=True)
+
+
+def _stopping() -> HttpError:
+    return HttpError(503, "stopping", "the server is being stopped; ask again when it runs")
 
 
 class AnswerJob:

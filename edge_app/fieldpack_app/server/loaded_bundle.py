@@ -68,26 +68,27 @@ class LoadedBundle:
         """Open another bundle in place of this one, or the same one again when its files have
         changed. The new one is verified while the old one goes on answering; then the running
         answer is waited for. Raises HttpError (404), BundleError: the old one then stays."""
-        chosen = next((bundle for bundle in self.bundles if bundle.id == name), None)
-        if chosen is None:
-            known = ", ".join(bundle.id for bundle in self.bundles)
-            raise HttpError(
-                404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id"
-            )
-        async with self._switching:
+        async with self._switching:  # first: while it is waited for, a newer release may come
+            chosen = next((bundle for bundle in self.bundles if bundle.id == name), None)
+            if chosen is None:
+                known = ", ".join(bundle.id for bundle in self.bundles)
+                raise HttpError(
+                    404, "no_such_bundle", f"{name}: not served here; there are {known}", param="id"
+                )
             if chosen is not self.current or self.expert.damaged:
                 expert = await asyncio.to_thread(self._open, chosen.path)
                 await self._replace(chosen, expert, client)
-        return self.current
+            return self.current
 
     async def move(self, bundle: BundleEntry, newer: BundleEntry) -> None:
         """Offer `newer` in the place of `bundle`; if that lies open, lay the newer one open,
         loaded, between two answers. Raises BundleError: the old one then stays."""
-        if bundle is self.current:
-            async with self._switching:
+        async with self._switching:  # first: while it is waited for, a reader's choice is opened
+            offered = tuple(newer if one is bundle else one for one in self.bundles)
+            if bundle is self.current:
                 expert = await asyncio.to_thread(self._open_loaded, newer.path)
-                await self._replace(newer, expert, "")
-        self.bundles = tuple(newer if one is bundle else one for one in self.bundles)
+                await self._replace(newer, expert, "", offered)
+            self.bundles = offered
 
     def _open_loaded(self, path: Path) -> Expert:
         expert = self._follow(path, self.expert) if self._follow else self._open(path)
@@ -97,15 +98,22 @@ class LoadedBundle:
             expert.search(_FIRST_TEXT)
         return expert
 
-    async def _replace(self, chosen: BundleEntry, expert: Expert, client: str) -> None:
+    async def _replace(
+        self,
+        chosen: BundleEntry,
+        expert: Expert,
+        client: str,
+        offered: tuple[BundleEntry, ...] | None = None,
+    ) -> None:
         """Wait for the running answer, put `expert` in its place, let the next question in, and
-        give the old one's memory back."""
+        give the old one's memory back. `offered`: the bundles from that moment on."""
         ticket = self._queue.enter_first(client)
         try:
             while ticket.position:
                 await ticket.moved()
             old, self.expert = self.expert, expert
             self.current, self._loading = chosen, None
+            self.bundles = offered or self.bundles
         finally:
             ticket.leave()
         await asyncio.to_thread(old.close)

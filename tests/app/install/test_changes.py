@@ -11,6 +11,9 @@ import fieldpack
 import serving
 import shipping
 from browsing import chromium, visit
+from fieldpack_app.server.bundles import find_bundles
+from fieldpack_app.server.loaded_bundle import LoadedBundle
+from fieldpack_app.server.routes.changes import ChangesRoute
 
 SAID = "Change the filter after 900 hours of use."
 
@@ -81,3 +84,21 @@ def test_the_page_shows_it_until_it_is_put_away(updated: shipping.Device, tmp_pa
         page.locator(".documents li").first.wait_for()
         page.wait_for_load_state("networkidle")
         assert not card.is_visible()
+
+
+def test_of_two_readers_at_once_each_is_told_of_its_own_bundle(updated: shipping.Device) -> None:
+    """What the route keeps of the last comparison may be another thread's by the time it answers."""
+
+    class Overtaken(ChangesRoute):
+        @property
+        def _last(self) -> Any:
+            return self.__dict__.get("kept")
+
+        @_last.setter
+        def _last(self, ours: Any) -> None:
+            self.__dict__["kept"] = ours and ("another thread's", None)
+
+    [bundle] = find_bundles([current(updated)])
+    route = Overtaken(object.__new__(LoadedBundle), None)  # type: ignore[arg-type]
+    changed = route._compare(bundle)
+    assert changed is not None and changed["changed"]["documents"] == ["pump.md"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,58 @@ def test_a_recall_reaches_a_running_server(
         serving.wait_for(lambda: "wrong dosage in table 3" in ask(served)[1])
         with served.client() as client:
             assert client.get("/health").json() == {"status": "damaged"}
+
+
+def test_a_recall_reaches_a_bundle_that_is_just_being_opened(
+    yard: shipping.Yard, device: shipping.Device, sealed: Path, tmp_path: Path
+) -> None:
+    """It was looked for in the list of recalls before the recall came, and is open only after."""
+    assert device.install(yard.stick).code == 0
+    opened, go = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> fieldpack.Expert:
+        expert = opener(path)
+        if path != sealed:
+            opened.set()
+            assert go.wait(60)
+        return expert
+
+    bundles = [sealed, current(device)]
+    with (
+        serving.served(bundles, tmp_path / "state", opener=slow) as served,
+        served.client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        chosen = pool.submit(client.post, "/api/bundles/current", json={"id": "toy-1.0.0"})
+        serving.wait_for(opened.is_set)
+        recall(yard.stick, yard.keys, "toy", "1.0.0", "wrong dosage in table 3")
+        assert device.run("update").code == 0
+        written = (device.store / "state.json").stat().st_mtime_ns
+        serving.wait_for(lambda: written in [seen for _, seen in served.following._seen.values()])
+        go.set()
+        assert chosen.result().json()["current"] == "toy-1.0.0"
+        serving.wait_for(lambda: "wrong dosage in table 3" in ask(served)[1])
+
+
+def test_a_disk_that_fails_once_leaves_the_server_following(
+    toy: Path, yard: shipping.Yard, device: shipping.Device, tmp_path: Path
+) -> None:
+    assert device.install(yard.stick).code == 0
+    failed = threading.Event()
+
+    def follow(path: Path, before: fieldpack.Expert) -> fieldpack.Expert:
+        if not failed.is_set():
+            failed.set()
+            raise OSError(5, "Input/output error", str(path))
+        return follower(path, before)
+
+    with serving.served(
+        [current(device)], tmp_path / "state", opener=opener, follower=follow
+    ) as served:
+        assert "400 hours" in ask(served)[1]
+        for version, hours in (("1.1.0", "800 hours"), ("1.2.0", "900 hours")):
+            said = f"Change the filter after {hours} of use."
+            yard.ship(shipping.next_version(toy, tmp_path / version, version, said=said))
+            assert device.run("update").code == 0
+            serving.wait_for(failed.is_set)
+        serving.wait_for(lambda: "900 hours" in ask(served)[1])

@@ -146,3 +146,14 @@ def test_a_damaged_pdf_leaves_the_text(browser: Any, sealed: Path, tmp_path: Pat
         assert reader.page.locator("#passage mark").inner_text() == QUOTE
         assert reader.page.locator(".tabs").count() == 0
         reader.problems[:] = [one for one in reader.problems if "422" not in one]
+
+
+def test_a_picture_that_does_not_come_leaves_the_text(browser: Any, server: Served) -> None:
+    with visit(browser, server) as reader:
+        page = reader.page
+        page.route("**/picture?*", lambda route: route.abort("internetdisconnected"))
+        reader.ask(FEE)
+        page.locator(".cite").click()
+        page.get_by_text("The page cannot be shown: The expert’s server").wait_for()
+        assert page.locator("#passage mark").inner_text() == QUOTE
+        assert page.locator(".sheet, .tabs").count() == 0

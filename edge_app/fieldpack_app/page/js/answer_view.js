@@ -1,7 +1,7 @@
 // Draws a question with its answer: the text with its marks, what to beware of, sources, timings. Knows nothing of how
 // an answer comes or where it is kept.
 
-import { copyButton, el, icon, iconButton, phrase, unseen, visible } from "./dom.js";
+import { arrange, copyButton, el, icon, iconButton, phrase, unseen, visible } from "./dom.js";
 import { parseAnswer, readingOrder, isUncited, plainText, renumberMarks, displayNumber } from "./parse.js";
 import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
@@ -13,7 +13,7 @@ import { comma, number, place, quoted, seconds, t } from "./i18n.js";
  * with an answer that was cut, keep(turn) after a rating.
  */
 export function drawTurn(turn, actions) {
-  const node = el("article", { class: "turn", "aria-busy": String(turn.state === "asking") },
+  const node = el("article", { class: "turn", "data-turn": turn.id ?? null, "aria-busy": String(turn.state === "asking") },
     el("div", { class: "question-line" },
       el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)),
       turn.state === "asking" ? null : iconButton("edit", t("edit"), () => actions.edit(turn), { class: "icon edit" })));
@@ -42,26 +42,18 @@ function questionBefore({ asked, question }) {
 function drawAsking() {
   return [
     el("div", { class: "quoted" }),
-    el("p", { class: "progress" }, el("span", { class: "pulse" }), el("span", { class: "progress-text" })),
+    el("p", { class: "progress" }, el("span", { class: "pulse" }), el("span", { class: "progress-text" }, el("span"))),
     el("div", { class: "answer", dir: "auto" }),
     el("div", { class: "found" }),
   ];
 }
 
-export function showProgress(node, text) {
+/** `action`: a button beside the text; the same one stays as it is, so that it can be pressed while the text counts down. */
+export function showProgress(node, text, action = null) {
   node.querySelector(".progress").hidden = !text;
-  node.querySelector(".progress-text").replaceChildren(text);
-}
-
-/** The same with a button that asks at once. It stays the same one while the seconds are counted, so that it can be pressed. */
-export function showWaiting(node, text, now) {
-  const words = node.querySelector(".progress-text");
-  if (!words.querySelector("button")) {
-    showProgress(node, text);
-    words.append(el("button", { type: "button", class: "plain small" }, t("ask_now")));
-  }
-  words.firstChild.textContent = text;
-  words.querySelector("button").onclick = now;
+  const holder = node.querySelector(".progress-text");
+  holder.firstChild.textContent = text;
+  arrange(holder, [holder.firstChild, action].filter(Boolean));
 }
 
 /** The passages, as soon as they are found: they can be read while the model reads them. Numbered anew as they are cited. */
@@ -105,6 +97,7 @@ function drawFinished(turn, actions) {
     ...parts,
     el("div", { class: "notice problem" }, icon("warn"),
       el("p", {}, phrase(problemText(broken))),
+      turn.cut ? goOnButton(turn, actions) : null, // an answer that was being gone on with
       el("button", { type: "button", class: "plain small", onclick: () => actions.retry(turn) }, icon("retry"), t("retry"))),
     ...drawList(turn, readingOrder(turn), t("passages_read"), actions),
   ];
@@ -113,6 +106,8 @@ function drawFinished(turn, actions) {
 function problemText({ text, code, message }) {
   if (code === "lost") return t("lost_turn");
   if (code === "queue_full") return t("busy");
+  if (code === "no_token") return t("failed", { why: t("no_key") });
+  if (code === "bundle_changed") return t("failed", { why: t("other_expert") });
   return text ?? t("failed", { why: message });
 }
 
@@ -135,9 +130,11 @@ function drawText(turn, actions) {
 
 /** An answer that met the bundle's limit can be gone on with, as long as it is the last. */
 function drawCut(turn, actions) {
-  return el("div", { class: "notice problem cut" }, icon("warn"), el("p", {}, t("cut")),
-    el("button", { type: "button", class: "plain small go-on", onclick: () => actions.goOn(turn) }, t("go_on")));
+  return el("div", { class: "notice problem cut" }, icon("warn"), el("p", {}, t("cut")), goOnButton(turn, actions));
 }
+
+const goOnButton = (turn, actions) =>
+  el("button", { type: "button", class: "plain small go-on", onclick: () => actions.goOn(turn) }, t("go_on"));
 
 function drawWarnings(turn, pieces) {
   if (turn.state !== "done") return [];
@@ -202,7 +199,7 @@ const startOf = ({ text }) => plainText(text.slice(0, 240)).replaceAll("\n", " "
 function drawFoot(turn, actions) {
   const took = timingText(turn.timings ?? {});
   return el("div", { class: "foot" },
-    copyButton(t("copy"), t("copied"), () => withSources(turn)),
+    copyButton({ label: t("copy"), done: t("copied"), failed: t("copy_failed") }, () => withSources(turn)),
     ratingButtons(turn, () => actions.keep(turn)),
     took ? el("span", { class: "timings" },
       el("button", { type: "button", class: "icon", "aria-label": t("timings"), "aria-describedby": `took-${turn.id}` }, icon("clock")),

@@ -7,18 +7,19 @@ import * as composer from "./composer.js";
 import * as banner from "./banner.js";
 import { closeOpenDrawer, openDrawer, isCovering, closeDrawer, watchWidth } from "./drawers.js";
 import { chooseExpert, showAbout, confirm } from "./dialogs.js";
-import { announce, byId, el, iconButton, phrase } from "./dom.js";
+import { announce, arrange, byId, el, iconButton, phrase } from "./dom.js";
 import * as history from "./history.js";
 import { drawHistory } from "./history_view.js";
 import { setLacking } from "./original.js";
 import * as panel from "./passage_panel.js";
 import * as transfer from "./transfer.js";
 import { drawWelcome } from "./welcome.js";
-import { LANGUAGES, comma, formatNow, preferredLanguage, loadLanguage, currentLanguage, t, translate } from "./i18n.js";
+import { LANGUAGES, comma, formatNow, preferredLanguage, loadLanguage, currentLanguage, reasonOf, t, translate } from "./i18n.js";
 
 const page = {
   served: { current: "", bundles: [] }, // /api/bundles
   about: null, // /api/about
+  chosen: "", // the id of the expert that this window is going over to
   conversation: history.newConversation(),
   running: null, // {turn, controller, bundle} while an answer comes
   hasRoom: true, // was there room for the last turn?
@@ -26,6 +27,7 @@ const page = {
   pause: 0, // the timer that waits for a pause in typing
   folders: [], // those that questions and searches are held to; all where there is none
   editing: null, // the turn whose question is being written anew
+  typed: "", // what was in the box before that
   leaves: false, // is the page going away?
 };
 
@@ -38,27 +40,43 @@ const actions = {
   alone: (turn) => ask(turn.question, { instead: turn, alone: true, folders: turn.folders ?? [] }),
   edit: (turn) => edit(turn),
   goOn: (turn) => goOn(turn),
-  keep: (turn) => saveTurn(page.served.current, page.conversation, turn),
 };
+
+/** Of `act` one call runs at a time: whoever calls it meanwhile gets what that one gives. */
+function oneAtATime(act) {
+  let running = null;
+  return () => {
+    running ??= act().finally(() => { running = null; });
+    return running;
+  };
+}
 
 // --- asking --------------------------------------------------------------------------------------------------------
 
 /**
  * Asks a question, in place of the turn `instead` if that is the last one. `alone`: without the question before; `folders`:
- * which may answer.
+ * which may answer; `typed`: whether it stands in the box, which it then leaves.
  */
-async function ask(question, { instead = null, alone = false, folders = page.folders } = {}) {
+async function ask(question, { instead = null, alone = false, folders = page.folders, typed = false } = {}) {
   if (page.running || !page.about) return;
   const { conversation, served: { current: bundle } } = page;
-  if (instead && conversation.turns.at(-1) === instead) history.deleteTurn(bundle, conversation, conversation.turns.pop());
+  if (instead && isLast(instead)) history.deleteTurn(bundle, conversation, conversation.turns.pop());
   const previous = alone ? null : history.previousOf(conversation);
   const turn = { ...history.newTurn(question, alone), ...(folders?.length ? { folders: [...folders] } : {}) };
+  if (typed) emptyBox();
   page.editing = null;
   conversation.turns.push(turn);
   conversation.at = turn.at;
-  composer.setText("");
-  history.saveDraft("");
   await run(turn, previous);
+}
+
+const isLast = (turn) => page.conversation.turns.at(-1)?.id === turn.id;
+
+/** What is in the box was sent or is not wanted: what was in it before an edit comes back. */
+function emptyBox() {
+  composer.setText(page.typed);
+  history.saveDraft(page.typed);
+  page.typed = "";
 }
 
 /** Goes on with the last answer where a limit cut it. */
@@ -67,11 +85,13 @@ async function goOn(turn) {
   if (page.running || !page.about || turns.at(-1) !== turn) return;
   const previous = turn.alone ? null : history.previousOf({ turns: turns.slice(0, -1) });
   turn.state = "asking";
+  delete turn.problem;
   await run(turn, previous, turn.text);
 }
 
 /** Puts a turn's question into the box; it is asked in place of the turn if that is still the last one. */
 function edit(turn) {
+  if (!page.editing) page.typed = composer.text();
   page.editing = turn;
   composer.setText(turn.question);
   drawScope();
@@ -83,18 +103,18 @@ async function run(turn, previous, begun = "") {
   const { conversation, served: { current: bundle } } = page;
   const controller = new AbortController();
   clearTimeout(page.pause);
+  panel.stayAsItIs();
   page.running = { turn, controller, bundle };
   draw();
   saveTurn(bundle, conversation, turn);
   history.rememberOpen(bundle, conversation.id);
   history.rememberAsking(bundle, turn);
   drawList();
-  scrollTo(lastNode());
+  scrollTo(nodeOf(turn));
   setTimeout(() => showOpening(turn), SLOW);
   try {
-    const problem = await answer(turn, previous, controller.signal, progressOf(turn), begun);
+    await answer(turn, previous, controller.signal, progressOf(turn), begun);
     if (page.leaves) return; // the browser broke it off: what is stored is that it is being asked
-    banner.reportError(problem, start);
   } finally {
     if (page.running?.turn === turn) { // else the conversation was left, and perhaps another question is being asked
       page.running = null;
@@ -104,12 +124,16 @@ async function run(turn, previous, begun = "") {
     if (!page.leaves && history.isStillWanted(bundle, conversation, turn)) saveTurn(bundle, conversation, turn);
     if (conversation === page.conversation) finishTurn(turn);
   }
-  if (turn.problem?.code === "bundle_changed") await checkBundle();
+  if (turn.problem?.code !== "bundle_changed" || !(await checkBundle())) return;
+  if (!composer.text()) composer.setText(turn.question); // to be asked of the other expert, if the reader wants that
 }
 
 /** Says once that there is no room: what is on the page stays there, and goes with it. */
 function saveTurn(bundle, conversation, turn) {
-  const saved = history.saveTurn(bundle, conversation, turn);
+  sayIfFull(history.saveTurn(bundle, conversation, turn));
+}
+
+function sayIfFull(saved) {
   if (!saved && page.hasRoom) banner.showMessage(t("not_kept"));
   page.hasRoom = saved;
 }
@@ -121,8 +145,10 @@ function mergeStored({ key }) {
   drawList();
 }
 
-/** The element of the turn that is being answered. A redraw replaces it: after a change of language, say. */
-const lastNode = () => byId("turns").lastElementChild;
+const drawn = new WeakMap(); // turn -> {node, look}: what was drawn of it, and of which state in which language
+
+/** The element of a turn of this page's. A redraw replaces it: after a change of language, say. */
+const nodeOf = (turn) => drawn.get(turn).node;
 
 /** A first question waits for the models to open: half a minute on a slow disk, and nothing else would tell. */
 async function showOpening(turn) {
@@ -130,7 +156,7 @@ async function showOpening(turn) {
   if (!waits()) return;
   try {
     const { status } = await api.health();
-    if (status === "loading" && waits()) answers.showProgress(lastNode(), t("opening"));
+    if (status === "loading" && waits()) answers.showProgress(nodeOf(turn), t("opening"));
   } catch (error) {
     if (!api.expected(error)) throw error; // the question itself will say that the server is away
   }
@@ -138,28 +164,37 @@ async function showOpening(turn) {
 
 /** What is drawn while the answer comes. */
 function progressOf(turn) {
+  let askNow = null;
+  const button = el("button", { type: "button", class: "plain small", onclick: () => askNow() });
   return {
-    queued: (position) => answers.showProgress(lastNode(), position ? t("queued", { n: position }) : t("searching")),
+    queued: (position) => answers.showProgress(nodeOf(turn), position ? t("queued", { n: position }) : t("searching")),
     passages: () => {
-      answers.showProgress(lastNode(), turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
-      answers.showPassages(lastNode(), turn, actions);
+      answers.showProgress(nodeOf(turn), turn.passages.length ? t("reading", { n: turn.passages.length }) : t("searching"));
+      answers.showPassages(nodeOf(turn), turn, actions);
+      panel.markOpen();
     },
-    quote: () => answers.showQuote(lastNode(), turn, actions),
+    quote: () => answers.showQuote(nodeOf(turn), turn, actions),
     text: () => {
-      answers.showProgress(lastNode(), "");
-      answers.showText(lastNode(), turn, actions);
+      answers.showProgress(nodeOf(turn), "");
+      answers.showText(nodeOf(turn), turn, actions);
     },
-    waiting: (n, now) => answers.showWaiting(lastNode(), `${t("busy")} ${t("busy_wait", { n })}`, now),
+    waiting: (n, now) => {
+      askNow = now;
+      button.textContent = t("ask_now");
+      answers.showProgress(nodeOf(turn), `${t("busy")} ${t("busy_wait", { n })}`, button);
+    },
   };
 }
 
 function finishTurn(turn) {
-  const node = lastNode();
-  const drawn = answers.drawTurn(turn, actions);
-  const focused = node.contains(document.activeElement) ? document.activeElement.dataset.passage : null;
-  node.replaceWith(drawn);
-  if (focused) drawn.querySelector(`[data-passage="${focused}"]`)?.focus();
-  const notices = [...drawn.querySelectorAll(".notice p, .refusal-title")].map((one) => one.textContent);
+  const before = nodeOf(turn);
+  const node = drawTurn(turn);
+  const focused = before.contains(document.activeElement) ? document.activeElement.dataset.passage : null;
+  before.replaceWith(node);
+  if (focused) node.querySelector(`[data-passage="${focused}"]`)?.focus();
+  panel.finish(turn);
+  panel.markOpen();
+  const notices = [...node.querySelectorAll(".notice p, .refusal-title")].map((one) => one.textContent);
   announce([turn.text && `${t("answer_ready")} ${turn.text}`, ...notices].filter(Boolean).join(" "));
   composer.running(false);
 }
@@ -173,7 +208,8 @@ function stop() {
 
 function draw() {
   const { turns } = page.conversation;
-  byId("turns").replaceChildren(...turns.map((turn) => answers.drawTurn(turn, actions)));
+  arrange(byId("turns"), turns.map(drawTurn));
+  panel.markOpen();
   byId("welcome").hidden = turns.length > 0 || !page.about;
   if (!byId("welcome").hidden) drawWelcome(byId("welcome"), page.about, {
     ask: (question) => ask(question), open: actions.open, folders: page.folders, filter: (folders) => { page.folders = folders; drawScope(); },
@@ -181,14 +217,27 @@ function draw() {
   composer.running(page.running !== null);
   composer.follows(turns.length > 0);
   drawScope();
-  if (page.running && turns.includes(page.running.turn)) drawRunning(page.running.turn);
 }
 
-/** What has come of the running answer so far. */
-function drawRunning(turn) {
-  const show = progressOf(turn);
-  show.passages();
-  if (turn.text) show.text();
+/**
+ * The element of a turn, with what has come of its answer so far. What is drawn already stays, with what was unfolded or is
+ * being written in it.
+ */
+function drawTurn(turn) {
+  const look = `${currentLanguage()} ${turn.state}`;
+  const before = drawn.get(turn);
+  if (before?.look === look) return before.node;
+  const { conversation, served: { current: bundle } } = page;
+  const keep = () => sayIfFull(history.saveRating(bundle, conversation, turn));
+  const node = answers.drawTurn(turn, { ...actions, keep });
+  drawn.set(turn, { node, look });
+  if (page.running?.turn === turn) {
+    const show = progressOf(turn);
+    show.passages();
+    if (turn.quote) show.quote();
+    if (turn.text) show.text();
+  }
+  return node;
 }
 
 function drawBundle() {
@@ -210,15 +259,14 @@ function drawScope() {
     draw();
     composer.focus();
   })] : [];
-  const isLast = page.editing && page.conversation.turns.at(-1) === page.editing;
-  const edited = isLast ? [part(t("editing"), stopEditing)] : [];
+  const edited = page.editing && isLast(page.editing) ? [part(t("editing"), stopEditing)] : [];
   byId("scope").replaceChildren(...folders, ...edited);
   byId("scope").hidden = !folders.length && !edited.length;
 }
 
 function stopEditing() {
   page.editing = null;
-  composer.setText("");
+  emptyBox();
   drawScope();
   composer.focus();
 }
@@ -231,11 +279,15 @@ function drawPrinted() {
 
 function drawList() {
   drawHistory(history.conversations(page.served.current), page.conversation.id, {
-    open: (conversation) => { show(conversation); if (isCovering()) closeOpenDrawer(); },
-    remove: (conversation) => {
-      history.deleteConversation(page.served.current, conversation.id);
-      if (conversation.id === page.conversation.id) history.discardUnsaved(page.conversation);
-      if (conversation.id === page.conversation.id) show(history.newConversation());
+    open: (id) => {
+      const kept = history.find(page.served.current, id);
+      if (kept && id !== page.conversation.id) show(kept); // this one is there, perhaps with its answer on the way
+      if (isCovering()) closeOpenDrawer();
+    },
+    remove: (id) => {
+      history.deleteConversation(page.served.current, id);
+      if (id === page.conversation.id) history.discardUnsaved(page.conversation);
+      if (id === page.conversation.id) show(history.newConversation());
       drawList();
       byId("history-close").focus();
     },
@@ -251,6 +303,7 @@ function show(conversation) {
     history.rememberAsking(page.running.bundle, null);
     page.running = null;
   }
+  if (page.editing) emptyBox();
   page.editing = null;
   panel.close();
   page.conversation = conversation;
@@ -263,25 +316,39 @@ function show(conversation) {
 
 // --- bundles -------------------------------------------------------------------------------------------------------
 
-/** Reads which expert this is, and shows the conversation that was open with it. */
-async function start() {
-  const before = page.served.current;
+/** Reads which expert this is, and shows the conversation that was open with it. The same one again leaves what is on the page. */
+const start = oneAtATime(async () => {
+  let served = null;
+  let about = null;
   try {
-    page.served = await api.bundles();
-    page.about = await api.about();
+    do {
+      served = await api.bundles();
+      about = await api.about();
+    } while (about.id !== served.current); // another window switched in between
   } catch (error) {
     if (!api.expected(error)) throw error;
-    if (!banner.reportError(error, start)) banner.showMessage(error.message);
+    if (!banner.reportError(error, start)) banner.showMessage(reasonOf(error));
     return;
   }
-  if (page.running && page.served.current === before) return; // asked again before it was seen that the server is back
-  page.loaded = false;
-  page.folders = [];
+  const before = page.about === null ? null : page.served.current;
+  Object.assign(page, { served, about, loaded: false });
+  api.askOf(served.current);
+  banner.hide("key");
   drawBundle();
-  setLacking(page.about.lacks ?? "");
-  composer.limit(page.about.limits?.max_question_chars);
-  show(history.restoreOpen(page.served.current) ?? history.newConversation());
+  setLacking(about.lacks ?? "");
+  composer.limit(about.limits?.max_question_chars);
+  if (before === served.current) return comeBack();
+  page.folders = [];
+  show(history.restoreOpen(served.current) ?? history.newConversation());
+  if (before !== null && page.chosen !== served.current) banner.showMessage(t("switched", { name: `${about.name} ${about.version}` }));
   resume();
+});
+
+/** The same expert answers again: what it could not give is asked for anew, and nothing says any more that it is away. */
+function comeBack() {
+  if (!page.conversation.turns.length) draw(); // the start page reads the library
+  panel.complete();
+  for (const note of document.querySelectorAll(".rating .failed")) note.remove();
 }
 
 /** Asks again what this window was waiting for when it was reloaded: the prompt is read already, so little time is lost. */
@@ -289,27 +356,47 @@ function resume() {
   const last = page.conversation.turns.at(-1);
   if (last?.state !== "stopped" || !history.wasAsking(page.served.current, last)) return;
   history.rememberAsking(page.served.current, null);
-  actions.retry(last);
+  if (last.cut) goOn(last);
+  else actions.retry(last);
 }
 
 async function change(bundle) {
-  await api.choose(bundle.id);
-  panel.close();
-  await start();
+  page.chosen = bundle.id;
+  try {
+    await api.choose(bundle.id);
+    panel.close();
+    await start();
+    if (page.served.current !== bundle.id) await start(); // the first one had been on its way before
+  } finally {
+    page.chosen = "";
+  }
 }
 
-/** Has another window switched to another expert meanwhile? */
-async function checkBundle() {
-  if (page.running || !page.about || document.visibilityState === "hidden") return;
+/** Goes over to the expert that the server has open, if another window or an update has changed that; true if it did. */
+const checkBundle = oneAtATime(async () => {
+  if (page.running || document.visibilityState === "hidden") return false;
   try {
     const served = await api.bundles();
-    if (served.current === page.served.current) return;
-    await start();
-    banner.showMessage(t("switched", { name: page.about.name }));
+    banner.hide("key"); // another window may have brought one
+    if (page.about && served.current === page.served.current) {
+      page.served = served;
+      return false;
+    }
+    if (page.running) return false; // asked meanwhile: the server says it itself
   } catch (error) {
     if (!api.expected(error)) throw error;
-    banner.reportError(error, start);
+    return false;
   }
+  const before = page.served.current;
+  await start();
+  return before !== "" && page.served.current !== before;
+});
+
+/** What a call that failed means for the whole page, whoever called. */
+function onTrouble(error) {
+  if (page.leaves) return; // the browser broke it off
+  if (error.code === "bundle_changed") checkBundle();
+  else banner.reportError(error, start);
 }
 
 /** While the question is being typed the models open, and after a pause the passages that it seems to want are read. */
@@ -327,7 +414,6 @@ async function readAhead() {
   } catch (error) {
     if (!api.expected(error)) throw error;
     page.loaded = false;
-    banner.reportError(error, start);
   }
 }
 
@@ -354,8 +440,10 @@ function toggleHistory() {
 }
 
 async function clearHistory() {
+  const bundle = page.served.current; // not of one that another window switches to before the answer
   if (!(await confirm(t("delete_sure"), t("delete_sure_text"), t("delete")))) return;
-  history.deleteAll(page.served.current);
+  history.deleteAll(bundle);
+  if (bundle !== page.served.current) return;
   history.discardUnsaved(page.conversation);
   show(history.newConversation());
 }
@@ -374,16 +462,16 @@ async function importHistory(event) {
   if (!read) return banner.showMessage(t("import_none"));
   if (read.bundle !== page.served.current) return banner.showMessage(t("import_other", { name: read.bundle }));
   const known = new Set(history.conversations(read.bundle).flatMap((one) => one.turns.map((turn) => turn.id)));
-  let added = 0;
+  let [added, isFull] = [0, false];
   for (const conversation of read.conversations) {
     for (const turn of conversation.turns.filter((one) => !known.has(one.id))) {
-      if (!history.saveTurn(read.bundle, conversation, turn)) return banner.showMessage(t("not_kept"));
-      added += 1;
+      if (history.saveTurn(read.bundle, conversation, turn)) added += 1;
+      else isFull = true;
     }
   }
   if (history.mergeStored(read.bundle, page.conversation, page.running?.turn)) draw();
   drawList();
-  banner.showMessage(t("imported", { n: added }));
+  banner.showMessage(isFull ? t("not_kept") : t("imported", { n: added }));
 }
 
 function changeTheme() {
@@ -399,9 +487,10 @@ async function changeLanguage(language) {
   } catch (error) {
     if (!api.expected(error)) throw error;
     byId("language").value = currentLanguage();
-    if (!banner.reportError(error, start)) banner.showMessage(error.message);
+    if (!banner.reportError(error, start)) banner.showMessage(reasonOf(error));
     return;
   }
+  byId("language").value = language; // a choice before this one may have failed meanwhile
   history.saveSetting("language", language);
   translate();
   if (page.about) drawBundle();
@@ -425,12 +514,13 @@ function onKey(event) {
 }
 
 function connect() {
-  const send = (question) => ask(question, { instead: page.editing, alone: Boolean(page.editing?.alone) });
+  const send = (question) => ask(question, { instead: page.editing, alone: Boolean(page.editing?.alone), typed: true });
+  api.listen(onTrouble);
   composer.connect({ send, typing: onTyping, stop });
   const onClick = {
     "new-button": () => show(history.newConversation()),
     "about-button": () => page.about && showAbout(page.about),
-    "switch-button": () => chooseExpert(page.served, change),
+    "switch-button": () => chooseExpert(page.served, change, banner.showMessage),
     "theme-button": changeTheme,
     "history-export": exportHistory, "history-import": () => byId("history-file").click(),
     "history-button": toggleHistory, "history-close": toggleHistory, "history-clear": clearHistory,
@@ -452,8 +542,20 @@ function connect() {
   watchWidth(byId("passage"), panel.close);
 }
 
-const chosen = history.getSetting("language");
-await loadLanguage(chosen in LANGUAGES ? chosen : preferredLanguage());
+/** Without words nothing can be said, not even that the server is away: they are asked for until they come. */
+async function loadWords() {
+  const chosen = history.getSetting("language");
+  for (;;) {
+    try {
+      return await loadLanguage(chosen in LANGUAGES ? chosen : preferredLanguage());
+    } catch (error) {
+      if (!api.expected(error)) throw error;
+      await new Promise((resolve) => { setTimeout(resolve, SLOW); });
+    }
+  }
+}
+
+await loadWords();
 translate();
 connect();
 const draft = history.getDraft();

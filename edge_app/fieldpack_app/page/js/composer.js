@@ -21,7 +21,8 @@ export function connect({ send, typing, stop }) {
     event.preventDefault();
     if (!byId("send").disabled && !byId("send").hidden) send(field().value.trim());
   });
-  byId("stop").addEventListener("click", stop);
+  // Stop stands where send stood: the second click of a double click is none of its own.
+  byId("stop").addEventListener("click", (event) => { if (event.detail < 2) stop(); });
   fit();
 }
 

@@ -2,7 +2,7 @@
 
 import { expected } from "./api.js";
 import { byId, el, icon, iconButton } from "./dom.js";
-import { bytes, number, percent, range, t } from "./i18n.js";
+import { bytes, number, percent, range, reasonOf, t } from "./i18n.js";
 
 function show(title, ...content) {
   const dialog = byId("dialog");
@@ -29,21 +29,29 @@ export function confirm(title, text, action) {
   });
 }
 
-/** `choose(bundle)` is called for another one than the current; it throws what the server refuses. */
-export function chooseExpert({ current, bundles }, choose) {
+/**
+ * `choose(bundle)` is called for another one than the current; it throws what the server refuses. `tell(text)`: where the
+ * reader has closed the choice meanwhile.
+ */
+export function chooseExpert({ current, bundles }, choose, tell) {
   const problem = el("p", { class: "note", role: "alert" });
-  const list = el("ul", { class: "experts" }, ...bundles.map((bundle) => el("li", {}, expertCard(bundle, bundle.id === current, async (button) => {
-    button.disabled = true;
+  const isOpen = () => problem.isConnected && byId("dialog").open; // and not another dialog since
+  const press = async (bundle) => {
+    const buttons = [...list.querySelectorAll("button")];
+    for (const button of buttons) button.disabled = true; // one after the other
     problem.textContent = t("switching", { name: bundle.name });
     try {
       await choose(bundle);
-      byId("dialog").close();
+      if (isOpen()) byId("dialog").close();
     } catch (error) {
       if (!expected(error)) throw error;
-      problem.textContent = error.message;
-      button.disabled = false;
+      if (isOpen()) problem.textContent = reasonOf(error);
+      else tell(reasonOf(error));
+      for (const button of buttons) button.disabled = false;
     }
-  }))));
+  };
+  const list = el("ul", { class: "experts" }, ...bundles.map((bundle) =>
+    el("li", {}, expertCard(bundle, bundle.id === current, () => press(bundle)))));
   show(t("experts"), list, problem);
 }
 
@@ -51,7 +59,7 @@ function expertCard(bundle, isCurrent, onclick) {
   const use = isCurrent
     ? el("span", { class: "in-use" }, icon("check"), t("in_use"))
     : el("button", { type: "button", class: "plain filled", "aria-label": `${t("use")} ${bundle.name} ${bundle.version}` }, t("use"));
-  if (!isCurrent) use.addEventListener("click", () => onclick(use));
+  if (!isCurrent) use.addEventListener("click", onclick);
   return el("div", { class: "expert" },
     el("div", { class: "expert-text" },
       el("p", { class: "expert-name", dir: "auto" }, bundle.name, " ", el("span", { class: "version" }, bundle.version)),

@@ -52,27 +52,44 @@ export function announce(text) {
   requestAnimationFrame(() => { status.textContent = text; });
 }
 
-/** Copies text; where the page is served without TLS to another machine, browsers offer only the older way. */
-export async function copyText(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+/** Makes `nodes` what `holder` holds. Those that are there already are not moved, and keep the focus and what is typed in them. */
+export function arrange(holder, nodes) {
+  for (const old of [...holder.childNodes]) if (!nodes.includes(old)) old.remove();
+  nodes.forEach((node, i) => { if (holder.childNodes[i] !== node) holder.insertBefore(node, holder.childNodes[i] ?? null); });
+}
+
+/**
+ * Copies text; where the page is served without TLS to another machine, or the browser refuses, there is only the older way.
+ * False where neither did.
+ */
+async function copyText(text) {
+  try {
+    if (navigator.clipboard) {
+      await navigator.clipboard.writeText(text);
+      return true;
+    }
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+  }
   const hidden = el("textarea", { class: "unseen", readonly: true });
   const focused = document.activeElement;
   hidden.value = text;
   document.body.append(hidden);
   hidden.select();
-  document.execCommand("copy");
+  const copied = document.execCommand("copy");
   hidden.remove();
   focused?.focus();
+  return copied;
 }
 
-/** A button that copies what `text()` gives and says that it did. */
-export function copyButton(label, done, text) {
+/** A button that copies what `text()` gives and says whether it did. */
+export function copyButton({ label, done, failed }, text) {
   const words = el("span", {}, label);
   const holder = el("button", { type: "button", class: "plain small" }, icon("copy"), words);
   holder.addEventListener("click", async () => {
-    await copyText(text());
-    words.textContent = done;
-    announce(done);
+    const said = (await copyText(text())) ? done : failed;
+    words.textContent = said;
+    announce(said);
     setTimeout(() => { words.textContent = label; }, 2000);
   });
   return holder;

@@ -5,7 +5,7 @@ import { byId } from "./dom.js";
 // As in panels.css. The history needs more room to stand beside the talk, as a passage may stand there too.
 const BESIDE = { history: "(min-width: 75rem)", passage: "(min-width: 56rem)" };
 
-let closing = null; // what Escape and the backdrop do while a panel covers the talk
+const covering = new Map(); // panels that cover the talk, the topmost last, with what Escape and the backdrop do to them
 
 const covers = (panel) => !matchMedia(BESIDE[panel.id]).matches;
 
@@ -14,30 +14,31 @@ export function openDrawer(panel, close) {
   panel.hidden = false;
   byId("room").classList.add(`with-${panel.id}`);
   if (!covers(panel)) return;
-  closing = close;
   panel.classList.add("covering");
-  byId("backdrop").hidden = false;
-  setInert(panel, true);
+  covering.delete(panel);
+  covering.set(panel, close);
+  shutOff();
 }
 
 export function closeDrawer(panel) {
   panel.hidden = true;
   panel.classList.remove("covering");
   byId("room").classList.remove(`with-${panel.id}`);
-  if (document.querySelector(".covering")) return;
-  closing = null;
-  byId("backdrop").hidden = true;
-  setInert(panel, false);
+  covering.delete(panel);
+  shutOff();
 }
 
-function setInert(panel, inert) {
+/** What is below the topmost panel that covers takes no clicks and no keys. */
+function shutOff() {
+  const top = [...covering.keys()].at(-1);
+  byId("backdrop").hidden = !top;
   for (const node of [document.querySelector(".bar"), byId("talk"), byId("history"), byId("passage")]) {
-    if (node !== panel || !inert) node.inert = inert;
+    node.inert = top !== undefined && node !== top;
   }
 }
 
-export const isCovering = () => closing !== null;
-export const closeOpenDrawer = () => closing?.();
+export const isCovering = () => covering.size > 0;
+export const closeOpenDrawer = () => [...covering.values()].at(-1)?.();
 
 /** The window grew or shrank past a width: a panel that covered stands beside now, or the other way round. */
 export function watchWidth(panel, close) {

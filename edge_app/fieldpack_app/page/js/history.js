@@ -100,11 +100,18 @@ export function saveTurn(bundle, conversation, turn) {
   return saved;
 }
 
+/** Keeps a turn's rating, beside what another window may have made of the turn since; a turn that was deleted stays so. */
+export function saveRating(bundle, conversation, turn) {
+  const stored = read(turnsOf(bundle, conversation.id) + turn.id, null);
+  if (unsaved.has(turn) || stored === null) return unsaved.has(turn) ? saveTurn(bundle, conversation, turn) : true;
+  return write(turnsOf(bundle, conversation.id) + turn.id, { ...stored, rating: turn.rating });
+}
+
 /** Is a turn still wanted? Not if it was deleted, perhaps in another window. */
 export const isStillWanted = (bundle, conversation, turn) =>
   unsaved.has(turn) || read(turnsOf(bundle, conversation.id) + turn.id, null) !== null;
 
-export const deleteTurn = (bundle, conversation, turn) => remove(keysOf(turnsOf(bundle, conversation.id) + turn.id));
+export const deleteTurn = (bundle, conversation, turn) => remove([turnsOf(bundle, conversation.id) + turn.id]);
 export const deleteConversation = (bundle, id) => remove(keysOf(turnsOf(bundle, id)));
 export const deleteAll = (bundle) => remove(keysOf(recordsOf(bundle)));
 
@@ -122,11 +129,14 @@ export const isTurnKey = (bundle, key) => key === null || key.startsWith(records
  */
 export function mergeStored(bundle, conversation, running) {
   const stored = conversations(bundle).find((one) => one.id === conversation.id)?.turns ?? [];
-  const own = (turn) => turn === running || unsaved.has(turn);
-  const ownIds = new Set(conversation.turns.filter(own).map((turn) => turn.id));
-  const others = stored.filter((turn) => turn.state !== "asking" && !ownIds.has(turn.id));
+  const own = (turn) => turn !== undefined && (turn === running || unsaved.has(turn));
+  const here = new Map(conversation.turns.map((turn) => [turn.id, turn]));
+  // A turn that says nothing new stays the same object: what is drawn of it stands, and what is being written below it.
+  const kept = (turn) => turn.state === "asking" || JSON.stringify(turn) === JSON.stringify(here.get(turn.id));
+  const others = stored.filter((turn) => !own(here.get(turn.id)) && (turn.state !== "asking" || here.has(turn.id)))
+    .map((turn) => (kept(turn) ? here.get(turn.id) : turn));
   const turns = [...others, ...conversation.turns.filter(own)].sort((a, b) => a.at - b.at);
-  const changed = JSON.stringify(turns) !== JSON.stringify(conversation.turns);
+  const changed = turns.length !== conversation.turns.length || turns.some((turn, i) => turn !== conversation.turns[i]);
   if (changed) conversation.turns = turns;
   return changed;
 }
@@ -137,13 +147,15 @@ export function rememberOpen(bundle, id) {
   write(openOf(bundle), id ?? "", () => sessionStorage);
 }
 
-/** The conversation that was open, a turn that was running when the page went away as stopped; null if there is none. */
-export function restoreOpen(bundle) {
-  const id = read(openOf(bundle), null, () => sessionStorage) ?? read(openOf(bundle), null);
+/** A conversation as it is kept now, a turn that nobody of this window waits for as stopped; null if there is none. */
+export function find(bundle, id) {
   const conversation = conversations(bundle).find((one) => one.id === id);
   for (const turn of conversation?.turns ?? []) if (turn.state === "asking") turn.state = "stopped";
   return conversation ?? null;
 }
+
+/** The conversation that was open; null if there is none. */
+export const restoreOpen = (bundle) => find(bundle, read(openOf(bundle), null, () => sessionStorage) ?? read(openOf(bundle), null));
 
 /** Which turn this window is waiting for, so that a reload of it asks again; null when it is over. */
 export const rememberAsking = (bundle, turn) => write(askingOf(bundle), turn?.id ?? "", () => sessionStorage);

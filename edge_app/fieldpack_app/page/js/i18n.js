@@ -115,6 +115,13 @@ export function place(passage) {
   return page ? `${isolated(passage.document)}${comma()}${page}` : isolated(passage.document);
 }
 
+/** Why a call failed (an ApiError or Lost), in the page's own words where it has any. */
+export function reasonOf(error) {
+  if (error instanceof api.Lost) return t("lost");
+  if (error.status === 401) return t("no_key");
+  return error.code === "bundle_changed" ? t("other_expert") : error.message;
+}
+
 /** Writes the words into all below `root` that names them: data-t, data-t-label, data-t-title. */
 export function translate(root = document) {
   for (const node of root.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);

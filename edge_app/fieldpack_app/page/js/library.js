@@ -5,7 +5,8 @@ import { drawList } from "./answer_view.js";
 import * as api from "./api.js";
 import { el, icon } from "./dom.js";
 import { readingOrder } from "./parse.js";
-import { comma, day, pagesOf, t } from "./i18n.js";
+import { openFirst } from "./passage_panel.js";
+import { comma, day, pagesOf, reasonOf, t } from "./i18n.js";
 
 const FIRST = 5; // documents that stand there unfolded
 
@@ -19,28 +20,42 @@ export function drawLibrary(open, folders = []) {
     type: "search", "aria-label": t("search_documents"), placeholder: t("search_documents"), dir: "auto", autocomplete: "off",
     maxlength: "500",
   });
-  let latest = 0; // the request that was made last is shown, whichever answer comes last
+  const problem = el("p", { class: "note", role: "alert" });
+  const reason = (error) => {
+    if (!api.expected(error)) throw error;
+    return reasonOf(error);
+  };
+  let latest = 0; // the request that was made last is shown, or why it failed, whichever answer comes last
   const showLatest = async (load) => {
     const mine = ++latest;
-    const nodes = await load();
-    if (mine === latest) results.replaceChildren(...nodes);
-  };
-  const trying = async (act) => {
+    let [nodes, why] = [[], ""];
     try {
-      await act();
+      nodes = await load();
     } catch (error) {
-      if (!api.expected(error)) throw error;
-      results.replaceChildren(el("p", { class: "note", role: "alert" }, error instanceof api.Lost ? t("lost") : error.message));
+      why = reason(error);
     }
+    if (mine !== latest) return;
+    problem.textContent = why;
+    results.replaceChildren(...nodes);
   };
   const isChosen = ({ document: name }) => !folders.length || folders.includes(name.split("/")[0]);
-  const page = (name, button) => trying(async () => open(asTurn(await api.outline(name)), 1, button));
-  const list = () => trying(() => showLatest(async () => drawDocuments((await api.documents()).filter(isChosen), page)));
-  const search = () => trying(() => showLatest(async () => {
+  const page = async (name, button) => {
+    button.setAttribute("aria-busy", "true");
+    try {
+      await openFirst(async () => asTurn(await api.outline(name)), button);
+      problem.textContent = "";
+    } catch (error) {
+      problem.textContent = reason(error);
+    } finally {
+      button.removeAttribute("aria-busy");
+    }
+  };
+  const list = () => showLatest(async () => drawDocuments((await api.documents()).filter(isChosen), page));
+  const search = () => showLatest(async () => {
     const turn = asTurn(await api.search(field.value.trim(), folders));
     const rows = drawList(turn, readingOrder(turn), null, { open });
     return rows.length ? rows : [el("p", { class: "note" }, t("none_read"))];
-  }));
+  });
   const form = el("form", { class: "library-search", role: "search" }, field,
     el("button", { type: "submit", class: "plain" }, t("search")));
   form.addEventListener("submit", (event) => {
@@ -49,7 +64,7 @@ export function drawLibrary(open, folders = []) {
   });
   field.addEventListener("input", () => { if (!field.value.trim()) list(); });
   list();
-  const node = el("section", { class: "library" }, el("h3", { class: "list-heading" }, t("library")), form, results);
+  const node = el("section", { class: "library" }, el("h3", { class: "list-heading" }, t("library")), form, problem, results);
   const filter = (chosen) => {
     folders = chosen;
     if (field.value.trim()) search();

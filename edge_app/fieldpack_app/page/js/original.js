@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { el, iconButton, phrase } from "./dom.js";
-import { place, t } from "./i18n.js";
+import { place, reasonOf, t } from "./i18n.js";
 
 let lacking = ""; // the package that this machine needs to draw pages; empty where it is there
 
@@ -23,18 +23,24 @@ export async function fill(holder, passage, quote) {
   }
   say(t("drawing_page"));
   try {
-    draw(holder, await api.original(passage, quote), passage, quote);
+    await draw(holder, await api.original(passage, quote), passage, quote);
     return true;
   } catch (error) {
     if (!api.expected(error)) throw error;
-    say(t("page_failed", { why: error instanceof api.Lost ? t("lost") : error.message }));
+    say(t("page_failed", { why: reasonOf(error) }));
     return false;
   }
 }
 
-function draw(holder, { picture, width, height, boxes }, passage, quote) {
+/** Draws the page; throws Lost where its picture does not come. */
+async function draw(holder, { picture, width, height, boxes }, passage, quote) {
   const lights = boxes.map((box) => light(box, quote ? "lit" : "lit own"));
-  const image = el("img", { src: picture, width, height, alt: t("page_picture", { place: place(passage) }) });
+  const image = el("img", { width, height, alt: t("page_picture", { place: place(passage) }) });
+  const loaded = new Promise((resolve, reject) => {
+    image.addEventListener("load", resolve);
+    image.addEventListener("error", () => reject(new api.Lost(`${picture} did not come`)));
+  });
+  image.src = picture;
   const sheet = el("div", { class: "sheet" }, image, ...lights);
   const paper = el("div", { class: "paper", tabindex: "0", role: "group", "aria-label": image.alt }, sheet);
   const toggle = iconButton("zoom", t("enlarge"), () => {
@@ -44,6 +50,7 @@ function draw(holder, { picture, width, height, boxes }, passage, quote) {
   }, { "aria-pressed": "false" });
   holder.replaceChildren(...[paper, toggle, boxes.length ? null : el("p", { class: "note" }, t("not_lit"))].filter(Boolean));
   scrollToLight(paper, lights[0]);
+  await loaded;
 }
 
 /** A box on the page; its place is in shares of the page, so that it fits at every size. */

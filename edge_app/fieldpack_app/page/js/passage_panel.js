@@ -7,33 +7,55 @@ import { byId, copyButton, el, icon, iconButton, phrase } from "./dom.js";
 import { getSetting, saveSetting } from "./history.js";
 import { fill, newHolder, scrollToLight } from "./original.js";
 import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
-import { comma, pageOf, place, t } from "./i18n.js";
+import { comma, pageOf, place, reasonOf, t } from "./i18n.js";
 
-let shown = null; // {turn, number, opener}
+let shown = null; // {turn, number, opener, lacks: whether its page's text did not come}
+let latest = 0; // counts what was opened, wanted and closed: the last of it is what the reader means
 
 export const isOpen = () => shown !== null;
 
-/** Shows passage `number` (from 1) of `turn`; closing gives the focus back to `opener`. */
-export async function open(turn, number, opener) {
+const quoteOf = (turn, number) => turn.citations?.find((one) => one.passage === number)?.quote ?? "";
+
+/** Opens the first passage of what `load()` gives, unless something was opened or closed before that came. */
+export async function openFirst(load, opener) {
+  latest += 1;
+  const mine = latest;
+  const turn = await load();
+  if (mine === latest) open(turn, 1, opener);
+}
+
+/** What is still to be opened is not wanted any more. */
+export function stayAsItIs() {
+  latest += 1;
+}
+
+/**
+ * Shows passage `number` (from 1) of `turn`; closing gives the focus back to `opener`. Without `focus` the focus stays where
+ * it is, if that is not in the panel.
+ */
+export async function open(turn, number, opener, { focus = true } = {}) {
+  latest += 1;
   shown = { turn, number, opener: opener ?? shown?.opener };
   const passage = turn.passages[number - 1];
-  const quote = turn.citations?.find((one) => one.passage === number)?.quote ?? "";
+  const quote = quoteOf(turn, number);
+  const takesFocus = focus || byId("passage").contains(document.activeElement);
   const body = el("div", { class: "page", id: "view-text", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
   const views = el("div", { class: "views" }, body);
   drawPanel(turn, number, passage, quote, views);
   draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
   openDrawer(byId("passage"), close);
-  shown.opener = buttonFor(number, shown.opener);
-  byId("passage-title").focus({ preventScroll: true });
-  markOpen(true);
+  shown.opener = buttonFor(shown);
+  if (takesFocus) byId("passage-title").focus({ preventScroll: true });
+  markOpen();
   await drawAround(views, body, passage, quote);
 }
 
 export function close() {
+  latest += 1;
   if (!shown) return;
-  const { opener } = shown;
-  markOpen(false);
+  const opener = buttonFor(shown);
   shown = null;
+  markOpen();
   byId("room").classList.remove("with-original");
   closeDrawer(byId("passage"));
   byId("passage").replaceChildren();
@@ -42,7 +64,21 @@ export function close() {
 }
 
 /** After a change of language. */
-export const redraw = () => shown && open(shown.turn, shown.number, shown.opener);
+export const redraw = () => shown && open(shown.turn, shown.number, shown.opener, { focus: false });
+
+/** The server is back: what it could not give is asked for again. */
+export const complete = () => shown?.lacks && redraw();
+
+/** The answer that the open passage was read for is whole: whether it cites the passage is known only now. */
+export function finish(turn) {
+  if (shown?.turn !== turn) return;
+  if (quoteOf(turn, shown.number)) open(turn, shown.number, shown.opener, { focus: false });
+  else {
+    const [head, foot] = [".passage-head", ".passage-foot .note"].map((one) => byId("passage").querySelector(one));
+    head.replaceWith(drawHead(turn, shown.number));
+    foot.textContent = restOf(turn, "");
+  }
+}
 
 /** The page's text around the passage, when the server gives it; without it the passage itself stands there already. */
 async function drawAround(views, body, passage, quote) {
@@ -53,7 +89,9 @@ async function drawAround(views, body, passage, quote) {
     if (around.original && views.isConnected) await drawOriginal(views, passage, quote);
   } catch (error) {
     if (!api.expected(error)) throw error;
-    views.after(el("p", { class: "note" }, phrase(t("context_failed", { why: error.message }))));
+    if (!views.isConnected) return;
+    shown.lacks = true;
+    views.after(el("p", { class: "note" }, phrase(t("context_failed", { why: reasonOf(error) }))));
   }
 }
 
@@ -83,24 +121,34 @@ async function drawOriginal(views, passage, quote) {
   byId("room").classList.remove("with-original");
 }
 
-function drawPanel(turn, number, passage, quote, views) {
+function drawHead(turn, number) {
   const order = readingOrder(turn);
   const at = order.indexOf(number);
   const step = (name, label, to) => iconButton(name, t(label), () => open(turn, order[to]), { disabled: !(to in order) });
+  return el("div", { class: "passage-head" },
+    el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),
+    step("before", "passage_before", at - 1),
+    step("after", "passage_after", at + 1),
+    iconButton("close", t("close"), close));
+}
+
+/** What the colours mean. While the answer comes nobody knows yet what it will cite. */
+function restOf(turn, quote) {
+  if (turn.browsing || turn.state === "asking") return t("grey_around");
+  return t(!quote ? "not_cited" : isUncited(turn) ? "marked_related" : "marked");
+}
+
+function drawPanel(turn, number, passage, quote, views) {
   byId("room").classList.remove("with-original");
-  const rest = t(turn.browsing ? "grey_around" : !quote ? "not_cited" : isUncited(turn) ? "marked_related" : "marked");
   byId("passage").replaceChildren(
-    el("div", { class: "passage-head" },
-      el("p", { class: "count" }, t("passage_of", { n: at + 1, all: order.length })),
-      step("before", "passage_before", at - 1),
-      step("after", "passage_after", at + 1),
-      iconButton("close", t("close"), close)),
+    drawHead(turn, number),
     el("h2", { id: "passage-title", tabindex: "-1", class: "place" }, icon("page"), el("span", {}, ...placeNodes(passage))),
     drawTrail(passage),
     views,
     el("div", { class: "passage-foot" },
-      el("p", { class: "note" }, rest),
-      copyButton(t("copy_passage"), t("copied"), () => `${passage.text}\n\n${place(passage)}`)),
+      el("p", { class: "note" }, restOf(turn, quote)),
+      copyButton({ label: t("copy_passage"), done: t("copied"), failed: t("copy_failed") },
+        () => `${passage.text}\n\n${place(passage)}`)),
   );
 }
 
@@ -161,14 +209,15 @@ function painter(page, own, marked, hidden) {
   };
 }
 
-/** The button of the same answer that opens `number`: the focus goes back there after a step to another passage. */
-function buttonFor(number, opener) {
-  if (opener?.dataset.passage === String(number)) return opener;
-  return opener?.closest(".turn")?.querySelector(`[data-passage="${number}"]`) ?? opener;
+/** The button of the same answer that opens `number`: the focus goes back there, also when the answer was drawn anew. */
+function buttonFor({ turn, number, opener }) {
+  if (opener?.isConnected && opener.dataset.passage === String(number)) return opener;
+  const answer = turn.id && [...document.querySelectorAll(".turn")].find((one) => one.dataset.turn === turn.id);
+  return (answer && answer.querySelector(`[data-passage="${number}"]`)) ?? opener;
 }
 
 /** The button whose passage is open looks so. */
-function markOpen(isShown) {
+export function markOpen() {
   for (const button of document.querySelectorAll("[data-open]")) button.removeAttribute("data-open");
-  if (isShown) shown.opener?.setAttribute("data-open", "");
+  if (shown) buttonFor(shown)?.setAttribute("data-open", "");
 }

@@ -19,7 +19,7 @@ export async function fromFile(file) {
   try {
     data = JSON.parse(await file.text());
   } catch (error) {
-    if (error instanceof SyntaxError) return null;
+    if (error instanceof SyntaxError || error instanceof DOMException) return null; // it went away, or may not be read
     throw error;
   }
   if (data?.kind !== KIND || data.version !== 1 || typeof data.bundle !== "string") return null;

@@ -18,6 +18,7 @@ from ..json_body import JsonObject, field, list_of, read_json
 from ..serialize import event_dict
 from ..settings import Limits
 from ..sse import HEARTBEAT, EventStream, sse
+from .shown_bundle import check_shown
 
 _MAX_PREVIOUS_PASSAGES = 100
 
@@ -74,6 +75,7 @@ class AskRoute:
             seconds=limits.body_seconds,
             known={"question", "previous", "documents", "folders", "begun"},
         )
+        check_shown(request, self._service.loaded)
         body = AskRequest.parse(data, self._service.loaded.expert, limits)
         job = self._service.start(
             request.scope[CLIENT],

@@ -59,9 +59,10 @@ class ChangesRoute:
         if store is None or entry is None or entry.current.digest != digest:
             return None
         key = f"{digest} {entry.previous.digest if entry.previous else ''}"
-        if self._last is None or self._last[0] != key:
-            self._last = key, _to_json(changes_of(store, entry), entry)
-        return self._last[1]
+        last = self._last  # of two threads each returns its own, whatever the other one keeps
+        if last is None or last[0] != key:
+            self._last = last = key, _to_json(changes_of(store, entry), entry)
+        return last[1]
 
 
 def _to_json(changes: Changes | None, entry: Installed) -> ChangesJson | None:

@@ -16,6 +16,7 @@ from ..json_body import JsonObject, field, list_of, read_json
 from ..loaded_bundle import LoadedBundle
 from ..search_pool import SearchPool
 from ..settings import Limits
+from .shown_bundle import check_shown
 
 _ANSWER_ID = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
@@ -92,6 +93,7 @@ class FeedbackRoute:
             del rating["answer_id"]
         if "cited" not in data:  # then only the answer's own marks say what it cites
             del rating["cited"]
+        check_shown(request, self._loaded)
         bundle = self._loaded.current.id
         await self._search_pool.run(lambda: self._feedback_log.write("rating", bundle, rating))
         return Response(status_code=204)

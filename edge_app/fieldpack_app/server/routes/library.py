@@ -31,6 +31,7 @@ from ..responses import Json
 from ..search_pool import SearchPool
 from ..serialize import PlacedPassageJson, placed_passage
 from ..settings import Limits
+from .shown_bundle import check_shown
 
 _REPORT = "report/report.html"
 # The report is a whole page with its style in it; sandboxed it has no origin, so that nothing in it
@@ -115,7 +116,7 @@ class LibraryRoutes:
 
     async def search(self, request: Request) -> Response:
         """Return the best passages for a question, of the folders that are named if any are, with
-        its words in them. Raises HttpError (400, 429)."""
+        its words in them. Raises HttpError (400, 409, 429)."""
         question = request.query_params.get("q", "")
         count = number_of(request.query_params.get("k", "5"), "k")
         if not 1 <= count <= self._limits.passages:
@@ -123,6 +124,7 @@ class LibraryRoutes:
         folders = tuple(request.query_params.getlist("folder")[: self._limits.passages])
         where = Filter(folders=folders) if folders else None
         self._metrics.count("searches")
+        check_shown(request, self._loaded)
         expert = self._loaded.expert
 
         def search() -> list[SearchResultJson]:
@@ -139,6 +141,7 @@ class LibraryRoutes:
     async def passage(self, request: Request) -> Response:
         """Return a passage with its page's text around it. `end`: the passage's, which may be joined
         of two chunks."""
+        check_shown(request, self._loaded)
         expert, chunk = self._loaded.expert, number_of(request.path_params["id"], "id")
         end = (
             number_of(request.query_params["end"], "end") if "end" in request.query_params else None
@@ -159,6 +162,7 @@ class LibraryRoutes:
 
     async def documents(self, request: Request) -> Response:
         """Return the library's documents, by path; no model is opened for it."""
+        check_shown(request, self._loaded)
         bundle = self._loaded.current
 
         def read() -> list[DocumentJson]:
@@ -174,7 +178,8 @@ class LibraryRoutes:
 
     async def outline(self, request: Request) -> Response:
         """Return a document's passages in reading order, for paging through it; their texts come one
-        by one, with their pages. Raises HttpError (404)."""
+        by one, with their pages. Raises HttpError (404, 409)."""
+        check_shown(request, self._loaded)
         expert, document = self._loaded.expert, request.query_params.get("document", "")
         chunks = await self._search_pool.run(lambda: expert.chunks(document))
         if not chunks:

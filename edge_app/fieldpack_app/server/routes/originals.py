@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypedDict
+from urllib.parse import quote_plus as quote_query
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from ..responses import Json
 from ..search_pool import SearchPool
 from ..settings import Limits
 from .library import number_of
+from .shown_bundle import check_shown
 
 
 class OriginalJson(TypedDict):
@@ -43,7 +45,7 @@ class OriginalRoutes:
 
     async def find(self, request: Request) -> Response:
         """Draw the page of a passage and find the quote on it; without a quote the whole passage.
-        Raises HttpError (400, 404, 422, 429)."""
+        Raises HttpError (400, 404, 409, 422, 429)."""
         data = await read_json(
             request,
             max_bytes=self._limits.body,
@@ -52,9 +54,11 @@ class OriginalRoutes:
         )
         chunk, quote = field(data, "chunk_id", int), field(data, "quote", str, default="")
         end = field(data, "end", int, default=0) or None
+        check_shown(request, self._loaded)
+        bundle = quote_query(self._loaded.current.id)
         drawn = await self._draw(str(chunk), end=end, quote=quote)
         reply: OriginalJson = {
-            "picture": f"/api/originals/{chunk}/picture",
+            "picture": f"/api/originals/{chunk}/picture?bundle={bundle}",
             "width": drawn.width,
             "height": drawn.height,
             "boxes": drawn.boxes,
@@ -62,8 +66,9 @@ class OriginalRoutes:
         return Json(reply)
 
     async def picture(self, request: Request) -> Response:
-        """Return the picture of the page that a passage stands on. Raises HttpError (400, 404, 422,
-        429)."""
+        """Return the picture of the page that a passage stands on. Raises HttpError (400, 404, 409,
+        422, 429)."""
+        check_shown(request, self._loaded)
         drawn = await self._draw(request.path_params["id"], again=False)
         return Response(drawn.png, media_type="image/png")
 

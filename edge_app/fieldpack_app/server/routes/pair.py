@@ -5,6 +5,7 @@ page's is sent to who has no key."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -48,7 +49,7 @@ class PairRoute:
     async def pair(self, request: Request) -> Response:
         """Take a code, and give the device its key as a cookie; where the code lets nobody in,
         return the form again, which says why, as it does where the file of keys is damaged. Raises
-        HttpError (413, 415)."""
+        HttpError (408, 413, 415)."""
         fields = await self._fields(request)
         address = request.client.host if request.client else "?"
         lan, name = self._settings.lan, fields.get("name", "")
@@ -96,15 +97,20 @@ class PairRoute:
         return 0
 
     async def _fields(self, request: Request) -> dict[str, str]:
-        """Return the fields of the form. Raises HttpError (413, 415)."""
+        """Return the fields of the form. Raises HttpError (408, 413, 415)."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
             raise HttpError(415, "not_a_form", "send the form of this page")
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > _MAX_BODY:
-                raise HttpError(413, "too_large", f"send at most {_MAX_BODY:,} bytes")
+        body, seconds = bytearray(), self._settings.limits.body_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _MAX_BODY:
+                        raise HttpError(413, "too_large", f"send at most {_MAX_BODY:,} bytes")
+        except TimeoutError:
+            message = f"the form took more than {seconds:g} s; send it again"
+            raise HttpError(408, "too_slow", message) from None
         parsed = parse_qs(body.decode("utf-8", "replace"), max_num_fields=8)
         return {name: values[0] for name, values in parsed.items()}
 

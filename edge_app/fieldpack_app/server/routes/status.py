@@ -13,6 +13,7 @@ from ..jobs import AnswerService
 from ..json_body import JsonObject, field, read_json
 from ..responses import Json
 from .ask import parse_previous
+from .shown_bundle import check_shown
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _MAX_ID = 200  # characters of a bundle's name and version
@@ -56,6 +57,7 @@ class StatusRoutes:
         data: JsonObject = {}
         if request.headers.get("content-length", "0") != "0":
             data = await self._read(request, {"question", "previous"})
+        check_shown(request, self._loaded)
         max_chars = self._loaded.expert.settings.max_question_chars
         typed = field(data, "question", str, default="")[:max_chars]
         previous = parse_previous(data, max_chars)
