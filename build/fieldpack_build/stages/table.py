@@ -16,7 +16,7 @@ from ..pipeline.plan import Plan
 from ..pipeline.stage import Stage
 from ..pipeline.store import Store
 from ..recipe.schema import ModelSource, Recipe, Section
-from ..recipe.targets import CPU
+from ..recipe.schema.targets import CPU
 
 _MODEL_TOOLS = ("torch", "transformers")
 
