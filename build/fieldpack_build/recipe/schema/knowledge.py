@@ -54,20 +54,20 @@ class Retrieval(Section):
         "mix": "page_penalty",
         "join": "merge_adjacent",
     }
-    vector_weight: Fraction = _RANKING.weight
+    vector_weight: Fraction = _RANKING.vector_weight
     """The vectors' share of the fused score; words (BM25) have the rest."""
-    phrase_weight: Annotated[float, Field(ge=0, le=2)] = _RANKING.phrases
+    phrase_weight: Annotated[float, Field(ge=0, le=2)] = _RANKING.phrase_weight
     """What two neighbouring words of a question count where a text has them side by side, beside what
     each counts by itself."""
-    name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.names
+    name_boost: Annotated[float, Field(ge=0, le=2)] = _RANKING.name_boost
     """What a document gains for each word of the question that its name has and no other's."""
-    page_boost: Fraction = _RANKING.page
+    page_boost: Fraction = _RANKING.page_boost
     """What a chunk gains from the others found on its page, as a share of their scores."""
-    page_penalty: Fraction = _RANKING.mix
+    page_penalty: Fraction = _RANKING.page_penalty
     """What a passage loses for each one before it from its page."""
     candidates: Annotated[int, Field(ge=10, le=1000)] = _RANKING.candidates
     """Chunks that vectors and words bring each."""
-    merge_adjacent: bool = _RANKING.join
+    merge_adjacent: bool = _RANKING.merge_adjacent
     """Whether neighbours on a page that are both found come as one passage."""
     reranker: ModelSource | None = None
     """A cross-encoder that orders the best passages anew."""
