@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import EPILOG, cache_option, set_option
-from .plan_view import plan_to_json, print_plan
 
 if TYPE_CHECKING:
     from ..pipeline.plan import Plan
@@ -75,6 +74,7 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
     from ..device_budget import fit_line
     from ..pipeline.store import Store, default_cache
     from ..recipe.load import find_recipe, load_recipe
+    from .plan_view import plan_to_json, print_plan
 
     models = Store(cache or default_cache()).models
     recipe = load_recipe(find_recipe(name), overrides)
@@ -98,6 +98,8 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
 @cache_option
 def status(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Which stages of RECIPE are done, which a build would run, and why."""
+    from .plan_view import plan_to_json, print_plan
+
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(plan_to_json(plan, []), indent=1))
