@@ -116,12 +116,11 @@ def main(bundles: tuple[str, ...], questions: Path, spans: bool, json_path: Path
 
 
 def _open(folder: Path) -> Opened:
-    retrieval = json.loads((folder / "retrieval.json").read_text(encoding="utf-8"))
     reranker = folder / "reranker"
     retriever = open_retriever(
         folder / "embedder",
         folder / "knowledge",
-        RetrievalSettings(**retrieval),
+        RetrievalSettings.read(folder),
         reranker=reranker if reranker.exists() else None,
     )
     settings = read_prompt(folder)[1]

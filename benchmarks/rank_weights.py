@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 PASSAGES, FOLDS, DRAWS, SEED = 10, 5, 10, 20261129
 _SPARE = 3  # chunks a passage, as the search takes them
 RECIPE = Path(__file__).parents[1] / "recipes" / "finance"
-OLD = RetrievalSettings(weight=0.5, names=1.25, page=0.1, mix=0.2)  # until this measurement
+# until this measurement
+OLD = RetrievalSettings(vector_weight=0.5, name_boost=1.25, page_boost=0.1, page_penalty=0.2)
 GRID = {
     "weight": (0.3, 0.4, 0.5, 0.6),
     "names": (0.0, 0.5, 1.0),
@@ -82,6 +83,17 @@ class Weights:
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
 
 
+def _weights_of(settings: RetrievalSettings) -> Weights:
+    """Return the combination that the search uses under these settings."""
+    return Weights(
+        weight=settings.vector_weight,
+        names=settings.name_boost,
+        page=settings.page_boost,
+        mix=settings.page_penalty,
+        blend=0.5 if settings.page_boost else 0.0,
+    )
+
+
 class Case:
     """A question with its candidates as arrays, in the order in which equal scores are ranked."""
 
@@ -111,7 +123,7 @@ class Case:
             share: column(fuse(near, {}, floors=(floors[share], 0.0)))
             for share, near in mixed.items()
         }
-        alone = fuse({}, evidence.words, weight=0.0, floors=(0.0, evidence.word_floor))
+        alone = fuse({}, evidence.words, vector_weight=0.0, floors=(0.0, evidence.word_floor))
         self.words = column(alone) if evidence.words else None
         gains, figures = np.zeros(len(ids)), np.zeros(len(ids))
         for term, saying in evidence.naming:
@@ -272,11 +284,11 @@ def gather(
             query_terms,
         )
     ]
-    settings = RetrievalSettings(page=0.1)  # any: so that the pages' other chunks are looked at
+    settings = RetrievalSettings(page_boost=0.1)  # any: so that pages' other chunks are looked at
     if phrases is not None:
-        settings = replace(settings, phrases=phrases)
+        settings = replace(settings, phrase_weight=phrases)
     of = repr([(q.question, q.document, q.pages) for q in asked]) + folders["knowledge"].name
-    of += repr(settings.phrases)
+    of += repr(settings.phrase_weight)
     key = hashlib.sha256(b"".join(code) + of.encode()).hexdigest()[:16]
     kept = folder / f"evidence-{key}.pickle"
     if kept.is_file():
@@ -297,9 +309,8 @@ def compare_with_search(library: Library) -> None:
     """Raise RuntimeError unless the arrays rank every question as the search itself does."""
     from fieldpack.retrieval.hybrid import choose_groups, score_candidates
 
-    settings = replace(RetrievalSettings(), join=library.join)
-    blend = 0.5 if settings.page else 0.0
-    weights = Weights(settings.weight, settings.names, settings.page, settings.mix, blend)
+    settings = replace(RetrievalSettings(), merge_adjacent=library.join)
+    weights = _weights_of(settings)
     for case in library.cases:
         groups = choose_groups(
             score_candidates(case.evidence, settings), case.places, PASSAGES, settings
@@ -322,7 +333,7 @@ def fit(libraries: Sequence[Library], tests: Sequence[Library]) -> dict[str, Any
     import numpy as np
 
     combinations = grid()
-    old = Weights(OLD.weight, OLD.names, OLD.page, OLD.mix, 0.5)
+    old = _weights_of(OLD)
     if old not in combinations:
         combinations.append(old)
     gains = {
@@ -366,8 +377,7 @@ def fit(libraries: Sequence[Library], tests: Sequence[Library]) -> dict[str, Any
             rows.append({"way": label, "library": library.name, **figures(library, w)})
     head = ("weights", "library", "page@1", "page@5", "doc@1", "doc@5", "MRR")
     print("\n" + table(head, [_row(row) for row in rows]))
-    now = RetrievalSettings()
-    shipped = Weights(now.weight, now.names, now.page, now.mix, 0.5 if now.page else 0.0)
+    shipped = _weights_of(RetrievalSettings())
     shipped_rows = [
         {"way": "today's defaults", "library": library.name, **figures(library, shipped)}
         for library in (*libraries, *tests)
@@ -486,8 +496,7 @@ def compare_phrases(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     reciprocal rank, and its standard error."""
     import numpy as np
 
-    now = RetrievalSettings()
-    weights = Weights(now.weight, now.names, now.page, now.mix, 0.5 if now.page else 0.0)
+    weights = _weights_of(RetrievalSettings())
     without: dict[str, Any] = {}
     found: list[dict[str, Any]] = []
     for value in PHRASES:

@@ -194,18 +194,18 @@ def _ideas(
 ) -> Iterator[tuple[str, RetrievalReport]]:
     from fieldpack.retrieval.fusion import RetrievalSettings
 
-    plain = {"names": 0.0, "page": 0.0, "mix": 0.0, "join": False}
+    plain = {"name_boost": 0.0, "page_boost": 0.0, "page_penalty": 0.0, "merge_adjacent": False}
     tried: dict[str, dict[str, Any]] = {
-        "vectors alone, as they come": {"weight": 1.0, **plain},
-        "words alone, as they come": {"weight": 0.0, **plain},
+        "vectors alone, as they come": {"vector_weight": 1.0, **plain},
+        "words alone, as they come": {"vector_weight": 0.0, **plain},
         "vectors and words": plain,
-        "+ names": {**plain, "names": RetrievalSettings().names},
-        "+ names + pages": {"mix": 0.0, "join": False},
-        "+ names + pages + mix": {"join": False},
-        "all but pages": {"page": 0.0},
-        "all but names": {"names": 0.0},
-        "all but words": {"weight": 1.0},
-        "all but vectors": {"weight": 0.0},
+        "+ names": {**plain, "name_boost": RetrievalSettings().name_boost},
+        "+ names + pages": {"page_penalty": 0.0, "merge_adjacent": False},
+        "+ names + pages + mix": {"merge_adjacent": False},
+        "all but pages": {"page_boost": 0.0},
+        "all but names": {"name_boost": 0.0},
+        "all but words": {"vector_weight": 1.0},
+        "all but vectors": {"vector_weight": 0.0},
     }
     for name, settings in tried.items():
         yield name, measure(_ours(folders, **settings), questions, KS)

@@ -24,14 +24,14 @@ from pydantic_core import PydanticUndefined
 from fieldpack_build.recipe import gates, schema
 from fieldpack_build.recipe.renamed import section_at
 from fieldpack_build.recipe.schema import NOT_IN_FILE, Recipe, Section
-from fieldpack_build.recipe.types import OneOf
+from fieldpack_build.recipe.schema.base import OneOf
 
 PAGE = Path(__file__).with_name("recipe.md")
 _INTRODUCTION = """\
 # The recipe
 
 Every key of a recipe. This page is written by `python docs/recipe_reference.py` from the recipe's own types; change it
-there (build/fieldpack_build/recipe/schema.py).
+there (build/fieldpack_build/recipe/schema).
 
 - A recipe is YAML 1.2. Paths are relative to its file.
 - Unknown keys are refused, and everything wrong is said at once, with its line.

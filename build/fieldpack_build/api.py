@@ -131,7 +131,7 @@ def build_knowledge(
     recipe = load_recipe(find_recipe(name), overrides, lacking=_NO_MODEL)
     if recipe.knowledge is None:
         raise RecipeError(f"{name}: knowledge: missing; there is nothing to build here")
-    given = read_questions(questions, needed=("question",)) if questions else []
+    rows = read_questions(questions, needed=("question",)) if questions else []
     with store.lock():
         half = needed_for("knowledge", "reranker")
         plan = make_plan(recipe, store, redo=("knowledge",) if force else (), among=half)
@@ -141,7 +141,7 @@ def build_knowledge(
     receipt = store.find("knowledge", keys["knowledge"])
     assert receipt
     library = read_library_file(folders["knowledge"])
-    fitted, warnings = library_questions.fit(given, library, str(questions))
+    fitted, warnings = library_questions.fit(rows, library, str(questions))
     for warning in warnings:
         say(f"warning: {warning}")
     search = (
@@ -230,8 +230,8 @@ def _write_page(
     from .report.library import summarize_library
 
     embedder = Embedder.open(folders["embedder"])
-    given = recipe.answer.refuse_below
-    below = None if given == "auto" else given  # learned later, with the rest of the recipe
+    threshold = recipe.answer.refuse_below
+    below = None if threshold == "auto" else threshold  # learned later, with the rest of the recipe
     summary = summarize_library(
         folders["knowledge"], embedder, questions, search=search, refuse_below=below
     )

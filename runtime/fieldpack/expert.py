@@ -437,14 +437,14 @@ class Expert:
             builder = PromptBuilder(self._chat, self._settings_on(target), engine.count_tokens)
             return Rag(builder, engine, retriever).ask(question)
 
-        how = Opening(
+        opening = Opening(
             self.path,
             self.device.threads,
             self._chat.skip_tokens,
             self.settings.max_context,
             self._speculate,
         )
-        return choose(self.manifest, self._target, how, ask, state=self._state)
+        return choose(self.manifest, self._target, opening, ask, state=self._state)
 
     def _settings_on(self, target: Target) -> PromptSettings:
         """The bundle's settings with a context that the target's compiled shapes take: of a long

@@ -49,6 +49,7 @@ _NO_MEMORY = re.compile(
     r"can't start new thread",
     re.IGNORECASE,
 )
+_STORED_AS = "stored_as"  # in a dataclass field's metadata, see `stored_as`
 # `limit.reached`: a statement of this thread was ended for taking too long (see index/schema.py).
 limit = threading.local()
 
@@ -162,26 +163,41 @@ def read_settings(path: Path, kind: type[_T]) -> _T:
 
 
 def write_settings(path: Path, settings: DataclassInstance) -> None:
-    """Write a dataclass as a JSON object, its keys in alphabetical order."""
-    text = json.dumps(dataclasses.asdict(settings), indent=2, sort_keys=True) + "\n"
+    """Write a dataclass as a JSON object, its keys (`stored_as`) in alphabetical order."""
+    keys = {field.name: _key(field) for field in dataclasses.fields(settings)}
+    data = {keys[name]: value for name, value in dataclasses.asdict(settings).items()}
+    text = json.dumps(data, indent=2, sort_keys=True) + "\n"
     path.write_text(text, encoding="utf-8")
+
+
+def stored_as(key: str) -> dict[str, str]:
+    """Return the `metadata` of a dataclass field that a file calls otherwise than the code does: files
+    of older bundles must be read, whatever the field is called since."""
+    return {_STORED_AS: key}
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """Return what a file calls a field."""
+    return str(field.metadata.get(_STORED_AS, field.name))
 
 
 def typed(kind: type[_T], data: object) -> _T:
     """Return the dataclass `kind` made of a JSON object whose values have the types of its fields:
-    a whole number is a float too, a list is a tuple. Raises TypeError, which names the field, and
-    whatever `kind` raises."""
+    a whole number is a float too, a list is a tuple. A field's key is its name, or what `stored_as`
+    says. Raises TypeError, which names the key, and whatever `kind` raises."""
     if not isinstance(data, Mapping):
         raise TypeError(f"want an object, not {data!r:.80}")
     hints = get_type_hints(kind)
-    kinds = {field.name: hints[field.name] for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(set(data) - set(kinds)):
+    names = {_key(field): field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(data) - set(names)):
         raise TypeError(f"{unknown[0]}: unknown setting")
-    return kind(**{name: _checked(name, kinds[name], value) for name, value in data.items()})
+    return kind(
+        **{names[key]: _checked(key, hints[names[key]], value) for key, value in data.items()}
+    )
 
 
 def _checked(name: str, kind: Any, value: object) -> object:
-    """Return `value` as the type `kind`. Raises TypeError, which names the field."""
+    """Return `value` as the type `kind`. Raises TypeError, which names the key."""
     origin = get_origin(kind)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_checked(name, get_args(kind)[0], one) for one in value)

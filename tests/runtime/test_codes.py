@@ -144,7 +144,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     ]
     chunks = [*rows, *named, *filler]
     write_index(folder / "k", chunks, embedder.embed_passages([c.embedded for c in chunks]))
-    return Retriever(embedder, KnowledgeIndex(folder / "k"), RetrievalSettings(join=False))
+    return Retriever(
+        embedder, KnowledgeIndex(folder / "k"), RetrievalSettings(merge_adjacent=False)
+    )
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,13 +233,28 @@ def test_a_named_document_brings_its_own_candidates(tmp_path: Path) -> None:
 
 def test_settings_travel_with_the_bundle(tmp_path: Path) -> None:
     assert RetrievalSettings.read(tmp_path) == RetrievalSettings()
-    RetrievalSettings(weight=0.3, join=False).write(tmp_path)
-    assert RetrievalSettings.read(tmp_path) == RetrievalSettings(weight=0.3, join=False)
+    settings = RetrievalSettings(vector_weight=0.3, merge_adjacent=False)
+    settings.write(tmp_path)
+    assert RetrievalSettings.read(tmp_path) == settings
     (tmp_path / "retrieval.json").write_text('{"weight": 0.3, "join": false}')
     older = RetrievalSettings.read(tmp_path)
-    assert older == RetrievalSettings(weight=0.3, join=False, phrases=0.0), "it ranks as it did"
+    assert older == replace(settings, phrase_weight=0.0), "it ranks as it did"
     (tmp_path / fusion.SETTINGS).write_text('{"weight": 1, "what": 2}', encoding="utf-8")
     with pytest.raises(fieldpack.BundleCorrupt, match="copy the bundle again"):
+        RetrievalSettings.read(tmp_path)
+
+
+def test_the_settings_file_has_the_keys_that_bundles_have_always_had(tmp_path: Path) -> None:
+    RetrievalSettings().write(tmp_path)
+    assert (tmp_path / "retrieval.json").read_text(encoding="utf-8") == (
+        '{\n  "candidates": 200,\n  "join": true,\n  "mix": 0.1,\n  "names": 1.0,\n  "page": 0.0,\n'
+        '  "phrases": 0.25,\n  "rerank": 20,\n  "weight": 0.4\n}\n'
+    )
+    (tmp_path / "retrieval.json").write_text('{"vector_weight": 0.3}')
+    with pytest.raises(fieldpack.BundleCorrupt, match="vector_weight: unknown setting"):
+        RetrievalSettings.read(tmp_path)
+    (tmp_path / "retrieval.json").write_text('{"mix": true}')
+    with pytest.raises(fieldpack.BundleCorrupt, match="mix: want float, not True"):
         RetrievalSettings.read(tmp_path)
 
 
@@ -283,7 +299,7 @@ def test_neighbouring_words_count_more_side_by_side(tmp_path: Path) -> None:
     index = KnowledgeIndex(tmp_path / "k")
 
     def first(question: str, phrases: float) -> str:
-        settings = RetrievalSettings(weight=0.0, phrases=phrases)
+        settings = RetrievalSettings(vector_weight=0.0, phrase_weight=phrases)
         return Retriever(embedder, index, settings).search(question, 3)[0].document
 
     assert first("What is the relief valve?", 0.0) == "apart.md"

@@ -24,7 +24,7 @@ from fieldpack.retrieval.retriever import Retriever
 @pytest.fixture(scope="module")
 def retriever(sealed: Path) -> Retriever:
     """Each chunk a passage of its own; `test_fusion` joins."""
-    apart = RetrievalSettings(join=False)
+    apart = RetrievalSettings(merge_adjacent=False)
     return Retriever(
         Embedder.open(sealed / "embedder"), KnowledgeIndex(sealed / "knowledge"), apart
     )
@@ -158,7 +158,7 @@ def test_half_an_index_is_corrupt(bundle: Path, name: str) -> None:
 
 
 def test_fusion_scales_each_list_and_keeps_what_one_lacks() -> None:
-    fused = fuse({1: 0.9, 2: 0.5}, {2: 8.0, 3: 2.0}, weight=0.6)
+    fused = fuse({1: 0.9, 2: 0.5}, {2: 8.0, 3: 2.0}, vector_weight=0.6)
     assert fused == pytest.approx({1: 0.6, 2: 0.4, 3: 0.0})
     assert fuse({1: 0.3}, {}) == {1: 1.0}
 

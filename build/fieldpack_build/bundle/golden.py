@@ -20,15 +20,15 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
     but one that is tells more. `unsure`: what the bundle says in the place of an answer that is not
     sure enough for the risk in the report."""
     arm = report.shipped
-    asked = [row for row in report.questions if arm in row.arms]
+    rows = [row for row in report.questions if arm in row.arms]
     if report.risk is not None:
-        least = report.risk.threshold
-        asked = [
+        threshold = report.risk.threshold
+        rows = [
             row
-            for row in asked
-            if row.arms[arm].refused or (row.arms[arm].sureness or 0.0) >= least
-        ] or [_unsure(row, arm, unsure) for row in asked]
-    answered = [row for row in asked if row.expected is not None and not row.arms[arm].refused]
+            for row in rows
+            if row.arms[arm].refused or (row.arms[arm].sureness or 0.0) >= threshold
+        ] or [_unsure(row, arm, unsure) for row in rows]
+    answered = [row for row in rows if row.expected is not None and not row.arms[arm].refused]
     answered.sort(
         key=lambda row: (
             _ORDER[row.arms[arm].value_match],
@@ -36,7 +36,7 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
             row.line or 0,
         )
     )
-    refused = [row for row in asked if row.expected is None and row.arms[arm].refused]
+    refused = [row for row in rows if row.expected is None and row.arms[arm].refused]
     chosen = [*_spread(answered)[:ANSWERED], *refused[:REFUSED]]
     return [
         Golden(
@@ -51,8 +51,8 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
 
 def _unsure(row: QuestionRow, arm: str, text: str) -> QuestionRow:
     """The row as a bundle answers it that is not sure enough."""
-    said = row.arms[arm].model_copy(update={"refused": True, "answer": text})
-    return row.model_copy(update={"arms": {**row.arms, arm: said}, "expected": None})
+    answer = row.arms[arm].model_copy(update={"refused": True, "answer": text})
+    return row.model_copy(update={"arms": {**row.arms, arm: answer}, "expected": None})
 
 
 def _spread(rows: Iterable[QuestionRow]) -> list[QuestionRow]:

@@ -131,4 +131,4 @@ def _head_years(chunks: Sequence[tuple[int, Chunk]]) -> dict[str, list[str]]:
             heads = [cell for cell in cells if len(cell) <= _HEAD and _YEAR.search(cell)]
             if len(heads) > 1:
                 known.update(year for head in heads for year in _YEAR.findall(head))
-    return {document: sorted(found) for document, found in years.items()}
+    return {document: sorted(its_years) for document, its_years in years.items()}

@@ -41,8 +41,8 @@ class MaskedIndex(KnowledgeIndex):
             "SELECT id FROM firsts UNION "
             "SELECT id FROM duplicates WHERE duplicate_of IN (SELECT id FROM firsts)"
         )
-        found = self._database.execute(query, (json.dumps(list(ids)),)).fetchall()
-        return [place.document for place in self.places(number for (number,) in found)]
+        rows = self._database.execute(query, (json.dumps(list(ids)),)).fetchall()
+        return [place.document for place in self.places(number for (number,) in rows)]
 
     def closest(
         self, vector: NDArray[np.float32], count: int, where: Filter | None = None

@@ -148,7 +148,7 @@ def _quantities(match: re.Match[str], decimal_mark: str | None) -> list[Quantity
     bracketed = match["open"] is not None and match["close"] is not None and match["sign"] is None
     # "5m" is five million, "5 m" is five metres.
     factor = _SCALES.get((match["scale"] or match["short"] or "").lower())
-    found = [
+    values = [
         Quantity(
             0.0 if figure.code else float(figure.value),
             figure.decimals,
@@ -159,9 +159,9 @@ def _quantities(match: re.Match[str], decimal_mark: str | None) -> list[Quantity
         for figure in figures
     ]
     if match["sign"] or bracketed:
-        found[0] = replace(found[0], value=-found[0].value)
-    found[-1] = replace(found[-1], percent=match["percent"] is not None, factor=factor)
-    return found
+        values[0] = replace(values[0], value=-values[0].value)
+    values[-1] = replace(values[-1], percent=match["percent"] is not None, factor=factor)
+    return values
 
 
 def is_same(said: Quantity, expected: Quantity, *, less: bool = False) -> bool:

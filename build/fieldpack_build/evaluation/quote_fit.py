@@ -181,9 +181,9 @@ def _judge(
     )
     answerable = np.array([row.answerable for row in usable], dtype=bool)
     says = np.array([row.says[_best(row, settings)] if row.answerable else 0.0 for row in usable])
-    told = ~np.isnan(says)
-    if (told & answerable).any():
-        facts.says_it = round(float(says[told & answerable].mean()), 4)
+    known = ~np.isnan(says)
+    if (known & answerable).any():
+        facts.says_it = round(float(says[known & answerable].mean()), 4)
     facts.judged = int(answerable.sum()) >= MIN_ROWS and int((~answerable).sum()) >= MIN_REFUSALS
     if facts.judged:
         folds = folds_of(usable)
@@ -196,8 +196,8 @@ def _judge(
         settings = replace(
             settings,
             answerable=logistic(features, answerable),
-            says_it=logistic(features[told], says[told] == 1)
-            if 0 < says[told].sum() < told.sum()
+            says_it=logistic(features[known], says[known] == 1)
+            if 0 < says[known].sum() < known.sum()
             else settings.says_it,
         )
     else:
@@ -226,9 +226,9 @@ def logistic(features: Floats, labels: NDArray[np.bool_]) -> tuple[float, ...]:
 
     bounds = [(0, None) if _SIGNS[name] > 0 else (None, 0) for name in FEATURES]
     start = np.zeros(len(FEATURES) + 1)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)]).x
-    slopes = found[:-1] / spread
-    weights = [*slopes.tolist(), float(found[-1] - slopes @ mean)]
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)]).x
+    slopes = fitted[:-1] / spread
+    weights = [*slopes.tolist(), float(fitted[-1] - slopes @ mean)]
     return tuple(round(weight, 4) for weight in weights)
 
 
@@ -317,10 +317,10 @@ def _add_refusals(
     facts: QuoteFit, rows: Sequence[QuoteRow], sufficiency: Sequence[float], line: float | None
 ) -> None:
     yes, no = _by_kind(rows, sufficiency)
-    least = float("-inf") if line is None else line
+    threshold = float("-inf") if line is None else line
 
     def share(of: Sequence[tuple[bool, float]]) -> float | None:
-        refused = sum(unfounded or value < least for unfounded, value in of)
+        refused = sum(unfounded or value < threshold for unfounded, value in of)
         return round(refused / len(of), 4) if of else None
 
     area = separation([value for _, value in yes], [value for _, value in no])

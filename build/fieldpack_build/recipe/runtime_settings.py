@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,18 +82,11 @@ def prompt_settings(
 
 
 def retrieval_settings(recipe: Recipe) -> RetrievalSettings:
-    """Return how the runtime finds passages, under the names that bundles have for it."""
+    """Return how the runtime finds passages: the recipe's settings, which have the same names."""
     assert recipe.knowledge
-    how = recipe.knowledge.retrieval
+    section = recipe.knowledge.retrieval
     return RetrievalSettings(
-        weight=how.vector_weight,
-        phrases=how.phrase_weight,
-        names=how.name_boost,
-        page=how.page_boost,
-        mix=how.page_penalty,
-        candidates=how.candidates,
-        join=how.merge_adjacent,
-        rerank=how.rerank,
+        **{field.name: getattr(section, field.name) for field in fields(RetrievalSettings)}
     )
 
 

@@ -25,8 +25,9 @@ from .charts.whiskers import arms_chart, differences_chart
 from .facts import ExportFacts, facts_table
 from .library_view import render_library, view_library
 from .tables import COST, QUALITY, arms_table, gaps_table, gates_table, retrieval_table
+from .tally import compare, groups
 from .templates import environment
-from .verdict import compare, groups, judge
+from .verdict import judge
 
 __all__ = ["SECTIONS", "Section", "environment", "render", "render_comparison", "render_library"]
 Names = dict[str, object]  # what a template reads

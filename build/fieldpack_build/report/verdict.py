@@ -1,84 +1,21 @@
 """What the figures mean, in words: which arm ships, how it stands against the others, how sure a
-sample of this size lets one be. Knows nothing of HTML.
-
-Arms are compared by *right outcomes*: an answerable question answered with the right value, or an
-unanswerable one refused. Every arm gets the same questions, so two arms are compared question by
-question, by the exact sign test.
+sample of this size lets one be. Knows nothing of HTML or of how arms are counted (`tally`).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb, floor
-from typing import Any
 
 from ..data.rows import judged_in_words
 from ..evaluation.bootstrap import wilson
-from ..evaluation.guarantee import fewest
-from ..evaluation.outcome import (
-    ANSWERED,
-    NO_VALUE,
-    OTHER_SOURCE,
-    RIGHT,
-    UNJUDGED,
-    WRONG_REFUSAL,
-    outcome,
-)
-from ..evaluation.report_file import Guarantee, QuestionRow, Report, RiskReport
+from ..evaluation.report_file import Report
 from .advice import advise
+from .promises import guarantee_in_words, made_up_in_words, risk_in_words
+from .tally import LIKELY_LUCK, Pair, Tally, compare, tally
 
-_EXPLAINED = {
-    WRONG_REFUSAL: "The documents do answer these, and the shipped arm refused.",
-    NO_VALUE: "An answer was given, and the value, or what the expected answer says, is not in it.",
-    ANSWERED: "The documents do not answer these, and the shipped arm answered all the same.",
-    OTHER_SOURCE: "The right value, but no citation points to the expected document.",
-    UNJUDGED: "Answered; the question names no value, and its expected answer is none to judge by.",
-    RIGHT: "The right value, or a refusal where the documents do not say.",
-}
 _HALVES = {"tuned": "fine-tuning", "rag": "retrieval"}
-_LIKELY_LUCK = 0.05
 _SMALL = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """How many questions an arm got right. `answerable`: those with a value to compare with."""
-
-    arm: str
-    answerable: int
-    right_value: int
-    refused_wrong: int
-    unanswerable: int
-    refused_right: int
-    f1: float | None
-
-    @property
-    def asked(self) -> int:
-        """Questions of either kind."""
-        return self.answerable + self.unanswerable
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The shipped arm against another, over the same questions; `luck` is the sign test's two-sided
-    p."""
-
-    arm: str
-    right: int
-    asked: int
-    better: int
-    worse: int
-    luck: float
-
-    @property
-    def words(self) -> str:
-        """Whether the difference may be luck."""
-        if not self.better + self.worse:
-            return "no question tells them apart"
-        sure = "may well be luck" if self.luck >= _LIKELY_LUCK else "hardly luck"
-        return f"{sure}, p {'< 0.001' if self.luck < 0.001 else f'= {self.luck:.2g}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,83 +29,6 @@ class Verdict:
     others: tuple[str, ...]
     remarks: tuple[str, ...]
     shipped: Tally | None
-
-
-@dataclass(frozen=True, slots=True)
-class JudgedQuestion:
-    """A question with its outcome in every arm that was asked."""
-
-    row: QuestionRow
-    outcomes: dict[str, str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The questions with one outcome in the shipped arm."""
-
-    kind: str
-    explained: str
-    rows: list[JudgedQuestion]
-
-    @property
-    def failed(self) -> bool:
-        """Whether the outcome is a failure."""
-        return self.kind in (WRONG_REFUSAL, NO_VALUE, ANSWERED)
-
-    @property
-    def anchor(self) -> str:
-        """The group's id on the page."""
-        return self.kind.replace(",", "").replace(" ", "-")
-
-
-def groups(report: Report) -> list[Group]:
-    """Return the questions by outcome, failures first, in the order of what they cost; within a
-    group in the order of the question file."""
-    by_kind: dict[str, list[JudgedQuestion]] = {kind: [] for kind in _EXPLAINED}
-    for row in report.questions:
-        outcomes = {arm: outcome(row, arm) for arm in row.arms}
-        kind = outcomes.get(report.shipped)
-        if kind:
-            by_kind[kind].append(JudgedQuestion(row, outcomes))
-    return [Group(kind, _EXPLAINED[kind], rows) for kind, rows in by_kind.items() if rows]
-
-
-def tally(report: Report, arm: str) -> Tally:
-    """Count the outcomes of an arm."""
-    kinds = {True: Counter[str | None](), False: Counter[str | None]()}
-    for row in report.questions:
-        kinds[row.expected is not None][outcome(row, arm)] += 1
-    yes, no = kinds[True], kinds[False]
-    return Tally(
-        arm=arm,
-        answerable=yes[WRONG_REFUSAL] + yes[NO_VALUE] + yes[OTHER_SOURCE] + yes[RIGHT],
-        right_value=yes[OTHER_SOURCE] + yes[RIGHT],
-        refused_wrong=yes[WRONG_REFUSAL],
-        unanswerable=no[RIGHT] + no[ANSWERED],
-        refused_right=no[RIGHT],
-        f1=report.arms.get(arm, {}).get("f1"),
-    )
-
-
-def compare(report: Report) -> list[Pair]:
-    """Set the shipped arm against each other one, the strongest first."""
-    pairs = []
-    for arm in report.arms:
-        if arm == report.shipped:
-            continue
-        kinds = [(outcome(row, report.shipped), outcome(row, arm)) for row in report.questions]
-        right = [
-            (mine in (RIGHT, OTHER_SOURCE), theirs in (RIGHT, OTHER_SOURCE))
-            for mine, theirs in kinds
-            if mine not in (None, UNJUDGED) and theirs not in (None, UNJUDGED)
-        ]
-        if right:
-            better = sum(mine and not theirs for mine, theirs in right)
-            worse = sum(theirs and not mine for mine, theirs in right)
-            theirs_right = sum(theirs for _, theirs in right)
-            luck = sign_test(better, worse)
-            pairs.append(Pair(arm, theirs_right, len(right), better, worse, luck))
-    return sorted(pairs, key=lambda p: -(p.worse - p.better))
 
 
 def judge(report: Report) -> Verdict:
@@ -198,14 +58,6 @@ def judge(report: Report) -> Verdict:
     return Verdict(tone, headline, _sentence(shipped), others, tuple(remarks), shipped)
 
 
-def sign_test(better: int, worse: int) -> float:
-    """Return the two-sided p of so uneven a split, were either side as likely (exact; McNemar's
-    test on pairs)."""
-    n = better + worse
-    ways = sum(comb(n, i) for i in range(min(better, worse) + 1))
-    return min(1.0, 2.0 * ways / (1 << n))
-
-
 def _headline(shipped: str, pairs: Sequence[Pair]) -> tuple[str, str]:
     if not pairs:
         return "mixed", f"{shipped} ships; no other arm was measured beside it"
@@ -214,7 +66,7 @@ def _headline(shipped: str, pairs: Sequence[Pair]) -> tuple[str, str]:
         return "mixed", f"{shipped} ships, but {rival.arm} did better"
     if rival.worse == rival.better:
         return "mixed", f"{shipped} ships, but {rival.arm} did as well"
-    if rival.luck >= _LIKELY_LUCK:
+    if rival.luck >= LIKELY_LUCK:
         return "good", f"{shipped} ships and leads; {rival.arm} is close"
     return "good", f"{shipped} ships and is the best of the {len(pairs) + 1} arms measured"
 
@@ -305,92 +157,6 @@ def _outdone(report: Report, pairs: Sequence[Pair]) -> list[str]:
         if own is not None and best > own:
             ahead.append(f"{label} ({arm} {best:.2f}, shipped {own:.2f})")
     return [f"Another arm is ahead in {'; '.join(ahead)}."] if ahead else []
-
-
-def risk_in_words(risk: RiskReport) -> str:
-    """Return which share of the questions gets an answer at the wanted risk, or what is missing for
-    any."""
-    wanted = f"at most {risk.wrong:.0%} of answers wrong, with {risk.sure:.0%} certainty"
-    learned, measured = risk.learned, risk.measured
-    if risk.sure_from is None:
-        return (
-            f"For {wanted} (answer.risk), no answer is sure enough: of the {learned.questions} "
-            f"questions set aside too few were answered, or too many wrong. At least {risk.missing:,} "
-            "more answers as good as the surest ones are needed (more test questions, or a larger "
-            "evaluate.calibration); until then the bundle shows passages and gives no answer."
-        )
-    return (
-        f"For {wanted} (answer.risk), answers are given from a sureness of {risk.sure_from:.2f} on: "
-        f"to {learned.answered} of the {learned.questions} questions that this was learned from, "
-        f"{learned.wrong} of them wrong; of the {measured.questions} test questions "
-        f"{measured.answered} get one, {measured.wrong} wrong. To the others the bundle says that "
-        "it is not sure and shows the passages."
-    )
-
-
-def guarantee_in_words(promised: Guarantee) -> str:
-    """Return what may be promised of answers and of passages, and how many more right answers the
-    promise of few wrong ones would take."""
-    parts = [promised.sentence]
-    if promised.arms > 1:
-        parts.append(f"That this arm was chosen among {promised.arms} is allowed for.")
-    at_most = f"at most {promised.wrong:.0%} of answers are wrong"
-    if promised.missing:
-        least = fewest(promised.wrong, promised.sure)
-        few = f", too few even if all had been right ({least} answers are needed then)"
-        parts.append(
-            f"To promise with {promised.sure:.0%} certainty that {at_most}, {promised.missing:,} "
-            f"more answers would be needed, all of them right; {promised.answered} were given and "
-            f"{promised.answered - promised.right} of them wrong"
-            f"{few if promised.answered < least else ''}."
-        )
-    else:
-        parts.append(f"With {promised.sure:.0%} certainty {at_most}.")
-    if passages := promised.passages:
-        parts.append(
-            f"The right passage is among the {passages.shown} shown in at least "
-            f"{floor(passages.shown_of_100)} of 100 questions that the documents answer, with "
-            f"{passages.sure:.0%} certainty ({passages.questions} questions); for "
-            f"{passages.share:.0%} of them "
-            + (
-                f"{passages.needed} must be shown."
-                if passages.needed
-                else f"not even {passages.depth} are enough, or the questions are too few."
-            )
-        )
-    return " ".join(parts)
-
-
-def made_up_in_words(quoting: Mapping[str, Any]) -> list[str]:
-    """Return what was learned of refusals without training rows, from the result of the quoting
-    stage; nothing where there were rows or the stage did not run."""
-    if not quoting.get("made_up"):
-        return []
-    line, count = quoting["refuse_below"], quoting["answerable"]
-    shares = ""
-    if count:
-        shares = (
-            f"it refuses {quoting['refused_wrong']:.0%} of {count} questions made up from these "
-            f"documents' sentences, and {quoting['refused_right']:.0%} of them once their source "
-            "is left out"
-        )
-    if line is None:
-        text = (
-            "There were no training rows, and a quote is refused by its passage's similarity alone: "
-            "a threshold on how well it answers could only come from another library, and "
-            + (
-                f"{shares}, which is too many, or they are too few."
-                if shares
-                else "the documents have no sentence to make a question of."
-            )
-        )
-    else:
-        text = (
-            "There were no training rows: the threshold under which a quote is refused comes from "
-            f"another library, and {shares}. Such questions are weaker evidence than those that "
-            "people ask."
-        )
-    return [text]
 
 
 def _judged_without_value(report: Report) -> list[str]:

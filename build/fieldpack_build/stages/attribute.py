@@ -108,13 +108,13 @@ def _read(path: Path) -> list[ArmAnswer]:
     """The whole lines of an earlier run; a last one that was cut off is asked again."""
     if not path.exists():
         return []
-    found = []
+    answers = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            found.append(ArmAnswer.model_validate_json(line))
+            answers.append(ArmAnswer.model_validate_json(line))
         except ValueError:
             break
-    return found
+    return answers
 
 
 @contextmanager

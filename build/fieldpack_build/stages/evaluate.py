@@ -57,7 +57,7 @@ from ..recipe.runtime_settings import CALIBRATION, read_thresholds
 from ..report import render
 from ..report.advice import why_shipped
 from ..report.library import summarize_library
-from ..report.verdict import risk_in_words
+from ..report.promises import risk_in_words
 from ..training.checkpoints import LOG
 
 REPORT = "report"

@@ -219,26 +219,26 @@ def agreement_limits(export: Export, rounding: RoundingCost) -> AgreementLimits:
     }
 
 
-def _chosen(task: Task, found: Sequence[CandidateFigures], limits: Limits) -> CandidateFigures:
+def _chosen(task: Task, results: Sequence[CandidateFigures], limits: Limits) -> CandidateFigures:
     """Raises StageError where a lone candidate could not be made, CheckFailed where none is within
     the limits."""
-    if len(found) == 1 and (failed := found[0].get("failed")):
+    if len(results) == 1 and (failed := results[0].get("failed")):
         raise StageError(failed)
-    if len(found) == 1 and (differs := choose.disagreement(found[0])):
+    if len(results) == 1 and (differs := choose.disagreement(results[0])):
         raise CheckFailed(
-            f"the model as {found[0]['name']} is too far from torch's: {differs}; "
-            f"{choose.advice(found[0])}"
+            f"the model as {results[0]['name']} is too far from torch's: {differs}; "
+            f"{choose.advice(results[0])}"
         )
-    chosen = choose.choose(found, limits)
+    chosen = choose.choose(results, limits)
     if chosen is None:
         wrong = next(
-            (figures for figures in found if choose.computes_something_else(figures)), None
+            (figures for figures in results if choose.computes_something_else(figures)), None
         )
         next_step = (
             "raise a limit, or name others in export.candidates (int8-32 and fp32 lose least)"
         )
         raise CheckFailed(
-            f"no candidate is within the limits of `export`:\n{choose.table(found, limits)}\n"
+            f"no candidate is within the limits of `export`:\n{choose.table(results, limits)}\n"
             + (f"{wrong['name']}: {choose.advice(wrong)}" if wrong else next_step)
         )
     ratio, most = chosen["perplexity_ratio"], task.recipe.export.max_perplexity_ratio

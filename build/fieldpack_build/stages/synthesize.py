@@ -158,7 +158,7 @@ class _Drafts:
                 for reply in self._replies.replies(texts, _PER_QUESTION)
             ]
             drafts = [
-                (chunk, found[0]) for chunk, found in zip(group, questions, strict=True) if found
+                (chunk, parsed[0]) for chunk, parsed in zip(group, questions, strict=True) if parsed
             ]
             for _ in range(len(group) - len(drafts)):
                 self._sieve.drop("reply that cannot be read")
@@ -178,8 +178,8 @@ class _Drafts:
                     )
 
     def _judged(self, question: str) -> str:
-        found = self._retriever.search(question, self._task.recipe.answer.passages)
-        return prompts.verdict_prompt(question, [passage.in_context for passage in found])
+        passages = self._retriever.search(question, self._task.recipe.answer.passages)
+        return prompts.verdict_prompt(question, [passage.in_context for passage in passages])
 
 
 def _row(question: str, answer: str | None, chunk: Chunk) -> Row:

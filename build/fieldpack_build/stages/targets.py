@@ -44,7 +44,7 @@ from ..models.precision import parse
 from ..pipeline.store import place_link
 from ..pipeline.task import Task
 from ..recipe.schema import Recipe
-from ..recipe.targets import CPU, OPENVINO, TargetSection
+from ..recipe.schema.targets import CPU, OPENVINO, TargetSection
 from .export import agreement_limits
 from .package import shipped_by
 from .results import TargetsResult

@@ -31,12 +31,12 @@ def refusal_rows(rows: Sequence[Tokenized], refusal: Sequence[int]) -> RefusalRo
     parts = RefusalRows([], [])
     for row in rows if refusal else ():
         prompt = next(place for place, label in enumerate(row.labels) if label != IGNORED)
-        asked = replace(
+        with_refusal = replace(
             row,
             ids=[*row.ids[:prompt], *refusal],
             labels=[IGNORED] * prompt + list(refusal),
         )
-        (parts.unanswerable if refuses(row, refusal) else parts.answerable).append(asked)
+        (parts.unanswerable if refuses(row, refusal) else parts.answerable).append(with_refusal)
     return parts
 
 

@@ -85,7 +85,7 @@ def install(
         name,
         channel,
         fingerprint or "",
-        _asked if sys.stdin.isatty() else None,
+        _confirm_fingerprint if sys.stdin.isatty() else None,
         allow_downgrade,
         max_age,
         _note,
@@ -279,10 +279,10 @@ def verify_store(as_json: bool) -> None:
         click.echo(f"ok: all files of {len(here.state().slots())} installed releases are as signed")
 
 
-def _store_at(given: Path | None) -> Store:
+def _store_at(folder: Path | None) -> Store:
     from ..install.store import Store, default_store
 
-    return Store((given or default_store()).absolute())
+    return Store((folder or default_store()).absolute())
 
 
 @contextmanager
@@ -298,7 +298,7 @@ def _in_newer_runtime() -> Iterator[None]:
         run_in(ready.environment, sys.argv[1:])
 
 
-def _asked(fingerprint: str) -> bool:
+def _confirm_fingerprint(fingerprint: str) -> bool:
     click.echo(f"The keys of this source have the fingerprint\n\n    {fingerprint}\n", err=True)
     return click.confirm("Is it the one that you were given on paper?", err=True)
 

@@ -53,23 +53,23 @@ class InstallOptions:
     say: Callable[[str], None] = field(default=lambda text: None)
 
 
-def install(store: Store, given: str, options: InstallOptions) -> list[Outcome]:
-    """Install what `given` (a folder or an address) offers: the bundle that is named, or the only
+def install(store: Store, location: str, options: InstallOptions) -> list[Outcome]:
+    """Install what `location` (a folder or an address) offers: the bundle that is named, or the only
     one there is.
 
     Raises NotTrusted, Older, SourceFailed, StoreFailed, Unhealthy, BundleCorrupt,
     BundleUnsupported; the store is then as it was, but for files already copied, with which the
     next try goes on. Raises RuntimeReady where the release needs a newer Fieldpack, which is here
     now: the same command has to be run in it."""
-    source = open_source(given)
+    source = open_source(location)
     with store.lock():
         state, feed = _read_feed(store, source, options)
         chosen = _choose(feed.offers, source, options)
         return [_take(store, state, feed, chosen, options, insist=True)]
 
 
-def update(store: Store, given: str | None, options: InstallOptions) -> list[Outcome]:
-    """Bring installed bundles up to date from `given`, or each from where it came. A source that
+def update(store: Store, location: str | None, options: InstallOptions) -> list[Outcome]:
+    """Bring installed bundles up to date from `location`, or each from where it came. A source that
     has nothing newer is no error. Raises as `install` does."""
     with store.lock():
         state = store.state()
@@ -81,7 +81,9 @@ def update(store: Store, given: str | None, options: InstallOptions) -> list[Out
             )
         outcomes = []
         for entry in sorted(entries, key=lambda entry: entry.name):
-            outcomes.append(_update_one(store, open_source(given or entry.source), entry, options))
+            outcomes.append(
+                _update_one(store, open_source(location or entry.source), entry, options)
+            )
         return outcomes
 
 

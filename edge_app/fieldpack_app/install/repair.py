@@ -15,8 +15,8 @@ from .store import RELEASE, Damage, Store
 from .trust import TARGETS
 
 
-def repair(store: Store, given: str | None) -> tuple[list[Damage], list[Damage]]:
-    """Copy damaged files of installed releases anew, from `given` or from where each came. Returns
+def repair(store: Store, location: str | None) -> tuple[list[Damage], list[Damage]]:
+    """Copy damaged files of installed releases anew, from `location` or from where each came. Returns
     (mended, left)."""
     with store.lock():
         state = store.state()
@@ -24,7 +24,7 @@ def repair(store: Store, given: str | None) -> tuple[list[Damage], list[Damage]]
         for digest, name in state.slots().items():
             entry = state.bundles[name]
             if any(damage.name == name for damage in damages) or not _is_whole(store, digest):
-                _repair_slot(store, open_source(given or entry.source), entry, digest)
+                _repair_slot(store, open_source(location or entry.source), entry, digest)
         left = store.damages() if damages else []
         return [damage for damage in damages if damage not in left], left
 

@@ -40,12 +40,12 @@ class Source(Protocol):
         ...
 
 
-def open_source(given: str) -> Source:
+def open_source(location: str) -> Source:
     """Return the source for a folder's path or an http(s) address. Raises SourceFailed where a
     folder is no shipped one."""
-    if given.startswith(("http://", "https://")):
-        return HttpSource(given)
-    folder = Path(given)
+    if location.startswith(("http://", "https://")):
+        return HttpSource(location)
+    folder = Path(location)
     for place in (folder, folder / "fieldpack"):
         if (place / METADATA).is_dir():
             return FolderSource(place.absolute())
@@ -54,7 +54,7 @@ def open_source(given: str) -> Source:
         if folder.is_dir()
         else "there is no such folder"
     )
-    raise SourceFailed(f"{given}: {what}; name the stick's folder or the server's address")
+    raise SourceFailed(f"{location}: {what}; name the stick's folder or the server's address")
 
 
 class FolderSource:

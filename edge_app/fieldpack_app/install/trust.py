@@ -62,13 +62,13 @@ def fingerprint(root: bytes) -> str:
     return " ".join(digits[n : n + 4] for n in range(0, _SHOWN_DIGITS, 4))
 
 
-def check_fingerprint(root: bytes, given: str) -> None:
-    """Raise NotTrusted where `given` (spaces and case do not matter) is not the root's, or too
+def check_fingerprint(root: bytes, expected: str) -> None:
+    """Raise NotTrusted where `expected` (spaces and case do not matter) is not the root's, or too
     short to mean anything."""
-    digits = "".join(given.split()).lower().replace(":", "")
+    digits = "".join(expected.split()).lower().replace(":", "")
     if len(digits) < _SHOWN_DIGITS or not hashlib.sha256(root).hexdigest().startswith(digits):
         raise NotTrusted(
-            f"the source's fingerprint is {fingerprint(root)}, not {given}; this is not from those"
+            f"the source's fingerprint is {fingerprint(root)}, not {expected}; this is not from those"
             " who gave you that fingerprint, or it was mistyped. Nothing was installed"
         )
 

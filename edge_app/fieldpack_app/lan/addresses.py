@@ -15,7 +15,7 @@ _ELSEWHERE = ("10.255.255.255", 9)  # a UDP socket that is connected has sent no
 
 def own_addresses() -> list[IPv4Address]:
     """Return the IPv4 addresses that others can reach, those of private networks first."""
-    found = []
+    addresses = []
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking:
         if sys.platform != "linux":  # the one address by which it would speak to its network
             try:
@@ -31,8 +31,8 @@ def own_addresses() -> list[IPv4Address]:
                 answer = fcntl.ioctl(asking, _SIOCGIFADDR, request)
             except OSError:
                 continue  # an interface without an address
-            found.append(IPv4Address(answer[20:24]))
-    usable = [one for one in found if not one.is_loopback and not one.is_unspecified]
+            addresses.append(IPv4Address(answer[20:24]))
+    usable = [one for one in addresses if not one.is_loopback and not one.is_unspecified]
     return sorted(usable, key=lambda one: (one.is_link_local, not one.is_private))
 
 

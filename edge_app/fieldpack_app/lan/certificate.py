@@ -114,10 +114,10 @@ def _names_of(certificate: x509.Certificate) -> set[str]:
     from cryptography import x509
 
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return set()
-    return {str(one.value) for one in found.value}
+    return {str(one.value) for one in extension.value}
 
 
 def _expires_soon(certificate: x509.Certificate) -> bool:

@@ -67,11 +67,11 @@ class DeviceKeys:
     def find(self, secret: str) -> DeviceKey | None:
         """Return the key that `secret` is; None where there is none. Raises InputError."""
         digest = _digest(secret)
-        found = None
+        match = None
         for key in self.all():
             if compare_digest(key.digest, digest):
-                found = key
-        return found
+                match = key
+        return match
 
     def add(self, name: str) -> tuple[DeviceKey, str]:
         """Make a key for a device, and return it with its secret, which is kept nowhere. Raises

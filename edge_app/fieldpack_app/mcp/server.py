@@ -210,8 +210,8 @@ class McpServer:
             return None
 
         def notify(words: str, count: float) -> None:
-            told = {"progressToken": token, "progress": count, "message": words}
-            self._connection.notify("notifications/progress", told)
+            progress = {"progressToken": token, "progress": count, "message": words}
+            self._connection.notify("notifications/progress", progress)
 
         return notify
 

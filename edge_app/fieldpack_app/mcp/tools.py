@@ -150,18 +150,18 @@ def _passage(
         raise InputError("id: want a passage's id, as ask and search return them")
     if not 0 <= characters <= _MAX_CONTEXT:
         raise InputError(f"characters: want 0 to {_MAX_CONTEXT:,}")
-    found = expert.context(chunk_id, characters=characters)
-    where = place(found.document, found.page)
+    context = expert.context(chunk_id, characters=characters)
+    where = place(context.document, context.page)
     return Output(
-        f"{where}\n\n{found.before}{found.text}{found.after}",
+        f"{where}\n\n{context.before}{context.text}{context.after}",
         {
-            "document": found.document,
-            "title": found.title,
-            "page": found.page,
-            "heading": found.heading,
-            "before": found.before,
-            "text": found.text,
-            "after": found.after,
+            "document": context.document,
+            "title": context.title,
+            "page": context.page,
+            "heading": context.heading,
+            "before": context.before,
+            "text": context.text,
+            "after": context.after,
         },
     )
 

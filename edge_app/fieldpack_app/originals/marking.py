@@ -113,10 +113,10 @@ def _find_parts(page: PageLetters, quote: str) -> list[Span]:
         on_line: float | None = None
         for number in sorted(range(len(cells)), key=lambda i: -len(letters_of(cells[i]))):
             near = on_line if on_line is not None else height
-            found = list(_find_cell(page, cells[number], near, whole=True))
-            if found and on_line is None:
-                on_line = page.middle(found[0][0])
-            placed[number] = found
+            places = list(_find_cell(page, cells[number], near, whole=True))
+            if places and on_line is None:
+                on_line = page.middle(places[0][0])
+            placed[number] = places
         height = on_line if on_line is not None else height
         spans += [span for number in sorted(placed) for span in placed[number]]
     return spans

@@ -179,24 +179,24 @@ def parse_manifest(data: bytes, where: str) -> Release:
     Raises BundleCorrupt (no JSON of this shape, sizes or names that cannot be) and
     BundleUnsupported (a later format)."""
     try:
-        found = json.loads(data)
-        notes = found["annotations"]
+        manifest = json.loads(data)
+        notes = manifest["annotations"]
         if int(notes[FORMAT]) > FORMATS:
             raise BundleUnsupported(
                 f"{where}: written in release format {int(notes[FORMAT])}, this version reads"
                 f" {FORMATS}; run the installer of the stick or server again to update Fieldpack,"
                 " then repeat"
             )
-        if found["mediaType"] != MANIFEST_TYPE:
-            raise ValueError(f"media type {found['mediaType']!r}")
+        if manifest["mediaType"] != MANIFEST_TYPE:
+            raise ValueError(f"media type {manifest['mediaType']!r}")
         release = Release(
             name=_text(notes[TITLE]),
             version=_text(notes[VERSION]),
             number=_count(notes[NUMBER]),
             created=_text(notes[CREATED]),
             min_runtime=_text(notes[MIN_RUNTIME]),
-            files=_files(found["layers"]),
-            config=_blob(found["config"]),
+            files=_files(manifest["layers"]),
+            config=_blob(manifest["config"]),
             digest=hashlib.sha256(data).hexdigest(),
         )
     except (

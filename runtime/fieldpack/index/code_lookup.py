@@ -28,8 +28,8 @@ class CodeLookup:
         self._database = database
         self._counts: dict[str, int] = {}
 
-    def rows(self, parts: Sequence[str], most: int) -> list[int] | None:
-        """Return the ids of chunks that may hold a code, ascending; None where more than `most`
+    def rows(self, parts: Sequence[str], max_rows: int) -> list[int] | None:
+        """Return the ids of chunks that may hold a code, ascending; None where more than `max_rows`
         may. `parts`: the code as the question writes it."""
         glued = "".join(parts)
         phrases = dict.fromkeys(
@@ -43,9 +43,9 @@ class CodeLookup:
                 continue
             budget -= rarest
             query = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
-            found = self._database.execute(query, (f'"{" ".join(pieces)}"', most + 1))
-            rows.update(row[0] for row in found)
-            if len(rows) > most:
+            matches = self._database.execute(query, (f'"{" ".join(pieces)}"', max_rows + 1))
+            rows.update(row[0] for row in matches)
+            if len(rows) > max_rows:
                 return None
         return sorted(rows)
 

@@ -75,10 +75,10 @@ def _parts(
     word: str,
     language: str,
     leave_out: Collection[str],
-    most: int,
+    max_parts: int,
 ) -> list[str]:
-    """Return the parts of a word that is a compound of known words, as few as it may be of, `most`
-    at most; where it may be cut in several ways, those of all. None for another word."""
+    """Return the parts of a word that is a compound of known words, as few as it may be of,
+    `max_parts` at most; where it may be cut in several ways, those of all. None for another word."""
     stem = analyzer(language).stem
     all_ways = list(cuts(word, language))
     known = set(_known(database, (tail for _, tails in all_ways for tail in tails)))
@@ -92,9 +92,9 @@ def _parts(
     heads = set(_known(database, (stem(head) for head, _ in ways)))
     if two := [(stem(head), *own) for head, own in ways if stem(head) in heads]:
         return list(dict.fromkeys(part for way in two for part in way))
-    if most > 2:
+    if max_parts > 2:
         for head, own in ways:
-            if more := _parts(database, head, language, leave_out, most - 1):
+            if more := _parts(database, head, language, leave_out, max_parts - 1):
                 return [*more, *own]
     return []
 

@@ -41,11 +41,11 @@ def left_out(question: str, languages: Collection[str]) -> frozenset[str]:
 
 def content_words(question: str, leave_out: Collection[str] = QUESTION_WORDS) -> list[str]:
     """The words to look for, each once, in their order: "FY2022" is looked for as "2022" too."""
-    found: dict[str, None] = {}
+    words: dict[str, None] = {}
     for word in re.findall(r"\w+", question.lower()):
         mixed = [part for part in parts_of(word) if len(part) > 1]
-        found |= dict.fromkeys(w for w in (word, *mixed) if w not in leave_out)
-    return list(found)[:MOST_WORDS]
+        words |= dict.fromkeys(w for w in (word, *mixed) if w not in leave_out)
+    return list(words)[:MOST_WORDS]
 
 
 def word_spans(question: str, languages: Collection[str] = ()) -> list[tuple[int, int]]:

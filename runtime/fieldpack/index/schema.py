@@ -190,9 +190,9 @@ def read_meta(database: sqlite3.Connection, path: Path) -> dict[str, Any]:
     except sqlite3.DatabaseError as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None
     if meta.get("schema") != SCHEMA_VERSION:
-        found = meta.get("schema", 1)
+        version = meta.get("schema", 1)
         raise BundleUnsupported(
-            f"{path}: the index has schema {found}, this version reads {SCHEMA_VERSION}; build the "
+            f"{path}: the index has schema {version}, this version reads {SCHEMA_VERSION}; build the "
             "bundle again"
         )
     if tables != _our_tables():
@@ -284,14 +284,14 @@ def stored_languages(database: sqlite3.Connection, path: Path) -> tuple[str, ...
     """Return the languages of the documents, sorted. Raises BundleUnsupported for one that this
     version does not know."""
     query = "SELECT DISTINCT language FROM documents ORDER BY language LIMIT ?"
-    found = [row[0] for row in database.execute(query, (len(LANGUAGES) + 2,))]
-    for language in found:
+    languages = [row[0] for row in database.execute(query, (len(LANGUAGES) + 2,))]
+    for language in languages:
         if language not in (PLAIN, *LANGUAGES):
             raise BundleUnsupported(
                 f"{path}: has documents in {language!r:.40}, whose words this version cannot search; "
                 "bring this device's runtime up to date, or copy the bundle again"
             )
-    return tuple(found)
+    return tuple(languages)
 
 
 def document_chunks(

@@ -117,9 +117,9 @@ def held_codes(question: str, texts: Sequence[str], languages: Collection[str] =
     taken: set[int] = set()
     for span in code_spans(question, languages):
         words = set(range(span.first, span.end))
-        if not words & taken and (found := holders(span.glued, dict(enumerate(texts)))):
+        if not words & taken and (holding := holders(span.glued, dict(enumerate(texts)))):
             taken |= words
-            for i in found:
+            for i in holding:
                 counts[i] += 1
     return counts
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..index.document_names import NamingTerm
 from ..passages import Chunk, Passage, Place
-from ..untrusted import read_json, read_settings, write_settings
+from ..untrusted import read_json, read_settings, stored_as, write_settings
 
 SETTINGS = "retrieval.json"
 # BM25 scores are scaled over a span of at least this: words that half of the library has differ by
@@ -23,31 +23,32 @@ _MAX_GROUP = 2  # chunks in a passage: a prompt of three passages stays under si
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """How passages are found; the build writes it from the recipe. A fused score is 0 to 1 before
-    bonuses are added.
+    """How passages are found; the build writes it from the recipe, whose keys have the same names. A
+    fused score is 0 to 1 before bonuses are added. Bundles store some settings under other keys.
 
-    `weight`: the vectors' share of the fused score. `phrases`: what two neighbouring words of the
-    question count where a text has them side by side, beside each by itself. `names`: the bonus of a
-    document for a word of the question that only its name has. `page`: a chunk's bonus from the
-    others found on its page, as a share of their scores. `mix`: the penalty of a passage for each
-    one ranked before it from the same page. `candidates`: chunks that vectors and words bring each.
-    `join`: whether neighbours on a page that are both found become one passage. `rerank`: passages
-    that a reranker reads.
+    `vector_weight`: the vectors' share of the fused score. `phrase_weight`: what two neighbouring
+    words of the question count where a text has them side by side, beside each by itself.
+    `name_boost`: the bonus of a document for a word of the question that only its name has.
+    `page_boost`: a chunk's bonus from the others found on its page, as a share of their scores.
+    `page_penalty`: the penalty of a passage for each one ranked before it from the same page.
+    `candidates`: chunks that vectors and words bring each. `merge_adjacent`: whether neighbours on a
+    page that are both found become one passage. `rerank`: passages that a reranker reads.
 
     The weights were chosen over documents of three libraries (`benchmarks/rank_weights.py`). On them
-    0.3 or 0.5 for `weight` is worse in sum, `mix` gains 0.011 of MRR on filings (standard error
-    0.004), and `page` loses on one library what it gains on another: it is off. `phrases` (Metzler &
-    Croft 2005, "A Markov random field model for term dependencies", where they have 0.10 beside 0.85
-    for words) gains 0.042 of MRR on TAT-QA (0.009), 0.007 on finance (0.004) and 0.012 on filings
-    (0.009); 0.5 and 1 are as good on the first two and no better than none on the third."""
+    a `vector_weight` of 0.3 or 0.5 is worse in sum, `page_penalty` gains 0.011 of MRR on filings
+    (standard error 0.004), and `page_boost` loses on one library what it gains on another: it is
+    off. `phrase_weight` (Metzler & Croft 2005, "A Markov random field model for term dependencies",
+    where phrases have 0.10 beside 0.85 for words) gains 0.042 of MRR on TAT-QA (0.009), 0.007 on
+    finance (0.004) and 0.012 on filings (0.009); 0.5 and 1 are as good on the first two and no
+    better than none on the third."""
 
-    weight: float = 0.4
-    phrases: float = 0.25
-    names: float = 1.0
-    page: float = 0.0
-    mix: float = 0.1
+    vector_weight: float = field(default=0.4, metadata=stored_as("weight"))
+    phrase_weight: float = field(default=0.25, metadata=stored_as("phrases"))
+    name_boost: float = field(default=1.0, metadata=stored_as("names"))
+    page_boost: float = field(default=0.0, metadata=stored_as("page"))
+    page_penalty: float = field(default=0.1, metadata=stored_as("mix"))
     candidates: int = 200
-    join: bool = True
+    merge_adjacent: bool = field(default=True, metadata=stored_as("join"))
     rerank: int = 20
 
     def write(self, folder: Path) -> None:
@@ -64,27 +65,27 @@ class RetrievalSettings:
         settings = read_settings(path, cls)
         if "phrases" in read_json(path):
             return settings
-        return replace(settings, phrases=0.0)
+        return replace(settings, phrase_weight=0.0)
 
 
 def fuse(
     similarity: Mapping[int, float],
     words: Mapping[int, float],
     *,
-    weight: float = 0.5,
+    vector_weight: float = 0.5,
     floors: tuple[float, float] | None = None,
 ) -> dict[int, float]:
     """Return the convex combination of both scores, each scaled to 0..1 (Bruch et al. 2023, "An
-    Analysis of Fusion Functions for Hybrid Retrieval"); `weight` is the vectors' share. `floors`:
-    the similarity and the BM25 score that count as 0, by default the smallest of each. A chunk that
-    one side lacks gets 0 there.
+    Analysis of Fusion Functions for Hybrid Retrieval"); `vector_weight` is the similarity's
+    share. `floors`: the similarity and the BM25 score that count as 0, by default the smallest of
+    each. A chunk that one side lacks gets 0 there.
     """
     low = floors or (min(similarity.values(), default=0.0), min(words.values(), default=0.0))
     vectors, terms = _scaled(similarity, low[0]), _scaled(words, low[1], min_span=_MIN_BM25_SPAN)
     if not terms:
         return vectors
     return {
-        i: weight * vectors.get(i, 0.0) + (1 - weight) * terms.get(i, 0.0)
+        i: vector_weight * vectors.get(i, 0.0) + (1 - vector_weight) * terms.get(i, 0.0)
         for i in vectors.keys() | terms.keys()
     }
 

@@ -153,11 +153,15 @@ def score_candidates(evidence: Evidence, settings: RetrievalSettings) -> dict[in
     """Return the candidates' scores by id."""
     places = evidence.places
     own = {i: evidence.cosines[i] for i in places}
-    near = blend_page_vectors(own, evidence.pages, evidence.cosines) if settings.page > 0 else own
+    near = (
+        blend_page_vectors(own, evidence.pages, evidence.cosines)
+        if settings.page_boost > 0
+        else own
+    )
     floors = _score_floor(near, settings.candidates), evidence.word_floor
-    scores = fuse(near, evidence.words, weight=settings.weight, floors=floors)
-    scores = add_page_bonus(scores, places, settings.page)
-    scores = add_name_bonus(scores, places, evidence.naming, settings.names)
+    scores = fuse(near, evidence.words, vector_weight=settings.vector_weight, floors=floors)
+    scores = add_page_bonus(scores, places, settings.page_boost)
+    scores = add_name_bonus(scores, places, evidence.naming, settings.name_boost)
     return add_code_bonus(scores, evidence.codes)
 
 
@@ -166,10 +170,10 @@ def choose_groups(
 ) -> list[list[int]]:
     """Return the ids of the k best passages' chunks, best first."""
     order = drop_duplicates(rank(scores, places), places)
-    if settings.join:
-        order = diversify_pages(order, scores, places, _SPARE * k, settings.mix)
+    if settings.merge_adjacent:
+        order = diversify_pages(order, scores, places, _SPARE * k, settings.page_penalty)
         return group_neighbours(order, places, k)
-    return [[i] for i in diversify_pages(order, scores, places, k, settings.mix)]
+    return [[i] for i in diversify_pages(order, scores, places, k, settings.page_penalty)]
 
 
 def candidates_for(k: int, settings: RetrievalSettings) -> int:
@@ -210,9 +214,16 @@ def find_passages(
     settings = settings or RetrievalSettings()
     named = NamedDocuments(index.naming_terms(question))
     count = candidates_for(k, settings)
-    pages = settings.page > 0
+    pages = settings.page_boost > 0
     evidence = find_evidence(
-        index, question, vector, count, where, named, pages=pages, phrase_weight=settings.phrases
+        index,
+        question,
+        vector,
+        count,
+        where,
+        named,
+        pages=pages,
+        phrase_weight=settings.phrase_weight,
     )
     return rank_passages(index, evidence, vector, k, settings)
 

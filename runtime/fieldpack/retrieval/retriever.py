@@ -72,13 +72,13 @@ class Retriever:
         question's unit vector [dim]."""
         vector = self.embedder.embed_query(question)
         named = NamedDocuments(())
-        if self.settings.names:
+        if self.settings.name_boost:
             named = named_documents(self.index, question, where)
         if named.paths:
             rest = self.embedder.embed_query(named.question)
             named = replace(named, vector=unit_midpoint(vector, rest))
         count = candidates_for(k, self.settings)
-        pages = self.settings.page > 0
+        pages = self.settings.page_boost > 0
         evidence = find_evidence(
             self.index,
             question,
@@ -87,7 +87,7 @@ class Retriever:
             where,
             named,
             pages=pages,
-            phrase_weight=self.settings.phrases,
+            phrase_weight=self.settings.phrase_weight,
         )
         return evidence, vector
 

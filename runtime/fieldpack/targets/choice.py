@@ -77,7 +77,7 @@ def named_target(manifest: Manifest, name: str) -> Target:
 def choose(
     manifest: Manifest,
     name: str,
-    how: Opening,
+    opening: Opening,
     ask: Ask,
     *,
     state: Path | None = None,
@@ -92,24 +92,24 @@ def choose(
         return Chosen(None)
     if name != AUTO:
         target = named_target(manifest, name)
-        how = replace(how, emulated=name.endswith(EMULATED))
-        engine = open_target(target, how)
-        memory = _Memory(state, manifest, target, how)
+        opening = replace(opening, emulated=name.endswith(EMULATED))
+        engine = open_target(target, opening)
+        memory = _Memory(state, manifest, target, opening)
         if memory.recall("placement") is None:
-            require_placement(target, how.bundle)
+            require_placement(target, opening.bundle)
             memory.remember("placement", "")
-        return Chosen(target, engine, emulated=how.emulated)
-    golden = read_golden(how.bundle)
+        return Chosen(target, engine, emulated=opening.emulated)
+    golden = read_golden(opening.bundle)
     passed_over: list[tuple[str, str]] = []
     for target in manifest.targets:
         if target.name == CPU:  # the last resort, wherever it stands
             continue
         try:
             if not (why := missing(target)):
-                engine = open_target(target, how)
-                memory = _Memory(state, manifest, target, how)
+                engine = open_target(target, opening)
+                memory = _Memory(state, manifest, target, opening)
                 known = memory.recall("golden")
-                why = _prove(target, engine, how, golden, ask) if known is None else known
+                why = _prove(target, engine, opening, golden, ask) if known is None else known
                 memory.remember("golden", why)
                 if not why:
                     return Chosen(target, engine, tuple(passed_over))
@@ -119,9 +119,11 @@ def choose(
     return Chosen(None, passed_over=tuple(passed_over))
 
 
-def _prove(target: Target, engine: Engine, how: Opening, golden: Sequence[Golden], ask: Ask) -> str:
+def _prove(
+    target: Target, engine: Engine, opening: Opening, golden: Sequence[Golden], ask: Ask
+) -> str:
     """Return why the target is not to be trusted here; empty where it answered as it should."""
-    require_placement(target, how.bundle)
+    require_placement(target, opening.bundle)
     if not golden and target.proof != "executed":
         return (
             f"it was never executed ({target.proof}), and the bundle has no questions to try it "
@@ -159,12 +161,12 @@ class _Memory:
     cannot be written, nothing is remembered."""
 
     def __init__(
-        self, state: Path | None, manifest: Manifest, target: Target, how: Opening
+        self, state: Path | None, manifest: Manifest, target: Target, opening: Opening
     ) -> None:
         self._path = state / REMEMBERED if state else None
-        driver = driver_of(target, emulated=how.emulated)
+        driver = driver_of(target, emulated=opening.emulated)
         files = sorted(entry.sha256 for entry in manifest.files)
-        parts = json.dumps([files, asdict(target), driver, how.emulated], sort_keys=True)
+        parts = json.dumps([files, asdict(target), driver, opening.emulated], sort_keys=True)
         self._key = hashlib.sha256(parts.encode()).hexdigest()
         self._name = target.name
 

@@ -47,31 +47,31 @@ def missing(target: Target, *, emulated: bool = False) -> str:
     return ""
 
 
-def open_target(target: Target, how: Opening) -> Engine:
+def open_target(target: Target, opening: Opening) -> Engine:
     """Open the target's engine. Raises BundleUnsupported, which says what is missing."""
-    if why := missing(target, emulated=how.emulated):
+    if why := missing(target, emulated=opening.emulated):
         raise BundleUnsupported(f"{target.name}: {why}")
-    folder = how.bundle / target.folder
+    folder = opening.bundle / target.folder
     if target.engine == "openvino":
         from ..generation.openvino import OpenVinoGenerator, StaticShape
 
         static = None
         if target.prompt_limit is not None and target.total_limit is not None:
             answer = target.total_limit - target.prompt_limit
-            static = StaticShape(target.prompt_limit, answer, emulated=how.emulated)
+            static = StaticShape(target.prompt_limit, answer, emulated=opening.emulated)
         return OpenVinoGenerator.open(
             folder,
             device=target.device,
-            threads=how.threads,
-            max_context=how.max_context,
-            speculate=how.speculate,
+            threads=opening.threads,
+            max_context=opening.max_context,
+            speculate=opening.speculate,
             static=static,
         )
     from ..generation.generator import TextGenerator
 
-    device = Device(target.device, how.threads)
+    device = Device(target.device, opening.threads)
     return TextGenerator.open(
-        folder, device=device, skip_tokens=how.skip_tokens, speculate=how.speculate
+        folder, device=device, skip_tokens=opening.skip_tokens, speculate=opening.speculate
     )
 
 

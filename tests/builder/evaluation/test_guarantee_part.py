@@ -18,7 +18,7 @@ from fieldpack_build.evaluation.guarantee_part import (
 )
 from fieldpack_build.evaluation.metrics import score
 from fieldpack_build.evaluation.report_file import ArmAnswer, Guarantee, QuestionRow, Report
-from fieldpack_build.report.verdict import risk_in_words
+from fieldpack_build.report.promises import risk_in_words
 
 
 def row(*, expected: bool = True, **answer: bool | float | None) -> QuestionRow:

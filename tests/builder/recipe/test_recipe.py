@@ -556,7 +556,11 @@ def test_old_names_of_keys_are_read_and_said_to_be_old(tmp_path: Path) -> None:
     new = read(tmp_path, text)
     assert old.model_dump() == new.model_dump() and new.notes == []
     assert old.knowledge and retrieval_settings(old) == RetrievalSettings(
-        weight=0.3, names=0.5, page=0.25, mix=0.75, join=False
+        vector_weight=0.3,
+        name_boost=0.5,
+        page_boost=0.25,
+        page_penalty=0.75,
+        merge_adjacent=False,
     )
     assert (old.train.questions_per_prompt, old.train.conversation_turns) == (3, "each")
     lines = [note.removeprefix(f"{tmp_path}/") for note in old.notes]

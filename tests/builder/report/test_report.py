@@ -26,10 +26,10 @@ from fieldpack_build.evaluation.report_file import (
 )
 from fieldpack_build.evaluation.report_file import Report as TypedReport
 from fieldpack_build.recipe.schema import WEIGHTS
-from fieldpack_build.report import advice, tables, verdict
+from fieldpack_build.report import advice, tables, tally, verdict
 from fieldpack_build.report.charts.bars import bar_chart, separation, similarity_chart
 from fieldpack_build.report.charts.loss import loss_chart
-from fieldpack_build.report.verdict import sign_test
+from fieldpack_build.report.tally import sign_test
 
 Report = dict[str, Any]  # as report.json has it
 
@@ -594,7 +594,7 @@ def test_outcomes() -> None:
 
 
 def test_pairs_count_the_same_questions_and_put_the_strongest_first(report: Report) -> None:
-    pairs = verdict.compare(TypedReport.model_validate(report))
+    pairs = tally.compare(TypedReport.model_validate(report))
     assert [p.arm for p in pairs] == ["rag", "tuned", "base"]
     assert (pairs[0].right, pairs[0].asked, pairs[0].better, pairs[0].worse) == (95, 135, 19, 7)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import SigningError
-from .readme import LANGUAGES
+from ..ship.readme import LANGUAGES
 
 _KEYS = "keys"
 _PLATFORMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-arm64")
@@ -54,8 +54,8 @@ def init_keys(folder: Path, as_json: bool) -> None:
     build keys init
     FIELDPACK_KEY_PASSPHRASE=... build keys init /media/safe/keys
     """
-    from .repository import create
-    from .ship import fingerprint_of
+    from ..ship.repository import create
+    from ..ship.ship import fingerprint_of
 
     repository = create(folder)
     fingerprint = fingerprint_of(repository.folder)
@@ -98,8 +98,8 @@ def rotate_keys(
     build keys rotate --root-key /media/a --root-key /media/b
     build keys rotate --root 3 --root-key /media/a --root-key /media/b
     """
-    from .keys import read_key, read_root_keys, root_key_path
-    from .repository import Repository, rotate_release_key, rotate_root_key
+    from ..ship.keys import read_key, read_root_keys, root_key_path
+    from ..ship.repository import Repository, rotate_release_key, rotate_root_key
 
     roots = read_root_keys([folder, *places])
     if number is None:
@@ -238,11 +238,11 @@ def ship(
     build ship dist/finance-1.1.0 --to site --unsigned && build sign site --keys /media/safe/keys
     """
     from ..pipeline.store import default_cache
-    from .oci import push
-    from .pack import MIN_RUNTIME
-    from .runtime_folder import DEFAULT, PYTHONS, Wanted
-    from .ship import fingerprint_of
-    from .ship import ship as run
+    from ..ship.oci import push
+    from ..ship.pack import MIN_RUNTIME
+    from ..ship.runtime_folder import DEFAULT, PYTHONS, Wanted
+    from ..ship.ship import fingerprint_of
+    from ..ship.ship import ship as run
 
     if reference and (unsigned or form != "oci"):
         raise click.UsageError("--push takes --as oci, and a key: what is pushed is signed first")
@@ -289,7 +289,7 @@ def sign(folder: Path, keys: Path, as_json: bool) -> None:
     \b
     build sign site --keys /media/safe/keys
     """
-    from .ship import sign as run
+    from ..ship.ship import sign as run
 
     offers = run(folder, keys)
     if as_json:
@@ -316,7 +316,7 @@ def recall(folder: Path, name: str, version: str, reason: str, keys: Path, as_js
     \b
     build recall /media/stick finance 1.0.0 --reason "fee table of 2023"
     """
-    from .ship import recall as run
+    from ..ship.ship import recall as run
 
     row = run(folder, keys, name, version, reason)
     click.echo(json.dumps(row, indent=1) if as_json else f"withdrawn: {name} {version}: {reason}")
@@ -336,7 +336,7 @@ def fleet(statuses: tuple[Path, ...], as_json: bool) -> None:
     build fleet /media/stick/status-*.json
     build fleet collected/ --json
     """
-    from .fleet import HEAD, read_statuses, rows, table
+    from ..ship.fleet import HEAD, read_statuses, rows, table
 
     loaded = read_statuses(statuses)
     if as_json:

@@ -1,4 +1,4 @@
-"""What the recipe's sections are made of: their common base, and values that may be of two kinds,
+"""What the recipe's sections are made of: their common base, and values with bounds or of two kinds,
 such as a number or the word `auto`. Knows none of the sections."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 
@@ -48,6 +48,8 @@ def _are_paths(value: object) -> bool:
     return bool(paths) and all(isinstance(path, str) and path for path in paths)
 
 
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
 CountOrAuto = Annotated[
     int | Literal["auto"],
     OneOf("a whole number from 1, or auto", lambda v: v == "auto" or (type(v) is int and v >= 1)),

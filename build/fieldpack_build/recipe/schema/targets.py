@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from .types import Section
+from .base import Section
 
 CPU = "cpu"
 OPENVINO = ("openvino-cpu", "openvino-gpu", "openvino-npu")  # OpenVINO GenAI, on a model of its own

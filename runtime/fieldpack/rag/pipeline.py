@@ -1,18 +1,16 @@
-"""Makes a question a sourced answer or a refusal: retrieve, prompt, generate, cite. Knows nothing
-of files on disk, terminals or HTTP."""
+"""The way from a question to the events of its answer: resolve, retrieve, prompt, generate or quote,
+and check citations against the library. Knows nothing of files on disk, terminals or HTTP."""
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from unicodedata import category
 
-from .answers import (
+from ..answers import (
     QUOTED,
     RELATED,
     UNSURE,
@@ -25,30 +23,21 @@ from .answers import (
     TextPiece,
     Timings,
 )
-from .citations import cite, strip_marks, unsupported
-from .errors import EmptyQuestion, QuestionError, QuestionTooLong
-from .generation.engine import GenerationStats
-from .generation.kv_cache import raise_if_cancelled
-from .index.query_terms import content_words
-from .language import decimal_mark
-from .passages import Citation, Filter, Passage, Previous
-from .prompt import Prompt, PromptBuilder
-from .retrieval.codes import held_codes
-from .retrieval.quoting import Quote, pick
-from .retrieval.word_forms import words_to_match
+from ..errors import QuestionError
+from ..generation.engine import GenerationStats
+from ..generation.kv_cache import raise_if_cancelled
+from ..passages import Citation, Filter, Passage, Previous
+from ..prompt import Prompt, PromptBuilder
+from ..retrieval.codes import held_codes
+from ..retrieval.quoting import Quote, pick
+from .answer_text import finish, sureness_of
+from .questions import ResolvedQuestion, clean_question, resolve_question
 
 if TYPE_CHECKING:
-    from .generation.engine import Engine
-    from .retrieval.retriever import Retriever
+    from ..generation.engine import Engine
+    from ..retrieval.retriever import Retriever
 
 _log = logging.getLogger("fieldpack")
-_VAGUE, _ELSEWHERE = 0.1, 0.04  # differences of cosine, see `choose_follow_up`
-_FEW = 2  # content words, in a question that may need the one before it
-_SHORT_REFUSAL = 3  # words; a shorter refusal must be a sentence of its own, see `is_refusal`
-_INK = re.compile(r"^\W+|\W+$")  # what stands around the words of a text
-_SENTENCE_ENDS = re.compile(r"\s*(?:$|[.!?…。！？]|\n)")
-# Unicode categories: control, lone surrogate, unassigned, private use.
-_NO_TEXT = frozenset(("Cc", "Cs", "Cn", "Co"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +49,18 @@ class AnswerOptions:
     threshold: bool = True
 
 
-def clean_question(question: str, max_chars: int) -> str:
-    """Return the question trimmed, without control characters (NUL among them); joiners that
-    scripts need stay. Raises EmptyQuestion, QuestionTooLong."""
-    text = " ".join("".join(c if category(c) not in _NO_TEXT else " " for c in question).split())
-    if not text:
-        raise EmptyQuestion("the question is empty; ask something in words")
-    if len(text) > max_chars:
-        raise QuestionTooLong(
-            f"the question has {len(text):,} characters, this bundle takes {max_chars:,}; shorten it"
-        )
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedQuestion:
-    """A question as it is read, a follow-up perhaps joined to the question before, and the passages
-    for it."""
-
-    question: str
-    passages: tuple[Passage, ...]
-
-    @property
-    def similarity(self) -> float:
-        """The best passage's similarity; -1 without passages."""
-        return max((p.similarity for p in self.passages), default=-1.0)
-
-
 @dataclass(slots=True)
 class _Draft:
-    """A model's answer while it is made. `asked`: the question; `question`: as it is read. `least`:
-    the sureness from which on it is shown, None where each piece is shown as it comes. `started`: by
-    `time.perf_counter`. `text`: what there is of it, from the beginning of one that was cut on. `languages`:
-    those of the library's documents."""
+    """A model's answer while it is made. `question`: as it was asked; `read_as`: as it is read, a
+    follow-up perhaps joined to the question before. `min_sureness`: the sureness from which on it is
+    shown, None where each piece is shown as it comes. `started`: by `time.perf_counter`. `text`:
+    what there is of it, from the beginning of one that was cut on. `languages`: those of the
+    library's documents."""
 
-    asked: str
     question: str
+    read_as: str
     passages: tuple[Passage, ...]
-    least: float | None
+    min_sureness: float | None
     started: float
     retrieval_ms: float
     text: str
@@ -113,7 +76,7 @@ class _Draft:
 
     def show_quote(self) -> Iterator[Event]:
         """Yield the quote above an answer whose pieces are shown, and note the time."""
-        if self.quote is not None and self.least is None:
+        if self.quote is not None and self.min_sureness is None:
             self.quote_ms = self.elapsed_ms()
             yield QuoteFound(self.quote)
         self.before_ms = self.elapsed_ms()
@@ -180,17 +143,17 @@ class Rag:
         settings, started = self.builder.settings, time.perf_counter()
         question = clean_question(question, settings.max_question_chars)
         retriever = self.retriever if options.retrieval else None
-        resolved = self._resolve(retriever, question, previous, where)
+        resolved = resolve_question(retriever, question, previous, where, settings)
         retrieval_ms = (time.perf_counter() - started) * 1000
         prompt = self.builder.build(resolved.question, resolved.passages, begun=begun)
         passages = resolved.passages[: prompt.used]
-        least = settings.sure_from if retriever and options.threshold else None
+        min_sureness = settings.sure_from if retriever and options.threshold else None
         languages = retriever.languages if retriever else ()
         draft = _Draft(
             question,
             resolved.question,
             passages,
-            least,
+            min_sureness,
             started,
             retrieval_ms,
             begun,
@@ -208,8 +171,8 @@ class Rag:
             yield from draft.show_quote()
             yield from self._generate(draft, prompt, cancel, schema)
             answer = self._finished(draft, cited=schema is None)
-            if least is not None:
-                answer = self._withheld(answer, draft, least)
+            if min_sureness is not None:
+                answer = self._withheld(answer, draft, min_sureness)
                 yield TextPiece(answer.text.removeprefix(begun))
         yield CitationsFound(answer.citations)
         yield Done(answer)
@@ -221,8 +184,10 @@ class Rag:
         until the answer is known to be sure. A written answer is at most as sure as its quote, so
         the model does not write one whose quote is not sure enough."""
         assert self.generator
-        settings, least = self.builder.settings, draft.least
-        if least is not None and (draft.quote is None or draft.quote.sureness < least):
+        settings, min_sureness = self.builder.settings, draft.min_sureness
+        if min_sureness is not None and (
+            draft.quote is None or draft.quote.sureness < min_sureness
+        ):
             return
         pieces = self.generator.stream(
             prompt.text,
@@ -235,13 +200,13 @@ class Rag:
         )
         for piece in pieces:
             draft.text += piece
-            if least is None:
+            if min_sureness is None:
                 yield TextPiece(piece)
 
     def _finished(self, draft: _Draft, *, cited: bool) -> Answer:
         """Return the answer that a draft has become, its citations checked. `cited` as in `finish`."""
         answer = finish(
-            draft.asked,
+            draft.question,
             draft.text,
             draft.passages,
             self.builder.settings.refusal,
@@ -251,21 +216,21 @@ class Rag:
         )
         return replace(
             answer,
-            read_as=draft.question,
+            read_as=draft.read_as,
             citations=self._checked_citations(answer),
             quote=draft.quote,
             cut=draft.stats.cut,
             sureness=sureness_of(
-                draft.text, draft.question, draft.quote, draft.passages, draft.languages
+                draft.text, draft.read_as, draft.quote, draft.passages, draft.languages
             ),
         )
 
-    def _withheld(self, answer: Answer, draft: _Draft, least: float) -> Answer:
+    def _withheld(self, answer: Answer, draft: _Draft, min_sureness: float) -> Answer:
         """Return the model's answer where it is sure enough or a refusal of its own, else one that
         says that it is not."""
         if draft.text and answer.refused:
             return answer
-        return self._if_sure(answer, least)
+        return self._if_sure(answer, min_sureness)
 
     def _stream_quote(
         self,
@@ -284,7 +249,7 @@ class Rag:
             raise QuestionError(
                 "this bundle quotes its documents and has no language model to fill a JSON schema"
             )
-        resolved = self._resolve(self.retriever, question, previous, where)
+        resolved = resolve_question(self.retriever, question, previous, where, settings)
         passages = resolved.passages
         retrieval_ms = (time.perf_counter() - started) * 1000
         yield PassagesFound(passages)
@@ -323,10 +288,10 @@ class Rag:
         yield CitationsFound(answer.citations)
         yield Done(answer)
 
-    def _if_sure(self, answer: Answer, least: float) -> Answer:
+    def _if_sure(self, answer: Answer, min_sureness: float) -> Answer:
         """Return an answer that is sure enough, else one that says that it is not and shows the
         passages alone."""
-        if answer.sureness is not None and answer.sureness >= least:
+        if answer.sureness is not None and answer.sureness >= min_sureness:
             return answer
         text = self.builder.settings.unsure or ""
         return replace(
@@ -389,43 +354,11 @@ class Rag:
         question = question.strip()[: settings.max_question_chars]
         resolved = ResolvedQuestion("", ())
         if question:
-            resolved = self._resolve(self.retriever, question, previous, where)
+            resolved = resolve_question(self.retriever, question, previous, where, settings)
         prompt = self.builder.build(resolved.question, resolved.passages)
         if self.retriever and not resolved.passages:
             prompt = self.builder.opening()
         self.generator.read_ahead(prompt.text, max_context=settings.max_context, cancel=cancel)
-
-    def _resolve(
-        self,
-        retriever: Retriever | None,
-        question: str,
-        previous: Previous | None,
-        where: Filter | None,
-    ) -> ResolvedQuestion:
-        """Return the question as it is read, with its passages. A follow-up is read over the
-        passages before, in their order, where its best passage is among them: the model has read
-        those already."""
-        if retriever is None:
-            return ResolvedQuestion(question, ())
-
-        def search(text: str, count: int) -> ResolvedQuestion:
-            return ResolvedQuestion(text, tuple(retriever.search(text, count, where)))
-
-        count = self.builder.settings.passages
-        resolved = search(question, count)
-        if previous is None:
-            return resolved
-        joined = f"{previous.question} {question}"
-        # A question that says enough by itself is not searched for three times.
-        is_short = len(content_words(question)) <= _FEW
-        if is_short and len(joined) <= self.builder.settings.max_question_chars:
-            resolved = choose_follow_up(
-                resolved, search(joined, count), search(previous.question, 1)
-            )
-        if resolved.passages and resolved.passages[0].chunk_id in previous.passages:
-            passages = retriever.passages_of(previous.passages, resolved.passages)
-            return replace(resolved, passages=passages)
-        return resolved
 
     def _checked_citations(self, answer: Answer) -> tuple[Citation, ...]:
         """Return the citations whose quote stands in the library as it is stored, byte for byte."""
@@ -454,81 +387,3 @@ class Rag:
         if min_margin is None:
             return False
         return retriever.similarity_margin(resolved.question, where) < min_margin
-
-
-def choose_follow_up(
-    alone: ResolvedQuestion, joined: ResolvedQuestion, before: ResolvedQuestion
-) -> ResolvedQuestion:
-    """Return a follow-up as a question of its own, or joined to the one before: joined where it
-    says little alone ("And for a trader?"; at most two content words) and the two together are
-    about as near to the library as the first was; a question about something else moves them away
-    from it. The limits were chosen on twenty follow-ups of the finance recipe: 17 are read as a
-    person would."""
-    words = len(content_words(alone.question))
-    vague = words < 2 or (words == _FEW and alone.similarity < before.similarity - _VAGUE)
-    return joined if vague and joined.similarity >= before.similarity - _ELSEWHERE else alone
-
-
-def finish(
-    question: str,
-    text: str,
-    passages: tuple[Passage, ...],
-    refusal: str,
-    timings: Timings,
-    *,
-    cited: bool = True,
-    languages: Collection[str] = (),
-) -> Answer:
-    """Return the model's words as an Answer: a refusal is recognised by its words, marks become
-    citations. `cited`: off for text that is no prose, such as JSON. `languages`: those of the
-    library's documents."""
-    text = text.strip()
-    if is_refusal(text, refusal):
-        return Answer(question, refusal, True, (), passages, timings, question)
-    citations: tuple[Citation, ...] = ()
-    if cited:
-        text, citations = cite(text, passages)
-    figures = unsupported(text, passages, decimal_mark(languages)) if passages else ()
-    return Answer(question, text, False, citations, passages, timings, question, figures)
-
-
-def sureness_of(
-    text: str,
-    question: str,
-    quote: Quote | None,
-    passages: tuple[Passage, ...],
-    languages: Sequence[str] = (),
-) -> float | None:
-    """Return how sure a written answer is, 0 to 1: the quote's sureness times the share of the
-    answer's words, those of the question left out, that stand in the quote or its passage's title,
-    in the forms that the `languages` of the library's documents give them. None without a quote to
-    compare it with."""
-    if quote is None:
-        return None
-    context = passages[quote.citation.passage - 1].context
-    asked, quoted = (
-        frozenset().union(*words_to_match(words, languages))
-        for words in (question, f"{quote.text} {context}")
-    )
-    answered = words_to_match(strip_marks(text), languages)
-    new = [word for word in answered if word.isdisjoint(asked)] or answered
-    shared = [word for word in new if not word.isdisjoint(quoted)]
-    return round(quote.sureness * len(shared) / len(new), 4) if new else 0.0
-
-
-def is_refusal(text: str, refusal: str) -> bool:
-    """Return whether the answer says nothing, is the bundle's refusal, or begins with it; marks, case
-    and punctuation around it aside.
-
-    More words may follow a refusal of three words or more ("The documents do not say when"). One
-    or two words are also how an answer begins ("Unknown risks are listed in ..."), so behind these
-    the sentence must end."""
-    said, bare = (_INK.sub("", strip_marks(part).casefold()) for part in (text, refusal))
-    if not said or not bare:
-        return not said
-    rest = said.removeprefix(bare)
-    if rest == said:
-        return False
-    if len(bare.split()) < _SHORT_REFUSAL:
-        return _SENTENCE_ENDS.match(rest) is not None
-    return not rest[:1].isalnum()
