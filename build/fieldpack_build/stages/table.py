@@ -390,7 +390,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        6,
+        7,
         "fit how passages are quoted, on the training rows or on questions made of the library",
         settings=_quoting_settings,
         needs=("embedder", "reranker", "knowledge", "calibrate"),
@@ -463,7 +463,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        4,
+        5,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=_attribute_settings,
         needs=(
@@ -493,7 +493,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        9,
+        10,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=lambda r: {
             "evaluate": _dump(r.evaluate),
@@ -521,7 +521,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        5,
+        6,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=_targets_settings,
         needs=_BUNDLED,
