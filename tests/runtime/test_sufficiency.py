@@ -70,6 +70,17 @@ def test_a_name_in_other_words_is_missing_by_how_far_the_passage_is_from_it() ->
         ("Combien de jours ?", "Quelques jours.", True),
         ("¿Es alto el precio?", "Es alto.", False),
         ("¿Cuántos días son?", "Unos días.", True),
+        # a number in words
+        ("Wie viele sind es?", "Es sind zweiundzwanzig.", False),
+        ("Wann kostet es wie viel?", "Bis sieben Uhr dreißig Euro.", False),
+        ("Wie lange dauert es?", "Ein Jahrhundert.", True),
+        ("Combien de jours ?", "Deux jours.", False),
+        ("¿Cuántos días son?", "Veintidós días.", False),
+        ("Koľko sa platí za neúčasť?", "Účtuje sa poplatok desať eur.", False),
+        ("Do koľkých dní odpovieme?", "Vybavuje sa do tridsiatich dní.", False),
+        ("Koľko stojí miesto?", "To je pekné miesto.", True),
+        ("Скільки тонн робить за добу?", "Дає п’ять тонн.", False),
+        ("Скільки людей у сім’ї?", "Сім’я велика.", True),
         # a full stop that ends no sentence
         ("Who pays approx. 5 % of the fee?", "The firm does.", False),
         ("What is the fee of form No. 12?", "It is charged.", True),

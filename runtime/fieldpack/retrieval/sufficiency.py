@@ -91,18 +91,21 @@ def _names(question: str) -> list[str]:
 
 
 def lacks_figure(question: str, quote: str) -> bool:
-    """Return whether a question wants an amount and the quote has no digit. Decided by words of the
+    """Return whether a question wants an amount and the quote has no digit and no number in words of
+    the question's language. Decided by words of the
     languages in `language/question_kinds.toml`, in the sentences with a question mark where there
     are any; no other question wants one. "How much" wants one anywhere; a fee or a limit is not what
     a sentence wants that begins like a question for a person, a place, a time, a reason, or yes or
     no."""
     if any(map(str.isdigit, quote)):
         return False
+    kinds = question_kinds(question)
+    if kinds.number.search(fold(quote)):
+        return False
     # Without a capital, a small letter behind a full stop does not say that the sentence goes on.
     text = question.upper() if question == question.lower() else question
     sentences = [text[start:end] for start, end in sentence_spans(text)]
     asked = [sentence for sentence in sentences if _ASKS.search(sentence)] or sentences[-1:]
-    kinds = question_kinds(question)
     return any(
         kinds.how_much.search(sentence)
         or (

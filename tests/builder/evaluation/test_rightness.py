@@ -57,7 +57,7 @@ DOGS = "Are dogs allowed in the hall?"
         (DOGS, "Dogs are not allowed.", "Yes.", False),
         ("What of dogs?", "They may enter the hall.", "They may not enter the hall.", False),
         # a full stop that ends no sentence
-        ("Who opens the safe?", "Nobody but Mr. Novak.", "Nobody but Mr. Novak does.", True),
+        ("Who opens the safe?", "Nobody but Mr. Al Novak.", "Nobody else than Mr. Al Novak.", True),
         ("Who opens the safe?", "Mr. Novak opens it.", "Never Mr. Novak.", False),
         ("How much is kept?", "approx. 5 %", "It is approx. 5 per cent.", True),
         ("Which form?", "Form No. 12 of the list.", "Use No. 12.", True),
