@@ -34,6 +34,7 @@ def far(question: str) -> dict[str, float]:
         ("Do Anna and Berta and Carla and Doris pay?", 3),
         ("What do Calderfields cost?", 0),
         ("Was kostet der Fonds?", 1),
+        ("Does Dr. Novak hold CSBF?", 1),  # a name, though behind a full stop
     ],
 )
 def test_names_and_years_that_a_passage_has_not(question: str, count: int) -> None:
@@ -69,6 +70,23 @@ def test_a_name_in_other_words_is_missing_by_how_far_the_passage_is_from_it() ->
         ("Combien de jours ?", "Quelques jours.", True),
         ("¿Es alto el precio?", "Es alto.", False),
         ("¿Cuántos días son?", "Unos días.", True),
+        # a number in words
+        ("Wie viele sind es?", "Es sind zweiundzwanzig.", False),
+        ("Wann kostet es wie viel?", "Bis sieben Uhr dreißig Euro.", False),
+        ("Wie lange dauert es?", "Ein Jahrhundert.", True),
+        ("Combien de jours ?", "Deux jours.", False),
+        ("¿Cuántos días son?", "Veintidós días.", False),
+        ("Koľko sa platí za neúčasť?", "Účtuje sa poplatok desať eur.", False),
+        ("Do koľkých dní odpovieme?", "Vybavuje sa do tridsiatich dní.", False),
+        ("Koľko stojí miesto?", "To je pekné miesto.", True),
+        ("Скільки тонн робить за добу?", "Дає п’ять тонн.", False),
+        ("Скільки людей у сім’ї?", "Сім’я велика.", True),
+        # a full stop that ends no sentence
+        ("Who pays approx. 5 % of the fee?", "The firm does.", False),
+        ("What is the fee of form No. 12?", "It is charged.", True),
+        ("Wer zahlt nach Nr. 5 die Kosten?", "Die Firma zahlt.", False),
+        ("i paid the fee in may. who repays it?", "The firm does.", False),
+        ("The fee is high. “Who pays it?”", "The firm does.", False),
     ],
 )
 def test_an_amount_that_a_quote_does_not_give(question: str, quote: str, lacks: bool) -> None:

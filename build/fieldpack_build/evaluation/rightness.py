@@ -29,7 +29,15 @@ from collections.abc import Collection, Sequence
 from functools import cache, lru_cache
 
 from fieldpack.figures import paired_marks
-from fieldpack.language import PLAIN, analyzer, decimal_mark, fold, question_words
+from fieldpack.language import (
+    PLAIN,
+    analyzer,
+    decimal_mark,
+    fold,
+    question_words,
+    sentence_ends,
+    sentence_spans,
+)
 
 from .numbers import Quantity, expected_quantities, is_same, quantities
 from .polarity import begins_with, is_known, is_negated, polar_words, without_beginning
@@ -39,8 +47,8 @@ from .polarity import begins_with, is_known, is_negated, polar_words, without_be
 MIN_RECALL = 0.75
 _CLOSE = 3  # words behind a figure among which its unit must stand: "25 whole working days"
 _WORD = re.compile(r"[^\W\d_]+|[%€$£¥]")
-_SENTENCE_ENDS = re.compile(r"(?<=[.!?;])\s+|\n+")
-_CLAUSE_ENDS = re.compile(r"[.,;:!?]\s|\n|\d")
+_PARTS = re.compile(r"(?<=;)\s+")  # of a sentence
+_CLAUSE_ENDS = re.compile(r"[,;:]\s|\n|\d")  # where a sentence does not end
 _UNITS = {
     alias: names.split()[0]
     for names in (
@@ -80,8 +88,8 @@ def says(
     said = without_beginning(said, languages)
     if _recall(said, new or of_expected, languages) < MIN_RECALL:
         return False
-    sentences = [part for part in _SENTENCE_ENDS.split(said) if part.strip()]
-    nearest = max(sentences, key=lambda part: _recall(part, of_expected, languages))
+    parts = [part for start, end in sentence_spans(said) for part in _PARTS.split(said[start:end])]
+    nearest = max(parts, key=lambda part: _recall(part, of_expected, languages))
     return is_negated(nearest, languages) == is_negated(rest, languages)
 
 
@@ -124,8 +132,7 @@ def _unit_of(quantity: Quantity, text: str, languages: Collection[str]) -> str |
         return "%"
     if signs:
         return signs[0]
-    behind = _CLAUSE_ENDS.split(text[quantity.end :], maxsplit=1)[0]
-    words = _words(behind)
+    words = _words(_clause_behind(quantity, text))
     if not words or words[0] in _left_out(tuple(languages)):
         return None
     return _unit(words[0], languages)
@@ -134,10 +141,17 @@ def _unit_of(quantity: Quantity, text: str, languages: Collection[str]) -> str |
 def _units_near(figure: Quantity, text: str, languages: Collection[str]) -> set[str]:
     """The units that a figure in an answer may have: signs that touch it, the word before it, and
     the words behind it up to another figure or the end of the clause."""
-    behind = _words(_CLAUSE_ENDS.split(text[figure.end :], maxsplit=1)[0])[:_CLOSE]
+    behind = _words(_clause_behind(figure, text))[:_CLOSE]
     before = _words(text[: figure.start])[-1:]
     near = [*before, *_words(text[figure.start : figure.end]), *behind]
     return {_unit(word, languages) for word in near} | ({"%"} if figure.percent else set())
+
+
+def _clause_behind(figure: Quantity, text: str) -> str:
+    """The text from a figure to another one or to the end of the clause."""
+    # From the text's beginning, as the words before a full stop tell whether it ends a sentence.
+    stop = next((end for end in sentence_ends(text) if end > figure.end), len(text))
+    return _CLAUSE_ENDS.split(text[figure.end : stop], maxsplit=1)[0]
 
 
 def _words(text: str) -> list[str]:

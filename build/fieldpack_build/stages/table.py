@@ -161,7 +161,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "quoting",
-        6,
+        7,
         "fit how passages are quoted, on the training rows or on questions made of the library",
         settings=quoting_settings,
         needs=(*_LIBRARY, "calibrate"),
@@ -230,7 +230,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "attribute",
-        4,
+        5,
         "ask the same questions of every stage's model: where quality was won and lost",
         settings=attribute_settings,
         needs=(
@@ -258,7 +258,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        9,
+        10,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=evaluate_settings,
         needs=(
@@ -279,7 +279,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "targets",
-        5,
+        6,
         "make the model in other hardware's formats, ask the test questions on every target",
         settings=targets_settings,
         needs=_BUNDLED,

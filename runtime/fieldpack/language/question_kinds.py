@@ -1,6 +1,6 @@
 """What a question asks for, by its first words and a few others: yes or no, an amount, a figure that
-has to be worked out, or something else. The words of each language are in `question_kinds.toml`.
-Knows nothing of answers.
+has to be worked out, or something else; and the words by which an answer gives an amount without a
+digit. The words of each language are in `question_kinds.toml`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ _FILE = "question_kinds.toml"
 class QuestionKinds:
     """The expressions of one or more languages, over folded text. `yes_no` and `other`: match at the
     beginning of a sentence; `how_much`, `amount`: search in it; `derived`: searches in a whole
-    question."""
+    question; `number`: searches in an answer."""
 
     yes_no: re.Pattern[str]
     other: re.Pattern[str]
     how_much: re.Pattern[str]
     amount: re.Pattern[str]
     derived: re.Pattern[str]
+    number: re.Pattern[str]
 
 
 def question_kinds(question: str) -> QuestionKinds:
@@ -50,6 +51,7 @@ def _compiled(languages: tuple[str, ...]) -> QuestionKinds:
         derived=re.compile(
             rf"(?:^|[.!?;:,]\s)\W*(?:{yes_no})\b|\b(?:{any_of('derived')})(?:\b|(?<=\s))"
         ),
+        number=re.compile(rf"\b(?:{any_of('number')})\b"),
     )
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from math import exp
 
 from ..figures import find_figures
-from ..language import fold, question_kinds
+from ..language import fold, question_kinds, sentence_spans
 
 # `score`: of the best candidate, `margin`: `retriever.similarity_margin`, `gap`: the best
 # candidate's score less the second one's, `missing`: names and years of the question that the
@@ -30,6 +31,7 @@ SAYS_IT = (1.7944, 2.1126, 4.359, -1.4226, -0.9585, -2.6656)
 _MOST_MISSING = 3
 _STEM = 5  # letters by which forms of a word are taken for one: insurer, insured, insurance
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_ASKS = re.compile(r"[?？]\W*$")  # the end of a sentence that is a question, in quotes perhaps
 
 
 def features_of(
@@ -76,26 +78,34 @@ def missing(question: str, passage: str, near: Mapping[str, float]) -> float:
 
 
 def _names(question: str) -> list[str]:
-    """The words of two letters or more with a capital that no sentence begins with."""
+    """The words of two letters or more with a capital that no sentence, and nothing behind a colon,
+    begins with."""
     words = []
-    for match in re.finditer(r"\w{2,}", question):
-        before = question[: match.start()].rstrip("\"'([ ")
-        if before and before[-1] not in ".!?:" and match.group()[0].isupper():
-            words.append(match.group())
+    for start, end in sentence_spans(question):
+        sentence = question[start:end]
+        for match in islice(re.finditer(r"\w+", sentence), 1, None):
+            word, before = match.group(), sentence[: match.start()].rstrip("\"'([ ")
+            if len(word) > 1 and word[0].isupper() and not before.endswith(":"):
+                words.append(word)
     return words
 
 
 def lacks_figure(question: str, quote: str) -> bool:
-    """Return whether a question wants an amount and the quote has no digit. Decided by words of the
+    """Return whether a question wants an amount and the quote has no digit and no number in words of
+    the question's language. Decided by words of the
     languages in `language/question_kinds.toml`, in the sentences with a question mark where there
     are any; no other question wants one. "How much" wants one anywhere; a fee or a limit is not what
     a sentence wants that begins like a question for a person, a place, a time, a reason, or yes or
     no."""
     if any(map(str.isdigit, quote)):
         return False
-    sentences = re.split(r"(?<=[.?!])\s+", question.strip())
-    asked = [s for s in sentences if s.endswith("?")] or sentences[-1:]
     kinds = question_kinds(question)
+    if kinds.number.search(fold(quote)):
+        return False
+    # Without a capital, a small letter behind a full stop does not say that the sentence goes on.
+    text = question.upper() if question == question.lower() else question
+    sentences = [text[start:end] for start, end in sentence_spans(text)]
+    asked = [sentence for sentence in sentences if _ASKS.search(sentence)] or sentences[-1:]
     return any(
         kinds.how_much.search(sentence)
         or (

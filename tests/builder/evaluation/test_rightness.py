@@ -56,6 +56,11 @@ DOGS = "Are dogs allowed in the hall?"
         (DOGS, "Dogs are not allowed.", "No.", True),
         (DOGS, "Dogs are not allowed.", "Yes.", False),
         ("What of dogs?", "They may enter the hall.", "They may not enter the hall.", False),
+        # a full stop that ends no sentence
+        ("Who opens the safe?", "Nobody but Mr. Al Novak.", "Nobody else than Mr. Al Novak.", True),
+        ("Who opens the safe?", "Mr. Novak opens it.", "Never Mr. Novak.", False),
+        ("How much is kept?", "approx. 5 %", "It is approx. 5 per cent.", True),
+        ("Which form?", "Form No. 12 of the list.", "Use No. 12.", True),
         # nothing to judge by
         ("Who?", "Ann Weir.", "", False),
         ("Which?", "It is.", "", None),
@@ -78,6 +83,10 @@ def test_english(question: str, expected: str, said: str, right: bool | None) ->
         ("de", "Sind Hunde erlaubt?", "Hunde sind nicht erlaubt.", "Hunde sind erlaubt.", False),
         ("de", "Sind Hunde erlaubt?", "Nein.", "Nein, Hunde sind verboten.", True),
         ("de", "Wer zahlt?", "Die Verwahrstelle.", "Das zahlt die Verwahrstelle.", True),
+        ("de", "Bis wann?", "Bis zum 12. Mai 2026.", "Am 12. Mai 2026.", True),
+        ("de", "Bis wann?", "Bis zum 12. Mai 2026.", "Am 12. Juni 2026.", False),
+        ("de", "Welche Zeile?", "Nr. 5 der Liste.", "Das steht in Nr. 5.", True),
+        ("sk", "Dokedy?", "Do 5. decembra 2026.", "Do 5. januára 2026.", False),
         ("fr", "Combien ?", "1 250,50 euros", "Il faut payer 1\u202f250,5 €.", True),
         ("fr", "Est-ce permis ?", "Ce n'est pas permis.", "C'est permis.", False),
         ("it", "È permesso?", "Sì.", "No, mai.", False),
