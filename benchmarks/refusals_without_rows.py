@@ -9,8 +9,10 @@ Libraries: recipes/finance.yaml without its rows, the four of benchmarks/languag
 (`--financebench`: a folder with docs and eval.jsonl) and the four Debian packages of
 benchmarks/real_libraries.py (`--packages`). Their questions were written for other measurements.
 Unanswerable are: finance's own such questions; elsewhere each question once more in the library
-without the documents that answer it ("left out"); forty that were written for other libraries
-("others'"); and ten that hardly any library answers ("ten"), written before anything was measured.
+without the documents that answer it ("left out"); of three packages twenty, or ten, that ask what
+their subject's documents do not say ("near", benchmarks/questions/near_misses.jsonl); forty that were
+written for other libraries ("others'"); and ten that hardly any library answers ("ten"). Those of
+"near" and "ten" were written before anything was measured.
 Shares have 95% intervals (Clopper and Pearson). The finance recipe's rows gave the weights and the
 threshold that are carried over: its figures are of new questions, not of a new library.
 """
@@ -44,7 +46,9 @@ from fieldpack_build.stages.table import make_plan, needed_for
 HERE = Path(__file__).parent
 FINANCE = HERE.parent / "recipes" / "finance.yaml"
 LANGUAGES = ("de", "sk", "uk", "zh")
+NEAR_MISSES = HERE / "questions" / "near_misses.jsonl"
 _OTHERS, _FILINGS = 40, 120
+_KINDS = ("wrongly refused", "unanswerable", "left out", "near", "others'", "ten")
 TEN = (
     "What is the wifi password of the Zurich office?",
     "Who won the staff football tournament last summer?",
@@ -68,11 +72,12 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Library:
-    """A recipe, settings that override it, and its questions."""
+    """A recipe, settings that override it, its questions, and near misses."""
 
     recipe: Path
     overrides: tuple[str, ...]
     questions: list[Question]
+    near: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -102,8 +107,7 @@ def main() -> None:
         results[name] = measure(libraries[name], chosen, cache)
         print(name, json.dumps(results[name]), flush=True)
     print(machine_line(facts))
-    kinds = ("wrongly refused", "unanswerable", "left out", "others'", "ten")
-    print(table(("", "threshold", "made-up", *kinds), [_row(*item) for item in results.items()]))
+    print(table(("", "threshold", "made-up", *_KINDS), [_row(*item) for item in results.items()]))
     if arguments.json:
         write_json(arguments.json, {"machine": facts, "libraries": results})
 
@@ -138,6 +142,8 @@ def measure(library: Library, others: Sequence[str], cache: Path) -> dict[str, A
             index.masked = {i for document in documents for i in ids.get(document, ())}
             ask("left out", question)
             index.masked = frozenset()
+    for question in library.near:
+        ask("near", question)
     for question in others:
         ask("others'", question)
     for question in TEN:
@@ -195,12 +201,13 @@ def _libraries(arguments: argparse.Namespace) -> Iterator[tuple[str, Library]]:
             asked = [Question(row["question"], (row["document"],)) for row in rows]
             yield name, Library(recipe, (), asked)
     if arguments.packages:
-        every = _read(QUESTIONS)
+        every, near = _read(QUESTIONS), _read(NEAR_MISSES)
         for name, package in PACKAGES.items():
             rows = [row for row in every if row["library"] == name]
             recipe = _with_answers(_recipe(name, package, arguments.packages, rows, work))
             asked = [Question(row["question"], tuple(row["documents"])) for row in rows]
-            yield name, Library(recipe, (), asked)
+            missed = tuple(row["question"] for row in near if row["library"] == name)
+            yield name, Library(recipe, (), asked, missed)
 
 
 def _write(path: Path, documents: Path) -> Path:
@@ -228,7 +235,7 @@ def _row(name: str, result: dict[str, Any]) -> list[object]:
     made = result["made_up"]
     cells: list[object] = [name, result["refuse_below"]]
     cells.append(f"{made['answerable']}: {made['refused_wrong']} / {made['refused_right']}")
-    for kind in ("wrongly refused", "unanswerable", "left out", "others'", "ten"):
+    for kind in _KINDS:
         asked, before, after = result["asked, refused before, refused after"].get(kind, (0, 0, 0))
         cells.append(f"{_share(before, asked)} -> {_share(after, asked)}" if asked else "")
     return cells
