@@ -370,6 +370,22 @@ def test_delete_all_deletes_what_was_asked_about(two: Visit) -> None:
     assert page.evaluate(left, "tiny-2.0.0") == 0
 
 
+def test_on_a_phone_two_experts_can_be_told_apart(two: Visit) -> None:
+    page = two.page
+    page.set_viewport_size({"width": 390, "height": 800})
+    name = page.locator("#switch-name")
+    assert name.inner_text() == "tiny 1.0.0"
+    assert name.evaluate("node => node.scrollWidth <= node.clientWidth"), "not cut"
+    assert not page.locator(".offline").is_visible()
+    name.click()
+    text = page.locator(".expert-text").last.bounding_box()
+    button = page.get_by_role("button", name="Use tiny 2.0.0").bounding_box()
+    assert text and button and text["y"] + text["height"] <= button["y"], "one below the other"
+    hold(page, "**/api/bundles/current")
+    page.get_by_role("button", name="Use tiny 2.0.0").click()
+    page.get_by_role("dialog").get_by_text("Opening tiny 2.0.0.").wait_for()
+
+
 # --- a server that is away ------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ export function chooseExpert({ current, bundles }, choose, tell) {
   const press = async (bundle) => {
     const buttons = [...list.querySelectorAll("button")];
     for (const button of buttons) button.disabled = true; // one after the other
-    problem.textContent = t("switching", { name: bundle.name });
+    problem.textContent = t("switching", { name: `${bundle.name} ${bundle.version}` });
     try {
       await choose(bundle);
       if (isOpen()) byId("dialog").close();
