@@ -116,7 +116,7 @@ def test_hanging_up_stops_the_model_and_gives_the_turn_on(server: Served) -> Non
                 wait_for(lambda: waiting(server) == 1)
                 break
     wait_for(lambda: server.expert.ended == 1)
-    assert server.expert.words <= 2
+    assert server.expert.words <= 3  # of 24: two, and perhaps the first of the next answer
     server.expert.hurry.set()
     thread.join()
     assert done[0][1][-1][0] == "done"
