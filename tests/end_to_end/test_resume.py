@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fieldpack_build.pipeline.task import Task
 from fieldpack_build.recipe.load import load_recipe
 from fieldpack_build.stages import train
 from fieldpack_build.stages.table import NAMES
+from moments import act_at
 from toys import OPTIONAL, Project, make_cache, run
 
 pytest_plugins = ["toys"]
@@ -41,18 +43,20 @@ def test_killed_in_every_stage_it_ends_in_the_same_bytes(
     mine = Project(toy.folder, make_cache(tmp_path / "cache", machine), tmp_path / "dist")
     every = [name for name in NAMES if name not in OPTIONAL]
     for number, stage in enumerate(every):
-        with _interrupted(mine, stage) as build:
+        with _interrupted(mine, stage, tmp_path) as build:
             workers = psutil.Process(build.pid).children(recursive=True)
             assert workers, f"{stage}: no worker"
             if stage == "export":
                 _refuses_a_second_build(mine)
             if stage == "merge":
                 build.send_signal(signal.SIGINT)
-                assert build.wait(timeout=30) == 130
+                _go_on(workers)
+                assert build.wait(timeout=120) == 130
             else:
                 build.kill()  # the build alone: its worker must end by itself
-                build.wait(timeout=10)
-        _, left = psutil.wait_procs(workers, timeout=30)
+                build.wait(timeout=120)
+                _go_on(workers)
+        _, left = psutil.wait_procs(workers, timeout=120)
         # One that has ended and that nobody has waited for yet is a zombie, here its new parent's.
         alive = [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
         assert not alive, f"{stage}: {alive} outlived the build"
@@ -87,33 +91,55 @@ def _contents(bundle: Path) -> dict[str, Any]:
     }
 
 
-class _interrupted:
-    """A build as its own process, at the point where `stage` is at work; gone at the end in any
-    case."""
+def _go_on(workers: list[psutil.Process]) -> None:
+    for worker in workers:
+        with suppress(psutil.NoSuchProcess):
+            worker.resume()
 
-    def __init__(self, project: Project, stage: str) -> None:
-        self._project, self._stage = project, stage
+
+class _interrupted:
+    """A build as its own process, at the point where `stage` is at work: its worker has stopped
+    itself there, and cannot be done before the test acts. Gone at the end in any case."""
+
+    def __init__(self, project: Project, stage: str, folder: Path) -> None:
+        self._project, self._stage, self._folder = project, stage, folder
 
     def __enter__(self) -> subprocess.Popen[str]:
+        # The worker's next file after the sign: the build itself has `recipe` in its command line.
+        sign = self._project.cache / "stages" / self._stage / "*.partial"
+        sign /= SIGNS.get(self._stage, "log.txt")
+        moment = (
+            f'event == "open" and "/stages/{self._stage}/" in str(arguments[0]) and not seen and '
+            f'"recipe" not in sys.argv and __import__("glob").glob({str(sign)!r})'
+        )
+        act_at(self._folder, moment, "seen.append(1); os.kill(os.getpid(), signal.SIGSTOP)")
+        path = os.pathsep.join(filter(None, (str(self._folder), os.environ.get("PYTHONPATH"))))
         # A shell's background job ignores Ctrl-C, and so would all it starts: what is tested here
         # is the build's own.
         self._build = subprocess.Popen(
             self._project.command(),
             stderr=subprocess.PIPE,
             text=True,
+            env={**os.environ, "PYTHONPATH": path},
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        stages = self._project.cache / "stages" / self._stage
-        deadline = time.monotonic() + 180
-        while not list(stages.glob(f"*.partial/{SIGNS.get(self._stage, 'log.txt')}")):
+        deadline = time.monotonic() + 600
+        while psutil.STATUS_STOPPED not in self._states():
             assert self._build.poll() is None, (
                 f"ended before {self._stage}: {self._build.communicate()[1]}"
             )
             assert time.monotonic() < deadline, f"{self._stage} never began"
-            time.sleep(0.005)
-        while not psutil.Process(self._build.pid).children():
-            time.sleep(0.005)
+            time.sleep(0.05)
         return self._build
+
+    def _states(self) -> set[str]:
+        """The states of the build's processes."""
+        found = set()
+        with suppress(psutil.NoSuchProcess):
+            for one in psutil.Process(self._build.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    found.add(one.status())
+        return found
 
     def __exit__(self, *_: object) -> None:
         if self._build.poll() is None:

@@ -12,8 +12,6 @@ import os
 import resource
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -126,16 +124,18 @@ def _killed_at(step: int) -> Callable[[Event], None]:
 
 
 def _killed_while_writing(checkpoint: Path) -> Callable[[Event], None]:
-    """In the middle of a checkpoint: its weights are there, the trainer's state is not."""
+    """In the middle of a checkpoint: its weights are there, the trainer's state is about to be
+    written."""
+    last = f"{checkpoint.name}/trainer_state.json"
 
-    def watch() -> None:
-        while not (checkpoint / "adapter_model.safetensors").exists():
-            time.sleep(0.0002)
-        _die()
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(last):
+            assert (checkpoint / "adapter_model.safetensors").exists()
+            _die()
 
     def send(event: Event) -> None:
         if step_of(event) == 1:
-            threading.Thread(target=watch, daemon=True).start()
+            sys.addaudithook(look)
 
     return send
 

@@ -513,6 +513,27 @@ def test_a_running_answer_of_a_conversation_that_is_left_stays_with_it(reader: V
     wait_for(lambda: kept(reader) == [(FEE, "done"), (SLOW, "stopped")])
 
 
+def test_a_question_can_be_asked_in_the_moment_another_conversation_is_left(
+    reader: Visit,
+) -> None:
+    """The answer that is stopped has not ended then."""
+    page = reader.page
+    reader.ask(SLOW, wait=False)
+    page.get_by_text("One two ", exact=False).wait_for()
+    page.evaluate(
+        """(question) => {
+            document.getElementById('new-button').click();
+            document.getElementById('question').value = question;
+            document.getElementById('question').dispatchEvent(new Event('input'));
+            document.getElementById('ask').requestSubmit();
+        }""",
+        FEE,
+    )
+    page.locator(".turn:last-child .foot").wait_for()
+    assert page.locator(".turn").count() == 1
+    wait_for(lambda: kept(reader) == [(FEE, "done"), (SLOW, "stopped")])
+
+
 def kept(reader: Visit) -> list[tuple[str, str]]:
     """Question and state of each conversation's first turn, the latest conversation first."""
     read = "async () => (await import('/static/js/history.js')).conversations('tiny-1.0.0')"

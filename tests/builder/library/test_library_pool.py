@@ -98,6 +98,22 @@ def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
     assert lost.reason == said
 
 
+def test_a_reader_that_takes_its_time_to_die_is_asked_what_of(
+    embedder: Path, tmp_path: Path, at_b: Callable[[str], None]
+) -> None:
+    """Its end of the pipe is closed before it has ended; killed then, it would count as ended for
+    want of memory."""
+    at_b(
+        "[one.close() for one in __import__('gc').get_objects() if type(one).__name__ == "
+        "'Connection']; time.sleep(1.5); os.kill(os.getpid(), signal.SIGSEGV)"
+    )
+    orders = [order(tmp_path, f"{name}.md", f"# {name}\n\nText.") for name in "ab"]
+    with ReadingPool(reading(embedder), workers=1) as pool:
+        first, lost = pool.results(orders)
+    assert isinstance(first, ReadDocument)
+    assert isinstance(lost, ReadFailure) and "ended by SIGSEGV" in lost.reason
+
+
 @pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
 def test_a_document_that_ends_its_reader_is_read_once_more_without_what_does(
     embedder: Path, tmp_path: Path
