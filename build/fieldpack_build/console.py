@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 from .ingest import table
@@ -96,7 +97,9 @@ class PlainConsole(Listener):
 
 
 def _count(event: ProgressEvent) -> str:
-    """ "1,234/17,344", with "~" before a total that is a guess."""
+    """ "1,234/17,344", with "~" before a total that is a guess, or what the stage says itself."""
+    if count := event.get("count"):
+        return count
     return f"{event['done']:,.0f}/{'~' if event.get('guess') else ''}{event['total']:,.0f}"
 
 
@@ -110,10 +113,20 @@ class BarConsole(PlainConsole):
             BarColumn,
             Progress,
             SpinnerColumn,
+            Task,
             TextColumn,
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
+
+        class Left(TimeRemainingColumn):
+            """The time left that a stage states, else what its pace so far tells."""
+
+            def render(self, task: Task) -> Text:
+                if (left := task.fields.get("left")) is None:
+                    return super().render(task)
+                return Text(str(timedelta(seconds=round(left))), style="progress.remaining")
 
         self._progress = Progress(
             SpinnerColumn(),
@@ -122,7 +135,7 @@ class BarConsole(PlainConsole):
             TextColumn("{task.fields[count]} {task.fields[note]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(),
+            Left(),
             console=Console(stderr=True),
             transient=True,
         )
@@ -137,12 +150,16 @@ class BarConsole(PlainConsole):
     def event(self, step: Step, event: StageEvent) -> None:
         """Move the bar; say lines and warnings above it."""
         if event["event"] == "progress":
-            shown: dict[str, Any] = {"count": _count(event), "note": event["note"]}
+            shown: dict[str, Any] = {
+                "count": _count(event),
+                "note": event["note"],
+                "left": event.get("left"),
+            }
             if self._counts_anew(event):
                 self._progress.reset(self._bar, total=event["total"], **shown)
             self._progress.update(self._bar, completed=event["done"], total=event["total"], **shown)
         elif event["event"] == "note":
-            self._progress.reset(self._bar, total=1, count="", note=event["text"])
+            self._progress.reset(self._bar, total=1, count="", note=event["text"], left=None)
         else:
             super().event(step, event)
 

@@ -6,7 +6,7 @@ Knows nothing of formats, files or tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,14 @@ _STRUCK_OVER = re.compile("[^\n\x08]\x08")
 _ESCAPES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
+
+
+# Takes how far a reader is, often and cheaply: 12, 340, "page" after the twelfth of 340 pages.
+OnProgress = Callable[[int, int, str], None]
+
+
+def say_nothing(done: int, total: int, unit: str) -> None:
+    """Be an `OnProgress` that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +179,16 @@ class PageBuilder:
         """Add what is on the page and in no block: running headers, page numbers."""
         self._append(clean(text).strip())
 
-    def table(self, rows: Sequence[Sequence[str]]) -> None:
+    def table(self, rows: Iterable[Sequence[str]]) -> None:
         """Add rows of cells as lines "a | b | c"; a table of one row or one column is text."""
-        kept = [[squeeze(clean(cell)) for cell in row] for row in rows]
-        lines = [" | ".join(row).strip() for row in kept if any(row)]
-        is_table = len(lines) > 1 and any(len(row) > 1 for row in kept)
+        lines: list[str] = []
+        has_columns = False
+        for row in rows:
+            cells = [squeeze(clean(cell)) for cell in row]
+            has_columns = has_columns or len(cells) > 1
+            if any(cells):
+                lines.append(" | ".join(cells).strip())
+        is_table = len(lines) > 1 and has_columns
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:

@@ -14,6 +14,7 @@ from pathlib import Path
 from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 
+from ..documents import OnProgress
 from ..documents.find import matcher
 from ..documents.vocabulary import AUTO
 from ..errors import DocumentError
@@ -31,6 +32,15 @@ class ReadJob:
     relative: str
     size: int
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProgress:
+    """How far the reader of a document is: `done` of `total`, of what `unit` says ("page")."""
+
+    done: int
+    total: int
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +108,13 @@ class ReadFailure:
 Outcome = ReadDocument | ReadFailure
 
 
-def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Outcome:
+def read_and_chunk(
+    job: ReadJob, config: ReaderConfig, embedder: Embedder, on_progress: OnProgress
+) -> Outcome:
     """Read, cut and count a document; of `embedder` the tokenizer alone is used.
 
-    The process may end at a document that takes too much, unless the job says that one has.
+    `on_progress` is told often how far the reader of a long one is. The process may end at a
+    document that takes too much, unless the job says that one has.
     """
     from ..chunking import chunk_document
     from ..documents import read_document
@@ -116,6 +129,7 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
             vocabulary=config.vocabulary,
             language=config.language,
             expendable=not job.again,
+            on_progress=on_progress,
         )
     except DocumentError as error:
         return ReadFailure(
