@@ -354,7 +354,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        8,
+        9,
         "read, chunk, embed and index the documents",
         settings=_knowledge_settings,
         needs=("embedder",),
@@ -370,7 +370,6 @@ STAGES: tuple[Stage, ...] = (
             "python-docx",
             "python-pptx",
             "openpyxl",
-            "beautifulsoup4",
             "lxml",
             "markdown-it-py",
             "charset-normalizer",
