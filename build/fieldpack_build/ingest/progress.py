@@ -37,16 +37,18 @@ class Report(Protocol):
 
 
 class _Partial(NamedTuple):
-    """A document of `size` bytes of which `done` pages, or what `unit` says, of `total` are read."""
+    """A document of `size` bytes of which `done` pages, or what `unit` says, of `total` are read:
+    `share` of all that is to be done."""
 
     size: int
     done: int
     total: int
     unit: str
+    share: float
 
     @property
     def bytes(self) -> float:
-        return self.size * min(self.done / max(self.total, 1), 1.0)
+        return self.size * min(self.share, 1.0)
 
 
 class ProgressEstimator:
@@ -72,11 +74,11 @@ class ProgressEstimator:
         with self._lock:
             self._report_now()
 
-    def reading(self, name: str, size: int, done: int, total: int, unit: str) -> None:
+    def reading(self, name: str, size: int, done: int, total: int, unit: str, share: float) -> None:
         """Note that of a document of `size` bytes `done` of `total` pages are read, or of what
-        `unit` says."""
+        `unit` says: `share` of all that is to be done before it is embedded."""
         with self._lock:
-            self._partial[name] = _Partial(size, done, total, unit)
+            self._partial[name] = _Partial(size, done, total, unit, share)
             self._report_now()
 
     def read(self, name: str, size: int, new_chunks: int) -> None:

@@ -6,7 +6,7 @@ Runs in a worker process. Knows nothing of processes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,6 @@ from pathlib import Path
 from fieldpack.passages import Chunk, DocumentRecord
 from fieldpack.retrieval.embedder import Embedder
 
-from ..documents import OnProgress
 from ..documents.find import matcher
 from ..documents.vocabulary import AUTO
 from ..errors import DocumentError
@@ -36,11 +35,15 @@ class ReadJob:
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """How far the reader of a document is: `done` of `total`, of what `unit` says ("page")."""
+    """How far a document is: `done` of `total`, of what `unit` says ("page", "cutting page").
+
+    `share`: of all that is to be done with it.
+    """
 
     done: int
     total: int
     unit: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +112,21 @@ Outcome = ReadDocument | ReadFailure
 
 
 def read_and_chunk(
-    job: ReadJob, config: ReaderConfig, embedder: Embedder, on_progress: OnProgress
+    job: ReadJob,
+    config: ReaderConfig,
+    embedder: Embedder,
+    on_progress: Callable[[int, int, str, float], None],
 ) -> Outcome:
     """Read, cut and count a document; of `embedder` the tokenizer alone is used.
 
-    `on_progress` is told often how far the reader of a long one is. The process may end at a
+    `on_progress` is told often how far a long one is, as `ReadProgress` has it. The process may end at a
     document that takes too much, unless the job says that one has.
     """
     from ..chunking import chunk_document
     from ..documents import read_document
 
+    # Cutting a page takes about as long as reading it, but nothing beside the seconds of OCR.
+    reading = 1.0 if config.ocr else 0.5
     try:
         document = read_document(
             job.path,
@@ -129,7 +137,9 @@ def read_and_chunk(
             vocabulary=config.vocabulary,
             language=config.language,
             expendable=not job.again,
-            on_progress=on_progress,
+            on_progress=lambda done, total, unit: on_progress(
+                done, total, unit, reading * done / max(total, 1)
+            ),
         )
     except DocumentError as error:
         return ReadFailure(
@@ -143,6 +153,9 @@ def read_and_chunk(
         max_tokens=config.max_tokens,
         overlap=config.overlap,
         token_starts=embedder.token_starts,
+        on_page=lambda done, total: on_progress(
+            done, total, "cutting page", reading + (1 - reading) * done / total
+        ),
     )
     tags = tags_of(job.relative, document.tags, config.tags)
     record = DocumentRecord(

@@ -68,8 +68,8 @@ class _Now:
         self._connection = connection
         self._last = float("-inf")
 
-    def __call__(self, done: int, total: int, unit: str) -> None:
+    def __call__(self, done: int, total: int, unit: str, share: float) -> None:
         now = time.monotonic()
         if now - self._last >= _EVERY:
             self._last = now
-            self._connection.send(ReadProgress(done, total, unit))
+            self._connection.send(ReadProgress(done, total, unit, share))

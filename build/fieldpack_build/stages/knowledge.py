@@ -160,7 +160,7 @@ def _index(
     reading = ReaderConfig.of(knowledge, task.inputs["embedder"])
 
     def on_progress(job: ReadJob, at: ReadProgress) -> None:
-        meter.reading(job.relative, job.size, at.done, at.total, at.unit)
+        meter.reading(job.relative, job.size, at.done, at.total, at.unit, at.share)
 
     workers = knowledge.workers or available_cores()
     pool = ReadingPool(reading, workers=workers, on_progress=on_progress)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from fieldpack_build.api import show_document
 from fieldpack_build.evaluation import library_questions
 from fieldpack_build.evaluation.retrieval_metrics import measure
 from fieldpack_build.ingest import table
@@ -312,22 +313,22 @@ def test_the_meter_counts_the_pages_of_long_documents() -> None:
     meter = ProgressEstimator(3, 10_000, note, clock=lambda: now[0])
     long = "manuals/" + "very-" * 10 + "long.pdf"
     for report in (
-        lambda: meter.reading("a/hand.pdf", 8_000, 811, 2_000, "page"),
-        lambda: meter.reading("b.mbox", 1_000, 3, 4, "e-mail"),
+        lambda: meter.reading("a/hand.pdf", 8_000, 811, 2_000, "page", 0.4),
+        lambda: meter.reading("b.mbox", 1_000, 3, 4, "e-mail", 0.375),
         lambda: meter.read("a/hand.pdf", 8_000, 40),
-        lambda: meter.reading(long, 1_000, 0, 9, "page"),
+        lambda: meter.reading(long, 1_000, 0, 9, "page", 0.0),
         lambda: meter.embedding(),
         lambda: meter.embed(10),
         lambda: meter.read("b.mbox", 1_000, 5),
-        lambda: meter.reading(long, 1_000, 9, 9, "page"),
+        lambda: meter.reading(long, 1_000, 9, 9, "cutting page", 1.0),
     ):
         now[0] += 1
         report()
     assert said == [
-        (3_244, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
-        (3_994, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
-        (8_750, 10_000, "documents read; e-mail 4 of 4 of b.mbox", False, "1/3"),
-        (8_750, 10_000, f"documents read; page 1 of 9 of {'very-' * 7}very…", False, "1/3"),
+        (3_200, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (3_575, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (8_375, 10_000, "documents read; e-mail 4 of 4 of b.mbox", False, "1/3"),
+        (8_375, 10_000, f"documents read; page 1 of 9 of {'very-' * 7}very…", False, "1/3"),
         (
             10,
             50,
@@ -350,3 +351,15 @@ def test_nothing_to_measure_is_said() -> None:
     assert library_questions.lines(measure(lambda question, k: [], []), worst=3) == [
         "no question names its document; nothing to measure"
     ]
+
+
+def test_a_recipe_for_quotes_needs_no_system_text(tmp_path: Path) -> None:
+    """It has a section `answer`, and no model that one would tell how to answer."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "a.md").write_text("# Gate\n\nThe gate closes at ten.")
+    (tmp_path / "r.yaml").write_text(
+        "name: quotes\nversion: 1.0.0\nknowledge:\n  documents: shelf\n  embedder: {model: ./none}\n"
+        "answer:\n  refusal: The documents do not say.\n"
+    )
+    document = show_document(str(tmp_path / "r.yaml"), "a.md")
+    assert "The gate closes at ten." in document.pages[0].text

@@ -83,8 +83,8 @@ def test_how_far_a_long_document_is_comes_from_its_worker(embedder: Path, tmp_pa
     )
     with pool:
         assert all(isinstance(one, ReadDocument) for one in pool.results(orders))
-    assert said[0] == (orders[0], ReadProgress(1, 40, "e-mail"))
-    assert all(job == orders[0] for job, _ in said)
+    assert said[0] == (orders[0], ReadProgress(1, 40, "e-mail", 1 / 80))
+    assert all(at.unit == "cutting page" for job, at in said if job == orders[1])
 
 
 def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
