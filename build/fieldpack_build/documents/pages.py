@@ -19,6 +19,7 @@ _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]"
 _STRUCK_OVER = re.compile("[^\n\x08]\x08")
 _ESCAPES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
+_BOXES = re.compile("[\u2610-\u2612]")  # to tick, empty and ticked
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
 
 
@@ -180,15 +181,18 @@ class PageBuilder:
         self._append(clean(text).strip())
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text."""
+        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text, and so
+        is one whose first rows are a form's and no head."""
         lines: list[str] = []
         has_columns = False
+        top: list[list[str]] = []
         for row in rows:
             cells = [squeeze(clean(cell)) for cell in row]
             has_columns = has_columns or len(cells) > 1
             if any(cells):
+                top += [cells] if len(top) < 2 else []
                 lines.append(" | ".join(cells).strip())
-        is_table = len(lines) > 1 and has_columns
+        is_table = len(lines) > 1 and has_columns and not (top and _is_form(top))
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
@@ -215,3 +219,14 @@ class PageBuilder:
             self._parts.append(text)
             self._length += len(text)
         return start
+
+
+def _is_form(top: Sequence[Sequence[str]]) -> bool:
+    """Whether the first two rows of a table are a form's: boxes to tick, or names of fields beside
+    their values ("Date: | 3 May"). "Assets: | 2024 | 2023" above figures is a head."""
+
+    def names_field(row: Sequence[str]) -> bool:
+        name, value = [*row, "", ""][:2]
+        return name.endswith(":") and value != "" and not value.endswith(":")
+
+    return any(map(_BOXES.search, top[0])) or all(map(names_field, top))

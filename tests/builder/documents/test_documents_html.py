@@ -354,3 +354,32 @@ def test_a_head_of_two_rows_below_a_title() -> None:
         ["Item", "2024 Q1", "2024 Q2", "Note"],
         ["Valves", "12", "15", "open"],
     ]
+
+
+def test_a_form_in_a_table_has_no_head(tmp_path: Path) -> None:
+    """Its first field names no column: what stands below is not said of it."""
+    forms = (
+        "<table><tr><td>Fell out of bed<td>☒ yes ☐ no<tr><td>Medication<td>Zolpidem 5 mg</table>"
+        "<table><tr><td>Date:<td>3 May<tr><td>Ward:<td>3B</table>"
+        "<table><tr><td>Item:<td>Price:<tr><td>Valve<td>5</table>"
+        "<table><tr><td>Assets:<td>2024<td>2023<tr><td>Cash<td>5<td>6</table>"
+    )
+    assert [(kind, text) for kind, _, text in blocks(read(tmp_path, "a.html", forms))] == [
+        ("text", "Fell out of bed | ☒ yes ☐ no\nMedication | Zolpidem 5 mg"),
+        ("text", "Date: | 3 May\nWard: | 3B"),
+        ("table", "Item: | Price:\nValve | 5"),
+        ("table", "Assets: | 2024 | 2023\nCash | 5 | 6"),
+    ]
+
+
+def test_menus_of_an_intranet_page_without_nav_elements(tmp_path: Path) -> None:
+    page = (
+        '<div id="breadcrumb"><a href="/">Home</a> > HR</div>'
+        '<ul class="menu"><li><a href="/it">IT desk</a></li><li><a href="/hr">HR</a></li></ul>'
+        '<div id="menu">Monday: soup and bread. <a href="/a">Allergens</a></div>'
+    )
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == ["Monday: soup and bread. Allergens"]
+    assert document.warnings == (
+        "not read: 6 words of the site around the content (breadcrumb, menu)",
+    )

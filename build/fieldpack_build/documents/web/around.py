@@ -18,10 +18,12 @@ _AROUND_ROLES_OUTSIDE = ("banner", "contentinfo", "complementary")
 _NOTES = frozenset(
     ("footnote", "endnote", "rearnote", "note", "doc-footnote", "doc-endnote", "doc-endnotes")
 )
-# Class names of navigation in manuals that are older than <nav>: those of DocBook and Publican are
-# nothing else, others have to be links for the most part.
-_AROUND_CLASSES = frozenset(("navheader", "navfooter", "docnav"))
-_AROUND_IF_LINKS = frozenset(("navbar", "navigation", "breadcrumb", "breadcrumbs", "related"))
+# Classes and ids of navigation in pages that are older than <nav>: those of DocBook and Publican, and
+# the path to a page, are nothing else; others have to be links for the most part.
+_AROUND_NAMES = frozenset(("navheader", "navfooter", "docnav", "breadcrumb", "breadcrumbs"))
+_AROUND_IF_LINKS = frozenset(
+    ("menu", "mainmenu", "navbar", "navigation", "related", "sidebar", "sidenav", "topnav")
+)
 # A link to the place where it stands itself, which a site shows beside each heading.
 _PERMALINKS = ("", "¶", "#", "§", "🔗", "∞", "⚓")
 _STRUCK = ("del", "s", "strike")
@@ -128,9 +130,9 @@ def _site_part(element: Element, *, in_content: bool) -> str:
     outside = element.name in _AROUND_OUTSIDE or role in _AROUND_ROLES_OUTSIDE
     if outside and not in_content:
         return element.name if element.name in _AROUND_OUTSIDE else role
-    classes = _classes(element)
-    names = _AROUND_CLASSES.intersection(classes)
-    likely = _AROUND_IF_LINKS.intersection(classes)
+    called = {*_classes(element), element.get("id") or ""}
+    names = _AROUND_NAMES & called
+    likely = _AROUND_IF_LINKS & called
     if likely and 2 * sum(map(word_count, element.all("a"))) >= word_count(element):
         names |= likely
     return min(names, default="")
