@@ -18,6 +18,7 @@ from .pipeline.store import Receipt
 from .stages.results import summary
 
 _EVERY = 15.0  # seconds between plain progress lines
+_WIDE = 110  # columns of a terminal that has room for a long bar beside what it is at
 
 
 def duration(seconds: float) -> str:
@@ -80,7 +81,7 @@ class PlainConsole(Listener):
 
     def _counts_anew(self, event: ProgressEvent) -> bool:
         """Whether a stage counts another thing than before, so that the time left is that one's."""
-        counted = event["note"].partition(" ")[0]  # "steps, loss 1.2": its figures change
+        counted = event["note"].partition(" ")[0].rstrip(",;")  # "steps, loss 1.2": figures change
         anew = event["done"] < self._done or self._counted not in ("", counted)
         self._done, self._counted = event["done"], counted
         return anew
@@ -118,7 +119,17 @@ class BarConsole(PlainConsole):
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
         from rich.text import Text
+
+        class Note(TextColumn):
+            """What a stage is at, on one line: it is cut where a terminal is narrow, and not the
+            times beside it."""
+
+            def render(self, task: Task) -> Text:
+                text = super().render(task)
+                text.no_wrap, text.overflow = True, "ellipsis"
+                return text
 
         class Left(TimeRemainingColumn):
             """The time left that a stage states, else what its pace so far tells."""
@@ -128,15 +139,16 @@ class BarConsole(PlainConsole):
                     return super().render(task)
                 return Text(str(timedelta(seconds=round(left))), style="progress.remaining")
 
+        console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]} {task.fields[note]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=28 if console.width >= _WIDE else 10),
+            Note("{task.fields[count]} {task.fields[note]}", table_column=Column()),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            Left(),
-            console=Console(stderr=True),
+            Left(table_column=Column(no_wrap=True)),
+            console=console,
             transient=True,
         )
         self._bar: Any = None

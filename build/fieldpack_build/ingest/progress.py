@@ -122,7 +122,8 @@ class ProgressEstimator:
         skipped = f", {self._skipped:,} skipped" if self._skipped else ""
         size = self._bytes + sum(partial.bytes for partial in self._partial.values())
         if self._begun is None:
-            note = f"documents read{skipped}{self._at()}"
+            at = self._at()
+            note = f"documents{skipped}{at}" if at else f"documents read{skipped}"
             self._report(size, max(self._size, 1), note, False, count=count)
             return
         guess = self._read < self._documents

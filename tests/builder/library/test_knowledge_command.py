@@ -325,10 +325,10 @@ def test_the_meter_counts_the_pages_of_long_documents() -> None:
         now[0] += 1
         report()
     assert said == [
-        (3_200, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
-        (3_575, 10_000, "documents read; page 812 of 2,000 of hand.pdf", False, "0/3"),
-        (8_375, 10_000, "documents read; e-mail 4 of 4 of b.mbox", False, "1/3"),
-        (8_375, 10_000, f"documents read; page 1 of 9 of {'very-' * 7}very…", False, "1/3"),
+        (3_200, 10_000, "documents; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (3_575, 10_000, "documents; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (8_375, 10_000, "documents; e-mail 4 of 4 of b.mbox", False, "1/3"),
+        (8_375, 10_000, f"documents; page 1 of 9 of {'very-' * 7}very…", False, "1/3"),
         (
             10,
             50,
