@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Literal
 
 from fieldpack.language import PLAIN
@@ -181,18 +182,17 @@ class PageBuilder:
         self._append(clean(text).strip())
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
-        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text, and so
-        is one whose first rows are a form's and no head."""
+        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text. One whose
+        first rows are a form's and no head is text, too, of lines "a: b; c"."""
+        filled = filter(any, ([squeeze(clean(cell)) for cell in row] for row in rows))
+        top = list(islice(filled, 2))
+        is_form = len(top) > 1 and _is_form(top)
         lines: list[str] = []
         has_columns = False
-        top: list[list[str]] = []
-        for row in rows:
-            cells = [squeeze(clean(cell)) for cell in row]
+        for cells in chain(top, filled):
             has_columns = has_columns or len(cells) > 1
-            if any(cells):
-                top += [cells] if len(top) < 2 else []
-                lines.append(" | ".join(cells).strip())
-        is_table = len(lines) > 1 and has_columns and not (top and _is_form(top))
+            lines.append(_form_line(cells) if is_form else " | ".join(cells).strip())
+        is_table = len(lines) > 1 and has_columns and not is_form
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
@@ -230,3 +230,12 @@ def _is_form(top: Sequence[Sequence[str]]) -> bool:
         return name.endswith(":") and value != "" and not value.endswith(":")
 
     return any(map(_BOXES.search, top[0])) or all(map(names_field, top))
+
+
+def _form_line(cells: Sequence[str]) -> str:
+    """A row of a form as words: "Date: 3 May; Time: 04:50"."""
+    name, *values = filter(None, cells)
+    line = f"{name.removesuffix(':')}:" if values else name
+    for value in values:
+        line += f" {value}" if line.endswith(":") else f"; {value}"
+    return line

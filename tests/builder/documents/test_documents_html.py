@@ -360,13 +360,13 @@ def test_a_form_in_a_table_has_no_head(tmp_path: Path) -> None:
     """Its first field names no column: what stands below is not said of it."""
     forms = (
         "<table><tr><td>Fell out of bed<td>☒ yes ☐ no<tr><td>Medication<td>Zolpidem 5 mg</table>"
-        "<table><tr><td>Date:<td>3 May<tr><td>Ward:<td>3B</table>"
+        "<table><tr><td>Date:<td>3 May<td>Time:<td>04:50<tr><td>Ward:<td>3B</table>"
         "<table><tr><td>Item:<td>Price:<tr><td>Valve<td>5</table>"
         "<table><tr><td>Assets:<td>2024<td>2023<tr><td>Cash<td>5<td>6</table>"
     )
     assert [(kind, text) for kind, _, text in blocks(read(tmp_path, "a.html", forms))] == [
-        ("text", "Fell out of bed | ☒ yes ☐ no\nMedication | Zolpidem 5 mg"),
-        ("text", "Date: | 3 May\nWard: | 3B"),
+        ("text", "Fell out of bed: ☒ yes ☐ no\nMedication: Zolpidem 5 mg"),
+        ("text", "Date: 3 May; Time: 04:50\nWard: 3B"),
         ("table", "Item: | Price:\nValve | 5"),
         ("table", "Assets: | 2024 | 2023\nCash | 5 | 6"),
     ]
