@@ -64,7 +64,7 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         print(json.dumps(read_folder(arguments.read, again=arguments.again)))
         return
-    facts = machine(("pypdfium2", "lxml", "beautifulsoup4", "openpyxl", "python-docx"))
+    facts = machine(("pypdfium2", "lxml", "openpyxl", "python-docx"))
     kept: dict[str, dict[str, Any]] = {}  # of earlier runs that took other inputs
     if arguments.output and arguments.output.exists():
         before = json.loads(arguments.output.read_text(encoding="utf-8"))["inputs"]

@@ -69,7 +69,7 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     arguments = parser.parse_args()
-    facts = machine(("onnxruntime", "usearch", "beautifulsoup4", "lxml"))
+    facts = machine(("onnxruntime", "usearch", "lxml"))
     rows = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
     results = {}
     for name in arguments.only:

@@ -62,7 +62,7 @@ class KnowledgeOutcome(TypedDict):
     seconds: float
 
 
-# Sections that a recipe for retrieval alone may leave away: nothing of them is read.
+# What a recipe for retrieval alone may leave away: nothing of it is read.
 _NO_MODEL = {"base": {"model": "none"}, "answer": {"system": "Answer from the passages."}}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, cast
 
 from .ingest import table
@@ -17,6 +18,7 @@ from .pipeline.store import Receipt
 from .stages.results import summary
 
 _EVERY = 15.0  # seconds between plain progress lines
+_WIDE = 110  # columns of a terminal that has room for a long bar beside what it is at
 
 
 def duration(seconds: float) -> str:
@@ -79,7 +81,7 @@ class PlainConsole(Listener):
 
     def _counts_anew(self, event: ProgressEvent) -> bool:
         """Whether a stage counts another thing than before, so that the time left is that one's."""
-        counted = event["note"].partition(" ")[0]  # "steps, loss 1.2": its figures change
+        counted = event["note"].partition(" ")[0].rstrip(",;")  # "steps, loss 1.2": figures change
         anew = event["done"] < self._done or self._counted not in ("", counted)
         self._done, self._counted = event["done"], counted
         return anew
@@ -96,7 +98,9 @@ class PlainConsole(Listener):
 
 
 def _count(event: ProgressEvent) -> str:
-    """ "1,234/17,344", with "~" before a total that is a guess."""
+    """ "1,234/17,344", with "~" before a total that is a guess, or what the stage says itself."""
+    if count := event.get("count"):
+        return count
     return f"{event['done']:,.0f}/{'~' if event.get('guess') else ''}{event['total']:,.0f}"
 
 
@@ -110,20 +114,41 @@ class BarConsole(PlainConsole):
             BarColumn,
             Progress,
             SpinnerColumn,
+            Task,
             TextColumn,
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
+        from rich.text import Text
 
+        class Note(TextColumn):
+            """What a stage is at, on one line: it is cut where a terminal is narrow, and not the
+            times beside it."""
+
+            def render(self, task: Task) -> Text:
+                text = super().render(task)
+                text.no_wrap, text.overflow = True, "ellipsis"
+                return text
+
+        class Left(TimeRemainingColumn):
+            """The time left that a stage states, else what its pace so far tells."""
+
+            def render(self, task: Task) -> Text:
+                if (left := task.fields.get("left")) is None:
+                    return super().render(task)
+                return Text(str(timedelta(seconds=round(left))), style="progress.remaining")
+
+        console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<10}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.fields[count]} {task.fields[note]}"),
-            TimeElapsedColumn(),
+            BarColumn(bar_width=28 if console.width >= _WIDE else 10),
+            Note("{task.fields[count]} {task.fields[note]}", table_column=Column()),
+            TimeElapsedColumn(table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+            Left(table_column=Column(no_wrap=True)),
+            console=console,
             transient=True,
         )
         self._bar: Any = None
@@ -137,12 +162,16 @@ class BarConsole(PlainConsole):
     def event(self, step: Step, event: StageEvent) -> None:
         """Move the bar; say lines and warnings above it."""
         if event["event"] == "progress":
-            shown: dict[str, Any] = {"count": _count(event), "note": event["note"]}
+            shown: dict[str, Any] = {
+                "count": _count(event),
+                "note": event["note"],
+                "left": event.get("left"),
+            }
             if self._counts_anew(event):
                 self._progress.reset(self._bar, total=event["total"], **shown)
             self._progress.update(self._bar, completed=event["done"], total=event["total"], **shown)
         elif event["event"] == "note":
-            self._progress.reset(self._bar, total=1, count="", note=event["text"])
+            self._progress.reset(self._bar, total=1, count="", note=event["text"], left=None)
         else:
             super().event(step, event)
 

@@ -38,6 +38,7 @@ def chunk_document(
     max_tokens: int,
     overlap: int = 0,
     token_starts: Starts | None = None,
+    on_page: Callable[[int, int], None] | None = None,
 ) -> list[Chunk]:
     """Return the chunks of a document in the order of its text.
 
@@ -47,8 +48,8 @@ def chunk_document(
     for WordPiece, whose tokens do not cross white space; within a token or two for others).
     `overlap` is the most tokens of whole sentences that a chunk repeats from the end of the one
     before, in the same section. A chunk that begins inside a table has the table's columns as last
-    element of its `heading`. Raises ValueError for max_tokens below 16 or an overlap of more than
-    half of it.
+    element of its `heading`. `on_page` is told after each page how many of how many are cut. Raises
+    ValueError for max_tokens below 16 or an overlap of more than half of it.
     """
     if max_tokens < _SMALLEST:
         raise ValueError(f"max_tokens is {max_tokens}, needs to be {_SMALLEST} or more")
@@ -59,11 +60,12 @@ def chunk_document(
         )
     cutter = _Cutter(document, count_tokens, max_tokens, overlap, token_starts)
     leads = page_leads(document.pages)
-    return [
-        chunk
-        for page, lead in zip(document.pages, leads, strict=True)
-        for chunk in cutter.page(page, lead)
-    ]
+    chunks: list[Chunk] = []
+    for number, (page, lead) in enumerate(zip(document.pages, leads, strict=True), start=1):
+        chunks += cutter.page(page, lead)
+        if on_page is not None:
+            on_page(number, len(document.pages))
+    return chunks
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from typing import Literal
 from fieldpack_build.documents import find, readers
 from fieldpack_build.documents.find import EVERYTHING, Survey
 from fieldpack_build.documents.language import detect_language
-from fieldpack_build.documents.pages import Block, Document, Page, Skipped, label
+from fieldpack_build.documents.pages import (
+    Block,
+    Document,
+    OnProgress,
+    Page,
+    Skipped,
+    label,
+    say_nothing,
+)
 from fieldpack_build.documents.readers import IMAGE_SUFFIXES, SUFFIXES
 from fieldpack_build.documents.titles import says_something, words_of
 from fieldpack_build.documents.vocabulary import AUTO, read_vocabulary, vocabulary_for
@@ -28,6 +36,7 @@ __all__ = [
     "SUFFIXES",
     "Block",
     "Document",
+    "OnProgress",
     "Page",
     "Skipped",
     "Survey",
@@ -137,19 +146,22 @@ def read_document(
     vocabulary: str = AUTO,
     language: str = AUTO,
     expendable: bool = False,
+    on_progress: OnProgress = say_nothing,
 ) -> Document:
     """Read one file; `relative` is its name in the library.
 
     `hidden`: read what a document hides too (`knowledge.hidden: read`). `vocabulary`: what is known
     of its language and kind (`knowledge.vocabulary`). `language`: a code of `fieldpack.language`, or
     "auto" where it is to be found out. `expendable`: this process may end at a page of a PDF that
-    takes too much, see `pdf.read`. Raises DocumentError, on one line that begins with
-    `relative`, for a file that cannot be read or has no text.
+    takes too much, see `pdf.read`. `on_progress` is told how far a long document is. Raises
+    DocumentError, on one line that begins with `relative`, for a file that cannot be read or has no
+    text.
     """
     data = _bytes_of(path, relative, max_file_mb << 20)
     try:
         named = vocabulary if language == AUTO else vocabulary_for(vocabulary, language)
-        content = readers.read(data, relative, readers.Options(ocr, hidden, named, expendable))
+        options = readers.Options(ocr, hidden, named, expendable, on_progress)
+        content = readers.read(data, relative, options)
     except RecursionError as error:
         raise DocumentError(f"{relative}: its elements are nested too deeply") from error
     except MemoryError as error:

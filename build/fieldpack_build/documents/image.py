@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from fieldpack_build.documents import ocr as reader
 from fieldpack_build.documents.dates import iso_date
-from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder
+from fieldpack_build.documents.pages import (
+    Content,
+    HeadingPath,
+    OnProgress,
+    PageBuilder,
+    say_nothing,
+)
 from fieldpack_build.errors import DocumentError
 
 if TYPE_CHECKING:
@@ -22,7 +28,9 @@ _MAX_FRAMES = 2000
 _EXIF_DATE = 0x0132
 
 
-def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
+def read(
+    data: bytes, name: str, *, ocr: bool = False, on_progress: OnProgress = say_nothing
+) -> Content:
     """Read the text in an image, each frame a page.
 
     Raises DocumentError without `ocr`, and for a file that is damaged or too large.
@@ -34,7 +42,10 @@ def read(data: bytes, name: str, *, ocr: bool = False) -> Content:
     try:
         with Image.open(BytesIO(data)) as image:
             date = iso_date(str(image.getexif().get(_EXIF_DATE, "")).replace(":", "-", 2))
-            texts = [reader.page_text(pixels) for pixels in _frames(image, name)]
+            texts: list[str] = []
+            for pixels in _frames(image, name):
+                texts.append(reader.page_text(pixels))
+                on_progress(len(texts), getattr(image, "n_frames", 1), "page")
     except UnidentifiedImageError as error:
         raise DocumentError(f"{name}: is no image, or a damaged one") from error
     # What Pillow's decoders end in on damaged files: OSError cut off, SyntaxError and ValueError

@@ -3,7 +3,7 @@ each of them, a head over several columns above each. Knows nothing of formats."
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from fieldpack_build.documents.grid import REPEATED_LIMIT, is_header
@@ -33,39 +33,39 @@ class Table(NamedTuple):
 
 
 class _Above(NamedTuple):
-    """A cell that reaches down for `left` more rows; `origin`: the row and column where it begins."""
+    """A cell that reaches down for `left` more rows; `column`: where it begins."""
 
     left: int
     text: str
-    origin: tuple[int, int]
+    column: int
 
 
-def lay_out(rows: Sequence[Sequence[Cell]], heads: int = 0) -> Table:
+# For each place of a row the column where its cell begins, or ~column of a cell that begins in a
+# row above; None for a row whose cells all stand in one place.
+_Begin = list[int] | None
+
+
+def lay_out(rows: Iterable[Sequence[Cell]], heads: int = 0) -> Table:
     """Return the table's texts by row and column.
 
     `heads`: how many rows the file itself calls its head, 0 where it says nothing; then rows of
     head cells, or rows of names below merged ones, are taken for it. In the body a cell over
     several columns is followed by empty ones.
     """
-    placed, origins = _place(rows)
-    width = max((len(row) for row in placed), default=0)
+    top, placed, begins = _place(rows)
+    width = max(map(len, placed), default=0)
     title = ""
     if (
         len(placed) > 1
         and width > 1
-        and len(rows[0]) == 1
-        and rows[0][0].columns >= width
-        and rows[0][0].rows == 1
+        and len(top[0]) == 1
+        and top[0][0].columns >= width
+        and top[0][0].rows == 1
     ):
-        title, placed, origins, rows = placed[0][0], placed[1:], origins[1:], rows[1:]
+        title = placed[0][0]
+        del top[0], placed[0], begins[0]
         heads = max(heads - 1, 0)
-    count = min(heads or _count_heads(rows, placed, origins), len(placed))
-    body = [
-        [text if column == origins[at][column][1] else "" for column, text in enumerate(row)]
-        for at, row in enumerate(placed)
-    ]
-    if not count:
-        return Table(title, body)
+    count = min(heads or _count_heads(top, placed, begins), len(placed))
     head = [
         squeeze(
             " ".join(
@@ -76,20 +76,44 @@ def lay_out(rows: Sequence[Sequence[Cell]], heads: int = 0) -> Table:
         )
         for column in range(width)
     ]
-    return Table(title, [head, *body[count:]])
+    body = [
+        _without_repeated(row, begin)
+        for row, begin in zip(placed[count:], begins[count:], strict=True)
+    ]
+    return Table(title, [head, *body] if count else body)
 
 
-def _place(rows: Sequence[Sequence[Cell]]) -> tuple[list[list[str]], list[list[tuple[int, int]]]]:
-    """Texts by row and column, a merged one in each of its places; and for each place the row and
-    column where its cell begins. One too long for a label stays once in its first row, and so do
-    all once `_MOST_FILLED` places are filled."""
+def _without_repeated(row: list[str], begin: _Begin) -> list[str]:
+    """The texts of a row, a cell's over several columns in the first of them alone."""
+    if begin is None:
+        return row
+    columns = (place if place >= 0 else ~place for place in begin)
+    return [
+        text if at == column else ""
+        for at, (text, column) in enumerate(zip(row, columns, strict=True))
+    ]
+
+
+def _place(
+    rows: Iterable[Sequence[Cell]],
+) -> tuple[list[Sequence[Cell]], list[list[str]], list[_Begin]]:
+    """The first rows as they are; texts by row and column, a merged one in each of its places; and
+    where their cells begin. One too long for a label stays once in its first row, and so do all
+    once `_MOST_FILLED` places are filled."""
+    top: list[Sequence[Cell]] = []
     texts: list[list[str]] = []
-    origins: list[list[tuple[int, int]]] = []
+    begins: list[_Begin] = []
     above: dict[int, _Above] = {}
     filled = 0
-    for at, cells in enumerate(rows):
+    for cells in rows:
+        if len(top) <= _MOST_HEADS:
+            top.append(cells)
+        if not above and all(cell.rows == 1 == cell.columns for cell in cells):
+            texts.append([cell.text for cell in cells])
+            begins.append(None)
+            continue
         row: list[str] = []
-        begin: list[tuple[int, int]] = []
+        begin: list[int] = []
         own = 0
         for cell in cells:
             _fill(row, begin, above)
@@ -100,55 +124,47 @@ def _place(rows: Sequence[Sequence[Cell]]) -> tuple[list[list[str]], list[list[t
             own += columns
             for column in range(first, first + columns):
                 if cell.rows > 1 and filled <= _MOST_FILLED:
-                    above[column] = _Above(cell.rows - 1, kept, (at, first))
+                    above[column] = _Above(cell.rows - 1, kept, first)
                 row.append(cell.text if column == first else kept)
-                begin.append((at, first))
+                begin.append(first)
         _fill(row, begin, above)
         filled += len(row) - own
         if filled > _MOST_FILLED:
             above.clear()
         texts.append(row)
-        origins.append(begin)
-    return texts, origins
+        begins.append(begin)
+    return top, texts, begins
 
 
-def _fill(row: list[str], begin: list[tuple[int, int]], above: dict[int, _Above]) -> None:
+def _fill(row: list[str], begin: list[int], above: dict[int, _Above]) -> None:
     """Put what reaches down from the rows above into the next places."""
     while (cell := above.pop(column := len(row), None)) is not None:
         if cell.left > 1:
             above[column] = cell._replace(left=cell.left - 1)
         row.append(cell.text)
-        begin.append(cell.origin)
+        begin.append(~cell.column)
 
 
 def _count_heads(
-    rows: Sequence[Sequence[Cell]],
-    placed: Sequence[Sequence[str]],
-    origins: Sequence[Sequence[tuple[int, int]]],
+    top: Sequence[Sequence[Cell]], placed: Sequence[Sequence[str]], begins: Sequence[_Begin]
 ) -> int:
     """Rows at the top that are names: all head cells, or a row with merged columns and the names
     below it."""
     stated = 0
-    while (
-        stated < len(rows)
-        and stated < _MOST_HEADS
-        and rows[stated]
-        and all(cell.head for cell in rows[stated])
+    while stated < min(len(placed), _MOST_HEADS) and (
+        top[stated] and all(cell.head for cell in top[stated])
     ):
         stated += 1
     if stated:
-        return stated if stated < len(rows) else 1
-    if not placed or not any(cell.columns > 1 for cell in rows[0]):
+        return stated if stated < len(placed) else 1
+    if not placed or not any(cell.columns > 1 for cell in top[0]):
         return 0
     count = 1
     while count < min(len(placed) - 1, _MOST_HEADS) and any(
-        cell.columns > 1 for cell in rows[count - 1]
+        cell.columns > 1 for cell in top[count - 1]
     ):
-        own = [
-            text
-            for (top, _), text in zip(origins[count], placed[count], strict=True)
-            if top == count
-        ]
+        begin = begins[count] or range(len(placed[count]))
+        own = [text for text, place in zip(placed[count], begin, strict=True) if place >= 0]
         if not is_header(own):
             break
         count += 1

@@ -6,8 +6,9 @@ Knows nothing of formats, files or tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Literal
 
 from fieldpack.language import PLAIN
@@ -19,7 +20,16 @@ _UNWANTED = re.compile("[\x00-\x08\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]"
 _STRUCK_OVER = re.compile("[^\n\x08]\x08")
 _ESCAPES = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c]")
+_BOXES = re.compile("[\u2610-\u2612]")  # to tick, empty and ticked
 _LABEL_LIMIT = 160  # characters; a longer "heading" is a paragraph in a heading's style
+
+
+# Takes how far a reader is, often and cheaply: 12, 340, "page" after the twelfth of 340 pages.
+OnProgress = Callable[[int, int, str], None]
+
+
+def say_nothing(done: int, total: int, unit: str) -> None:
+    """Be an `OnProgress` that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +181,18 @@ class PageBuilder:
         """Add what is on the page and in no block: running headers, page numbers."""
         self._append(clean(text).strip())
 
-    def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text."""
-        kept = [[squeeze(clean(cell)) for cell in row] for row in rows]
-        lines = [" | ".join(row).strip() for row in kept if any(row)]
-        is_table = len(lines) > 1 and any(len(row) > 1 for row in kept)
+    def table(self, rows: Iterable[Sequence[str]]) -> None:
+        """Add rows of cells as lines "a | b | c"; a table of one row or one column is text. One whose
+        first rows are a form's and no head is text, too, of lines "a: b; c"."""
+        filled = filter(any, ([squeeze(clean(cell)) for cell in row] for row in rows))
+        top = list(islice(filled, 2))
+        is_form = len(top) > 1 and _is_form(top)
+        lines: list[str] = []
+        has_columns = False
+        for cells in chain(top, filled):
+            has_columns = has_columns or len(cells) > 1
+            lines.append(_form_line(cells) if is_form else " | ".join(cells).strip())
+        is_table = len(lines) > 1 and has_columns and not is_form
         self._block("table" if is_table else "text", "\n".join(lines))
 
     def page(self, number: int | None = None) -> Page:
@@ -202,3 +219,23 @@ class PageBuilder:
             self._parts.append(text)
             self._length += len(text)
         return start
+
+
+def _is_form(top: Sequence[Sequence[str]]) -> bool:
+    """Whether the first two rows of a table are a form's: boxes to tick, or names of fields beside
+    their values ("Date: | 3 May"). "Assets: | 2024 | 2023" above figures is a head."""
+
+    def names_field(row: Sequence[str]) -> bool:
+        name, value = [*row, "", ""][:2]
+        return name.endswith(":") and value != "" and not value.endswith(":")
+
+    return any(map(_BOXES.search, top[0])) or all(map(names_field, top))
+
+
+def _form_line(cells: Sequence[str]) -> str:
+    """A row of a form as words: "Date: 3 May; Time: 04:50"."""
+    name, *values = filter(None, cells)
+    line = f"{name.removesuffix(':')}:" if values else name
+    for value in values:
+        line += f" {value}" if line.endswith(":") else f"; {value}"
+    return line

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from fieldpack_build.documents import image, pdf
 from fieldpack_build.documents.office import docx, odf, pptx, rtf, xlsx
-from fieldpack_build.documents.pages import Content
+from fieldpack_build.documents.pages import Content, OnProgress, say_nothing
 from fieldpack_build.documents.text import (
     csv_file,
     ics,
@@ -29,20 +29,22 @@ class Options(NamedTuple):
 
     `ocr`: read images of text. `hidden`: read what documents hide (`knowledge.hidden: read`).
     `vocabulary`: a name of `vocabulary.vocabulary_names`, or "auto". `expendable`: as in `pdf.read`.
+    `on_progress`: is told how far the reader of a long document is.
     """
 
     ocr: bool = False
     hidden: bool = False
     vocabulary: str = AUTO
     expendable: bool = False
+    on_progress: OnProgress = say_nothing
 
     def reads(self, name: str) -> bool:
         """Return whether there is a reader for a file of this name."""
         return reads(name, ocr=self.ocr)
 
     def read(self, data: bytes, name: str) -> Content:
-        """Read a file with these options; see `read`."""
-        return read(data, name, self)
+        """Read a file that is part of another with these options; see `read`."""
+        return read(data, name, self._replace(on_progress=say_nothing))
 
 
 Reader = Callable[[bytes, str, Options], Content]
@@ -53,14 +55,19 @@ _OFFICE: dict[str, Reader] = {
     ),
     **dict.fromkeys(
         (".pptm", ".pptx", ".ppsm", ".ppsx"),
-        lambda data, name, o: pptx.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
+        lambda data, name, o: pptx.read(
+            data, name, hidden=o.hidden, vocabulary=o.vocabulary, on_progress=o.on_progress
+        ),
     ),
     **dict.fromkeys(
-        (".xlsm", ".xlsx"), lambda data, name, o: xlsx.read(data, name, hidden=o.hidden)
+        (".xlsm", ".xlsx"),
+        lambda data, name, o: xlsx.read(data, name, hidden=o.hidden, on_progress=o.on_progress),
     ),
 }
 _OPEN: dict[str, Reader] = {
-    ".epub": lambda data, name, o: epub.read(data, name, hidden=o.hidden),
+    ".epub": lambda data, name, o: epub.read(
+        data, name, hidden=o.hidden, on_progress=o.on_progress
+    ),
     **dict.fromkeys(
         (".odp", ".ods", ".odt", ".ott"),
         lambda data, name, o: odf.read(data, name, hidden=o.hidden, vocabulary=o.vocabulary),
@@ -82,7 +89,9 @@ _TEXTS: dict[str, Reader] = {
 _OTHERS: dict[str, Reader] = {
     ".eml": lambda data, name, o: eml.read(data, name, attachments=o, hidden=o.hidden),
     ".ics": lambda data, name, o: ics.read(data, name),
-    ".mbox": lambda data, name, o: eml.read_mbox(data, name, attachments=o, hidden=o.hidden),
+    ".mbox": lambda data, name, o: eml.read_mbox(
+        data, name, attachments=o, hidden=o.hidden, on_progress=o.on_progress
+    ),
     ".pdf": lambda data, name, o: pdf.read(
         data,
         name,
@@ -90,11 +99,13 @@ _OTHERS: dict[str, Reader] = {
         hidden=o.hidden,
         vocabulary=o.vocabulary,
         expendable=o.expendable,
+        on_progress=o.on_progress,
     ),
 }
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".tif", ".tiff")
 _IMAGES: dict[str, Reader] = dict.fromkeys(
-    IMAGE_SUFFIXES, lambda data, name, o: image.read(data, name, ocr=o.ocr)
+    IMAGE_SUFFIXES,
+    lambda data, name, o: image.read(data, name, ocr=o.ocr, on_progress=o.on_progress),
 )
 _READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
 SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))

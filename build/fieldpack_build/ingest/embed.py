@@ -105,7 +105,7 @@ class Indexer:
         batch.fresh |= new
         batch.documents.append((read, keys))
         batch.chunks += len(keys)
-        self._progress.read(size, len(new))
+        self._progress.read(read.record.path, size, len(new))
         if len(batch.fresh) >= self._size or batch.chunks >= _MOST * self._size:
             self._next_batch()
 

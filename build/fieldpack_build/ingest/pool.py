@@ -15,13 +15,13 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 
 from ..errors import StageError
-from .read import Outcome, ReaderConfig, ReadFailure, ReadJob
+from .read import Outcome, ReaderConfig, ReadFailure, ReadJob, ReadProgress
 from .worker import serve
 
 _AHEAD = 32  # documents read before they are wanted, for each worker
@@ -62,11 +62,18 @@ class ReadingPool:
     """Reads in processes: `with ReadingPool(...) as pool: for outcome in pool.results(jobs): ...`.
 
     A thread hands out and collects, so that documents are read while the one who takes them is
-    busy.
+    busy. `on_progress`, called in that thread, is told how far the document of a job is.
     """
 
-    def __init__(self, config: ReaderConfig, *, workers: int) -> None:
+    def __init__(
+        self,
+        config: ReaderConfig,
+        *,
+        workers: int,
+        on_progress: Callable[[ReadJob, ReadProgress], None] | None = None,
+    ) -> None:
         self._config = config
+        self._on_progress = on_progress
         self._limit = workers
         self._workers: list[_Worker] = []
         self._jobs: list[ReadJob] = []
@@ -175,10 +182,15 @@ class ReadingPool:
 
     def _hear(self, worker: _Worker) -> None:
         try:
-            outcome, alive = worker.connection.recv()
+            message = worker.connection.recv()
         except (EOFError, OSError):
             self._lose(worker, None)
             return
+        if isinstance(message, ReadProgress):
+            if self._on_progress is not None and worker.at is not None:
+                self._on_progress(self._jobs[worker.at], message)
+            return
+        outcome, alive = message
         if outcome is None:
             worker.ready = True
             return

@@ -6,7 +6,7 @@ Runs in a worker process. Knows nothing of processes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +31,19 @@ class ReadJob:
     relative: str
     size: int
     again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadProgress:
+    """How far a document is: `done` of `total`, of what `unit` says ("page", "cutting page").
+
+    `share`: of all that is to be done with it.
+    """
+
+    done: int
+    total: int
+    unit: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +111,22 @@ class ReadFailure:
 Outcome = ReadDocument | ReadFailure
 
 
-def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Outcome:
+def read_and_chunk(
+    job: ReadJob,
+    config: ReaderConfig,
+    embedder: Embedder,
+    on_progress: Callable[[int, int, str, float], None],
+) -> Outcome:
     """Read, cut and count a document; of `embedder` the tokenizer alone is used.
 
-    The process may end at a document that takes too much, unless the job says that one has.
+    `on_progress` is told often how far a long one is, as `ReadProgress` has it. The process may end at a
+    document that takes too much, unless the job says that one has.
     """
     from ..chunking import chunk_document
     from ..documents import read_document
 
+    # Cutting a page takes about as long as reading it, but nothing beside the seconds of OCR.
+    reading = 1.0 if config.ocr else 0.5
     try:
         document = read_document(
             job.path,
@@ -116,6 +137,9 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
             vocabulary=config.vocabulary,
             language=config.language,
             expendable=not job.again,
+            on_progress=lambda done, total, unit: on_progress(
+                done, total, unit, reading * done / max(total, 1)
+            ),
         )
     except DocumentError as error:
         return ReadFailure(
@@ -129,6 +153,9 @@ def read_and_chunk(job: ReadJob, config: ReaderConfig, embedder: Embedder) -> Ou
         max_tokens=config.max_tokens,
         overlap=config.overlap,
         token_starts=embedder.token_starts,
+        on_page=lambda done, total: on_progress(
+            done, total, "cutting page", reading + (1 - reading) * done / total
+        ),
     )
     tags = tags_of(job.relative, document.tags, config.tags)
     record = DocumentRecord(

@@ -7,32 +7,34 @@ memory is bounded for each document (Linux), so that no file can take that of th
 from __future__ import annotations
 
 import faulthandler
-import resource
 import signal
+import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fieldpack.retrieval.embedder import Embedder
 
-from .read import ReaderConfig, ReadFailure, ReadJob, read_and_chunk
+from ..documents.process_limits import bound_memory, set_limit
+from .read import ReaderConfig, ReadFailure, ReadJob, ReadProgress, read_and_chunk
 
 # A workbook of 117 MB of XML, packed to 8, takes 0.6 GB; Word's XML, of which 256 MB are read,
 # takes ten times its size in memory.
-_MEMORY = 3 << 30
+MEMORY = 3 << 30
 # A text of 60 MB takes 0.9 GB when it is cut into chunks.
-_MEMORY_A_BYTE = 16
-_STATISTICS = Path("/proc/self/statm")
+MEMORY_A_BYTE = 16
+_EVERY = 0.2  # seconds between two messages of how far a document is
 
 
 def serve(connection: Connection, config: ReaderConfig) -> None:
-    """Send (None, True) when it is ready, then (outcome, whether it goes on) for each job."""
+    """Send (None, True) when it is ready, then for each job how far it is, now and then, as a
+    `ReadProgress`, and at last (outcome, whether it goes on)."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
     with suppress(OSError):
         # Where memory runs out, this process goes and not the one that has embedded for hours.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    set_limit("CORE", 0)
     embedder = Embedder.open(config.embedder)
     connection.send((None, True))
     while True:
@@ -40,9 +42,9 @@ def serve(connection: Connection, config: ReaderConfig) -> None:
             job: ReadJob = connection.recv()
         except EOFError:
             return
-        _bound_memory(_MEMORY + _MEMORY_A_BYTE * job.size)
+        bound_memory("DATA", MEMORY + MEMORY_A_BYTE * job.size)
         try:
-            outcome = read_and_chunk(job, config, embedder)
+            outcome = read_and_chunk(job, config, embedder, _Now(connection))
         except Exception as error:
             if isinstance(error, MemoryError):
                 reason = "needs more memory than there is for it; split it"
@@ -59,10 +61,15 @@ def serve(connection: Connection, config: ReaderConfig) -> None:
         connection.send((outcome, True))
 
 
-def _bound_memory(more: int) -> None:
-    """Let this process have `more` bytes of data than it has; what is beyond is a MemoryError."""
-    if _STATISTICS.exists():  # not so on macOS
-        data = int(_STATISTICS.read_text(encoding="ascii").split()[5]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        soft = data + more if hard == resource.RLIM_INFINITY else min(data + more, hard)
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+class _Now:
+    """Sends how far a document is, but not more often than a person sees."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._last = float("-inf")
+
+    def __call__(self, done: int, total: int, unit: str, share: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= _EVERY:
+            self._last = now
+            self._connection.send(ReadProgress(done, total, unit, share))

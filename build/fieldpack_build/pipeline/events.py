@@ -11,14 +11,16 @@ StageResult: TypeAlias = Mapping[str, object]
 
 
 class ProgressEvent(TypedDict):
-    """`done` of `total`, of what `note` says. `guess`: the total is one, and will change. `left`:
-    seconds to the end, where the stage knows better than its pace so far tells."""
+    """`done` of `total`, of what `note` says. `guess`: the total is one, and will change. `count`:
+    what is to be shown for the two, where not they themselves. `left`: seconds to the end, where
+    the stage knows better than its pace so far tells."""
 
     event: Literal["progress"]
     done: float
     total: float
     note: str
     guess: NotRequired[bool]
+    count: NotRequired[str]
     left: NotRequired[float | None]
 
 

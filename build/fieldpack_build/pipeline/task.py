@@ -35,9 +35,28 @@ class Task:
     previous_output: Path | None = None
     lineage: str = ""
 
-    def progress(self, done: float, total: float, note: str = "", guess: bool = False) -> None:
-        """Say how far the stage is; `guess`: the total is one, and will change."""
-        self.send({"event": "progress", "done": done, "total": total, "note": note, "guess": guess})
+    def progress(
+        self,
+        done: float,
+        total: float,
+        note: str = "",
+        guess: bool = False,
+        *,
+        count: str = "",
+        left: float | None = None,
+    ) -> None:
+        """Say how far the stage is; see `ProgressEvent`."""
+        self.send(
+            {
+                "event": "progress",
+                "done": done,
+                "total": total,
+                "note": note,
+                "guess": guess,
+                "count": count,
+                "left": left,
+            }
+        )
 
     def note(self, text: str) -> None:
         """Say what the stage is at now, where there is no total to count to."""

@@ -39,15 +39,22 @@ def find_recipe(name: str) -> Path:
 
 
 def load_recipe(
-    path: Path, overrides: Iterable[str] = (), *, lacking: Mapping[str, Any] | None = None
+    path: Path,
+    overrides: Iterable[str] = (),
+    *,
+    lacking: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Recipe:
     """Read a recipe from its file, with `overrides` such as `train.epochs=2`.
 
     Raises RecipeError with one line for each problem: `file:line: yaml.path: what (next step)`; a
     value that came with an override has `--set` in the place of file and line. `lacking`: sections
-    for a file that has none of that name, where a half of the recipe is enough. Old names of keys
+    and keys for a file that has none of that name, where a half of the recipe is enough. Old names of keys
     are read; `Recipe.notes` says so."""
-    data = {**(lacking or {}), **_read_yaml(path)}
+    data = _read_yaml(path)
+    for name, section in (lacking or {}).items():
+        stated = data.setdefault(name, {})
+        for key, value in section.items() if isinstance(stated, dict) else ():
+            stated.setdefault(key, value)
     renamed = rename_keys(data)
     overridden = [_override(data, override) for override in overrides]
     paths = [new_path(given) for given in overridden]

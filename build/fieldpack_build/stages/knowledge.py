@@ -22,6 +22,7 @@ from fieldpack.passages import DocumentRecord
 from fieldpack.retrieval.embedder import EmbedderSettings
 from fieldpack_build.index.writer import IndexWriter
 
+from ..documents.process_limits import CAN_BOUND_MEMORY
 from ..embedding.engine import WINDOW, Engine
 from ..embedding.engines import OnnxEngine, choose, open_engine
 from ..embedding.languages import language_warning
@@ -31,7 +32,7 @@ from ..ingest.files import File, Files, find_files, roots_of
 from ..ingest.journal import LIBRARY, Journal
 from ..ingest.pool import ReadingPool
 from ..ingest.progress import ProgressEstimator
-from ..ingest.read import ReadDocument, ReaderConfig, tags_of
+from ..ingest.read import ReadDocument, ReaderConfig, ReadJob, ReadProgress, tags_of
 from ..ingest.summary import DocumentRow, LibraryResult, library_of, listed
 from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
@@ -157,7 +158,12 @@ def _index(
     """Reads what is due and puts it into the index; gives how many chunks were embedded."""
     meter = ProgressEstimator(len(due), sum(file.job.size for file in due), task.progress)
     reading = ReaderConfig.of(knowledge, task.inputs["embedder"])
-    pool = ReadingPool(reading, workers=knowledge.workers or available_cores())
+
+    def on_progress(job: ReadJob, at: ReadProgress) -> None:
+        meter.reading(job.relative, job.size, at.done, at.total, at.unit, at.share)
+
+    workers = knowledge.workers or available_cores()
+    pool = ReadingPool(reading, workers=workers, on_progress=on_progress)
     hashes = {file.job.relative: file.sha256 for file in due}
 
     for file in due:
@@ -166,6 +172,8 @@ def _index(
                 f"{file.job.relative} has {file.job.size >> 20:,} MB: it is read as a whole "
                 "before its first chunk"
             )
+    if not CAN_BOUND_MEMORY:
+        task.say("no bound on the memory of a reader: this system keeps none (Linux does)")
     meter.begin()
     cache = VectorCache(task.out / VECTOR_CACHE, dim)
 
@@ -193,7 +201,7 @@ def _index(
                 raise DocumentError(outcome.reason)
             else:
                 journal.note(outcome, file.sha256)
-                meter.skipped(file.job.size)
+                meter.skipped(file.job.relative, file.job.size)
         indexer.finish()
     cache.close(remove=True)
     return meter.embedded

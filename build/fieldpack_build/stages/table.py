@@ -125,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        8,
+        9,
         "read, chunk, embed and index the documents",
         settings=knowledge_settings,
         needs=("embedder",),
@@ -141,7 +141,6 @@ STAGES: tuple[Stage, ...] = (
             "python-docx",
             "python-pptx",
             "openpyxl",
-            "beautifulsoup4",
             "lxml",
             "markdown-it-py",
             "charset-normalizer",

@@ -361,7 +361,7 @@ def test_a_library_without_documents(tmp_path: Path) -> None:
 def test_import_loads_no_library() -> None:
     code = (
         "import sys, fieldpack_build.documents, fieldpack_build.chunking\n"
-        "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'bs4', 'lxml', "
+        "print([name for name in ('pypdfium2', 'docx', 'pptx', 'openpyxl', 'lxml', "
         "'markdown_it', 'PIL', 'rapidocr',"
         " 'charset_normalizer') if name in sys.modules])"
     )

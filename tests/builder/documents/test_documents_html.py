@@ -4,6 +4,7 @@ with numbers of their own."""
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -11,9 +12,11 @@ from typing import Any
 
 from test_documents import blocks, read, refusal
 
-from fieldpack_build.documents import read_document
+from fieldpack_build.documents import MAX_FILE_MB, read_document
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.web import html
+from fieldpack_build.documents.web.tree import Element, parse
+from fieldpack_build.ingest.worker import MEMORY, MEMORY_A_BYTE
 
 TraceFunction = Callable[[FrameType, str, Any], Any]
 
@@ -293,3 +296,90 @@ def test_a_page_whose_whole_text_is_left_out_says_what_was(tmp_path: Path) -> No
     )
     run = "a" * 500_000
     assert "has no text (not read: 1 embedded files" in refusal(tmp_path, "a.txt", run)
+
+
+def _shape(element: Element) -> list[Any]:
+    return [
+        (child.name, child.attributes, _shape(child)) if isinstance(child, Element) else child
+        for child in element.contents
+    ]
+
+
+def test_the_tree_of_a_page() -> None:
+    """Elements that are left open end with what is around them, comments part strings, blanks count
+    in <pre> alone, and scripts, sheets and attributes that nobody reads are not kept."""
+    markup = parse(
+        "<p class='a b' onclick='f()'>One <b>two<!-- c --> three</p><pre>  x\n</pre>  \n <br>"
+        "<style>.a{}</style><script>if (a < b) {}</script><a href='#top' hidden>up</a>"
+    )
+    (body,) = markup.root.all("body")
+    assert _shape(body) == [
+        ("p", ("class", "a b"), ["One ", ("b", (), ["two", " three"])]),
+        ("pre", (), ["  x\n"]),
+        "\n",
+        ("br", (), []),
+        ("style", (), []),
+        ("script", (), []),
+        ("a", ("href", "#", "hidden", ""), ["up"]),
+    ]
+    assert markup.sheet == ".a{}"
+
+
+def test_a_page_of_any_size_that_is_read_fits_into_the_memory_of_its_reader() -> None:
+    """The largest file that a recipe allows by itself, of small cells with classes and styles."""
+    row = '<tr class="row" id="row{0}"><td class="n"><b>{0}.50</b></td><td>BX-{0}</td></tr>\n'
+    page = f"<table>{''.join(row.format(at) for at in range(4_000))}</table>".encode()
+    html.read(page[:200], "a.html")  # imports
+    tracemalloc.start()
+    try:
+        content = html.read(page, "a.html")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert content.pages[0].text.endswith("3999.50 | BX-3999")
+    allowed = MEMORY_A_BYTE + MEMORY / (MAX_FILE_MB << 20)
+    assert peak < allowed * len(page)
+
+
+def test_a_head_of_two_rows_below_a_title() -> None:
+    rows = [
+        [Cell("Sales", columns=4)],
+        [Cell("Item", rows=2), Cell("2024", columns=2), Cell("Note", rows=2)],
+        [Cell("Q1"), Cell("Q2")],
+        [Cell("Valves"), Cell("12"), Cell("15"), Cell("open")],
+    ]
+    table = lay_out(rows)
+    assert table.title == "Sales"
+    assert table.rows == [
+        ["Item", "2024 Q1", "2024 Q2", "Note"],
+        ["Valves", "12", "15", "open"],
+    ]
+
+
+def test_a_form_in_a_table_has_no_head(tmp_path: Path) -> None:
+    """Its first field names no column: what stands below is not said of it."""
+    forms = (
+        "<table><tr><td>Fell out of bed<td>☒ yes ☐ no<tr><td>Medication<td>Zolpidem 5 mg</table>"
+        "<table><tr><td>Date:<td>3 May<td>Time:<td>04:50<tr><td>Ward:<td>3B</table>"
+        "<table><tr><td>Item:<td>Price:<tr><td>Valve<td>5</table>"
+        "<table><tr><td>Assets:<td>2024<td>2023<tr><td>Cash<td>5<td>6</table>"
+    )
+    assert [(kind, text) for kind, _, text in blocks(read(tmp_path, "a.html", forms))] == [
+        ("text", "Fell out of bed: ☒ yes ☐ no\nMedication: Zolpidem 5 mg"),
+        ("text", "Date: 3 May; Time: 04:50\nWard: 3B"),
+        ("table", "Item: | Price:\nValve | 5"),
+        ("table", "Assets: | 2024 | 2023\nCash | 5 | 6"),
+    ]
+
+
+def test_menus_of_an_intranet_page_without_nav_elements(tmp_path: Path) -> None:
+    page = (
+        '<div id="breadcrumb"><a href="/">Home</a> > HR</div>'
+        '<ul class="menu"><li><a href="/it">IT desk</a></li><li><a href="/hr">HR</a></li></ul>'
+        '<div id="menu">Monday: soup and bread. <a href="/a">Allergens</a></div>'
+    )
+    document = read(tmp_path, "a.html", page)
+    assert [text for _, _, text in blocks(document)] == ["Monday: soup and bread. Allergens"]
+    assert document.warnings == (
+        "not read: 6 words of the site around the content (breadcrumb, menu)",
+    )

@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.documents import pdf
-from fieldpack_build.documents.pdf.load_pages import CAN_BOUND
+from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.errors import DocumentError
 from pdf_file import pdf_file
 
 SENTENCE = "The crane stands at gate five of the harbour."
 _END = "print it to a new PDF"
 _COSTLY = "takes more than 512 MB of memory or 20 s to draw"
-pytestmark = pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+pytestmark = pytest.mark.skipif(
+    not CAN_BOUND_MEMORY, reason="Linux alone says what memory a process has"
+)
 
 
 def write_pdf(pages: Sequence[str], forms: Mapping[str, str], *, packed: bool = False) -> bytes:

@@ -8,9 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fieldpack_build.api import show_document
 from fieldpack_build.evaluation import library_questions
 from fieldpack_build.evaluation.retrieval_metrics import measure
 from fieldpack_build.ingest import table
@@ -271,25 +273,77 @@ def test_what_was_read_in_part_is_listed() -> None:
 
 
 def test_the_meter_guesses_what_is_to_come() -> None:
-    now, said = [0.0], []
-    meter = ProgressEstimator(4, 4_000, lambda *report: said.append(report), clock=lambda: now[0])
-    for size, chunks in ((1_000, 30), (500, 0)):
+    now: list[float] = [0.0]
+    said: list[tuple[Any, ...]] = []
+
+    def note(*report: Any, count: str = "", left: float | None = None) -> None:
+        said.append((*report, count, left))
+
+    meter = ProgressEstimator(4, 4_000, note, clock=lambda: now[0])
+    for name, size, chunks in (("a", 1_000, 30), ("b", 500, 0)):
         now[0] += 1
-        meter.read(size, chunks)
+        meter.read(name, size, chunks)
     meter.embedding()
     now[0] += 2
     meter.embed(20)
     meter.embed(10)  # too soon after the last report
     now[0] += 1
-    meter.skipped(500)
-    meter.read(2_000, 34)
+    meter.skipped("c", 500)
+    meter.read("d", 2_000, 34)
     meter.end()
     assert said == [
-        (0, 120, "chunks embedded; 1/4 documents", True),
-        (0, 80, "chunks embedded; 2/4 documents", True),
-        (20, 80, "chunks embedded, 10/s; 2/4 documents", True),
-        (30, 60, "chunks embedded, 10/s; 3/4 documents, 1 skipped", True),
-        (30, 64, "chunks embedded, 10/s; 4/4 documents, 1 skipped", False),
+        (1_000, 4_000, "documents read", False, "1/4", None),
+        (1_500, 4_000, "documents read", False, "2/4", None),
+        # 60 chunks more at 10 a second, or 2,500 bytes at 1,500 in four seconds
+        (20, 80, "chunks embedded, 10/s; 2/4 documents", True, "", pytest.approx(2_500 / 375)),
+        # 30 chunks at 10 a second, or 2,000 bytes at 2,000 in five seconds
+        (30, 60, "chunks embedded, 10/s; 3/4 documents, 1 skipped", True, "", 5.0),
+        (30, 64, "chunks embedded, 10/s; 4/4 documents, 1 skipped", False, "", None),
+    ]
+
+
+def test_the_meter_counts_the_pages_of_long_documents() -> None:
+    """Of two that are read at once it names the one of which more is left."""
+    now: list[float] = [0.0]
+    said: list[tuple[Any, ...]] = []
+
+    def note(*report: Any, count: str = "", left: float | None = None) -> None:
+        said.append((*report, count))
+
+    meter = ProgressEstimator(3, 10_000, note, clock=lambda: now[0])
+    long = "manuals/" + "very-" * 10 + "long.pdf"
+    for report in (
+        lambda: meter.reading("a/hand.pdf", 8_000, 811, 2_000, "page", 0.4),
+        lambda: meter.reading("b.mbox", 1_000, 3, 4, "e-mail", 0.375),
+        lambda: meter.read("a/hand.pdf", 8_000, 40),
+        lambda: meter.reading(long, 1_000, 0, 9, "page", 0.0),
+        lambda: meter.embedding(),
+        lambda: meter.embed(10),
+        lambda: meter.read("b.mbox", 1_000, 5),
+        lambda: meter.reading(long, 1_000, 9, 9, "cutting page", 1.0),
+    ):
+        now[0] += 1
+        report()
+    assert said == [
+        (3_200, 10_000, "documents; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (3_575, 10_000, "documents; page 812 of 2,000 of hand.pdf", False, "0/3"),
+        (8_375, 10_000, "documents; e-mail 4 of 4 of b.mbox", False, "1/3"),
+        (8_375, 10_000, f"documents; page 1 of 9 of {'very-' * 7}very…", False, "1/3"),
+        (
+            10,
+            50,
+            f"chunks embedded, 10/s; 1/3 documents; page 1 of 9 of {'very-' * 7}very…",
+            True,
+            "",
+        ),
+        (
+            10,
+            50,
+            f"chunks embedded, 5/s; 2/3 documents; page 1 of 9 of {'very-' * 7}very…",
+            True,
+            "",
+        ),
+        (10, 50, "chunks embedded, 3/s; 2/3 documents", True, ""),
     ]
 
 
@@ -297,3 +351,15 @@ def test_nothing_to_measure_is_said() -> None:
     assert library_questions.lines(measure(lambda question, k: [], []), worst=3) == [
         "no question names its document; nothing to measure"
     ]
+
+
+def test_a_recipe_for_quotes_needs_no_system_text(tmp_path: Path) -> None:
+    """It has a section `answer`, and no model that one would tell how to answer."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "a.md").write_text("# Gate\n\nThe gate closes at ten.")
+    (tmp_path / "r.yaml").write_text(
+        "name: quotes\nversion: 1.0.0\nknowledge:\n  documents: shelf\n  embedder: {model: ./none}\n"
+        "answer:\n  refusal: The documents do not say.\n"
+    )
+    document = show_document(str(tmp_path / "r.yaml"), "a.md")
+    assert "The gate closes at ten." in document.pages[0].text

@@ -13,10 +13,17 @@ import pytest
 
 import fakes
 from fieldpack.child import python
-from fieldpack_build.documents.pdf.load_pages import CAN_BOUND
+from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.errors import StageError
 from fieldpack_build.ingest.pool import ReadingPool
-from fieldpack_build.ingest.read import ReadDocument, ReaderConfig, ReadFailure, ReadJob, tags_of
+from fieldpack_build.ingest.read import (
+    ReadDocument,
+    ReaderConfig,
+    ReadFailure,
+    ReadJob,
+    ReadProgress,
+    tags_of,
+)
 from moments import act_at
 from pdf_file import pdf_file
 from serving import wait_for
@@ -82,6 +89,22 @@ def test_documents_come_in_order_whichever_is_read_first(embedder: Path, tmp_pat
     assert not workers()
 
 
+def test_how_far_a_long_document_is_comes_from_its_worker(embedder: Path, tmp_path: Path) -> None:
+    mails = "".join(
+        f"From a@b Mon Jan  6 10:00:00 2025\nSubject: Gate {i}\nFrom: a@b\n\nGate {i} is open.\n\n"
+        for i in range(40)
+    )
+    orders = [order(tmp_path, "a.mbox", mails), order(tmp_path, "b.md", "# B\n\nText.")]
+    said: list[tuple[ReadJob, ReadProgress]] = []
+    pool = ReadingPool(
+        reading(embedder), workers=1, on_progress=lambda job, at: said.append((job, at))
+    )
+    with pool:
+        assert all(isinstance(one, ReadDocument) for one in pool.results(orders))
+    assert said[0] == (orders[0], ReadProgress(1, 40, "e-mail", 1 / 80))
+    assert all(at.unit == "cutting page" for job, at in said if job == orders[1])
+
+
 def test_a_document_whose_reader_is_killed_is_skipped_and_the_rest_is_read(
     embedder: Path, tmp_path: Path, at_b: Callable[[str], None]
 ) -> None:
@@ -114,7 +137,7 @@ def test_a_reader_that_takes_its_time_to_die_is_asked_what_of(
     assert isinstance(lost, ReadFailure) and "ended by SIGSEGV" in lost.reason
 
 
-@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+@pytest.mark.skipif(not CAN_BOUND_MEMORY, reason="Linux alone says what memory a process has")
 def test_a_document_that_ends_its_reader_is_read_once_more_without_what_does(
     embedder: Path, tmp_path: Path
 ) -> None:
@@ -148,27 +171,30 @@ def test_a_document_that_ends_its_reader_is_read_once_more_without_what_does(
     assert bounded.chunks[0].text == SENTENCE.decode()
 
 
-@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
+@pytest.mark.skipif(not CAN_BOUND_MEMORY, reason="Linux alone says what memory a process has")
 def test_the_memory_of_a_reader_is_bounded() -> None:
-    program = "from fieldpack_build.ingest import worker; worker._bound_memory(64 << 20); {}"
+    program = "from fieldpack_build.documents.process_limits import bound_memory; bound_memory('DATA', 64 << 20); {}"
     for size, code in ((32, 0), (256, 1)):
         command = python("-c", program.format(f"bytearray({size} << 20)"))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == code and done.stderr.endswith("MemoryError\n" * code)
 
 
-@pytest.mark.skipif(not CAN_BOUND, reason="Linux alone says what memory a process has")
-@pytest.mark.parametrize("name", ["a.xml", "a.html", "a.csv"])
-def test_a_document_that_needs_more_memory_says_so(tmp_path: Path, name: str) -> None:
+@pytest.mark.skipif(not CAN_BOUND_MEMORY, reason="Linux alone says what memory a process has")
+@pytest.mark.parametrize(("name", "megabytes"), [("a.xml", 100), ("a.html", 45), ("a.csv", 100)])
+def test_a_document_that_needs_more_memory_says_so(
+    tmp_path: Path, name: str, megabytes: int
+) -> None:
     """It is not read in part, and not called damaged."""
     rows = {"a.xml": "<b><c>5</c></b>", "a.html": "<p>a<b>5</b></p>", "a.csv": "a,5\n"}
     body = rows[name] * (12_000_000 // len(rows[name]))
     (tmp_path / name).write_text(f"<a>{body}</a>" if name != "a.csv" else body)
     program = f"""
 import sys; from pathlib import Path
-import bs4, lxml.etree
-from fieldpack_build.documents import read_document; from fieldpack_build.ingest import worker
-worker._bound_memory(100 << 20)
+import lxml.etree
+from fieldpack_build.documents import read_document
+from fieldpack_build.documents.process_limits import bound_memory
+bound_memory("DATA", {megabytes} << 20)
 read_document(Path(sys.argv[1]), {name!r}, expendable=True)
 """
     command = python("-c", program, str(tmp_path / name))

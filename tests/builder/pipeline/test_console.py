@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from fieldpack_build.console import BarConsole, PlainConsole, duration, make_console
+from fieldpack_build.pipeline.events import ProgressEvent
 from fieldpack_build.pipeline.plan import Step
 from fieldpack_build.pipeline.run import Listener
 from fieldpack_build.pipeline.store import Receipt, Store
@@ -126,6 +128,28 @@ def test_the_bar_says_no_less(steps: dict[str, Step], capsys: pytest.CaptureFixt
         "[2/2] export to",
     ):
         assert line in err
+
+
+def test_a_narrow_terminal_cuts_what_a_stage_is_at_and_not_the_time_left(
+    steps: dict[str, Step], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich's word for: as on a terminal
+    console = BarConsole()
+    console.started(steps["export"], 1, 1)
+    at: ProgressEvent = {
+        "event": "progress",
+        "done": 406.0,
+        "total": 1_000.0,
+        "count": "0/3",
+        "note": "documents; page 812 of 2,000 of a-handbook-with-a-long-name.pdf",
+        "left": 83.0,
+    }
+    console.event(steps["export"], at)
+    console._progress.refresh()
+    console.failed(steps["export"])
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "0/3 documents; page 812 of 2,000" in shown and "left 0:01:23" in shown
 
 
 def test_a_pipe_gets_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,16 @@ from fieldpack_build.documents.office.package import (
     without_address,
 )
 from fieldpack_build.documents.omissions import Omissions
-from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, label, squeeze
+from fieldpack_build.documents.pages import (
+    Content,
+    HeadingPath,
+    OnProgress,
+    Page,
+    PageBuilder,
+    label,
+    say_nothing,
+    squeeze,
+)
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.documents.vocabulary import DEFAULT, read_vocabulary
@@ -48,7 +57,14 @@ _AUTO_FORMATS = {
 _AUTO_SHAPES = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
 
 
-def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFAULT) -> Content:
+def read(
+    data: bytes,
+    name: str,
+    *,
+    hidden: bool = False,
+    vocabulary: str = DEFAULT,
+    on_progress: OnProgress = say_nothing,
+) -> Content:
     """Read a PowerPoint file, a page a slide. `hidden`: its hidden slides too.
 
     Raises DocumentError for a file that is encrypted, damaged or of another format.
@@ -61,11 +77,13 @@ def read(data: bytes, name: str, *, hidden: bool = False, vocabulary: str = DEFA
     try:
         omissions = Omissions()
         slides: list[Page] = []
-        for number, slide in enumerate(pptx.Presentation(BytesIO(data)).slides, start=1):
+        shown = pptx.Presentation(BytesIO(data)).slides
+        for number, slide in enumerate(shown, start=1):
             if slide._element.get("show") in ("0", "false") and not hidden:
                 omissions.add("hidden slides", str(number), hidden=True)
             else:
                 slides.append(_Slide(slide, omissions, hidden=hidden).page(number))
+            on_progress(number, len(shown), "slide")
     except (*PACKAGE_ERRORS, PythonPptxError, XMLSyntaxError, KeyError, ValueError) as error:
         raise DocumentError(
             f"{name}: is a damaged PowerPoint file: {without_address(error)}"

@@ -11,7 +11,9 @@ from __future__ import annotations
 import posixpath
 import re
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -19,7 +21,15 @@ from fieldpack_build.documents.grid import REPEATED_LIMIT, Span, add_grid
 from fieldpack_build.documents.office.number_format import shown
 from fieldpack_build.documents.office.package import PACKAGE_ERRORS, open_package, parse_xml
 from fieldpack_build.documents.omissions import Omissions
-from fieldpack_build.documents.pages import Content, HeadingPath, Page, PageBuilder, squeeze
+from fieldpack_build.documents.pages import (
+    Content,
+    HeadingPath,
+    OnProgress,
+    Page,
+    PageBuilder,
+    say_nothing,
+    squeeze,
+)
 from fieldpack_build.documents.raised import lower, raise_, settle
 from fieldpack_build.errors import DocumentError
 
@@ -76,7 +86,9 @@ class _Sheet:
     unshown: int = 0  # values whose format shows nothing: ";;;"
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+def read(
+    data: bytes, name: str, *, hidden: bool = False, on_progress: OnProgress = say_nothing
+) -> Content:
     """Read a workbook, each visible sheet a page.
 
     `hidden`: its hidden sheets, rows and columns too, and comments. Raises DocumentError for a file
@@ -84,7 +96,7 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     """
     data, properties = open_package(data, name, "Excel file", ".xls of Excel 97 to 2003")
     try:
-        sheets = _sheets(data, hidden=hidden)
+        sheets = _sheets(data, hidden=hidden, on_progress=on_progress)
     except _TooLarge as error:
         raise DocumentError(f"{name}: {error}; is it a bomb? split it") from error
     # What openpyxl 3.1 ends in on parts that are missing, cut off or of another kind (found with
@@ -143,7 +155,7 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     )
 
 
-def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
+def _sheets(data: bytes, *, hidden: bool, on_progress: OnProgress) -> list[_Sheet]:
     import openpyxl
 
     with zipfile.ZipFile(BytesIO(data)) as package:
@@ -161,17 +173,34 @@ def _sheets(data: bytes, *, hidden: bool) -> list[_Sheet]:
         # macros.
         if not book.worksheets:
             raise ValueError("none of its sheets is there")
+        sheets: list[_Sheet] = []
         with zipfile.ZipFile(BytesIO(data)) as package:
-            return [
-                _sheet(sheet, number, package, struck, hidden=hidden)
-                for number, sheet in enumerate(book.worksheets, start=1)
-            ]
+            total = sum(_xml(sheet, package).count(b"<row") for sheet in book.worksheets)
+            for number, sheet in enumerate(book.worksheets, start=1):
+                done = sum(len(before.rows) for before in sheets)
+                on_row = partial(_say_row, on_progress, done, total)
+                sheets.append(_sheet(sheet, number, package, struck, hidden=hidden, on_row=on_row))
+        return sheets
     finally:
         book.close()
 
 
+def _say_row(on_progress: OnProgress, done: int, total: int, row: int) -> None:
+    on_progress(done + row, total, "row")
+
+
+def _xml(sheet: Any, package: zipfile.ZipFile) -> bytes:
+    return package.read(posixpath.normpath(sheet._worksheet_path))
+
+
 def _sheet(
-    sheet: Any, number: int, package: zipfile.ZipFile, struck: set[int], *, hidden: bool
+    sheet: Any,
+    number: int,
+    package: zipfile.ZipFile,
+    struck: set[int],
+    *,
+    hidden: bool,
+    on_row: Callable[[int], None],
 ) -> _Sheet:
     if sheet.sheet_state != "visible" and not hidden:
         return _Sheet(number, sheet.title, visible=False)
@@ -186,8 +215,9 @@ def _sheet(
         rows.append(row)
         struck_words += words
         unshown += values
+        on_row(len(rows))
     path = posixpath.normpath(sheet._worksheet_path)
-    xml = package.read(path)
+    xml = _xml(sheet, package)
     hidden_rows: set[int] = set()  # places from 0, those that a filter hides included
     if _HIDDEN.search(xml):
         for row_tag in (match[1] for match in _ROW.finditer(xml) if _HIDDEN.search(match[1])):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.language import detect_language
-from fieldpack_build.documents.pages import Content, clean, label, squeeze
+from fieldpack_build.documents.pages import Content, OnProgress, clean, label, say_nothing, squeeze
 from fieldpack_build.documents.pdf.annotations import (
     HIDEABLE,
     attachments,
@@ -25,11 +25,12 @@ from fieldpack_build.documents.pdf.annotations import (
 )
 from fieldpack_build.documents.pdf.costly_pages import TOO_MUCH, costly_pages
 from fieldpack_build.documents.pdf.layout import Sheet, join_hyphens, lay_out
-from fieldpack_build.documents.pdf.load_pages import CAN_BOUND, MOST_PAGES, bounded, draw
+from fieldpack_build.documents.pdf.load_pages import MOST_PAGES, bounded_page, draw
 from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
 from fieldpack_build.documents.pdf.text import Line, PageText, read_page
+from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.documents.vocabulary import (
     AUTO,
@@ -127,21 +128,22 @@ def read(
     hidden: bool = False,
     vocabulary: str = DEFAULT,
     expendable: bool = False,
+    on_progress: OnProgress = say_nothing,
 ) -> Content:
     """Read a PDF.
 
     `ocr`: the text in pages that are images too. `hidden`: comments and hidden fields too.
     `vocabulary`: see `vocabulary`. `expendable`: this process may end at a page that takes too
     much; whoever started it then has the document read by one that may not, and that leaves such
-    pages out.
+    pages out. `on_progress`: is told of each page.
 
     Raises DocumentError for a file that is encrypted, damaged as a whole or without any text.
     """
     import pypdfium2
 
-    expendable = expendable and CAN_BOUND
+    expendable = expendable and CAN_BOUND_MEMORY
     costly = frozenset() if expendable else costly_pages(data, name, render=ocr)
-    load = bounded if expendable else nullcontext
+    load = bounded_page if expendable else nullcontext
     try:
         with load():
             document = pypdfium2.PdfDocument(data)
@@ -161,7 +163,15 @@ def read(
         if vocabulary == AUTO:
             vocabulary = vocabulary_for(AUTO, _language(document, reading))
         words = read_vocabulary(vocabulary)
-        return _content(document, name, reading, ocr=ocr, hidden=hidden, vocabulary=words)
+        return _content(
+            document,
+            name,
+            reading,
+            ocr=ocr,
+            hidden=hidden,
+            vocabulary=words,
+            on_progress=on_progress,
+        )
     except pypdfium2.PdfiumError as error:
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
@@ -193,6 +203,7 @@ def _content(
     ocr: bool,
     hidden: bool,
     vocabulary: Vocabulary,
+    on_progress: OnProgress,
 ) -> Content:
     from pypdfium2 import PdfiumError
 
@@ -201,6 +212,7 @@ def _content(
     if form:
         document.init_forms()
     for i in range(count):
+        on_progress(i, count, "page")
         if i in reading.costly:
             reading.sheets.append(Sheet(i + 1, [], []))
             continue
@@ -210,6 +222,7 @@ def _content(
         except PdfiumError:
             reading.damaged += 1
             reading.sheets.append(Sheet(i + 1, [], []))
+    on_progress(count, count, "page")
     reading.files += attachments(document)
     reading.has_xfa = form == _XFA
     if reading.damaged == count:

@@ -2,24 +2,22 @@
 
 A page may draw a form a million times, or have a content that unpacks to a gigabyte, and pdfium
 cannot be stopped while it loads one: the kernel ends the process at a page that takes too much.
-`bounded` is for a process that may be ended so. As a program,
+`bounded_page` is for a process that may be ended so. As a program,
 
-    python load_pages.py FIRST [--render] < FILE
+    python -m fieldpack_build.documents.pdf.load_pages FIRST [--render] < FILE
 
 it is such a process: it writes the number of pages, 0 for a file that does not open, and then the
-index of each page that it has loaded, from FIRST on, on lines of their own. Imports pypdfium2 and
-nothing of ours, because it is started for single documents.
+index of each page that it has loaded, from FIRST on, on lines of their own.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
+
+from fieldpack_build.documents.process_limits import bound_memory, bounded, set_limit
 
 SECONDS = 20  # of processor time for a page
 MEMORY = 512 << 20  # bytes for a page, more than its document has: a million things drawn
@@ -27,36 +25,11 @@ _ALL_PAGES = 2 << 30  # bytes for all pages of this program, of which pdfium kee
 MOST_PAGES = 100_000  # a damaged page count says billions
 _MOST_DOTS = 1 << 26  # of a page's image: A0 at 200 dots an inch has 62 million
 _DOTS = 200 / 72  # a point, for OCR
-_STATISTICS = Path("/proc/self/statm")  # Linux alone says how much memory there is already
-CAN_BOUND = _STATISTICS.exists()
 
 
-@contextmanager
-def bounded() -> Iterator[None]:
+def bounded_page() -> AbstractContextManager[None]:
     """Have the kernel end this process where it takes more for what is done within than a page may."""
-    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_CPU, resource.RLIMIT_AS)}
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + SECONDS)
-    lower_memory(MEMORY)
-    try:
-        yield
-    finally:
-        for kind, limits in before.items():
-            resource.setrlimit(kind, limits)
-
-
-def lower_memory(more: int) -> None:
-    """Let this process have `more` bytes than it has, where the system says how many that are."""
-    if CAN_BOUND:
-        has = int(_STATISTICS.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        lower(resource.RLIMIT_AS, has + more)
-
-
-def lower(kind: int, value: int) -> None:
-    """Lower a limit of this process, to `value` or to what it is already."""
-    soft, hard = resource.getrlimit(kind)
-    others = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(kind, (min([value, *others]), hard))
+    return bounded(seconds=SECONDS, memory=MEMORY)
 
 
 def draw(page: Any) -> Any:
@@ -71,10 +44,10 @@ def main() -> None:
     import pypdfium2
 
     data = sys.stdin.buffer.read()
-    lower(resource.RLIMIT_CORE, 0)
-    lower_memory(_ALL_PAGES)
+    set_limit("CORE", 0)
+    bound_memory("AS", _ALL_PAGES)
     try:
-        with bounded():
+        with bounded_page():
             document = pypdfium2.PdfDocument(data)
             count = len(document)
     except pypdfium2.PdfiumError:
@@ -82,7 +55,7 @@ def main() -> None:
     print(count, flush=True)
     for index in range(int(sys.argv[1]), count if count <= MOST_PAGES else 0):
         try:
-            with bounded():
+            with bounded_page():
                 page = document[index]
                 page.get_textpage().close()
                 if "--render" in sys.argv:

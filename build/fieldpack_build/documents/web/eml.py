@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message
+from itertools import pairwise
 from typing import Literal, NamedTuple, Protocol
 
 from fieldpack_build.documents.dates import iso_date
@@ -19,9 +20,11 @@ from fieldpack_build.documents.pages import (
     Block,
     Content,
     HeadingPath,
+    OnProgress,
     Page,
     PageBuilder,
     label,
+    say_nothing,
     squeeze,
 )
 from fieldpack_build.documents.text import ics
@@ -70,7 +73,12 @@ def read(data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool 
 
 
 def read_mbox(
-    data: bytes, name: str, *, attachments: AttachmentReader, hidden: bool = False
+    data: bytes,
+    name: str,
+    *,
+    attachments: AttachmentReader,
+    hidden: bool = False,
+    on_progress: OnProgress = say_nothing,
 ) -> Content:
     """Read a mailbox (RFC 4155): its e-mails one after the other, each under its subject.
 
@@ -82,9 +90,10 @@ def read_mbox(
             f'{name}: is no mailbox: no line begins with "From " and ends with a year'
         )
     mail = _Mail(name, attachments, hidden)
-    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+    for number, (start, end) in enumerate(pairwise([*starts, len(data)]), start=1):
         whole = data[start:end].partition(b"\n")[2]
         mail.read(email.message_from_bytes(re.sub(rb"(?m)^>(>*From )", rb"\1", whole)), 0)
+        on_progress(number, len(starts), "e-mail")
     return mail.content("", None)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.office.package import PACKAGE_ERRORS, check_sizes, parse_xml
 from fieldpack_build.documents.omissions import Omissions
-from fieldpack_build.documents.pages import Content, Page, label, squeeze
+from fieldpack_build.documents.pages import Content, OnProgress, Page, label, say_nothing, squeeze
 from fieldpack_build.documents.web import html
 from fieldpack_build.errors import DocumentError
 
@@ -25,7 +25,9 @@ _FONTS = (
 _TEXTS = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 
 
-def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
+def read(
+    data: bytes, name: str, *, hidden: bool = False, on_progress: OnProgress = say_nothing
+) -> Content:
     """Read an EPUB book, each chapter a page. `hidden`: what the chapters hide too.
 
     Raises DocumentError for a file that is protected, damaged or no book.
@@ -33,14 +35,16 @@ def read(data: bytes, name: str, *, hidden: bool = False) -> Content:
     try:
         with zipfile.ZipFile(BytesIO(data)) as package:
             check_sizes(package.infolist(), name)
-            return _content(package, name, hidden=hidden)
+            return _content(package, name, hidden=hidden, on_progress=on_progress)
     except (*PACKAGE_ERRORS, KeyError, ValueError) as error:
         raise DocumentError(
             f"{name}: is no EPUB book, or a damaged one: {squeeze(str(error))}"
         ) from error
 
 
-def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
+def _content(
+    package: zipfile.ZipFile, name: str, *, hidden: bool, on_progress: OnProgress
+) -> Content:
     members = set(package.namelist())
     encryption = parse_xml(package.read(_ENCRYPTION)) if _ENCRYPTION in members else None
     methods = encryption.iter("{*}EncryptionMethod") if encryption is not None else ()
@@ -59,7 +63,9 @@ def _content(package: zipfile.ZipFile, name: str, *, hidden: bool) -> Content:
     warnings: Counter[str] = Counter()
     missing = 0
     chapters: set[str] = set()  # an order of reading may name one twice, and is read once
-    for reference in book.iter("{*}itemref"):
+    references = list(book.iter("{*}itemref"))
+    for number, reference in enumerate(references):
+        on_progress(number, len(references), "chapter")
         item = items.get(reference.get("idref"))
         link = unquote(item.get("href", "")) if item is not None else ""
         target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link)) if link else ""

@@ -6,9 +6,6 @@ What is struck out, hidden or around the content is left out and counted.
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING
-
 from fieldpack_build.documents.dates import iso_date
 from fieldpack_build.documents.encoding import (
     declared_encoding,
@@ -21,12 +18,9 @@ from fieldpack_build.documents.omissions import AROUND, Omissions
 from fieldpack_build.documents.pages import Content, HeadingPath, PageBuilder, label
 from fieldpack_build.documents.web.around import leave_out, word_count
 from fieldpack_build.documents.web.inline import text_of
+from fieldpack_build.documents.web.tree import Element, parse
 from fieldpack_build.documents.web.walk import Walk
 from fieldpack_build.errors import DocumentError
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
-    from bs4.element import Tag
 
 # as many words outside of <main> as this share of its own: then it holds an intro, not the content
 _OUTSIDE_SHARE = 0.5
@@ -53,45 +47,43 @@ def read(data: bytes, name: str, *, hidden: bool = False, chapter: bool = False)
 
     Raises DocumentError for what is no text, or nested too deeply.
     """
-    from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
-
     refuse_binary(data, name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)  # XHTML is both
-        soup = BeautifulSoup(decode_markup(data), "lxml")
+    markup = parse(decode_markup(data))
     builder = PageBuilder(HeadingPath())
     omissions = Omissions()
     try:
-        date, tags = _meta(soup)
-        leave_out(soup, omissions, hidden=hidden, in_content=chapter)
+        date, tags = _meta(markup.root)
+        leave_out(markup, omissions, hidden=hidden, in_content=chapter)
         # The only h1, else the title element, which often carries the name of the site too.
-        tops = soup.find_all("h1")
+        tops = list(markup.root.all("h1"))
+        stated = markup.root.first("title")
         only_top = text_of(tops[0]) if len(tops) == 1 else ""
-        title = label(only_top or (text_of(soup.title) if soup.title else ""))
-        Walk(builder).block(_main_content(soup, omissions))
+        title = label(only_top or (text_of(stated) if stated else ""))
+        Walk(builder).block(_main_content(markup.root, omissions))
     except RecursionError as error:
         raise DocumentError(f"{name}: its elements are nested too deeply") from error
     parts = (*guess_warning(data, declared_encoding(data)), *omissions.sentences())
     return Content(title, (builder.page(),), date, tags, parts)
 
 
-def _meta(soup: BeautifulSoup) -> tuple[str | None, tuple[str, ...]]:
+def _meta(root: Element) -> tuple[str | None, tuple[str, ...]]:
     """The date of the last change, else of publication, and the keywords that the head states."""
     stated: dict[str, list[str]] = {}
-    for tag in soup.find_all("meta"):
-        key = str(tag.get("property") or tag.get("name") or tag.get("itemprop") or "").lower()
-        stated.setdefault(key, []).append(str(tag.get("content") or ""))
+    for entry in root.all("meta"):
+        key = entry.get("property") or entry.get("name") or entry.get("itemprop") or ""
+        stated.setdefault(key.lower(), []).append(entry.get("content") or "")
     dates = (iso_date(value) for key in _DATES for value in stated.get(key, ()))
     words = (tag for key in _KEYWORDS for value in stated.get(key, ()) for tag in split_tags(value))
     return next((date for date in dates if date), None), tuple(dict.fromkeys(words))
 
 
-def _main_content(soup: BeautifulSoup, omissions: Omissions) -> Tag:
+def _main_content(root: Element, omissions: Omissions) -> Element:
     """The element that holds the content, or the whole page where much of it stands elsewhere."""
-    page = soup.body or soup
-    articles = soup.find_all("article")
+    page = root.first("body") or root
+    articles = list(root.all("article"))
     only_article = articles[0] if len(articles) == 1 else None
-    main = soup.find("main") or soup.find(role="main") or only_article
+    in_role = (element for element in root.descendants() if element.get("role") == "main")
+    main = root.first("main") or next(in_role, None) or only_article
     if main is None:
         return page
     inside, whole = word_count(main), word_count(page)

@@ -4,14 +4,11 @@ what pictures say of themselves. Knows nothing of paragraphs, lists and tables."
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
 from fieldpack_build.documents.pages import squeeze
 from fieldpack_build.documents.raised import lower, raise_, settle
-
-if TYPE_CHECKING:
-    from bs4.element import PageElement, Tag
+from fieldpack_build.documents.web.tree import Element
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 LISTS = ("ul", "ol", "menu")
@@ -36,73 +33,89 @@ _SHOWN_INPUTS = (
 _BREAKS = re.compile("[\u00ad\u200b\u2060]")
 
 
-def text_of(tag: Tag) -> str:
+def text_of(element: Element) -> str:
     """Return all words of an element on one line, with a space where a block begins or ends."""
-    return one_line(strings(tag, None))
+    return one_line(strings(element, None))
 
 
-def one_line(parts: Iterator[str]) -> str:
+def one_line(parts: Iterable[str]) -> str:
     """Return strings of an element joined on one line."""
     return squeeze(settle("".join(parts)).replace(LINE, " "))
 
 
-def strings(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
-    """Yield the strings in an element; the lists in it are set aside in `lists`, if there is one."""
-    for child in tag.children:
-        inner = as_tag(child)
-        if inner is None:
-            yield words(child)
-        elif lists is not None and inner.name in LISTS:
-            lists.append(inner)
-        else:
-            yield from inline(inner, lists)
+def strings(element: Element, lists: list[Element] | None) -> list[str]:
+    """Return the strings in an element; the lists in it are set aside in `lists`, if there is one."""
+    parts: list[str] = []
+    _add_inside(element, lists, parts)
+    return parts
 
 
-def inline(tag: Tag, lists: list[Tag] | None) -> Iterator[str]:
-    """Yield the strings of an element, itself included.
+def inline(element: Element) -> str:
+    """Return the text of an element, itself included.
 
     A superscript is marked as one, a formula is written on one line.
     """
-    write = WRITERS.get(tag.name)
+    parts: list[str] = []
+    _add(element, None, parts)
+    return "".join(parts)
+
+
+def words(text: str) -> str:
+    """Return a string of the tree without places to break a line (soft hyphens, blanks of no
+    width), which are no part of a word."""
+    return text if text.isascii() else _BREAKS.sub("", text)
+
+
+def _add_inside(element: Element, lists: list[Element] | None, parts: list[str]) -> None:
+    for child in element.contents:
+        if isinstance(child, str):
+            parts.append(words(child))
+        elif lists is not None and child.name in LISTS:
+            lists.append(child)
+        else:
+            _add(child, lists, parts)
+
+
+def _add(element: Element, lists: list[Element] | None, parts: list[str]) -> None:
+    write = WRITERS.get(element.name)
     if write is not None:
-        yield write(tag)
+        parts.append(write(element))
         return
-    style = tag.get("style")
-    placed = _PLACED_STYLE.search(str(style)) if style else None
-    if placed and tag.name not in BLOCKS:
-        yield (raise_ if placed[1] else lower)("".join(strings(tag, lists)).strip())
+    is_block = element.name in BLOCKS
+    style = element.get("style")
+    placed = _PLACED_STYLE.search(style) if style and not is_block else None
+    if placed:
+        inner = "".join(strings(element, lists)).strip()
+        parts.append((raise_ if placed[1] else lower)(inner))
         return
-    space = " " if tag.name in BLOCKS else ""
-    yield space
-    yield from strings(tag, lists)
-    yield space
+    if is_block:
+        parts.append(" ")
+    _add_inside(element, lists, parts)
+    if is_block:
+        parts.append(" ")
 
 
-def _inner(tag: Tag) -> str:
-    return "".join(strings(tag, None))
+def _inner(element: Element) -> str:
+    return "".join(strings(element, None))
 
 
-def _alternative(tag: Tag) -> str:
+def _alternative(picture: Element) -> str:
     """What a picture says of itself; decoration says nothing, and the name of a file is nothing."""
-    said = squeeze(str(tag.get("alt") or ""))
+    said = squeeze(picture.get("alt") or "")
     return "" if not said or re.fullmatch(r"\S+\.\w{3,4}", said) else f" [{said}] "
 
 
-def _filled(tag: Tag) -> str:
+def _filled(field: Element) -> str:
     """What a field of a form shows."""
-    kind = str(tag.get("type") or "").lower()
+    kind = (field.get("type") or "").lower()
     if kind in ("checkbox", "radio"):
-        return "☒ " if tag.has_attr("checked") else "☐ "
-    return f" {tag.get('value') or ''} " if kind in _SHOWN_INPUTS else ""
+        return "☒ " if field.has("checked") else "☐ "
+    return f" {field.get('value') or ''} " if kind in _SHOWN_INPUTS else ""
 
 
-def _parts(tag: Tag) -> list[str]:
+def _parts(formula: Element) -> list[str]:
     """The texts of a formula's parts."""
-    return [
-        "".join(inline(part, None)).strip()
-        for child in tag.children
-        if (part := as_tag(child)) is not None
-    ]
+    return [inline(part).strip() for part in formula.elements()]
 
 
 def _grouped(text: str) -> str:
@@ -110,9 +123,9 @@ def _grouped(text: str) -> str:
     return text if text.isalnum() else f"({text})"
 
 
-def _scripts(tag: Tag, *, places: Sequence[Callable[[str], str]]) -> str:
+def _scripts(formula: Element, *, places: Sequence[Callable[[str], str]]) -> str:
     """MathML's base with what stands at its upper or lower right."""
-    base, *others = _parts(tag) or [""]
+    base, *others = _parts(formula) or [""]
     settled = map(settle, others)
     return base + "".join(place(other) for place, other in zip(places, settled, strict=False))
 
@@ -121,39 +134,24 @@ def _below(text: str) -> str:
     return f"_{text}" if text.isalnum() else f"_({text})"
 
 
-WRITERS: dict[str, Callable[[Tag], str]] = {
-    "br": lambda tag: LINE,
-    "sup": lambda tag: raise_(_inner(tag).strip()),
-    "sub": lambda tag: lower(_inner(tag).strip()),
-    "rt": lambda tag: f"({_inner(tag)})",
+WRITERS: dict[str, Callable[[Element], str]] = {
+    "br": lambda element: LINE,
+    "sup": lambda element: raise_(_inner(element).strip()),
+    "sub": lambda element: lower(_inner(element).strip()),
+    "rt": lambda element: f"({_inner(element)})",
     "img": _alternative,
     "input": _filled,
     # Boxes: what one says does not touch what stands beside it.
-    **dict.fromkeys(("textarea", "option", "progress", "meter"), lambda tag: f" {_inner(tag)} "),
-    "msup": lambda tag: _scripts(tag, places=(raise_,)),
-    "msub": lambda tag: _scripts(tag, places=(_below,)),
-    "msubsup": lambda tag: _scripts(tag, places=(_below, raise_)),
-    "munder": lambda tag: _scripts(tag, places=(_below,)),
-    "mover": lambda tag: _scripts(tag, places=(raise_,)),
-    "munderover": lambda tag: _scripts(tag, places=(_below, raise_)),
-    "mfrac": lambda tag: "/".join(_grouped(part) for part in _parts(tag)),
-    "msqrt": lambda tag: f"√({settle(_inner(tag))})",
-    "mroot": lambda tag: "√".join(_grouped(part) for part in reversed(_parts(tag))),
+    **dict.fromkeys(
+        ("textarea", "option", "progress", "meter"), lambda element: f" {_inner(element)} "
+    ),
+    "msup": lambda element: _scripts(element, places=(raise_,)),
+    "msub": lambda element: _scripts(element, places=(_below,)),
+    "msubsup": lambda element: _scripts(element, places=(_below, raise_)),
+    "munder": lambda element: _scripts(element, places=(_below,)),
+    "mover": lambda element: _scripts(element, places=(raise_,)),
+    "munderover": lambda element: _scripts(element, places=(_below, raise_)),
+    "mfrac": lambda element: "/".join(_grouped(part) for part in _parts(element)),
+    "msqrt": lambda element: f"√({settle(_inner(element))})",
+    "mroot": lambda element: "√".join(_grouped(part) for part in reversed(_parts(element))),
 }
-
-
-def as_tag(element: PageElement) -> Tag | None:
-    """Return `element` if it is a tag and not a string."""
-    from bs4.element import Tag
-
-    return element if isinstance(element, Tag) else None
-
-
-def words(element: PageElement) -> str:
-    """Return the text of a string in the tree; comments, doctypes and CDATA are none."""
-    from bs4.element import NavigableString, RubyTextString
-
-    # Soft hyphens and blanks of no width are places to break a line, and no part of the word.
-    return (
-        _BREAKS.sub("", str(element)) if type(element) in (NavigableString, RubyTextString) else ""
-    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from itertools import islice
 
 from fieldpack_build.documents.merged import Cell, lay_out
 from fieldpack_build.documents.office.docx_numbering import FORMATS
@@ -19,16 +19,13 @@ from fieldpack_build.documents.web.inline import (
     LINE,
     LISTS,
     WRITERS,
-    as_tag,
     inline,
     one_line,
     strings,
     text_of,
     words,
 )
-
-if TYPE_CHECKING:
-    from bs4.element import Tag
+from fieldpack_build.documents.web.tree import Element
 
 _LIST_TYPES = {
     "a": "lowerLetter",
@@ -55,6 +52,8 @@ _UNDER_HEADINGS = len(HEADINGS) + 1  # the level of a term, below all headings
 class Walk:
     """Goes through the tree in order; inline text gathers until a block begins or ends.
 
+    A block is taken out of the tree when it has been read, for its memory.
+
     What stands in a definition or an item of a list that holds more than words gathers too, as
     lines of one block below the term or number, until a table or a list of definitions in it.
     """
@@ -64,39 +63,39 @@ class Walk:
         self._inline: list[str] = []
         self._entry: list[str] | None = None
         self._depth = 0  # of lists of definitions in each other
-        self._readers: dict[str, Callable[[Tag], None]] = {
+        self._readers: dict[str, Callable[[Element], None]] = {
             **dict.fromkeys(HEADINGS, self._heading),
             **dict.fromkeys(LISTS, self._list),
             "table": self._table,
             "dl": self._definitions,
-            "pre": lambda tag: self._say(
-                settle("".join(strings(tag, None))).replace(LINE, "\n").strip("\n")
+            "pre": lambda element: self._say(
+                settle("".join(strings(element, None))).replace(LINE, "\n").strip("\n")
             ),
         }
 
-    def block(self, tag: Tag) -> None:
+    def block(self, element: Element) -> None:
         """Read an element that is a block of its own."""
         self._flush()
-        reader = self._readers.get(tag.name)
+        reader = self._readers.get(element.name)
         if reader is not None:
-            reader(tag)
+            reader(element)
         else:
-            self._children(tag)
+            self._children(element)
             self._flush()
+        element.contents = ()
 
-    def _children(self, tag: Tag) -> None:
-        for child in tag.children:
-            inner = as_tag(child)
-            if inner is None:
+    def _children(self, element: Element) -> None:
+        for child in element.contents:
+            if isinstance(child, str):
                 self._inline.append(words(child))
-            elif inner.name in BLOCKS:
-                self.block(inner)
-            elif inner.name in WRITERS or not any(
-                getattr(entry, "name", None) in BLOCKS for entry in inner.descendants
+            elif child.name in BLOCKS:
+                self.block(child)
+            elif child.name in WRITERS or not any(
+                inner.name in BLOCKS for inner in child.descendants()
             ):
-                self._inline.append("".join(inline(inner, None)).replace("\n", " "))
+                self._inline.append(inline(child).replace("\n", " "))
             else:
-                self._children(inner)
+                self._children(child)
 
     def _flush(self) -> None:
         lines = (squeeze(line) for line in settle("".join(self._inline)).split(LINE))
@@ -115,19 +114,19 @@ class Walk:
             self._builder.text("\n".join(self._entry))
             self._entry = []
 
-    def _heading(self, tag: Tag) -> None:
-        if text := text_of(tag):  # an empty one would end those above it
+    def _heading(self, element: Element) -> None:
+        if text := text_of(element):  # an empty one would end those above it
             self._interrupt()
-            self._builder.heading(int(tag.name[1]), text)
+            self._builder.heading(int(element.name[1]), text)
 
-    def _definitions(self, tag: Tag) -> None:
+    def _definitions(self, element: Element) -> None:
         """Each term with what is said of it: one block, or a section where it is long."""
         self._interrupt()
         outer, self._entry = self._entry, None
         level = _UNDER_HEADINGS + self._depth
         self._depth += 1
         terms: list[str] = []
-        for item in _entries(tag):
+        for item in _entries(element):
             if item.name == "dt":
                 if self._entry is not None:
                     self._end_entry(terms, level)
@@ -136,7 +135,7 @@ class Walk:
                 continue
             if self._entry is None:
                 self._entry = list(filter(None, terms))
-                if item.find("dl") or len(item.get_text()) > _LONG_ENTRY:
+                if item.first("dl") or sum(map(len, item.strings())) > _LONG_ENTRY:
                     self._builder.under(level, "; ".join(filter(None, terms)))
             self._children(item)
             self._flush()
@@ -152,14 +151,14 @@ class Walk:
         if terms:
             self._builder.close(level)
 
-    def _list(self, tag: Tag) -> None:
+    def _list(self, element: Element) -> None:
         """A list of words alone is one block; where items hold code or tables each is its own."""
-        if not tag.find(_STRUCTURE):
-            self._say("\n".join(_list_lines(tag, "")))
+        if not element.first(*_STRUCTURE):
+            self._say("\n".join(_list_lines(element, "")))
             return
         self._interrupt()
         outer = self._entry
-        for marker, item in _items(tag):
+        for marker, item in _items(element):
             self._entry = []
             self._inline.append(f"{marker} ")
             self._children(item)
@@ -167,75 +166,88 @@ class Walk:
             self._interrupt()
         self._entry = outer
 
-    def _table(self, tag: Tag) -> None:
+    def _table(self, element: Element) -> None:
         self._interrupt()
         # A table around tables, or around headings, is layout, and so is one row around code: its
         # cells are read one after the other.
-        around = ("table", *HEADINGS) if len(tag.find_all("tr", limit=2)) > 1 else _STRUCTURE
-        if tag.find(around):
-            self._children(tag)
+        has_rows = len(list(islice(element.all("tr"), 2))) > 1
+        if element.first(*(("table", *HEADINGS) if has_rows else _STRUCTURE)):
+            self._children(element)
             self._flush()
             return
-        if tag.caption:
-            self._builder.text(text_of(tag.caption))
-        heads = sum(len(part.find_all("tr")) for part in tag.find_all("thead"))
-        rows = [
-            [
-                Cell(text_of(cell), _row_span(cell), _span(cell, "colspan"), cell.name == "th")
-                for cell in row.find_all(("td", "th"))
-            ]
-            # A foot may be written before the body and is always shown below it.
-            for row in sorted(
-                tag.find_all("tr"), key=lambda row: row.find_parent("tfoot") is not None
-            )
-        ]
-        table = lay_out(rows, heads)
+        if caption := element.first("caption"):
+            self._builder.text(text_of(caption))
+        heads = sum(1 for part in element.all("thead") for _ in part.all("tr"))
+        table = lay_out(_cells(element), heads)
         self._builder.text(table.title)
         self._builder.table(table.rows)
 
 
-def _span(cell: Tag, name: str) -> int:
-    value = str(cell.get(name, "1")).strip()
+def _cells(table: Element) -> Iterator[list[Cell]]:
+    """The cells of each row of a table, which are taken out of the tree. A foot may be written
+    before the body and is always shown below it."""
+    rows = list(_rows(table, in_foot=False))
+    for row, below, _ in sorted(rows, key=lambda entry: entry[2]):
+        yield [
+            Cell(text_of(cell), _row_span(cell, below), _span(cell, "colspan"), cell.name == "th")
+            for cell in row.all("td", "th")
+        ]
+        row.contents = ()
+
+
+def _rows(element: Element, *, in_foot: bool) -> Iterator[tuple[Element, int, bool]]:
+    """The rows in an element, how many follow each one in the same head, body or foot, and whether
+    that is a foot."""
+    below = sum(child.name == "tr" for child in element.elements())
+    for child in element.elements():
+        if child.name == "tr":
+            below -= 1
+            yield child, below, in_foot
+        if child.contents:
+            yield from _rows(child, in_foot=in_foot or child.name == "tfoot")
+
+
+def _span(cell: Element, name: str) -> int:
+    value = (cell.get(name) or "").strip()
     return min(max(int(value), 1), _SPAN_LIMIT) if re.fullmatch(r"[0-9]{1,6}", value) else 1
 
 
-def _row_span(cell: Tag) -> int:
-    """A span of 0 reaches to the end of the head, body or foot that the row stands in."""
-    if str(cell.get("rowspan")).strip() != "0" or cell.parent is None:
+def _row_span(cell: Element, below: int) -> int:
+    """A span of 0 reaches to the end of the head, body or foot that the row stands in, where
+    `below` more rows are."""
+    if (cell.get("rowspan") or "").strip() != "0":
         return _span(cell, "rowspan")
-    return min(len(cell.parent.find_next_siblings("tr")) + 1, _SPAN_LIMIT)
+    return min(below + 1, _SPAN_LIMIT)
 
 
-def _entries(tag: Tag) -> Iterator[Tag]:
+def _entries(definitions: Element) -> Iterator[Element]:
     """The terms and descriptions of a list of definitions, those in a <div> around a group too;
     what else stands in it is read as a description."""
-    for child in tag.children:
-        inner = as_tag(child)
-        if inner is None:
-            continue
-        if inner.name == "div" and inner.find(("dt", "dd"), recursive=False):
-            yield from _entries(inner)
+    for child in definitions.elements():
+        if child.name == "div" and any(inner.name in ("dt", "dd") for inner in child.elements()):
+            yield from _entries(child)
         else:
-            yield inner
+            yield child
 
 
-def _items(tag: Tag) -> Iterator[tuple[str, Tag]]:
+def _items(listed: Element) -> Iterator[tuple[str, Element]]:
     """The items of a list with the bullet or number that stands before each."""
-    items = tag.find_all("li", recursive=False)
-    style = _LIST_STYLE.search(str(tag.get("style") or ""))
-    kind = style[1] if style else str(tag.get("type"))
-    form = FORMATS.get(_LIST_TYPES.get(kind, "decimal"), str)
-    number = _whole(tag.get("start"), len(items) if tag.has_attr("reversed") else 1)
+    items = [child for child in listed.elements() if child.name == "li"]
+    style = _LIST_STYLE.search(listed.get("style") or "")
+    kind = style[1] if style else listed.get("type")
+    form = FORMATS.get(_LIST_TYPES.get(kind or "", "decimal"), str)
+    is_reversed = listed.has("reversed")
+    number = _whole(listed.get("start"), len(items) if is_reversed else 1)
     for item in items:
         number = _whole(item.get("value"), number)
         shown = form(number) if 0 < number < 10_000 else number
-        yield (f"{shown}." if tag.name == "ol" else "-"), item
-        number += -1 if tag.has_attr("reversed") else 1
+        yield (f"{shown}." if listed.name == "ol" else "-"), item
+        number += -1 if is_reversed else 1
 
 
-def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
-    for marker, item in _items(tag):
-        nested: list[Tag] = []  # the lists inside the item, whose words are not its own
+def _list_lines(listed: Element, indent: str) -> Iterator[str]:
+    for marker, item in _items(listed):
+        nested: list[Element] = []  # the lists inside the item, whose words are not its own
         text = one_line(strings(item, nested))
         if text:
             yield f"{indent}{marker} {text}"
@@ -243,6 +255,6 @@ def _list_lines(tag: Tag, indent: str) -> Iterator[str]:
             yield from _list_lines(inner, indent + "  ")
 
 
-def _whole(stated: object, otherwise: int) -> int:
-    text = str(stated or "").strip()
+def _whole(stated: str | None, otherwise: int) -> int:
+    text = (stated or "").strip()
     return int(text) if re.fullmatch("-?[0-9]{1,9}", text) else otherwise
