@@ -163,6 +163,27 @@ def test_a_row_has_its_heads_and_is_an_exact_slice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("heads", "row", "said"),
+    [
+        ("Item | Small | Large", "Adult | 2 |", "Item: Adult; Small: 2"),
+        ("Item | Small | Large", "| 2 | 3", "Small: 2; Large: 3"),
+        ("Item | Small | Large", "| 2 |", "Small: 2"),
+        ("| Small | Large", "Adult | 2 |", "Adult; Small: 2"),
+        ("| Small |", "Adult | 2 | 3", "Adult; Small: 2; 3"),
+        ("| Item | Small |", "| Adult | 2 |", "Item: Adult; Small: 2"),
+        ("| Item | Small |", "| Adult | |", "Item: Adult"),
+        ("| Item | Small |", "| Adult | 2", "Item: Adult; Small: 2"),
+        ("| Item | Small |", "Adult | 2", "Item: Adult; Small: 2"),
+        ("| Item | Small | Large | Huge |", "| Adult | 2 |", "Adult | 2"),
+    ],
+)
+def test_an_empty_cell_at_an_end_keeps_its_place(heads: str, row: str, said: str) -> None:
+    """And a row of Markdown that is too short gets no heads: the wrong one would change what a
+    figure is."""
+    assert with_heads(heads, row) == said
+
+
+@pytest.mark.parametrize(
     ("question", "direct"),
     [
         ("What does the A class cost a year?", True),

@@ -37,13 +37,14 @@ class Shown:
 def with_heads(heads: str, row: str) -> str:
     """Return a table's row as words: "Fund: CGEF; VaR, amber: 14%". Rows of another width stay as
     they are."""
-    names, cells = _cells(heads), _cells(row)
-    if len(names) != len(cells):
-        return " | ".join(cell for cell in cells if cell)
-    pairs = (
-        (" ".join(name.split()), cell) for name, cell in zip(names, cells, strict=True) if cell
-    )
-    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)
+    for names in _readings(heads):
+        for cells in _readings(row, bordered=_is_bordered(heads)):
+            if len(names) == len(cells):
+                pairs = zip((" ".join(name.split()) for name in names), cells, strict=True)
+                return "; ".join(
+                    f"{name}: {cell}" if name else cell for name, cell in pairs if cell
+                )
+    return " | ".join(cell for cell in _cells(row) if cell)
 
 
 def nearest_clause(
@@ -77,5 +78,21 @@ def nearest_clause(
     return clauses[near.index(most)] if is_clear else None
 
 
+def _readings(row: str, *, bordered: bool = False) -> list[list[str]]:
+    """Return how a row's cells may be meant, the likeliest first. A bar at its start or end is the
+    table's border, as in Markdown, or it stands beside an empty cell, as in "Adult | 2 |".
+    `bordered`: the table's heads have bars at both ends; a row that has them too is read as they
+    are, or a short one would get the wrong heads."""
+    inside, whole = _cells(row.strip().removeprefix("|").removesuffix("|")), _cells(row)
+    if not _is_bordered(row):
+        return [whole, inside]
+    return [inside] if bordered else [inside, whole]
+
+
+def _is_bordered(row: str) -> bool:
+    row = row.strip()
+    return len(row) > 1 and row[0] == row[-1] == "|"
+
+
 def _cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip().removeprefix("|").removesuffix("|").split("|")]
+    return [cell.strip() for cell in row.strip().split("|")]

@@ -146,8 +146,8 @@ def candidates(passages: Sequence[Passage], *, complete: bool = True) -> list[Ca
     for number, passage in enumerate(passages, 1):
         last = passage.heading[-1] if passage.heading else ""
         heads = last.removeprefix(COLUMNS) if last.startswith(COLUMNS) else ""
-        if heads and complete:
-            heads = f"| {heads} |"  # as a line of the table has them, the first one perhaps blank
+        if heads:  # as a line of the table has them, the first one perhaps blank
+            heads = f"| {heads} |" if complete else heads.strip().strip("|")
         for quote, head in _pieces(passage.text, heads, join_lines=complete):
             # In scripts without blanks a sentence is one word to `words_of`, and many n-grams.
             if len(words_of(quote)) + len(ngram_spans(quote)) >= _MIN_WORDS:

@@ -93,11 +93,10 @@ def _names(question: str) -> list[str]:
 
 def lacks_figure(question: str, quote: str) -> bool:
     """Return whether a question wants an amount and the quote has no digit and no number in words of
-    the question's language. Decided by words of the
-    languages in `language/question_kinds.toml`, in the sentences with a question mark where there
-    are any; no other question wants one. "How much" wants one anywhere; a fee or a limit is not what
-    a sentence wants that begins like a question for a person, a place, a time, a reason, or yes or
-    no."""
+    the question's language. Decided by words of the languages in `language/question_kinds.toml`, in
+    the sentences with a question mark where there are any; no other question wants one. "How much"
+    wants one anywhere; a fee or a limit is not what a sentence wants that begins like a question for
+    a person, a place, a time, a reason, or yes or no."""
     if any(map(str.isdigit, quote)):
         return False
     kinds = question_kinds(question)
