@@ -112,7 +112,13 @@ class _interrupted:
             f'event == "open" and "/stages/{self._stage}/" in str(arguments[0]) and not seen and '
             f'"recipe" not in sys.argv and __import__("glob").glob({str(sign)!r})'
         )
-        act_at(self._folder, moment, "seen.append(1); os.kill(os.getpid(), signal.SIGSTOP)")
+        reached = self._folder / "reached"
+        reached.unlink(missing_ok=True)
+        act_at(
+            self._folder,
+            moment,
+            f"seen.append(open({str(reached)!r}, 'w').close()); os.kill(os.getpid(), signal.SIGSTOP)",
+        )
         path = os.pathsep.join(filter(None, (str(self._folder), os.environ.get("PYTHONPATH"))))
         # A shell's background job ignores Ctrl-C, and so would all it starts: what is tested here
         # is the build's own.
@@ -124,7 +130,7 @@ class _interrupted:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         deadline = time.monotonic() + 600
-        while psutil.STATUS_STOPPED not in self._states():
+        while not reached.exists() or psutil.STATUS_STOPPED not in self._states():
             assert self._build.poll() is None, (
                 f"ended before {self._stage}: {self._build.communicate()[1]}"
             )
@@ -143,7 +149,9 @@ class _interrupted:
 
     def __exit__(self, *_: object) -> None:
         if self._build.poll() is None:
+            workers = psutil.Process(self._build.pid).children(recursive=True)
             self._build.kill()
+            _go_on(workers)
         self._build.communicate()
 
 

@@ -3,6 +3,7 @@ the moment and then acts would come too late on a machine that stalls."""
 
 from __future__ import annotations
 
+from importlib.util import cache_from_source
 from pathlib import Path
 
 _HOOK = """\
@@ -25,4 +26,6 @@ def act_at(folder: Path, moment: str, action: str) -> Path:
     `seen`."""
     module = folder / "sitecustomize.py"
     module.write_text(_HOOK.format(moment=moment, action=action), encoding="utf-8")
+    # The compiled one is told from its source by size and second alone.
+    Path(cache_from_source(str(module))).unlink(missing_ok=True)
     return module
