@@ -19,7 +19,7 @@ help:
 	@echo "make test-avx2    training, merge and export once more, with the kernels of a CPU without AVX-512"
 	@echo "make matrix       every architecture through a whole build (3 minutes), as CI runs it too"
 	@echo "make targets      the tests of OpenVINO, which fetch its toolchain (0.35 GB unpacked) once"
-	@echo "make nightly      the device's half on emulated CPUs, ARM64 and AVX2; fetches 0.1 GB once"
+	@echo "make nightly      the device's half on emulated CPUs (fetches 0.1 GB once), property tests with new examples"
 	@echo "make setup        only the environment in $(VENV)"
 	@echo "make wheel        the wheel in dist-wheel/"
 
@@ -70,9 +70,10 @@ matrix: $(STAMP)
 targets: $(STAMP)
 	$(BIN)/python -m pytest -m openvino
 
-# Not in CI: what is emulated takes minutes.
+# Not in CI: what is emulated takes minutes, and property tests with examples of the day may find what no commit brought.
 nightly: $(STAMP)
 	$(BIN)/python -m pytest -m nightly
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=anew
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
