@@ -118,9 +118,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     library."""
     if isinstance(error, MemoryError):
         return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    kinds = (RuntimeError, ImportError, sqlite3.Error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno == errno.ENOMEM
+    # An OSError without a number is ctypes', for a library that could not be loaded.
+    kinds = (RuntimeError, ImportError, OSError, sqlite3.Error)
     may_say_so = isinstance(error, kinds) or _from_library(error)
     return may_say_so and _NO_MEMORY.search(str(error)) is not None
 
@@ -135,8 +136,10 @@ def out_of_memory(error: BaseException, what: str) -> OutOfMemory:
 
 
 def _kind_and_words(error: BaseException) -> str:
-    """Return the kind of an error and its first line."""
-    first = next((line for line in str(error).splitlines() if line.strip()), "")[:300]
+    """Return the kind of an error and its first line, or the one that speaks of memory: numpy's
+    errors begin with a page of advice."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    first = next(filter(_NO_MEMORY.search, lines), lines[0] if lines else "").strip()[:300]
     if isinstance(error, WrongValue):
         return first
     return f"{type(error).__name__}{': ' if first else ''}{first}"

@@ -348,6 +348,8 @@ def test_settings_are_held_to_their_types() -> None:
         sqlite3.OperationalError("out of memory"),
         RuntimeError("can't start new thread"),
         RuntimeError("bad allocation"),
+        OSError("libonnxruntime.so: failed to map segment from shared object"),  # of ctypes
+        ImportError("PLEASE READ THIS\n\n libx.so: failed to map segment from shared object"),
     ],
 )
 def test_a_shortage_of_memory_is_no_damage_of_the_bundle(
@@ -360,6 +362,7 @@ def test_a_shortage_of_memory_is_no_damage_of_the_bundle(
         raise error
     assert not isinstance(raised.value, BundleError)
     assert "device.ram_mb" in str(raised.value) and "copy" not in str(raised.value)
+    assert "PLEASE" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
