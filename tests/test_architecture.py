@@ -43,7 +43,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "cli",
     ),
     "fieldpack_build": (
-        "fieldpack_build errors gpu index",
+        "fieldpack_build errors gpu index process_limits",
         "uncaught documents recipe",
         "child_process",
         "toolchains chunking models",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fieldpack.retrieval.embedder import Embedder
 
-from ..documents.process_limits import bound_memory, set_limit
+from ..process_limits import bound_memory, set_limit
 from .read import ReaderConfig, ReadFailure, ReadJob, ReadProgress, read_and_chunk
 
 # A workbook of 117 MB of XML, packed to 8, takes 0.6 GB; Word's XML, of which 256 MB are read,

@@ -22,7 +22,6 @@ from fieldpack.passages import DocumentRecord
 from fieldpack.retrieval.embedder import EmbedderSettings
 from fieldpack_build.index.writer import IndexWriter
 
-from ..documents.process_limits import CAN_BOUND_MEMORY
 from ..embedding.engine import WINDOW, Engine
 from ..embedding.engines import OnnxEngine, choose, open_engine
 from ..embedding.languages import language_warning
@@ -37,6 +36,7 @@ from ..ingest.summary import DocumentRow, LibraryResult, library_of, listed
 from ..ingest.vector_cache import VECTOR_CACHE, VectorCache
 from ..models import sources
 from ..pipeline.task import Task
+from ..process_limits import CAN_BOUND_MEMORY
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fieldpack_build.documents import pdf
-from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.errors import DocumentError
+from fieldpack_build.process_limits import CAN_BOUND_MEMORY
 from pdf_file import pdf_file
 
 SENTENCE = "The crane stands at gate five of the harbour."

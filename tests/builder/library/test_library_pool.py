@@ -13,7 +13,6 @@ import pytest
 
 import fakes
 from fieldpack.child import python
-from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.errors import StageError
 from fieldpack_build.ingest.pool import ReadingPool
 from fieldpack_build.ingest.read import (
@@ -24,6 +23,7 @@ from fieldpack_build.ingest.read import (
     ReadProgress,
     tags_of,
 )
+from fieldpack_build.process_limits import CAN_BOUND_MEMORY
 from moments import act_at
 from pdf_file import pdf_file
 from serving import wait_for
@@ -173,7 +173,7 @@ def test_a_document_that_ends_its_reader_is_read_once_more_without_what_does(
 
 @pytest.mark.skipif(not CAN_BOUND_MEMORY, reason="Linux alone says what memory a process has")
 def test_the_memory_of_a_reader_is_bounded() -> None:
-    program = "from fieldpack_build.documents.process_limits import bound_memory; bound_memory('DATA', 64 << 20); {}"
+    program = "from fieldpack_build.process_limits import bound_memory; bound_memory('DATA', 64 << 20); {}"
     for size, code in ((32, 0), (256, 1)):
         command = python("-c", program.format(f"bytearray({size} << 20)"))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -193,7 +193,7 @@ def test_a_document_that_needs_more_memory_says_so(
 import sys; from pathlib import Path
 import lxml.etree
 from fieldpack_build.documents import read_document
-from fieldpack_build.documents.process_limits import bound_memory
+from fieldpack_build.process_limits import bound_memory
 bound_memory("DATA", {megabytes} << 20)
 read_document(Path(sys.argv[1]), {name!r}, expendable=True)
 """

@@ -30,7 +30,6 @@ from fieldpack_build.documents.pdf.reading_order import in_reading_order
 from fieldpack_build.documents.pdf.rules import read_rules
 from fieldpack_build.documents.pdf.tables import find_tables
 from fieldpack_build.documents.pdf.text import Line, PageText, read_page
-from fieldpack_build.documents.process_limits import CAN_BOUND_MEMORY
 from fieldpack_build.documents.titles import says_something
 from fieldpack_build.documents.vocabulary import (
     AUTO,
@@ -40,6 +39,7 @@ from fieldpack_build.documents.vocabulary import (
     vocabulary_for,
 )
 from fieldpack_build.errors import DocumentError
+from fieldpack_build.process_limits import CAN_BOUND_MEMORY
 
 if TYPE_CHECKING:
     import pypdfium2

@@ -8,9 +8,9 @@ Knows nothing of text.
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from fieldpack.child import last_line, python
-from fieldpack_build.documents.pdf import load_pages
 from fieldpack_build.documents.pdf.load_pages import MEMORY, SECONDS
 from fieldpack_build.errors import DocumentError
 
@@ -27,7 +27,7 @@ def costly_pages(data: bytes, name: str, *, render: bool) -> frozenset[int]:
     first, count = 0, 1
     while first < count:
         options = ["--render"] if render else []
-        command = python("-m", load_pages.__name__, str(first), *options)
+        command = python(Path(__file__).with_name("load_pages.py"), str(first), *options)
         done = subprocess.run(command, input=data, capture_output=True, check=False)
         if done.returncode > 0:
             error = last_line(done.stderr.decode(errors="replace"))

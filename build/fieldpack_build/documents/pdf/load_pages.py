@@ -4,10 +4,12 @@ A page may draw a form a million times, or have a content that unpacks to a giga
 cannot be stopped while it loads one: the kernel ends the process at a page that takes too much.
 `bounded_page` is for a process that may be ended so. As a program,
 
-    python -m fieldpack_build.documents.pdf.load_pages FIRST [--render] < FILE
+    python load_pages.py FIRST [--render] < FILE
 
 it is such a process: it writes the number of pages, 0 for a file that does not open, and then the
-index of each page that it has loaded, from FIRST on, on lines of their own.
+index of each page that it has loaded, from FIRST on, on lines of their own. It is started for single
+documents by its path, and imports nothing that takes time: its package would take three times as
+long as all that it does.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Any
 
-from fieldpack_build.documents.process_limits import bound_memory, bounded, set_limit
+from fieldpack_build.process_limits import bound_memory, bounded, set_limit
 
 SECONDS = 20  # of processor time for a page
 MEMORY = 512 << 20  # bytes for a page, more than its document has: a million things drawn
