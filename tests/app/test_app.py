@@ -94,6 +94,7 @@ def test_ask_as_json(sealed: Path) -> None:
         "kind",
         "sureness",
         "quote",
+        "unknown_words",
         "unsupported",
         "citations",
         "passages",
