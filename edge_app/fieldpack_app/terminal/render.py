@@ -207,7 +207,9 @@ def passages(ranked: Sequence[Passage], question: str, languages: Sequence[str] 
     blocks = []
     for rank, (passage, spans) in enumerate(zip(ranked, all_spans, strict=True), 1):
         where = place(passage.document, passage.page, passage.heading)
-        heading, header = [" ".join(printable(part).split()) for part in passage.heading], ""
+        columns = [part for part in passage.heading if part.startswith(COLUMNS)]
+        parts = [*headings_of(passage.document, passage.heading), *columns]
+        heading, header = [" ".join(printable(part).split()) for part in parts], ""
         if heading and heading[-1].startswith(COLUMNS) and width is not None:
             header = heading.pop().removeprefix(COLUMNS)
         lines = excerpt(plain(passage.text), spans, width=width, header=header)

@@ -46,7 +46,7 @@ NAME = "<img src=x onerror=alert(3)>/xss <b>zoo</b>.md"
 SCRIPT = {
     FEE: Said("The A class costs 0.85% a year. [1]"),
     FILTER: Said("Change it after 400 hours of use [1]."),
-    WIFI: Said("I cannot answer that from these documents.", refused=True),
+    WIFI: Said("I cannot answer that from these documents.", refused=True, unknown=("wifi", "<b>")),
     SUM: Said("🙂 It costs 0.85% a year, so 4.25% in all. [1]", unsupported=((28, 33),)),
     BARE: Said("Perhaps somebody knows somewhere."),
     EVIL: Said(f"It says {ATTACK} [1]"),
@@ -203,6 +203,8 @@ def test_a_refusal_looks_like_one(reader: Visit) -> None:
         SCRIPT[WIFI].text,
     ]
     assert reader.page.locator(".answer").count() == 0
+    notice = "No document contains “wifi”, “<b>”."
+    assert reader.page.locator(".notice").all_inner_texts() == [notice]
     reader.page.locator(".source").first.click()
     reader.page.locator("#passage .own").first.wait_for()
 
