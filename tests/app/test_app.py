@@ -125,7 +125,7 @@ def test_a_bundle_that_quotes_answers_and_says_what_it_is(quoting: Path, tmp_pat
     said = run("ask", quoting, "After how many hours of use is the filter changed?")
     assert (said.exit_code, said.stdout) == (
         0,
-        "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md\n",
+        "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md: Service > Filter\n",
     )
     bears = run("ask", quoting, "Is the filter changed after 400 hours of use?").stdout
     assert (

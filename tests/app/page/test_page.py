@@ -133,6 +133,7 @@ def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
     reader.ask(FEE)
     assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
     assert page.locator(".source-place").first.inner_text() == "fees.pdf, page 1"
+    assert page.locator(".source-trail").first.inner_text() == "Global Equity Fund"
     took = page.get_by_role("tooltip", include_hidden=True)
     assert not took.is_visible()
     page.get_by_role("button", name="How long it took").focus()
