@@ -75,6 +75,7 @@ class AnswerJson(TypedDict):
     sureness: float | None
     quote: QuoteJson | None
     unsupported: list[list[int]]
+    unknown_words: list[str]
     citations: Sequence[CitationJson]
     passages: Sequence[PassageJson]
     timings: dict[str, float]
@@ -93,7 +94,9 @@ class Answer:
     answer names no passage, and the one in `citations` only shares most words with it: it is
     related, not what the answer rests on.
     `quote`: what stood above a written answer before it came, or is the answer. `cut`: a limit on
-    tokens ended the answer, not the model."""
+    tokens ended the answer, not the model. `unknown_words`: names and technical words of the
+    question, as it was asked, that no document of the library has, so that the answer is hardly
+    about them."""
 
     question: str
     text: str
@@ -107,6 +110,7 @@ class Answer:
     quote: Quote | None = None
     cut: bool = False
     sureness: float | None = None
+    unknown_words: tuple[str, ...] = ()
 
     @property
     def guessed(self) -> bool:
@@ -131,6 +135,7 @@ class Answer:
             "sureness": self.sureness,
             "quote": quote_dict(self.quote),
             "unsupported": [list(span) for span in self.unsupported],
+            "unknown_words": list(self.unknown_words),
             "citations": [citation_dict(c) for c in self.citations],
             "passages": [passage_dict(p) for p in self.passages],
             "timings": {k: round(v, 2) for k, v in asdict(self.timings).items()},

@@ -9,12 +9,14 @@ from pathlib import PurePath
 
 from .figures import COMMA, find_figures, possible_marks
 from .language import sentence_spans
-from .passages import Citation, Passage
+from .passages import COLUMNS, Citation, Passage
 
 MARK = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+")
 _LIST_NUMBER = re.compile(r"^[ \t]*(?:[-*] )?\(?(\d{1,3})[.)](?=\s+\S)", re.MULTILINE)
-_PAGES = {".pptx": "slide", ".xlsx": "sheet"}  # what `page` counts there
+_PAGES = {".odp": "slide", ".pptx": "slide"}  # what `page` counts there
+# Each of their pages is a sheet, whose name is the outermost heading.
+_SHEETS = frozenset((".ods", ".xlsm", ".xlsx"))
 _MIN_SUPPORT = 0.5  # share of the answer's words that a passage must hold to be cited unmarked
 
 
@@ -24,12 +26,25 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def place(document: str, page: int | None) -> str:
+def place(document: str, page: int | None, heading: Sequence[str] = ()) -> str:
     """Return where a passage stands, as people name it: "fees.pdf, page 3", "plan.pptx, slide 3",
-    "costs.xlsx, sheet 3"."""
+    "costs.xlsx, sheet Travel", or "costs.xlsx, sheet 3" without the passage's `heading`."""
     if page is None:
         return document
+    if _has_sheets(document):
+        return f"{document}, sheet {heading[0] if heading else page}"
     return f"{document}, {_PAGES.get(PurePath(document).suffix.lower(), 'page')} {page}"
+
+
+def headings_of(document: str, heading: Sequence[str]) -> tuple[str, ...]:
+    """Return the titles and headings that a passage stands below, outermost first: its `heading`
+    without a table's column heads, and without the sheet's name, which `place` has."""
+    own = tuple(part for part in heading if not part.startswith(COLUMNS))
+    return own[1:] if _has_sheets(document) else own
+
+
+def _has_sheets(document: str) -> bool:
+    return PurePath(document).suffix.lower() in _SHEETS
 
 
 def marked_numbers(text: str) -> list[int]:

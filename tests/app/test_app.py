@@ -71,7 +71,11 @@ def test_what_stands_below_an_answer_says_what_it_is(expert: fieldpack.Expert) -
     )
     assert not cited.guessed and not cited.to_dict()["guessed"]
     (sources,) = render.below(cited)
-    assert sources.startswith(f"Sources:\n[1] {render.place(passage.document, passage.page)}")
+    assert sources.startswith("Sources:\n[1] fees.pdf, page 1: Global Equity Fund — ")
+    unknown = replace(cited, unknown_words=("digoxin", "wi\x1bfi"))
+    assert render.below(unknown)[0] == 'No document contains "digoxin", "wi\ufffdfi".'
+    refused = replace(unknown, text="No.", refused=True, citations=())
+    assert render.below(refused) == render.below(unknown)[:1], "it is the reason"
     named_none = replace(cited, text="Forty a year.")
     assert named_none.guessed and named_none.to_dict()["guessed"]
     (related,) = render.below(named_none)
@@ -95,6 +99,7 @@ def test_ask_as_json(sealed: Path) -> None:
         "sureness",
         "quote",
         "unsupported",
+        "unknown_words",
         "citations",
         "passages",
         "timings",
@@ -120,7 +125,7 @@ def test_a_bundle_that_quotes_answers_and_says_what_it_is(quoting: Path, tmp_pat
     said = run("ask", quoting, "After how many hours of use is the filter changed?")
     assert (said.exit_code, said.stdout) == (
         0,
-        "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md\n",
+        "Change the filter after 400 hours of use. [1]\n\nSources:\n[1] pump.md: Service > Filter\n",
     )
     bears = run("ask", quoting, "Is the filter changed after 400 hours of use?").stdout
     assert (

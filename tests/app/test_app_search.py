@@ -266,8 +266,7 @@ def test_search_on_a_terminal(shelf: Path) -> None:
             "                              on, in one",
             "                              fund",
         ],
-        "fees/2025.xlsx, sheet 3": [
-            "   Charges",
+        "fees/2025.xlsx, sheet Charges": [
             "   Class  Ongoing charge",
             "   A                0.8%",
             "   I               0.35%",

@@ -8,17 +8,21 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import fakes
+import fieldpack
 from fieldpack.passages import Chunk
 from fieldpack_app.mcp import json_rpc
 from fieldpack_app.mcp.server import HANDSHAKE_VERSIONS, STATELESS_VERSIONS, UNSUPPORTED_VERSION
+from fieldpack_app.mcp.tools import tools_of
 from terminal import COMMAND
 
 QUESTION = "What does the A class of the Global Equity Fund cost a year?"
@@ -177,6 +181,31 @@ def test_the_three_tools(server: Spoken) -> None:
 
     some = server.call("search", query=QUESTION, documents=["pump*"])
     assert {one["document"] for one in some["structuredContent"]["passages"]} == {"pump.md"}
+
+
+def test_an_answer_names_words_that_no_document_has_and_its_headings(
+    expert: fieldpack.Expert,
+) -> None:
+    class Knowing:
+        """An expert that finds a word unknown."""
+
+        settings, manifest = expert.settings, expert.manifest
+
+        def stream(self, question: str, **options: Any) -> Iterator[fieldpack.Event]:
+            answer = expert.ask(question)
+            passage = answer.passages[0]
+            cited = fieldpack.Citation(passage.document, passage.page, passage.text, 1)
+            yield fieldpack.Done(
+                replace(answer, text="It is. [1]", citations=(cited,), unknown_words=("digoxin",))
+            )
+
+    knowing = cast(fieldpack.Expert, Knowing())
+    ask = tools_of(knowing)[0]
+    output = ask.run(knowing, {"question": QUESTION}, threading.Event(), lambda words: None)
+    assert 'No document contains "digoxin".' in output.text
+    assert "[1] fees.pdf, page 1 > Global Equity Fund, passage id" in output.text
+    assert output.data["unknown_words"] == ["digoxin"]
+    assert set(output.data) == set(ask.outputs["required"])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldpack.citations import best_quote, cite, strip_marks, support, unsupported
+from fieldpack.citations import (
+    best_quote,
+    cite,
+    headings_of,
+    place,
+    strip_marks,
+    support,
+    unsupported,
+)
 from fieldpack.passages import Passage
 
 
@@ -123,3 +131,14 @@ def test_figures_are_compared_as_their_language_writes_them(
 ) -> None:
     found = [Passage(1, "a.md", "Fees", None, (), passage, 1.0, 1.0)]
     assert [text[a:b] for a, b in unsupported(text, found, language)] == marked
+
+
+def test_a_sheet_is_named_and_headings_are_without_column_heads() -> None:
+    heading = ("Paediatric", "Dose by weight", "Columns: Drug | Dose")
+    assert place("a/doses.xlsx", 1, heading) == "a/doses.xlsx, sheet Paediatric"
+    assert place("a/doses.XLSX", 1) == "a/doses.XLSX, sheet 1"
+    assert headings_of("a/doses.ods", heading) == ("Dose by weight",)
+    assert place("doses.pdf", 1, heading) == "doses.pdf, page 1"
+    assert headings_of("doses.pdf", heading) == heading[:2]
+    assert place("plan.odp", 3, heading) == "plan.odp, slide 3"
+    assert place("doses.docx", None, heading) == "doses.docx"

@@ -71,6 +71,20 @@ def test_a_clause_without_the_question_s_code_is_not_shown_alone() -> None:
     assert shorten(question, Candidate(quote, "", 1), vectors, context) == Shown(quote, quote)
 
 
+def test_dots_stand_where_clauses_were_left_out() -> None:
+    vectors_of = Letters().embed_tokens
+    sentence = "The amber desk opens at nine; the red\ndesk opens at ten; others open at noon."
+    for asked, clause, text in (
+        ("amber desk", "The amber desk opens at nine", "The amber desk opens at nine …"),
+        ("red desk", "the red\ndesk opens at ten", "… the red desk opens at ten …"),
+        ("others noon", "others open at noon.", "… others open at noon."),
+    ):
+        vectors, context = vectors_of([" ".join(sentence.split()), ""])
+        assert shorten(asks(asked), Candidate(sentence, "", 1), vectors, context) == Shown(
+            text, clause
+        )
+
+
 def test_a_row_is_shown_whole() -> None:
     for row, text in (
         (Candidate("amber | nine; red | ten", "", 1), "amber | nine; red | ten"),

@@ -497,7 +497,7 @@ def test_a_bundle_from_before_quotes_were_shortened_quotes_as_it_did(
 
     embedder = Embedder.open(quoting / "embedder")
     for text, question, before, now in (
-        (clauses, "Jolly zebra?", clauses, "my jolly zebra jumps quickly."),
+        (clauses, "Jolly zebra?", clauses, "… my jolly zebra jumps quickly."),
         (
             PRINTED,
             "votes team fund manager",

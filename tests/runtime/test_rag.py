@@ -65,6 +65,7 @@ def test_the_answer_as_json(expert: fieldpack.Expert) -> None:
         "sureness",
         "kind",
         "quote",
+        "unknown_words",
         "unsupported",
         "citations",
         "passages",

@@ -32,7 +32,7 @@ EXPECTED = ("401 (Unauthorized)", "429 (Too Many Requests)", "ERR_INTERNET_DISCO
 class Said:
     """What the scripted expert answers to a question; `hold` keeps it before its last word until it
     is set. `quoted`: a quote stands above the answer; `kind`: as Answer's. `goes_on`: the answer is
-    cut, and this follows when it is gone on with."""
+    cut, and this follows when it is gone on with. `unknown`: words that no document has."""
 
     text: str
     refused: bool = False
@@ -41,6 +41,7 @@ class Said:
     quoted: bool = False
     kind: str = "written"
     goes_on: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass
@@ -98,6 +99,7 @@ class Scripted:
         rest: dict[str, Any] = {
             "read_as": asked,
             "unsupported": said.unsupported,
+            "unknown_words": said.unknown,
             "kind": said.kind,
             "quote": quote,
             "cut": bool(said.goes_on) and not begun,

@@ -264,7 +264,7 @@ def weak_questions(
             similarity=one.similarity,
             far=one.far,
             found=[
-                (place(p.document, p.page), round(p.similarity, 4), shorten(p.text))
+                (place(p.document, p.page, p.heading), round(p.similarity, 4), shorten(p.text))
                 for p in one.passages
             ],
         )
@@ -337,6 +337,6 @@ def principal_axes(
 
 
 def _label(chunk: Chunk) -> str:
-    where = place(chunk.document, chunk.page)
+    where = place(chunk.document, chunk.page, chunk.heading)
     heading = [part for part in chunk.heading if part != chunk.title]
     return shorten(f"{where}: {heading[-1]}" if heading else where)

@@ -1,10 +1,11 @@
-"""Where the report's templates lie, and how a figure is written in them. Knows nothing of what they
+"""Where the report's templates lie, and how a figure or a place is written in them. Knows nothing of what they
 say."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fieldpack.citations import place
 from fieldpack.figures import megabytes
 
 from .tables import figure, milliseconds
@@ -24,5 +25,6 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pages.globals["place"] = place
     pages.filters |= {"figure": figure, "milliseconds": milliseconds, "megabytes": megabytes}
     return pages

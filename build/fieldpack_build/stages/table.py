@@ -257,7 +257,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        10,
+        11,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=evaluate_settings,
         needs=(

@@ -21,11 +21,12 @@ from fieldpack import (
     Expert,
     Filter,
     InputError,
+    Passage,
     PassagesFound,
     TextPiece,
 )
 from fieldpack.answers import QUOTED, RELATED, citation_dict, passage_dict
-from fieldpack.citations import place
+from fieldpack.citations import headings_of, place
 from fieldpack.passages import MAX_CHUNK_ID
 
 from ..terminal.render import printable
@@ -95,19 +96,28 @@ def _ask(
 
 def _answer_text(answer: Answer) -> str:
     parts = [answer.text]
+    if answer.unknown_words:
+        words = ", ".join(f'"{word}"' for word in answer.unknown_words)
+        parts.append(f"No document contains {words}.")
     if answer.kind in _NOTES and not answer.refused:
         parts.append(_NOTES[answer.kind])
     if answer.unsupported:
         figures = ", ".join(answer.text[start:end] for start, end in answer.unsupported)
         parts.append(f"Check these figures, which no passage says: {figures}.")
     sources = [
-        f"[{one.passage}] {place(one.document, one.page)}, passage id "
+        f"[{one.passage}] {_where(answer.passages[one.passage - 1])}, passage id "
         f'{answer.passages[one.passage - 1].chunk_id}: "{one.quote}"'
         for one in answer.citations
     ]
     if sources:
         parts.append("\n".join(["Sources:", *sources]))
     return "\n\n".join(parts)
+
+
+def _where(passage: Passage) -> str:
+    """Return where a passage stands, with the titles and headings above it."""
+    where = place(passage.document, passage.page, passage.heading)
+    return " > ".join([where, *headings_of(passage.document, passage.heading)])
 
 
 def _answer_data(answer: Answer) -> Mapping[str, Any]:
@@ -121,6 +131,7 @@ def _answer_data(answer: Answer) -> Mapping[str, Any]:
             {**citation_dict(one), "chunk_id": ids[one.passage - 1]} for one in answer.citations
         ],
         "unsupported": [answer.text[start:end] for start, end in answer.unsupported],
+        "unknown_words": list(answer.unknown_words),
         "passages": [passage_dict(passage) for passage in answer.passages],
     }
 
@@ -134,7 +145,7 @@ def _search(
         raise InputError(f"count: want 1 to {_MAX_RESULTS}")
     passages = expert.search(_take(arguments, "query", str), count, where=_filter(arguments))
     blocks = [
-        f"{place(one.document, one.page)}, passage id {one.chunk_id}\n{one.in_context}"
+        f"{place(one.document, one.page, one.heading)}, passage id {one.chunk_id}\n{one.in_context}"
         for one in passages
     ]
     text = "\n\n".join(blocks) or "no passage of these documents fits"
@@ -151,7 +162,7 @@ def _passage(
     if not 0 <= characters <= _MAX_CONTEXT:
         raise InputError(f"characters: want 0 to {_MAX_CONTEXT:,}")
     context = expert.context(chunk_id, characters=characters)
-    where = place(context.document, context.page)
+    where = place(context.document, context.page, context.heading)
     return Output(
         f"{where}\n\n{context.before}{context.text}{context.after}",
         {
@@ -250,13 +261,17 @@ def tools_of(expert: Expert) -> tuple[Tool, ...]:
             documents=_DOCUMENTS,
         ),
         _object(
-            "answer refused kind cut citations unsupported passages",
+            "answer refused kind cut citations unsupported unknown_words passages",
             answer=_TEXT,
             refused=_FLAG,
             kind={"type": "string", "enum": ["written", "quote", "related"]},
             cut=_FLAG,
             citations={"type": "array", "items": _CITATION},
             unsupported={**_TEXTS, "description": "Figures of the answer that no passage says."},
+            unknown_words={
+                **_TEXTS,
+                "description": "Words of the question that no document contains.",
+            },
             passages={"type": "array", "items": _PASSAGE},
         ),
         answers=True,

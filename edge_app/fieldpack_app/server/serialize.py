@@ -54,7 +54,10 @@ EventJson = (
 
 def placed_passage(passage: Passage) -> PlacedPassageJson:
     """Return a passage as JSON, with where it stands in words."""
-    return {**passage_dict(passage), "place": place(passage.document, passage.page)}
+    return {
+        **passage_dict(passage),
+        "place": place(passage.document, passage.page, passage.heading),
+    }
 
 
 def answer_dict(answer: Answer) -> AnswerJson:
@@ -62,7 +65,11 @@ def answer_dict(answer: Answer) -> AnswerJson:
     citations: list[PlacedCitationJson] = [
         {
             **citation_dict(citation),
-            "place": place(citation.document, citation.page),
+            "place": place(
+                citation.document,
+                citation.page,
+                answer.passages[citation.passage - 1].heading,
+            ),
             "chunk_id": answer.passages[citation.passage - 1].chunk_id,
         }
         for citation in answer.citations

@@ -12,8 +12,9 @@ from shutil import get_terminal_size
 
 import click
 
-from fieldpack import Answer, Done, Event, Passage, Quote, QuoteFound, TextPiece
+from fieldpack import Answer, Done, Event, Passage, PassagesFound, Quote, QuoteFound, TextPiece
 from fieldpack.answers import RELATED, UNSURE, WRITTEN
+from fieldpack.citations import headings_of
 from fieldpack.citations import place as plain_place
 from fieldpack.figures import megabytes
 from fieldpack.passages import COLUMNS
@@ -91,9 +92,12 @@ def stream_text(events: Iterator[Event]) -> Answer:
     """Print the words of a stream and return its answer. A terminal shows the quote of a passage
     above the answer at once; in a pipe it is among the sources."""
     live, last = on_terminal(), ""
+    passages: Sequence[Passage] = ()
     for event in events:
-        if live and isinstance(event, QuoteFound):
-            click.echo(f"{quoted(event.quote)}\n")
+        if isinstance(event, PassagesFound):
+            passages = event.passages
+        elif live and isinstance(event, QuoteFound):
+            click.echo(f"{quoted(event.quote, passages)}\n")
         elif live and isinstance(event, TextPiece):
             # A joiner belongs to the letter before it.
             click.echo(printable(last + event.text)[len(printable(last)) :], nl=False)
@@ -104,16 +108,28 @@ def stream_text(events: Iterator[Event]) -> Answer:
     raise AssertionError("a stream ends with Done")
 
 
-def quoted(quote: Quote) -> str:
-    """Return the quote of a passage and where it stands."""
+def quoted(quote: Quote, passages: Sequence[Passage]) -> str:
+    """Return the quote of one of the passages and where it stands."""
     text = _shorten(" ".join(printable(quote.text).split()))
-    return f'"{text}"\n{dim(place(quote.citation.document, quote.citation.page))}'
+    return f'"{text}"\n{dim(source(passages[quote.citation.passage - 1]))}'
 
 
 def below(finished: Answer) -> list[str]:
     """Return what stands below an answer, block by block."""
-    parts = (cut(finished), doubts(finished), verbatim(finished), sources(finished))
+    parts = (
+        unknown(finished),
+        cut(finished),
+        doubts(finished),
+        verbatim(finished),
+        sources(finished),
+    )
     return [part for part in parts if part]
+
+
+def unknown(finished: Answer) -> str:
+    """Return the warning that no document has words of the question; empty where all of them have."""
+    words = ", ".join(f'"{printable(word)}"' for word in finished.unknown_words)
+    return f"No document contains {words}." if words else ""
 
 
 def cut(finished: Answer) -> str:
@@ -143,8 +159,7 @@ def sources(finished: Answer) -> str:
     without documents."""
     if finished.kind == UNSURE and finished.passages:
         places = [
-            f"[{number}] {place(passage.document, passage.page)}"
-            for number, passage in enumerate(finished.passages, 1)
+            f"[{number}] {source(passage)}" for number, passage in enumerate(finished.passages, 1)
         ]
         return "\n".join(["Passages:", *places])
     if finished.refused or not finished.passages:
@@ -153,16 +168,24 @@ def sources(finished: Answer) -> str:
         return "Sources: none of the passages carries this answer"
     lines = ["Related (the answer names no source):" if finished.guessed else "Sources:"]
     for citation in finished.citations:
-        line = f"[{citation.passage}] {place(citation.document, citation.page)}"
+        line = f"[{citation.passage}] {source(finished.passages[citation.passage - 1])}"
         if finished.kind == WRITTEN:  # else the answer is the quote
             line += f' — "{_shorten(" ".join(printable(citation.quote).split()))}"'
         lines.append(line)
     return "\n".join(lines)
 
 
-def place(document: str, page: int | None) -> str:
+def place(document: str, page: int | None, heading: Sequence[str] = ()) -> str:
     """Return where a passage stands, on one line and safe for a terminal."""
-    return plain_place(" ".join(printable(document).split()), page)
+    return " ".join(printable(plain_place(document, page, heading)).split())
+
+
+def source(passage: Passage) -> str:
+    """Return where a passage stands, with the titles and headings above it, on one line and safe for
+    a terminal: "doses.docx, page 1: Dosing in adults > Standard doses"."""
+    headings = " > ".join(headings_of(passage.document, passage.heading))
+    where = place(passage.document, passage.page, passage.heading)
+    return f"{where}: {' '.join(printable(headings).split())}" if headings.strip() else where
 
 
 def _shorten(text: str) -> str:
@@ -183,8 +206,10 @@ def passages(ranked: Sequence[Passage], question: str, languages: Sequence[str] 
     all_spans = question_spans([passage.text for passage in ranked], question, languages)
     blocks = []
     for rank, (passage, spans) in enumerate(zip(ranked, all_spans, strict=True), 1):
-        where = place(passage.document, passage.page)
-        heading, header = [" ".join(printable(part).split()) for part in passage.heading], ""
+        where = place(passage.document, passage.page, passage.heading)
+        columns = [part for part in passage.heading if part.startswith(COLUMNS)]
+        parts = [*headings_of(passage.document, passage.heading), *columns]
+        heading, header = [" ".join(printable(part).split()) for part in parts], ""
         if heading and heading[-1].startswith(COLUMNS) and width is not None:
             header = heading.pop().removeprefix(COLUMNS)
         lines = excerpt(plain(passage.text), spans, width=width, header=header)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fieldpack import Answer, Expert, Passage
+from fieldpack.citations import headings_of
 
 from .excerpt import Line
 from .highlight import shifted
@@ -27,8 +28,9 @@ def show_sources(expert: Expert, answer: Answer) -> str:
 def _passage_lines(expert: Expert, number: int, passage: Passage, quote: str) -> Iterator[str]:
     context = expert.context(passage.chunk_id, characters=_CONTEXT, end=passage.end)
     cited = "" if quote else "  (not cited)"
-    yield bold(f"[{number}] {place(passage.document, passage.page)}") + cited
-    heading = " > ".join(" ".join(printable(part).split()) for part in passage.heading)
+    yield bold(f"[{number}] {place(passage.document, passage.page, passage.heading)}") + cited
+    headings = headings_of(passage.document, passage.heading)
+    heading = " > ".join(" ".join(printable(part).split()) for part in headings)
     if heading:
         yield f"   {heading}"
     yield from _context_lines(context.before, cut_first=len(context.before) == _CONTEXT)

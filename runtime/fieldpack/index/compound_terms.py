@@ -67,7 +67,7 @@ def _compounds(database: sqlite3.Connection, words: Sequence[str], language: str
                 yield from joined(other, one, language)
                 yield from joined(one, other, language)
 
-    return _known(database, islice(pairs(), _MOST_LOOKED_UP))
+    return known_terms(database, islice(pairs(), _MOST_LOOKED_UP))
 
 
 def _parts(
@@ -81,7 +81,7 @@ def _parts(
     `max_parts` at most; where it may be cut in several ways, those of all. None for another word."""
     stem = analyzer(language).stem
     all_ways = list(cuts(word, language))
-    known = set(_known(database, (tail for _, tails in all_ways for tail in tails)))
+    known = set(known_terms(database, (tail for _, tails in all_ways for tail in tails)))
     # SQLite's own stemmer finds "ubergabe" where there is "ubergab": one term, not two.
     tails = {tail for tail in known if stem(tail) == tail or stem(tail) not in known}
     ways = [
@@ -89,7 +89,7 @@ def _parts(
         for head, own in all_ways
         if head not in leave_out and not tails.isdisjoint(own)
     ]
-    heads = set(_known(database, (stem(head) for head, _ in ways)))
+    heads = set(known_terms(database, (stem(head) for head, _ in ways)))
     if two := [(stem(head), *own) for head, own in ways if stem(head) in heads]:
         return list(dict.fromkeys(part for way in two for part in way))
     if max_parts > 2:
@@ -112,7 +112,7 @@ def _as_one(
     }
     return [
         word
-        for word in _known(database, phrases)
+        for word in known_terms(database, phrases)
         if _count(database, word) > _count(database, phrases[word])
     ]
 
@@ -122,14 +122,14 @@ def _as_two(database: sqlite3.Connection, words: Sequence[str], language: str) -
     "filename"."""
     stem = analyzer(language).stem
     long = [w.lower() for w in words if w.isalpha() and _LEAST_JOINED <= len(w) <= _MOST_JOINED]
-    there = set(_known(database, map(stem, long)))
+    there = set(known_terms(database, map(stem, long)))
     ways = (
         f"{stem(word[:at])} {stem(word[at:])}"
         for word in long
         if stem(word) not in there
         for at in range(1, len(word) - _LEAST_TAIL + 1)
     )
-    return _known(database, islice(ways, _MOST_LOOKED_UP))
+    return known_terms(database, islice(ways, _MOST_LOOKED_UP))
 
 
 def _count(database: sqlite3.Connection, phrase: str) -> int:
@@ -137,7 +137,7 @@ def _count(database: sqlite3.Connection, phrase: str) -> int:
     return int(database.execute(query, (f'"{phrase}"', _MOST_COUNTED)).fetchone()[0])
 
 
-def _known(database: sqlite3.Connection, terms: Iterable[str]) -> list[str]:
+def known_terms(database: sqlite3.Connection, terms: Iterable[str]) -> list[str]:
     """Return those of the terms that the library has, each once, in their order."""
     distinct = list(dict.fromkeys(terms))
     if not distinct:

@@ -37,6 +37,7 @@ from .schema import (
     to_record,
 )
 from .surroundings import in_context, stored_passage
+from .unknown_words import unknown_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,6 +299,15 @@ class KnowledgeIndex:
             for word in words
         ]
         return [max(log((self.size + 1) / (count + 0.5)), 0.0) for count in counted]
+
+    def unknown_words(self, question: str, words: Sequence[str]) -> list[str]:
+        """Return those of a question's words that no document has in any form, nor in its file's
+        name."""
+        unknown = unknown_words(self._database, question, words, self.languages)
+        if not unknown:
+            return []
+        named = {part for term in self.naming_terms(question) for part in term.phrase.split()}
+        return [word for word in unknown if word.lower() not in named]
 
     def code_lookup(self) -> CodeLookup:
         """Return what looks up one question's codes."""

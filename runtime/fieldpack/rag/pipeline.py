@@ -55,7 +55,7 @@ class _Draft:
     follow-up perhaps joined to the question before. `min_sureness`: the sureness from which on it is
     shown, None where each piece is shown as it comes. `started`: by `time.perf_counter`. `text`:
     what there is of it, from the beginning of one that was cut on. `languages`: those of the
-    library's documents."""
+    library's documents. `unknown_words`: as in `Answer`."""
 
     question: str
     read_as: str
@@ -65,6 +65,7 @@ class _Draft:
     retrieval_ms: float
     text: str
     languages: tuple[str, ...]
+    unknown_words: tuple[str, ...] = ()
     quote: Quote | None = None
     quote_ms: float = 0.0
     before_ms: float | None = None  # until the model begins
@@ -158,6 +159,7 @@ class Rag:
             retrieval_ms,
             begun,
             languages,
+            retriever.unknown_words(question, passages) if retriever else (),
         )
         yield PassagesFound(passages)
 
@@ -223,6 +225,7 @@ class Rag:
             sureness=sureness_of(
                 draft.text, draft.read_as, draft.quote, draft.passages, draft.languages
             ),
+            unknown_words=draft.unknown_words,
         )
 
     def _withheld(self, answer: Answer, draft: _Draft, min_sureness: float) -> Answer:
@@ -251,6 +254,7 @@ class Rag:
             )
         resolved = resolve_question(self.retriever, question, previous, where, settings)
         passages = resolved.passages
+        unknown = self.retriever.unknown_words(question, passages) if self.retriever else ()
         retrieval_ms = (time.perf_counter() - started) * 1000
         yield PassagesFound(passages)
         raise_if_cancelled(cancel)
@@ -270,6 +274,7 @@ class Rag:
             timings,
             resolved.question,
             kind=QUOTED,
+            unknown_words=unknown,
         )
         if quote:
             answer = replace(

@@ -139,6 +139,11 @@ class Embedder:
         not truncated."""
         return [start for start, _ in self._counter.encode(text, add_special_tokens=False).offsets]
 
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Return [start, end) of each token of `text`, in characters, special ones left out, not
+        truncated."""
+        return list(self._counter.encode(text, add_special_tokens=False).offsets)
+
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of a question, [dim]; all cores work on it."""
         ids = self._tokenizer.encode(self.settings.query_prefix + text).ids

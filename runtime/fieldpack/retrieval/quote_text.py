@@ -78,6 +78,13 @@ def nearest_clause(
     return clauses[near.index(most)] if is_clear else None
 
 
+def with_gaps(sentence: str, clause: str) -> str:
+    """Return a clause of a sentence on one line, with "…" where others stand before or after it."""
+    before, _, after = sentence.partition(clause)
+    words = " ".join(clause.split())
+    return f"{'… ' if before.strip() else ''}{words}{' …' if after.strip() else ''}"
+
+
 def _readings(row: str, *, bordered: bool = False) -> list[list[str]]:
     """Return how a row's cells may be meant, the likeliest first. A bar at its start or end is the
     table's border, as in Markdown, or it stands beside an empty cell, as in "Adult | 2 |".

@@ -22,7 +22,7 @@ from ..language import fold, ngram_spans, question_kinds, sentence_ends
 from ..passages import COLUMNS, Citation, Passage
 from .codes import held_codes
 from .late_interaction import Embeds, QuestionWords, question_words
-from .quote_text import Shown, nearest_clause, with_heads
+from .quote_text import Shown, nearest_clause, with_gaps, with_heads
 from .sufficiency import (
     ANSWERABLE,
     FEATURES,
@@ -119,10 +119,11 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Quote:
     """The words of a passage that stand nearest to a question. `text`: as a person reads it, a
-    table's row with its heads; `citation.quote` is the exact slice. `sufficiency`: see
-    `QuoteSettings`; `sureness`: the estimated probability, 0 to 1, that it says the answer;
-    `sufficient`: it reaches the bundle's threshold. `direct`: the question can be answered by words
-    that stand in a document; one that wants yes or no, or a figure worked out, cannot."""
+    table's row with its heads, "…" where clauses of a sentence were left out; `citation.quote` is
+    the exact slice. `sufficiency`: see `QuoteSettings`; `sureness`: the estimated probability, 0 to
+    1, that it says the answer; `sufficient`: it reaches the bundle's threshold. `direct`: the
+    question can be answered by words that stand in a document; one that wants yes or no, or a figure
+    worked out, cannot."""
 
     text: str
     citation: Citation
@@ -226,7 +227,7 @@ def shorten(
     if clause is None:
         return whole
     held = held_codes(question.text, [clause, candidate.quote], question.languages)
-    return Shown(" ".join(clause.split()), clause) if held[0] == held[1] else whole
+    return Shown(with_gaps(candidate.quote, clause), clause) if held[0] == held[1] else whole
 
 
 @dataclass(frozen=True, slots=True)

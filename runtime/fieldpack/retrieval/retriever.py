@@ -19,6 +19,7 @@ from .hybrid import (
     named_documents,
     rank_passages,
 )
+from .subject_words import is_said_otherwise, subject_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,6 +105,15 @@ class Retriever:
         are ranked as passages, of the documents that `where` lets through."""
         near = self.index.closest(self.embedder.embed_query(question), MARGIN_RANKS[1], where)
         return similarity_margin(near.values())
+
+    def unknown_words(self, question: str, passages: Iterable[Passage]) -> tuple[str, ...]:
+        """Return the words by which a question says what it is about and that no document of the
+        library has, however it is filtered. Not those that its `passages` say a little otherwise: a
+        word with a slip of the pen, or an abbreviation."""
+        words = subject_words(question, self.embedder.token_spans, self.languages)
+        unknown = self.index.unknown_words(question, words) if words else []
+        texts = [passage.in_context for passage in passages] if unknown else []
+        return tuple(word for word in unknown if not is_said_otherwise(word, texts))
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def missing(question: str, passage: str, near: Mapping[str, float]) -> float:
     values = {figure.value for figure in find_figures(passage)}
     names = sum(
         1 - min(max(near.get(word.lower(), 1.0), 0.0), 1.0)
-        for word in _names(question)
+        for word in capitalized(question)
         if word.lower()[:_STEM] not in stems
     )
     years = sum(
@@ -78,9 +78,9 @@ def missing(question: str, passage: str, near: Mapping[str, float]) -> float:
     return min(names + years, _MOST_MISSING)
 
 
-def _names(question: str) -> list[str]:
-    """The words of two letters or more with a capital that no sentence, and nothing behind a colon,
-    begins with."""
+def capitalized(question: str) -> list[str]:
+    """Return the words of two letters or more with a capital that no sentence, and nothing behind a
+    colon, begins with."""
     words = []
     for start, end in sentence_spans(question):
         sentence = question[start:end]

@@ -46,7 +46,7 @@ NAME = "<img src=x onerror=alert(3)>/xss <b>zoo</b>.md"
 SCRIPT = {
     FEE: Said("The A class costs 0.85% a year. [1]"),
     FILTER: Said("Change it after 400 hours of use [1]."),
-    WIFI: Said("I cannot answer that from these documents.", refused=True),
+    WIFI: Said("I cannot answer that from these documents.", refused=True, unknown=("wifi", "<b>")),
     SUM: Said("🙂 It costs 0.85% a year, so 4.25% in all. [1]", unsupported=((28, 33),)),
     BARE: Said("Perhaps somebody knows somewhere."),
     EVIL: Said(f"It says {ATTACK} [1]"),
@@ -133,6 +133,7 @@ def test_an_answer_leads_to_its_passage(reader: Visit) -> None:
     reader.ask(FEE)
     assert page.locator(".answer").inner_text() == "The A class costs 0.85% a year. 1"
     assert page.locator(".source-place").first.inner_text() == "fees.pdf, page 1"
+    assert page.locator(".source-trail").first.inner_text() == "Global Equity Fund"
     took = page.get_by_role("tooltip", include_hidden=True)
     assert not took.is_visible()
     page.get_by_role("button", name="How long it took").focus()
@@ -203,6 +204,8 @@ def test_a_refusal_looks_like_one(reader: Visit) -> None:
         SCRIPT[WIFI].text,
     ]
     assert reader.page.locator(".answer").count() == 0
+    notice = "No document contains “wifi”, “<b>”."
+    assert reader.page.locator(".notice").all_inner_texts() == [notice]
     reader.page.locator(".source").first.click()
     reader.page.locator("#passage .own").first.wait_for()
 

@@ -30,6 +30,7 @@ from fieldpack_build.report import advice, tables, tally, verdict
 from fieldpack_build.report.charts.bars import bar_chart, separation, similarity_chart
 from fieldpack_build.report.charts.loss import loss_chart
 from fieldpack_build.report.tally import sign_test
+from fieldpack_build.report.templates import environment
 
 Report = dict[str, Any]  # as report.json has it
 
@@ -844,3 +845,10 @@ def test_an_arm_that_a_recipe_names_is_said_to_trail() -> None:
     assert report["ship"]["why"].startswith(
         "rag ships (named by evaluate.ship); it trails tuned+rag by 0."
     )
+
+
+def test_a_sheet_is_no_page() -> None:
+    citation = {"passage": 1, "document": "doses.xlsx", "page": 2, "quote": "500 mg"}
+    macros = environment().get_template("sections/macros.html.j2").module
+    shown = macros.citations({"citations": [citation]})  # type: ignore[attr-defined]
+    assert "[1] doses.xlsx, sheet 2</p>" in shown

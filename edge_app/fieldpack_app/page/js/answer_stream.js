@@ -57,8 +57,8 @@ function applyEvent(turn, event, data, show) {
   if (event === "error") fail(turn, data);
 }
 
-function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], timings, kind, quote, cut }) {
-  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, timings, kind, quote, cut });
+function finish(turn, { answer: text, refused, citations, passages, asked, unsupported = [], unknown_words: unknown = [], timings, kind, quote, cut }) {
+  Object.assign(turn, { state: "done", text, refused, citations, passages, asked, unsupported, unknown, timings, kind, quote, cut });
 }
 
 function fail(turn, { code, message }) {

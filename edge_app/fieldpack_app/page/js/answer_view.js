@@ -5,7 +5,7 @@ import { arrange, copyButton, el, icon, iconButton, phrase, unseen, visible } fr
 import { parseAnswer, readingOrder, isUncited, plainText, renumberMarks, displayNumber } from "./parse.js";
 import { placeNodes } from "./passage_panel.js";
 import { ratingButtons } from "./rating.js";
-import { comma, number, place, quoted, seconds, t } from "./i18n.js";
+import { comma, headingsOf, number, place, quoted, seconds, t } from "./i18n.js";
 
 /**
  * The element of a turn (see history.js) that is over or about to begin.
@@ -90,7 +90,7 @@ export function showText(node, turn, actions) {
 }
 
 function drawFinished(turn, actions) {
-  const parts = turn.refused ? drawRefusal(turn) : drawText(turn, actions);
+  const parts = [...drawUnknown(turn), ...(turn.refused ? drawRefusal(turn) : drawText(turn, actions))];
   if (turn.state === "done") return [...parts, ...drawSources(turn, actions), drawFoot(turn, actions)];
   const broken = turn.problem ?? { text: t(turn.text ? "stopped" : "stopped_empty") };
   return [
@@ -102,6 +102,14 @@ function drawFinished(turn, actions) {
     ...drawList(turn, readingOrder(turn), t("passages_read"), actions),
   ];
 }
+
+/** Words of the question that the library nowhere has: the answer is hardly about them, and a refusal has its reason here. */
+function drawUnknown({ state, unknown = [] }) {
+  if (state !== "done" || !unknown.length) return [];
+  return [el("div", { class: "notice warn unknown" }, icon("warn"), el("p", {}, phrase(unknownText(unknown))))];
+}
+
+const unknownText = (unknown) => t("unknown_words", { words: unknown.map(quoted).join(comma()) });
 
 function problemText({ text, code, message }) {
   if (code === "lost") return t("lost_turn");
@@ -183,11 +191,13 @@ export function drawList(turn, numbers, heading, actions) {
 function drawSource(turn, n, actions) {
   const passage = turn.passages[n - 1];
   const quote = turn.citations?.find((one) => one.passage === n)?.quote;
+  const headings = headingsOf(passage);
   const button = el("button", { type: "button", class: "source", "data-passage": n },
     el("span", { class: "source-number", "aria-hidden": "true" }, number(displayNumber(turn, n))),
     el("span", { class: "source-body" },
       unseen(`${t("passage")} ${number(displayNumber(turn, n))}: `),
       el("span", { class: "source-place" }, ...placeNodes(passage)),
+      headings.length ? el("span", { class: "source-trail", dir: "auto" }, headings.join(" › ")) : null,
       el("span", { class: quote ? "source-quote" : "source-start", dir: "auto" }, quote ? quoted(plainText(quote)) : startOf(passage))));
   button.addEventListener("click", () => actions.open(turn, n, button));
   return button;
@@ -221,5 +231,6 @@ export function withSources(turn) {
   const sources = readingOrder(turn).filter(quoteOf)
     .map((n) => `[${displayNumber(turn, n)}] ${place(turn.passages[n - 1])}: ${quoted(plainText(quoteOf(n)))}`);
   const heading = t(isUncited(turn) ? "related" : "sources");
-  return [turn.question, renumberMarks(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
+  const unknown = turn.unknown?.length ? [unknownText(turn.unknown)] : [];
+  return [turn.question, ...unknown, renumberMarks(turn), ...(sources.length ? [`${heading}\n${sources.join("\n")}`] : [])].join("\n\n");
 }

@@ -1,7 +1,7 @@
 // Conversations saved in this browser, those of each bundle by themselves. Knows nothing of servers or of how anything looks.
 //
 // A conversation: {id, at, turns}. A turn: {id, question, at, state, text, refused, citations, passages, asked, unsupported,
-// timings, kind, quote, cut, folders, rating, problem, alone}; its state is asking, done, stopped or failed.
+// unknown, timings, kind, quote, cut, folders, rating, problem, alone}; its state is asking, done, stopped or failed.
 //
 // Each turn is a record of its own, written by the window that asked it: two windows on one conversation cannot overwrite
 // each other's turns, and what was saved stays when a later one finds no room. Nothing is thrown away but what the reader

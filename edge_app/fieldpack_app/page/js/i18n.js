@@ -93,12 +93,20 @@ export function range([from, to]) {
   return from && to && from !== to ? t("dated", { from: day(from), to: day(to) }) : null;
 }
 
-const PAGES = { pptx: "slide", xlsx: "sheet" }; // what `page` counts there, as the runtime's citations have it
+const PAGES = { odp: "slide", pptx: "slide", ods: "sheet", xlsm: "sheet", xlsx: "sheet" }; // what `page` counts there, as the runtime's citations have it
 
-/** "page 3"; empty for a document without pages. */
-export function pageOf({ document: name, page }) {
-  const suffix = name.split(".").pop().toLowerCase();
-  return page === null || page === undefined ? "" : t(PAGES[suffix] ?? "page", { n: page });
+const kindOf = (name) => PAGES[name.split(".").pop().toLowerCase()] ?? "page";
+
+/** "page 3", "sheet Travel" (a sheet's name is its outermost heading); empty for a document without pages. */
+export function pageOf({ document: name, page, heading = [] }) {
+  const kind = kindOf(name);
+  return page === null || page === undefined ? "" : t(kind, { n: (kind === "sheet" && heading[0]) || page });
+}
+
+/** The titles and headings that a passage stands below, outermost first: without a table's column heads and what `pageOf` has. */
+export function headingsOf({ document: name, heading = [] }) {
+  const own = heading.filter((part) => !part.startsWith("Columns: "));
+  return kindOf(name) === "sheet" ? own.slice(1) : own;
 }
 
 /** "12 pages"; empty for a document without pages. */

@@ -153,16 +153,16 @@ function drawPanel(turn, number, passage, quote, views) {
 }
 
 /** As `place`, the folder and the page in a lighter hand than the document's name. */
-export function placeNodes({ document: name, page }) {
+export function placeNodes({ document: name, page, heading }) {
   const at = name.lastIndexOf("/") + 1;
   const path = el("bdi", {}, ...(at ? [el("span", { class: "folder" }, name.slice(0, at))] : []), name.slice(at));
-  const words = pageOf({ document: name, page });
-  return words ? [path, el("span", { class: "of-page" }, comma(), words)] : [path];
+  const words = pageOf({ document: name, page, heading });
+  return words ? [path, el("span", { class: "of-page" }, comma(), phrase(words))] : [path];
 }
 
 /** Title and headings above the passage, outermost first, each once. */
 export function drawTrail({ title, heading = [] }) {
-  const parts = [...new Set([title, ...heading].filter(Boolean))];
+  const parts = [...new Set([title, ...heading].filter((part) => part && !part.startsWith("Columns: ")))];
   return parts.length ? el("p", { class: "trail", dir: "auto" }, parts.join(" › ")) : null;
 }
 

@@ -55,6 +55,7 @@ function turnOf(one) {
     refused: one.refused === true, cut: one.cut === true, kind: text(one.kind), passages,
     citations: list(one.citations, (cited) => citationOf(cited, passages.length)),
     unsupported: list(one.unsupported, spanOf),
+    unknown: list(one.unknown, (word) => (typeof word === "string" ? word : null)),
     folders: list(one.folders, (name) => (typeof name === "string" ? name : null)),
     rating: ["up", "down"].includes(one.rating) ? one.rating : null,
     quote: one.quote ? citationOf(one.quote, passages.length) : null,

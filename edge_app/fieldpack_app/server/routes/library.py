@@ -153,7 +153,7 @@ class LibraryRoutes:
                 ContextJson,
                 {
                     **asdict(context),
-                    "place": place(context.document, context.page),
+                    "place": place(context.document, context.page, context.heading),
                     "original": expert.original_of(context.document) is not None,
                 },
             )
@@ -194,7 +194,7 @@ class LibraryRoutes:
                 "heading": list(chunk.heading),
                 "page": chunk.page,
                 "end": chunk.end,
-                "place": place(chunk.document, chunk.page),
+                "place": place(chunk.document, chunk.page, chunk.heading),
                 "text": "",
             }
             for number, chunk in chunks
