@@ -160,6 +160,7 @@ def overview(facts: BundleFacts) -> dict[str, object]:
         "embedder": embedder,
         "licences": ", ".join(f"{part} {name}" for part, name in licences.items() if name),
         "ships": at(facts["report"] or {}, "ship").get("why") or provenance_arm,
+        "quality": None if facts["report"] else "never measured",
         "promised": guarantee(facts["report"]).get("sentence"),
         "provider": compat.get("provider"),
         "precision": compat.get("precision"),

@@ -293,6 +293,14 @@ def test_info(sealed: Path) -> None:
     assert "folders" not in text and "dates" not in text and "tags" not in text
 
 
+def test_info_says_that_nothing_was_measured(sealed: Path, bundle: Path) -> None:
+    assert "never measured" not in run("info", sealed).stdout
+    shutil.rmtree(bundle / "report")
+    fakes.reseal(bundle)
+    lines = [line.split(None, 1) for line in run("info", bundle).stdout.splitlines()]
+    assert ["quality", "never measured"] in lines
+
+
 def test_info_says_what_is_promised(bundle: Path) -> None:
     sentence = "Of 100 questions like the test's at least 80 are answered."
     report = {"shipped": "rag", "arms": {"rag": {}}, "guarantee": {"sentence": sentence}}

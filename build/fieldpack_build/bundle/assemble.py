@@ -19,6 +19,7 @@ from fieldpack.bundle.manifest import (
     write_manifest,
 )
 from fieldpack.bundle.targets import VARIANTS, Target, targets_from_json
+from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.prompt import ChatFormat, write_prompt
 
 from ..evaluation.report_file import Report
@@ -66,7 +67,13 @@ def assemble(
         shutil.copytree(inputs["evaluate"] / "report", folder / "report", copy_function=place)
         report = Report.read(folder / "report")
         risk = report.risk
-        golden = choose(report, unsure=recipe.answer.unsure.strip())
+        golden = choose(
+            report,
+            unsure=recipe.answer.unsure.strip(),
+            holds_words=KnowledgeIndex(folder / "knowledge").holds_words
+            if (folder / "knowledge").is_dir()
+            else lambda _: True,
+        )
         if golden:
             write_golden(folder, golden)
     exported = read_facts(inputs[model]) if model is not None else None

@@ -15,8 +15,9 @@ _MAX_NAMED = 20  # calls and files that a report names; more are counted
 _LEFT_AWAY = ("ORT_DISABLE_TELEMETRY", "HF_HUB_OFFLINE")
 
 
-def watch(bundle: Path, question: str) -> Silence:
-    """Ask a bundle one question under strace, and return what the command asked of the system."""
+def watch(bundle: Path, question: str, *, name: str) -> Silence:
+    """Ask a bundle one question under strace, and return what the command asked of the system.
+    `name`: what the bundle is called once it is sealed, for the report."""
     strace, why = find_strace()
     if strace is None:
         return Silence(tool=None, why=why)
@@ -28,7 +29,7 @@ def watch(bundle: Path, question: str) -> Silence:
     return Silence(
         tool=strace,
         why="",
-        command=f'fieldpack ask {bundle.name} --quick "{question}"',
+        command=f'fieldpack ask {name} --quick "{question}"',
         exit=watched.returncode,
         calls=watched.calls,
         threads=watched.threads,

@@ -26,6 +26,7 @@ from .facts import ExportFacts, facts_table
 from .library_view import render_library, view_library
 from .tables import COST, QUALITY, arms_table, gaps_table, gates_table, retrieval_table
 from .tally import compare, groups
+from .tally import tally as count_right
 from .templates import environment
 from .verdict import judge
 
@@ -76,7 +77,17 @@ def _retrieval(report: Report) -> Names:
     return {
         "retrieval": retrieval_table(report.retrieval) if report.retrieval else None,
         "similarity": similarity_chart(report.retrieval),
+        "quoting": _second_check(report),
     }
+
+
+def _second_check(report: Report) -> Names | None:
+    """What a bundle that quotes refuses by beside the similarity, and what both refuse together in
+    the test; None where the shipped arm has no such threshold."""
+    threshold = report.model.get("quoting", {}).get("refuse_below")
+    if report.shipped != "quote" or threshold is None:
+        return None
+    return {"refuse_below": threshold, "both": count_right(report, report.shipped)}
 
 
 def _training(report: Report) -> Names | None:

@@ -32,29 +32,36 @@ def risk_in_words(risk: RiskReport) -> str:
     )
 
 
-def guarantee_in_words(promised: Guarantee) -> str:
+def guarantee_in_words(promised: Guarantee) -> list[str]:
     """Return what may be promised of answers and of passages, and how many more right answers the
-    promise of few wrong ones would take."""
-    parts = [promised.sentence]
-    if promised.arms > 1:
-        parts.append(f"That this arm was chosen among {promised.arms} is allowed for.")
-    at_most = f"at most {promised.wrong:.0%} of answers are wrong"
+    promise of few wrong ones would take: a remark each, figures first."""
+    sure = f"{promised.sure:.0%}"
+    remarks = [
+        f"{promised.questions} questions, {promised.answered} answered, {promised.right} of these "
+        f"right. So, with {sure} certainty: of 100 questions like the test's at least "
+        f"{floor(promised.answered_of_100)} are answered, and of 100 answers at least "
+        f"{floor(promised.right_of_100)} are right."
+        + (
+            f" That this arm was chosen among {promised.arms} is allowed for."
+            if promised.arms > 1
+            else ""
+        )
+    ]
     if promised.missing:
         least = fewest(promised.wrong, promised.sure)
-        few = f", too few even if all had been right ({least} answers are needed then)"
-        parts.append(
-            f"To promise with {promised.sure:.0%} certainty that {at_most}, {promised.missing:,} "
-            f"more answers would be needed, all of them right; {promised.answered} were given and "
-            f"{promised.answered - promised.right} of them wrong"
-            f"{few if promised.answered < least else ''}."
+        few = f" At least {least} answers are needed." if promised.answered < least else ""
+        remarks.append(
+            f"{promised.answered - promised.right} of {promised.answered} answers are wrong. That "
+            f"at most {promised.wrong:.0%} are cannot be promised with {sure} certainty:"
+            f" {promised.missing:,} more answers would be needed, all of them right.{few}"
         )
     else:
-        parts.append(f"With {promised.sure:.0%} certainty {at_most}.")
+        remarks.append(f"With {sure} certainty at most {promised.wrong:.0%} of answers are wrong.")
     if passages := promised.passages:
-        parts.append(
-            f"The right passage is among the {passages.shown} shown in at least "
-            f"{floor(passages.shown_of_100)} of 100 questions that the documents answer, with "
-            f"{passages.sure:.0%} certainty ({passages.questions} questions); for "
+        remarks.append(
+            f"{passages.questions} questions that the documents answer: in at least "
+            f"{floor(passages.shown_of_100)} of 100 such the right passage is among the "
+            f"{passages.shown} shown, with {passages.sure:.0%} certainty. For "
             f"{passages.share:.0%} of them "
             + (
                 f"{passages.needed} must be shown."
@@ -62,7 +69,7 @@ def guarantee_in_words(promised: Guarantee) -> str:
                 else f"not even {passages.depth} are enough, or the questions are too few."
             )
         )
-    return " ".join(parts)
+    return remarks
 
 
 def made_up_in_words(quoting: Mapping[str, Any]) -> list[str]:

@@ -48,7 +48,7 @@ def judge(report: Report) -> Verdict:
         _gates_in_words(report),
         *([_against_strongest(shipped, pairs[0])] if pairs else []),
         *_outdone(report, pairs),
-        *([guarantee_in_words(report.guarantee)] if report.guarantee else []),
+        *(guarantee_in_words(report.guarantee) if report.guarantee else []),
         *made_up_in_words(report.model.get("quoting", {})),
         *([risk_in_words(report.risk)] if report.risk else []),
         _sample_in_words(report, shipped),

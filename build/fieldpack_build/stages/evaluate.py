@@ -362,7 +362,8 @@ def _thresholds(
 
 def _silence(task: Task, folder: Path, question: str) -> Silence:
     task.note("watching what `fieldpack ask` asks of the system")
-    watched = ask_trace.watch(folder, question)
+    name = f"{task.recipe.name}-{task.recipe.version}"
+    watched = ask_trace.watch(folder, question, name=name)
     if watched.tool and not watched.silent:
         task.warn(
             f"`fieldpack ask` is not silent here: {', '.join(watched.named) or watched.errors}; "

@@ -291,7 +291,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        5,
+        6,
         "seal what ships into a bundle",
         settings=package_settings,
         needs=(*_BUNDLED, "targets"),

@@ -319,7 +319,9 @@ def _show(outcomes: Sequence[Outcome], as_json: bool) -> None:
 def _lines(outcome: Outcome) -> list[str]:
     named = f"{outcome.name} {outcome.version} (release {outcome.number})"
     if outcome.action in ("unchanged", "waiting"):
-        return [f"{named}: nothing newer to install", *(f"  {note}" for note in outcome.notes)]
+        if outcome.notes:  # why it stays, which need not be that there is nothing newer
+            return [f"{named} stays:", *(f"  {note}" for note in outcome.notes)]
+        return [f"{named}: nothing newer to install"]
     if outcome.action == "rolled back":
         return [f"{named} is current again, in {outcome.seconds:.2f} s"]
     texts = [

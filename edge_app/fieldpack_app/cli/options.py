@@ -13,6 +13,7 @@ import click
 import fieldpack
 
 from ..state import state_folder
+from .nearby_bundles import require_bundle
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -33,7 +34,7 @@ class BundlePath(click.Path):
         return installed_path(str(value)) or path
 
 
-bundle_argument = click.argument("bundle", type=BundlePath())
+bundle_argument = click.argument("bundle", type=BundlePath(), callback=require_bundle)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 state_option = click.option(
     "--state",

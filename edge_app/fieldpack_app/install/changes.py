@@ -49,7 +49,9 @@ class Changes:
         ):
             if names:
                 more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-                texts.append(f"{len(names):,} documents {word}: {', '.join(names[:_SHOWN])}{more}")
+                documents = "document" if len(names) == 1 else "documents"
+                listed = ", ".join(names[:_SHOWN])
+                texts.append(f"{len(names):,} {documents} {word}: {listed}{more}")
         texts += [
             f"{name.replace('_', ' ')}: {then:.3g} -> {now:.3g}"
             for name, (then, now) in self.figures.items()

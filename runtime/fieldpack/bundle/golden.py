@@ -18,12 +18,13 @@ FILENAME = "golden.json"
 @dataclass(frozen=True, slots=True)
 class Golden:
     """A question and its answer. `document`: that of the best passage, None in a bundle without
-    knowledge."""
+    knowledge. `example`: the page may propose it; older bundles do not say."""
 
     question: str
     answer: str
     refused: bool
     document: str | None
+    example: bool = True
 
     def differs(self, answer: Answer) -> str | None:
         """Return how `answer` differs: "refusal" or "document", which another processor's rounding
@@ -52,6 +53,9 @@ def read_golden(folder: Path) -> list[Golden]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["questions"]
         names = [field.name for field in fields(Golden)]
-        return [typed(Golden, {name: row[name] for name in names}) for row in rows]
+        return [
+            typed(Golden, {name: row[name] for name in names if name != "example" or name in row})
+            for row in rows
+        ]
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise BundleCorrupt(f"{path}: {error}; copy the bundle again") from None

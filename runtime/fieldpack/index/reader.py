@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BundleCorrupt
+from ..language import is_unspaced
 from ..passages import Chunk, DocumentRecord, Filter, Passage, PassageContext, Place, StoredChunk
 from ..untrusted import WrongValue, untrusted
 from .bm25 import best_by_words
@@ -22,7 +23,7 @@ from .compound_terms import compound_terms
 from .document_names import NamingTerm, naming_terms
 from .filters import allowed_ranges
 from .graph import open_vectors
-from .query_terms import forms_of, neighbour_phrases, search_terms
+from .query_terms import forms_of, neighbour_phrases, search_terms, word_spans
 from .schema import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -308,6 +309,13 @@ class KnowledgeIndex:
             return []
         named = {part for term in self.naming_terms(question) for part in term.phrase.split()}
         return [word for word in unknown if word.lower() not in named]
+
+    def holds_words(self, question: str) -> bool:
+        """Return whether all of a question's words, those left out that only ask, stand in some
+        chunk or in its headings; scripts without blanks are not looked at."""
+        words = [question[start:end] for start, end in word_spans(question, self.languages)]
+        nowhere = log((self.size + 1) / 0.5)
+        return nowhere not in self.rarity([word for word in words if not is_unspaced(word)])
 
     def code_lookup(self) -> CodeLookup:
         """Return what looks up one question's codes."""

@@ -11,6 +11,7 @@ import fieldpack
 import serving
 import shipping
 from browsing import chromium, visit
+from fieldpack_app.install.changes import Changes
 from fieldpack_app.server.bundles import find_bundles
 from fieldpack_app.server.loaded_bundle import LoadedBundle
 from fieldpack_app.server.routes.changes import ChangesRoute
@@ -58,6 +59,8 @@ def test_the_server_and_status_say_what_changed(
         "figures": {},
     }
     assert "pump.md" not in status.out  # it names no documents
+    one = Changes("1.0.0", added=("a",), changed=("b", "c"), removed=(), figures={})
+    assert one.lines() == ["1 document added: a", "2 documents changed: b, c"]
     plain = updated.run("status").out
     assert "documents since 1.0.0: 0 added, 1 changed, 0 removed" in plain
     # After a roll back the page says nothing, nor does a bundle that was never installed.

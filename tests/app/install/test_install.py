@@ -110,6 +110,8 @@ def test_roll_back_is_a_pointer(toy: Path, yard: shipping.Yard, device: shipping
         0
     ]  # what was left is not brought back by the next nightly update
     assert stays["action"] == "unchanged" and "was left again" in stays["notes"][0]
+    text = device.run("update").out
+    assert "was left again" in text and "nothing newer" not in text
     again = device.run("install", yard.stick)
     assert again.code == 0 and "1.1.0" in again.out
     assert "900 hours" in device.run("ask", "toy", shipping.QUESTION).out

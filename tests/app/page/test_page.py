@@ -84,7 +84,7 @@ def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("shelf") / "tiny-1.0.0"
     report = {
         "shipped": "rag",
-        "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "questions": 8}},
+        "arms": {"rag": {"f1": 0.5, "value_match": 0.125, "refused_right": 0.914, "questions": 8}},
         "guarantee": {
             "questions": 40,
             "answered": 37,
@@ -99,7 +99,9 @@ def shelf(exported_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     (folder / "report" / "report.html").write_text(
         "<h1>Measured</h1><script>alert(4)</script>", encoding="utf-8"
     )
-    write_golden(folder, [Golden(FILTER, "400", False, "pump.md"), Golden(WIFI, "-", True, None)])
+    misspelt = Golden("filtre chnge when", "400", False, "pump.md", example=False)
+    refused = Golden(WIFI, "-", True, None)
+    write_golden(folder, [misspelt, Golden(FILTER, "400", False, "pump.md"), refused])
     fakes.reseal(folder)
     return folder
 
@@ -727,6 +729,19 @@ def test_about_and_the_report_in_its_cage(reader: Visit) -> None:
     opened.value.close()
     page.keyboard.press("Escape")
     wait_for(lambda: reader.focused() == "About this expert")
+
+
+def test_the_start_page_says_how_many_are_refused(reader: Visit) -> None:
+    said = "Of 100 questions that the documents do not answer, about 91 were refused in the test"
+    last = reader.page.locator(".how li").last
+    assert last.inner_text().strip().startswith(said)
+    reader.page.route(
+        "**/api/about",
+        lambda route: route.fulfill(json={**route.fetch().json(), "measured": {}}),
+    )
+    reader.page.reload()
+    unknown = "It can also answer what the documents do not say: read the quote."
+    reader.page.locator(".how li", has_text=unknown).wait_for()
 
 
 def test_an_example_is_asked_with_a_click(reader: Visit) -> None:

@@ -74,6 +74,39 @@ def test_under_a_risk_only_what_the_bundle_says_is_chosen() -> None:
     assert never.refused and never.answer == "Not sure."
 
 
+def test_the_page_proposes_right_sure_and_well_formed_questions() -> None:
+    rows = [row(line, value=True, document=f"{line}.md") for line in range(1, 7)]
+    questions = (
+        "vancomicin trough levl when",
+        "What is the vancomicin dose?",
+        "Who is called?",
+        "What is the dose of digoxin?",
+        "When is apixaban stopped?",
+        "Where is the ward?",
+    )
+    for one, question, sureness in zip(
+        rows, questions, (0.9, 0.9, 0.9, 0.5, 0.8, None), strict=True
+    ):
+        one["question"] = question
+        one["arms"]["rag"]["sureness"] = sureness
+    rows[2]["arms"]["rag"]["value_match"] = False
+    chosen = choose(report_of(rows), holds_words=lambda question: "vancomicin" not in question)
+    assert [(one.question, one.example) for one in chosen] == [
+        ("When is apixaban stopped?", True),
+        ("What is the dose of digoxin?", True),
+        ("Where is the ward?", True),
+        ("vancomicin trough levl when", False),
+    ]
+    (lower,) = choose(report_of([{**rows[3], "question": "dose of digoxin"}]))
+    assert lower.example, "no question of this test has a question mark"
+
+
+def test_an_older_bundle_does_not_say_which_are_examples(tmp_path: Path) -> None:
+    old = {"question": "Who?", "answer": "x", "refused": False, "document": None}
+    (tmp_path / FILENAME).write_text(json.dumps({"questions": [old]}))
+    assert read_golden(tmp_path) == [Golden("Who?", "x", False, None, example=True)]
+
+
 def test_nothing_was_asked_nothing_is_chosen() -> None:
     assert choose(report_of([])) == []
 

@@ -7,6 +7,7 @@ import copy
 import re
 from dataclasses import asdict
 from html.parser import HTMLParser
+from math import floor
 from statistics import NormalDist
 from typing import Any
 
@@ -337,17 +338,20 @@ def test_verdict_says_what_is_promised_and_how_many_answers_are_missing(report: 
     assert promised is not None
     report["guarantee"] = promised.to_dict()
     seen = text_of(render(report))
-    assert promised.sentence in seen and "chosen among 4 is allowed for" in seen
+    figures = f"{promised.questions} questions, {promised.answered} answered, {promised.right} of"
+    remarks = judge(report).remarks
+    (first,) = (remark for remark in remarks if remark.startswith(figures))
+    assert f"at least {floor(promised.answered_of_100)} are answered" in first
+    assert f"of 100 answers at least {floor(promised.right_of_100)} are right" in first
+    assert "chosen among 4 is allowed for" in first
     assert f"{promised.missing:,} more answers would be needed, all of them right" in seen
-    assert "too few even if all" not in seen
-    assert "among the 5 shown in at least 83 of 100 questions" in seen
+    assert "answers are needed" not in seen
+    assert "at least 83 of 100 such the right passage is among the 5 shown" in seen
     assert "not even 20 are enough" in seen
     few = make_guarantee(rows_in(report)[:40], "tuned+rag", arms=1)
     assert few is not None
     report["guarantee"] = few.to_dict()
-    assert "too few even if all had been right (59 answers are needed then)" in text_of(
-        render(report)
-    )
+    assert "At least 59 answers are needed." in text_of(render(report))
 
 
 def test_verdict_says_where_the_threshold_of_quotes_comes_from_without_rows(
@@ -366,6 +370,19 @@ def test_verdict_says_where_the_threshold_of_quotes_comes_from_without_rows(
     assert "the documents have no sentence to make a question of" in text_of(render(report))
     report["model"]["quoting"] = {"rows": 447, "refuse_below": 0.4}
     assert "no training rows" not in text_of(render(report))
+
+
+def test_the_two_thresholds_of_a_bundle_that_quotes_are_told_apart(report: Report) -> None:
+    assert "first of two checks" not in text_of(render(report))
+    rows = rows_of((3, "rrrr", True), (2, "xxxx", False), (5, "wwww", False))
+    for one in rows:
+        one["arms"] = {"quote": one["arms"]["tuned+rag"]}
+    quoting = with_rows(report, rows) | {"shipped": "quote", "differences": []}
+    quoting["model"]["quoting"] = {"rows": 447, "refuse_below": 0.4084}
+    seen = text_of(render(quoting))
+    assert "before a quote is looked for" in seen and "the model is asked" not in seen
+    assert "first of two checks on the device" in seen and "refuses below 0.4084" in seen
+    assert "refuse 0 of 3 answerable and 2 of 7 unanswerable questions" in seen
 
 
 def test_verdict_promises_few_wrong_answers_where_that_is_shown(report: Report) -> None:

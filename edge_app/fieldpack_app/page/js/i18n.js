@@ -82,10 +82,11 @@ export function when(moment) {
 /** This moment with its date, for a printed page. */
 export const formatNow = () => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }).format(new Date());
 
-/** "2025-03-31" as a date of the reader's; what is no such date stays as it is. */
+/** "2025-03-31" as a date of the reader's; what is no such date stays as it is. An Arabic one has no marks of direction: it is isolated. */
 export function day(text) {
   const then = new Date(`${text}T12:00:00`);
-  return Number.isNaN(then.getTime()) ? text : new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(then);
+  if (Number.isNaN(then.getTime())) return text;
+  return new Intl.DateTimeFormat(locale, { dateStyle: "medium" }).format(then).replace(/[\u200e\u200f]/g, "");
 }
 
 /** The first and the last date of a library's documents; null for none, or for one, which says little of a library. */

@@ -7,6 +7,7 @@ import { byId, copyButton, el, icon, iconButton, phrase } from "./dom.js";
 import { getSetting, saveSetting } from "./history.js";
 import { fill, newHolder, scrollToLight } from "./original.js";
 import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
+import { drawTable, fitTables, withoutColumns } from "./table.js";
 import { comma, pageOf, place, reasonOf, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener, lacks: whether its page's text did not come}
@@ -42,8 +43,9 @@ export async function open(turn, number, opener, { focus = true } = {}) {
   const body = el("div", { class: "page", id: "view-text", dir: "auto", tabindex: "0", "aria-labelledby": "passage-title" });
   const views = el("div", { class: "views" }, body);
   drawPanel(turn, number, passage, quote, views);
+  new ResizeObserver(() => fitTables(body) && scrollToMark(body)).observe(body);
+  openDrawer(byId("passage"), close); // before the text, which is laid out and scrolled for its place
   draw(body, { before: "", text: passage.text, after: "" }, passage, quote);
-  openDrawer(byId("passage"), close);
   shown.opener = buttonFor(shown);
   if (takesFocus) byId("passage-title").focus({ preventScroll: true });
   markOpen();
@@ -162,7 +164,7 @@ export function placeNodes({ document: name, page, heading }) {
 
 /** Title and headings above the passage, outermost first, each once. */
 export function drawTrail({ title, heading = [] }) {
-  const parts = [...new Set([title, ...heading].filter((part) => part && !part.startsWith("Columns: ")))];
+  const parts = [...new Set([title, ...withoutColumns(heading)].filter(Boolean))];
   return parts.length ? el("p", { class: "trail", dir: "auto" }, parts.join(" › ")) : null;
 }
 
@@ -172,23 +174,23 @@ function draw(body, { before, text, after }, passage, quote) {
   const own = findQuote(page, passage.text, Math.max(0, before.length - passage.text.length)) ?? [before.length, before.length + text.length];
   const marked = findQuote(page, quote, own[0]);
   const paint = painter(unwrapLines(page), own, marked, markupOf(page));
-  body.replaceChildren(...parsePage(page).map((block) => drawBlock(block, paint, marked)));
+  const isQuoted = ({ cells }) => marked !== null && marked[0] <= cells[0][0] && cells.at(-1)[1] <= marked[1];
+  const table = (block) => drawTable(block, page, { own, heading: passage.heading ?? [], paint, isQuoted });
+  body.replaceChildren(...parsePage(page).map((block) => (block.kind === "table" ? table(block) : drawBlock(block, paint))));
+  fitTables(body);
+  scrollToMark(body);
+}
+
+function scrollToMark(body) {
   const target = body.querySelector("mark") ?? body.querySelector(".own");
   if (target) body.scrollTop += target.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
 }
 
-function drawBlock(block, paint, marked) {
+function drawBlock(block, paint) {
   if (block.kind === "heading") return el("p", { class: "page-heading" }, ...paint(block.start, block.end));
   if (block.kind === "lines") return el("p", {}, ...paint(block.start, block.end));
-  if (block.kind === "list") {
-    return el("ul", { class: "page-list" }, ...block.items.map(({ start, end, sign, level }) =>
-      el("li", { class: level ? `level-${level}` : null }, el("span", { class: "sign" }, sign), el("span", {}, ...paint(start, end)))));
-  }
-  const isQuoted = ({ cells }) => marked !== null && marked[0] <= cells[0][0] && cells.at(-1)[1] <= marked[1];
-  const rows = block.rows.map((row) =>
-    el("tr", { class: isQuoted(row) ? "quoted" : null },
-      ...row.cells.map(([start, end]) => el(row.head ? "th" : "td", {}, ...paint(start, end)))));
-  return el("div", { class: "table" }, el("table", {}, el("tbody", {}, ...rows)));
+  return el("ul", { class: "page-list" }, ...block.items.map(({ start, end, sign, level }) =>
+    el("li", { class: level ? `level-${level}` : null }, el("span", { class: "sign" }, sign), el("span", {}, ...paint(start, end)))));
 }
 
 /**

@@ -28,9 +28,14 @@ export function drawWelcome(node, about, { ask, open, folders, filter }) {
     ...drawFolders(about.knowledge?.folders ?? {}, folders, choose),
     ...examples(about.examples ?? [], ask),
     ...(library ? [library.node] : []),
-    el("ul", { class: "how" }, ...[["new", "how_ask"], ["page", "how_source"], ["none", "how_refuse"]].map(([picture, key]) =>
-      el("li", {}, icon(picture === "new" ? "send" : picture), t(key)))),
+    el("ul", { class: "how" }, ...[["send", t("how_ask")], ["page", t("how_source")], ["none", refusing(about.measured)]].map(([picture, text]) =>
+      el("li", {}, icon(picture), text))),
   );
+}
+
+/** How well it refuses what the documents do not say, as the build measured it; a warning where that is not known. */
+function refusing({ refused_right: share } = {}) {
+  return typeof share === "number" ? t("how_refuse_measured", { refused: Math.round(100 * share) }) : t("how_refuse");
 }
 
 /** The library's folders: what it is about, in its owner's words. Those that are pressed are all that is searched and asked. */

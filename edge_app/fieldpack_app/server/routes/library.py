@@ -234,7 +234,11 @@ def _about(bundle: BundleEntry) -> AboutJson:
         "report": _has_report(bundle),
         "measured": shipped_figures(report),
         "guarantee": guarantee(report),
-        "examples": [golden.question for golden in read_golden(bundle.path) if not golden.refused],
+        "examples": [
+            golden.question
+            for golden in read_golden(bundle.path)
+            if golden.example and not golden.refused
+        ],
         "runtime": own | versions,
         "originals": manifest.has(ORIGINALS),
         "lacks": "" if is_installed() else PACKAGE,
