@@ -37,6 +37,8 @@ def choose(report: Report, *, unsure: str = "") -> list[Golden]:
         )
     )
     refused = [row for row in rows if row.expected is None and row.arms[arm].refused]
+    if not answered and not refused:
+        refused = [row for row in rows if row.arms[arm].refused and row.arms[arm].answer == unsure]
     chosen = [*_spread(answered)[:ANSWERED], *refused[:REFUSED]]
     return [
         Golden(

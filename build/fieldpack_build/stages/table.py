@@ -125,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        9,
+        10,
         "read, chunk, embed and index the documents",
         settings=knowledge_settings,
         needs=("embedder",),
@@ -257,7 +257,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "evaluate",
-        10,
+        11,
         "ask the test questions on the staged bundle, check the gates, choose what ships",
         settings=evaluate_settings,
         needs=(
@@ -291,7 +291,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "package",
-        5,
+        6,
         "seal what ships into a bundle",
         settings=package_settings,
         needs=(*_BUNDLED, "targets"),
