@@ -194,7 +194,7 @@ class _Lines:
         """Return where each key of `data` is written, by its path: {"train.rank": "x.yaml:12"}."""
         found: dict[str, str] = {}
         for key, value in data.items():
-            location = (*above, key)
+            location = (*above, str(key))  # YAML has keys that are numbers
             found[".".join(location)] = self._place(location)
             if isinstance(value, Mapping):
                 found |= self.places(value, location)
