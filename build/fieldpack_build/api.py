@@ -13,7 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 from fieldpack.figures import megabytes
 
-from .bundle.deliver import check_target, deliver, is_delivered
+from .bundle.deliver import check_target, deliver, is_delivered, replaced_contents
 from .check import check_knowledge, check_recipe, check_sources
 from .console import duration, make_console, say
 from .data import TestQuestion, read_questions
@@ -21,6 +21,7 @@ from .documents import Document
 from .errors import RecipeError
 from .estimate import check_machine
 from .evaluation import library_questions
+from .evaluation.metrics import answers_nothing
 from .evaluation.retrieval_metrics import RetrievalReport, Search, measure
 from .ingest.journal import read_library_file
 from .ingest.showing import read_one
@@ -97,10 +98,13 @@ def build(
         bundle = _bundle(plan)
         if bundle is not None and (only is None or only == "package"):
             moved = not is_delivered(bundle, target)
+            replaced = replaced_contents(bundle, target) if moved and not rehearse else ""
             if moved:
                 deliver(bundle, target)
             delivered = str(target)
             _report_end(plan, target, ran, moved, time.perf_counter() - started)
+            if replaced:
+                say(f"warning: {target} had {replaced}; raise `version` before you ship it")
     outcome: Outcome = {
         "name": recipe.name,
         "version": recipe.version,
@@ -309,6 +313,8 @@ def _report_end(plan: Plan, target: Path, ran: Sequence[str], moved: bool, secon
         if "risk" in evaluated:
             say(evaluated["risk"])
         say(f"report: {target / 'report' / 'report.html'}")
+        if answers_nothing(evaluated["arms"][evaluated["shipped"]]) and not plan.recipe.rehearsal:
+            say("warning: this bundle answers none of its test questions; do not ship it as it is")
     if plan.recipe.rehearsal:
         say("the rehearsal went through; its weights are random, so its answers mean nothing")
     else:

@@ -15,12 +15,14 @@ from .data.rows import TestQuestion, judged_in_words, raise_problems, shortened
 from .data.training_rows import training_rows
 from .device_budget import solve
 from .documents import read_document
+from .documents.quick_look import why_unreadable
 from .embedding.engines import problems as engine_problems
 from .embedding.languages import language_warning
 from .errors import DocumentError, RecipeError, SourceError
 from .ingest.files import hint, roots_of, survey_of
 from .models import sources
 from .models.inspection import Use, file_problems, inspect_model
+from .recipe.gates import parse_gate
 from .recipe.scaffold import is_example
 from .recipe.schema import ModelSource, Recipe
 
@@ -38,7 +40,11 @@ def check_recipe(
     and in rows that were `synthesized` before (the finished folder)."""
     warnings = check_sources(recipe, name, models=models)
     rows = training_rows(recipe, synthesized)
-    raise_problems(rows.problems + _example_questions(recipe, rows.questions))
+    raise_problems(
+        rows.problems
+        + _example_questions(recipe, rows.questions)
+        + _gates_without_questions(recipe, rows.questions)
+    )
     return [
         *warnings,
         *rows.warnings,
@@ -59,6 +65,20 @@ def _example_questions(recipe: Recipe, questions: Sequence[TestQuestion]) -> lis
             f"{where}: this is an example that `build init` wrote; write test questions of your own in "
             "the place of the examples, or take the section `evaluate` out to build without measuring"
         )
+    ]
+
+
+def _gates_without_questions(recipe: Recipe, questions: Sequence[TestQuestion]) -> list[str]:
+    """Return a problem for each gate on refusals of unanswerable questions where no test question is
+    one: a figure that is not measured reaches no gate, and the build would end with it."""
+    if recipe.evaluate is None or any(question.answer is None for question in questions):
+        return []
+    where = recipe.places.get("evaluate.gates", "evaluate.gates")
+    return [
+        f"{where}: `{gate.text}` needs test questions that the documents do not answer (`answer: "
+        "null`), and there are none; add some, or take the gate out"
+        for gate in map(parse_gate, recipe.evaluate.gates)
+        if "refused_right" in (gate.metric, gate.other)
     ]
 
 
@@ -136,18 +156,36 @@ def check_sources(recipe: Recipe, name: str, *, models: Path | None = None) -> l
     unusable, warnings = _inspect_models(recipe, models)
     problems += _device_problems(recipe, models)
     if problems:
-        raise RecipeError([f"{name}: {problem}" for problem in problems + unusable])
+        raise RecipeError(_placed(recipe, name, problems + unusable))
     if unusable:
-        raise SourceError("\n".join(f"{name}: {problem}" for problem in unusable))
-    return [*recipe.notes, *(f"{name}: {warning}" for warning in warnings)]
+        raise SourceError("\n".join(_placed(recipe, name, unusable)))
+    return [*recipe.notes, *_placed(recipe, name, warnings)]
 
 
 def check_knowledge(recipe: Recipe, name: str) -> list[str]:
     """Return warnings for a build of the knowledge alone. Raises RecipeError with every problem
     found in what its section names."""
     if problems := _knowledge_problems(recipe):
-        raise RecipeError([f"{name}: {problem}" for problem in problems])
+        raise RecipeError(_placed(recipe, name, problems))
     return list(recipe.notes)
+
+
+def _placed(recipe: Recipe, name: str, problems: Sequence[str]) -> list[str]:
+    """Return problems that begin with their key (`knowledge.documents: ...`) with the recipe's line
+    of it before them; its `name` where the key is not written."""
+    return [f"{recipe.places.get(text.partition(': ')[0], name)}: {text}" for text in problems]
+
+
+def check_files(recipe: Recipe) -> list[str]:
+    """Return a warning for each document that a quick look finds empty, encrypted or damaged: a build
+    skips it, or stops at it where the recipe says so."""
+    knowledge = recipe.knowledge
+    if knowledge is None:
+        return []
+    survey = survey_of(recipe, knowledge)
+    ends = "will be skipped" if knowledge.on_error == "warn" else "the build will stop there"
+    reasons = (why_unreadable(path, survey.names[path]) for path in survey.paths)
+    return shortened([f"{reason} ({ends})" for reason in reasons if reason], "documents")
 
 
 def check_languages(recipe: Recipe, models: Path | None) -> list[str]:

@@ -180,7 +180,7 @@ class BarConsole(PlainConsole):
         self._close()
         super().finished(step, receipt)
 
-    def failed(self, step: Step) -> None:
+    def stopped(self, step: Step) -> None:
         """Take the bar away."""
         self._close()
 

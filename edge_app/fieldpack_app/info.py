@@ -134,8 +134,11 @@ def overview(facts: BundleFacts) -> dict[str, object]:
             "documents": knowledge["documents"],
             "chunks": knowledge["chunks"],
             "folders": _counts(folders) if set(folders) != {""} else "",
-            "dates": f"{dates} ({knowledge['dated']:,} documents state one)" if dates else "",
+            "dates": f"{dates} (of {knowledge['dated']:,} documents, by their text, else the file)"
+            if dates
+            else "",
             "tags": _counts(knowledge["tags"]),
+            "not read": _not_read(facts["provenance"]),
         }
     model: object = "none: answers are passages' own words"
     tuned_by = embedder = None
@@ -169,6 +172,19 @@ def overview(facts: BundleFacts) -> dict[str, object]:
         **{f"measured {name.replace('_', ' ')}": measured.get(name) for name in _MEASURED},
         "measured on, questions": measured.get("questions"),
     }
+
+
+def _not_read(provenance: Mapping[str, Any]) -> str:
+    """Return how many files of the library the build could not read, with the first names; nothing
+    where it read all, or is an older one that does not say."""
+    lost = at(provenance, "not_read")
+    names, count = lost.get("names"), lost.get("files")
+    if not isinstance(names, list) or not isinstance(count, int) or count < 1:
+        return ""
+    shown = [str(name) for name in names[:_MAX_LISTED]]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    files = "1 file" if count == 1 else f"{count:,} files"
+    return f"{files} of the library could not be read: {', '.join(shown)}{more}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -17,9 +17,10 @@ from click.testing import Result
 from test_app import COMMAND, run
 
 import fakes
-from fieldpack import DocumentRecord
+from fieldpack import DocumentRecord, Manifest
 from fieldpack.passages import Chunk
 from fieldpack.retrieval.embedder import Embedder
+from fieldpack_app.info import overview, summarize
 from fieldpack_app.terminal.excerpt import excerpt
 from fieldpack_app.terminal.highlight import question_spans
 from fieldpack_build.index.writer import IndexWriter
@@ -306,7 +307,7 @@ def test_info_of_a_library(shelf: Path) -> None:
     }
     text = " ".join(run("info", shelf).stdout.split())
     assert (
-        "folders fees 2, (none) 1, talks 1 dates 2024-01-31 to 2025-06-30 (3 documents state one)"
+        "folders fees 2, (none) 1, talks 1 dates 2024-01-31 to 2025-06-30 (of 3 documents, by their text, else the file)"
         in text
     )
     assert "tags old 2, retail 2" in text
@@ -431,3 +432,21 @@ def test_tables_stand_in_columns_where_they_fit() -> None:
 def test_any_text_has_an_excerpt(text: str, width: int) -> None:
     letters = "".join(excerpted(text, "x", width)).replace(" ", "").replace("|", "")
     assert letters == re.sub(r"[\s|]", "", text)
+
+
+def test_info_names_the_files_that_the_build_could_not_read() -> None:
+    def said(**provenance: object) -> object:
+        manifest = Manifest("toy", "1.0.0", files=(), provenance=provenance)
+        library = {"documents": 1, "chunks": 1, "folders": {}, "dated": 0, "dates": [], "tags": {}}
+        facts = {**summarize(Path(), manifest), "report": None, "knowledge": library}
+        return overview(facts)["not read"]  # type: ignore[arg-type]
+
+    assert said(not_read={"files": 1, "names": ["a.pdf"]}) == (
+        "1 file of the library could not be read: a.pdf"
+    )
+    names = [f"{letter}.pdf" for letter in "abcdefghij"]
+    assert said(not_read={"files": 50, "names": names}) == (
+        "50 files of the library could not be read: "
+        "a.pdf, b.pdf, c.pdf, d.pdf, e.pdf, f.pdf, g.pdf, h.pdf and 42 more"
+    )
+    assert said() == said(not_read=4) == said(not_read={"files": "x", "names": []}) == ""

@@ -172,10 +172,10 @@ def test_missing_models_and_documents_come_at_once(home: Path) -> None:
         "knowledge.documents=nothing",
     ]
     expected = [
-        f"build: tiny: base.model: {home}/recipes/gone: no such folder or file",
-        f"build: tiny: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
+        f"build: --set: base.model: {home}/recipes/gone: no such folder or file",
+        f"build: --set: knowledge.embedder.model: {home}/recipes/gone.gguf: no such folder or file",
         (
-            f"build: tiny: knowledge.documents: {home}/recipes/nothing: no documents of a known format "
+            f"build: --set: knowledge.documents: {home}/recipes/nothing: no documents of a known format "
             "in it; it is empty: put PDF, Office, HTML, Markdown or text files there"
         ),
     ]
@@ -310,11 +310,11 @@ def test_what_will_fail_with_the_model_is_said_before_anything_runs(home: Path, 
     (embedder / "model.safetensors").write_bytes(b"cut")
     pointer, builder, cut = fails(home, 7, verb, "tiny")
     assert pointer.startswith(
-        f"build: tiny: base.model: {model}/model.safetensors: a Git LFS pointer"
+        f"build: recipes/tiny.yaml:3: base.model: {model}/model.safetensors: a Git LFS pointer"
     )
     assert "does not export Olmo2ForCausalLM" in builder
     assert cut.startswith(
-        f"build: tiny: knowledge.embedder.model: {embedder}/model.safetensors: not a safetensors "
+        f"build: recipes/tiny.yaml:6: knowledge.embedder.model: {embedder}/model.safetensors: not a safetensors "
         "file"
     )
     assert not list((home / "cache" / "stages").glob("*"))
@@ -343,7 +343,7 @@ def test_a_model_that_was_fetched_before_is_looked_at(home: Path) -> None:
     (fetched / "model.safetensors").unlink()
     (said,) = fails(home, 7, "check", "tiny", *remote)
     assert said == (
-        f"build: tiny: base.model: {fetched}: no *.safetensors weights in it; download the "
+        f"build: --set: base.model: {fetched}: no *.safetensors weights in it; download the "
         "whole model"
     )
 
@@ -388,7 +388,7 @@ def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> N
     )
     assert fails(home, 5, "check", "clinic") == [
         (
-            f"build: clinic: knowledge.documents: {home}/recipes/clinic/documents: no documents of a "
+            f"build: recipes/clinic.yaml:19: knowledge.documents: {home}/recipes/clinic/documents: no documents of a "
             "known format in it; it is empty: put PDF, Office, HTML, Markdown or text files there"
         )
     ]
@@ -401,7 +401,14 @@ def test_init_writes_a_recipe_that_loads_and_never_over_another(home: Path) -> N
             "measuring"
         )
     ]
-    questions.write_text('{"question": "What is in it?", "answer": "Text.", "document": "a.md"}\n')
+    asked = '{"question": "What is in it?", "answer": "Text.", "document": "a.md"}\n'
+    questions.write_text(asked)
+    (lacking,) = fails(home, 6, "check", "clinic")
+    assert (
+        lacking.startswith("build: recipes/clinic.yaml:")
+        and "`refused_right >= 0.5` needs" in lacking
+    )
+    questions.write_text(asked + '{"question": "Who wrote it?", "answer": null}\n')
     assert build(home, "check", "clinic").returncode == 0
     assert fails(home, 11, "init", "clinic") == [
         "build: recipes/clinic.yaml: exists already; choose another name"
@@ -423,7 +430,9 @@ def test_a_plain_threshold_and_another_embedder_are_warned_of(home: Path) -> Non
     build(home, "init", "clinic", "--quotes")
     recipe, folder = home / "recipes" / "clinic.yaml", home / "recipes" / "clinic"
     (folder / "documents" / "a.md").write_text("# A\n\nText.\n")
-    (folder / "questions.jsonl").write_text('{"question": "What is in it?", "answer": "Text."}\n')
+    (folder / "questions.jsonl").write_text(
+        '{"question": "What is in it?", "answer": "Text."}\n{"question": "Who?", "answer": null}\n'
+    )
 
     def warnings(*settings: str) -> list[str]:
         given = [word for setting in settings for word in ("--set", setting)]
@@ -478,3 +487,16 @@ def test_clean_takes_half_done_work_and_leaves_the_rest(home: Path) -> None:
         f"0.6 MB freed in {home}/cache",
     ]
     assert not [path for path in store.root.iterdir() if path.is_dir()]
+
+
+def test_check_names_documents_that_will_be_skipped(home: Path) -> None:
+    documents = home / "recipes" / "documents"
+    (documents / "cut.pdf").write_bytes(b"%PDF-1.7 cut off")
+    (documents / "empty.md").write_bytes(b"")
+    done = build(home, "check", "tiny")
+    assert done.returncode == 0, done.stderr
+    cut, empty = (line for line in done.stderr.splitlines() if "skipped" in line)
+    assert cut.startswith("warning: cut.pdf: is no PDF, or a damaged one")
+    assert empty == "warning: empty.md: is empty (will be skipped)"
+    stops = build(home, "check", "tiny", "--set", "knowledge.on_error=fail")
+    assert "empty.md: is empty (the build will stop there)" in stops.stderr

@@ -21,7 +21,7 @@ from fieldpack.bundle.manifest import (
     write_manifest,
 )
 from fieldpack.errors import BundleCorrupt
-from fieldpack_build.bundle.deliver import check_target, deliver, is_delivered
+from fieldpack_build.bundle.deliver import check_target, deliver, is_delivered, replaced_contents
 from fieldpack_build.errors import MachineError, OutputExists
 
 
@@ -173,3 +173,44 @@ def test_half_of_an_old_bundle_does_not_come_back(tmp_path: Path) -> None:
     deliver(seal(tmp_path / "new", version="1.1.0"), tmp_path / "dist")
     assert read_manifest(tmp_path / "dist").version == "1.1.0"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["dist", "new"]
+
+
+@pytest.mark.parametrize("made", ["", "dist/deep"])
+def test_a_place_where_nothing_can_be_written_is_refused_before_a_build(
+    tmp_path: Path, made: str
+) -> None:
+    (tmp_path / "file").write_text("a file is no folder")
+    for target in (Path("/proc/nope/x"), Path("/sys/x"), tmp_path / "file" / made / "x"):
+        with pytest.raises(MachineError, match="no bundle can be written there") as caught:
+            check_target(target, "tiny")
+        assert str(caught.value).startswith(f"{target}: ")
+    check_target(tmp_path / made / "tiny-1.0.0", "tiny")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "looking leaves nothing behind"
+
+
+def test_a_place_that_refuses_at_the_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("came while it was built")
+    with pytest.raises(MachineError, match="the bundle is safe in"):
+        deliver(seal(tmp_path / "bundle"), tmp_path / "file" / "dist" / "x")
+
+
+def test_what_the_same_version_held_before_is_told(tmp_path: Path) -> None:
+    """It may have been shipped: two bundles of one version cannot be told apart by people."""
+
+    def bundle(name: str, version: str = "1.0.0", **sources: str) -> Path:
+        folder = seal(tmp_path / name, text=name)
+        stages = {"knowledge": {"key": name, "sources": sources}}
+        files = read_manifest(folder).files
+        write_manifest(
+            folder, Manifest("tiny", version, files=files, provenance={"stages": stages})
+        )
+        return folder
+
+    old = bundle("old", a="1", b="2")
+    fresh = bundle("fresh", a="9", c="3")
+    assert replaced_contents(fresh, old) == "other documents: 1 added, 1 removed, 1 changed"
+    assert replaced_contents(bundle("again", a="1", b="2"), old) == (
+        "the same documents, built otherwise"
+    )
+    assert replaced_contents(bundle("next", "1.1.0", a="9"), old) == ""
+    assert replaced_contents(old, old) == "" == replaced_contents(old, tmp_path / "nothing")

@@ -374,17 +374,24 @@ def test_thresholds_are_learned_and_shipped(toy: Project, built: Built) -> None:
     )
 
 
-def test_a_risk_that_too_few_questions_show_is_said_and_held_to(toy: Project, built: Built) -> None:
-    made = build_here(
-        toy,
+def test_a_risk_that_too_few_questions_show_is_said_and_held_to(
+    toy: Project, built: Built, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_a_risk = (
         "answer.risk.wrong=0.05",
         "evaluate.calibration=0.5",
         "evaluate.ship=quote",
         'evaluate.arms=["quote"]',
     )
+    made = build_here(toy, *with_a_risk)
     report = json.loads((made.bundle / "report" / "report.json").read_text(encoding="utf-8"))
     assert report["sample"]["set_aside"] == report["risk"]["learned"]["questions"] == 2
     assert report["risk"]["sure_from"] is None and report["risk"]["missing"] >= 87
+    figures = report["arms"]["quote"]  # measured as it ships: it answers nothing
+    assert (figures["refused_right"], figures["refused_wrong"]) == (1.0, 1.0)
+    assert report["guarantee"]["answered"] == 0
+    toy.build(*with_a_risk, output="silent")  # all stages are done; it is delivered
+    assert "warning: this bundle answers none of its test questions" in capsys.readouterr().err
     golden = read_golden(made.bundle)
     with fieldpack.open(made.bundle) as expert:
         answer = expert.ask("How often is the filter changed?")

@@ -6,12 +6,15 @@ import glob
 import os
 import re
 import shutil
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from fieldpack.bundle.manifest import FILENAME, Manifest, read_manifest, verify
 from fieldpack.errors import BundleError
 
 from ..errors import MachineError, OutputExists
+from ..evaluation.compare import changed_documents
 from ..uncaught import NO_SPACE, disk_is_full, no_space
 
 
@@ -27,8 +30,9 @@ def is_delivered(bundle: Path, target: Path) -> bool:
 
 def check_target(target: Path, name: str) -> None:
     """Raise OutputExists unless `target` is absent, an empty folder, or an earlier bundle of this
-    name."""
+    name, and MachineError where no bundle can be written there."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        _require_writable(target)
         return
     try:
         there: Manifest | None = read_manifest(target)
@@ -41,15 +45,56 @@ def check_target(target: Path, name: str) -> None:
         raise OutputExists(f"{target}: holds {what}; remove it or name another folder with -o")
 
 
+def replaced_contents(bundle: Path, target: Path) -> str:
+    """Return in what the bundle at `target` that this one will replace differs, if it has the same
+    version; empty where there is none, or it holds the same."""
+    try:
+        old = read_manifest(target)
+    except BundleError:
+        return ""
+    new = read_manifest(bundle)
+    if old.version != new.version or old.files == new.files:
+        return ""
+    changed = changed_documents(old, new)
+    counts = {
+        "added": changed.added,
+        "removed": changed.removed,
+        "changed": changed.changed,
+    }
+    words = [f"{len(names):,} {word}" for word, names in counts.items() if names]
+    return (
+        f"other documents: {', '.join(words)}" if words else "the same documents, built otherwise"
+    )
+
+
+def _require_writable(target: Path) -> None:
+    """Make a folder beside `target` and remove it again, with the folders above it that were not
+    there: permissions do not say what /proc, a read-only medium or a file in the path refuse.
+    Raises MachineError."""
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)).rmdir()
+    except OSError as error:
+        raise MachineError(
+            f"{target}: no bundle can be written there: {error.strerror or error}; name another "
+            "folder with -o"
+        ) from error
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # not there, or another build has filled it
+                folder.rmdir()
+
+
 def deliver(bundle: Path, target: Path) -> None:
     """Copy a bundle beside the target, then swap them: whoever looks sees the old bundle or the new
     one, never half of one. Raises MachineError where the disk refuses."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target)
     fresh, old = (
         target.with_name(f".{target.name}.{word}-{os.getpid()}") for word in ("new", "old")
     )
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target)
         shutil.copytree(bundle, fresh)
         verify(fresh, read_manifest(fresh))
         if target.exists():

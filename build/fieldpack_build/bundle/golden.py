@@ -54,6 +54,8 @@ def choose(
     )
     answered = sorted(_spread(answered), key=lambda row: row.question not in examples)
     refused = [row for row in rows if row.expected is None and row.arms[arm].refused]
+    if not answered and not refused:
+        refused = [row for row in rows if row.arms[arm].refused and row.arms[arm].answer == unsure]
     chosen = [*answered[:ANSWERED], *refused[:REFUSED]]
     return [
         Golden(

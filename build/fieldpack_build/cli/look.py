@@ -70,7 +70,7 @@ def data(
 def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | None) -> None:
     """Validate RECIPE and its files without running anything; say what each stage would do and
     take."""
-    from ..check import check_languages, check_recipe, judged_line
+    from ..check import check_files, check_languages, check_recipe, judged_line
     from ..device_budget import fit_line
     from ..pipeline.store import Store, default_cache
     from ..recipe.load import find_recipe, load_recipe
@@ -78,7 +78,8 @@ def check(name: str, overrides: tuple[str, ...], as_json: bool, cache: Path | No
 
     models = Store(cache or default_cache()).models
     recipe = load_recipe(find_recipe(name), overrides)
-    warnings = check_recipe(recipe, name, models=models) + check_languages(recipe, models)
+    warnings = check_recipe(recipe, name, models=models) + check_files(recipe)
+    warnings += check_languages(recipe, models)
     plan = _plan(name, overrides, cache)
     if as_json:
         click.echo(json.dumps(plan_to_json(plan, warnings), indent=1))

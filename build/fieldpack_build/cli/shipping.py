@@ -261,6 +261,13 @@ def ship(
         min_runtime=min_runtime or MIN_RUNTIME,
         as_oci=form == "oci",
     )
+    if done.replaces is not None:
+        click.echo(
+            f"warning: {done.name} {done.version} was shipped before with other contents (release"
+            f" {done.replaces}); devices take release {done.number}, but people cannot tell the two"
+            " apart: raise `version` in the recipe",
+            err=True,
+        )
     if reference:
         push(folder, f"{done.name}-{done.version}", reference)
     if as_json:

@@ -184,7 +184,7 @@ def read_document(
         title,
         digest,
         content.pages,
-        content.date,
+        readers.date_of(content, relative),
         content.tags,
         content.warnings,
         language,

@@ -64,8 +64,8 @@ class Document:
     """A document of the library, as it was read.
 
     `path` is the posix path below the library's folder, `sha256` that of the file's bytes. `date`
-    is what the file says of itself, as YYYY-MM-DD; `warnings` say on one line each what of it was
-    not read; `language`: as `fieldpack.language` has it.
+    is what the text or the file says of itself (`readers.date_of`), as YYYY-MM-DD; `warnings` say on
+    one line each what of it was not read; `language`: as `fieldpack.language` has it.
     """
 
     path: str

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fieldpack_build.documents import image, pdf
 from fieldpack_build.documents.office import docx, odf, pptx, rtf, xlsx
 from fieldpack_build.documents.pages import Content, OnProgress, say_nothing
+from fieldpack_build.documents.stated_dates import stated_date
 from fieldpack_build.documents.text import (
     csv_file,
     ics,
@@ -109,6 +110,38 @@ _IMAGES: dict[str, Reader] = dict.fromkeys(
 )
 _READERS = {**_OFFICE, **_OPEN, **_TEXTS, **_OTHERS, **_IMAGES}
 SUFFIXES = tuple(sorted({*_OFFICE, *_OPEN, *_TEXTS, *_OTHERS}))
+
+
+# Where a person writes a date into the text; a table's dates are of its rows.
+_PROSE = tuple(
+    suffix
+    for suffix in (
+        *_OFFICE,
+        *_OPEN,
+        ".htm",
+        ".html",
+        ".md",
+        ".markdown",
+        ".pdf",
+        ".text",
+        ".txt",
+        ".xhtml",
+    )
+    if suffix not in (".xlsm", ".xlsx", ".ods", ".epub")
+)
+# The date in such a file is that of its last saving, by a program.
+_SAVED_BY_PROGRAMS = (*_OFFICE, *_OPEN, ".pdf")
+
+
+def date_of(content: Content, name: str) -> str | None:
+    """Return the date of a document that was read: the one that a head of Markdown, HTML or an e-mail
+    states, else the one in the text, else the date of the file that an office program or a PDF's
+    maker wrote into it."""
+    suffix = PurePosixPath(name).suffix.lower()
+    written = stated_date(content.pages) if suffix in _PROSE else None
+    if suffix in _SAVED_BY_PROGRAMS:
+        return written or content.date
+    return content.date or written
 
 
 def reads(name: str, *, ocr: bool = False) -> bool:

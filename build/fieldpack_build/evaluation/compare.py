@@ -28,13 +28,20 @@ _IGNORED = ("version", "bundle.description")
 
 
 class ComparedBundle(Part):
-    """Which bundle it is, the arm that it ships, and how many questions it was asked."""
+    """Which bundle it is, the arm that it ships, how many questions it was asked, and how many of
+    them it answered."""
 
     folder: str
     name: str
     version: str
     arm: str
     asked: int
+    answered: int
+
+    @property
+    def answers_nothing(self) -> bool:
+        """Whether it refused every question that it was asked."""
+        return self.asked > 0 and self.answered == 0
 
 
 class QuestionCounts(Part):
@@ -160,6 +167,19 @@ class _Bundle:
             version=self.manifest.version,
             arm=self.report.shipped,
             asked=len(self.report.questions),
+            answered=self._answered,
+        )
+
+    @property
+    def _answered(self) -> int:
+        """How many answers the bundle gives. The reports of older builds have answers that `answer.risk`
+        then held back."""
+        risk, arm = self.report.risk, self.report.shipped
+        threshold = risk.threshold if risk else None
+        given = [row.arms[arm] for row in self.report.questions if arm in row.arms]
+        return sum(
+            not one.refused and (threshold is None or (one.sureness or 0.0) >= threshold)
+            for one in given
         )
 
 
@@ -185,20 +205,21 @@ def compare_bundles(one: Path, other: Path) -> Comparison:
         turned=_turned(rows),
         recipe=_recipe(a.manifest, b.manifest),
         stages=_stages(a.manifest, b.manifest),
-        documents=_documents(a.manifest, b.manifest),
+        documents=changed_documents(a.manifest, b.manifest),
         tools=_differing(a.tools, b.tools),
         sizes=_sizes(a.manifest, b.manifest),
     )
 
 
 def is_worse(compared: Comparison) -> bool:
-    """Return whether B scores less than A by more than noise, by B's weights. Raises DataError
-    where no question says."""
+    """Return whether B scores less than A by more than noise, by B's weights, or alone answers
+    nothing. Raises DataError where no question says."""
     if compared.score is None:
         raise DataError(
             "--fail-if-worse: the bundles have no question in common that both were asked"
         )
-    return compared.score.high < 0
+    silent = compared.b.answers_nothing and not compared.a.answers_nothing
+    return silent or compared.score.high < 0
 
 
 def _common(one: Report, other: Report) -> tuple[list[QuestionRow], int]:
@@ -336,7 +357,8 @@ def _stages(one: Manifest, other: Manifest) -> dict[str, str]:
     }
 
 
-def _documents(one: Manifest, other: Manifest) -> ChangedDocuments:
+def changed_documents(one: Manifest, other: Manifest) -> ChangedDocuments:
+    """Return which documents were added, removed or changed from one bundle to another."""
     mine, theirs = (
         (m.provenance.get("stages") or {}).get("knowledge", {}).get("sources", {})
         for m in (one, other)

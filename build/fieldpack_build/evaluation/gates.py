@@ -35,9 +35,13 @@ def check_gates(
         wanted = None if other is None else round(gate.factor * other + gate.value, 6)
         passed = measured is not None and wanted is not None and _holds(measured - wanted, gate.op)
         result = GateResult(gate=gate.text, measured=measured, wanted=wanted, passed=passed)
-        if gate.sure and passed:
+        known = measured is not None and wanted is not None
+        if known and (gate.sure if passed else gate.possible):
             result.low, result.high = _margin(gate, shipped, bootstrap)
-            result.passed = _holds(result.low if gate.op == ">=" else result.high, gate.op)
+            worst, best = result.low, result.high
+            if gate.op == "<=":
+                worst, best = best, worst
+            result.passed = _holds(worst if gate.sure else best, gate.op)
         results.append(result)
     return results
 

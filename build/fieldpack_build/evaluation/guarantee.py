@@ -44,6 +44,11 @@ class Card:
 
     def sentence(self) -> str:
         """The card in words."""
+        if not self.answered:
+            return (
+                f"None of the test's {self.questions} questions was answered, so nothing is promised "
+                "of answers."
+            )
         return (
             f"Of 100 questions like the test's at least {floor(self.answered_of_100)} are "
             f"answered, and of 100 answers at least {floor(self.right_of_100)} are right, with "

@@ -138,6 +138,14 @@ def summarize(scores: Sequence[Score]) -> Figures:
     }
 
 
+def answers_nothing(figures: Mapping[str, float | None]) -> bool:
+    """Return whether an arm, by its figures, refused every test question or said that it is not sure
+    enough of it."""
+    shares = (figures.get("refused_right"), figures.get("refused_wrong"))
+    known = [share for share in shares if share is not None]
+    return bool(known) and min(known) == 1.0
+
+
 def perplexity(losses: Iterable[tuple[float | None, int]]) -> float | None:
     """Return the perplexity of the expected answers, over all their tokens, from (nats, tokens) of
     each; None where none was measured."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from ..errors import BuildError, ProcessKilled, RecipeError
+from ..errors import ProcessKilled, RecipeError, StageError
 from .events import OnEvent, StageEvent, StageResult
 from .plan import Plan, Step
 from .stage import Stage
@@ -31,8 +31,9 @@ class Listener:
     def finished(self, step: Step, receipt: Receipt) -> None:
         """A stage has ended well."""
 
-    def failed(self, step: Step) -> None:
-        """A stage has ended in an error."""
+    def stopped(self, step: Step) -> None:
+        """A stage has ended and there is no receipt to show: in an error, or as it keeps none. What
+        was shown of its progress is taken away."""
 
 
 def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = None) -> list[str]:
@@ -51,8 +52,8 @@ def run_plan(plan: Plan, listener: Listener, *, only: Iterable[str] | None = Non
         try:
             receipt = _run_step(plan, step, partial(listener.event, step))
         except BaseException as error:
-            listener.failed(step)
-            if isinstance(error, BuildError) and error.exit_code == 8:
+            listener.stopped(step)
+            if isinstance(error, StageError):
                 raise type(error)(f"stage {step.name}: {error}") from error
             raise
         listener.finished(step, receipt)
@@ -80,7 +81,7 @@ def run_aside(
             function, plan.recipe, inputs, {}, work, plan.store, partial(listener.event, step)
         )
     finally:
-        listener.failed(step)  # takes the bar away; there is no receipt to show
+        listener.stopped(step)
     plan.store.discard(name, key)
     return done["result"]
 

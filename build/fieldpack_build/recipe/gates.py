@@ -5,6 +5,7 @@
     f1 >= rag.f1 + 0.1                         against another arm
     f1 >= 1.5 * rag.f1
     surely f1 >= rag.f1                        the whole 95% interval, not the figure alone
+    possibly refused_wrong <= 0.15             some of the 95% interval: missed only by more than noise
 
 Knows nothing of figures that were measured.
 """
@@ -37,7 +38,9 @@ METRICS = (
 )
 _NUMBER = r"\d+(?:\.\d+)?"
 _FIGURE = r"(?:(?P<arm>[a-z+]+)\.)?(?P<metric>[a-z]\w*)"
-_GATE = re.compile(rf"\s*(?P<sure>surely\s+)?{_FIGURE}\s*(?P<op>>=|<=)\s*(?P<right>\S.*?)\s*")
+_GATE = re.compile(
+    rf"\s*(?:(?P<how>surely|possibly)\s+)?{_FIGURE}\s*(?P<op>>=|<=)\s*(?P<right>\S.*?)\s*"
+)
 _OTHER = re.compile(
     rf"(?:(?P<factor>{_NUMBER})\s*\*\s*)?{_FIGURE}(?:\s*(?P<sign>[+-])\s*(?P<offset>{_NUMBER}))?"
 )
@@ -50,7 +53,7 @@ _SHAPES = (
 class Gate:
     """What must be reached: `arm`.`metric` `op` `factor` * `other_arm`.`other` + `value`. An arm of None is the one that
     ships; `other` is None where a number alone is asked for. `sure`: the 95% interval must clear
-    it."""
+    it, `possible`: some of it must."""
 
     text: str
     arm: str | None
@@ -61,6 +64,7 @@ class Gate:
     other: str | None = None
     factor: float = 1.0
     sure: bool = False
+    possible: bool = False
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -76,11 +80,11 @@ def parse_gate(text: str) -> Gate:
         raise ValueError(f"{text!r}: {_SHAPES}")
     arm, metric, right = match["arm"], match["metric"], match["right"]
     _check_names(text, arm, metric)
-    sure = match["sure"] is not None
-    if sure and metric in (*RETRIEVAL, "peak_mb", "size_mb"):
-        raise ValueError(f"{text!r}: {metric} has no interval; leave `surely` away")
+    sure, possible = match["how"] == "surely", match["how"] == "possibly"
+    if match["how"] and metric in (*RETRIEVAL, "peak_mb", "size_mb"):
+        raise ValueError(f"{text!r}: {metric} has no interval; leave `{match['how']}` away")
     if re.fullmatch(rf"-?{_NUMBER}", right):
-        return Gate(text, arm, metric, match["op"], float(right), sure=sure)
+        return Gate(text, arm, metric, match["op"], float(right), sure=sure, possible=possible)
     if percent := re.fullmatch(rf"({_NUMBER})\s*%", right):
         raise ValueError(f"{text!r}: shares go from 0 to 1; write {float(percent[1]) / 100:g}")
     other = _OTHER.fullmatch(right)
@@ -100,6 +104,7 @@ def parse_gate(text: str) -> Gate:
         other["metric"],
         float(other["factor"] or 1),
         sure,
+        possible,
     )
 
 

@@ -60,6 +60,7 @@ def load_recipe(
     paths = [new_path(given) for given in overridden]
     in_overrides = rename_keys(data)  # in a section that an override brought whole
     lines = _Lines(path, paths, renamed)
+    data["places"] = lines.places(data)
     data["folder"] = str(path.resolve().parent)
     data["notes"] = [
         *(lines.note(one) for one in renamed),
@@ -186,17 +187,31 @@ class _Lines:
             message += self._near(location)
         elif problem["type"] not in ("missing", "value_error"):
             message += f", not {problem['input']!r}"
+        where = self._place(location)
+        return f"{where}: {name}: {message}" if name else f"{where}: {message}"
+
+    def places(self, data: Mapping[str, Any], above: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return where each key of `data` is written, by its path: {"train.rank": "x.yaml:12"}."""
+        found: dict[str, str] = {}
+        for key, value in data.items():
+            location = (*above, str(key))  # YAML has keys that are numbers
+            found[".".join(location)] = self._place(location)
+            if isinstance(value, Mapping):
+                found |= self.places(value, location)
+        return found
+
+    def _place(self, location: tuple[str | int, ...]) -> str:
+        """`file:line` of a key, `--set` for what came with an override."""
         line = self._line(location)
-        where = f"{self._path}:{line}" if line else str(self._path)
         if any(location[: len(key)] == key for key in self._overridden):
-            where = "--set"
-        elif (
+            return "--set"
+        if (
             not line
             and location
             and any(key[: len(location)] == location for key in self._overridden)
         ):
-            where = "--set"  # a section that only an override made
-        return f"{where}: {name}: {message}" if name else f"{where}: {message}"
+            return "--set"  # a section that only an override made
+        return f"{self._path}:{line}" if line else str(self._path)
 
     def _line(self, location: Sequence[str | int]) -> int:
         node: Any = self._root

@@ -84,9 +84,8 @@ _SYSTEM = """\
 _ARMS = """\
   # arms: [quote, base, rag, tuned, tuned+rag]   # what is compared, as far as the recipe has the halves
   ship: auto                       # the best of them that reaches the gates, the simplest of equals; all; or an arm's name
-  gates:                           # what ships must reach
+  gates:                           # what ships must reach, or no bundle is made; docs/report.md
     - citations_valid >= 1
-    - refused_wrong <= 0.15
     - f1 >= rag.f1                 # tuning or quoting that is worse than plain retrieval does not ship
 """
 
@@ -103,9 +102,16 @@ _QUOTES_ROWS = """\
 
 """
 _QUOTES_ARMS = """\
-  gates:                           # what ships must reach
+  gates:                           # what ships must reach, or no bundle is made; docs/report.md
     - recall_at_5 >= 0.8           # the right document is among the first five passages
-    - refused_wrong <= 0.15
+"""
+# Below one half an expert is of no use to a reader, whatever the documents; of few questions a figure
+# moves by much, so that a wrong refusal or two of five must not stop a build.
+_READERS_GATES = """\
+    # Of use to a reader at all; raise them to what your readers need, or take one out.
+    - value_match >= 0.5           # of questions that the documents answer, half or more get the right answer
+    - refused_right >= 0.5         # of questions that they do not answer (`answer: null`), half or more are refused
+    - possibly refused_wrong <= 0.15   # few that they do answer are; `possibly`: missed only by more than noise
 """
 
 _QUESTIONS = """\
@@ -147,6 +153,7 @@ def write_scaffold(name: str, folder: Path, *, quotes: bool = False) -> Path:
         sections = dict(
             base=_BASE, train=_TRAIN_SECTIONS, system=_SYSTEM, length=length, arms=_ARMS
         )
+    sections["arms"] += _READERS_GATES
     filled = {key: text.format(name=name, path=path) for key, text in sections.items()}
     path.write_text(_TEMPLATE.format(name=name, path=path, **filled), encoding="utf-8")
     return path

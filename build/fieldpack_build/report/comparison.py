@@ -47,13 +47,20 @@ def figure_lines(compared: Comparison) -> list[Line]:
 
 
 def headline(compared: Comparison) -> str:
-    """Return B against A in a sentence."""
+    """Return B against A in a sentence, after one for each that answers nothing."""
+    silent = "".join(
+        f"{name} answers none of its {bundle.asked} questions. "
+        for name, bundle in (("A", compared.a), ("B", compared.b))
+        if bundle.answers_nothing
+    )
     score = compared.score
     if score is None:
-        return "No question was asked of both: their answers cannot be compared."
-    words = {"good": "better", "bad": "worse"}.get(tone(compared), "not told apart from A by noise")
+        return f"{silent}No question was asked of both: their answers cannot be compared."
+    words = {"good": "better", "bad": "worse"}.get(
+        tone(compared), "neither better nor worse than A, as far as these questions show"
+    )
     return (
-        f"B is {words}: {score.b:.3f} against {score.a:.3f} in score, a difference of "
+        f"{silent}B is {words}: {score.b:.3f} against {score.a:.3f} in score, a difference of "
         f"{score.value:+.3f} "
         f"(95% {score.low:+.3f} to {score.high:+.3f}) on {compared.questions.common} "
         "common questions."
@@ -61,9 +68,11 @@ def headline(compared: Comparison) -> str:
 
 
 def tone(compared: Comparison) -> str:
-    """Return good where B scores more than A by more than noise, bad where it scores less, else
-    mixed."""
+    """Return good where B scores more than A by more than noise, bad where it scores less or alone
+    answers nothing, else mixed."""
     score = compared.score
+    if compared.b.answers_nothing and not compared.a.answers_nothing:
+        return "bad"
     if score is None or score.low <= 0 <= score.high:
         return "mixed"
     return "good" if score.low > 0 else "bad"

@@ -39,7 +39,8 @@ _MARGIN = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What came of it. `written`: bytes of blobs that were copied; `total`: of the release."""
+    """What came of it. `written`: bytes of blobs that were copied; `total`: of the release.
+    `replaces`: the number of an earlier release of the same version with other contents."""
 
     folder: Path
     name: str
@@ -50,11 +51,13 @@ class Shipment:
     total: int
     written: int
     seconds: float
+    replaces: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for JSON."""
         names = ("name", "version", "number", "channel", "signed", "total", "written", "seconds")
-        return {"folder": str(self.folder), **{name: getattr(self, name) for name in names}}
+        done = {"folder": str(self.folder), **{name: getattr(self, name) for name in names}}
+        return done if self.replaces is None else {**done, "replaces": self.replaces}
 
 
 def ship(
@@ -103,6 +106,7 @@ def ship(
             f"{release.name} {release.version}: was withdrawn ({recalled['reason']}), and devices refuse"
             " it; build a new version"
         )
+    replaces = _same_version_before(base, release)
     total = release.size
     meter = _Meter(total, f"{release.name} {release.version}")
     written = pack.write_blobs(bundle, release, config, folder, meter.at)
@@ -140,6 +144,7 @@ def ship(
         total,
         written,
         seconds,
+        replaces,
     )
 
 
@@ -282,8 +287,7 @@ def _release_of(
         if place.is_file():
             data = place.read_bytes()
             release = parse_manifest(data, str(place))
-            same = tuple(replace(file, patches=()) for file in release.files) == files
-            if same and release.min_runtime == min_runtime:
+            if _unpatched(release.files) == files and release.min_runtime == min_runtime:
                 config = model_config(release.name, release.version, release.created, files)
                 return release, config, data
             earlier.append(release)
@@ -292,6 +296,26 @@ def _release_of(
         files = pack.add_patches(bundle, files, highest, patched)
     release, config = pack.make_release(manifest, files, number + 1, min_runtime=min_runtime)
     return release, config, to_manifest(release)
+
+
+def _same_version_before(base: Repository, release: Release) -> int | None:
+    """Return the number of an earlier release of this name and version that has other files."""
+    for path, offer in base.offers().items():
+        number = int(offer["number"])
+        if (offer["name"], offer["version"]) != (release.name, release.version):
+            continue
+        place = base.targets / hashed_name(path, offer["sha256"])
+        if number < release.number and not (
+            place.is_file()
+            and _unpatched(parse_manifest(place.read_bytes(), str(place)).files)
+            == _unpatched(release.files)
+        ):
+            return number
+    return None
+
+
+def _unpatched(files: Sequence[ReleaseFile]) -> tuple[ReleaseFile, ...]:
+    return tuple(replace(file, patches=()) for file in files)
 
 
 def _digests_of(base: Repository, folder: Path, name: str, version: str) -> set[str]:

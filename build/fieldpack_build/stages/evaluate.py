@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from fieldpack.answers import UNSURE, Answer
 from fieldpack.bundle.manifest import Manifest
 from fieldpack.index.reader import KnowledgeIndex
 from fieldpack.prompt import PromptSettings
@@ -175,12 +176,21 @@ class _Measuring:
         self._stored = stored_text(self.task)
 
     def ask_all(self, expert: ScoringExpert, arm: str) -> None:
+        options = AnswerOptions(retrieval=retrieves(arm))
+        for question, row in zip(self.aside, self.aside_rows, strict=True):
+            answer = expert.ask(question.question, options=options)
+            scored = metrics.score(answer, question, self._stored, languages=expert.languages)
+            row.arms[arm] = scored.to_row(answer.text, answer.citations)
+            row.arms[arm].sureness = answer.sureness
+        sure_from = self._sure_from(arm)
         scores = []
         done, total = len(self.figures), len(self.names)
         self._longest[arm] = (-1, "")
         for number, (question, row) in enumerate(zip(self.questions, self.rows, strict=True), 1):
-            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
+            answer = expert.ask(question.question, options=options)
             loss = expert.loss(answer, question.answer) if question.answer else None
+            if sure_from is not None:  # what ships says so of itself (`Rag._if_sure`)
+                answer = self._if_sure(answer, sure_from)
             scored = metrics.score(answer, question, self._stored, loss, languages=expert.languages)
             scores.append(scored)
             self._longest[arm] = max(
@@ -202,11 +212,21 @@ class _Measuring:
             said = done * len(self.questions) + number
             self.task.progress(said, total * len(self.questions), f"questions asked ({arm})")
         self.figures[arm] = metrics.summarize(scores)
-        for question, row in zip(self.aside, self.aside_rows, strict=True):
-            answer = expert.ask(question.question, options=AnswerOptions(retrieval=retrieves(arm)))
-            scored = metrics.score(answer, question, self._stored, languages=expert.languages)
-            row.arms[arm] = scored.to_row(answer.text, answer.citations)
-            row.arms[arm].sureness = answer.sureness
+
+    def _sure_from(self, arm: str) -> float | None:
+        """The sureness from which on the arm would answer, learned on the questions set aside; None
+        where the recipe names no risk, and without retrieval, where the runtime looks at none."""
+        risk = self.task.recipe.answer.risk
+        if risk is None or not retrieves(arm):
+            return None
+        return make_risk(self.aside_rows, (), arm, wrong=risk.wrong, sure=risk.sure).threshold
+
+    def _if_sure(self, answer: Answer, sure_from: float) -> Answer:
+        """The answer, or what the bundle says in the place of one that is not sure enough."""
+        if answer.refused or (answer.sureness is not None and answer.sureness >= sure_from):
+            return answer
+        unsure = self.task.recipe.answer.unsure.strip()
+        return replace(answer, text=unsure, refused=True, citations=(), quote=None, kind=UNSURE)
 
     def weigh(self, folder: Path, manifest: Manifest, arm: str) -> None:
         """Memory on the longest prompt, and megabytes of the files that the arm reads."""
@@ -382,7 +402,10 @@ def _refuse_missed(task: Task, report: Report, folder: Path) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(folder, kept)
     words = "; ".join(f"`{gate.gate}` (measured {_measured(gate)})" for gate in missed)
-    raise GateMissed(f"evaluate.gates: {words}: no bundle was made; see {kept / 'report.html'}")
+    message = f"evaluate.gates: {words}: no bundle was made; see {kept / 'report.html'}"
+    if report.risk and report.risk.sure_from is None:
+        message += f"\n{risk_in_words(report.risk)}"
+    raise GateMissed(message)
 
 
 def _measured(gate: GateResult) -> str:

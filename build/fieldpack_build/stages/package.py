@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fieldpack.bundle.manifest import ORIGINALS, read_manifest, verify
 from fieldpack.index.reader import library_documents
@@ -16,6 +16,7 @@ from fieldpack.index.reader import library_documents
 from ..bundle.assemble import assemble
 from ..bundle.originals import check_copied, find_originals
 from ..evaluation.arms import BASELINE, EXPORT, left_out, model_of, retrieves, whole_arm
+from ..ingest.summary import LibraryResult
 from ..pipeline.store import read_receipt
 from ..pipeline.task import Task
 from .results import PackageResult, evaluate_result
@@ -105,4 +106,18 @@ def _provenance(task: Task, arm: str, model: str | None) -> Mapping[str, object]
         "recipe": recipe.model_dump(exclude=excluded),
         "stages": stages,
         "licences": licences,
+        **({"not_read": not_read} if (not_read := _not_read(task)) else {}),
     }
+
+
+def _not_read(task: Task) -> Mapping[str, object]:
+    """Which files of the library could not be read: their number, and the first of them by name."""
+    if "knowledge" not in task.inputs:
+        return {}
+    receipt = read_receipt(task.inputs["knowledge"])
+    assert receipt
+    if not receipt.result["skipped"]:
+        return {}
+    read = cast(LibraryResult, receipt.result)
+    names = [document for document, _ in read["listed"]["skipped"]]
+    return {"files": read["skipped"], "names": names}

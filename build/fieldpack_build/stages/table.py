@@ -125,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "knowledge",
-        9,
+        10,
         "read, chunk, embed and index the documents",
         settings=knowledge_settings,
         needs=("embedder",),

@@ -21,6 +21,7 @@ from fieldpack_build.documents import (
     read_document,
     read_library,
 )
+from fieldpack_build.documents.quick_look import why_unreadable
 from fieldpack_build.errors import DocumentError
 
 PROSE = "The charge accrues on each valuation day and is paid to the firm monthly."
@@ -254,6 +255,14 @@ def test_pdf_refusals(tmp_path: Path) -> None:
     assert refusal(tmp_path, "b.pdf", pdf([])).startswith("has no text (image only?)")
     assert refusal(tmp_path, "c.pdf", whole[:60]).startswith("is no PDF, or a damaged one")
     assert refusal(tmp_path, "d.pdf", b"hello").startswith("is no PDF, or a damaged one")
+    # What a look at the file alone finds, for `build check`; that a page has no text is not among it.
+    looked = {
+        name: why_unreadable(tmp_path / name, name) or "" for name in ("a.pdf", "c.pdf", "d.pdf")
+    }
+    assert looked["a.pdf"] == "a.pdf: is encrypted; save it without a password"
+    assert looked["c.pdf"].startswith("c.pdf: is no PDF, or a damaged one")
+    assert looked["d.pdf"].startswith("d.pdf: is no PDF, or a damaged one")
+    assert why_unreadable(tmp_path / "b.pdf", "b.pdf") is None
     assert refusal(tmp_path, "e.pdf", b"") == "is empty"
 
 
@@ -309,6 +318,13 @@ def test_docx_refusals(tmp_path: Path) -> None:
     )
     assert refusal(tmp_path, "c.docx", saved(docx.Document())[:5000]).startswith("is no Word file")
     assert refusal(tmp_path, "d.docx", saved(docx.Document())) == "has no text"
+    looked = [why_unreadable(tmp_path / f"{name}.docx", "x.docx") for name in "abcd"]
+    assert looked == [
+        "x.docx: is no .docx file, or a damaged one",
+        "x.docx: is encrypted, or of Office 97 to 2003; save it anew without a password",
+        "x.docx: is no .docx file, or a damaged one",
+        None,
+    ]
 
 
 def saved(word: object) -> bytes:

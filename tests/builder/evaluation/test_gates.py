@@ -3,6 +3,7 @@ intervals."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from fieldpack_build.evaluation.bootstrap import PairedBootstrap
 from fieldpack_build.evaluation.gates import check_gates
 from fieldpack_build.evaluation.report_file import QuestionRow
 from fieldpack_build.recipe.gates import Gate, parse_gate
+from fieldpack_build.recipe.load import load_recipe
+from fieldpack_build.recipe.scaffold import write_scaffold
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,7 @@ def test_a_gate_against_another_arm(text: str, gate: Gate) -> None:
         ("f1 >= rag.value_mach", r"unknown metric value_mach \(did you mean value_match\?\)"),
         ("zzz >= 1", "unknown metric zzz; one of f1, exact_match"),
         ("f1 >= rag.f1 * 1.5", "'rag.f1 \\* 1.5' is neither a number nor a figure of an arm"),
+        ("possibly mrr >= 0.5", "mrr has no interval; leave `possibly` away"),
         ("surely mrr >= 0.5", "mrr has no interval; leave `surely` away"),
         ("f1 >=", "write `metric >= number`"),
     ],
@@ -108,3 +112,71 @@ def test_surely_asks_for_the_whole_interval() -> None:
     assert not unsure["passed"] and unsure["low"] < 0 < unsure["high"]
     assert held("surely f1 >= rag.f1 + 0.2", *[(0.2, 0.5), (0.1, 0.6)] * 10)["passed"]
     assert not held("surely f1 >= 3.5 * rag.f1", *[(0.2, 0.5), (0.1, 0.6)] * 10)["passed"]
+
+
+def shares(hits_of: tuple[int, int], *, text: str) -> dict[str, Any]:
+    """A gate on the share of answerable questions that are refused."""
+    hits, of = hits_of
+    asked = [
+        QuestionRow.model_validate({"expected": "x", "arms": {"rag": {"refused": n < hits}}})
+        for n in range(of)
+    ]
+    (result,) = check_gates(
+        [text],
+        shipped="rag",
+        arms={"rag": {"refused_wrong": hits / of}},
+        retrieval=None,
+        bootstrap=PairedBootstrap(asked, ("rag",)),
+    )
+    return result.to_dict()
+
+
+def test_possibly_is_missed_only_by_more_than_noise() -> None:
+    """One or two wrong refusals of five do not say that more than 15 of 100 are wrong."""
+    gate = "possibly refused_wrong <= 0.15"
+    assert not shares((1, 5), text="refused_wrong <= 0.15")["passed"]
+    assert shares((1, 5), text=gate)["passed"] and shares((2, 5), text=gate)["passed"]
+    missed = shares((5, 5), text=gate)
+    assert not missed["passed"] and missed["low"] > 0
+    assert not shares((30, 100), text=gate)["passed"] and shares((10, 100), text=gate)["passed"]
+    assert shares((0, 5), text=gate) == {
+        "gate": gate,
+        "measured": 0.0,
+        "wanted": 0.15,
+        "passed": True,
+    }
+
+
+def test_the_gates_of_a_new_recipe_stop_an_expert_that_is_of_no_use(tmp_path: Path) -> None:
+    """One that answers where the documents say nothing, is wrong, or answers nothing does not
+    ship."""
+
+    def missed(recipe: str, **figures: float) -> list[str]:
+        gates = load_recipe(tmp_path / recipe).evaluate.gates  # type: ignore[union-attr]
+        asked = [
+            QuestionRow.model_validate(
+                {"expected": "x", "arms": {"quote": {"refused": n < 13 * figures["refused_wrong"]}}}
+            )
+            for n in range(13)
+        ]
+        measured = {"citations_valid": 1.0, "f1": 0.4, **figures}
+        results = check_gates(
+            gates,
+            shipped="quote",
+            arms={"quote": measured, "rag": {"f1": 0.3}},
+            retrieval={"recall_at_5": 1.0},
+            bootstrap=PairedBootstrap(asked, ("quote",)),
+        )
+        return [one.gate for one in results if not one.passed]
+
+    write_scaffold("ward", tmp_path, quotes=True)
+    write_scaffold("clinic", tmp_path)
+    for recipe in ("ward.yaml", "clinic.yaml"):
+        good = {"value_match": 0.8, "refused_right": 0.8, "refused_wrong": 0.1}
+        assert missed(recipe, **good) == []
+        assert missed(recipe, **{**good, "refused_right": 2 / 7}) == ["refused_right >= 0.5"]
+        assert missed(recipe, **{**good, "value_match": 0.3}) == ["value_match >= 0.5"]
+        assert missed(recipe, value_match=0.0, refused_right=1.0, refused_wrong=1.0) == [
+            "value_match >= 0.5",
+            "possibly refused_wrong <= 0.15",
+        ]

@@ -72,6 +72,11 @@ def test_under_a_risk_only_what_the_bundle_says_is_chosen() -> None:
     assert [one.question for one in chosen] == ["question 2", "question 3"]
     (never,) = choose(with_risk(rows[:2], None), unsure="Not sure.")
     assert never.refused and never.answer == "Not sure."
+    for one in rows[:2]:  # as they are measured: held back
+        one["arms"]["rag"] |= {"refused": True, "answer": "Not sure."}
+    assert [one.answer for one in choose(with_risk(rows[:2], None), unsure="Not sure.")] == [
+        "Not sure."
+    ]
 
 
 def test_the_page_proposes_right_sure_and_well_formed_questions() -> None:

@@ -122,6 +122,11 @@ def test_the_card_of_a_report() -> None:
     assert chosen is not None and chosen.right_of_100 < card.right_of_100
 
 
+def test_where_nothing_was_answered_nothing_is_promised() -> None:
+    card = make_guarantee([WRONG_REFUSAL] * 9 + [RIGHT_REFUSAL] * 3, "rag", arms=1)
+    assert card and card.sentence.startswith("None of the test's 12 questions was answered")
+
+
 def test_how_many_passages_must_be_shown_is_in_the_report() -> None:
     ranks: list[int | None] = [1] * 95 + [4] * 5
     card = make_guarantee([RIGHT], "rag", arms=1, ranks=ranks, depth=20, shown=3)

@@ -149,7 +149,7 @@ def test_what_is_wrong_shows_before_anything_is_read(shelf: Shelf) -> None:
     folder = shelf.folder / "nowhere"
     assert (done.returncode, done.stderr) == (
         5,
-        f"build: shelf.yaml: knowledge.documents: {folder}: no such folder\n",
+        f"build: --set: knowledge.documents: {folder}: no such folder\n",
     )
     done = shelf.command(
         "--set", "knowledge=null", "--set", "train.method=lora", "--set", "train.data=x.jsonl"

@@ -53,7 +53,7 @@ def play(console: Listener, steps: dict[str, Step]) -> None:
     )
     console.skipped(steps["merge"])  # left out by --only
     console.started(steps["export"], 2, 2)
-    console.failed(steps["export"])
+    console.stopped(steps["export"])
 
 
 def test_plain_lines(steps: dict[str, Step], capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +147,7 @@ def test_a_narrow_terminal_cuts_what_a_stage_is_at_and_not_the_time_left(
     }
     console.event(steps["export"], at)
     console._progress.refresh()
-    console.failed(steps["export"])
+    console.stopped(steps["export"])
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "0/3 documents; page 812 of 2,000" in shown and "left 0:01:23" in shown
 

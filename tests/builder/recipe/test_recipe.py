@@ -767,7 +767,7 @@ def test_targets_are_names_or_names_with_options(tmp_path: Path) -> None:
     npu = recipe.targets[1]
     assert [target.name for target in recipe.targets] == ["cpu", "openvino-npu", "openvino"]
     assert (npu.max_prompt, npu.max_answer, npu.group) == (512, None, "channel") and npu.is_static
-    assert Recipe.model_validate(recipe.model_dump()) == recipe
+    assert Recipe.model_validate(recipe.model_dump()).model_dump() == recipe.model_dump()
     assert read(tmp_path, SMALL).targets == [] and read(tmp_path, SMALL).device is None
 
 

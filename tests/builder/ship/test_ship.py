@@ -132,6 +132,18 @@ def test_a_new_version_counts_on_and_the_old_one_s_blobs_go(
     ]
 
 
+def test_the_same_version_with_other_contents_is_said(
+    toy: Path, yard: shipping.Yard, tmp_path: Path
+) -> None:
+    assert yard.ship(toy).replaces is None and yard.ship(toy).replaces is None
+    changed = shipping.next_version(toy, tmp_path / "changed", "1.0.0", said="Other words.")
+    done = build("ship", changed, "--to", yard.stick, "--keys", yard.keys, "--no-runtime")
+    assert done.code == 0 and "toy 1.0.0 was shipped before with other contents" in done.err
+    assert "(release 1); devices take release 2" in done.err
+    newer = shipping.next_version(toy, tmp_path / "newer", "1.1.0")
+    assert yard.ship(newer).replaces is None
+
+
 def test_another_stick_is_never_older(toy: Path, yard: shipping.Yard, tmp_path: Path) -> None:
     yard.ship(toy)
     other = tmp_path / "second stick"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fieldpack_build.documents.dates import iso_date
@@ -144,15 +145,8 @@ def read(
     expendable = expendable and CAN_BOUND_MEMORY
     costly = frozenset() if expendable else costly_pages(data, name, render=ocr)
     load = bounded_page if expendable else nullcontext
-    try:
-        with load():
-            document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        if error.err_code in (_PASSWORD, _HANDLER):
-            raise DocumentError(f"{name}: is encrypted; save it without a password") from error
-        raise DocumentError(
-            f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
-        ) from error
+    with load():
+        document = open_pdf(data, name)
     try:
         count = len(document)
         if not 0 < count <= MOST_PAGES:
@@ -176,6 +170,20 @@ def read(
         raise DocumentError(f"{name}: is a damaged PDF: {squeeze(str(error))}") from error
     finally:
         document.close()
+
+
+def open_pdf(source: bytes | Path, name: str) -> pypdfium2.PdfDocument:
+    """Open a PDF. Raises DocumentError for one that is encrypted or damaged as a whole."""
+    import pypdfium2
+
+    try:
+        return pypdfium2.PdfDocument(source)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code in (_PASSWORD, _HANDLER):
+            raise DocumentError(f"{name}: is encrypted; save it without a password") from error
+        raise DocumentError(
+            f"{name}: is no PDF, or a damaged one: {squeeze(str(error))}"
+        ) from error
 
 
 def _language(document: pypdfium2.PdfDocument, reading: _Reading) -> str:

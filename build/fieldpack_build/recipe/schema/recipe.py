@@ -18,7 +18,8 @@ from .models import ModelSource
 from .targets import DeviceLimits, TargetSection, with_name
 from .train import Train
 
-NOT_IN_FILE = ("folder", "rehearsal", "notes")  # fields of Recipe that are not keys of the YAML
+# Fields of Recipe that are not keys of the YAML.
+NOT_IN_FILE = ("folder", "rehearsal", "notes", "places")
 
 
 class BundleSection(Section):
@@ -61,10 +62,11 @@ class Recipe(Section):
     bundle: BundleSection = BundleSection()
     """What the bundle says of itself."""
     # Not in the file: where it was, whether this is a rehearsal on slices and a tiny random model,
-    # and what its reader has to say to whoever wrote it.
+    # what its reader has to say to whoever wrote it, and where each key stands ("file:line").
     folder: Annotated[str, Field(exclude=False)] = "."
     rehearsal: bool = False
     notes: Annotated[list[str], Field(exclude=True)] = []
+    places: Annotated[dict[str, str], Field(exclude=True)] = {}
 
     @field_validator("train", mode="before")
     @classmethod
