@@ -17,7 +17,10 @@ ASKED = "Meropenem or piperacillin/tazobactam: which dose of meropenem, piperaci
 ASKED_LATER = "What is the dose of trimethoprimsulfamethoxazole?"
 HEADS = "Drug | Route | Standard dose | eGFR 30-50 mL/min | eGFR below 30 mL/min"
 QUOTED = "Meropenem | IV | 1 g every 8 hours | 1 g every 12 hours | 500 mg every 12 hours"
-QUOTED_LATER = "Trimethoprimsulfamethoxazole | PO | 600 mg every 12 hours | 600 mg a day | 300 mg every 12 hours"
+QUOTED_LATER = (
+    "Trimethoprimsulfamethoxazole | PO | 600 mg every 12 hours | 600 mg a day"
+    " | 300 mg every 12 hours"
+)
 ROWS = "".join(
     f"\nPiperacillin/tazobactam {n} | IV | {n}.5 g every 6 hours | {n} g every 8 hours | none"
     for n in range(1, 31)
