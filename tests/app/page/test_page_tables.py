@@ -13,11 +13,14 @@ from browsing import Said, Visit, chromium, scripted, visit
 from fieldpack.passages import COLUMNS, Chunk
 from serving import Served, served, wait_for
 
-ASKED = "What is the dose of meropenem below 30?"
-ASKED_LATER = "What is the dose of linezolid below 30?"
+ASKED = "Meropenem or piperacillin/tazobactam: which dose of meropenem, piperacillin, tazobactam?"
+ASKED_LATER = "What is the dose of trimethoprimsulfamethoxazole?"
 HEADS = "Drug | Route | Standard dose | eGFR 30-50 mL/min | eGFR below 30 mL/min"
 QUOTED = "Meropenem | IV | 1 g every 8 hours | 1 g every 12 hours | 500 mg every 12 hours"
-QUOTED_LATER = "Linezolid/acid | PO | 600 mg every 12 hours | 600 mg a day | 300 mg every 12 hours"
+QUOTED_LATER = (
+    "Trimethoprimsulfamethoxazole | PO | 600 mg every 12 hours | 600 mg a day"
+    " | 300 mg every 12 hours"
+)
 ROWS = "".join(
     f"\nPiperacillin/tazobactam {n} | IV | {n}.5 g every 6 hours | {n} g every 8 hours | none"
     for n in range(1, 31)
