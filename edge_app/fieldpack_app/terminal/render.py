@@ -12,7 +12,16 @@ from shutil import get_terminal_size
 
 import click
 
-from fieldpack import Answer, Done, Event, Passage, Quote, QuoteFound, TextPiece
+from fieldpack import (
+    Answer,
+    Done,
+    Event,
+    Passage,
+    PassagesFound,
+    Quote,
+    QuoteFound,
+    TextPiece,
+)
 from fieldpack.answers import RELATED, UNSURE, WRITTEN
 from fieldpack.citations import place as plain_place
 from fieldpack.figures import megabytes
@@ -88,11 +97,14 @@ def answer(events: Iterator[Event]) -> Answer:
 
 
 def stream_text(events: Iterator[Event]) -> Answer:
-    """Print the words of a stream and return its answer. A terminal shows the quote of a passage
-    above the answer at once; in a pipe it is among the sources."""
+    """Print the words of a stream and return its answer. A follow-up's begins with how it is read. A
+    terminal shows the quote of a passage above the answer at once; in a pipe it is among the
+    sources."""
     live, last = on_terminal(), ""
     for event in events:
-        if live and isinstance(event, QuoteFound):
+        if isinstance(event, PassagesFound) and event.read_as:
+            click.echo(f"{dim(f'Read as: {printable(event.read_as)}')}\n")
+        elif live and isinstance(event, QuoteFound):
             click.echo(f"{quoted(event.quote)}\n")
         elif live and isinstance(event, TextPiece):
             # A joiner belongs to the letter before it.

@@ -159,7 +159,7 @@ class Rag:
             begun,
             languages,
         )
-        yield PassagesFound(passages)
+        yield PassagesFound(passages, resolved.changed_from(question))
 
         if retriever and options.threshold and self._is_refused(resolved, retriever, where):
             draft.text = settings.refusal
@@ -252,7 +252,7 @@ class Rag:
         resolved = resolve_question(self.retriever, question, previous, where, settings)
         passages = resolved.passages
         retrieval_ms = (time.perf_counter() - started) * 1000
-        yield PassagesFound(passages)
+        yield PassagesFound(passages, resolved.changed_from(question))
         raise_if_cancelled(cancel)
         quote = None
         if self.retriever and not (
