@@ -136,7 +136,7 @@ def search_joined(
     retriever: Retriever,
 ) -> ResolvedQuestion:
     """Return the question before and a follow-up as one question, with its passages. A follow-up that
-    only names something else ("and the Bond Fund?") takes the place of what it stands for in the
+    only names something else ("and meropenem?") takes the place of what it stands for in the
     question before; any other one follows it. `alone`: the follow-up as a question of its own."""
     together = search(f"{previous} {alone.question}")
     found = (*together.passages, *alone.passages)
@@ -148,7 +148,7 @@ def replace_named(
     previous: str, question: str, passages: Sequence[Passage], retriever: Retriever
 ) -> str | None:
     """Return the question before with what a follow-up names in the place of what it stands for; None
-    where it names nothing alone or that place is not known.
+    where it names nothing alone, shares a word with that question, or that place is not known.
 
     Of the sentences and rows of `passages` that have what it names, the best has most of the other
     words of the question before. Words that this one does not have are what is replaced; where there
@@ -162,6 +162,9 @@ def replace_named(
     if len(runs) != 1 or marks.rest[runs[0][-1][1] :].strip(_END):
         return None
     named = marks.rest[runs[0][0][0] : runs[0][-1][1]]
+    # "The I class" after one about the A class: what differs may be a word that is not looked for.
+    if not {*words_to_match(named, languages)}.isdisjoint(words_to_match(previous, languages)):
+        return None
     absent = _absent(previous, named, passages, languages)
     spans = []
     for run in absent:
