@@ -159,9 +159,11 @@ def quote_dict(quote: Quote | None) -> QuoteJson | None:
 
 @dataclass(frozen=True, slots=True)
 class PassagesFound:
-    """The passages that the answer will be made from."""
+    """The passages that the answer will be made from. `read_as`: the question as it is read, empty
+    where that is as it was asked."""
 
     passages: tuple[Passage, ...]
+    read_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,15 @@ def test_a_follow_up_goes_on_from_the_answer_before_it(sealed: Path) -> None:
     def read(text: str) -> str:
         return piped(sealed, text).stdout
 
-    alone, after = read("zz\n/sources\n"), read(f"{QUESTION}\nzz\n/sources\n")
+    alone, after = read("And zz?\n/sources\n"), read(f"{QUESTION}\nAnd zz?\n/sources\n")
     assert alone.index("[1] fees.pdf, page 2"), "by itself the second page is the nearest"
-    forgotten = read(f"{QUESTION}\n/new\nzz\n/sources\n")
+    forgotten = read(f"{QUESTION}\n/new\nAnd zz?\n/sources\n")
     assert forgotten.partition("forgotten\n")[2] == alone
     assert after.rindex("[1] fees.pdf, page 1") and not after.endswith(alone)
+    assert "Read as" not in alone
+    # How it is read stands above its answer.
+    assert after.index("Read as: ") < after.rindex("Sources:")
+    assert after.count("Read as: ") == 1
 
 
 def test_sources_stand_in_the_text_around_them(exported_llama: Path, tmp_path: Path) -> None:

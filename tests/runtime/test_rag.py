@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +13,17 @@ import pytest
 
 import fakes
 import fieldpack
-from fieldpack.answers import Timings
-from fieldpack.passages import Filter, Passage
+from fieldpack.answers import PassagesFound, Timings
+from fieldpack.passages import Chunk, Filter, Passage
 from fieldpack.prompt import PromptBuilder
 from fieldpack.rag import (
     AnswerOptions,
+    Need,
     Rag,
-    ResolvedQuestion,
-    choose_follow_up,
     clean_question,
     finish,
     is_refusal,
+    need_of,
 )
 from fieldpack.retrieval.quoting import QuoteSettings
 from fieldpack.retrieval.retriever import Retriever, similarity_margin
@@ -221,45 +222,112 @@ def test_a_follow_up_is_read_over_the_passages_before(expert: fieldpack.Expert) 
     assert "rules.txt" in [p.document for p in other.passages]
 
 
+NEEDS = {
+    Need.SURE: """
+        And for a trader? | what about weekends? | and meropenem? | Why? | How long? | What else?
+        how long does it last? | Who approves it? | if the eGFR is below 30? | And in German?
+        Und am Wochenende? | Et pour un trader ? | Combien coûte-t-elle ? | ¿Y los fines de semana?
+        E per i bambini? | E na segunda-feira? | A dla dzieci? | A v mrazničke? | Kto ju odmrazuje?
+        Хто його перевіряє? | А масляний? | وماذا عن الأطفال؟ | 冷冻库呢？ | 那节假日呢？ | 谁可以开它？
+    """,
+    Need.NONE: """
+        what is the pager of the icu | how do i insert a catheter | Who is the head of cardiology?
+        How long does it take to get a visa? | Is it possible to smoke in the ICU?
+        How do users change their password? | What is autovacuum? | Who calls the IT helpdesk?
+        Wann fängt die Schicht an? | Combien coûte le parking ? | ¿Cuánto cuesta la matrícula?
+        Quanto costa il parcheggio? | Quanto custa o estacionamento? | Kto zatwierdza urlop?
+        V akom poradí plníme skúmavky? | О котрій годині вечеря? | ما هي مدة الإجازة؟ | 怎么请年假？
+    """,
+    Need.PERHAPS: """
+        meropenem? | standard dose of vancomycin? | parking | Since which version?
+        And who approved the transfusion policy?
+    """,
+}
+
+
+@pytest.mark.parametrize("need", NEEDS)
+def test_what_a_question_s_words_say_of_its_need_for_the_one_before(need: Need) -> None:
+    questions = [q for line in NEEDS[need].strip().splitlines() for q in line.split(" | ")]
+    assert {
+        question: needed
+        for question in questions
+        if (needed := need_of(question.strip(), ("", "de", "fr", "sk", "uk", "zh"))) is not need
+    } == {}
+
+
+@pytest.fixture(scope="module")
+def ward(
+    exported_llama: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[fieldpack.Expert]:
+    """An expert of a table of doses and a list of pagers."""
+    texts = {
+        "doses.md": "| Drug | Standard dose | Dose for eGFR below 30 |\n|---|---|---|\n"
+        "| Vancomycin | 15 mg/kg every 12 hours | 15 mg/kg once |\n"
+        "| Meropenem | 1 g every 8 hours | 500 mg every 12 hours |",
+        "phones.md": "The pager of the ICU is 8300. The pager of radiology is 8610.",
+        "visits.md": "Parking costs 30 francs a day for visitors.",
+    }
+    chunks = [Chunk(name, name, None, (), 0, len(text), text) for name, text in texts.items()]
+    folder = tmp_path_factory.mktemp("ward") / "bundle"
+    fakes.write_bundle(folder, model=exported_llama, chunks=chunks)
+    with fieldpack.open(folder, threads=1) as expert:
+        yield expert
+
+
+def in_turn(expert: fieldpack.Expert, *questions: str) -> list[str]:
+    """Return how each question is read that is asked after the ones before it."""
+    readings, previous = [], None
+    for question in questions:
+        answer = expert.ask(question, previous=previous)
+        readings.append(answer.read_as)
+        previous = answer.previous
+    return readings
+
+
+def test_a_follow_up_takes_the_place_of_what_it_replaces_and_the_next_one_goes_on_from_that(
+    ward: fieldpack.Expert,
+) -> None:
+    assert in_turn(
+        ward, "standard dose of vancomycin?", "and meropenem?", "and if the eGFR is below 30?"
+    )[1:] == [
+        "standard dose of meropenem?",
+        "standard dose of meropenem? and if the eGFR is below 30?",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("question", "alone", "joined", "before", "together"),
+    "question",
     [
-        ("And for a trader?", 0.43, 0.62, 0.60, True),
-        (
-            "How long is it for traders?",
-            0.43,
-            0.60,
-            0.60,
-            True,
-        ),  # says enough, but nothing that is in the library
-        ("Who approves personal account dealing?", 0.51, 0.66, 0.60, False),
-        (
-            "What is the wifi password?",
-            0.15,
-            0.50,
-            0.60,
-            False,
-        ),  # draws away from what it would be joined to
-        ("Why?", 0.19, 0.61, 0.60, True),
-        (
-            "What is the wifi password of the Singapore office?",
-            0.38,
-            0.59,
-            0.60,
-            False,
-        ),  # to be refused, not answered
+        "what is the pager of the icu",
+        "What is the pager of radiology?",
+        "how do i insert a catheter",
+        "parking",
     ],
 )
-def test_when_a_follow_up_is_joined(
-    question: str, alone: float, joined: float, before: float, together: bool
+def test_a_question_with_a_subject_of_its_own_is_answered_as_if_nothing_had_been_asked_before(
+    ward: fieldpack.Expert, question: str
 ) -> None:
-    def asked(text: str, similarity: float) -> ResolvedQuestion:
-        return ResolvedQuestion(text, (Passage(1, "a.md", "A", None, (), "text", 1.0, similarity),))
+    before = ward.ask("standard dose of vancomycin?").previous
+    after, alone = ward.ask(question, previous=before), ward.ask(question)
+    assert after.read_as == question
+    assert (after.text, after.passages) == (alone.text, alone.passages)
 
-    read = choose_follow_up(
-        asked(question, alone), asked(f"Before? {question}", joined), asked("Before?", before)
+
+def test_a_bare_word_is_read_with_the_question_before_where_the_library_answers_both(
+    ward: fieldpack.Expert,
+) -> None:
+    assert in_turn(ward, "standard dose of vancomycin?", "meropenem?")[1] == (
+        "standard dose of meropenem?"
     )
-    assert read.question == (f"Before? {question}" if together else question)
+
+
+def test_the_passages_of_a_follow_up_come_with_how_it_is_read(ward: fieldpack.Expert) -> None:
+    before = ward.ask("standard dose of vancomycin?").previous
+    events = list(ward.stream("and meropenem?", previous=before))
+    assert isinstance(events[0], PassagesFound)
+    assert events[0].read_as == "standard dose of meropenem?"
+    alone = next(iter(ward.stream("parking", previous=before)))
+    assert isinstance(alone, PassagesFound) and alone.read_as == ""
 
 
 def test_a_follow_up_after_another_bundle_is_a_question_of_its_own(

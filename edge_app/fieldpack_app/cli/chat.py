@@ -77,8 +77,8 @@ class Conversation:
             case "/help":
                 width = max(map(len, COMMANDS))
                 click.echo(
-                    "A question goes on from the answer before it. Ctrl-C stops an answer, or "
-                    "clears the line."
+                    "A question that needs the one before it is read together with it, and the answer "
+                    "begins with how. Ctrl-C stops an answer, or clears the line."
                 )
                 for name, about in COMMANDS.items():
                     click.echo(f"  {name:<{width}}  {about}")
@@ -105,10 +105,6 @@ class Conversation:
         else:
             self.last = answer
             parts = render.below(answer)
-            # A person may not have meant to follow up; a script knows what it asked.
-            if self._terminal and len(answer.read_as) > len(answer.question):
-                note = "(read together with the question before; /new forgets it)"
-                parts = [note, *parts]
             click.echo("".join(f"\n{part}\n" for part in parts))
 
     def _search(self, words: str) -> None:
@@ -136,7 +132,10 @@ def _spinning(events: Iterator[Event], spinner: Spinner) -> Iterator[Event]:
         if isinstance(event, PassagesFound):
             count = len(event.passages)
             passages = f"reading {count} passage{'s' if count != 1 else ''}"
-            spinner.say(passages if count else "thinking")
+            if event.read_as:  # said above the answer
+                spinner.clear()
+            else:
+                spinner.say(passages if count else "thinking")
         else:
             spinner.clear()
         yield event

@@ -89,13 +89,16 @@ def answer(events: Iterator[Event]) -> Answer:
 
 
 def stream_text(events: Iterator[Event]) -> Answer:
-    """Print the words of a stream and return its answer. A terminal shows the quote of a passage
-    above the answer at once; in a pipe it is among the sources."""
+    """Print the words of a stream and return its answer. A follow-up's begins with how it is read. A
+    terminal shows the quote of a passage above the answer at once; in a pipe it is among the
+    sources."""
     live, last = on_terminal(), ""
     passages: Sequence[Passage] = ()
     for event in events:
         if isinstance(event, PassagesFound):
             passages = event.passages
+            if event.read_as:
+                click.echo(f"{dim(f'Read as: {printable(event.read_as)}')}\n")
         elif live and isinstance(event, QuoteFound):
             click.echo(f"{quoted(event.quote, passages)}\n")
         elif live and isinstance(event, TextPiece):

@@ -8,6 +8,7 @@ from .analysis import LANGUAGES, PLAIN, Analyzer, analysis_version, analyzer, sa
 from .compounds import COMPOUNDING, cuts, joined
 from .decimals import decimal_mark
 from .folding import fold
+from .follow_ups import FollowUpMarks, follow_up_marks
 from .ngrams import UNSPACED_LETTERS, is_unspaced, ngram_spans
 from .question_kinds import QuestionKinds, question_kinds
 from .question_words import question_words, spoken_languages, spoken_question_words
@@ -19,12 +20,14 @@ __all__ = [
     "PLAIN",
     "UNSPACED_LETTERS",
     "Analyzer",
+    "FollowUpMarks",
     "QuestionKinds",
     "analysis_version",
     "analyzer",
     "cuts",
     "decimal_mark",
     "fold",
+    "follow_up_marks",
     "is_unspaced",
     "joined",
     "ngram_spans",

@@ -3,15 +3,16 @@ of files on disk, terminals or HTTP."""
 
 from .answer_text import finish, is_refusal, sureness_of
 from .pipeline import AnswerOptions, Rag
-from .questions import ResolvedQuestion, choose_follow_up, clean_question
+from .questions import Need, ResolvedQuestion, clean_question, need_of
 
 __all__ = [
     "AnswerOptions",
+    "Need",
     "Rag",
     "ResolvedQuestion",
-    "choose_follow_up",
     "clean_question",
     "finish",
     "is_refusal",
+    "need_of",
     "sureness_of",
 ]

@@ -161,7 +161,7 @@ class Rag:
             languages,
             retriever.unknown_words(question, passages) if retriever else (),
         )
-        yield PassagesFound(passages)
+        yield PassagesFound(passages, resolved.changed_from(question))
 
         if retriever and options.threshold and self._is_refused(resolved, retriever, where):
             draft.text = settings.refusal
@@ -256,7 +256,7 @@ class Rag:
         passages = resolved.passages
         unknown = self.retriever.unknown_words(question, passages) if self.retriever else ()
         retrieval_ms = (time.perf_counter() - started) * 1000
-        yield PassagesFound(passages)
+        yield PassagesFound(passages, resolved.changed_from(question))
         raise_if_cancelled(cancel)
         quote = None
         if self.retriever and not (

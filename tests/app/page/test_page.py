@@ -479,7 +479,7 @@ def test_a_follow_up_says_what_it_goes_on_from(reader: Visit) -> None:
 def test_a_new_subject_can_be_asked_by_itself(reader: Visit) -> None:
     reader.ask(FEE)
     reader.ask(FILTER)
-    assert reader.page.locator(".before .note").all_inner_texts() == [f"Read together with: {FEE}"]
+    assert reader.page.locator(".before .note").all_inner_texts() == [f"Read as: {FEE} {FILTER}"]
     reader.page.get_by_role("button", name="Ask it by itself").click()
     reader.page.locator(".turn:last-child .foot").wait_for()
     assert reader.page.locator(".turn").count() == 2

@@ -18,24 +18,23 @@ export function drawTurn(turn, actions) {
       el("h2", { class: "question" }, unseen(`${t("you_asked")} `), el("span", { dir: "auto" }, turn.question)),
       turn.state === "asking" ? null : iconButton("edit", t("edit"), () => actions.edit(turn), { class: "icon edit" })));
   if (turn.folders?.length) node.append(el("p", { class: "note" }, phrase(t("only_in", { folders: turn.folders.join(comma()) }))));
-  const before = questionBefore(turn);
-  if (before) node.append(drawReadTogether(turn, before, actions));
+  const reading = readAs(turn);
+  if (reading) node.append(drawReadTogether(turn, reading, actions));
   if (turn.state === "asking") node.append(...drawAsking());
   else node.append(...drawFinished(turn, actions));
   return node;
 }
 
 /** A new subject taken for a follow-up answers the wrong question: seen here, and put right with a click. */
-function drawReadTogether(turn, before, actions) {
+function drawReadTogether(turn, reading, actions) {
   return el("div", { class: "before" },
-    el("p", { class: "note" }, phrase(t("read_as", { question: before }))),
+    el("p", { class: "note" }, phrase(t("read_as", { question: reading }))),
     el("button", { type: "button", class: "plain small", onclick: () => actions.alone(turn) }, t("ask_alone")));
 }
 
-/** What a follow-up was read together with: `asked` is the question before it and itself. Empty where it stands alone. */
-function questionBefore({ asked, question }) {
-  if (!asked || asked === question) return "";
-  return asked.endsWith(question) ? asked.slice(0, -question.length).trim() : asked;
+/** How a follow-up was read, with the question before it. Empty where it stands alone. */
+function readAs({ asked, question }) {
+  return asked && asked !== question ? asked : "";
 }
 
 /** What stands below the question while the answer comes; filled by `showProgress`, `showQuote`, `showPassages` and `showText`. */
