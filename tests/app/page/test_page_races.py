@@ -595,6 +595,7 @@ def test_two_panels_that_cover_the_talk_are_closed_one_by_one(browser: Any, serv
 
 def test_the_document_that_was_pressed_last_opens(reader: Visit) -> None:
     page = reader.page
+    page.locator(".document-name").nth(1).wait_for()
     names = page.locator(".document-name").all_inner_texts()
     held = hold(page, "**/api/passages?document=*")
     page.locator(".document").first.click()
