@@ -3,13 +3,12 @@ Knows nothing of libraries."""
 
 from __future__ import annotations
 
-import pkgutil
 import re
-import tomllib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
+from .expressions import read_expressions
 from .folding import fold
 from .question_words import spoken_languages
 
@@ -41,9 +40,9 @@ def follow_up_marks(question: str, languages: Collection[str]) -> FollowUpMarks 
         spoken = {"ar"}
     else:
         expected = {"en", *filter(None, languages)}
-        spoken = set(spoken_languages(question, sorted(expected | _expressions().keys())))
+        spoken = set(spoken_languages(question, sorted(expected | read_expressions(_FILE).keys())))
         spoken = spoken & expected or spoken
-    known = tuple(sorted(spoken & _expressions().keys()))
+    known = tuple(sorted(spoken & read_expressions(_FILE).keys()))
     if not known:
         return None
     goes_on, part, asks, refers = _compiled(known)
@@ -72,19 +71,7 @@ def _is_name(match: re.Match[str], question: str) -> bool:
 @cache
 def _compiled(languages: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
     def any_of(kind: str) -> str:
-        return "|".join(f"(?:{_expressions()[language][kind]})" for language in languages)
+        return "|".join(f"(?:{read_expressions(_FILE)[language][kind]})" for language in languages)
 
     beginning = {"goes_on": r"\W*(?:{})[\s,]*", "part": r"\W*(?:{})"}
     return tuple(re.compile(beginning.get(kind, "{}").format(any_of(kind))) for kind in _NAMES)
-
-
-@cache
-def _expressions() -> dict[str, dict[str, str]]:
-    # Not by path: a wheel that is imported as it is, a zip, has none.
-    data = pkgutil.get_data(__package__, _FILE)
-    assert data is not None
-    sections: dict[str, dict[str, str]] = tomllib.loads(data.decode("utf-8"))
-    return {
-        language: {kind: fold(text.replace("\n", "")) for kind, text in kinds.items()}
-        for language, kinds in sections.items()
-    }

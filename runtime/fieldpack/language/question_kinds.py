@@ -5,13 +5,11 @@ digit. The words of each language are in `question_kinds.toml`.
 
 from __future__ import annotations
 
-import pkgutil
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 
-from .folding import fold
+from .expressions import read_expressions
 from .question_words import spoken_languages
 
 _FILE = "question_kinds.toml"
@@ -34,13 +32,13 @@ class QuestionKinds:
 def question_kinds(question: str) -> QuestionKinds:
     """Return the expressions of the language that a question is asked in: of the one in the file
     that most of its question words belong to, of all that have as many."""
-    return _compiled(tuple(sorted(spoken_languages(question, _expressions()))))
+    return _compiled(tuple(sorted(spoken_languages(question, read_expressions(_FILE)))))
 
 
 @cache
 def _compiled(languages: tuple[str, ...]) -> QuestionKinds:
     def any_of(kind: str) -> str:
-        return "|".join(_expressions()[language][kind] for language in languages)
+        return "|".join(read_expressions(_FILE)[language][kind] for language in languages)
 
     yes_no = any_of("yes_no")
     return QuestionKinds(
@@ -53,15 +51,3 @@ def _compiled(languages: tuple[str, ...]) -> QuestionKinds:
         ),
         number=re.compile(rf"\b(?:{any_of('number')})\b"),
     )
-
-
-@cache
-def _expressions() -> dict[str, dict[str, str]]:
-    # Not by path: a wheel that is imported as it is, a zip, has none.
-    data = pkgutil.get_data(__package__, _FILE)
-    assert data is not None
-    sections: dict[str, dict[str, str]] = tomllib.loads(data.decode("utf-8"))
-    return {
-        language: {kind: fold(text.replace("\n", "")) for kind, text in kinds.items()}
-        for language, kinds in sections.items()
-    }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pkgutil
 import re
-import tomllib
 from collections.abc import Iterable
 from functools import cache
 
+from .expressions import read_words
 from .folding import fold
 
 _FILE = "question_words.toml"
@@ -39,8 +38,4 @@ def spoken_languages(question: str, languages: Iterable[str]) -> list[str]:
 
 @cache
 def _lists() -> dict[str, str]:
-    # Not by path: a wheel that is imported as it is, a zip, has none.
-    data = pkgutil.get_data(__package__, _FILE)
-    assert data is not None
-    lists: dict[str, str] = tomllib.loads(data.decode("utf-8"))
-    return lists
+    return read_words(_FILE)

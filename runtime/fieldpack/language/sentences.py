@@ -5,11 +5,11 @@ are looked for at once, as a text's language is not known everywhere. Knows noth
 
 from __future__ import annotations
 
-import pkgutil
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import cache
+
+from .expressions import read_words
 
 _FILE = "abbreviations.toml"
 _CLOSING = r"[\"'”’)\]»]*"  # quotes and brackets that still belong to the sentence
@@ -77,8 +77,5 @@ def _at_line_start(text: str, offset: int) -> bool:
 
 @cache
 def _words(kind: str) -> frozenset[str]:
-    # Not by path: a wheel that is imported as it is, a zip, has none.
-    data = pkgutil.get_data(__package__, _FILE)
-    assert data is not None
-    lists: dict[str, dict[str, str]] = tomllib.loads(data.decode("utf-8"))
+    lists: dict[str, dict[str, str]] = read_words(_FILE)
     return frozenset(word for words in lists[kind].values() for word in words.split())
