@@ -1,6 +1,7 @@
 // The page's own words, in the reader's language: texts, plurals, numbers, dates. Knows nothing of answers or documents.
 
 import * as api from "./api.js";
+import { withoutColumns } from "./parse.js";
 
 export const LANGUAGES = {
   en: "English", de: "Deutsch", fr: "Français", es: "Español", pt: "Português", it: "Italiano", pl: "Polski",
@@ -106,7 +107,7 @@ export function pageOf({ document: name, page, heading = [] }) {
 
 /** The titles and headings that a passage stands below, outermost first: without a table's column heads and what `pageOf` has. */
 export function headingsOf({ document: name, heading = [] }) {
-  const own = heading.filter((part) => !part.startsWith("Columns: "));
+  const own = withoutColumns(heading);
   return kindOf(name) === "sheet" ? own.slice(1) : own;
 }
 

@@ -1,5 +1,11 @@
 // Reads an answer's text and a page's text into pieces to be shown. Knows nothing of elements.
 
+/** Begins the last heading of a table's later pieces, as the index has it. */
+export const COLUMNS = "Columns: ";
+
+/** A passage's headings as a reader knows them: without the index's own one, which names a table's columns. */
+export const withoutColumns = (heading) => heading.filter((part) => !part.startsWith(COLUMNS));
+
 const MARK = /\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]/g;
 
 /**

@@ -6,8 +6,8 @@ import { openDrawer, closeDrawer } from "./drawers.js";
 import { byId, copyButton, el, icon, iconButton, phrase } from "./dom.js";
 import { getSetting, saveSetting } from "./history.js";
 import { fill, newHolder, scrollToLight } from "./original.js";
-import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines } from "./parse.js";
-import { drawTable, fitTables, withoutColumns } from "./table.js";
+import { findQuote, readingOrder, isUncited, markupOf, parsePage, unwrapLines, withoutColumns } from "./parse.js";
+import { drawTable, fitTables } from "./table.js";
 import { comma, pageOf, place, reasonOf, t } from "./i18n.js";
 
 let shown = null; // {turn, number, opener, lacks: whether its page's text did not come}

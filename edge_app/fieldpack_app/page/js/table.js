@@ -2,11 +2,7 @@
 // Knows nothing of passages beyond their headings.
 
 import { el } from "./dom.js";
-
-const COLUMNS = "Columns: "; // begins the last heading of a table's later pieces, as the index has it
-
-/** A passage's headings as a reader knows them: without the index's own one, which names a table's columns. */
-export const withoutColumns = (heading) => heading.filter((part) => !part.startsWith(COLUMNS));
+import { COLUMNS } from "./parse.js";
 
 const columnsOf = (heading) => {
   const last = heading.at(-1) ?? "";
